@@ -1,0 +1,63 @@
+/* Linear IR: a kernel as typed SSA with structured loops, ready to be printed.
+ *
+ * In: a nest (kernel/linearise.c). Out: an array of instructions; an operand is the index of an earlier instruction.
+ * Always holds: every instruction's operands are in scope (same or enclosing loop); vector operands of an ALU op have
+ * equal lanes (scalars are broadcast explicitly); offsets are i64 scalars in elements, or i64 vectors (gather, scatter);
+ * a masked-out lane touches no memory and loads 0; MAX and MIN give NaN if either operand is NaN; IDIV and MOD round down.
+ * f16 and bf16 exist in memory only: LOAD converts to f32 registers and STORE back, so arithmetic is f32, f64, i32, i64
+ * or bool. bool in memory is one byte, 0 or 1.
+ *
+ * A CPU kernel is  void name(void *const *args, void *scratch, int64_t begin, int64_t end)
+ * and runs its body for every block number GRID in [begin, end). args holds the global arrays in slot order; scratch is
+ * a 64-byte aligned block of scratch_bytes of this worker, in which the local arrays lie at their offsets. Global arrays
+ * are 64-byte aligned only if `aligned`. */
+#ifndef WN_KERNEL_LINEAR_H
+#define WN_KERNEL_LINEAR_H
+
+#include "ir/uop.h"
+
+typedef struct lin_array {
+  const char *name;
+  wn_dtype dtype;
+  uop_space space;      /* GLOBAL: args[slot]; LOCAL: scratch + offset; REG: private, indexed by constants only */
+  int64_t len;          /* elements */
+  int slot;             /* GLOBAL */
+  int64_t offset;       /* LOCAL: bytes into scratch, 64-byte aligned */
+  bool read, written, aligned;
+} lin_array;
+
+typedef struct lin_ins {
+  uint8_t op;     /* uop_op with UOP_LIN */
+  uint8_t dtype;  /* of the value */
+  uint16_t lanes; /* 1: scalar */
+  uint8_t nsrc;
+  uint32_t src[4];
+  int64_t i;      /* CONST integer or bool, LOOP trip count, array number of LOAD/STORE/PREFETCH, lane of EXTRACT */
+  union {
+    double f;     /* CONST of a float dtype (any lanes: the same in all) */
+    int64_t j;    /* LOAD/STORE with a scalar offset and lanes > 1: elements between lanes (1: contiguous; never 0) */
+    const int_list *list; /* SHUFFLE: lanes */
+  };
+} lin_ins;
+
+/* LOOP's axis kind is kept for names, colours and GPU renderers. */
+typedef enum { AXIS_GRID, AXIS_WARP, AXIS_LANE, AXIS_LOOP, AXIS_UNROLL, AXIS_VECTOR, AXIS_KINDS } axis_kind;
+extern const char *const axis_kind_name[AXIS_KINDS]; /* grid warp lane loop unroll vector */
+
+typedef struct lin_kernel {
+  const char *name;  /* r_4_8_2 ...: unique within a program, a C identifier */
+  const char *stage; /* "x", "g", "m", "result0", "g+x", ... */
+  const char *loops; /* "grid k0 16, loop c 64, ...": for people */
+  VEC(lin_array) arrays;
+  VEC(lin_ins) ins;
+  int64_t grid;      /* number of blocks, >= 1 */
+  size_t scratch_bytes;
+  double flops, bytes; /* executed arithmetic on floats (FMA = 2), bytes of distinct loads and stores, per run */
+} lin_kernel;
+
+/* Renders "one instruction a line" text of the linear IR for dumps. */
+void lin_print(str *out, const lin_kernel *k);
+/* NULL, or one line saying what breaks the laws above (text in arena a). */
+const char *lin_verify(arena *a, const lin_kernel *k);
+
+#endif

@@ -1,0 +1,38 @@
+/* Tensor graph -> range IR, and the simplifier of index arithmetic.
+ *
+ * In: tensor-level nodes (movement ops, elementwise, REDUCE_AXIS over BUFFERs). Out: one BUFFERIZE (explicit, GLOBAL,
+ * named "result0", "result1", ...) per output, over RANGEs of its shape, kept together by a SINK; movement has become
+ * index expressions, padding a condition in INDEX or a WHERE. Extents of 1 have no RANGE.
+ * A value that a movement op or a second consumer would make computed again and again (a reduction read by another
+ * reduction, an expensive value read at different indices) gets a BUFFERIZE of its own (space ANY, named b0, b1, ...). */
+#ifndef WN_LOWER_LOWER_H
+#define WN_LOWER_LOWER_H
+
+#include "ir/uop.h"
+
+const uop *lower_tensors(graph *g, int count, const uop *const *tensors);
+
+/* Shape of a tensor-level node, interned; memoised in the graph's arena by the caller's map (keys: node ids). */
+const int_list *tensor_shape(graph *g, map *memo, const uop *t);
+
+/* Canonical form of index and condition arithmetic, constants folded everywhere, SUBSTITUTE resolved, GET of a known
+ * element folded. Canonical integers: a sum of atoms times constants, atoms in order of id, constant last; no SUB or NEG.
+ * Floating-point values are only touched where no result changes. Idempotent. */
+const uop *simplify(graph *g, const uop *root);
+
+/* An integer expression as constant + sum of coefficient * atom (atoms: RANGEs or non-linear subexpressions, in order
+ * of id). False if it has more than max atoms. */
+typedef struct linear_form {
+  int64_t constant;
+  int n;
+  const uop *atom[16];
+  int64_t coeff[16];
+} linear_form;
+bool linear_of(const uop *e, linear_form *out);
+const uop *linear_to_uop(graph *g, const linear_form *f);
+
+/* expr where every INDEX of a BUFFER or BUFFERIZE reads only where cond holds as well (so that nothing outside is touched),
+ * and the value is 0 where cond fails. */
+const uop *guard_value(graph *g, const uop *expr, const uop *cond);
+
+#endif

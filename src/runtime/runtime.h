@@ -1,0 +1,62 @@
+/* Compile and launch kernels on a backend; the interpreter stands behind each of them.
+ *
+ * In: linear kernels. Out: a module whose kernels can be launched. A kernel that is over max_lines, does not compile or
+ * does not load runs in the interpreter: its `fallback` says why and a warning was given through diag.
+ * Always holds: launch allocates nothing and takes no lock beyond the thread pool's. */
+#ifndef WN_RUNTIME_RUNTIME_H
+#define WN_RUNTIME_RUNTIME_H
+
+#include "kernel/linear.h"
+
+/* --- the CPU of this machine, found at run time (src/runtime/cpu_features.c) ------------------------------------- */
+typedef enum { ISA_SSE2, ISA_AVX2, ISA_AVX512, ISA_NEON, ISA_GENERIC, ISA_COUNT } cpu_isa;
+typedef struct cpu_target {
+  cpu_isa isa;
+  const char *name;          /* "sse2", "avx2", "avx512", "neon", "generic" */
+  int vector_bytes;          /* 16, 32, 64, 16, 16 */
+  int registers;             /* vector registers: 16, 16, 32, 32, 16 */
+  bool fma;
+  const char *llvm_cpu, *llvm_features; /* for LLVM's target machine */
+  const char *cc_flags;                 /* for the system compiler */
+  const char *model;                    /* "AMD EPYC ...", for people */
+  int cores;
+  size_t l1, l2, l3;         /* bytes; guesses of 32K, 512K, 8M where unknown */
+} cpu_target;
+/* isa NULL: the best of this machine. An unknown or unsupported one is diag_fail(WN_ERR_USAGE) listing what there is. */
+void cpu_target_init(cpu_target *t, diag *d, const char *isa);
+
+/* --- runtime -------------------------------------------------------------------------------------------------------- */
+typedef struct runtime runtime;
+/* backend: NULL or "cpu" (LLVM; cpu:cc with a note when LLVM was not built in), "cpu:cc", "interp". threads 0: all cores
+ * or $WINNOW_THREADS. On error diag_fail. */
+runtime *runtime_create(diag *d, const char *backend, const char *isa, int threads);
+void runtime_destroy(runtime *rt);
+const char *runtime_backend(const runtime *rt); /* "cpu", "cpu:cc", "interp" */
+const cpu_target *runtime_target(const runtime *rt);
+int runtime_threads(const runtime *rt);
+
+typedef struct compile_options {
+  int max_lines;  /* 0: 2000 */
+  bool no_cache;
+} compile_options;
+
+typedef struct module module;
+/* Compiles all kernels together. The kernels must outlive the module. */
+module *module_compile(runtime *rt, diag *d, int count, const lin_kernel *const *kernels, const compile_options *options);
+void module_destroy(module *m);
+
+typedef struct kernel_state {
+  const char *fallback;      /* NULL: compiled */
+  int source_lines, registers, spills; /* -1 unknown */
+} kernel_state;
+kernel_state module_kernel(const module *m, int index);
+bool module_cached(const module *m);
+
+/* Run kernel `index` for the blocks [begin, end) of its grid, over the pool's threads; returns when all are done.
+ * args: one pointer per global array, by slot. Scratch is the runtime's, one block per worker, sized at compile time. */
+void module_launch(module *m, int index, void *const *args, int64_t begin, int64_t end);
+
+/* The reference interpreter: one thread, arithmetic of floats in float64, every op of the linear IR. */
+void interp_run(const lin_kernel *k, void *const *args, void *scratch, int64_t begin, int64_t end);
+
+#endif

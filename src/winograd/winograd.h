@@ -1,0 +1,56 @@
+/* Recognise convolutions by their index arithmetic and rewrite them into Winograd's minimal filtering.
+ *
+ * In: range IR (simplified). Out: the same with every matched REDUCE replaced by INDEX(o, ...), where
+ *
+ *   x = BUFFERIZE(kron(B^T, d)[f...],  f0.., g, c, t)     name "x"  input transform
+ *   g = BUFFERIZE(kron(G, w)[f...],    f0.., g, k, c)     name "g"  weight transform
+ *   m = BUFFERIZE(REDUCE(ADD, x * g, c), f0.., g, k, t)   name "m"  products summed over channels (no REDUCE without c)
+ *   o = BUFFERIZE(kron(A^T, m)[p...],  g, k, t, p0..)     name "o"  output transform
+ *
+ * each with RANGEs of its own. A class that several loops belong to is one fused RANGE (row-major, div and mod inside):
+ *   t  tiles: batch-like loops of the activations, dilation phases, then one tile loop per window axis (last fastest)
+ *   k  loops of the weights alone      g  loops of both operands (groups)      c  reduction loops, stride phases, pieces
+ *   f, p  one RANGE per window axis, extents n_i = m_i + r_i - 1 and m_i
+ * A class without loops has no RANGE. A kron is GET(STACK(...), f0 * n1 + f1 ...). Tiles that reach past the image read
+ * guarded zeros. The second site's buffers are named "x1", "g1", ... and so on.
+ * Always holds: no convolution metadata is consulted; declining leaves the REDUCE as it was and says why. */
+#ifndef WN_WINOGRAD_WINOGRAD_H
+#define WN_WINOGRAD_WINOGRAD_H
+
+#include "ir/uop.h"
+#include "winograd/algebra.h"
+
+typedef struct wino_options {
+  bool off;                 /* recognise for the trace, rewrite nothing */
+  int nm, m[WN_MAX_SPATIAL]; /* nm 0: choose; 1: the same m for every axis; else one per axis. m in 1..8 */
+  wn_math math;
+} wino_options;
+
+typedef enum { CLASS_T, CLASS_K, CLASS_G, CLASS_C, CLASS_F, CLASS_P, CLASS_COUNT } range_class;
+
+typedef struct wino_site {
+  const char *name_x, *name_g, *name_m, *name_o; /* names of its BUFFERIZEs */
+  int ndim;                                      /* window axes that are transformed */
+  int m[WN_MAX_SPATIAL], r[WN_MAX_SPATIAL], n[WN_MAX_SPATIAL];
+  int nt;                                        /* loops fused in t, outermost first; the last ndim are tile loops */
+  int64_t t_extent[WN_MAX_DIMS];
+  int64_t out_extent[WN_MAX_SPATIAL];            /* outputs per window axis (after dilation phases) */
+  int64_t T, K, G, C;                            /* extents of the classes, 1 where absent */
+  double error;                                  /* predicted relative L2 */
+  bool promise_missed;
+} wino_site;
+
+typedef struct wino_result {
+  const uop *root;
+  int nsites;
+  wino_site *site;   /* in the graph's arena */
+  const char *trace; /* one line per REDUCE looked at: matched with what, or declined and why */
+} wino_result;
+
+wino_result wino_rewrite(graph *g, const uop *root, const wino_options *options);
+
+/* The recogniser alone, for tests and explain: NULL if this REDUCE matches, else the reason ("not a sum of products:
+ * MAX", "no filter loop: every reduction loop is in both operands by itself", ...), a static or arena string. */
+const char *wino_why_not(graph *g, const uop *reduce);
+
+#endif
