@@ -171,7 +171,7 @@ typedef struct wn_program_info {
 } wn_program_info;
 WN_API wn_status wn_program_get_info(const wn_program *program, wn_program_info *info);
 /* Kernels in order of running, prepare part first; index in [0, kernels + prepare_kernels). */
-WN_API wn_status wn_program_get_kernel(const wn_program *program, int index, wn_kernel_info *info);
+WN_API wn_status wn_program_get_kernel(wn_program *program, int index, wn_kernel_info *info);
 
 /* What the recogniser saw, the IR after each pass that changed it and each kernel, as text for a person. */
 WN_API wn_status wn_explain(wn_context *ctx, wn_tensor *const *outs, void *const *data, int count,

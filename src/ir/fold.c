@@ -115,14 +115,21 @@ void uop_bounds(const uop *u, int64_t *lo, int64_t *hi) {
 
 /* --- constants ------------------------------------------------------------------------------------------------------ */
 
+/* +0 is larger than -0, so that commuting the operands gives the same. */
+static double larger(double a, double b) {
+  if (isnan(a) || isnan(b)) return NAN;
+  if (a == b) return signbit(a) ? b : a;
+  return a > b ? a : b;
+}
+
 static double fold_float(uop_op op, double a, double b) {
   switch (op) {
     case OP_ADD: return a + b;
     case OP_SUB: return a - b;
     case OP_MUL: return a * b;
     case OP_DIV: return a / b;
-    case OP_MAX: return isnan(a) || isnan(b) ? NAN : a > b ? a : b;
-    case OP_MIN: return isnan(a) || isnan(b) ? NAN : a < b ? a : b;
+    case OP_MAX: return larger(a, b);
+    case OP_MIN: return -larger(-a, -b);
     default: diag_panic(__FILE__, __LINE__, "cannot fold %s", op_table[op].name);
   }
 }

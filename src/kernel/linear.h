@@ -14,7 +14,7 @@
 #ifndef WN_KERNEL_LINEAR_H
 #define WN_KERNEL_LINEAR_H
 
-#include "ir/uop.h"
+#include "schedule/axis.h"
 
 typedef struct lin_array {
   const char *name;
@@ -32,6 +32,7 @@ typedef struct lin_ins {
   uint16_t lanes; /* 1: scalar */
   uint8_t nsrc;
   uint32_t src[4];
+  int64_t disp;   /* LOAD, STORE, PREFETCH: elements added to every offset */
   int64_t i;      /* CONST integer or bool, LOOP trip count, array number of LOAD/STORE/PREFETCH, lane of EXTRACT */
   union {
     double f;     /* CONST of a float dtype (any lanes: the same in all) */
@@ -39,10 +40,6 @@ typedef struct lin_ins {
     const int_list *list; /* SHUFFLE: lanes */
   };
 } lin_ins;
-
-/* LOOP's axis kind is kept for names, colours and GPU renderers. */
-typedef enum { AXIS_GRID, AXIS_WARP, AXIS_LANE, AXIS_LOOP, AXIS_UNROLL, AXIS_VECTOR, AXIS_KINDS } axis_kind;
-extern const char *const axis_kind_name[AXIS_KINDS]; /* grid warp lane loop unroll vector */
 
 typedef struct lin_kernel {
   const char *name;  /* r_4_8_2 ...: unique within a program, a C identifier */

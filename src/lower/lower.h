@@ -2,7 +2,8 @@
  *
  * In: tensor-level nodes (movement ops, elementwise, REDUCE_AXIS over BUFFERs). Out: one BUFFERIZE (explicit, GLOBAL,
  * named "result0", "result1", ...) per output, over RANGEs of its shape, kept together by a SINK; movement has become
- * index expressions, padding a condition in INDEX or a WHERE. Extents of 1 have no RANGE.
+ * index expressions, padding a condition in INDEX or a WHERE. Extents of 1 have no RANGE;
+ * an axis that a reshape fused (groups, unrolled windows) has one RANGE for each of its parts, so order is row-major still.
  * A value that a movement op or a second consumer would make computed again and again (a reduction read by another
  * reduction, an expensive value read at different indices) gets a BUFFERIZE of its own (space ANY, named b0, b1, ...). */
 #ifndef WN_LOWER_LOWER_H

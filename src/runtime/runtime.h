@@ -2,7 +2,7 @@
  *
  * In: linear kernels. Out: a module whose kernels can be launched. A kernel that is over max_lines, does not compile or
  * does not load runs in the interpreter: its `fallback` says why and a warning was given through diag.
- * Always holds: launch allocates nothing and takes no lock beyond the thread pool's. */
+ * Always holds: launch allocates nothing and takes no lock beyond the runtime's and the thread pool's. */
 #ifndef WN_RUNTIME_RUNTIME_H
 #define WN_RUNTIME_RUNTIME_H
 
@@ -18,7 +18,7 @@ typedef struct cpu_target {
   bool fma;
   const char *llvm_cpu, *llvm_features; /* for LLVM's target machine */
   const char *cc_flags;                 /* for the system compiler */
-  const char *model;                    /* "AMD EPYC ...", for people */
+  char model[64];                       /* "AMD EPYC ...", for people */
   int cores;
   size_t l1, l2, l3;         /* bytes; guesses of 32K, 512K, 8M where unknown */
 } cpu_target;
@@ -27,8 +27,9 @@ void cpu_target_init(cpu_target *t, diag *d, const char *isa);
 
 /* --- runtime -------------------------------------------------------------------------------------------------------- */
 typedef struct runtime runtime;
-/* backend: NULL or "cpu" (LLVM; cpu:cc with a note when LLVM was not built in), "cpu:cc", "interp". threads 0: all cores
- * or $WINNOW_THREADS. On error diag_fail. */
+/* backend: NULL or "cpu" (LLVM; cpu:cc where LLVM was not built in, with a note if "cpu" was asked for), "cpu:cc",
+ * "interp". isa NULL: $WINNOW_ISA or the best. threads 0: $WINNOW_THREADS or all cores. On error diag_fail.
+ * Modules of one runtime take turns at running. */
 runtime *runtime_create(diag *d, const char *backend, const char *isa, int threads);
 void runtime_destroy(runtime *rt);
 const char *runtime_backend(const runtime *rt); /* "cpu", "cpu:cc", "interp" */
@@ -56,7 +57,13 @@ bool module_cached(const module *m);
  * args: one pointer per global array, by slot. Scratch is the runtime's, one block per worker, sized at compile time. */
 void module_launch(module *m, int index, void *const *args, int64_t begin, int64_t end);
 
-/* The reference interpreter: one thread, arithmetic of floats in float64, every op of the linear IR. */
-void interp_run(const lin_kernel *k, void *const *args, void *scratch, int64_t begin, int64_t end);
+/* The reference interpreter: one thread a call, arithmetic of floats in float64, every op of the linear IR; memory keeps
+ * its dtype. An offset outside of an array is a broken invariant. interp_prepare decodes a verified kernel once, into
+ * the arena; interp_run allocates nothing and may run in several threads, each with a scratch of its own of
+ * interp_scratch bytes, 64-byte aligned (the kernel's local arrays first, then registers). */
+typedef struct interp_code interp_code;
+const interp_code *interp_prepare(arena *a, const lin_kernel *k);
+size_t interp_scratch(const interp_code *code);
+void interp_run(const interp_code *code, void *const *args, void *scratch, int64_t begin, int64_t end);
 
 #endif

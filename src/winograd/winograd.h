@@ -21,9 +21,12 @@
 #include "winograd/algebra.h"
 
 typedef struct wino_options {
-  bool off;                 /* recognise for the trace, rewrite nothing */
-  int nm, m[WN_MAX_SPATIAL]; /* nm 0: choose; 1: the same m for every axis; else one per axis. m in 1..8 */
+  bool off; /* recognise for the trace, rewrite nothing */
+  /* nm 0: choose; 1: the same m for every window axis; else one per axis. m in 1..8 */
+  int nm, m[WN_MAX_SPATIAL];
   wn_math math;
+  /* with nm 0: rewrite even where direct is expected to be faster (a plan asked for by name) */
+  bool always;
 } wino_options;
 
 typedef enum { CLASS_T, CLASS_K, CLASS_G, CLASS_C, CLASS_F, CLASS_P, CLASS_COUNT } range_class;
@@ -32,12 +35,15 @@ typedef struct wino_site {
   const char *name_x, *name_g, *name_m, *name_o; /* names of its BUFFERIZEs */
   int ndim;                                      /* window axes that are transformed */
   int m[WN_MAX_SPATIAL], r[WN_MAX_SPATIAL], n[WN_MAX_SPATIAL];
-  int nt;                                        /* loops fused in t, outermost first; the last ndim are tile loops */
+  int nt; /* loops fused in t, outermost first; the last ndim are tile loops */
   int64_t t_extent[WN_MAX_DIMS];
-  int64_t out_extent[WN_MAX_SPATIAL];            /* outputs per window axis (after dilation phases) */
-  int64_t T, K, G, C;                            /* extents of the classes, 1 where absent */
-  double error;                                  /* predicted relative L2 */
+  int64_t out_extent[WN_MAX_SPATIAL]; /* outputs per window axis (after dilation phases) */
+  int64_t T, K, G, C;                 /* extents of the classes, 1 where absent */
+  double error;                       /* predicted relative L2 */
   bool promise_missed;
+  /* options.nm and m that give this site again: one per window, 1 where it is left alone */
+  int nwindow, window_m[WN_MAX_SPATIAL];
+  double cost; /* predicted, direct = 1; 0 where m was given */
 } wino_site;
 
 typedef struct wino_result {

@@ -1,0 +1,100 @@
+/* What all commands share: problems from words and files, progress, rows for programs. */
+#include "app.h"
+
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "file.h"
+
+report_style app_style(const cli *app) {
+  report_style style = {.color = app->out_tty && !app->opt.no_color, .width = 0};
+  struct winsize size;
+  if (app->out_tty && !ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) && size.ws_col)
+    style.width = size.ws_col;
+  return style;
+}
+
+void app_progress(cli *app, const char *format, ...) {
+  if (!app->err_tty) return;
+  char line[160];
+  va_list args;
+  va_start(args, format);
+  vsnprintf(line, sizeof line, format, args);
+  va_end(args);
+  struct winsize size;
+  int width = !ioctl(STDERR_FILENO, TIOCGWINSZ, &size) && size.ws_col > 1 ? size.ws_col - 1 : 79;
+  const char *prefix = app->progress_prefix ? app->progress_prefix : "";
+  int left = width - (int)strlen(prefix);
+  fprintf(stderr, "\r\033[K%s%.*s", left > 10 ? prefix : "", left > 10 ? left : width, line);
+  fflush(stderr);
+  app->progress_shown = true;
+}
+
+void app_progress_clear(cli *app) {
+  if (app->progress_shown) fputs("\r\033[K", stderr);
+  app->progress_shown = false;
+}
+
+void app_write_row(cli *app, const report_row *row) {
+  if (app->opt.json) {
+    if (!report_json(stdout, row)) diag_fail(&app->diag, WN_ERR_NOMEM, "no memory for the report");
+    return;
+  }
+  if (!app->header_done) report_csv_header(stdout);
+  app->header_done = true;
+  report_csv(stdout, row);
+}
+
+void app_parse_problem(cli *app, const char *where, const char *text, problem *p) {
+  problem_error e;
+  if (problem_parse(text, p, &e)) return;
+  size_t n = strcspn(text, "\r\n"), from = e.at > 60 ? e.at - 60 : 0;
+  char shown[101];
+  size_t m = n > from ? n - from : 0;
+  if (m > sizeof shown - 1) m = sizeof shown - 1;
+  for (size_t i = 0; i < m; ++i) {
+    unsigned char c = (unsigned char)text[from + i];
+    shown[i] = c < ' ' || c > '~' ? '?' : (char)c;
+  }
+  shown[m] = 0;
+  app->detail = arena_printf(&app->arena, "  %s\n  %*s^\n", shown, (int)(e.at - from), "");
+  diag_fail(&app->diag, WN_ERR_USAGE, "%sbad problem: %s", where, e.message);
+}
+
+const char *app_wino(const cli *app) { return app->opt.wino ? app->opt.wino : app->opt.env_wino; }
+
+plan_spec app_plan(const cli *app) {
+  const options *o = &app->opt;
+  if (!o->plans.len && !o->wino && o->wino_env) return (plan_spec){NULL, NULL};
+  return (plan_spec){o->plans.len ? o->plans.data[0] : "auto", app_wino(app)};
+}
+
+static void read_batch(cli *app, const char *path, problem_list *list) {
+  size_t size;
+  char *s = (char *)file_read(&app->arena, path, &size);
+  if (strlen(s) != size)
+    diag_fail(&app->diag, WN_ERR_USAGE, "%s is not a list of problems: it has a 0 byte", path);
+  int line = 0;
+  for (char *next; *s; s = next) {
+    size_t n = strcspn(s, "\n");
+    next = s + n + (s[n] == '\n');
+    s[n] = 0;
+    ++line;
+    const char *text = s + strspn(s, " \t\r");
+    if (!*text || *text == '#' || !strncmp(text, "--", 2)) continue;
+    problem *p = arena_new(&app->arena, problem);
+    app_parse_problem(app, arena_printf(&app->arena, "%s:%d: ", path, line), text, p);
+    vec_push(&app->arena, list, p);
+  }
+}
+
+void app_problems(cli *app, problem_list *list) {
+  for (size_t i = 0; i < app->opt.problems.len; ++i) {
+    problem *p = arena_new(&app->arena, problem);
+    app_parse_problem(app, "", app->opt.problems.data[i], p);
+    vec_push(&app->arena, list, p);
+  }
+  if (app->opt.batch) read_batch(app, app->opt.batch, list);
+  if (!list->len) diag_fail(&app->diag, WN_ERR_USAGE, "%s has no problem in it", app->opt.batch);
+}

@@ -1,0 +1,46 @@
+/* One run of the program: its options, where errors go, and what the terminal can do. */
+#ifndef WINNOW_CLI_APP_H
+#define WINNOW_CLI_APP_H
+
+#include "options.h"
+#include "report/report.h"
+
+/* A plan and a tile size as wn_options takes them. */
+typedef struct plan_spec {
+  const char *plan, *wino;
+} plan_spec;
+
+typedef struct cli {
+  diag diag;
+  arena arena;
+  options opt;
+  bool out_tty, err_tty, progress_shown;
+  bool header_done;            /* of CSV */
+  const char *progress_prefix; /* before each progress line; NULL: none */
+  const char *detail;          /* lines for below the message of a failure; NULL: none */
+  int status;                  /* exit status so far: 0 or 1 */
+} cli;
+
+report_style app_style(const cli *app);
+/* A line on stderr that the next one replaces; nothing unless stderr is a terminal. */
+void app_progress(cli *app, const char *format, ...) WN_PRINTF(2, 3);
+void app_progress_clear(cli *app);
+/* JSON, or CSV under its header. */
+void app_write_row(cli *app, const report_row *row);
+/* Fail with the text and a caret under the character at fault. where: "", or "file:3: ". */
+void app_parse_problem(cli *app, const char *where, const char *text, problem *p);
+/* Every problem of the command line and of --batch. */
+typedef VEC(problem *) problem_list;
+void app_problems(cli *app, problem_list *list);
+
+/* The one plan of conv, bench and explain: --plan, else what $WINO says, else auto. */
+plan_spec app_plan(const cli *app);
+const char *app_wino(const cli *app); /* --wino, else the tile of $WINO, else NULL */
+
+void command_compare(cli *app);
+void command_conv(cli *app);
+void command_bench(cli *app);
+void command_explain(cli *app);
+void command_devices(cli *app);
+
+#endif

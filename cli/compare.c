@@ -1,0 +1,153 @@
+/* `winnow compare` and `winnow bench`: which plans, and how their rows are shown. */
+#include <inttypes.h>
+
+#include "job.h"
+
+#define COMBINATIONS 256
+
+typedef VEC(plan_spec) spec_list;
+
+static void add_plan(cli *app, spec_list *list, const char *plan) {
+  static const char *const tiles[] = {"2", "3", "4", "6"};
+  const char *wino = app_wino(app);
+  bool every = wino && !strcmp(wino, "all");
+  if (every && strcmp(plan, "direct")) {
+    for (size_t i = 0; i < sizeof tiles / sizeof *tiles; ++i)
+      vec_push(&app->arena, list, ((plan_spec){plan, tiles[i]}));
+    return;
+  }
+  vec_push(&app->arena, list, ((plan_spec){plan, every ? NULL : wino}));
+}
+
+/* x=..,g=..,m=..,o=.. over all four placements, the last fastest. */
+static void add_combinations(cli *app, spec_list *list) {
+  static const char *const places[] = {"inline", "reg", "local", "global"};
+  for (int i = 0; i < COMBINATIONS; ++i)
+    add_plan(app, list,
+             arena_printf(&app->arena, "x=%s,g=%s,m=%s,o=%s", places[i >> 6 & 3],
+                          places[i >> 4 & 3], places[i >> 2 & 3], places[i & 3]));
+}
+
+static void choose_plans(cli *app, spec_list *list) {
+  const options *o = &app->opt;
+  if (o->all) {
+    add_combinations(app, list);
+  } else if (o->plans.len) {
+    for (size_t i = 0; i < o->plans.len; ++i) add_plan(app, list, o->plans.data[i]);
+  } else {
+    for (const char *const *name = wn_plan_names(); *name; ++name) add_plan(app, list, *name);
+  }
+}
+
+static report_row *rows_of(job *j) {
+  report_row *rows = arena_array(&j->arena, report_row, j->entry_count + 1);
+  for (int i = 0; i < j->entry_count; ++i) rows[i] = j->entries[i].row;
+  return rows;
+}
+
+static void print_title(job *j, const report_row *rows, report_style style) {
+  const report_row *some = &rows[0];
+  for (int i = 0; i < j->entry_count; ++i)
+    if (!rows[i].refused) {
+      some = &rows[i];
+      break;
+    }
+  printf("%s%s%s  %s", style.color ? "\033[1m" : "", j->problem.text, style.color ? "\033[0m" : "",
+         some->backend);
+  if (some->isa && *some->isa) printf(" %s", some->isa);
+  if (some->threads > 0) printf(", %d thread%s", some->threads, some->threads == 1 ? "" : "s");
+  printf(", weights %s, %s", some->weights, some->math);
+  if (some->device && *some->device) printf(", %s", some->device);
+  putchar('\n');
+}
+
+static void print_summary(job *j, const report_row *rows) {
+  int refused = 0, fallback = 0, wrong = 0, missed = 0, count = j->entry_count;
+  for (int i = 0; i < count; ++i) {
+    refused += rows[i].refused != NULL;
+    fallback += rows[i].fallback != NULL;
+    wrong += rows[i].wrong;
+    missed += rows[i].promise_missed;
+  }
+  printf("%d plans", count);
+  if (refused) printf(", %d refused", refused);
+  if (fallback) printf(", %d in the interpreter", fallback);
+  if (missed) printf(", %d outside the error promise", missed);
+  printf(", %d wrong; errors at %" PRId64 " of %" PRId64 " places\n", wrong, j->reference.count,
+         j->problem.out_count);
+}
+
+static void compare_one(job *j, void *user) {
+  const spec_list *list = user;
+  cli *app = j->app;
+  job_measure(j, list->data, (int)list->len);
+  job_debug(j);
+  report_row *rows = rows_of(j);
+  if (app->opt.json || app->opt.csv) {
+    for (int i = 0; i < j->entry_count; ++i) app_write_row(app, &rows[i]);
+    return;
+  }
+  report_style style = app_style(app);
+  print_title(j, rows, style);
+  report_comparison(stdout, &j->arena, rows, j->entry_count, style);
+  if (!app->opt.all) {
+    putchar('\n');
+    report_kernels(stdout, &j->arena, rows, j->entry_count, style);
+  }
+  print_summary(j, rows);
+  fflush(stdout);
+}
+
+void command_compare(cli *app) {
+  problem_list problems = {0};
+  spec_list plans = {0};
+  app_problems(app, &problems);
+  choose_plans(app, &plans);
+  for (size_t i = 0; i < problems.len; ++i) {
+    if (i && !app->opt.json && !app->opt.csv) putchar('\n');
+    job_with(app, problems.data[i], true, compare_one, &plans);
+  }
+}
+
+typedef struct bench_state {
+  report_row *rows;
+  int count, total;
+} bench_state;
+
+static void bench_one(job *j, void *user) {
+  bench_state *state = user;
+  cli *app = j->app;
+  plan_spec spec = app_plan(app);
+  job_measure(j, &spec, 1);
+  job_debug(j);
+  report_row *row = &j->entries[0].row;
+  if (app->opt.json || app->opt.csv) {
+    app_write_row(app, row);
+    return;
+  }
+  report_row *kept = &state->rows[state->count++];
+  *kept = *row; /* its texts die with the job; those that the table shows are kept */
+  const char **texts[] = {&kept->problem,  &kept->plan,    &kept->wino,
+                          &kept->fallback, &kept->refused, &kept->note};
+  for (size_t i = 0; i < sizeof texts / sizeof *texts; ++i)
+    if (*texts[i]) *texts[i] = arena_strdup(&app->arena, *texts[i]);
+  kept->kernel = NULL;
+  kept->kernel_count = 0;
+}
+
+void command_bench(cli *app) {
+  static const char bar[] = "##############################";
+  problem_list problems = {0};
+  bench_state state = {0};
+  app_problems(app, &problems);
+  state.total = (int)problems.len;
+  state.rows = arena_array(&app->arena, report_row, problems.len);
+  for (int i = 0; i < state.total; ++i) {
+    int done = (int)(sizeof bar - 1) * i / state.total;
+    app->progress_prefix =
+        arena_printf(&app->arena, "[%.*s%*s] ", done, bar, (int)(sizeof bar - 1) - done, "");
+    job_with(app, problems.data[i], true, bench_one, &state);
+  }
+  app->progress_prefix = NULL;
+  if (state.count) report_bench(stdout, &app->arena, state.rows, state.count, app_style(app));
+}

@@ -1,0 +1,128 @@
+/* `winnow conv` and `winnow explain`: one problem, one plan. */
+#include <inttypes.h>
+#include <math.h>
+
+#include "image.h"
+#include "job.h"
+#include "npy.h"
+
+/* The result as [c][h][w], whatever the layout. */
+static void write_picture(job *j, const char *path) {
+  const problem *p = &j->problem;
+  int64_t plane = p->out[0] * p->out[1];
+  image picture = {p->oc, p->out[0], p->out[1], j->y};
+  if (j->data.nhwc) {
+    picture.data = arena_array(&j->arena, float, p->out_count);
+    for (int64_t c = 0; c < p->oc; ++c)
+      for (int64_t i = 0; i < plane; ++i) picture.data[c * plane + i] = j->y[i * p->oc + c];
+  }
+  image_write_png(&j->arena, path, &picture);
+}
+
+static void write_output(job *j, const char *path) {
+  if (image_can_write(path)) {
+    write_picture(j, path);
+    return;
+  }
+  int64_t shape[PROBLEM_AXES + 2];
+  int n = job_shape(j, j->problem.oc, j->problem.out, shape);
+  npy_write_f32(&j->arena, path, n, shape, j->y);
+}
+
+/* Before anything is computed: can the result be what --output names? */
+static void check_output(cli *app, const problem *p) {
+  const char *path = app->opt.output;
+  if (!path) return;
+  diag *d = &app->diag;
+  if (image_can_write(path)) {
+    if (p->nd != 2 || p->mb != 1 || p->oc > 4 || p->out[0] > 65535 || p->out[1] > 65535)
+      diag_fail(d, WN_ERR_USAGE,
+                "--output %s is one picture of 1 to 4 channels, but %s gives mb%" PRId64
+                ", oc%" PRId64 " and %d spatial axes; write a .npy",
+                path, p->text, p->mb, p->oc, p->nd);
+    return;
+  }
+  size_t n = strlen(path);
+  if (n < 5 || strcmp(path + n - 4, ".npy"))
+    diag_fail(d, WN_ERR_USAGE, "--output %s: expected a name that ends in .npy or .png", path);
+}
+
+static void print_range(job *j) {
+  float low = INFINITY, high = -INFINITY;
+  int64_t special = 0;
+  for (int64_t i = 0; i < j->problem.out_count; ++i) {
+    float v = j->y[i];
+    if (!isfinite(v)) {
+      ++special;
+      continue;
+    }
+    low = fminf(low, v);
+    high = fmaxf(high, v);
+  }
+  printf("result");
+  if (low <= high) printf(" from %.6g to %.6g", (double)low, (double)high);
+  if (special || j->special)
+    printf(", %" PRId64 " NaN or infinite values (%" PRId64 " in the data)", special, j->special);
+  if (j->app->opt.output) printf(", written to %s", j->app->opt.output);
+  putchar('\n');
+}
+
+static void conv_one(job *j, void *user) {
+  cli *app = j->app;
+  plan_spec spec = app_plan(app);
+  (void)user;
+  job_measure(j, &spec, 1);
+  const report_row *row = &j->entries[0].row;
+  if (row->refused)
+    diag_fail(&app->diag, app->status ? WN_ERR_STRICT : WN_ERR_REFUSED, "%s: %s", row->plan,
+              row->refused);
+  job_debug(j);
+  if (app->opt.output) write_output(j, app->opt.output);
+  if (app->opt.json || app->opt.csv) {
+    app_write_row(app, row);
+    return;
+  }
+  report_style style = app_style(app);
+  report_bench(stdout, &j->arena, row, 1, style);
+  putchar('\n');
+  report_kernels(stdout, &j->arena, row, 1, style);
+  print_range(j);
+}
+
+void command_conv(cli *app) {
+  problem *p = arena_new(&app->arena, problem);
+  if (app->opt.problems.len)
+    app_parse_problem(app, "", app->opt.problems.data[0], p);
+  else
+    job_problem_of_files(app, p);
+  check_output(app, p);
+  job_with(app, p, true, conv_one, NULL);
+}
+
+static void write_stdout(void *user, const char *text) {
+  (void)user;
+  fputs(text, stdout);
+}
+
+static void explain_one(job *j, void *user) {
+  cli *app = j->app;
+  plan_spec spec = app_plan(app);
+  wn_context *ctx;
+  wn_options o;
+  (void)user;
+  job_options(j, &spec, &o);
+  if (wn_context_create(&ctx) != WN_OK)
+    diag_fail(&app->diag, WN_ERR_NOMEM, "no memory for a context");
+  wn_tensor *y = job_graph(j, ctx);
+  void *out = j->y;
+  wn_status status = wn_explain(ctx, &y, &out, 1, &o, write_stdout, NULL);
+  const char *message = arena_strdup(&j->arena, wn_message(ctx));
+  wn_context_destroy(ctx);
+  if (status != WN_OK) diag_fail(&app->diag, status, "%s", message);
+}
+
+void command_explain(cli *app) {
+  problem *p = arena_new(&app->arena, problem);
+  app_parse_problem(app, "", app->opt.problems.data[0], p);
+  job_with(app, p, false, explain_one, NULL);
+}

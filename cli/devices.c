@@ -1,0 +1,84 @@
+/* `winnow devices`: a backend is here if it compiles and runs the smallest convolution. */
+#include <cjson/cJSON.h>
+
+#include "app.h"
+#include "report/table.h"
+
+typedef struct device {
+  const char *backend, *device, *isa, *problem;
+  int threads;
+} device;
+
+static device probe(cli *app, const char *backend) {
+  device found = {.backend = backend};
+  float x[16] = {0}, w[9] = {0}, y[16];
+  void *out = y;
+  wn_context *ctx;
+  wn_program *program = NULL;
+  wn_program_info info;
+  if (wn_context_create(&ctx) != WN_OK)
+    diag_fail(&app->diag, WN_ERR_NOMEM, "no memory for a context");
+  wn_tensor *image = wn_input(ctx, WN_F32, 4, (int64_t[]){1, 1, 4, 4}, x);
+  wn_tensor *filter = wn_constant(ctx, WN_F32, 4, (int64_t[]){1, 1, 3, 3}, w);
+  wn_tensor *result = wn_conv(image, filter, &(wn_conv_params){.pad_lo = {1, 1}, .pad_hi = {1, 1}});
+  wn_options o = {.plan = "direct", .backend = backend, .strict = 1};
+  wn_status status = wn_compile(ctx, &result, &out, 1, &o, &program);
+  if (status == WN_OK) status = wn_run(program);
+  if (status == WN_OK) status = wn_program_get_info(program, &info);
+  if (status == WN_OK) {
+    found.device = arena_strdup(&app->arena, info.device ? info.device : "");
+    found.isa = arena_strdup(&app->arena, info.isa ? info.isa : "");
+    found.threads = info.threads;
+  } else {
+    found.problem = arena_strdup(&app->arena, wn_message(ctx));
+  }
+  if (program) wn_program_destroy(program);
+  wn_context_destroy(ctx);
+  return found;
+}
+
+static void print_json(cli *app, const device *d) {
+  cJSON *o = cJSON_CreateObject();
+  bool ok = o && cJSON_AddStringToObject(o, "backend", d->backend) &&
+            cJSON_AddBoolToObject(o, "available", !d->problem);
+  if (d->problem)
+    ok = ok && cJSON_AddNullToObject(o, "device") && cJSON_AddNullToObject(o, "isa") &&
+         cJSON_AddNullToObject(o, "threads") && cJSON_AddStringToObject(o, "reason", d->problem);
+  else
+    ok = ok && cJSON_AddStringToObject(o, "device", d->device) &&
+         cJSON_AddStringToObject(o, "isa", d->isa) &&
+         cJSON_AddNumberToObject(o, "threads", d->threads) && cJSON_AddNullToObject(o, "reason");
+  char *text = ok ? cJSON_PrintUnformatted(o) : NULL;
+  cJSON_Delete(o);
+  if (!text) diag_fail(&app->diag, WN_ERR_NOMEM, "no memory for the report");
+  puts(text);
+  cJSON_free(text);
+}
+
+void command_devices(cli *app) {
+  static const char *const backends[] = {"cpu", "cpu:cc", "interp"};
+  static const table_column columns[] = {
+      {"backend", true, BEST_NONE, 0},
+      {"isa", true, BEST_NONE, 0},
+      {"threads", false, BEST_NONE, 0},
+      {"device", true, BEST_NONE, 0},
+  };
+  table t;
+  table_init(&t, &app->arena, columns, (int)(sizeof columns / sizeof *columns));
+  for (size_t i = 0; i < sizeof backends / sizeof *backends; ++i) {
+    device d = probe(app, backends[i]);
+    if (app->opt.json) {
+      print_json(app, &d);
+      continue;
+    }
+    table_row *row = table_add(&t);
+    row->cells[0].text = d.backend;
+    row->cells[1].text = d.isa;
+    row->cells[2].text = d.problem ? NULL : arena_printf(&app->arena, "%d", d.threads);
+    row->cells[3].text = d.device;
+    row->tone = d.problem ? TONE_FAINT : TONE_PLAIN;
+    if (d.problem) row->note = arena_printf(&app->arena, "not here: %s", d.problem);
+  }
+  report_style style = app_style(app);
+  if (!app->opt.json) table_print(&t, stdout, style.color, style.width);
+}

@@ -1,0 +1,331 @@
+/* From plans to rows. Every program is compiled, prepared and checked first; then all are timed in turns, round by
+ * round, so that a slow moment of the machine hits all alike. A sample is at least 50 µs of calls. */
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "job.h"
+
+#define SAMPLE_US     50.0
+#define BUDGET_US     3e5 /* of samples a plan, without --runs */
+#define MOST_ROUNDS   2000
+#define LEAST_ROUNDS  5
+#define PATIENCE_US   2e5 /* a plan slower than this is timed by its first runs alone */
+#define KERNEL_ROUNDS 9
+/* An error this many times the promise (or what was predicted for the tile asked for) is no rounding. */
+#define WRONG_FACTOR 50
+
+static double now_us(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec * 1e6 + (double)t.tv_nsec * 1e-3;
+}
+
+static int by_value(const void *a, const void *b) {
+  double x = *(const double *)a, y = *(const double *)b;
+  return (x > y) - (x < y);
+}
+
+static double median(double *v, int count) {
+  qsort(v, (size_t)count, sizeof *v, by_value);
+  return count % 2 ? v[count / 2] : (v[count / 2 - 1] + v[count / 2]) / 2;
+}
+
+static void warn(void *user, const char *line) {
+  app_progress_clear(user);
+  fprintf(stderr, "winnow: warning: %s\n", line);
+}
+
+static const char *keep(job *j, const char *s) { return s ? arena_strdup(&j->arena, s) : NULL; }
+
+static void describe(job *j, entry *e) {
+  static const char *const math[] = {[WN_MATH_FP32] = "fp32", [WN_MATH_FP32_FAST] = "fp32-fast"};
+  report_row *row = &e->row;
+  const options *o = &j->app->opt;
+  report_row_init(row);
+  row->problem = j->problem.text;
+  row->version = wn_version();
+  row->math = math[o->math];
+  row->weights = o->variable_weights ? "variable" : "constant";
+  row->backend = o->backend ? o->backend : "cpu";
+  row->plan = e->spec.plan ? e->spec.plan : "auto";
+  row->isa = o->isa;
+  if (o->threads) row->threads = o->threads;
+  e->shares = -1;
+}
+
+static void check(job *j, entry *e, wn_status status) {
+  if (status != WN_OK) diag_fail(&j->app->diag, status, "%s: %s", e->row.plan, wn_message(e->ctx));
+}
+
+/* A plan that cannot be is a row with its reason; a mistake of the user's or the machine's ends the command. */
+static bool compile(job *j, entry *e) {
+  wn_status status = wn_context_create(&e->ctx);
+  if (status != WN_OK) diag_fail(&j->app->diag, status, "no memory for a context");
+  wn_on_warning(e->ctx, warn, j->app);
+  wn_options o;
+  job_options(j, &e->spec, &o);
+  wn_tensor *y = job_graph(j, e->ctx);
+  void *out = j->y;
+  status = wn_compile(e->ctx, &y, &out, 1, &o, &e->program);
+  if (status == WN_OK) return true;
+  if (status == WN_ERR_REFUSED || status == WN_ERR_STRICT ||
+      (status == WN_ERR_NOMEM && o.max_memory)) {
+    e->row.refused = keep(j, wn_message(e->ctx));
+    if (status == WN_ERR_STRICT) j->app->status = 1;
+    return false;
+  }
+  diag_fail(&j->app->diag, status, "%s", wn_message(e->ctx));
+}
+
+static void read_info(job *j, entry *e, wn_program_info *info) {
+  report_row *row = &e->row;
+  check(j, e, wn_program_get_info(e->program, info));
+  if (!e->spec.plan) row->plan = keep(j, info->plan);
+  row->placement = keep(j, info->placement);
+  row->wino = keep(j, info->wino);
+  row->backend = keep(j, info->backend);
+  row->isa = keep(j, info->isa);
+  row->device = keep(j, info->device);
+  row->fallback = keep(j, info->fallback);
+  row->threads = info->threads;
+  row->kernels = info->kernels;
+  row->buffers = info->buffers;
+  row->source_lines = info->source_lines;
+  row->promise_missed = info->promise_missed != 0;
+  row->cached = info->cached != 0;
+  row->workspace_bytes = (double)info->workspace_bytes;
+  row->schedule_ms = info->schedule_s * 1e3;
+  row->compile_ms = info->compile_s * 1e3;
+}
+
+static void read_kernels(job *j, entry *e, const wn_program_info *info) {
+  report_row *row = &e->row;
+  row->kernel_count = info->kernels + info->prepare_kernels;
+  e->kernels = arena_array(&j->arena, report_kernel, row->kernel_count + 1);
+  row->kernel = e->kernels;
+  row->gflops_executed = 0; /* flops until the time is known */
+  for (int i = 0; i < row->kernel_count; ++i) {
+    wn_kernel_info k;
+    check(j, e, wn_program_get_kernel(e->program, i, &k));
+    e->kernels[i] = (report_kernel){.name = keep(j, k.name),
+                                    .loops = keep(j, k.loops),
+                                    .stage = keep(j, k.stage),
+                                    .fallback = keep(j, k.fallback),
+                                    .median_us = NAN,
+                                    .bytes = k.bytes,
+                                    .flops = k.flops,
+                                    .source_lines = k.source_lines,
+                                    .registers = k.registers,
+                                    .spills = k.spills,
+                                    .prepare = k.prepare != 0};
+    if (k.registers > row->registers) row->registers = k.registers;
+    if (k.spills > row->spills) row->spills = k.spills;
+    if (!k.prepare) row->gflops_executed += k.flops;
+  }
+}
+
+static void run(job *j, entry *e) { check(j, e, wn_run(e->program)); }
+
+static void judge(job *j, entry *e, double predicted) {
+  report_row *row = &e->row;
+  error_figures figures;
+  reference_compare(&j->reference, j->y, &figures);
+  double promise = reference_promise(&j->reference, j->app->opt.math == WN_MATH_FP32_FAST);
+  row->max_abs_err = figures.max_abs;
+  row->rel_l2_err = figures.relative_l2;
+  if (row->rel_l2_err > promise) row->promise_missed = true;
+  row->wrong = row->rel_l2_err > WRONG_FACTOR * fmax(promise, predicted);
+  if (figures.wrong_special && !j->special) row->wrong = true;
+  if (row->wrong) j->app->status = 1;
+  if (j->special)
+    row->note =
+        arena_printf(&j->arena,
+                     "the data has %" PRId64 " NaN or infinite values; at %" PRId64 " of %" PRId64
+                     " places compared the result is special where the sum is not, or otherwise",
+                     j->special, figures.wrong_special, j->reference.count);
+}
+
+/* First run, errors, and how many samples of how many calls. */
+static void settle(job *j, entry *e) {
+  wn_program_info info;
+  read_info(j, e, &info);
+  read_kernels(j, e, &info);
+  for (int64_t i = 0; i < j->problem.out_count; ++i) j->y[i] = NAN; /* what is not written shows */
+  double start = now_us();
+  check(j, e, wn_prepare(e->program));
+  e->row.prepare_us = now_us() - start;
+  start = now_us();
+  run(j, e);
+  e->once_us = now_us() - start;
+  judge(j, e, info.error_bound);
+  if (e->once_us < PATIENCE_US) {
+    start = now_us();
+    run(j, e);
+    e->once_us = now_us() - start;
+  }
+  double once = e->once_us > 0.1 ? e->once_us : 0.1;
+  e->repeats = once < SAMPLE_US ? (int)ceil(SAMPLE_US / once) : 1;
+  double fit = BUDGET_US / (once * e->repeats);
+  e->rounds = fit > MOST_ROUNDS ? MOST_ROUNDS : fit < LEAST_ROUNDS ? LEAST_ROUNDS : (int)fit;
+  if (once > PATIENCE_US) e->rounds = once > 10 * PATIENCE_US ? 0 : 1;
+  if (j->app->opt.runs) e->rounds = j->app->opt.runs;
+  e->samples = arena_array(&j->arena, double, e->rounds + 1);
+  if (e->rounds == 0) e->samples[e->sample_count++] = e->once_us;
+}
+
+static void sample(job *j, entry *e) {
+  double start = now_us();
+  for (int i = 0; i < e->repeats; ++i) run(j, e);
+  e->samples[e->sample_count++] = (now_us() - start) / e->repeats;
+}
+
+static void time_in_turns(job *j) {
+  int most = 0;
+  double shown = 0;
+  for (int i = 0; i < j->entry_count; ++i)
+    if (j->entries[i].rounds > most) most = j->entries[i].rounds;
+  for (int round = 0; round < most; ++round) {
+    if (now_us() - shown > 1e5) {
+      app_progress(j->app, "%s: measuring, round %d of %d", j->problem.text, round + 1, most);
+      shown = now_us();
+    }
+    for (int i = 0; i < j->entry_count; ++i)
+      if (j->entries[i].program && round < j->entries[i].rounds) sample(j, &j->entries[i]);
+  }
+}
+
+static void time_kernels(job *j, entry *e) {
+  int all = e->row.kernel_count, count = e->row.kernels;
+  if (count == 1)
+    for (int i = 0; i < all; ++i)
+      if (!e->kernels[i].prepare) e->kernels[i].median_us = e->row.median_us;
+  if (count < 2) return;
+  int rounds = e->once_us > PATIENCE_US ? 1 : KERNEL_ROUNDS;
+  double *us = arena_array(&j->arena, double, count),
+         *seen = arena_array(&j->arena, double, count *KERNEL_ROUNDS);
+  for (int r = 0; r < rounds; ++r) {
+    check(j, e, wn_run_timed(e->program, us));
+    for (int k = 0; k < count; ++k) seen[k * KERNEL_ROUNDS + r] = us[k];
+  }
+  for (int i = 0, k = 0; i < all && k < count; ++i)
+    if (!e->kernels[i].prepare)
+      e->kernels[i].median_us = median(&seen[k++ * KERNEL_ROUNDS], rounds);
+}
+
+static void finish(job *j, entry *e) {
+  report_row *row = &e->row;
+  row->median_us = median(e->samples, e->sample_count);
+  row->min_us = e->samples[0]; /* sorted by median() */
+  row->gflops_effective = 2e-3 * (double)j->problem.macs / row->median_us;
+  row->gflops_executed = row->gflops_executed * 1e-3 / row->median_us;
+  time_kernels(j, e);
+}
+
+/* The earlier plan that is the same program: `auto` often is. */
+static int find_same(const job *j, int index) {
+  const entry *e = &j->entries[index];
+  wn_program_info mine, other;
+  if (strcmp(e->row.plan, "auto") || wn_program_get_info(e->program, &mine) != WN_OK) return -1;
+  for (int i = 0; i < index; ++i) {
+    if (!j->entries[i].program || wn_program_get_info(j->entries[i].program, &other) != WN_OK)
+      continue;
+    if (!strcmp(mine.placement, other.placement) && !strcmp(mine.wino, other.wino)) return i;
+  }
+  return -1;
+}
+
+/* What was measured of the other; what was asked for and what compiling cost stay. */
+static void share(job *j, entry *e) {
+  wn_program_info info;
+  read_info(j, e, &info);
+  report_row mine = e->row;
+  e->row = j->entries[e->shares].row;
+  e->row.plan = mine.plan;
+  e->row.same_as = j->entries[e->shares].row.plan;
+  e->row.cached = mine.cached;
+  e->row.schedule_ms = mine.schedule_ms;
+  e->row.compile_ms = mine.compile_ms;
+}
+
+void job_measure(job *j, const plan_spec *specs, int count) {
+  j->entries = arena_array(&j->arena, entry, count);
+  for (int i = 0; i < count; ++i) {
+    entry *e = &j->entries[i];
+    e->spec = specs[i];
+    ++j->entry_count;
+    describe(j, e);
+    app_progress(j->app, "%s: compiling %d of %d, %s", j->problem.text, i + 1, count, e->row.plan);
+    if (!compile(j, e)) continue;
+    e->shares = find_same(j, i);
+    if (e->shares < 0) settle(j, e);
+  }
+  for (int i = 0; i < count; ++i)
+    if (j->entries[i].shares >= 0) j->entries[i].rounds = 0;
+  time_in_turns(j);
+  for (int i = 0; i < count; ++i)
+    if (j->entries[i].sample_count) finish(j, &j->entries[i]);
+  for (int i = 0; i < count; ++i)
+    if (j->entries[i].shares >= 0) share(j, &j->entries[i]);
+  app_progress_clear(j->app);
+}
+
+static void write_stderr(void *user, const char *text) {
+  (void)user;
+  fputs(text, stderr);
+}
+
+static void debug_kernels(job *j, const entry *e, bool color) {
+  for (int i = 0; i < e->row.kernel_count; ++i) {
+    const report_kernel *k = &e->row.kernel[i];
+    const char *name = color ? report_color_kernel(&j->arena, k->name, k->loops) : k->name;
+    if (k->prepare)
+      fprintf(stderr, "  %-28s once, %s%s\n", name, k->stage ? k->stage : "",
+              k->fallback ? ", interpreted" : "");
+    else
+      fprintf(stderr, "  %-28s %9.2f µs %8.2f GFLOP/s %8.2f GB/s%s\n", name, k->median_us,
+              k->flops / k->median_us * 1e-3, k->bytes / k->median_us * 1e-3,
+              k->fallback ? "  interpreted" : "");
+  }
+}
+
+static void debug_source(const entry *e) {
+  for (int i = 0; i < e->row.kernel_count; ++i) {
+    wn_kernel_info k;
+    if (e->program && wn_program_get_kernel(e->program, i, &k) == WN_OK && k.source)
+      fprintf(stderr, "%s\n", k.source);
+  }
+}
+
+static void debug_ir(job *j, const entry *e) {
+  wn_context *ctx;
+  if (wn_context_create(&ctx) != WN_OK) return;
+  wn_options o;
+  job_options(j, &e->spec, &o);
+  wn_tensor *y = job_graph(j, ctx);
+  void *out = j->y;
+  if (wn_explain(ctx, &y, &out, 1, &o, write_stderr, NULL) != WN_OK)
+    fprintf(stderr, "%s\n", wn_message(ctx));
+  wn_context_destroy(ctx);
+}
+
+void job_debug(job *j) {
+  int level = j->app->opt.debug;
+  bool color = j->app->err_tty && !j->app->opt.no_color;
+  for (int i = 0; level && i < j->entry_count; ++i) {
+    const entry *e = &j->entries[i];
+    const report_row *row = &e->row;
+    if (row->refused) {
+      fprintf(stderr, "%s: refused: %s\n", row->plan, row->refused);
+      continue;
+    }
+    fprintf(
+        stderr, "%s: %d kernels, %d buffers, %.2f µs, scheduled in %.2f ms, compiled in %.2f ms\n",
+        row->plan, row->kernels, row->buffers, row->median_us, row->schedule_ms, row->compile_ms);
+    if (level >= 3) fprintf(stderr, "  %s\n", row->placement);
+    if (level >= 2) debug_kernels(j, e, color);
+    if (level >= 4) debug_source(e);
+    if (level >= 5) debug_ir(j, e);
+  }
+}

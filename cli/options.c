@@ -1,0 +1,355 @@
+/* One table of flags gives parsing, the check that a command has the flag, and the help of each command. */
+#include "options.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+#define BIT(c)       (1u << (c))
+#define RUNS         (BIT(CMD_COMPARE) | BIT(CMD_CONV) | BIT(CMD_BENCH))
+#define COMPILES     (RUNS | BIT(CMD_EXPLAIN))
+#define ALL_COMMANDS (COMPILES | BIT(CMD_DEVICES))
+
+typedef enum flag_kind {
+  SWITCH,
+  WORD,
+  LIST,
+  POSITIVE,
+  SEED,
+  MEMORY,
+  WINO,
+  MATH,
+  BACKEND,
+  WEIGHTS_MODE,
+  ACT,
+  LAYOUT
+} flag_kind;
+
+typedef struct flag {
+  const char *name, *value, *help;
+  flag_kind kind;
+  size_t offset; /* of the field that it sets */
+  unsigned commands;
+} flag;
+
+#define AT(field) offsetof(options, field)
+static const flag flags[] = {
+    {"--plan", "PLAN", "a name or a schedule; again for more, in this order", LIST, AT(plans),
+     COMPILES},
+    {"--all", NULL, "every combination of the four placements", SWITCH, AT(all), BIT(CMD_COMPARE)},
+    {"--wino", "M", "tile size 1 to 8, as 4 or 4x4; all: 2, 3, 4 and 6", WINO, AT(wino), COMPILES},
+    {"--math", "MODE", "error promise: fp32 (default) or fp32-fast", MATH, AT(math), COMPILES},
+    {"--backend", "NAME", "cpu, cpu:cc or interp", BACKEND, AT(backend), COMPILES},
+    {"--isa", "NAME", "sse2, avx2, avx512, ...; default: the best here", WORD, AT(isa), COMPILES},
+    {"--threads", "N", "default: $WINNOW_THREADS, else all cores", POSITIVE, AT(threads), COMPILES},
+    {"--weights-mode", "MODE", "constant (default: prepared once) or variable", WEIGHTS_MODE,
+     AT(variable_weights), COMPILES},
+    {"--input", "FILE", ".npy (mb, ic, [[d,] h,] w) or a photo", WORD, AT(input), RUNS},
+    {"--weights", "FILE", ".npy (oc, ic/g, [[kd,] kh,] kw)", WORD, AT(weights), RUNS},
+    {"--bias", "FILE", ".npy (oc), or the word random", WORD, AT(bias), COMPILES},
+    {"--residual", "FILE", ".npy of the result's shape, or random", WORD, AT(residual), COMPILES},
+    {"--act", "NAME", "relu, sigmoid, tanh, gelu, abs or none", ACT, AT(act), COMPILES},
+    {"--layout", "NAME", "of input, residual, result: nchw (default) or nhwc", LAYOUT, AT(nhwc),
+     COMPILES},
+    {"--output", "FILE", "the result: .npy, or .png of 1 to 4 channels", WORD, AT(output),
+     BIT(CMD_CONV)},
+    {"--batch", "FILE", "a problem a line; lines with # and -- are skipped", WORD, AT(batch),
+     BIT(CMD_COMPARE) | BIT(CMD_BENCH)},
+    {"--seed", "N", "of the data that no file gives, uniform in [-1, 1)", SEED, AT(seed), RUNS},
+    {"--runs", "N", "measurements of each plan; default: about 0.3 s", POSITIVE, AT(runs), RUNS},
+    {"--max-memory", "SIZE", "limit of the workspace: 64K, 512M, 2G", MEMORY, AT(max_memory),
+     COMPILES},
+    {"--max-lines", "N", "larger kernels run in the interpreter; default 2000", POSITIVE,
+     AT(max_lines), COMPILES},
+    {"--no-merge", NULL, "every use of a reduction gets a loop of its own", SWITCH, AT(no_merge),
+     COMPILES},
+    {"--no-cache", NULL, "compile again what was compiled before", SWITCH, AT(no_cache), COMPILES},
+    {"--strict", NULL, "a kernel that falls back is an error", SWITCH, AT(strict), COMPILES},
+    {"--json", NULL, "one object a line", SWITCH, AT(json), RUNS | BIT(CMD_DEVICES)},
+    {"--csv", NULL, "the same columns, without the kernels", SWITCH, AT(csv), RUNS},
+    {"--help", NULL, "this text", SWITCH, AT(help), ALL_COMMANDS | BIT(CMD_NONE)},
+    {"--version", NULL, "the version", SWITCH, AT(version), ALL_COMMANDS | BIT(CMD_NONE)},
+};
+#undef AT
+#define FLAGS (sizeof flags / sizeof *flags)
+
+static const struct {
+  const char *name, *operands, *help;
+} commands[CMD_COUNT] = {
+    [CMD_COMPARE] =
+        {"compare", "PROBLEM... | --batch FILE",
+         "Every named plan of a convolution side by side: kernels, buffers, times, compile\n"
+         "costs and errors against a float64 reference. The best value of a column is\n"
+         "green, or has a *. Ratios are times of direct and of old divided by the plan's."},
+    [CMD_CONV] = {"conv", "[PROBLEM]",
+                  "One convolution, y = act(conv(x, w) + bias + residual), on your data. Without\n"
+                  "PROBLEM the sizes are those of the files of --input and --weights, padded so\n"
+                  "that the image keeps its size."},
+    [CMD_BENCH] = {"bench", "PROBLEM... | --batch FILE",
+                   "The chosen plan of each problem, a line each."},
+    [CMD_EXPLAIN] = {"explain", "PROBLEM",
+                     "What the recogniser saw, the program after each pass, the kernels."},
+    [CMD_DEVICES] = {"devices", "", "The backends of this machine, and why one is missing."},
+};
+
+const char *command_name(command c) { return c < CMD_COUNT ? commands[c].name : "winnow"; }
+
+void help_main(FILE *out) {
+  fputs(
+      "winnow: compiles convolutions to Winograd kernels and measures every way to\n"
+      "place what lies between them\n"
+      "\n"
+      "  winnow compare PROBLEM    every named plan side by side\n"
+      "  winnow conv    PROBLEM    one convolution on your data (.npy or a photo)\n"
+      "  winnow bench   PROBLEM    the chosen plan of each problem, or of --batch FILE\n"
+      "  winnow explain PROBLEM    what the recogniser saw, each pass, the kernels\n"
+      "  winnow devices            the backends of this machine\n"
+      "  winnow COMMAND --help     the flags of a command\n"
+      "\n"
+      "PROBLEM is in benchdnn's notation: mb1ic16ih32oc16kh3ph1 is a batch of 1, 16\n"
+      "channels in and out, 32x32, a 3x3 filter, padding 1. Sizes are mb g ic oc and\n"
+      "i o k s d p with an axis d h or w: input, output, filter, stride, dilation\n"
+      "(0 is dense), padding. mb is 2 when missing; w sizes default to the h ones.\n"
+      "Plans: auto direct old old-2k new inline-m one x-only g-only fused split, or a\n"
+      "schedule such as x=local,g=global,m=reg,o=inline.\n"
+      "Environment: DEBUG=1..5 (2: kernels, 3: plans, 4: source, 5: IR), WINO=0, 1, 2,\n"
+      "3, 4 or 6 (0: off, 1: on, else the tile size), WINNOW_THREADS, WINNOW_ISA,\n"
+      "NO_COLOR.\n"
+      "Exit status: 0 right, 1 a wrong result or --strict met a fallback, 2 bad usage.\n",
+      out);
+}
+
+void help_command(FILE *out, command c) {
+  fprintf(out, "winnow %s %s\n\n%s\n\n", commands[c].name, commands[c].operands, commands[c].help);
+  for (size_t i = 0; i < FLAGS; ++i) {
+    if (!(flags[i].commands & BIT(c))) continue;
+    char left[40];
+    snprintf(left, sizeof left, "%s %s", flags[i].name, flags[i].value ? flags[i].value : "");
+    fprintf(out, "  %-21s %s\n", left, flags[i].help);
+  }
+}
+
+static _Noreturn void usage(arena *a, const char *what, const char *value, const char *expected) {
+  diag_fail(a->diag, WN_ERR_USAGE, "%s '%.80s': expected %s", what, value, expected);
+}
+
+static bool read_whole(const char *s, unsigned long long *value) {
+  char *end;
+  if (*s < '0' || *s > '9') return false;
+  errno = 0;
+  *value = strtoull(s, &end, 10);
+  return !errno && !*end;
+}
+
+static int read_positive(arena *a, const char *what, const char *s) {
+  unsigned long long v;
+  if (!read_whole(s, &v) || v < 1 || v > 1000000)
+    usage(a, what, s, "a whole number from 1 to 1000000");
+  return (int)v;
+}
+
+static size_t read_memory(arena *a, const char *what, const char *s) {
+  static const char units[] = "KMGT";
+  char *end = NULL;
+  unsigned long long v = 0;
+  errno = 0;
+  if (*s >= '0' && *s <= '9') v = strtoull(s, &end, 10);
+  bool ok = end && !errno && v > 0;
+  const char *unit = ok && *end ? strchr(units, *end) : NULL;
+  if (unit) {
+    int shift = 10 * (int)(unit - units + 1);
+    ok = v <= SIZE_MAX >> shift;
+    v <<= shift;
+    ++end;
+    if (*end == 'B') ++end;
+  }
+  if (!ok || *end) usage(a, what, s, "a size such as 65536, 64K, 512M or 2G");
+  return (size_t)v;
+}
+
+/* M or MxM or MxMxM, each 1 to 8. */
+static void check_wino(arena *a, const char *what, const char *s) {
+  if (!strcmp(s, "all")) return;
+  for (const char *c = s;; c += 2) {
+    if (*c < '1' || *c > '8' || (c[1] && c[1] != 'x') || c - s > 6)
+      usage(a, what, s, "a tile size from 1 to 8, as 4 or 4x4");
+    if (!c[1]) return;
+  }
+}
+
+/* Which of the words, NULL-terminated, is s? */
+static int one_of(arena *a, const char *what, const char *s, const char *const *words) {
+  str list;
+  str_init(&list, a);
+  for (int i = 0; words[i]; ++i) {
+    if (!strcmp(s, words[i])) return i;
+    str_printf(&list, "%s%s", !i ? "" : words[i + 1] ? ", " : " or ", words[i]);
+  }
+  usage(a, what, s, str_text(&list));
+}
+
+static int read_act(arena *a, const char *what, const char *s) {
+  const char *words[ACT_COUNT + 1] = {NULL};
+  for (int i = 0; i < ACT_COUNT; ++i) words[i] = activation_name((activation)i);
+  return one_of(a, what, s, words);
+}
+
+static void set_flag(options *o, arena *a, const flag *f, const char *value) {
+  static const char *const math[] = {"fp32", "fp32-fast", NULL};
+  static const char *const backends[] = {"cpu", "cpu:cc", "interp", NULL};
+  static const char *const modes[] = {"constant", "variable", NULL};
+  static const char *const layouts[] = {"nchw", "nhwc", NULL};
+  void *field = (char *)o + f->offset;
+  unsigned long long number;
+  switch (f->kind) {
+    case SWITCH:
+      *(bool *)field = true;
+      break;
+    case LIST:
+      vec_push(a, &o->plans, value);
+      break;
+    case POSITIVE:
+      *(int *)field = read_positive(a, f->name, value);
+      break;
+    case SEED:
+      if (!read_whole(value, &number)) usage(a, f->name, value, "a whole number");
+      o->seed = number;
+      break;
+    case MEMORY:
+      o->max_memory = read_memory(a, f->name, value);
+      break;
+    case WINO:
+      check_wino(a, f->name, value);
+      o->wino = value;
+      break;
+    case MATH:
+      o->math = (wn_math)one_of(a, f->name, value, math);
+      break;
+    case BACKEND:
+      o->backend = backends[one_of(a, f->name, value, backends)];
+      break;
+    case WEIGHTS_MODE:
+      o->variable_weights = one_of(a, f->name, value, modes) == 1;
+      break;
+    case ACT:
+      o->act = (activation)read_act(a, f->name, value);
+      break;
+    case LAYOUT:
+      o->nhwc = one_of(a, f->name, value, layouts) == 1;
+      break;
+    default:
+      *(const char **)field = value;
+      break;
+  }
+}
+
+static const flag *find_flag(const char *arg, size_t n) {
+  for (size_t i = 0; i < FLAGS; ++i)
+    if (strlen(flags[i].name) == n && !memcmp(flags[i].name, arg, n)) return &flags[i];
+  return NULL;
+}
+
+/* The flag at argv[i]; returns the index of the last word that it used. */
+static int parse_flag(options *o, arena *a, int argc, char *const *argv, int i, unsigned *seen) {
+  const char *arg = argv[i], *equals = strchr(arg, '=');
+  size_t n = equals ? (size_t)(equals - arg) : strlen(arg);
+  const flag *f = !strcmp(arg, "-h") ? find_flag("--help", 6) : find_flag(arg, n);
+  if (!f)
+    diag_fail(a->diag, WN_ERR_USAGE, "unknown flag '%.*s'; see winnow %s--help",
+              (int)(n < 80 ? n : 80), arg,
+              o->command < CMD_COUNT ? arena_printf(a, "%s ", command_name(o->command)) : "");
+  if (!(f->commands & BIT(o->command)))
+    diag_fail(a->diag, WN_ERR_USAGE, "%s has no flag %s; see winnow %s--help",
+              command_name(o->command), f->name,
+              o->command < CMD_COUNT ? arena_printf(a, "%s ", command_name(o->command)) : "");
+  unsigned bit = 1u << (f - flags);
+  if (*seen & bit && f->kind != LIST && f->kind != SWITCH)
+    diag_fail(a->diag, WN_ERR_USAGE, "%s is given twice", f->name);
+  *seen |= bit;
+  if (f->kind == SWITCH) {
+    if (equals) diag_fail(a->diag, WN_ERR_USAGE, "%s takes no value", f->name);
+    set_flag(o, a, f, NULL);
+    return i;
+  }
+  if (equals) {
+    set_flag(o, a, f, equals + 1);
+    return i;
+  }
+  if (i + 1 >= argc) diag_fail(a->diag, WN_ERR_USAGE, "%s needs a value: %s", f->name, f->help);
+  set_flag(o, a, f, argv[i + 1]);
+  return i + 1;
+}
+
+static void read_environment(options *o, arena *a) {
+  static const char *const debug[] = {"0", "1", "2", "3", "4", "5", NULL};
+  static const char *const tiles[] = {"0", "1", "2", "3", "4", "6", NULL};
+  const char *s = getenv("DEBUG");
+  if (s && *s) o->debug = one_of(a, "DEBUG", s, debug);
+  s = getenv("NO_COLOR");
+  o->no_color = s && *s;
+  s = getenv("WINNOW_THREADS");
+  if (s && *s) {
+    int threads = read_positive(a, "WINNOW_THREADS", s);
+    if (!o->threads) o->threads = threads;
+  }
+  s = getenv("WINNOW_ISA");
+  if (s && *s && !o->isa) o->isa = s;
+  s = getenv("WINO");
+  if (s && *s) {
+    one_of(a, "WINO", s, tiles);
+    o->wino_env = true;
+    if (s[0] > '1') o->env_wino = s;
+  }
+}
+
+/* What no single flag can tell. */
+static void check(const options *o, arena *a) {
+  diag *d = a->diag;
+  if (o->json && o->csv) diag_fail(d, WN_ERR_USAGE, "--json and --csv exclude each other");
+  if (o->all && o->plans.len) diag_fail(d, WN_ERR_USAGE, "--all and --plan exclude each other");
+  if (o->command == CMD_DEVICES && o->problems.len)
+    diag_fail(d, WN_ERR_USAGE, "devices takes no operand, but '%.80s' was given",
+              o->problems.data[0]);
+  if (o->command == CMD_CONV || o->command == CMD_EXPLAIN || o->command == CMD_BENCH) {
+    if (o->plans.len > 1)
+      diag_fail(d, WN_ERR_USAGE, "%s takes one --plan", command_name(o->command));
+    if (o->wino && !strcmp(o->wino, "all"))
+      diag_fail(d, WN_ERR_USAGE, "--wino all is for compare; %s takes one tile size",
+                command_name(o->command));
+  }
+  if ((o->command == CMD_CONV || o->command == CMD_EXPLAIN) && o->problems.len > 1)
+    diag_fail(d, WN_ERR_USAGE, "%s takes one problem, but '%.80s' follows",
+              command_name(o->command), o->problems.data[1]);
+  bool from_files = o->command == CMD_CONV && o->input && o->weights;
+  if (o->command < CMD_DEVICES && !o->problems.len && !o->batch && !from_files)
+    diag_fail(d, WN_ERR_USAGE, "%s needs a problem such as mb1ic16ih32oc16kh3ph1",
+              command_name(o->command));
+}
+
+void options_parse(options *o, arena *a, int argc, char *const *argv) {
+  unsigned seen = 0;
+  memset(o, 0, sizeof *o);
+  o->command = CMD_NONE;
+  int i = 1;
+  if (argc > 1 && argv[1][0] != '-') {
+    for (int c = 0; c < CMD_COUNT; ++c)
+      if (!strcmp(argv[1], commands[c].name)) o->command = (command)c;
+    if (!strcmp(argv[1], "help")) {
+      o->help = true;
+      return;
+    }
+    if (o->command == CMD_NONE)
+      diag_fail(a->diag, WN_ERR_USAGE,
+                "unknown command '%.80s': expected compare, conv, bench, explain or devices",
+                argv[1]);
+    ++i;
+  }
+  for (; i < argc; ++i) {
+    if (argv[i][0] == '-' && argv[i][1])
+      i = parse_flag(o, a, argc, argv, i, &seen);
+    else
+      vec_push(a, &o->problems, argv[i]);
+  }
+  read_environment(o, a);
+  if (!o->help && !o->version && o->command != CMD_NONE) check(o, a);
+}

@@ -1,0 +1,52 @@
+/* The command line and the environment, as values.
+ *
+ * In: argv and the environment. Out: a command, its flags and its operands; anything unknown, misplaced or malformed
+ * fails with WN_ERR_USAGE and one line that names it.
+ * Always holds: strings are borrowed from argv; what a flag sets wins over the environment. */
+#ifndef WINNOW_CLI_OPTIONS_H
+#define WINNOW_CLI_OPTIONS_H
+
+#include <stdio.h>
+
+#include "base/mem.h"
+#include "reference.h"
+
+typedef enum command {
+  CMD_COMPARE,
+  CMD_CONV,
+  CMD_BENCH,
+  CMD_EXPLAIN,
+  CMD_DEVICES,
+  CMD_COUNT,
+  CMD_NONE
+} command;
+
+typedef VEC(const char *) strings;
+
+typedef struct options {
+  command command;
+  strings problems, plans;
+  const char *batch;
+  const char *wino;     /* "4", "4x4", "all"; NULL: no --wino */
+  const char *env_wino; /* the tile that $WINO names, NULL: none */
+  const char *backend, *isa;
+  const char *input, *weights, *bias, *residual, *output;
+  wn_math math;
+  activation act;
+  size_t max_memory;
+  uint64_t seed;
+  int threads, max_lines, runs, debug;
+  bool nhwc, variable_weights, all, no_merge, no_cache, strict, json, csv;
+  bool wino_env; /* $WINO is set: without --plan and --wino the library follows it */
+  bool help, version;
+  bool no_color;
+} options;
+
+/* argv[0] is skipped. Without any argument the command is CMD_NONE. */
+void options_parse(options *o, arena *a, int argc, char *const *argv);
+
+const char *command_name(command c);
+void help_main(FILE *out);
+void help_command(FILE *out, command c);
+
+#endif

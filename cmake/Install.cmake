@@ -1,0 +1,18 @@
+# The shared library, the public headers, a pkg-config file and a CMake package: find_package(winnow), winnow::winnow.
+include(CMakePackageConfigHelpers)
+
+install(TARGETS winnow_shared EXPORT winnow_targets LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+install(DIRECTORY include/winnow DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h")
+
+# Relative to where the .pc file lies, so that `cmake --install build --prefix anywhere` is right.
+file(RELATIVE_PATH pc_to_prefix /p/${CMAKE_INSTALL_LIBDIR}/pkgconfig /p)
+string(REGEX REPLACE "/$" "" pc_to_prefix ${pc_to_prefix})
+configure_file(cmake/winnow.pc.in winnow.pc @ONLY)
+install(FILES ${CMAKE_CURRENT_BINARY_DIR}/winnow.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+
+set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/winnow)
+install(EXPORT winnow_targets NAMESPACE winnow:: FILE winnow-targets.cmake DESTINATION ${package_dir})
+configure_package_config_file(cmake/winnow-config.cmake.in winnow-config.cmake INSTALL_DESTINATION ${package_dir})
+write_basic_package_version_file(winnow-config-version.cmake COMPATIBILITY SameMinorVersion)
+install(FILES ${CMAKE_CURRENT_BINARY_DIR}/winnow-config.cmake ${CMAKE_CURRENT_BINARY_DIR}/winnow-config-version.cmake
+  DESTINATION ${package_dir})

@@ -1,0 +1,74 @@
+/* Building a linear kernel as a tree of scopes; internal to src/kernel.
+ *
+ * In: scalar expressions of the range IR over open loops. Out: instructions, each in the outermost scope in which all the
+ * loops that it depends on are open (so loop-invariant code needs no pass of its own), each once per scope.
+ * Always holds: a scope's items are in running order; an inner loop is appended to its parent when it is closed, so code
+ * that moves out of it lands in front of it. */
+#ifndef WN_KERNEL_BUILD_H
+#define WN_KERNEL_BUILD_H
+
+#include "kernel/kernel.h"
+#include "lower/lower.h"
+#include "rewrite/rewrite.h"
+
+typedef struct scope scope;
+typedef struct scope_item { /* an instruction, or a closed inner scope */
+  uint32_t ins;
+  scope *inner;
+} scope_item;
+
+struct scope {
+  scope *parent;
+  int depth;
+  uint32_t head; /* its LOOP or IF; none at depth 0 */
+  VEC(scope_item) items;
+  map values;    /* node id -> instruction: what is known here */
+  map splats;    /* instruction -> its BROADCAST */
+};
+
+typedef struct builder {
+  graph *g;
+  arena *a;
+  const kernel_set *set;
+  const linear_options *opt;
+  lin_kernel *k;
+  VEC(lin_ins) pool;
+  scope *top, *cur;
+  map loops;        /* RANGE number -> scope depth + 1 in which it has a value */
+  map range_values; /* RANGE number -> instruction */
+  map array_slot;   /* OP_BUFFER slot -> number in k->arrays + 1 */
+  map array_depth;  /* OP_BUFFER slot -> depth of the scope that fills it, for arrays written in this kernel */
+  map local_reads;  /* node id -> deepest such depth under it, memoised */
+  const uop *vector; /* the open VECTOR range, or NULL */
+  int lanes;
+} builder;
+
+/* --- scopes.c --------------------------------------------------------------------------------------------------------- */
+uint32_t build_ins(builder *b, scope *at, lin_ins ins); /* appended to the scope */
+scope *build_open(builder *b, uint32_t head);           /* a LOOP or IF (made with build_head) becomes the current scope */
+uint32_t build_head(builder *b, lin_ins ins);           /* an instruction in no scope yet */
+void build_close(builder *b);
+void build_flatten(builder *b); /* pool and scopes -> k->ins */
+int build_array(builder *b, int64_t slot); /* number in k->arrays */
+
+/* --- emit.c: expressions ------------------------------------------------------------------------------------------------ */
+uint32_t emit(builder *b, const uop *u);  /* the value, scalar or of b->lanes lanes */
+uint32_t emit_vector(builder *b, const uop *u); /* broadcast if it is scalar */
+bool is_vector(const builder *b, const uop *u);
+uint32_t emit_scalar_int(builder *b, int64_t v);
+/* A fused a * b + acc where value is a product, else op(acc, value). */
+uint32_t emit_accumulate(builder *b, uop_op op, const uop *value, uint32_t acc, bool vector);
+
+/* --- memory.c: loads, stores, masks -------------------------------------------------------------------------------------- */
+uint32_t build_load(builder *b, const uop *index);
+void build_store(builder *b, int64_t slot, const uop *offset, const uop *value, const uop *mask);
+
+/* --- reduce.c --------------------------------------------------------------------------------------------------------------- */
+/* Emits all reductions under the roots (those not inside another one): equal loops merged, as many accumulators at once
+ * as there are registers. Their values are then known to emit. */
+void emit_reductions(builder *b, int nroots, const uop *const *roots);
+
+wn_dtype register_dtype(unsigned dtype); /* f16, bf16 -> f32 */
+scope *home_of(builder *b, const uop *u); /* the outermost scope in which u can stand */
+
+#endif

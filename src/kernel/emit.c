@@ -1,0 +1,194 @@
+/* Expressions. In: a scalar expression over open loops. Out: the instruction that holds its value.
+ *
+ * Always holds: an expression that depends on the vector range has b->lanes lanes, every other one is scalar and is
+ * broadcast where it meets a vector. Sums of integers are added from the outermost loop's terms inwards, the constant
+ * last, so that what is invariant in a loop is computed outside it. */
+#include "kernel/build.h"
+
+wn_dtype register_dtype(unsigned dtype) {
+  return dtype == WN_F16 || dtype == WN_BF16 ? WN_F32 : (wn_dtype)dtype;
+}
+
+bool is_vector(const builder *b, const uop *u) { return b->vector != NULL && uop_has_range(u, b->vector); }
+
+/* --- where an expression can stand ---------------------------------------------------------------------------------------- */
+
+static int range_depth(builder *b, int64_t number) {
+  uint64_t d;
+  return map_get(&b->loops, (uint64_t)number, &d) ? (int)d - 1 : 0;
+}
+
+/* The deepest scope that fills an array read under u: the read has to come after. */
+static int read_depth(builder *b, const uop *u) {
+  if (b->array_depth.len == 0) return 0;
+  uint64_t known;
+  if (map_get(&b->local_reads, u->id, &known)) return (int)known;
+  const uop *roots[] = {u};
+  uop_order all = uop_toposort(b->a, 1, roots);
+  for (size_t i = 0; i < all.len; ++i) {
+    const uop *v = all.at[i];
+    uint64_t depth = 0, d;
+    if (map_get(&b->local_reads, v->id, &d)) continue;
+    if (v->op == OP_BUFFER) map_get(&b->array_depth, (uint64_t)v->arg.i, &depth);
+    for (int s = 0; s < v->nsrc; ++s) {
+      map_get(&b->local_reads, v->src[s]->id, &d);
+      if (d > depth) depth = d;
+    }
+    map_put(&b->local_reads, v->id, depth);
+  }
+  map_get(&b->local_reads, u->id, &known);
+  return (int)known;
+}
+
+scope *home_of(builder *b, const uop *u) {
+  int depth = read_depth(b, u);
+  for (int i = 0; i < u->free_->len; ++i) {
+    int d = range_depth(b, u->free_->at[i]);
+    if (d > depth) depth = d;
+  }
+  scope *s = b->cur;
+  while (s->depth > depth) s = s->parent;
+  return s;
+}
+
+/* --- instructions -------------------------------------------------------------------------------------------------------------- */
+
+
+static uint32_t splat(builder *b, scope *home, uint32_t scalar) {
+  uint64_t known;
+  if (map_get(&home->splats, scalar, &known)) return (uint32_t)known;
+  lin_ins ins = b->pool.data[scalar];
+  lin_ins v = {.op = OP_BROADCAST, .dtype = ins.dtype, .lanes = (uint16_t)b->lanes, .nsrc = 1, .src = {scalar}};
+  if (ins.op == OP_CONST) {
+    v = ins;
+    v.lanes = (uint16_t)b->lanes;
+  }
+  uint32_t id = build_ins(b, home, v);
+  map_put(&home->splats, scalar, id);
+  return id;
+}
+
+uint32_t emit_vector(builder *b, const uop *u) {
+  uint32_t v = emit(b, u);
+  if (b->lanes == 1 || b->pool.data[v].lanes > 1) return v;
+  return splat(b, home_of(b, u), v);
+}
+
+uint32_t emit_scalar_int(builder *b, int64_t v) { return emit(b, uop_int(b->g, v)); }
+
+static uint32_t operand(builder *b, const uop *u, bool vector) { return vector ? emit_vector(b, u) : emit(b, u); }
+
+static uint32_t emit_const(builder *b, scope *home, const uop *u) {
+  lin_ins ins = {.op = OP_CONST, .dtype = (uint8_t)register_dtype(u->dtype), .lanes = 1};
+  if (dtype_is_float(u->dtype)) ins.f = u->arg.f;
+  else ins.i = u->arg.i;
+  return build_ins(b, home, ins);
+}
+
+static uint32_t emit_range(builder *b, scope *home, const uop *u) {
+  uint64_t known;
+  if (map_get(&b->range_values, (uint64_t)u->arg.i, &known)) return (uint32_t)known;
+  WN_CHECK(u == b->vector, "the loop %s is not open", uop_range_name(b->g, u));
+  return build_ins(b, home, (lin_ins){.op = OP_IOTA, .dtype = WN_I64, .lanes = (uint16_t)b->lanes});
+}
+
+static bool is_number(const uop *u, double v) { return u->op == OP_CONST && u->arg.f == v; }
+
+/* a + b for floats: fused where a term is a product; a - b where the factor is -1. */
+static lin_ins float_sum(builder *b, const uop *x, const uop *y, bool vector) {
+  if (x->op != OP_MUL || (y->op == OP_MUL && !is_number(y->src[1], -1) && is_number(x->src[1], -1))) {
+    const uop *t = x;
+    x = y;
+    y = t;
+  }
+  lin_ins ins = {.nsrc = 2};
+  if (x->op != OP_MUL) {
+    ins.op = OP_ADD;
+    ins.src[0] = operand(b, x, vector);
+    ins.src[1] = operand(b, y, vector);
+  } else if (is_number(x->src[1], -1)) {
+    ins.op = OP_SUB;
+    ins.src[0] = operand(b, y, vector);
+    ins.src[1] = operand(b, x->src[0], vector);
+  } else {
+    ins.op = OP_FMA;
+    ins.nsrc = 3;
+    ins.src[0] = operand(b, x->src[0], vector);
+    ins.src[1] = operand(b, x->src[1], vector);
+    ins.src[2] = operand(b, y, vector);
+  }
+  return ins;
+}
+
+/* The sum with its terms in order of the scope in which they can stand. */
+static const uop *ordered_sum(builder *b, const uop *u) {
+  linear_form f;
+  if (u->dtype != WN_I64 || !linear_of(u, &f) || f.n + (f.constant != 0) < 3) return u;
+  for (int i = 1; i < f.n; ++i) {
+    for (int j = i; j > 0 && home_of(b, f.atom[j])->depth < home_of(b, f.atom[j - 1])->depth; --j) {
+      const uop *a = f.atom[j];
+      int64_t c = f.coeff[j];
+      f.atom[j] = f.atom[j - 1], f.coeff[j] = f.coeff[j - 1];
+      f.atom[j - 1] = a, f.coeff[j - 1] = c;
+    }
+  }
+  const uop *sum = NULL;
+  for (int i = 0; i < f.n; ++i) {
+    const uop *term = uop_muli(b->g, f.atom[i], f.coeff[i]);
+    sum = sum != NULL ? uop_add(b->g, sum, term) : term;
+  }
+  return uop_addi(b->g, sum, f.constant);
+}
+
+static uint32_t emit_alu(builder *b, const uop *u) {
+  bool vector = is_vector(b, u);
+  lin_ins ins = {.op = u->op, .nsrc = (uint8_t)u->nsrc};
+  if (u->op == OP_ADD && dtype_is_float(u->dtype)) {
+    ins = float_sum(b, u->src[0], u->src[1], vector);
+  } else if (u->op == OP_MUL && is_number(u->src[1], -1) && dtype_is_float(u->dtype)) {
+    ins.op = OP_NEG;
+    ins.nsrc = 1;
+    ins.src[0] = operand(b, u->src[0], vector);
+  } else if (u->op == OP_CAST && register_dtype(u->dtype) == register_dtype(u->src[0]->dtype)) {
+    return operand(b, u->src[0], vector);
+  } else {
+    for (int i = 0; i < u->nsrc; ++i) ins.src[i] = operand(b, u->src[i], vector);
+  }
+  ins.dtype = (uint8_t)register_dtype(u->dtype);
+  ins.lanes = (uint16_t)(vector ? b->lanes : 1);
+  return build_ins(b, home_of(b, u), ins);
+}
+
+uint32_t emit(builder *b, const uop *u) {
+  scope *home = home_of(b, u);
+  uint64_t known;
+  if (map_get(&home->values, u->id, &known)) return (uint32_t)known;
+  uint32_t v;
+  if (u->op == OP_CONST) v = emit_const(b, home, u);
+  else if (u->op == OP_RANGE) v = emit_range(b, home, u);
+  else if (u->op == OP_INDEX) v = build_load(b, u);
+  else if (u->op == OP_ADD && !dtype_is_float(u->dtype) && ordered_sum(b, u) != u) v = emit(b, ordered_sum(b, u));
+  else if (op_table[u->op].flags & UOP_ALU) v = emit_alu(b, u);
+  else if (u->op == OP_GET) {
+    diag_fail(b->g->diag, WN_ERR_REFUSED, "a transform is selected by a loop that is not unrolled (GET of node %u)", u->id);
+  } else {
+    diag_panic(__FILE__, __LINE__, "%s reached a kernel", op_table[u->op].name);
+  }
+  map_put(&home->values, u->id, v);
+  return v;
+}
+
+uint32_t emit_accumulate(builder *b, uop_op op, const uop *value, uint32_t acc, bool vector) {
+  lin_ins ins = {.op = (uint8_t)op, .dtype = b->pool.data[acc].dtype, .lanes = b->pool.data[acc].lanes, .nsrc = 2};
+  if (op == OP_ADD && value->op == OP_MUL && dtype_is_float(value->dtype)) {
+    ins.op = OP_FMA;
+    ins.nsrc = 3;
+    ins.src[0] = operand(b, value->src[0], vector);
+    ins.src[1] = operand(b, value->src[1], vector);
+    ins.src[2] = acc;
+  } else {
+    ins.src[0] = acc;
+    ins.src[1] = operand(b, value, vector);
+  }
+  return build_ins(b, b->cur, ins);
+}

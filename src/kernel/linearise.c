@@ -1,0 +1,258 @@
+/* A kernel's nests as linear IR; see kernel.h.
+ *
+ * GRID axes are read off the block number, LOOP axes become loops, children are emitted where their loop has just opened,
+ * and the innermost body is one store per combination of the UNROLL axes. */
+#include "kernel/build.h"
+
+enum { MAX_NAME = 200 };
+
+/* --- names ---------------------------------------------------------------------------------------------------------------- */
+
+static void find_reduce_ranges(builder *b, const nest *n, str *extents, str *loops, bool *reduces) {
+  const uop *roots[] = {n->value};
+  uop_order all = uop_toposort(b->a, 1, roots);
+  map seen;
+  map_init(&seen, b->a);
+  for (size_t i = all.len; i-- > 0;) {
+    const uop *u = all.at[i];
+    if (u->op != OP_REDUCE) continue;
+    *reduces = true;
+    for (int r = 1; r < u->nsrc; ++r) {
+      uint64_t known, kind = AXIS_LOOP;
+      if (map_get(&seen, (uint64_t)u->src[r]->arg.i, &known)) continue;
+      map_put(&seen, (uint64_t)u->src[r]->arg.i, 1);
+      map_get(&b->set->kinds, (uint64_t)u->src[r]->arg.i, &kind);
+      str_printf(extents, "_%lld", (long long)u->src[r]->arg.j);
+      str_printf(loops, "%sreduce %s %s %lld", loops->len ? ", " : "", axis_kind_name[kind],
+                 uop_range_name(b->g, u->src[r]), (long long)u->src[r]->arg.j);
+    }
+  }
+}
+
+static void describe(builder *b, const nest *n, str *extents, str *loops, bool *reduces) {
+  bool reduced = false;
+  for (int i = 0; i < n->naxes; ++i) {
+    const axis *a = &n->axis[i];
+    if (a->kind >= AXIS_UNROLL && !reduced) find_reduce_ranges(b, n, extents, loops, reduces), reduced = true;
+    str_printf(extents, "_%lld", (long long)a->range->arg.j);
+    str_printf(loops, "%s%s %s %lld", loops->len ? ", " : "", axis_kind_name[a->kind], a->name,
+               (long long)a->range->arg.j);
+  }
+  if (!reduced) find_reduce_ranges(b, n, extents, loops, reduces);
+}
+
+static void describe_all(builder *b, const nest *n, str *loops, bool *reduces) {
+  str extents;
+  str_init(&extents, b->a);
+  for (int i = 0; i < n->nchildren; ++i) {
+    describe_all(b, n->child[i].nest, loops, reduces);
+    str_add(loops, "; ");
+  }
+  str_printf(loops, "%s: ", n->stage);
+  str one;
+  str_init(&one, b->a);
+  describe(b, n, &extents, &one, reduces);
+  str_add(loops, str_text(&one));
+}
+
+static void name_kernel(builder *b, const kernel_plan *plan) {
+  str extents, loops, stages;
+  str_init(&extents, b->a);
+  str_init(&loops, b->a);
+  str_init(&stages, b->a);
+  bool reduces = false;
+  for (int r = 0; r < plan->nroots; ++r) {
+    str own;
+    str_init(&own, b->a);
+    describe(b, plan->root[r], &extents, &own, &reduces);
+    if (r) str_add(&loops, " | ");
+    describe_all(b, plan->root[r], &loops, &reduces);
+    for (int c = 0; c < plan->root[r]->nchildren; ++c) {
+      str_printf(&stages, "%s%s", stages.len ? "+" : "", plan->root[r]->child[c].nest->stage);
+    }
+    str_printf(&stages, "%s%s", stages.len ? "+" : "", plan->root[r]->stage);
+  }
+  const char *text = extents.len ? str_text(&extents) : "_1";
+  b->k->name = arena_printf(b->a, "%c%.*s", reduces ? 'r' : 'E', MAX_NAME, text);
+  b->k->loops = str_text(&loops);
+  b->k->stage = str_text(&stages);
+}
+
+/* --- nests ------------------------------------------------------------------------------------------------------------------ */
+
+static void bind_range(builder *b, const uop *range, const scope *at, uint32_t value) {
+  map_put(&b->loops, (uint64_t)range->arg.i, (uint64_t)at->depth + 1);
+  map_put(&b->range_values, (uint64_t)range->arg.i, value);
+}
+
+static int64_t grid_of(const nest *n) {
+  int64_t blocks = 1;
+  for (int i = 0; i < n->naxes && n->axis[i].kind == AXIS_GRID; ++i) blocks *= n->axis[i].range->arg.j;
+  return blocks;
+}
+
+/* The leading GRID axes from the block number, last axis fastest. Returns how many there are. */
+static int bind_grid(builder *b, const nest *n, const uop *block) {
+  int count = 0;
+  while (count < n->naxes && n->axis[count].kind == AXIS_GRID) ++count;
+  const uop *rest = block;
+  for (int i = count; i-- > 0;) {
+    const uop *range = n->axis[i].range;
+    const uop *value = i > 0 ? uop_modi(b->g, rest, range->arg.j) : rest;
+    bind_range(b, range, b->cur, emit(b, value));
+    if (i > 0) rest = uop_divi(b->g, rest, range->arg.j);
+  }
+  return count;
+}
+
+typedef struct instance { /* one store */
+  const uop *value, *offset, *mask;
+} instance;
+
+/* Every combination of the UNROLL axes, outermost slowest, replaced innermost axis first: what does not move with an axis
+ * is shared by its copies. */
+static size_t expand_stores(builder *b, const nest *n, instance **out) {
+  VEC(instance) all = {0};
+  vec_push(b->a, &all, ((instance){n->value, n->offset, n->mask != NULL ? n->mask : uop_bool(b->g, true)}));
+  for (int i = n->naxes; i-- > 0;) {
+    if (n->axis[i].kind != AXIS_UNROLL) continue;
+    const uop *range = n->axis[i].range;
+    VEC(instance) next = {0};
+    for (int64_t v = 0; v < range->arg.j; ++v) {
+      const uop *k = uop_int(b->g, v);
+      for (size_t s = 0; s < all.len; ++s) {
+        instance in = all.data[s];
+        in.value = uop_replace(b->g, in.value, 1, &range, &k);
+        in.offset = uop_replace(b->g, in.offset, 1, &range, &k);
+        in.mask = uop_replace(b->g, in.mask, 1, &range, &k);
+        vec_push(b->a, &next, in);
+      }
+    }
+    all.data = next.data;
+    all.len = next.len;
+    all.cap = next.cap;
+  }
+  const uop **parts = arena_array(b->a, const uop *, 3 * all.len);
+  const size_t batch = 20000; /* a node has at most 65,535 sources */
+  for (size_t at = 0; at < all.len; at += batch) {
+    size_t count = all.len - at < batch ? all.len - at : batch;
+    for (size_t s = 0; s < count; ++s) {
+      instance *in = &all.data[at + s];
+      parts[3 * s] = in->value, parts[3 * s + 1] = in->offset, parts[3 * s + 2] = in->mask;
+    }
+    const uop *sink = uop_new(b->g, OP_SINK, WN_DTYPE_COUNT, (int)(3 * count), parts, (uop_arg){0});
+    sink = simplify(b->g, sink);
+    for (size_t s = 0; s < count; ++s) {
+      all.data[at + s] = (instance){sink->src[3 * s], sink->src[3 * s + 1], sink->src[3 * s + 2]};
+    }
+  }
+  *out = all.data;
+  return all.len;
+}
+
+static void forget_values(builder *b) {
+  for (scope *s = b->cur; s != NULL; s = s->parent) {
+    map_init(&s->values, b->a);
+    map_init(&s->splats, b->a);
+  }
+}
+
+static void emit_stores(builder *b, const nest *n) {
+  instance *all;
+  size_t count = expand_stores(b, n, &all);
+  const uop **values = arena_array(b->a, const uop *, count + 1);
+  for (size_t i = 0; i < count; ++i) values[i] = all[i].value;
+  if (!b->opt->no_merge) emit_reductions(b, (int)count, values);
+  for (size_t i = 0; i < count; ++i) {
+    if (uop_is_int(all[i].mask, 0)) continue;
+    if (b->opt->no_merge) {
+      forget_values(b);
+      emit_reductions(b, 1, &values[i]);
+    }
+    build_store(b, n->array, all[i].offset, all[i].value, all[i].mask);
+  }
+}
+
+static void emit_nest(builder *b, const nest *n, int opened);
+
+/* Children that run when `opened` axes are open. They fill arrays that later code reads. */
+static void emit_children(builder *b, const nest *n, int opened) {
+  for (int c = 0; c < n->nchildren; ++c) {
+    if (n->child[c].at != opened) continue;
+    const uop *vector = b->vector;
+    int lanes = b->lanes;
+    emit_nest(b, n->child[c].nest, 0);
+    b->vector = vector;
+    b->lanes = lanes;
+    map_put(&b->array_depth, (uint64_t)n->child[c].nest->array, (uint64_t)b->cur->depth);
+    map_init(&b->local_reads, b->a);
+  }
+}
+
+static void emit_nest(builder *b, const nest *n, int opened) {
+  int loops = 0;
+  for (int i = opened; i < n->naxes && n->axis[i].kind <= AXIS_LOOP; ++i) {
+    emit_children(b, n, i);
+    const uop *range = n->axis[i].range;
+    uint32_t head = build_head(b, (lin_ins){.op = OP_LOOP, .dtype = WN_I64, .lanes = 1, .i = range->arg.j});
+    build_open(b, head);
+    bind_range(b, range, b->cur, head);
+    loops++;
+  }
+  emit_children(b, n, opened + loops);
+  b->vector = NULL;
+  b->lanes = 1;
+  const axis *last = n->naxes > 0 ? &n->axis[n->naxes - 1] : NULL;
+  if (last != NULL && last->kind == AXIS_VECTOR) {
+    b->vector = last->range;
+    b->lanes = (int)last->range->arg.j;
+  }
+  emit_stores(b, n);
+  while (loops-- > 0) build_close(b);
+}
+
+/* The children that hang at or outside the grid run once a block. */
+static void emit_root(builder *b, nest *n, const uop *block) {
+  int grid = bind_grid(b, n, block);
+  for (int c = 0; c < n->nchildren; ++c) {
+    if (n->child[c].at < grid) n->child[c].at = grid;
+  }
+  emit_nest(b, n, grid);
+}
+
+linear_kernel *linearise(graph *g, const kernel_set *set, const kernel_plan *plan, const linear_options *options) {
+  linear_kernel *out = arena_new(&g->arena, linear_kernel);
+  builder b = {.g = g, .a = &g->arena, .set = set, .opt = options, .k = &out->lin, .lanes = 1};
+  map_init(&b.loops, b.a);
+  map_init(&b.range_values, b.a);
+  map_init(&b.array_slot, b.a);
+  map_init(&b.array_depth, b.a);
+  map_init(&b.local_reads, b.a);
+  name_kernel(&b, plan);
+  int64_t total = 0;
+  for (int r = 0; r < plan->nroots; ++r) total += grid_of(plan->root[r]);
+  out->lin.grid = total;
+  build_open(&b, 0);
+  uint32_t grid = build_ins(&b, b.top, (lin_ins){.op = OP_GRID, .dtype = WN_I64, .lanes = 1});
+  const uop *block = uop_range(g, total, "block");
+  bind_range(&b, block, b.top, grid);
+  if (plan->nroots == 1) {
+    emit_root(&b, plan->root[0], block);
+  } else {
+    int64_t first = 0;
+    for (int r = 0; r < plan->nroots; ++r) { /* each nest has its share of the blocks */
+      int64_t share = grid_of(plan->root[r]);
+      const uop *mine = uop_range(g, share, "block");
+      const uop *cond = uop_and(g, uop_ge(g, block, first), uop_lt(g, block, first + share));
+      uint32_t test = emit(&b, cond);
+      lin_ins in = {.op = OP_IF, .dtype = WN_DTYPE_COUNT, .lanes = 1, .nsrc = 1, .src = {test}};
+      build_open(&b, build_head(&b, in));
+      bind_range(&b, mine, b.cur, emit(&b, uop_addi(g, block, -first)));
+      emit_root(&b, plan->root[r], mine);
+      build_close(&b);
+      first += share;
+    }
+  }
+  build_flatten(&b);
+  return out;
+}

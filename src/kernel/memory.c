@@ -1,0 +1,150 @@
+/* Loads, stores and masks. In: INDEX nodes over flat arrays. Out: LOAD and STORE instructions.
+ *
+ * Always holds: an offset that moves linearly with the vector range becomes one access with a stride, the constant part
+ * becomes its displacement; anything else is a gather. Masks compare small integers where the bounds allow it. */
+#include "kernel/build.h"
+
+typedef struct address {
+  const uop *base; /* scalar offset without the constant */
+  int64_t disp;
+  int64_t stride;  /* elements between lanes; 0: the same for all */
+  bool gather;     /* base is a vector */
+} address;
+
+static address split_address(builder *b, const uop *flat) {
+  linear_form f;
+  address a = {.base = flat};
+  if (!linear_of(flat, &f)) {
+    a.gather = is_vector(b, flat);
+    return a;
+  }
+  a.disp = f.constant;
+  f.constant = 0;
+  int keep = 0;
+  for (int i = 0; i < f.n; ++i) {
+    if (f.atom[i] == b->vector) {
+      a.stride = f.coeff[i];
+      continue;
+    }
+    a.gather |= is_vector(b, f.atom[i]);
+    f.atom[keep] = f.atom[i];
+    f.coeff[keep++] = f.coeff[i];
+  }
+  f.n = keep;
+  a.base = linear_to_uop(b->g, &f);
+  if (a.gather) {
+    a.base = uop_addi(b->g, flat, -a.disp);
+    a.stride = 0;
+  }
+  return a;
+}
+
+/* --- masks ------------------------------------------------------------------------------------------------------------------ */
+
+/* An integer that moves linearly with the vector range, in 32 bits: base + stride * lane. 0 where it does not fit. */
+static uint32_t narrow_vector(builder *b, const uop *e) {
+  const int64_t bound = INT32_MAX / 2;
+  if (e->vmin < -bound || e->vmax > bound) return 0;
+  address a = split_address(b, e);
+  if (a.gather) return 0;
+  const uop *base = uop_addi(b->g, a.base, a.disp);
+  if (base->vmin < -bound || base->vmax > bound) return 0;
+  const uop *key = uop_cast(b->g, WN_I32, base);
+  uint32_t scalar = emit_vector(b, key);
+  if (a.stride == 0) return scalar;
+  scope *top = b->top;
+  const uop *lane_key = uop_new(b->g, OP_CAST, WN_I32, 1, &b->vector, (uop_arg){.i = a.stride});
+  uint64_t known;
+  uint32_t lanes;
+  if (map_get(&top->values, lane_key->id, &known)) {
+    lanes = (uint32_t)known;
+  } else {
+    lanes = build_ins(b, top, (lin_ins){.op = OP_IOTA, .dtype = WN_I32, .lanes = (uint16_t)b->lanes});
+    if (a.stride != 1) {
+      uint32_t k = build_ins(b, top, (lin_ins){.op = OP_CONST, .dtype = WN_I32, .lanes = (uint16_t)b->lanes, .i = a.stride});
+      lin_ins mul = {.op = OP_MUL, .dtype = WN_I32, .lanes = (uint16_t)b->lanes, .nsrc = 2, .src = {lanes, k}};
+      lanes = build_ins(b, top, mul);
+    }
+    map_put(&top->values, lane_key->id, lanes);
+  }
+  if (uop_is_int(base, 0)) return lanes;
+  lin_ins sum = {.op = OP_ADD, .dtype = WN_I32, .lanes = (uint16_t)b->lanes, .nsrc = 2, .src = {lanes, scalar}};
+  return build_ins(b, home_of(b, e), sum);
+}
+
+static uint32_t emit_mask(builder *b, const uop *valid);
+
+static uint32_t mask_node(builder *b, const uop *u) {
+  if (!is_vector(b, u)) return emit_vector(b, u);
+  if (u->op == OP_LT && u->src[0]->dtype == WN_I64) {
+    uint32_t x = narrow_vector(b, u->src[0]), y = x ? narrow_vector(b, u->src[1]) : 0;
+    if (y == 0) return emit_vector(b, u);
+    lin_ins lt = {.op = OP_LT, .dtype = WN_BOOL, .lanes = (uint16_t)b->lanes, .nsrc = 2, .src = {x, y}};
+    return build_ins(b, home_of(b, u), lt);
+  }
+  if (u->op == OP_AND || u->op == OP_OR) {
+    uint32_t x = emit_mask(b, u->src[0]), y = emit_mask(b, u->src[1]);
+    lin_ins both = {.op = u->op, .dtype = WN_BOOL, .lanes = (uint16_t)b->lanes, .nsrc = 2, .src = {x, y}};
+    return build_ins(b, home_of(b, u), both);
+  }
+  return emit_vector(b, u);
+}
+
+static uint32_t emit_mask(builder *b, const uop *valid) {
+  if (b->lanes == 1) return emit(b, valid);
+  scope *home = home_of(b, valid);
+  uint64_t known;
+  /* a mask is another view of the node than emit's: its key is one past any node of the graph's own */
+  uint64_t key = (uint64_t)valid->id + ((uint64_t)1 << 40);
+  if (map_get(&home->values, key, &known)) return (uint32_t)known;
+  uint32_t v = mask_node(b, valid);
+  map_put(&home->values, key, v);
+  return v;
+}
+
+/* --- accesses ------------------------------------------------------------------------------------------------------------------- */
+
+static void set_address(builder *b, lin_ins *ins, address a) {
+  ins->src[0] = a.gather ? emit_vector(b, a.base) : emit(b, a.base);
+  ins->disp = a.disp;
+  ins->j = a.stride;
+}
+
+/* Every lane the same place, but a mask that differs: an offset per lane. */
+static void make_gather(builder *b, lin_ins *ins, address a) {
+  if (a.gather || a.stride != 0 || ins->lanes == 1) return;
+  ins->src[0] = emit_vector(b, a.base);
+  ins->j = 0;
+}
+
+uint32_t build_load(builder *b, const uop *index) {
+  WN_CHECK(index->src[0]->op == OP_BUFFER && index->nsrc == 3, "INDEX of a %s reached a kernel",
+           op_table[index->src[0]->op].name);
+  bool vector = is_vector(b, index);
+  lin_ins ins = {.op = OP_LOAD, .dtype = (uint8_t)register_dtype(index->dtype), .nsrc = 1};
+  ins.lanes = (uint16_t)(vector ? b->lanes : 1);
+  ins.i = build_array(b, index->src[0]->arg.i);
+  address a = split_address(b, index->src[2]);
+  set_address(b, &ins, a);
+  make_gather(b, &ins, a);
+  if (!uop_is_int(index->src[1], 1)) {
+    ins.src[1] = vector ? emit_mask(b, index->src[1]) : emit(b, index->src[1]);
+    ins.nsrc = 2;
+  }
+  return build_ins(b, home_of(b, index), ins);
+}
+
+void build_store(builder *b, int64_t slot, const uop *offset, const uop *value, const uop *mask) {
+  lin_ins ins = {.op = OP_STORE, .dtype = WN_DTYPE_COUNT, .nsrc = 2, .lanes = 1};
+  address a = split_address(b, offset);
+  bool vector = b->vector != NULL && (a.stride != 0 || a.gather);
+  if (vector) ins.lanes = (uint16_t)b->lanes;
+  ins.i = build_array(b, slot);
+  set_address(b, &ins, a);
+  ins.src[1] = vector ? emit_vector(b, value) : emit(b, value);
+  if (mask != NULL && !uop_is_int(mask, 1)) {
+    ins.src[2] = vector ? emit_mask(b, mask) : emit(b, mask);
+    ins.nsrc = 3;
+  }
+  build_ins(b, b->cur, ins);
+}

@@ -1,0 +1,350 @@
+/* See demand.h. The walk visits consumers before their sources, so that a node knows all its
+ * readers before it passes demands on; it does not recurse. The idea of carrying index
+ * expressions backwards through movement ops is that of Halide's bounds inference turned around,
+ * and of "rangeify" in tinygrad. */
+#include "lower/demand.h"
+
+#include "lower/lower.h"
+
+/* Weights. Storing an elementwise value pays only where computing it again costs far more than
+ * reading it. */
+#define HEAVY           1e6 /* a reduction */
+#define REPEATED_WEIGHT 16  /* an elementwise value read at several index vectors */
+#define LOOPED_WEIGHT \
+  8 /* ... or computed again by LOOPED_TIMES of the loops around: one transcendental */
+#define LOOPED_TIMES 4.0
+#define HEAVY_TIMES  1.5 /* a reduction may be computed for the padding around it, but not twice */
+#define TANGLED \
+  128 /* nodes of an index that reshapes and permutes have made too long to carry on */
+
+static bool is_movement(const uop *t) { return op_table[t->op].shape == SH_MOVE; }
+
+demand_node *demand_node_of(const demand_graph *d, const uop *t) {
+  uint64_t at = 0;
+  bool known = map_get(&d->number, t->id, &at);
+  WN_CHECK(known, "node %u was not collected", t->id);
+  return &d->node[at];
+}
+
+/* --- weights ---------------------------------------------------------------------------------- */
+
+static double op_weight(const uop *t) {
+  switch (t->op) {
+    case OP_EXP:
+    case OP_LOG:
+    case OP_SIN:
+    case OP_TANH:
+    case OP_ERF:
+      return 8;
+    case OP_DIV:
+    case OP_SQRT:
+    case OP_IDIV:
+    case OP_MOD:
+      return 2;
+    default:
+      return 1;
+  }
+}
+
+static double count_of(const int_list *shape) {
+  double n = 1;
+  for (int i = 0; i < shape->len; ++i) n *= (double)shape->at[i];
+  return n;
+}
+
+static double weigh(const demand_graph *d, const demand_node *n) {
+  const uop *t = n->t;
+  if (t->op == OP_REDUCE_AXIS) return HEAVY;
+  double sum = 0;
+  for (int i = 0; i < t->nsrc; ++i) sum += demand_node_of(d, t->src[i])->weight;
+  if (t->op == OP_EXPAND && sum >= HEAVY)
+    return 0; /* the reduction below is stored for its own sake */
+  if (!is_movement(t) && t->nsrc > 0) sum += op_weight(t);
+  return sum < 2 * HEAVY ? sum : 2 * HEAVY;
+}
+
+/* --- indices ---------------------------------------------------------------------------------- */
+
+static const uop *canonical(demand_graph *d, const uop *e) {
+  if (e->op == OP_RANGE || e->op == OP_CONST) return e;
+  const uop *known = map_get_ptr(&d->canonical, e->id);
+  if (known == NULL) {
+    known = simplify(d->g, e);
+    map_put_ptr(&d->canonical, e->id, known);
+  }
+  return known;
+}
+
+static const uop *new_range(demand_graph *d, int64_t extent, const char *name) {
+  const uop *r = uop_range(d->g, extent, name);
+  map_put(&d->extents, (uint64_t)r->arg.i, (uint64_t)extent);
+  return r;
+}
+
+/* A loop for every axis longer than 1; returns how many. */
+static int axis_ranges(demand_graph *d, const int_list *shape, const uop **index,
+                       const uop **ranges) {
+  int n = 0;
+  for (int i = 0; i < shape->len; ++i) {
+    index[i] = uop_int(d->g, 0);
+    if (shape->at[i] > 1) index[i] = ranges[n++] = new_range(d, shape->at[i], NULL);
+  }
+  return n;
+}
+
+static demand *add_demand(demand_graph *d, demand_node *n, const uop *const *index, demand like) {
+  const size_t bytes = sizeof *index * (size_t)n->shape->len;
+  for (demand *old = n->first; old != NULL; old = old->next) {
+    if (old->valid != like.valid || memcmp(old->index, index, bytes) != 0) continue;
+    if (like.runs > old->runs) old->runs = like.runs;
+    old->reduced = old->reduced || like.reduced;
+    return old;
+  }
+  demand *m = arena_new(d->a, demand);
+  *m = (demand){.index = arena_copy(d->a, index, bytes),
+                .valid = like.valid,
+                .runs = like.runs,
+                .reduced = like.reduced};
+  if (n->last != NULL)
+    n->last->next = m;
+  else
+    n->first = m;
+  n->last = m;
+  n->count++;
+  return m;
+}
+
+/* --- movement --------------------------------------------------------------------------------- */
+
+/* Groups of axes with equal products match each other, so that a division appears only inside a
+ * group. */
+static void through_reshape(demand_graph *d, const int_list *from, const int_list *to,
+                            const uop *const *in, const uop **out) {
+  graph *g = d->g;
+  int i = 0, j = 0;
+  while (i < from->len || j < to->len) {
+    int i0 = i, j0 = j;
+    int64_t a = 1, b = 1;
+    if (i < from->len) a = from->at[i++];
+    if (j < to->len) b = to->at[j++];
+    while (a != b) {
+      if (a < b)
+        a *= from->at[i++];
+      else
+        b *= to->at[j++];
+    }
+    const uop *flat = uop_int(g, 0);
+    for (int k = j0; k < j; ++k) flat = uop_add(g, uop_muli(g, flat, to->at[k]), in[k]);
+    int64_t stride = 1;
+    for (int k = i; k-- > i0;) {
+      const int64_t extent = from->at[k];
+      const uop *e = uop_divi(g, flat, stride);
+      stride *= extent;
+      out[k] = extent == 1 ? uop_int(g, 0) : canonical(d, stride == a ? e : uop_modi(g, e, extent));
+    }
+  }
+}
+
+static const uop *inside_of(graph *g, const uop *index, int64_t extent) {
+  const uop *c = uop_bool(g, true);
+  if (index->vmin < 0) c = uop_ge(g, index, 0);
+  if (index->vmax >= extent) c = uop_and(g, c, uop_lt(g, index, extent));
+  return c;
+}
+
+/* Where movement node n takes its element `m` from; `like` is what the source's demand inherits. */
+static void through_movement(demand_graph *d, const demand_node *n, const int_list *from, demand *m,
+                             const uop **out, demand *like) {
+  graph *g = d->g;
+  const uop *t = n->t;
+  const int64_t *arg = t->arg.list->at;
+  const uop *inside = uop_bool(g, true);
+  if (t->op == OP_RESHAPE) {
+    through_reshape(d, from, n->shape, m->index, out);
+    return;
+  }
+  for (int i = 0; i < from->len; ++i) {
+    const uop *e = m->index[i];
+    switch (t->op) {
+      case OP_PERMUTE:
+        out[arg[i]] = e;
+        continue;
+      case OP_EXPAND:
+        break; /* below */
+      case OP_PAD:
+        e = canonical(d, uop_addi(g, e, -arg[2 * i]));
+        inside = uop_and(g, inside, inside_of(g, e, from->at[i]));
+        break;
+      case OP_SHRINK:
+        e = canonical(d, uop_addi(g, e, arg[2 * i]));
+        break;
+      case OP_FLIP:
+        if (arg[i]) e = canonical(d, uop_addi(g, uop_muli(g, e, -1), from->at[i] - 1));
+        break;
+      case OP_STRIDE:
+        e = canonical(d, uop_muli(g, e, arg[i]));
+        break;
+      default:
+        diag_panic(__FILE__, __LINE__, "node %u: %s does not move", t->id, op_table[t->op].name);
+    }
+    out[i] = from->at[i] == 1 ? uop_int(g, 0) : e;
+  }
+  if (t->op == OP_PAD) {
+    m->inside = inside;
+    like->valid = uop_and(g, m->valid, inside);
+  }
+}
+
+/* --- reductions ------------------------------------------------------------------------------- */
+
+/* A reduction over another of the same kind is one reduction, unless the inner one is a
+ * contraction: that is better recognised by itself. Only movement may stand between. */
+static bool swallows(const uop *outer) {
+  const uop *t = outer->src[0];
+  while (t->op == OP_RESHAPE || t->op == OP_PERMUTE) t = t->src[0];
+  if (t->op != OP_REDUCE_AXIS || t->arg.list->at[0] != outer->arg.list->at[0]) return false;
+  t = t->src[0];
+  while (is_movement(t)) t = t->src[0];
+  return t->op != OP_MUL;
+}
+
+static void through_reduce(demand_graph *d, const demand_node *n, const int_list *from, demand *m,
+                           const uop **out, demand *like) {
+  const int_list *arg = n->t->arg.list;
+  m->ranges = arena_array(d->a, const uop *, arg->len);
+  for (int i = 0; i < from->len; ++i) out[i] = m->index[i];
+  for (int i = 1; i < arg->len; ++i) {
+    const int64_t extent = from->at[arg->at[i]];
+    if (extent == 1) continue;
+    out[arg->at[i]] = m->ranges[m->nranges++] = new_range(d, extent, NULL);
+    like->runs *= (double)extent;
+  }
+  like->reduced = m->reduced || !swallows(n->t);
+}
+
+/* --- what is stored --------------------------------------------------------------------------- */
+
+/* At most how many different elements a demand reads. */
+static double distinct(const demand_graph *d, const demand_node *n, const demand *m) {
+  double all = 1;
+  for (int i = 0; i < n->shape->len; ++i) {
+    const uop *e = m->index[i];
+    double loops = 1, span = (double)e->vmax - (double)e->vmin + 1,
+           extent = (double)n->shape->at[i];
+    for (int j = 0; j < e->free_->len; ++j) {
+      uint64_t x = 1;
+      map_get(&d->extents, (uint64_t)e->free_->at[j], &x);
+      loops *= (double)x;
+    }
+    double least = loops < span ? loops : span;
+    all *= least < extent ? least : extent;
+  }
+  return all;
+}
+
+/* Some index has grown so long that a stored value is cheaper than the arithmetic to find its
+ * element. */
+static bool tangled(demand_graph *d, const demand_node *n) {
+  const double size = count_of(n->shape);
+  for (const demand *m = n->first; m != NULL; m = m->next) {
+    for (int i = 0; i < n->shape->len && size <= m->runs; ++i) {
+      const uop *e = m->index[i];
+      if (e->nsrc > 0 && uop_toposort(d->a, 1, &e).len > TANGLED) return true;
+    }
+  }
+  return false;
+}
+
+static bool worth_storing(demand_graph *d, const demand_node *n) {
+  if (n->t->nsrc == 0 || n->count == 0) return false;
+  if (tangled(d, n)) return true;
+  if (is_movement(n->t)) return false; /* what it moves may be */
+  const bool heavy = n->weight >= HEAVY;
+  if (n->count > 1 && n->weight >= REPEATED_WEIGHT) return true;
+  for (const demand *m = n->first; m != NULL; m = m->next) {
+    const double times = m->runs / distinct(d, n, m);
+    if (heavy && (m->reduced || times > HEAVY_TIMES)) return true;
+    if (n->weight >= LOOPED_WEIGHT && times >= LOOPED_TIMES) return true;
+  }
+  return false;
+}
+
+static void store(demand_graph *d, demand_node *n) {
+  const uop *index[WN_MAX_DIMS];
+  n->ranges = arena_array(d->a, const uop *, n->shape->len + 1);
+  n->nranges = axis_ranges(d, n->shape, index, n->ranges);
+  n->root = arena_new(d->a, demand);
+  *n->root = (demand){.index = arena_copy(d->a, index, sizeof *index * (size_t)n->shape->len),
+                      .valid = uop_bool(d->g, true),
+                      .runs = count_of(n->shape)};
+}
+
+/* --- the walk --------------------------------------------------------------------------------- */
+
+static void pass_on(demand_graph *d, const demand_node *n, demand *m) {
+  for (int i = 0; i < n->t->nsrc; ++i) {
+    demand_node *source = demand_node_of(d, n->t->src[i]);
+    const uop *index[WN_MAX_DIMS];
+    demand like = {.valid = m->valid, .runs = m->runs, .reduced = m->reduced};
+    if (is_movement(n->t))
+      through_movement(d, n, source->shape, m, index, &like);
+    else if (n->t->op == OP_REDUCE_AXIS)
+      through_reduce(d, n, source->shape, m, index, &like);
+    else
+      memcpy(index, m->index, sizeof *index * (size_t)n->shape->len);
+    m->from[i] = add_demand(d, source, index, like);
+  }
+}
+
+static void visit(demand_graph *d, demand_node *n) {
+  /* an output is stored anyway: others read it there, unless computing it again is nothing */
+  bool shared_output = n->result >= 0 && n->count > 1 && n->weight >= LOOPED_WEIGHT;
+  if (shared_output) {
+    n->root = d->output_demand[n->result];
+    n->ranges = d->output_range[n->result];
+    n->nranges = d->output_nranges[n->result];
+  } else if (worth_storing(d, n)) {
+    store(d, n);
+  }
+  if (n->root != NULL) {
+    pass_on(d, n, n->root);
+    return;
+  }
+  for (demand *m = n->first; m != NULL; m = m->next) pass_on(d, n, m);
+}
+
+static void add_output(demand_graph *d, int i, const uop *t) {
+  demand_node *n = demand_node_of(d, t);
+  const uop *index[WN_MAX_DIMS];
+  d->output[i] = n;
+  d->output_range[i] = arena_array(d->a, const uop *, n->shape->len + 1);
+  d->output_nranges[i] = axis_ranges(d, n->shape, index, d->output_range[i]);
+  d->output_demand[i] =
+      add_demand(d, n, index, (demand){.valid = uop_bool(d->g, true), .runs = count_of(n->shape)});
+  if (n->result < 0) n->result = i;
+}
+
+void demand_collect(demand_graph *d, graph *g, arena *a, int count, const uop *const *outs) {
+  *d = (demand_graph){.g = g, .a = a};
+  map_init(&d->number, a);
+  map_init(&d->extents, a);
+  map_init(&d->canonical, a);
+  map shapes;
+  map_init(&shapes, a);
+  uop_order order = uop_toposort(a, count, outs);
+  d->len = order.len;
+  d->node = arena_array(a, demand_node, order.len);
+  for (size_t i = 0; i < order.len; ++i) {
+    demand_node *n = &d->node[i];
+    *n = (demand_node){
+        .t = order.at[i], .shape = tensor_shape(g, &shapes, order.at[i]), .result = -1};
+    map_put(&d->number, order.at[i]->id, i);
+    n->weight = weigh(d, n);
+  }
+  d->output = arena_array(a, demand_node *, count);
+  d->output_demand = arena_array(a, demand *, count);
+  d->output_range = arena_array(a, const uop **, count);
+  d->output_nranges = arena_array(a, int, count);
+  for (int i = 0; i < count; ++i) add_output(d, i, outs[i]);
+  for (size_t i = order.len; i-- > 0;) visit(d, &d->node[i]);
+}

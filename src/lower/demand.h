@@ -1,0 +1,57 @@
+/* Demands: at which indices is each tensor-level node read, and under how many loops?
+ *
+ * In: the outputs of a tensor graph. Out: for every node the distinct index vectors at which its
+ * consumers read it, going from the outputs to the leaves, each linked to the demands that it
+ * causes below; and which nodes are to be stored. Always holds: an index that is out of its
+ * axis' extent comes with a `valid` that fails there; a node is `stored` if computing it at
+ * every demand would repeat expensive work (see worth_storing), and then all its demands but the
+ * root are reads. */
+#ifndef WN_LOWER_DEMAND_H
+#define WN_LOWER_DEMAND_H
+
+#include "ir/uop.h"
+
+typedef struct demand demand;
+struct demand {
+  demand *next;            /* of the same node */
+  const uop *const *index; /* one per axis of the node, simplified */
+  const uop *valid;        /* where the value is wanted; nothing is touched elsewhere */
+  double runs;             /* product of the extents of all loops around */
+  bool reduced;    /* one of them belongs to a reduction that cannot swallow this value's own */
+  demand *from[3]; /* what it needs of each source */
+  int nranges;     /* REDUCE_AXIS: its loops */
+  const uop **ranges;
+  const uop *inside; /* PAD: the condition that the index is in the source */
+  const uop *value;  /* filled in by lower.c */
+};
+
+typedef struct demand_node {
+  const uop *t;
+  const int_list *shape;
+  double weight; /* cost of an element: one for an addition; HEAVY for a reduction */
+  demand *first, *last;
+  int count;
+  int result;   /* the first output that it is, or -1 */
+  demand *root; /* stored: what computes it */
+  int nranges;  /* stored: the loops of root, one per axis longer than 1 */
+  const uop **ranges;
+} demand_node;
+
+typedef struct demand_graph {
+  graph *g;
+  arena *a;
+  size_t len;
+  demand_node *node;    /* sources first */
+  map number;           /* uop id -> position in node */
+  map extents;          /* RANGE number -> extent */
+  map canonical;        /* uop id -> simplified */
+  demand_node **output; /* per output: its node and what it asks of it */
+  demand **output_demand;
+  const uop ***output_range;
+  int *output_nranges;
+} demand_graph;
+
+void demand_collect(demand_graph *d, graph *g, arena *a, int count, const uop *const *outs);
+demand_node *demand_node_of(const demand_graph *d, const uop *t);
+
+#endif

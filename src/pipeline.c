@@ -1,0 +1,282 @@
+/* The compiler, a pass a line: tensor graph -> range IR -> Winograd -> schedule -> nests -> linear IR -> program.
+ *
+ * In: tensors and options. Out: a program that can be run, or a status and one line. compile() below is the story. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "ir/text.h"
+#include "lower/lower.h"
+#include "program.h"
+#include "render/render.h"
+#include "rewrite/rewrite.h"
+#include "schedule/choose.h"
+#include "tensor/tensor.h"
+
+typedef struct pipeline {
+  wn_context *ctx;
+  const wn_options *opt;
+  wn_program *p;
+  graph *g;
+  void (*write)(void *user, const char *text); /* explain: gets every pass that changed the graph */
+  void *user;
+  const uop *shown;
+} pipeline;
+
+static double now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* --- showing passes: WINNOW_DUMP=pass,... on stderr, and explain ----------------------------------------------------------- */
+
+static bool dump_wanted(const char *pass) {
+  const char *list = getenv("WINNOW_DUMP");
+  size_t n = strlen(pass);
+  for (const char *at = list; at != NULL && *at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL) {
+    bool same = strncmp(at, pass, n) == 0 && (at[n] == ',' || at[n] == '\0');
+    if (same || strncmp(at, "all", 3) == 0) return true;
+  }
+  return false;
+}
+
+static void show_text(pipeline *pl, const char *pass, const char *text) {
+  if (dump_wanted(pass)) fprintf(stderr, "--- %s\n%s\n", pass, text);
+  if (pl->write == NULL) return;
+  pl->write(pl->user, arena_printf(&pl->g->arena, "--- %s\n%s\n", pass, text));
+}
+
+static bool showing(const pipeline *pl, const char *pass) { return pl->write != NULL || dump_wanted(pass); }
+
+static void show_ir(pipeline *pl, const char *pass, int nroots, const uop *const *roots) {
+#ifndef NDEBUG
+  for (int i = 0; i < nroots; ++i) {
+    const char *broken = ir_verify(pl->g, roots[i], pl->shown == NULL ? UOP_TENSOR : UOP_EXPR);
+    WN_CHECK(broken == NULL, "after %s: %s", pass, broken);
+  }
+#endif
+  bool changed = roots[0] != pl->shown;
+  pl->shown = roots[0];
+  if (!changed || !showing(pl, pass)) return;
+  str s;
+  str_init(&s, &pl->g->arena);
+  ir_print(pl->g, &s, nroots, roots);
+  show_text(pl, pass, str_text(&s));
+}
+
+static void show_nests(pipeline *pl) {
+  if (!showing(pl, "apply")) return;
+  str s;
+  str_init(&s, &pl->g->arena);
+  nest_print(pl->g, &s, pl->p->set);
+  show_text(pl, "apply", str_text(&s));
+}
+
+static void show_kernels(pipeline *pl) {
+  if (!showing(pl, "linearise")) return;
+  for (size_t i = 0; i < pl->p->set->kernels.len; ++i) {
+    str s;
+    str_init(&s, &pl->g->arena);
+    lin_print(&s, &pl->p->kernels[i]->lin);
+    show_text(pl, "linearise", str_text(&s));
+  }
+}
+
+/* --- passes ------------------------------------------------------------------------------------------------------------------ */
+
+/* Copies the tensor graph into the program's own, so that nothing of a compile outlives its program. */
+static const uop *const *import(pipeline *pl, int count, wn_tensor *const *outs) {
+  const uop **roots = arena_array(&pl->g->arena, const uop *, count);
+  for (int i = 0; i < count; ++i) roots[i] = outs[i]->node;
+  uop_order all = uop_toposort(&pl->g->arena, count, roots);
+  map copies;
+  map_init(&copies, &pl->g->arena);
+  VEC(const uop *) src = {0};
+  for (size_t i = 0; i < all.len; ++i) {
+    const uop *u = all.at[i];
+    uop_arg arg = u->arg;
+    uop_argkind kind = op_table[u->op].arg;
+    if (kind == ARG_LIST || kind == ARG_BUF) arg.list = intern_list(pl->g, arg.list->len, arg.list->at);
+    src.len = 0;
+    for (int s = 0; s < u->nsrc; ++s) vec_push(&pl->g->arena, &src, map_get_ptr(&copies, u->src[s]->id));
+    map_put_ptr(&copies, u->id, uop_new(pl->g, u->op, u->dtype, u->nsrc, src.data, arg));
+  }
+  for (int i = 0; i < count; ++i) roots[i] = map_get_ptr(&copies, roots[i]->id);
+  return roots;
+}
+
+static void find_buffers(pipeline *pl, void *const *data, int count) {
+  wn_program *p = pl->p;
+  size_t n = pl->ctx->buffers.len;
+  p->user = arena_array(&pl->g->arena, void *, n + 1);
+  p->results = arena_array(&pl->g->arena, void *, count + 1);
+  /* inputs are never written: their const ends here because kernels take all arrays alike */
+  for (size_t i = 0; i < n; ++i) p->user[i] = (void *)(uintptr_t)pl->ctx->buffers.data[i].data;
+  for (int i = 0; i < count; ++i) p->results[i] = data[i];
+}
+
+static user_buffer *describe_buffers(pipeline *pl) {
+  user_buffer *user = arena_array(&pl->g->arena, user_buffer, pl->ctx->buffers.len + 1);
+  for (size_t i = 0; i < pl->ctx->buffers.len; ++i) {
+    const tensor_buffer *b = &pl->ctx->buffers.data[i];
+    user[i] = (user_buffer){b->dtype, b->count, b->constant};
+  }
+  return user;
+}
+
+static void linearise_all(pipeline *pl) {
+  wn_program *p = pl->p;
+  linear_options lo = {.accumulators = runtime_target(p->rt)->registers - 4, .no_merge = pl->opt->no_merge != 0};
+  p->kernels = arena_array(&pl->g->arena, linear_kernel *, p->set->kernels.len);
+  p->sources = arena_array(&pl->g->arena, const char *, p->set->kernels.len);
+  for (size_t i = 0; i < p->set->kernels.len; ++i) {
+    p->kernels[i] = linearise(pl->g, p->set, &p->set->kernels.data[i], &lo);
+    lin_kernel *k = &p->kernels[i]->lin;
+    for (size_t j = 0; j < i; ++j) { /* names are unique in a program */
+      if (strcmp(p->kernels[j]->lin.name, k->name) == 0) k->name = arena_printf(&pl->g->arena, "%sn%zu", k->name, i);
+    }
+#ifndef NDEBUG
+    const char *broken = lin_verify(&pl->g->arena, k);
+    WN_CHECK(broken == NULL, "kernel %s: %s", k->name, broken);
+#endif
+  }
+}
+
+static void compile_kernels(pipeline *pl) {
+  wn_program *p = pl->p;
+  size_t n = p->set->kernels.len;
+  const lin_kernel **ks = arena_array(&pl->g->arena, const lin_kernel *, n);
+  for (size_t i = 0; i < n; ++i) ks[i] = &p->kernels[i]->lin;
+  compile_options co = {.max_lines = pl->opt->max_lines, .no_cache = pl->opt->no_cache != 0};
+  p->module = module_compile(p->rt, &p->diag, (int)n, ks, &co);
+  while (p->nprepare < (int)n && p->set->kernels.data[p->nprepare].prepare) p->nprepare++;
+}
+
+static void fill_info(pipeline *pl, const choice *ch, const wino_result *w, double schedule_s, double compile_s) {
+  wn_program *p = pl->p;
+  wn_program_info *i = &p->info;
+  str placement;
+  str_init(&placement, &pl->g->arena);
+  schedule_print(&placement, &ch->schedule);
+  const cpu_target *t = runtime_target(p->rt);
+  *i = (wn_program_info){.plan = ch->plan, .placement = str_text(&placement), .wino = "",
+                         .backend = runtime_backend(p->rt), .isa = t->name, .device = t->model,
+                         .threads = runtime_threads(p->rt), .prepare_kernels = p->nprepare,
+                         .workspace_bytes = p->set->workspace_bytes, .prepared_bytes = p->set->prepared_bytes,
+                         .schedule_s = schedule_s, .compile_s = compile_s, .cached = module_cached(p->module)};
+  i->kernels = (int)p->set->kernels.len - p->nprepare;
+  for (size_t a = 0; a < p->set->arrays.len; ++a) {
+    array_role role = p->set->arrays.data[a].role;
+    i->buffers += role == ROLE_RESULT || role == ROLE_WORK || role == ROLE_PREPARED;
+  }
+  for (size_t k = 0; k < p->set->kernels.len; ++k) {
+    kernel_state s = module_kernel(p->module, (int)k);
+    i->source_lines += s.source_lines;
+    if (i->fallback == NULL) i->fallback = s.fallback;
+  }
+  for (int s = 0; s < w->nsites; ++s) {
+    const wino_site *site = &w->site[s];
+    str tile;
+    str_init(&tile, &pl->g->arena);
+    for (int d = 0; d < site->ndim; ++d) str_printf(&tile, "%s%d", d ? "x" : "", site->m[d]);
+    if (s == 0) i->wino = str_text(&tile);
+    if (site->error > i->error_bound) i->error_bound = site->error;
+    i->promise_missed |= site->promise_missed;
+  }
+}
+
+static void compile(pipeline *pl, wn_tensor *const *outs, void *const *data, int count) {
+  wn_program *p = pl->p;
+  const wn_options *opt = pl->opt;
+  p->rt = runtime_create(&p->diag, opt->backend, opt->isa, opt->threads);
+  double start = now();
+  const cpu_target *cpu = runtime_target(p->rt);
+  choice_target target = {cpu->vector_bytes, cpu->registers, cpu->l2, opt};
+
+  const uop *const *tensors = import(pl, count, outs);
+  show_ir(pl, "tensor", count, tensors);
+  const uop *root = lower_tensors(pl->g, count, tensors);
+  show_ir(pl, "lower", 1, &root);
+  root = simplify(pl->g, root);
+  show_ir(pl, "simplify", 1, &root);
+  choice ch;
+  wino_result w = choose_rewrite(pl->g, root, &target, &ch);
+  show_text(pl, "recognise", w.trace);
+  show_ir(pl, "winograd", 1, &w.root);
+  apply_target at = choice_apply_target(&target);
+  p->set = schedule_apply(pl->g, &w, &ch.schedule, &at, (int)pl->ctx->buffers.len, describe_buffers(pl));
+  show_nests(pl);
+  linearise_all(pl);
+  show_kernels(pl);
+
+  double scheduled = now();
+  compile_kernels(pl);
+  double compiled = now();
+  fill_info(pl, &ch, &w, scheduled - start, compiled - scheduled);
+  if (opt->strict && p->info.fallback != NULL) {
+    diag_fail(&p->diag, WN_ERR_STRICT, "a kernel fell back to the interpreter: %s", p->info.fallback);
+  }
+  find_buffers(pl, data, count);
+  program_allocate(p, opt->max_memory);
+}
+
+/* --- the public functions ---------------------------------------------------------------------------------------------------- */
+
+static wn_status check_outputs(wn_context *ctx, wn_tensor *const *outs, int count) {
+  if (ctx->error != WN_OK) return diag_set(&ctx->diag, ctx->error, "%s", ctx->error_message);
+  if (count < 1) return diag_set(&ctx->diag, WN_ERR_USAGE, "nothing to compile: %d outputs", count);
+  for (int i = 0; i < count; ++i) {
+    if (outs[i] == NULL) return diag_set(&ctx->diag, WN_ERR_USAGE, "output %d is NULL", i);
+    if (outs[i]->ctx != ctx) return diag_set(&ctx->diag, WN_ERR_USAGE, "output %d belongs to another context", i);
+  }
+  return WN_OK;
+}
+
+static wn_status compile_into(wn_context *ctx, wn_tensor *const *outs, void *const *data, int count,
+                              const wn_options *options, void (*write)(void *, const char *), void *user,
+                              wn_program **program) {
+  static const wn_options defaults;
+  *program = NULL;
+  wn_status st = check_outputs(ctx, outs, count);
+  if (st != WN_OK) return st;
+  wn_program *p = mem_alloc(sizeof *p);
+  if (p == NULL) return diag_set(&ctx->diag, WN_ERR_NOMEM, "out of memory");
+  memset(p, 0, sizeof *p);
+  diag_init(&p->diag);
+  p->diag.warn = ctx->diag.warn;
+  p->diag.warn_user = ctx->diag.warn_user;
+  graph_init(&p->graph, &p->diag);
+  p->has_turn = pthread_mutex_init(&p->turn, NULL) == 0;
+  pipeline pl = {.ctx = ctx, .opt = options != NULL ? options : &defaults, .p = p, .g = &p->graph, .write = write,
+                 .user = user};
+  DIAG_TRY(&p->diag, st) compile(&pl, outs, data, count);
+  DIAG_END(&p->diag, st)
+  if (st != WN_OK) {
+    diag_set(&ctx->diag, st, "%s", p->diag.message);
+    wn_program_destroy(p);
+    return st;
+  }
+  *program = p;
+  return WN_OK;
+}
+
+wn_status wn_compile(wn_context *ctx, wn_tensor *const *outs, void *const *data, int count, const wn_options *options,
+                     wn_program **program) {
+  return compile_into(ctx, outs, data, count, options, NULL, NULL, program);
+}
+
+wn_status wn_explain(wn_context *ctx, wn_tensor *const *outs, void *const *data, int count, const wn_options *options,
+                     void (*write)(void *user, const char *text), void *user) {
+  wn_program *p;
+  wn_status st = compile_into(ctx, outs, data, count, options, write, user, &p);
+  if (st != WN_OK) return st;
+  for (size_t k = 0; k < p->set->kernels.len; ++k) {
+    wn_kernel_info info;
+    if (wn_program_get_kernel(p, (int)k, &info) == WN_OK) write(user, info.source);
+  }
+  wn_program_destroy(p);
+  return WN_OK;
+}
+
+const char *const *wn_plan_names(void) { return schedule_plan_names; }

@@ -1,0 +1,131 @@
+/* Running a compiled program. In: a program from the pipeline. Out: results in the caller's memory.
+ *
+ * Always holds: constants are prepared once, before the first run; a run is a sequence of launches, and neither allocates
+ * nor reads a clock (but for wn_run_timed). */
+#include "program.h"
+
+#include <time.h>
+
+#include "render/render.h"
+
+enum { PAGE = 4096 };
+
+static void *address_of(const wn_program *p, const array_info *a) {
+  switch (a->role) {
+    case ROLE_INPUT:
+    case ROLE_CONSTANT: return p->user[a->user];
+    case ROLE_RESULT: return p->results[a->user];
+    case ROLE_PREPARED: return p->prepared + a->offset;
+    case ROLE_WORK: return p->workspace + a->offset;
+    default: return NULL;
+  }
+}
+
+static char *block(wn_program *p, size_t bytes, const char *what) {
+  if (bytes == 0) return NULL;
+  char *m = mem_alloc_aligned(bytes, PAGE);
+  if (m == NULL) diag_fail(&p->diag, WN_ERR_NOMEM, "out of memory: %zu bytes of %s", bytes, what);
+  return m;
+}
+
+void program_allocate(wn_program *p, size_t max_memory) {
+  kernel_set *set = p->set;
+  if (max_memory > 0 && set->workspace_bytes > max_memory) {
+    diag_fail(&p->diag, WN_ERR_REFUSED, "this plan needs %zu bytes of workspace, the limit is %zu (--max-memory)",
+              set->workspace_bytes, max_memory);
+  }
+  p->workspace = block(p, set->workspace_bytes, "workspace");
+  p->prepared = block(p, set->prepared_bytes, "prepared weights");
+  p->args = arena_array(&p->graph.arena, void **, set->kernels.len);
+  for (size_t k = 0; k < set->kernels.len; ++k) {
+    const linear_kernel *lk = p->kernels[k];
+    p->args[k] = arena_array(&p->graph.arena, void *, lk->args.len + 1);
+    for (size_t i = 0; i < lk->args.len; ++i) p->args[k][i] = address_of(p, &set->arrays.data[lk->args.data[i]]);
+  }
+}
+
+static double now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static void launch(wn_program *p, int kernel) {
+  module_launch(p->module, kernel, p->args[kernel], 0, p->kernels[kernel]->lin.grid);
+}
+
+static void prepare_once(wn_program *p) {
+  if (p->is_prepared) return;
+  for (int k = 0; k < p->nprepare; ++k) launch(p, k);
+  p->is_prepared = true;
+}
+
+wn_status wn_prepare(wn_program *p) {
+  pthread_mutex_lock(&p->turn);
+  prepare_once(p);
+  pthread_mutex_unlock(&p->turn);
+  return WN_OK;
+}
+
+wn_status wn_run(wn_program *p) {
+  pthread_mutex_lock(&p->turn);
+  prepare_once(p);
+  for (int k = p->nprepare; k < (int)p->set->kernels.len; ++k) launch(p, k);
+  pthread_mutex_unlock(&p->turn);
+  return WN_OK;
+}
+
+wn_status wn_run_timed(wn_program *p, double *us) {
+  pthread_mutex_lock(&p->turn);
+  prepare_once(p);
+  double last = now();
+  for (int k = p->nprepare; k < (int)p->set->kernels.len; ++k) {
+    launch(p, k);
+    double t = now();
+    us[k - p->nprepare] = (t - last) * 1e6;
+    last = t;
+  }
+  pthread_mutex_unlock(&p->turn);
+  return WN_OK;
+}
+
+void wn_program_destroy(wn_program *p) {
+  if (p == NULL) return;
+  if (p->module != NULL) module_destroy(p->module);
+  if (p->rt != NULL) runtime_destroy(p->rt);
+  mem_free_aligned(p->workspace);
+  mem_free_aligned(p->prepared);
+  if (p->has_turn) pthread_mutex_destroy(&p->turn);
+  graph_release(&p->graph);
+  mem_free(p);
+}
+
+wn_status wn_program_get_info(const wn_program *p, wn_program_info *info) {
+  *info = p->info;
+  return WN_OK;
+}
+
+/* Kernels are printed when somebody asks. */
+static wn_status print_source(wn_program *p, int index) {
+  volatile wn_status st = WN_OK;
+  DIAG_TRY(&p->diag, st) {
+    str s;
+    str_init(&s, &p->graph.arena);
+    render_c(&s, &p->kernels[index]->lin);
+    p->sources[index] = str_text(&s);
+  }
+  DIAG_END(&p->diag, st)
+  return st;
+}
+
+wn_status wn_program_get_kernel(wn_program *p, int index, wn_kernel_info *info) {
+  if (index < 0 || index >= (int)p->set->kernels.len) return WN_ERR_USAGE;
+  wn_status st = p->sources[index] == NULL ? print_source(p, index) : WN_OK;
+  if (st != WN_OK) return st;
+  const lin_kernel *k = &p->kernels[index]->lin;
+  kernel_state s = module_kernel(p->module, index);
+  *info = (wn_kernel_info){.name = k->name, .stage = k->stage, .loops = k->loops, .source = p->sources[index],
+                           .fallback = s.fallback, .source_lines = s.source_lines, .registers = s.registers,
+                           .spills = s.spills, .flops = k->flops, .bytes = k->bytes, .prepare = index < p->nprepare};
+  return WN_OK;
+}

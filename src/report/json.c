@@ -1,0 +1,189 @@
+/* One list of columns serves JSON and CSV, so their keys and order cannot differ. Figures keep six digits. */
+#include <math.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+#include <cjson/cJSON.h>
+
+#include "report/report.h"
+
+typedef enum column_kind { TEXT, COUNT, FLAG, REAL, BYTES } column_kind;
+
+typedef struct column {
+  const char *key;
+  column_kind kind;
+  size_t offset;
+} column;
+
+#define ROW(kind, field) {#field, kind, offsetof(report_row, field)}
+static const column columns[] = {
+    ROW(TEXT, problem),
+    ROW(TEXT, backend),
+    ROW(TEXT, device),
+    ROW(TEXT, isa),
+    ROW(COUNT, threads),
+    ROW(TEXT, version),
+    ROW(TEXT, math),
+    ROW(TEXT, weights),
+    ROW(TEXT, plan),
+    ROW(TEXT, placement),
+    ROW(TEXT, wino),
+    ROW(FLAG, tuned),
+    ROW(FLAG, cached),
+    ROW(COUNT, kernels),
+    ROW(COUNT, buffers),
+    ROW(BYTES, workspace_bytes),
+    ROW(REAL, prepare_us),
+    ROW(REAL, median_us),
+    ROW(REAL, min_us),
+    ROW(REAL, schedule_ms),
+    ROW(REAL, compile_ms),
+    ROW(COUNT, source_lines),
+    ROW(COUNT, registers),
+    ROW(COUNT, spills),
+    ROW(REAL, max_abs_err),
+    ROW(REAL, rel_l2_err),
+    ROW(FLAG, promise_missed),
+    ROW(REAL, gflops_effective),
+    ROW(REAL, gflops_executed),
+    ROW(REAL, roofline_share),
+    ROW(TEXT, fallback),
+    ROW(TEXT, refused),
+};
+#undef ROW
+#define COLUMNS             (sizeof columns / sizeof *columns)
+
+#define KERNEL(kind, field) {#field, kind, offsetof(report_kernel, field)}
+static const column kernel_columns[] = {
+    KERNEL(TEXT, name),       KERNEL(REAL, median_us), KERNEL(COUNT, source_lines),
+    KERNEL(COUNT, registers), KERNEL(COUNT, spills),   KERNEL(BYTES, bytes),
+    KERNEL(BYTES, flops),
+};
+#undef KERNEL
+#define KERNEL_COLUMNS (sizeof kernel_columns / sizeof *kernel_columns)
+
+void report_row_init(report_row *row) {
+  memset(row, 0, sizeof *row);
+  for (size_t i = 0; i < COLUMNS; ++i) {
+    char *field = (char *)row + columns[i].offset;
+    if (columns[i].kind == COUNT) *(int *)(void *)field = -1;
+    if (columns[i].kind == REAL || columns[i].kind == BYTES) *(double *)(void *)field = NAN;
+  }
+}
+
+static bool is_unknown(const column *c, const void *field) {
+  switch (c->kind) {
+    case TEXT:
+      return !*(const char *const *)field;
+    case COUNT:
+      return *(const int *)field < 0;
+    case FLAG:
+      return false;
+    default:
+      return !isfinite(*(const double *)field);
+  }
+}
+
+static void real_text(char *buf, size_t size, const column *c, double v) {
+  snprintf(buf, size, c->kind == BYTES ? "%.0f" : "%.6g", v);
+}
+
+static cJSON *value_of(const column *c, const void *record) {
+  const void *field = (const char *)record + c->offset;
+  char number[32];
+  if (is_unknown(c, field)) return cJSON_CreateNull();
+  switch (c->kind) {
+    case TEXT:
+      return cJSON_CreateString(*(const char *const *)field);
+    case COUNT:
+      return cJSON_CreateNumber(*(const int *)field);
+    case FLAG:
+      return cJSON_CreateBool(*(const bool *)field);
+    default:
+      real_text(number, sizeof number, c, *(const double *)field);
+      return cJSON_CreateRaw(number);
+  }
+}
+
+static bool add(cJSON *object, const column *list, size_t count, const void *record) {
+  for (size_t i = 0; i < count; ++i) {
+    cJSON *value = value_of(&list[i], record);
+    if (!value || !cJSON_AddItemToObject(object, list[i].key, value)) {
+      cJSON_Delete(value);
+      return false;
+    }
+  }
+  return true;
+}
+
+/* Kernels of the run part, as `kernels` counts them. */
+static bool add_kernels(cJSON *object, const report_row *row) {
+  cJSON *array = cJSON_AddArrayToObject(object, "kernel");
+  for (int i = 0; array && i < row->kernel_count; ++i) {
+    if (row->kernel[i].prepare) continue;
+    cJSON *kernel = cJSON_CreateObject();
+    if (!kernel || !add(kernel, kernel_columns, KERNEL_COLUMNS, &row->kernel[i]) ||
+        !cJSON_AddItemToArray(array, kernel)) {
+      cJSON_Delete(kernel);
+      return false;
+    }
+  }
+  return array != NULL;
+}
+
+bool report_json(FILE *out, const report_row *row) {
+  cJSON *object = cJSON_CreateObject();
+  char *text = NULL;
+  if (object && add(object, columns, COLUMNS, row) && add_kernels(object, row))
+    text = cJSON_PrintUnformatted(object);
+  cJSON_Delete(object);
+  if (!text) return false;
+  fprintf(out, "%s\n", text);
+  fflush(out);
+  cJSON_free(text);
+  return true;
+}
+
+void report_csv_header(FILE *out) {
+  for (size_t i = 0; i < COLUMNS; ++i) fprintf(out, "%s%s", i ? "," : "", columns[i].key);
+  fputc('\n', out);
+}
+
+/* RFC 4180: quoted where needed, quotes doubled. */
+static void csv_text(FILE *out, const char *s) {
+  if (!strpbrk(s, ",\"\r\n")) {
+    fputs(s, out);
+    return;
+  }
+  fputc('"', out);
+  for (; *s; ++s) {
+    if (*s == '"') fputc('"', out);
+    fputc(*s, out);
+  }
+  fputc('"', out);
+}
+
+void report_csv(FILE *out, const report_row *row) {
+  for (size_t i = 0; i < COLUMNS; ++i) {
+    const void *field = (const char *)row + columns[i].offset;
+    char number[32];
+    if (i) fputc(',', out);
+    if (is_unknown(&columns[i], field)) continue;
+    switch (columns[i].kind) {
+      case TEXT:
+        csv_text(out, *(const char *const *)field);
+        break;
+      case COUNT:
+        fprintf(out, "%d", *(const int *)field);
+        break;
+      case FLAG:
+        fputs(*(const bool *)field ? "true" : "false", out);
+        break;
+      default:
+        real_text(number, sizeof number, &columns[i], *(const double *)field);
+        fputs(number, out);
+    }
+  }
+  fputc('\n', out);
+  fflush(out);
+}

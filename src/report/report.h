@@ -1,0 +1,57 @@
+/* What a program measured and how it is shown.
+ *
+ * In: one row per (problem, plan, weights), filled by the caller; everything in it is borrowed. Out: an aligned table
+ * for a person, or JSON (one object a line) or CSV for a program, with the same keys in the same order.
+ * Always holds: a real that is not known is NAN, a count that is not known is -1, a text that is not known is NULL;
+ * they print as null in JSON, nothing in CSV and '-' or blank in the table. */
+#ifndef WN_REPORT_REPORT_H
+#define WN_REPORT_REPORT_H
+
+#include <stdio.h>
+
+#include "base/mem.h"
+
+typedef struct report_kernel {
+  const char *name, *loops, *stage, *fallback;
+  double median_us, bytes, flops;
+  int source_lines, registers, spills;
+  bool prepare;
+} report_kernel;
+
+typedef struct report_row {
+  const char *problem, *backend, *device, *isa, *version, *math, *weights, *plan, *placement, *wino;
+  const char *fallback, *refused; /* NULL, or the reason */
+  const char *same_as;            /* the plan whose program this one shares, or NULL */
+  const char *note;               /* a line for a person below the row, or NULL; only in tables */
+  int threads, kernels, buffers, source_lines, registers, spills;
+  bool tuned, cached, promise_missed, wrong;
+  double workspace_bytes, prepare_us, median_us, min_us, schedule_ms, compile_ms;
+  double max_abs_err, rel_l2_err, gflops_effective, gflops_executed, roofline_share;
+  const report_kernel *kernel; /* in order of running, prepare part first */
+  int kernel_count;
+} report_row;
+
+void report_row_init(report_row *row); /* everything unknown */
+
+/* JSON needs cJSON's allocator set by the caller if it is not to be malloc. false: no memory. */
+bool report_json(FILE *out, const report_row *row);
+void report_csv_header(FILE *out);
+void report_csv(FILE *out, const report_row *row);
+
+typedef struct report_style {
+  bool color; /* escape sequences and not marks */
+  int width;  /* of the terminal; less important columns go first. 0: all of them */
+} report_style;
+
+/* Rows of one problem and weights mode, ratios to `direct` and `old` where these are among them. */
+void report_comparison(FILE *out, arena *a, const report_row *rows, int count, report_style style);
+/* Kernels of each row, coloured by kind of axis. */
+void report_kernels(FILE *out, arena *a, const report_row *rows, int count, report_style style);
+/* One row a problem. */
+void report_bench(FILE *out, arena *a, const report_row *rows, int count, report_style style);
+
+/* r_4_8_2 with each axis in the colour of its kind in `loops`; unchanged where they do not correspond. */
+const char *report_color_kernel(arena *a, const char *name, const char *loops);
+const char *report_bytes(arena *a, double bytes); /* "1.5 MiB" */
+
+#endif

@@ -1,0 +1,301 @@
+/* The cpu backend: LLVM in process.
+ *
+ * In: linear kernels. Out: functions in this process. All kernels become one module, which a short
+ * list of passes cleans up (the kernels are simplified already: what is left to do is what index
+ * arithmetic hides until it is in SSA form), code generation writes as an ELF object into memory,
+ * and ORC loads. Always holds: nothing is shared between compiles but LLVM's tables of targets, set
+ * up once; every object of LLVM has its owner in `work` or `code`, so that any failure releases it.
+ */
+#include "runtime/llvm_backend.h"
+
+#include <llvm-c/Analysis.h>
+#include <llvm-c/Error.h>
+#include <llvm-c/LLJIT.h>
+#include <llvm-c/Orc.h>
+#include <llvm-c/Target.h>
+#include <llvm-c/TargetMachine.h>
+#include <llvm-c/Transforms/PassBuilder.h>
+#include <math.h>
+#include <pthread.h>
+#include <stdio.h>
+
+/* Arrays of kind REG become values; equal addresses and loads merge; what a loop does not change
+ * leaves it. */
+static const char passes[] = "function(sroa,early-cse,loop-mssa(licm),instsimplify)";
+
+static void initialise_targets(void) {
+  LLVMInitializeNativeTarget();
+  LLVMInitializeNativeAsmPrinter();
+  LLVMInitializeNativeAsmParser();
+}
+
+static void initialise_once(void) {
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  pthread_once(&once, initialise_targets);
+}
+
+/* --- code ------------------------------------------------------------------------------------- */
+
+typedef struct work { /* what one compilation holds of LLVM */
+  LLVMContextRef context;
+  LLVMModuleRef module;
+  LLVMTargetMachineRef machine;
+  LLVMMemoryBufferRef code;
+  char *message; /* LLVM's, to be disposed of by it */
+  char diagnostic[512];
+} work;
+
+static void release(work *w) {
+  if (w->message != NULL) LLVMDisposeMessage(w->message);
+  if (w->code != NULL) LLVMDisposeMemoryBuffer(w->code);
+  if (w->module != NULL) LLVMDisposeModule(w->module);
+  if (w->machine != NULL) LLVMDisposeTargetMachine(w->machine);
+  if (w->context != NULL) LLVMContextDispose(w->context);
+}
+
+/* One line, without LLVM's line breaks. */
+static const char *one_line(arena *a, const char *prefix, const char *text) {
+  char *s = arena_printf(a, "%s: %s", prefix, text != NULL ? text : "unknown reason");
+  for (char *c = s; *c; c++)
+    if (*c == '\n') *c = c[1] ? ' ' : '\0';
+  return s;
+}
+
+static void keep_text(work *w, const char *text) {
+  if (w->diagnostic[0]) return;
+  size_t n = strlen(text) < sizeof w->diagnostic ? strlen(text) : sizeof w->diagnostic - 1;
+  memcpy(w->diagnostic, text, n);
+}
+
+static void keep_error(work *w, LLVMErrorRef failed) {
+  char *text = LLVMGetErrorMessage(failed);
+  keep_text(w, text);
+  LLVMDisposeErrorMessage(text);
+}
+
+static void keep_diagnostic(LLVMDiagnosticInfoRef info, void *user) {
+  if (LLVMGetDiagInfoSeverity(info) != LLVMDSError) return;
+  char *text = LLVMGetDiagInfoDescription(info);
+  keep_text(user, text);
+  LLVMDisposeMessage(text);
+}
+
+static const char *make_machine(arena *a, work *w, const llvm_ir_target *t) {
+  LLVMTargetRef target;
+  if (LLVMGetTargetFromTriple(t->triple, &target, &w->message))
+    return one_line(a, "LLVM", w->message);
+  w->machine = LLVMCreateTargetMachine(target, t->triple, t->cpu, t->features,
+                                       LLVMCodeGenLevelDefault, LLVMRelocPIC, LLVMCodeModelDefault);
+  return w->machine != NULL ? NULL : one_line(a, "LLVM has no target machine for", t->triple);
+}
+
+/* LLVM aborts on IR that breaks its rules, so what the renderer made is looked at first, in every
+ * build: it is cheap. */
+static const char *build_module(arena *a, work *w, const llvm_ir_target *t, int count,
+                                const lin_kernel *const *kernels) {
+  w->module = LLVMModuleCreateWithNameInContext("winnow", w->context);
+  LLVMSetTarget(w->module, t->triple);
+  LLVMTargetDataRef layout = LLVMCreateTargetDataLayout(w->machine);
+  LLVMSetModuleDataLayout(w->module, layout);
+  LLVMDisposeTargetData(layout);
+  for (int n = 0; n < count; n++) llvm_ir_add_kernel(a, w->module, t, kernels[n]);
+  bool broken = LLVMVerifyModule(w->module, LLVMReturnStatusAction, &w->message);
+  return broken ? one_line(a, "LLVM", w->message) : NULL;
+}
+
+static const char *optimise(arena *a, work *w) {
+  LLVMPassBuilderOptionsRef options = LLVMCreatePassBuilderOptions();
+  LLVMErrorRef failed = LLVMRunPasses(w->module, passes, w->machine, options);
+  LLVMDisposePassBuilderOptions(options);
+  if (failed == NULL) return NULL;
+  keep_error(w, failed);
+  return one_line(a, "LLVM", w->diagnostic);
+}
+
+/* Fills w->code; NULL or what went wrong. */
+static const char *generate(arena *a, work *w, const llvm_ir_target *t, int count,
+                            const lin_kernel *const *kernels, bool text) {
+  w->context = LLVMContextCreate();
+  LLVMContextSetDiagnosticHandler(w->context, keep_diagnostic, w);
+  const char *error = make_machine(a, w, t);
+  if (error == NULL && text) LLVMSetTargetMachineAsmVerbosity(w->machine, 1);
+  if (error == NULL) error = build_module(a, w, t, count, kernels);
+  if (error == NULL) error = optimise(a, w);
+  if (error != NULL) return error;
+  LLVMCodeGenFileType kind = text ? LLVMAssemblyFile : LLVMObjectFile;
+  if (LLVMTargetMachineEmitToMemoryBuffer(w->machine, w->module, kind, &w->message, &w->code))
+    return one_line(a, "LLVM", w->message);
+  return w->diagnostic[0] ? one_line(a, "LLVM", w->diagnostic) : NULL;
+}
+
+llvm_ir_target llvm_target_of(arena *a, const cpu_target *cpu) {
+  initialise_once();
+  char triple[128]; /* LLVM's own copy must not be held where the arena may give up */
+  char *host = LLVMGetDefaultTargetTriple();
+  snprintf(triple, sizeof triple, "%s", host);
+  LLVMDisposeMessage(host);
+  llvm_ir_target t = {.triple = arena_strdup(a, triple),
+                      .cpu = cpu->llvm_cpu != NULL ? cpu->llvm_cpu : "",
+                      .features = cpu->llvm_features != NULL ? cpu->llvm_features : "",
+                      .vector_bytes = cpu->vector_bytes,
+                      .fma = cpu->fma};
+  t.x86 = strncmp(triple, "x86_64", 6) == 0;
+  t.f16 = cpu->isa == ISA_NEON || strstr(t.features, "+f16c") != NULL;
+  return t;
+}
+
+const char *llvm_emit_code(arena *a, const llvm_ir_target *t, int count,
+                           const lin_kernel *const *kernels, bool text, size_t *size,
+                           const char **error) {
+  initialise_once();
+  work w = {0};
+  const char *volatile code = NULL;
+  diag *d = a->diag;
+  wn_status st;
+  *error = NULL;
+  DIAG_TRY(d, st) {
+    *error = generate(a, &w, t, count, kernels, text);
+    if (*error == NULL) {
+      *size = LLVMGetBufferSize(w.code);
+      char *copy = arena_alloc(a, *size + 1);
+      memcpy(copy, LLVMGetBufferStart(w.code), *size);
+      code = copy;
+    }
+  }
+  DIAG_END(d, st)
+  release(&w);
+  if (st != WN_OK) diag_fail(d, st, "%s", d->message);
+  return code;
+}
+
+const char *llvm_assembly(arena *a, const cpu_target *cpu, const lin_kernel *k) {
+  llvm_ir_target t = llvm_target_of(a, cpu);
+  const char *error;
+  size_t size;
+  return llvm_emit_code(a, &t, 1, &k, true, &size, &error);
+}
+
+/* Number of the vector register whose name begins here (xmm3, %ymm12, zmm0, v7.4s, q2), or -1. */
+static int vector_register(const char *before, const char *s) {
+  bool inside =
+      (*before >= 'a' && *before <= 'z') || (*before >= '0' && *before <= '9') || *before == '_';
+  if (inside) return -1;
+  if ((*s == 'x' || *s == 'y' || *s == 'z') && s[1] == 'm' && s[2] == 'm')
+    s += 3;
+  else if (*s == 'v' || *s == 'q')
+    s += 1;
+  else
+    return -1;
+  if (*s < '0' || *s > '9') return -1;
+  int n = *s++ - '0';
+  if (*s >= '0' && *s <= '9') n = n * 10 + (*s++ - '0');
+  return n < 32 ? n : -1;
+}
+
+void llvm_count_registers(const char *assembly, int *registers, int *spills) {
+  uint32_t seen = 0;
+  *registers = *spills = 0;
+  for (const char *s = assembly; *s; s++) {
+    int n = s > assembly ? vector_register(s - 1, s) : -1;
+    if (n >= 0) seen |= UINT32_C(1) << n;
+    if (*s == 'S' && strncmp(s, "Spill", 5) == 0) (*spills)++;
+  }
+  for (; seen; seen &= seen - 1) (*registers)++;
+}
+
+/* --- loading ---------------------------------------------------------------------------------- */
+
+typedef struct code {
+  LLVMOrcLLJITRef jit;
+} code;
+
+/* Kernels find libm's functions by address: the process may have been linked so that names do not
+ * resolve. */
+static LLVMErrorRef define_externals(LLVMOrcLLJITRef jit, LLVMOrcJITDylibRef lib) {
+  static const struct {
+    const char *name;
+    void (*fn)(void);
+  } known[] = {
+#define EXTERNAL(f) {#f, (void (*)(void))(f)}
+      EXTERNAL(expf),   EXTERNAL(logf),   EXTERNAL(sinf),   EXTERNAL(tanhf), EXTERNAL(erff),
+      EXTERNAL(exp),    EXTERNAL(log),    EXTERNAL(sin),    EXTERNAL(tanh),  EXTERNAL(erf),
+      EXTERNAL(memcpy), EXTERNAL(memset), EXTERNAL(memmove)
+#undef EXTERNAL
+  };
+  enum { COUNT = sizeof known / sizeof *known };
+  LLVMOrcCSymbolMapPair pairs[COUNT];
+  for (size_t n = 0; n < COUNT; n++) {
+    LLVMJITSymbolFlags flags = {
+        LLVMJITSymbolGenericFlagsExported | LLVMJITSymbolGenericFlagsCallable, 0};
+    pairs[n].Name = LLVMOrcLLJITMangleAndIntern(jit, known[n].name);
+    pairs[n].Sym = (LLVMJITEvaluatedSymbol){(LLVMOrcExecutorAddress)(uintptr_t)known[n].fn, flags};
+  }
+  return LLVMOrcJITDylibDefine(lib, LLVMOrcAbsoluteSymbols(pairs, COUNT));
+}
+
+static LLVMErrorRef load(code *c, work *w, int count, const lin_kernel *const *kernels,
+                         backend_kernel *out) {
+  LLVMErrorRef failed = LLVMOrcCreateLLJIT(&c->jit, NULL);
+  if (failed != NULL) return failed;
+  LLVMOrcJITDylibRef lib = LLVMOrcLLJITGetMainJITDylib(c->jit);
+  failed = define_externals(c->jit, lib);
+  if (failed != NULL) return failed;
+  LLVMMemoryBufferRef object = w->code;
+  w->code = NULL; /* the JIT takes it */
+  failed = LLVMOrcLLJITAddObjectFile(c->jit, lib, object);
+  for (int n = 0; n < count && failed == NULL; n++) {
+    LLVMOrcExecutorAddress at = 0;
+    failed = LLVMOrcLLJITLookup(c->jit, &at, kernels[n]->name);
+    if (failed == NULL) out[n].fn = (kernel_fn)(uintptr_t)at;
+  }
+  return failed;
+}
+
+static void release_code(void *handle) {
+  code *c = handle;
+  if (c == NULL) return;
+  if (c->jit != NULL) LLVMConsumeError(LLVMOrcDisposeLLJIT(c->jit));
+  mem_free(c);
+}
+
+static void compile_into(arena *a, code *c, work *w, const cpu_target *cpu, int count,
+                         const lin_kernel *const *kernels, backend_kernel *out) {
+  llvm_ir_target t = llvm_target_of(a, cpu);
+  const char *error = generate(a, w, &t, count, kernels, false);
+  LLVMErrorRef failed = error == NULL ? load(c, w, count, kernels, out) : NULL;
+  if (failed != NULL) {
+    keep_error(w, failed);
+    error = one_line(a, "LLVM could not load the code", w->diagnostic);
+  }
+  for (int n = 0; n < count; n++) {
+    out[n].registers = out[n].spills = -1;
+    if (error != NULL) out[n].fn = NULL;
+    out[n].error = error;
+  }
+}
+
+static void *compile(arena *a, diag *d, const cpu_target *cpu, int count,
+                     const lin_kernel *const *kernels, backend_kernel *out, bool no_cache,
+                     bool *cached) {
+  (void)no_cache; /* code lives in this process only */
+  *cached = false;
+  code *c = mem_alloc(sizeof *c);
+  if (c == NULL) diag_fail(d, WN_ERR_NOMEM, "out of memory");
+  c->jit = NULL;
+  work w = {0};
+  wn_status st;
+  DIAG_TRY(d, st) { compile_into(a, c, &w, cpu, count, kernels, out); }
+  DIAG_END(d, st)
+  release(&w);
+  if (st != WN_OK) {
+    release_code(c);
+    diag_fail(d, st, "%s", d->message);
+  }
+  if (count > 0 && out[0].fn == NULL) {
+    release_code(c);
+    return NULL;
+  }
+  return c;
+}
+
+const backend backend_llvm = {"cpu", compile, release_code};

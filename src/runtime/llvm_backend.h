@@ -1,0 +1,28 @@
+/* Compiling kernels through LLVM in process: what tests and `explain` ask of it besides the backend
+ * interface.
+ *
+ * In: verified linear kernels and a target. Out: assembly or object code as bytes. */
+#ifndef WN_RUNTIME_LLVM_BACKEND_H
+#define WN_RUNTIME_LLVM_BACKEND_H
+
+#include "render/llvm_ir.h"
+#include "runtime/backend.h"
+
+/* What LLVM is told of a CPU of this machine's kind. Strings of cpu are borrowed, others are in
+ * arena a. */
+llvm_ir_target llvm_target_of(arena *a, const cpu_target *cpu);
+
+/* Optimised code of the kernels as text or as an ELF object, in arena a; NULL with *error (in a) if
+ * LLVM refuses. The target's LLVM backend must have been initialised, as this machine's always is.
+ */
+const char *llvm_emit_code(arena *a, const llvm_ir_target *t, int count,
+                           const lin_kernel *const *kernels, bool text, size_t *size,
+                           const char **error);
+
+/* Assembly of one kernel for people, with LLVM's comments on spills; NULL if LLVM refuses it.
+ * Compiles anew. */
+const char *llvm_assembly(arena *a, const cpu_target *cpu, const lin_kernel *k);
+/* Distinct vector registers named in it, and stores to the stack of what found no register. */
+void llvm_count_registers(const char *assembly, int *registers, int *spills);
+
+#endif

@@ -1,0 +1,472 @@
+/* Applying a schedule: range IR -> kernels as nests.
+ *
+ * In: rewritten range IR and a schedule. Out: a kernel_set; see nest.h. The steps, in the order of schedule_apply:
+ *   place     every BUFFERIZE gets its space; partial sums split the long reductions
+ *   inline    INDEX of an inline or reg stage becomes its value with the ranges substituted
+ *   build     consumers first: a global stage starts a kernel; a stage computed inside one becomes a child of the nest
+ *             of its consumer, over just the part that an iteration of the loop `at` needs
+ *   connect   once a stage's array is laid out, every INDEX of it becomes a flat read
+ * Always holds: a stage's readers are placed before it, so what they need of it is known when its nest is made. */
+#include "schedule/apply.h"
+
+enum { CHAIN = 64, LONG_CHAIN = 128 }; /* channels summed in one chain of additions; longer ones are split */
+
+static const char stage_letters[STAGE_COUNT] = {'x', 'g', 'm', 'o'};
+
+static _Noreturn void refuse(apply *ap, const char *why) {
+  diag_fail(ap->g->diag, WN_ERR_REFUSED, "%s", why);
+}
+
+/* --- place ------------------------------------------------------------------------------------------------------------ */
+
+static stage_id id_of(const apply *ap, const char *name, int *site) {
+  for (int i = 0; i < ap->w->nsites; ++i) {
+    const wino_site *s = &ap->w->site[i];
+    const char *names[STAGE_COUNT] = {s->name_x, s->name_g, s->name_m, s->name_o};
+    for (int j = 0; j < STAGE_COUNT; ++j) {
+      *site = i;
+      if (strcmp(names[j], name) == 0) return (stage_id)j;
+    }
+  }
+  *site = -1;
+  return STAGE_COUNT;
+}
+
+/* The largest divisor of n in [CHAIN / 2, CHAIN], else CHAIN. */
+static int64_t chain_length(const apply *ap, int64_t n) {
+  int64_t want = ap->s->c[0] > 0 ? ap->s->c[0] : n > LONG_CHAIN ? CHAIN : n;
+  if (want >= n) return n;
+  for (int64_t d = want; 2 * d >= want; --d) {
+    if (n % d == 0) return d;
+  }
+  return want;
+}
+
+/* sum over c of body as a sum over blocks of sums over a block, and what is left over at the end. */
+static const uop *split_sum(apply *ap, const uop *reduce) {
+  graph *g = ap->g;
+  const uop *c = reduce->src[1], *body = reduce->src[0];
+  int64_t n = c->arg.j, chunk = chain_length(ap, n), blocks = n / chunk, rest = n - blocks * chunk;
+  if (chunk == n) return reduce;
+  const uop *c0 = uop_range(g, blocks, "c0"), *c1 = uop_range(g, chunk, "c1"), *sum;
+  const uop *at = uop_add(g, uop_muli(g, c0, chunk), c1);
+  if (blocks == 1) at = c1;
+  sum = uop_reduce(g, OP_ADD, uop_replace(g, body, 1, &c, &at), 1, &c1);
+  if (blocks > 1) sum = uop_reduce(g, OP_ADD, sum, 1, &c0);
+  if (rest == 0) return sum;
+  const uop *c2 = uop_range(g, rest, "c2"), *tail = rest > 1 ? c2 : uop_int(g, 0);
+  at = uop_addi(g, tail, blocks * chunk);
+  return uop_add(g, sum, uop_reduce(g, OP_ADD, uop_replace(g, body, 1, &c, &at), rest > 1, &c2));
+}
+
+static uop_space space_of(apply *ap, const uop *bufferize) {
+  const flow *f = ap->flow;
+  int site;
+  stage_id id = id_of(ap, bufferize->arg.info->name, &site);
+  if (id == STAGE_COUNT) return SPACE_GLOBAL;
+  uop_space space = ap->s->stage[id].space;
+  /* the result is the array of an output transform that flows straight into it */
+  if (id == STAGE_O && space == SPACE_GLOBAL && f[site].found) return SPACE_INLINE;
+  if (id == STAGE_O && space != SPACE_GLOBAL && !f[site].found) {
+    refuse(ap, "o can only be global here: its tiles are read at other places than where they are stored");
+  }
+  return space;
+}
+
+static const uop *place_node(void *user, const uop *u) {
+  apply *ap = user;
+  if (u->op == OP_BUFFERIZE) {
+    int site;
+    stage_id id = id_of(ap, u->arg.info->name, &site);
+    bufferize_info info = *u->arg.info;
+    info.space = space_of(ap, u);
+    const uop *value = u->src[0];
+    if (id == STAGE_M && value->op == OP_REDUCE && value->nsrc == 2) value = split_sum(ap, value);
+    return uop_bufferize(ap->g, value, u->nsrc - 1, u->src + 1, info);
+  }
+  if (u->op == OP_INDEX && u->src[0]->op == OP_BUFFERIZE) {
+    const uop *b = u->src[0];
+    uop_space space = b->arg.info->space;
+    if (space != SPACE_INLINE && space != SPACE_REG) return u;
+    const uop *value = uop_replace(ap->g, b->src[0], b->nsrc - 1, b->src + 1, u->src + 2);
+    return uop_is_int(u->src[1], 1) ? value : guard_value(ap->g, value, u->src[1]);
+  }
+  return u;
+}
+
+/* --- stages ------------------------------------------------------------------------------------------------------------- */
+
+stage *stage_find(apply *ap, int site, stage_id id) {
+  for (size_t i = 0; i < ap->stages.len; ++i) {
+    stage *st = ap->stages.data[i];
+    if (st->site == site && st->id == id) return st;
+  }
+  return NULL;
+}
+
+static void add_stage(apply *ap, const uop *node) {
+  stage *st = arena_new(ap->a, stage);
+  st->node = node;
+  st->id = id_of(ap, node->arg.info->name, &st->site);
+  st->space = node->arg.info->space;
+  const stage_plan *p = st->id < STAGE_COUNT ? &ap->s->stage[st->id] : NULL;
+  st->inside = p != NULL && (st->space == SPACE_LOCAL || (st->space == SPACE_GLOBAL && p->at.letter != 0));
+  st->exact = st->id == STAGE_COUNT;
+  st->n = node->nsrc - 1;
+  WN_CHECK(st->n <= STAGE_RANGES, "%d ranges", st->n);
+  st->range = node->src + 1;
+  for (int i = 0; i < st->n; ++i) {
+    const char *name = uop_range_name(ap->g, st->range[i]);
+    st->letter[i] = st->id < STAGE_COUNT ? name[0] : 0;
+    st->len[i] = st->dim[i] = st->range[i]->arg.j;
+  }
+  vec_push(ap->a, &ap->stages, st);
+  map_put_ptr(&ap->by_node, node->id, st);
+}
+
+/* --- build ---------------------------------------------------------------------------------------------------------------- */
+
+static void collect_nests(apply *ap, nest *n, void (*fn)(apply *, nest *, void *), void *user) {
+  fn(ap, n, user);
+  for (int i = 0; i < n->nchildren; ++i) collect_nests(ap, n->child[i].nest, fn, user);
+}
+
+typedef struct need { /* what the nests of one kernel need of a stage */
+  stage *st;
+  const nest *root;
+  int at;           /* axes of root that are open around the stage */
+  bool used, whole[STAGE_RANGES];
+  const uop *base[STAGE_RANGES];
+  int64_t lo[STAGE_RANGES], hi[STAGE_RANGES], reach[STAGE_RANGES];
+} need;
+
+
+static bool all_open(const need *nd, const uop *e) {
+  int open = 0;
+  for (int i = 0; i < nd->at; ++i) open += uop_has_range(e, nd->root->axis[i].range);
+  return open == e->free_->len;
+}
+
+/* e = base (over open axes) + something in [lo, hi]. */
+static void need_index(apply *ap, need *nd, int i, const uop *e) {
+  linear_form f, base = {0};
+  int64_t lo, hi;
+  if (e->vmax > nd->reach[i]) nd->reach[i] = e->vmax;
+  if (!linear_of(e, &f)) {
+    nd->whole[i] = true;
+    return;
+  }
+  lo = hi = f.constant;
+  for (int k = 0; k < f.n; ++k) {
+    if (all_open(nd, f.atom[k])) {
+      base.atom[base.n] = f.atom[k];
+      base.coeff[base.n++] = f.coeff[k];
+      continue;
+    }
+    int64_t a = f.coeff[k] * f.atom[k]->vmin, b = f.coeff[k] * f.atom[k]->vmax;
+    lo += a < b ? a : b;
+    hi += a < b ? b : a;
+  }
+  const uop *b = linear_to_uop(ap->g, &base);
+  if (nd->base[i] != NULL && nd->base[i] != b) nd->whole[i] = true;
+  if (nd->base[i] == NULL || lo < nd->lo[i]) nd->lo[i] = lo;
+  if (nd->base[i] == NULL || hi > nd->hi[i]) nd->hi[i] = hi;
+  nd->base[i] = b;
+}
+
+static void scan_nest(apply *ap, nest *n, void *user) {
+  need *nd = user;
+  const uop *roots[] = {n->value};
+  uop_order all = uop_toposort(ap->a, 1, roots);
+  for (size_t k = 0; k < all.len; ++k) {
+    const uop *u = all.at[k];
+    if (u->op != OP_INDEX || u->src[0] != nd->st->node) continue;
+    nd->used = true;
+    for (int i = 0; i < nd->st->n; ++i) need_index(ap, nd, i, u->src[i + 2]);
+  }
+}
+
+static nest *make_nest(apply *ap, stage *st) {
+  switch (st->id) {
+    case STAGE_X: return nest_x(ap, st);
+    case STAGE_G: return nest_g(ap, st);
+    case STAGE_M: return nest_m(ap, st);
+    case STAGE_O: return nest_o(ap, st);
+    default: break;
+  }
+  for (int i = 0; i < ap->w->nsites; ++i) {
+    const flow *f = &ap->flow[i];
+    if (!f->found || strcmp(f->root, st->node->arg.info->name) != 0) continue;
+    /* an output transform with an array of its own is read like any other array */
+    if (stage_find(ap, i, STAGE_O) == NULL || stage_find(ap, i, STAGE_O)->inside) return nest_tiled(ap, st);
+  }
+  return nest_general(ap, st);
+}
+
+static bool name_matches(loop_name want, const char *name) {
+  char text[16];
+  int n = 0;
+  text[n++] = want.letter;
+  if (want.part >= 0) text[n++] = (char)('0' + want.part);
+  text[n] = '\0';
+  return strcmp(text, name) == 0;
+}
+
+/* Number of axes of the kernel's root nest that are open at the loop where the stage is computed. */
+static int find_at(apply *ap, const stage *st, const nest *root) {
+  loop_name want = ap->s->stage[st->id].at;
+  int best = 0;
+  bool found = false;
+  for (int i = 0; i < root->naxes && root->axis[i].kind <= AXIS_LOOP; ++i) {
+    const char *name = root->axis[i].name;
+    if (want.letter != 0) {
+      if (name_matches(want, name)) best = i + 1, found = true;
+      continue;
+    }
+    bool block = root->axis[i].kind == AXIS_GRID || strcmp(name, "t0") == 0 || strcmp(name, "n") == 0;
+    bool channels = strcmp(name, "k0") == 0;
+    bool needs_k = st->id != STAGE_X;
+    if ((block && !channels) || (channels && needs_k)) best = i + 1;
+  }
+  if (want.letter == 0 || found) return best;
+  str names;
+  str_init(&names, ap->a);
+  for (int i = 0; i < root->naxes && root->axis[i].kind <= AXIS_LOOP; ++i) {
+    str_printf(&names, " %s", root->axis[i].name);
+  }
+  char part[4] = {want.part >= 0 ? (char)('0' + want.part) : '\0', 0};
+  diag_fail(ap->g->diag, WN_ERR_REFUSED, "no loop %c%s in the kernel of %s, in which %c would be computed; its loops:%s",
+            want.letter, part, root->stage, stage_letters[st->id], str_text(&names));
+}
+
+static int64_t block_of(apply *ap, const stage *st) {
+  const wino_site *ws = &ap->w->site[st->site];
+  int64_t b = tile_block(ap, ws);
+  return b < ws->T ? b : ws->T;
+}
+
+/* Fixes the part of the stage that an iteration computes. */
+static void set_domain(apply *ap, stage *st, const need *nd) {
+  for (int i = 0; i < st->n; ++i) {
+    int64_t extent = st->range[i]->arg.j;
+    st->base[i] = NULL;
+    st->len[i] = extent;
+    st->dim[i] = st->space == SPACE_LOCAL ? 1 : nd->reach[i] + 1 > extent ? nd->reach[i] + 1 : extent;
+    bool whole = nd->whole[i] || nd->base[i] == NULL || uop_is_int(nd->base[i], 0) || nd->lo[i] < 0;
+    int64_t len = nd->hi[i] + 1;
+    if (whole) {
+      if (st->space == SPACE_LOCAL) st->dim[i] = nd->reach[i] + 1 > extent ? nd->reach[i] + 1 : extent;
+      continue;
+    }
+    st->base[i] = nd->base[i];
+    if (st->space == SPACE_LOCAL) st->dim[i] = len;
+    if (st->letter[i] == 't' && len > block_of(ap, st)) len = block_of(ap, st);
+    st->len[i] = len < extent ? len : extent;
+  }
+}
+
+static void place_inside(apply *ap, stage *st) {
+  int home = -1;
+  need best;
+  for (size_t k = 0; k < ap->set->kernels.len; ++k) {
+    nest *root = ap->set->kernels.data[k].root[0];
+    need nd = {.st = st, .root = root};
+    collect_nests(ap, root, scan_nest, &nd);
+    if (!nd.used) continue;
+    if (home >= 0) refuse(ap, "a stage computed inside a kernel has two kernels that read it");
+    memset(&nd, 0, sizeof nd);
+    nd.st = st;
+    nd.root = root;
+    nd.at = find_at(ap, st, root);
+    collect_nests(ap, root, scan_nest, &nd);
+    best = nd;
+    home = (int)k;
+  }
+  WN_CHECK(home >= 0, "nobody reads %s", st->node->arg.info->name);
+  nest *root = ap->set->kernels.data[home].root[0];
+  set_domain(ap, st, &best);
+  nest *n = make_nest(ap, st);
+  st->kernel = home + 1;
+  WN_CHECK(root->nchildren < STAGE_COUNT * 2, "too many stages in a kernel");
+  /* sources first: stages arrive consumers first */
+  for (int i = root->nchildren++; i > 0; --i) root->child[i] = root->child[i - 1];
+  root->child[0].nest = n;
+  root->child[0].at = best.at;
+}
+
+static void place_global(apply *ap, stage *st) {
+  need nd = {.st = st};
+  static const nest no_axes;
+  nd.root = &no_axes;
+  for (size_t k = 0; k < ap->set->kernels.len; ++k) {
+    for (int r = 0; r < ap->set->kernels.data[k].nroots; ++r) {
+      collect_nests(ap, ap->set->kernels.data[k].root[r], scan_nest, &nd);
+    }
+  }
+  for (int i = 0; i < st->n && !st->exact && nd.used; ++i) {
+    if (nd.reach[i] + 1 > st->dim[i]) st->dim[i] = nd.reach[i] + 1;
+  }
+  kernel_plan k = {.nroots = 1, .chunks = 1};
+  k.root[0] = make_nest(ap, st);
+  vec_push(ap->a, &ap->set->kernels, k);
+  st->kernel = (int)ap->set->kernels.len;
+}
+
+/* --- connect ---------------------------------------------------------------------------------------------------------------- */
+
+static array_info array_for(apply *ap, const stage *st) {
+  array_info a = {.name = st->node->arg.info->name, .dtype = (wn_dtype)st->node->dtype, .user = -1};
+  a.role = st->space == SPACE_LOCAL ? ROLE_LOCAL : ROLE_WORK;
+  a.len = st->n ? st->stride[0] * st->dim[0] : 1;
+  if (st->id == STAGE_COUNT && st->node->arg.info->explicit_) {
+    a.role = ROLE_RESULT;
+    a.user = (int)strtol(a.name + strlen("result"), NULL, 10);
+  }
+  (void)ap;
+  return a;
+}
+
+typedef struct connection {
+  apply *ap;
+  const stage *st;
+  const uop *buffer;
+} connection;
+
+static const uop *connect_read(void *user, const uop *u) {
+  const connection *c = user;
+  if (u->op != OP_INDEX || u->src[0] != c->st->node) return u;
+  graph *g = c->ap->g;
+  const uop *flat = uop_int(g, 0);
+  for (int i = 0; i < c->st->n; ++i) {
+    const uop *e = u->src[i + 2];
+    if (c->st->space == SPACE_LOCAL && c->st->base[i] != NULL) {
+      e = uop_add(g, e, uop_muli(g, c->st->base[i], -1));
+    }
+    flat = uop_add(g, flat, uop_muli(g, e, c->st->stride[i]));
+  }
+  return uop_index(g, c->buffer, u->src[1], 1, (const uop *[]){flat});
+}
+
+static void connect_nest(apply *ap, nest *n, void *user) {
+  n->value = simplify(ap->g, uop_transform(ap->g, ap->a, n->value, connect_read, user));
+}
+
+static void connect_stage(apply *ap, stage *st) {
+  array_info a = array_for(ap, st);
+  st->array = (int)ap->set->arrays.len;
+  vec_push(ap->a, &ap->set->arrays, a);
+  connection c = {ap, st, uop_buffer(ap->g, st->array, a.dtype, 1, &a.len)};
+  for (size_t k = 0; k < ap->set->kernels.len; ++k) {
+    kernel_plan *kp = &ap->set->kernels.data[k];
+    for (int r = 0; r < kp->nroots; ++r) collect_nests(ap, kp->root[r], connect_nest, &c);
+  }
+}
+
+static void set_destination(apply *ap, nest *n, void *user) {
+  const stage *st = user;
+  (void)ap;
+  if (strcmp(n->stage, st->node->arg.info->name) == 0) n->array = st->array;
+}
+
+/* --- launches -------------------------------------------------------------------------------------------------------------------- */
+
+static bool nest_reads(apply *ap, const nest *n, int array) {
+  const uop *roots[] = {n->value};
+  uop_order all = uop_toposort(ap->a, 1, roots);
+  for (size_t i = 0; i < all.len; ++i) {
+    if (all.at[i]->op == OP_BUFFER && all.at[i]->arg.i == array) return true;
+  }
+  for (int i = 0; i < n->nchildren; ++i) {
+    if (nest_reads(ap, n->child[i].nest, array)) return true;
+  }
+  return false;
+}
+
+static bool is_prepare(apply *ap, const kernel_plan *k) {
+  if (ap->target->variable_weights) return false;
+  for (size_t i = 0; i < ap->set->arrays.len; ++i) {
+    array_role role = ap->set->arrays.data[i].role;
+    if (role == ROLE_CONSTANT || role == ROLE_PREPARED || role == ROLE_LOCAL) continue;
+    if (k->root[0]->array == (int)i && role == ROLE_WORK) continue;
+    if (k->root[0]->array == (int)i || nest_reads(ap, k->root[0], (int)i)) return false;
+  }
+  return true;
+}
+
+/* Kernels into running order; those that depend on constants alone become the prepare part. */
+static void order_kernels(apply *ap) {
+  kernel_set *set = ap->set;
+  size_t n = set->kernels.len;
+  for (size_t i = 0; i < n / 2; ++i) {
+    kernel_plan t = set->kernels.data[i];
+    set->kernels.data[i] = set->kernels.data[n - 1 - i];
+    set->kernels.data[n - 1 - i] = t;
+  }
+  for (size_t i = 0; i < n; ++i) {
+    kernel_plan *k = &set->kernels.data[i];
+    k->prepare = is_prepare(ap, k);
+    if (k->prepare) set->arrays.data[k->root[0]->array].role = ROLE_PREPARED;
+  }
+  /* stable: the prepare part first */
+  kernel_plan *sorted = arena_array(ap->a, kernel_plan, n);
+  size_t at = 0;
+  for (int pass = 1; pass >= 0; --pass) {
+    for (size_t i = 0; i < n; ++i) {
+      if (set->kernels.data[i].prepare == (pass == 1)) sorted[at++] = set->kernels.data[i];
+    }
+  }
+  set->kernels.data = sorted;
+}
+
+/* launch=joint: neighbours of which neither reads what the other writes share a launch. */
+static void join_launches(apply *ap) {
+  kernel_set *set = ap->set;
+  size_t out = 0;
+  for (size_t i = 0; i < set->kernels.len; ++i) {
+    kernel_plan *k = &set->kernels.data[i], *prev = out > 0 ? &set->kernels.data[out - 1] : NULL;
+    bool join = prev != NULL && prev->prepare == k->prepare && prev->nroots < STAGE_COUNT;
+    for (int r = 0; join && r < prev->nroots; ++r) join = !nest_reads(ap, k->root[0], prev->root[r]->array);
+    if (join) prev->root[prev->nroots++] = k->root[0];
+    else set->kernels.data[out++] = *k;
+  }
+  set->kernels.len = out;
+}
+
+/* --- all of it ---------------------------------------------------------------------------------------------------------------------- */
+
+static void add_user_arrays(apply *ap, int nuser, const user_buffer *user) {
+  for (int i = 0; i < nuser; ++i) {
+    array_info a = {.name = arena_printf(ap->a, "in%d", i), .dtype = user[i].dtype, .len = user[i].len, .user = i};
+    a.role = user[i].constant ? ROLE_CONSTANT : ROLE_INPUT;
+    vec_push(ap->a, &ap->set->arrays, a);
+  }
+}
+
+kernel_set *schedule_apply(graph *g, const wino_result *rewritten, const schedule *s, const apply_target *target,
+                           int nuser, const user_buffer *user) {
+  apply ap = {.g = g, .a = &g->arena, .s = s, .target = target, .w = rewritten, .nuser = nuser};
+  ap.set = arena_new(ap.a, kernel_set);
+  map_init(&ap.set->kinds, ap.a);
+  map_init(&ap.by_node, ap.a);
+  add_user_arrays(&ap, nuser, user);
+  ap.flow = arena_array(ap.a, flow, rewritten->nsites + 1);
+  for (int i = 0; i < rewritten->nsites; ++i) flow_find(&ap, rewritten->root, i, &ap.flow[i]);
+
+  const uop *root = simplify(g, uop_transform(g, ap.a, rewritten->root, place_node, &ap));
+  uop_order all = uop_toposort(ap.a, 1, &root);
+  for (size_t i = 0; i < all.len; ++i) {
+    if (all.at[i]->op == OP_BUFFERIZE) add_stage(&ap, all.at[i]);
+  }
+  for (size_t i = ap.stages.len; i-- > 0;) {
+    stage *st = ap.stages.data[i];
+    if (st->inside) place_inside(&ap, st);
+    else place_global(&ap, st);
+    connect_stage(&ap, st);
+    nest *home = ap.set->kernels.data[st->kernel - 1].root[0];
+    collect_nests(&ap, home, set_destination, st);
+  }
+  order_kernels(&ap);
+  if (s->joint) join_launches(&ap);
+  plan_memory(ap.set, ap.a);
+  return ap.set;
+}

@@ -1,0 +1,126 @@
+/* Shared by the files that apply a schedule; internal to src/schedule. */
+#ifndef WN_SCHEDULE_APPLY_H
+#define WN_SCHEDULE_APPLY_H
+
+#include <stdlib.h>
+
+#include "lower/lower.h"
+#include "rewrite/rewrite.h"
+#include "schedule/nest.h"
+
+enum { STAGE_RANGES = WN_MAX_SPATIAL + 8 };
+
+/* A BUFFERIZE on its way into the kernels. Its domain is the part of each range that its nest computes: all of it, or for
+ * a stage inside its consumer's kernel `len` values from `base` (an expression of the consumer's open axes). */
+typedef struct stage {
+  const uop *node; /* the BUFFERIZE */
+  stage_id id;     /* STAGE_COUNT: a result or another value that must be stored */
+  int site;        /* -1: none */
+  uop_space space;
+  bool inside;     /* computed in its consumer's kernel */
+  bool exact;      /* the array is as large as the ranges say: nothing may be written or read past it */
+  int n;
+  const uop *const *range;
+  char letter[STAGE_RANGES]; /* class of each range: f g k c t p, or 0 */
+  const uop *base[STAGE_RANGES];
+  int64_t len[STAGE_RANGES];
+  int64_t dim[STAGE_RANGES], stride[STAGE_RANGES]; /* of the array, in elements */
+  int array;
+  int kernel; /* index + 1 of the kernel that its nest is in; 0: not placed yet */
+} stage;
+
+/* How an output transform reaches the value that is stored: its site and what each of the stored ranges is. */
+typedef struct flow {
+  const char *root;                     /* name of the BUFFERIZE */
+  int site;
+  bool found;
+  int64_t phases[WN_MAX_SPATIAL];       /* dilation phases of window axis i: range = (y * m + p) * phases + phi */
+  const uop *window[WN_MAX_SPATIAL];    /* the RANGE of window axis i */
+  const uop *index;                     /* the INDEX of o */
+} flow;
+
+typedef struct apply {
+  graph *g;
+  arena *a;
+  const schedule *s;
+  const apply_target *target;
+  const wino_result *w;
+  kernel_set *set;
+  int nuser;
+  flow *flow;          /* per site */
+  VEC(stage *) stages; /* in order of node id: sources first */
+  map by_node;         /* node id -> stage * */
+} apply;
+
+enum { DRAFT_LIMITS = 12 };
+
+/* A nest under construction, in two steps: each range of the stage becomes an expression over exact loops, whose extents
+ * are true, so that div and mod fold; then each exact loop becomes an expression over axes, which may reach past its end. */
+typedef struct draft {
+  nest *n;
+  const stage *st;
+  const uop *index[STAGE_RANGES];          /* value of the stage's range i less its base, over exact loops */
+  int nexact;
+  const uop *exact[NEST_AXES], *over_axes[NEST_AXES];
+  int nlimits;                             /* conditions (over axes) that points past an end fail: */
+  const uop *limit[DRAFT_LIMITS];          /* reads of exact arrays are guarded by them */
+  bool aliases[DRAFT_LIMITS];              /* a point that fails would overwrite another: the store is masked too */
+} draft;
+
+/* --- tiles.c: choosing sizes, making axes ------------------------------------------------------------------------- */
+
+int stage_range(const stage *st, char letter, int from); /* position of the first range of a class, -1 */
+/* Appends an axis of this extent and returns its RANGE (the constant 0 for an extent of 1, and then no axis). */
+const uop *draft_axis(apply *ap, draft *d, axis_kind kind, int64_t extent, const char *name);
+/* An exact loop: the stage's expressions use it, axes will stand for it. */
+const uop *draft_exact(apply *ap, draft *d, int64_t extent, const char *name);
+/* Says which axes an exact loop is; adds a limit where they reach past its end. */
+void draft_bind(apply *ap, draft *d, const uop *exact, const uop *over_axes, bool aliases);
+void draft_limit(apply *ap, draft *d, const uop *value, int64_t extent, bool aliases);
+/* extent = outer * inner axes, named like t0 and t1; binds the exact loop. */
+const uop *draft_split(apply *ap, draft *d, const uop *exact, const uop *outer, const uop *inner, int64_t inner_extent,
+                       bool aliases);
+/* Lanes for an axis of this extent: the count that wastes least. */
+int pick_lanes(const apply_target *t, wn_dtype dtype, int64_t extent);
+int64_t round_up(int64_t a, int64_t b);
+
+typedef struct register_tile {
+  int64_t k, t; /* output channels, tiles (lanes * vectors) held in registers */
+  int lanes;
+} register_tile;
+register_tile pick_register_tile(const apply *ap, wn_dtype dtype, int64_t k, int64_t t, int64_t limit);
+
+/* --- stages.c: the nests of x, g and m, and what other nests share with them ------------------------------------------- */
+draft draft_begin(apply *ap, const stage *st);
+/* One axis for the stage's range i (nothing if i < 0). */
+void draft_plain(apply *ap, draft *d, int i, axis_kind kind, const char *name);
+axis_kind outer_kind(const stage *st); /* GRID, or LOOP inside a consumer's kernel */
+typedef struct row_axes { /* of tiles in rows */
+  const uop *x, *x0;
+  int lanes;
+} row_axes;
+/* Splits the range t of a stage into rows: outer axes now, the vector axis (which must be last) by rows_end. */
+row_axes rows_begin(apply *ap, draft *d, int t, axis_kind kind);
+void rows_end(apply *ap, draft *d, int t, row_axes r);
+int64_t tile_block(const apply *ap, const wino_site *site);
+nest *nest_x(apply *ap, stage *st);
+nest *nest_g(apply *ap, stage *st);
+nest *nest_m(apply *ap, stage *st);
+/* Fills in the nest's value, mask and destination: ranges replaced in both steps, reads guarded. */
+nest *draft_finish(apply *ap, draft *d, stage *st);
+
+/* --- results.c, general.c: nests that write the user's arrays and everything that is no stage of a site --------------- */
+/* Does o of this site flow into one stored value whose ranges are its tiles? Fills f, or leaves found false. */
+void flow_find(apply *ap, const uop *root, int site, flow *f);
+nest *nest_tiled(apply *ap, stage *st);
+nest *nest_o(apply *ap, stage *st); /* an output transform with an array of its own */
+nest *nest_general(apply *ap, stage *st);
+
+/* The stage of a site that is still a BUFFERIZE (not inlined), NULL if there is none. */
+stage *stage_find(apply *ap, int site, stage_id id);
+
+/* Bottom-up rebuilding: fn gets each node with its new sources and returns what stands for it. */
+typedef const uop *(*rebuild_fn)(void *user, const uop *u);
+const uop *uop_transform(graph *g, arena *a, const uop *root, rebuild_fn fn, void *user);
+
+#endif

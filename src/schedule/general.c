@@ -1,0 +1,131 @@
+/* The nest of any stored value that is no stage of a convolution: elementwise chains, reductions, matmul, direct
+ * convolution.
+ *
+ * In: a stored value. Out: a nest with one vectorised range (the one with neighbouring elements), one range held in
+ * registers over which an operand is reused, short filter loops unrolled, the rest on the grid. Edges are masked.
+ * Always holds: the array is exact; axes that reach past a range carry a limit. */
+#include "schedule/apply.h"
+
+enum { UNROLLED_BODY = 200, SHORT_LOOP = 9 };
+
+/* --- what kind of value --------------------------------------------------------------------------------------------------- */
+
+typedef struct survey { /* of the loads under the value's reductions */
+  bool reduces;
+  int64_t contiguous[STAGE_RANGES]; /* loads in which neighbours of range i are neighbours in memory */
+  int64_t reuse[STAGE_RANGES];      /* loads that do not move with range i */
+  int64_t strided[STAGE_RANGES];
+} survey;
+
+static survey look_at(apply *ap, const stage *st, const uop *value) {
+  survey s = {0};
+  uop_order all = uop_toposort(ap->a, 1, &value);
+  for (size_t k = 0; k < all.len; ++k) {
+    const uop *u = all.at[k];
+    if (u->op == OP_REDUCE) s.reduces = true;
+    if (u->op != OP_INDEX) continue;
+    const uop *flat = u->src[u->nsrc - 1];
+    for (int i = 0; i < st->n; ++i) {
+      linear_form f;
+      int64_t coeff = 0;
+      if (linear_of(flat, &f)) {
+        for (int j = 0; j < f.n; ++j) coeff = f.atom[j] == st->range[i] ? f.coeff[j] : coeff;
+      }
+      bool moves = uop_has_range(u, st->range[i]);
+      s.reuse[i] += !moves;
+      s.contiguous[i] += moves && coeff == 1;
+      s.strided[i] += moves && coeff != 1;
+    }
+  }
+  return s;
+}
+
+/* The range for the lanes: neighbours in the result and in as many loads as possible, and long enough. */
+static int vector_range(const stage *st, const survey *s) {
+  int best = -1;
+  double best_score = 0;
+  for (int i = 0; i < st->n; ++i) {
+    if (st->len[i] < 2) continue;
+    double room = st->len[i] >= 8 ? 1.0 : (double)st->len[i] / 16.0;
+    double score = room * (1.0 + 4.0 * (double)s->contiguous[i] - 3.0 * (double)s->strided[i]);
+    if (i == st->n - 1) score += 4.0 * room;
+    if (best < 0 || score > best_score) best = i, best_score = score;
+  }
+  return best;
+}
+
+/* The range for the register tile: loads that do not move with it are shared by its copies. */
+static int register_range(const stage *st, const survey *s, int vector) {
+  int best = -1;
+  for (int i = 0; i < st->n; ++i) {
+    if (i == vector || st->len[i] < 2 || s->reuse[i] == 0) continue;
+    if (best < 0 || s->reuse[i] > s->reuse[best] || (s->reuse[i] == s->reuse[best] && st->len[i] > st->len[best])) {
+      best = i;
+    }
+  }
+  return best;
+}
+
+/* --- reductions --------------------------------------------------------------------------------------------------------------- */
+
+static void choose_reduce_kinds(apply *ap, const uop *value, int64_t copies) {
+  uop_order all = uop_toposort(ap->a, 1, &value);
+  for (size_t k = 0; k < all.len; ++k) {
+    const uop *u = all.at[k];
+    if (u->op != OP_REDUCE) continue;
+    int64_t body = copies;
+    for (int i = u->nsrc - 1; i >= 1; --i) {
+      int64_t extent = u->src[i]->arg.j;
+      if (extent > SHORT_LOOP || body * extent > UNROLLED_BODY) break;
+      body *= extent;
+      map_put(&ap->set->kinds, (uint64_t)u->src[i]->arg.i, AXIS_UNROLL);
+    }
+  }
+}
+
+/* --- the nest -------------------------------------------------------------------------------------------------------------------- */
+
+static register_tile general_tile(apply *ap, const stage *st, const survey *s, int v, int u) {
+  wn_dtype dtype = (wn_dtype)st->node->dtype;
+  int64_t vlen = v >= 0 ? st->len[v] : 1, ulen = u >= 0 ? st->len[u] : 1;
+  register_tile rt = {1, 1, 1};
+  if (s->reduces) rt = pick_register_tile(ap, dtype, ulen, vlen, 0);
+  else rt.lanes = pick_lanes(ap->target, dtype, vlen), rt.t = rt.lanes;
+  if (v < 0) rt.t = rt.lanes = 1;
+  if (u < 0) rt.k = 1;
+  if (ap->s->direct && ap->s->k[0] > 0 && u >= 0) rt.k = ap->s->k[0] < ulen ? ap->s->k[0] : ulen;
+  if (ap->s->direct && ap->s->t[0] > 0 && v >= 0) rt.t = round_up(ap->s->t[0], rt.lanes);
+  return rt;
+}
+
+nest *nest_general(apply *ap, stage *st) {
+  draft d = draft_begin(ap, st);
+  const uop *value = st->node->src[0];
+  survey s = look_at(ap, st, value);
+  int v = vector_range(st, &s), u = s.reduces ? register_range(st, &s, v) : -1;
+  register_tile rt = general_tile(ap, st, &s, v, u);
+  const uop *ublock = NULL, *vblock = NULL;
+  for (int i = 0; i < st->n; ++i) {
+    const char *name = arena_printf(ap->a, "i%d", i);
+    if (i == v) continue;
+    if (i == u) ublock = draft_axis(ap, &d, AXIS_GRID, (st->len[u] + rt.k - 1) / rt.k, "k0");
+    else draft_plain(ap, &d, i, AXIS_GRID, name);
+  }
+  if (v >= 0) {
+    bool alone = d.n->naxes == 0;
+    vblock = draft_axis(ap, &d, alone ? AXIS_GRID : AXIS_LOOP, (st->len[v] + rt.t - 1) / rt.t, "t0");
+  }
+  if (u >= 0) {
+    d.index[u] = draft_exact(ap, &d, st->len[u], "k");
+    draft_split(ap, &d, d.index[u], ublock, draft_axis(ap, &d, AXIS_UNROLL, rt.k, "k1"), rt.k, true);
+  }
+  if (v >= 0) {
+    d.index[v] = draft_exact(ap, &d, st->len[v], "t");
+    const uop *t1 = draft_axis(ap, &d, AXIS_UNROLL, rt.t / rt.lanes, "t1");
+    const uop *lane = draft_axis(ap, &d, AXIS_VECTOR, rt.lanes, "t2");
+    const uop *in = uop_add(ap->g, uop_muli(ap->g, t1, rt.lanes), lane);
+    draft_split(ap, &d, d.index[v], vblock, in, rt.t, true);
+  }
+  choose_reduce_kinds(ap, value, rt.k * (rt.t / rt.lanes));
+  return draft_finish(ap, &d, st);
+}

@@ -1,0 +1,85 @@
+/* Scheduled form: kernels as loop nests over flat arrays, between the range IR and the linear IR.
+ *
+ * In: range IR, its Winograd sites and a schedule. Out: kernels in order of running. A nest writes one array: for every
+ * point of its axes, array[offset] = value where mask holds. Memory is OP_BUFFER nodes numbered by arrays[]; every read is
+ * INDEX(BUFFER, valid, flat offset). A child nest runs at the start of each iteration of its parent's axis `at - 1`
+ * (at 0: before any axis) and its expressions may use the parent's axes opened so far.
+ * Always holds: value, offset and mask are free in axes of the nest and its ancestors only; a REDUCE's RANGEs have their
+ * kind in `kinds`; UNROLL and VECTOR axes are innermost. */
+#ifndef WN_SCHEDULE_NEST_H
+#define WN_SCHEDULE_NEST_H
+
+#include "schedule/schedule.h"
+#include "winograd/winograd.h"
+
+enum { NEST_AXES = 24 };
+
+typedef enum { ROLE_INPUT, ROLE_CONSTANT, ROLE_RESULT, ROLE_PREPARED, ROLE_WORK, ROLE_LOCAL } array_role;
+
+typedef struct array_info {
+  const char *name;
+  wn_dtype dtype;
+  array_role role;
+  int64_t len;    /* elements, padding included */
+  int user;       /* INPUT, CONSTANT: slot of the caller's buffer; RESULT: number of the output; else -1 */
+  size_t offset;  /* WORK: bytes into the workspace; PREPARED: into the prepared block */
+} array_info;
+
+typedef struct nest nest;
+struct nest {
+  const char *stage; /* "x", "g", "m", "o", "result0", ... */
+  const uop *value, *offset, *mask; /* mask NULL: everywhere */
+  int array;                        /* written */
+  int naxes;
+  axis axis[NEST_AXES];
+  int nchildren;
+  struct {
+    nest *nest;
+    int at;
+  } child[STAGE_COUNT * 2];
+};
+
+typedef struct kernel_plan {
+  int nroots; /* nests side by side in one launch: each has its own share of the grid */
+  nest *root[STAGE_COUNT];
+  bool prepare; /* depends on constants alone */
+  int64_t chunks; /* > 1: blocks of equal shares of the grid, run in turns with the neighbouring kernels' */
+} kernel_plan;
+
+typedef struct kernel_set {
+  VEC(array_info) arrays; /* by slot of OP_BUFFER */
+  VEC(kernel_plan) kernels;
+  map kinds;         /* number of a reduction RANGE -> axis_kind */
+  size_t workspace_bytes, prepared_bytes;
+  int64_t chunks; /* of the host loop around kernels with chunks > 1 */
+} kernel_set;
+
+/* What applying needs to know of the machine. */
+typedef struct apply_target {
+  int vector_bytes; /* of the widest vectors */
+  int registers;    /* vector registers */
+  bool variable_weights;
+  bool no_merge;
+  size_t l2;        /* bytes */
+} apply_target;
+
+/* The caller's buffers, by slot: what lower_tensors left as OP_BUFFER. */
+typedef struct user_buffer {
+  wn_dtype dtype;
+  int64_t len;
+  bool constant;
+} user_buffer;
+
+/* Applies the schedule: placements, splits, loop order and kinds; inline and reg stages resolved; global stages cut the
+ * graph into kernels. A combination that does not exist is diag_fail(WN_ERR_REFUSED) with the reason. */
+kernel_set *schedule_apply(graph *g, const wino_result *rewritten, const schedule *s, const apply_target *target,
+                           int nuser, const user_buffer *user);
+
+/* Fills in what the schedule left to the machine (the default tile of `auto`'s stages, splits): apply.c uses it, and it is
+ * what `placement` in reports prints. */
+void nest_print(graph *g, str *out, const kernel_set *set);
+
+/* Assigns offsets: arrays whose lives do not overlap share memory (memory.c). */
+void plan_memory(kernel_set *set, arena *scratch);
+
+#endif

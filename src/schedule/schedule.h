@@ -1,0 +1,59 @@
+/* The schedule: one value that says how a graph becomes kernels, chosen as a whole before anything is cut.
+ *
+ *     x=local@t0,g=global,m=local@k0,o=inline;t=28.14,k=32.4,c=64;wino=4
+ *     direct;t=32,k=4;wino=0
+ *     x=global,g=global,m=global@k0,o=global;t=16,k=4;wino=4;launch=joint
+ *
+ * Stages: x input transform, g weight transform, m products summed over channels, o output transform. Each has a
+ * placement, an optional loop `@` of its consumer at which it is computed, and optional loops in parentheses, outermost
+ * first, with kinds (grid, loop, unroll, vector by first letter): m=global(f:g k0:g t0:l k1:u t1:v).
+ * Splits: t=48 makes t0 and an inner t1 of 48; t=48.16 makes t0, t1 of 3 and t2 of 16; 0 or absent: chosen for the machine.
+ *   t tiles (direct: the vectorised output loop)   k output channels   c input channels (partial sums of that many)
+ * chunk=N: a host loop around the kernels, N tiles at a time, so that what they hand on stays in the cache.
+ * wino: tile m per axis, 0 for none. launch=joint puts kernels that do not depend on each other into one launch.
+ * Always holds: printing and parsing give the same value back; equal values print equally. */
+#ifndef WN_SCHEDULE_SCHEDULE_H
+#define WN_SCHEDULE_SCHEDULE_H
+
+#include "schedule/axis.h"
+
+typedef enum { STAGE_X, STAGE_G, STAGE_M, STAGE_O, STAGE_COUNT } stage_id;
+
+enum { SCHEDULE_LOOPS = 12, SCHEDULE_PARTS = 3 };
+
+typedef struct loop_name { /* a class letter and which part of its split: t0, k1, f, y, x0; part -1: unsplit */
+  char letter;
+  int8_t part;
+} loop_name;
+
+typedef struct loop_spec {
+  loop_name name;
+  axis_kind kind;
+} loop_spec;
+
+typedef struct stage_plan {
+  uop_space space;
+  loop_name at;                     /* letter 0: the default loop */
+  int nloops;                       /* 0: the default nest */
+  loop_spec loop[SCHEDULE_LOOPS];
+} stage_plan;
+
+typedef struct schedule {
+  bool direct;                          /* no rewrite; stage[] unused */
+  stage_plan stage[STAGE_COUNT];
+  int64_t t[SCHEDULE_PARTS], k[SCHEDULE_PARTS], c[SCHEDULE_PARTS]; /* split sizes, 0-terminated */
+  int nm, m[WN_MAX_SPATIAL];            /* nm 0: the default tile */
+  int64_t chunk;                        /* tiles a round of the host loop; 0: no such loop */
+  bool joint;                           /* launch=joint */
+} schedule;
+
+/* A named plan ("old", "fused", ...) as a schedule without splits, or a schedule's text. "auto" is not a schedule: false.
+ * Malformed text is diag_fail(WN_ERR_USAGE) with a caret position and what was expected. */
+bool schedule_parse(diag *d, const char *text, schedule *out);
+void schedule_print(str *out, const schedule *s);
+uint64_t schedule_hash(const schedule *s);
+bool schedule_equal(const schedule *a, const schedule *b);
+/* Names of the plans in the order of `compare`, "auto" last, NULL-terminated. */
+extern const char *const schedule_plan_names[];
+
+#endif

@@ -1,0 +1,98 @@
+/* Sizes and axes. In: extents and what the machine has. Out: lanes, register tiles, and axes appended to a nest.
+ * Always holds: a tile never asks for more accumulators than there are vector registers less what the operands need. */
+#include "schedule/apply.h"
+
+int64_t round_up(int64_t a, int64_t b) { return (a + b - 1) / b * b; }
+
+int stage_range(const stage *st, char letter, int from) {
+  for (int i = from; i < st->n; ++i) {
+    if (st->letter[i] == letter) return i;
+  }
+  return -1;
+}
+
+const uop *draft_axis(apply *ap, draft *d, axis_kind kind, int64_t extent, const char *name) {
+  if (extent == 1) return uop_int(ap->g, 0);
+  nest *n = d->n;
+  WN_CHECK(n->naxes < NEST_AXES, "more than %d axes", NEST_AXES);
+  const uop *r = uop_range(ap->g, extent, name);
+  n->axis[n->naxes++] = (axis){r, kind, uop_range_name(ap->g, r)};
+  return r;
+}
+
+const uop *draft_exact(apply *ap, draft *d, int64_t extent, const char *name) {
+  if (extent == 1) return uop_int(ap->g, 0);
+  (void)d;
+  return uop_range(ap->g, extent, name);
+}
+
+void draft_limit(apply *ap, draft *d, const uop *value, int64_t extent, bool aliases) {
+  const uop *c = uop_lt(ap->g, value, extent);
+  if (uop_is_int(c, 1)) return;
+  WN_CHECK(d->nlimits < DRAFT_LIMITS, "more than %d limits", DRAFT_LIMITS);
+  d->limit[d->nlimits] = c;
+  d->aliases[d->nlimits++] = aliases;
+}
+
+void draft_bind(apply *ap, draft *d, const uop *exact, const uop *over_axes, bool aliases) {
+  if (exact->op != OP_RANGE) return; /* an extent of 1 */
+  WN_CHECK(d->nexact < NEST_AXES, "more than %d loops", NEST_AXES);
+  d->exact[d->nexact] = exact;
+  d->over_axes[d->nexact++] = over_axes;
+  draft_limit(ap, d, over_axes, exact->arg.j, aliases);
+}
+
+const uop *draft_split(apply *ap, draft *d, const uop *exact, const uop *outer, const uop *inner, int64_t inner_extent,
+                       bool aliases) {
+  const uop *e = uop_add(ap->g, uop_muli(ap->g, outer, inner_extent), inner);
+  draft_bind(ap, d, exact, e, aliases);
+  return e;
+}
+
+int pick_lanes(const apply_target *t, wn_dtype dtype, int64_t extent) {
+  int widest = t->vector_bytes / (int)wn_dtype_size(dtype);
+  int best = 1;
+  double best_cost = (double)extent;
+  for (int lanes = 2; lanes <= widest; lanes *= 2) {
+    double rounds = (double)((extent + lanes - 1) / lanes);
+    double cost = rounds * (0.4 + 0.6 * lanes / widest); /* a narrow vector costs more than its share */
+    if (extent < lanes) cost *= 1.1;                     /* masks */
+    if (cost <= best_cost) {
+      best = lanes;
+      best_cost = cost;
+    }
+  }
+  return best;
+}
+
+/* Work of a register tile per useful product: waste at the edges, times what binds, the products or the loads (a vector
+ * load per vector of tiles and a broadcast per channel; two loads a cycle). */
+static double tile_cost(int64_t k, int64_t t, int64_t kt, int64_t vectors, int lanes) {
+  double waste = (double)(round_up(k, kt) * round_up(t, vectors * lanes)) / (double)(k * t);
+  double products = (double)(kt * vectors), loads = (double)(kt + vectors);
+  double per_product = products < loads ? loads / products : 1.0;
+  double chains = products < 8 ? 8.0 / products : 1.0; /* latency: 4 cycles, two pipes */
+  return waste * (per_product > chains ? per_product : chains);
+}
+
+register_tile pick_register_tile(const apply *ap, wn_dtype dtype, int64_t k, int64_t t, int64_t limit) {
+  int widest = ap->target->vector_bytes / (int)wn_dtype_size(dtype);
+  int64_t budget = ap->target->registers - 4;
+  if (limit > 0 && limit < budget) budget = limit;
+  register_tile best = {1, 1, 1};
+  double best_cost = 1e30;
+  for (int lanes = widest; lanes >= 1; lanes /= 2) {
+    double narrow = 0.35 + 0.65 * widest / lanes;
+    for (int64_t v = 1; v <= 6; ++v) {
+      for (int64_t kt = 1; kt <= 12 && kt * v + v <= budget + 2; ++kt) {
+        if (kt * v > budget) break;
+        double cost = tile_cost(k, t, kt, v, lanes) * narrow;
+        if (cost < best_cost * 0.999) {
+          best_cost = cost;
+          best = (register_tile){kt, v * lanes, lanes};
+        }
+      }
+    }
+  }
+  return best;
+}

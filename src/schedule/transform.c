@@ -1,0 +1,23 @@
+/* Bottom-up rebuilding of a graph. In: a root and a function of one node. Out: the root with every node passed through it. */
+#include "schedule/apply.h"
+
+const uop *uop_transform(graph *g, arena *a, const uop *root, rebuild_fn fn, void *user) {
+  uop_order all = uop_toposort(a, 1, &root);
+  map done;
+  map_init(&done, a);
+  const uop *result = root;
+  VEC(const uop *) src = {0};
+  for (size_t i = 0; i < all.len; ++i) {
+    const uop *u = all.at[i];
+    bool same = true;
+    src.len = 0;
+    for (int s = 0; s < u->nsrc; ++s) {
+      const uop *v = map_get_ptr(&done, u->src[s]->id);
+      same &= v == u->src[s];
+      vec_push(a, &src, v);
+    }
+    result = fn(user, same ? u : uop_with_src(g, u, src.data));
+    map_put_ptr(&done, u->id, result);
+  }
+  return result;
+}

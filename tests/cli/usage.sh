@@ -1,0 +1,102 @@
+#!/bin/sh
+# Help, version, and every kind of bad usage: exit status 2 and one clear line.
+. tests/cli/support/cases.sh
+
+run 0 'help fits a screen' --help
+that 'too many lines' test "$(wc -l <out)" -le 24
+that 'too wide' test -z "$(awk 'length($0) > 80' out)"
+says out 'winnow compare PROBLEM'
+end
+for command in compare conv bench explain devices; do
+  run 0 "help of $command" $command --help
+  says out "winnow $command"
+  says out '--help'
+  that 'too wide' test -z "$(awk 'length($0) > 80' out)"
+  end
+done
+run 0 'version' --version
+that 'no version' grep -q -E '^winnow [0-9]+\.[0-9]+' out
+end
+
+# usage TEXT arguments...: refused with this in its line
+usage() {
+  text=$1
+  shift
+  run 2 "refuses: $*" "$@"
+  says err "$text"
+  that 'wrote to stdout' test ! -s out
+  end
+}
+usage "unknown command 'tune'" tune $small
+usage "unknown command 'cache'" cache
+usage "unknown flag '--frob'; see winnow compare --help" compare $small --frob
+usage "unknown flag '-x'" compare $small -x
+usage 'winnow has no flag --json' --json
+usage 'conv has no flag --all' conv $small --all
+usage 'devices has no flag --plan' devices --plan direct
+usage 'compare needs a problem' compare
+usage 'conv needs a problem' conv --input x.npy
+usage 'explain takes one problem' explain $small $small
+usage 'devices takes no operand' devices cpu
+usage 'conv takes one --plan' conv $small --plan old --plan new
+usage '--all and --plan exclude each other' compare $small --all --plan old
+usage '--json and --csv exclude each other' compare $small --json --csv
+usage '--json takes no value' compare $small --json=1
+usage '--seed is given twice' compare $small --seed 1 --seed 2
+usage '--threads needs a value' compare $small --threads
+for bad in 0 9 x 4x 4x0 44 -1 ''; do usage "--wino '$bad': expected a tile size" compare $small --wino "$bad"; done
+usage '--wino all is for compare' conv $small --wino all
+usage "--math 'fp16': expected fp32 or fp32-fast" compare $small --math fp16
+usage "--backend 'opencl': expected cpu, cpu:cc or interp" compare $small --backend opencl
+usage "--layout 'hwcn': expected nchw or nhwc" conv $small --layout hwcn
+usage "--act 'selu': expected" conv $small --act selu
+usage "--weights-mode 'both': expected constant or variable" compare $small --weights-mode both
+for bad in 0 -3 1.5 two 99999999999; do usage "--threads '$bad': expected" compare $small --threads $bad; done
+for bad in 0 12Q 5.5M 99999999999G; do usage "--max-memory '$bad': expected" compare $small --max-memory $bad; done
+usage "--seed '-1': expected" compare $small --seed -1
+usage "--runs '0': expected" compare $small --runs 0
+usage 'nonsense' compare $small --plan nonsense
+usage 'nonsense' conv $small --plan 'x=nonsense,g=global,m=global,o=global'
+usage 'i386' conv $small --isa i386
+
+# setting NAME VALUE: an environment that cannot be
+setting() {
+  export "$1=$2"
+  run 2 "refuses $1=$2" conv $small --runs 1
+  says err "$2"
+  unset "$1"
+  end
+}
+setting DEBUG 6
+setting DEBUG yes
+setting WINO 5
+setting WINO on
+setting WINNOW_THREADS 0
+setting WINNOW_THREADS many
+setting WINNOW_ISA i386
+
+# caret COLUMN TEXT PROBLEM: the string, and the mark under the character
+caret() {
+  run 2 "points into '$3'" compare "$3"
+  says err "$2"
+  that 'the mark is elsewhere' test "$(sed -n '3s/\^.*//p' err | wc -c)" -eq "$(($1 + 3))"
+  end
+}
+caret 9 'expected a number' mb1ic16ihxoc16kh3
+caret 2 'at least 1' mb0ic16ih32oc16kh3
+caret 5 'not negative' mb1ic-4ih32oc16kh3
+caret 2 'too large' ic99999999999999999999ih32oc16kh3
+caret 18 'expected a size' mb1ic16ih32oc16kh3zz1
+caret 15 'given twice' ic16ih32oc16kh3ic8
+caret 11 'expected ic' ih32oc16kh3
+caret 2 'not a multiple' g3ic4ih5oc3kh3
+caret 0 'overflow' mb2147483647ic2147483647ih2147483647oc1kh1
+usage 'TiB' compare mb1ic1ih2000000oc1kh3
+
+usage 'cannot open nowhere.txt' bench --batch nowhere.txt
+usage 'not a regular file' bench --batch .
+printf '# nothing\n\n--dir=FWD_I\n' >empty.txt
+usage 'empty.txt has no problem' bench --batch empty.txt
+printf '# a comment\nmb1ic1ih4oc1kh3\nmb1ic1ih4oc1khh\n' >third.txt
+usage 'third.txt:3: bad problem' bench --batch third.txt
+finish

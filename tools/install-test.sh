@@ -1,0 +1,41 @@
+#!/bin/sh
+# install-test.sh BUILD: installs into an empty folder and uses winnow from there as another project would, through
+# find_package and pkg-config; nothing but wn_ names may be visible in the shared library.
+build=$1
+root=$(cd "$(dirname "$0")/.." && pwd) || exit 2
+tmp=$(mktemp -d) || exit 2
+trap 'rm -rf "$tmp"' EXIT
+. "$root/tools/build.sh"
+fail() { echo "install: $*" >&2; cat "$tmp/log" >&2; exit 1; }
+
+cmake --install "$build" --prefix "$tmp/usr" >"$tmp/log" 2>&1 || fail 'cmake --install failed'
+library=$(find "$tmp/usr" -name 'libwinnow.so' | head -n 1)
+[ -n "$library" ] || fail 'no libwinnow.so'
+
+if command -v nm >/dev/null 2>&1; then
+  nm -D --defined-only "$library" | awk '{ print $NF }' | sed 's/@.*//' |
+    grep -v -e '^wn_' -e '^_init$' -e '^_fini$' -e '^__bss_start$' -e '^_edata$' -e '^_end$' >"$tmp/log" &&
+    fail 'names that are not of the API are exported:'
+fi
+
+cp "$root/tests/install/user.c" "$tmp/user.c"
+cat >"$tmp/CMakeLists.txt" <<'END'
+cmake_minimum_required(VERSION 3.22)
+project(user C)
+find_package(winnow 0.1 REQUIRED)
+add_executable(user user.c)
+target_link_libraries(user winnow::winnow)
+END
+{ cmake -G "$(generator)" -S "$tmp" -B "$tmp/build" -DCMAKE_PREFIX_PATH="$tmp/usr" && cmake --build "$tmp/build"; } >"$tmp/log" 2>&1 ||
+  fail 'a project that says find_package(winnow) does not build'
+"$tmp/build/user" >"$tmp/log" 2>&1 || fail 'a program linked by find_package does not run'
+
+if command -v pkg-config >/dev/null 2>&1; then
+  flags=$(PKG_CONFIG_PATH=$(dirname "$(find "$tmp/usr" -name winnow.pc)") pkg-config --cflags --libs winnow) ||
+    fail 'pkg-config does not know winnow'
+  # shellcheck disable=SC2086
+  cc "$tmp/user.c" -o "$tmp/user" $flags "-Wl,-rpath,$(dirname "$library")" >"$tmp/log" 2>&1 ||
+    fail "cc with pkg-config's flags failed ($flags)"
+  "$tmp/user" >"$tmp/log" 2>&1 || fail "a program linked by pkg-config does not run"
+fi
+exit 0

@@ -1,0 +1,75 @@
+#!/bin/sh
+# lint.sh [--fix] [BUILD [part...]]: format, include order, warnings of both compilers, generated docs; all parts when
+# none is named. Exit status 1 when something is wrong, 77 when it could not be checked. --fix formats and regenerates.
+root=$(cd "$(dirname "$0")/.." && pwd) || exit 2
+cd "$root" || exit 2
+fix=
+[ "$1" = --fix ] && fix=1 && shift
+build=${1:-$root/build}
+[ $# -gt 0 ] && shift
+jobs=$(nproc 2>/dev/null || echo 2)
+
+sources() {
+  find include src cli tests tools examples bench -name '*.[ch]' 2>/dev/null | LC_ALL=C sort
+}
+
+# One version of clang-format decides: others lay out some lines differently.
+lint_format() {
+  if ! command -v clang-format-19 >/dev/null 2>&1; then
+    echo "no clang-format-19, so the layout was not checked"
+    return 77
+  fi
+  if [ -n "$fix" ]; then sources | xargs clang-format-19 -i; return; fi
+  sources | xargs clang-format-19 --dry-run -Werror 2>&1 | sed -n 's/:[0-9]*:[0-9]*: error:.*/: not formatted/p' |
+    sort -u >"$tmp/format"
+  [ ! -s "$tmp/format" ] && return 0
+  head -n 30 "$tmp/format"
+  echo "tools/lint.sh --fix formats"
+  return 1
+}
+
+lint_order() { sources | xargs awk -f tools/include-order.awk; }
+
+# gcc reports some things only when it optimises; clang finds all it has to say without generating code.
+lint_warnings() {
+  [ -f "$build/lint-flags" ] || { echo "no $build/lint-flags: configure first"; return 77; }
+  llvm='^$'
+  grep -q WN_HAVE_LLVM "$build/lint-flags" || llvm='/\(test_\)\{0,1\}llvm[^/]*\.[ch]$'
+  sources | grep '\.c$' | grep -v -e "$llvm" >"$tmp/files"
+  [ -e /usr/include/cmocka.h ] || { grep -v '^tests/' "$tmp/files" >"$tmp/f"; mv "$tmp/f" "$tmp/files"; }
+  wrong=0
+  seen=
+  if gcc --version >/dev/null 2>&1; then
+    seen=1
+    xargs -P "$jobs" -I{} gcc "@$build/lint-flags" -Werror -O1 -S -o /dev/null {} <"$tmp/files" >"$tmp/gcc" 2>&1 || wrong=1
+    grep -e 'error:' "$tmp/gcc" | head -n 30
+  fi
+  for clang in clang-19 clang-18 clang-17 clang-16 clang-20 clang-21; do
+    command -v $clang >/dev/null 2>&1 || continue
+    seen=1
+    xargs -P "$jobs" -n 8 $clang "@$build/lint-flags" -Werror -fsyntax-only <"$tmp/files" >"$tmp/clang" 2>&1 || wrong=1
+    grep -e 'error:' "$tmp/clang" | head -n 30
+    break
+  done
+  [ -n "$seen" ] || { echo "neither gcc nor clang"; return 77; }
+  return $wrong
+}
+
+lint_ops() {
+  [ -x "$build/ops_table" ] || { echo "no $build/ops_table: build first"; return 77; }
+  if [ -n "$fix" ]; then "$build/ops_table" >docs/ops.md; return; fi
+  "$build/ops_table" | cmp -s - docs/ops.md && return 0
+  echo "docs/ops.md does not match src/ir/ops.def: tools/lint.sh --fix writes it again"
+  return 1
+}
+
+tmp=$(mktemp -d) || exit 2
+trap 'rm -rf "$tmp"' EXIT
+status=0
+for part in ${*:-format order warnings ops}; do
+  "lint_$part"
+  result=$?
+  [ $result -eq 1 ] && status=1
+  [ $result -ne 0 ] && [ $status -eq 0 ] && status=$result
+done
+exit $status

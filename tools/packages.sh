@@ -1,0 +1,141 @@
+# Sourced by ./run and ./check. In: a table of packages, each with something that is there once it is installed.
+# Out: the packages installed where apt is at hand, or a list of what to install. Needs only a POSIX shell.
+# A stamp in build/ remembers that all was there, so that the usual start costs nothing.
+
+say() { printf '%s: %s\n' "$self" "$*" >&2; }
+
+# name, a space, what is there once it is installed: a command, or a file when it has a slash (globs are allowed)
+build_needs='
+gcc cc
+libc6-dev /usr/include/stdio.h
+cmake cmake
+ninja-build ninja
+libpthreadpool-dev /usr/include/pthreadpool.h
+libstb-dev /usr/include/stb/stb_image.h
+libcjson-dev /usr/include/cjson/cJSON.h
+'
+test_needs='
+libcmocka-dev /usr/include/cmocka.h
+'
+llvm_versions='19 18 17 16 20 21'
+
+have() {
+  case $1 in
+    */*) for f in $1; do [ -e "$f" ] && return 0; done; return 1 ;;
+    *) command -v "$1" >/dev/null 2>&1 ;;
+  esac
+}
+
+missing_of() { # prints the packages of a table that are not there
+  printf '%s' "$1" | while read -r package probe; do
+    [ -n "$package" ] && { have "$probe" || printf '%s ' "$package"; }
+  done
+}
+
+have_llvm() {
+  for v in $llvm_versions; do
+    have "/usr/lib/llvm-$v/include/llvm-c/Core.h" && have "llvm-config-$v" && return 0
+  done
+  return 1
+}
+
+# The first of the known LLVM versions that this system has, of the package NAME-VERSION.
+newest() {
+  for v in $llvm_versions; do
+    # shellcheck disable=SC2059
+    p=$(printf "$1" "$v")
+    apt-cache show "$p" >/dev/null 2>&1 && { printf '%s ' "$p"; return; }
+  done
+}
+
+as_root() {
+  if [ "$(id -u)" = 0 ]; then "$@"
+  elif command -v sudo >/dev/null 2>&1; then sudo "$@"
+  else return 1
+  fi
+}
+
+apt_install() {
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends "$@" \
+    </dev/null >>"$log" 2>&1
+}
+
+optional_missing() { # $1: run or check
+  have_llvm || printf 'llvm '
+  [ "$1" = check ] || return 0
+  have c++ || printf 'g++ '
+  have "/usr/lib/llvm-*/bin/clang" || printf 'clang '
+  have "/usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer*" || printf 'fuzzer '
+  have clang-format-19 || printf 'format '
+}
+
+optional_packages() { # names of packages for optional_missing's words, as this system calls them
+  for word in "$@"; do
+    case $word in
+      llvm) newest 'llvm-%s-dev' ;;
+      clang) newest 'clang-%s' ;;
+      fuzzer) newest 'libclang-rt-%s-dev' ;;
+      format) apt-cache show clang-format-19 >/dev/null 2>&1 && printf 'clang-format-19 ' ;;
+      *) printf '%s ' "$word" ;;
+    esac
+  done
+}
+
+# install_missing run|check: returns 1 when something is missing without which nothing can be built.
+install_missing() {
+  kind=$1
+  stamp=$root/build/.packages-$kind
+  log=$root/build/packages.log
+  needs=$build_needs
+  [ "$kind" = check ] && needs=$needs$test_needs
+  if [ "$stamp" -nt "$root/tools/packages.sh" ]; then
+    # An incomplete set is tried again once a day, not at every start.
+    [ -s "$stamp" ] || return 0
+    [ -n "$(find "$stamp" -mtime 0 2>/dev/null)" ] && return 0
+  fi
+  mkdir -p "$root/build"
+  required=$(missing_of "$needs")
+  optional=$(optional_missing "$kind")
+  if [ -z "$required$optional" ]; then
+    rm -f "$root"/build*/.options # configure again: what was not found then may be there now
+    : >"$stamp"
+    return 0
+  fi
+  if ! command -v apt-get >/dev/null 2>&1; then
+    say "missing: $required$optional"
+    say "not a Debian or Ubuntu system, so install by its own means: a C17 compiler, cmake 3.22 or newer, ninja,"
+    say "pthreadpool, the stb headers, cJSON; LLVM 16 or newer to compile kernels in process; cmocka for ./check"
+  else
+    install_with_apt
+  fi
+  rm -f "$root"/build*/.options # as above
+  required=$(missing_of "$needs")
+  optional=$(optional_missing "$kind")
+  printf '%s' "$required$optional" >"$stamp"
+  if [ -n "$optional" ]; then say "going on without: $optional"; fi
+  if [ -n "$required" ]; then
+    rm -f "$stamp"
+    say "cannot build without: $required"
+    return 1
+  fi
+}
+
+# The required packages first, so that trouble with an optional one does not stand in their way.
+install_with_apt() {
+  if [ "$(id -u)" != 0 ] && ! command -v sudo >/dev/null 2>&1; then
+    # shellcheck disable=SC2046,SC2086
+    say "missing, and installing needs root: apt-get install" $required$(optional_packages $optional)
+    return
+  fi
+  say "installing what is missing: $required$optional(log: build/packages.log)"
+  # The versions on offer are known only after an update; a fresh system has no lists at all.
+  as_root apt-get -q update </dev/null >"$log" 2>&1 || say "apt-get update failed; trying what is known already"
+  if [ -n "$required" ]; then
+    # shellcheck disable=SC2086
+    apt_install $required || { say "apt-get install $required failed:"; tail -n 5 "$log" >&2; }
+  fi
+  # shellcheck disable=SC2046,SC2086
+  for package in $(optional_packages $optional); do
+    apt_install "$package" || say "apt-get install $package failed"
+  done
+}
