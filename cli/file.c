@@ -1,4 +1,5 @@
-/* The name of the unfinished file is the one thing a signal handler must know, so it is this file's only static. */
+/* The name of the unfinished file is the one thing a signal handler must know, so it is this file's
+ * only static. */
 #include "file.h"
 
 #include <errno.h>

@@ -1,4 +1,4 @@
-/* Whole files: read at once, written beside and renamed, so that a name never holds half a result. */
+/* Whole files: read at once, written beside and renamed, so that a name never holds half of one. */
 #ifndef WINNOW_CLI_FILE_H
 #define WINNOW_CLI_FILE_H
 
@@ -11,8 +11,8 @@
 /* The bytes of a file, in the arena, with a 0 after them. Fails with WN_ERR_IO. */
 unsigned char *file_read(arena *a, const char *path, size_t *size);
 
-/* Writing: file_create opens "<path>.XXXXXX"; file_commit renames it to path; file_abandon removes it. A signal that
- * ends the process in between removes it too. One file at a time. */
+/* Writing: file_create opens "<path>.XXXXXX"; file_commit renames it to path; file_abandon removes
+ * it. A signal that ends the process in between removes it too. One file at a time. */
 typedef struct file_writer {
   FILE *stream;
   const char *path; /* borrowed */

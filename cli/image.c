@@ -1,4 +1,5 @@
-/* Decoding and encoding are stb's; this is the way between bytes [h][w][c] and floats [c][h][w], and the files. */
+/* Decoding and encoding are stb's; this is the way between bytes [h][w][c] and floats [c][h][w],
+ * and the files. */
 #include "image.h"
 
 #include <limits.h>
@@ -46,7 +47,7 @@ void image_read(image *out, arena *a, const char *path, int want) {
   *out = (image){(int64_t)c, h, w, data};
 }
 
-/* Errors stay in the stream until file_commit looks: unwinding from here would leak what stb holds. */
+/* Errors stay in the stream until file_commit looks: unwinding from here would leak stb memory. */
 static void put(void *user, void *bytes, int size) {
   file_writer *w = user;
   (void)!fwrite(bytes, 1, (size_t)size, w->stream);

@@ -1,7 +1,7 @@
 /* One problem with its data, and the tensor graph that computes it.
  *
- * In: a problem and the options. Out: arrays (from files, or uniform in [-1, 1) from the seed), the float64 reference,
- * and y = act(conv(x, w) + bias + residual) built with the public tensor API.
+ * In: a problem and the options. Out: arrays (from files, or uniform in [-1, 1) from the seed), the
+ * float64 reference, and y = act(conv(x, w) + bias + residual) built with the public tensor API.
  * Always holds: job_close frees everything, also after a failure half-way through job_open. */
 #ifndef WINNOW_CLI_JOB_H
 #define WINNOW_CLI_JOB_H

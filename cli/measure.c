@@ -1,5 +1,6 @@
-/* From plans to rows. Every program is compiled, prepared and checked first; then all are timed in turns, round by
- * round, so that a slow moment of the machine hits all alike. A sample is at least 50 µs of calls. */
+/* From plans to rows. Every program is compiled, prepared and checked first; then all are timed in
+ * turns, round by round, so that a slow moment of the machine hits all alike. A sample is at least
+ * 50 µs of calls. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
@@ -13,7 +14,8 @@
 #define LEAST_ROUNDS  5
 #define PATIENCE_US   2e5 /* a plan slower than this is timed by its first runs alone */
 #define KERNEL_ROUNDS 9
-/* An error this many times the promise (or what was predicted for the tile asked for) is no rounding. */
+/* An error this many times the promise (or what was predicted for the tile asked for) is no
+ * rounding. */
 #define WRONG_FACTOR 50
 
 static double now_us(void) {
@@ -59,7 +61,8 @@ static void check(job *j, entry *e, wn_status status) {
   if (status != WN_OK) diag_fail(&j->app->diag, status, "%s: %s", e->row.plan, wn_message(e->ctx));
 }
 
-/* A plan that cannot be is a row with its reason; a mistake of the user's or the machine's ends the command. */
+/* A plan that cannot be is a row with its reason; a mistake of the user's or the machine's ends the
+ * command. */
 static bool compile(job *j, entry *e) {
   wn_status status = wn_context_create(&e->ctx);
   if (status != WN_OK) diag_fail(&j->app->diag, status, "no memory for a context");

@@ -1,4 +1,5 @@
-/* The header is read by a small scanner for exactly the dict that numpy writes: keys in any order, no others. */
+/* The header is read by a small scanner for exactly the dict that numpy writes: keys in any order,
+ * no others. */
 #include "npy.h"
 
 #include <inttypes.h>

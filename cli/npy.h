@@ -1,9 +1,10 @@
 /* NumPy's .npy files, format versions 1.0 to 3.0 (numpy.lib.format).
  *
- * In: bytes of a file: magic, version, a header that is the literal of a Python dict with descr, fortran_order and
- * shape, then the elements. Out: elements in this machine's byte order and in C order; Fortran order and the other byte
- * order are converted. Dtypes: float32, float64, float16, int32; every other is refused by name.
- * Always holds: nothing past the end is read, whatever the header says; extra bytes after the data are refused too. */
+ * In: bytes of a file: magic, version, a header that is the literal of a Python dict with descr,
+ * fortran_order and shape, then the elements. Out: elements in this machine's byte order and in C
+ * order; Fortran order and the other byte order are converted. Dtypes: float32, float64, float16,
+ * int32; every other is refused by name. Always holds: nothing past the end is read, whatever the
+ * header says; extra bytes after the data are refused too. */
 #ifndef WINNOW_CLI_NPY_H
 #define WINNOW_CLI_NPY_H
 

@@ -1,4 +1,5 @@
-/* One table of flags gives parsing, the check that a command has the flag, and the help of each command. */
+/* One table of flags gives parsing, the check that a command has the flag, and the help of each
+ * command. */
 #include "options.h"
 
 #include <errno.h>

@@ -1,8 +1,8 @@
 /* The command line and the environment, as values.
  *
- * In: argv and the environment. Out: a command, its flags and its operands; anything unknown, misplaced or malformed
- * fails with WN_ERR_USAGE and one line that names it.
- * Always holds: strings are borrowed from argv; what a flag sets wins over the environment. */
+ * In: argv and the environment. Out: a command, its flags and its operands; anything unknown,
+ * misplaced or malformed fails with WN_ERR_USAGE and one line that names it. Always holds: strings
+ * are borrowed from argv; what a flag sets wins over the environment. */
 #ifndef WINNOW_CLI_OPTIONS_H
 #define WINNOW_CLI_OPTIONS_H
 

@@ -1,5 +1,6 @@
-/* The parser is a table of keys and one loop; defaults and checks follow in the order in which benchdnn applies them
- * (its str2desc). What a size may be: 1 to 2^31 - 1, d and p from 0. Errors keep the offset of the character at fault. */
+/* The parser is a table of keys and one loop; defaults and checks follow in the order in which
+ * benchdnn applies them (its str2desc). What a size may be: 1 to 2^31 - 1, d and p from 0. Errors
+ * keep the offset of the character at fault. */
 #include "problem.h"
 
 #include <inttypes.h>
@@ -107,7 +108,8 @@ static bool read_sizes(const char *text, size_t begin, size_t end, sizes *z, pro
   return true;
 }
 
-/* The axes are d h w from the first one that has an input size; later ones default to the one before. */
+/* The axes are d h w from the first one that has an input size; later ones default to the one
+ * before. */
 static bool fill_axes(sizes *z, problem *p, problem_error *e) {
   int first = 0;
   while (first < PROBLEM_AXES && z->axis[QI][first] < 0) ++first;
@@ -225,8 +227,22 @@ bool problem_parse(const char *text, problem *p, problem_error *e) {
   return false;
 }
 
+/* Does leaving o out give the same output sizes? */
+static bool output_is_derived(const problem *p) {
+  for (int i = 0; i < p->nd; ++i) {
+    int64_t room = p->in[i] + 2 * p->pad_lo[i] - (p->filter[i] - 1) * p->dilation[i] - 1;
+    if (room < 0 || room / p->stride[i] + 1 != p->out[i]) return false;
+  }
+  return true;
+}
+
+/* A size is left out where its default is the same: that of the axis before, and for the first axis
+ * none for i and k, 1 for s, 0 for d, and 0 for p unless o is there to derive it from. */
 void problem_print(const problem *p, char *buf, size_t size) {
   size_t n = 0;
+  bool derived = output_is_derived(p);
+  const int64_t *lists[QUANTITIES] = {p->in, p->out, p->filter, p->stride, p->dilation, p->pad_lo};
+  const int64_t first[QUANTITIES] = {-1, -1, -1, 1, 1, derived ? 0 : -1};
 #define PUT(...)                                                      \
   do {                                                                \
     int w_ = snprintf(buf + n, size - n, __VA_ARGS__);                \
@@ -234,12 +250,13 @@ void problem_print(const problem *p, char *buf, size_t size) {
   } while (0)
   if (p->groups != 1) PUT("g%" PRId64, p->groups);
   PUT("mb%" PRId64 "ic%" PRId64, p->mb, p->ic);
-  const int64_t *lists[QUANTITIES] = {p->in, p->out, p->filter, p->stride, p->dilation, p->pad_lo};
   for (int q = 0; q < QUANTITIES; ++q) {
     if (q == QO) PUT("oc%" PRId64, p->oc);
+    if (q == QO && derived) continue;
     for (int i = 0; i < p->nd; ++i)
-      PUT("%c%c%" PRId64, quantity_letter[q], axis_letter[PROBLEM_AXES - p->nd + i],
-          lists[q][i] - (q == QD));
+      if (lists[q][i] != (i ? lists[q][i - 1] : first[q]))
+        PUT("%c%c%" PRId64, quantity_letter[q], axis_letter[PROBLEM_AXES - p->nd + i],
+            lists[q][i] - (q == QD));
   }
   if (p->name[0]) PUT("n\"%s\"", p->name);
 #undef PUT

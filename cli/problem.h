@@ -1,11 +1,15 @@
 /* Convolution problems in oneDNN benchdnn's notation: mb1ic16ih32oc16kh3ph1n"name".
  *
- * In: one string. Out: every size, filled in by benchdnn's defaults, or the place and the reason of the mistake.
- *   g groups (1), mb batch (2), ic oc channels in all, i o k s d p with d, h or w for the axis: input, output, filter,
- *   stride (1), dilation (0 is dense), padding at the low end. A missing size of a later axis is that of the axis
- *   before; a missing p is derived from o if that is given, else 0; a missing o from p. '_' is ignored.
- * Always holds after success: every size is positive, padding is at least 0, the element counts of input, weights and
- * output and the flops of the direct convolution fit 62 bits, and every window overlaps the padded input. */
+ * In: one string. Out: every size, filled in by benchdnn's defaults, or the place of the mistake
+ * and what was expected there. The keys, with their defaults:
+ *   mb batch (2), g groups (1), ic oc channels in all groups together
+ *   i o k s d p, followed by d, h or w for the axis: sizes of input, output and filter, stride (1),
+ *   dilation (0 is dense), padding at the low end
+ * A missing size of a later axis is that of the axis before; a missing p is derived from o where
+ * that is given, else 0; a missing o from p. '_' is ignored.
+ *
+ * Always holds after success: every size is positive and padding at least 0; the element counts of
+ * input, weights and output and the multiplications fit 62 bits; some output reads the input. */
 #ifndef WINNOW_CLI_PROBLEM_H
 #define WINNOW_CLI_PROBLEM_H
 
@@ -33,7 +37,7 @@ typedef struct problem_error {
 } problem_error;
 
 bool problem_parse(const char *text, problem *p, problem_error *e);
-/* The same problem with every size spelled out; buf of 512 bytes is always enough. */
+/* The shortest spelling of the same sizes; a buf of 512 bytes is always enough. */
 void problem_print(const problem *p, char *buf, size_t size);
 /* Recompute counts from the sizes and check them; false and a reason if they cannot be. at is 0. */
 bool problem_finish(problem *p, problem_error *e);

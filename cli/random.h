@@ -1,5 +1,5 @@
-/* PCG32 (O'Neill, "PCG: A Family of Simple Fast Space-Efficient Statistically Good Algorithms", 2014): XSH-RR 64/32.
- * The same numbers everywhere for the same seed and stream. */
+/* PCG32 (O'Neill, "PCG: A Family of Simple Fast Space-Efficient Statistically Good Algorithms",
+ * 2014): XSH-RR 64/32. The same numbers everywhere for the same seed and stream. */
 #ifndef WINNOW_CLI_RANDOM_H
 #define WINNOW_CLI_RANDOM_H
 

@@ -1,5 +1,6 @@
-/* The definition, as loops: y[n][k][o] = sum over c, f of x[n][c][o * stride + f * dilation - pad] * w[k][c][f].
- * The float32 convolution that sets the promise is one chain of fused multiply-adds in the same order. */
+/* The definition, as loops: y[n][k][o] = sum over c, f of x[n][c][o * stride + f * dilation - pad]
+ * * w[k][c][f]. The float32 convolution that sets the promise is one chain of fused multiply-adds
+ * in the same order. */
 #include "reference.h"
 
 #include <math.h>
@@ -7,7 +8,8 @@
 #include "random.h"
 
 #define LEAST_PLACES 256
-/* Above this float32 may overflow on the way to a result that it could hold; such places are not compared. */
+/* Above this float32 may overflow on the way to a result that it could hold; such places are not
+ * compared. */
 #define HUGE_RESULT 1e34
 
 const char *activation_name(activation act) {

@@ -1,8 +1,9 @@
 /* What a convolution should give, and how far a result is from it.
  *
- * In: a problem and its data. Out: float64 values of y = act(conv(x, w) + bias + residual) at places of the output: all
- * of them where that is cheap, else the corners and places drawn from a fixed seed.
- * Always holds: plain loops over the definition, in double, that share nothing with the compiler. */
+ * In: a problem and its data. Out: float64 values of y = act(conv(x, w) + bias + residual) at
+ * places of the output: all of them where that is cheap, else the corners and places drawn from a
+ * fixed seed. Always holds: plain loops over the definition, in double, that share nothing with the
+ * compiler. */
 #ifndef WINNOW_CLI_REFERENCE_H
 #define WINNOW_CLI_REFERENCE_H
 

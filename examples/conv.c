@@ -1,4 +1,5 @@
-/* A convolution with bias and ReLU through the public API: describe it, compile it once, run it, look at it. */
+/* A convolution with bias and ReLU through the public API: describe it, compile it once, run it,
+ * look at it. */
 #include <stdio.h>
 #include <stdlib.h>
 

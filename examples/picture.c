@@ -1,5 +1,6 @@
-/* Writes into the folder given what edge.sh and blur.sh work on: picture.ppm, a drawn landscape; edge.npy, the Laplacian
- * as one filter over grey; blur.npy, a 5x5 Gaussian for each of three colours. */
+/* Writes into the folder given what edge.sh and blur.sh work on: picture.ppm, a drawn landscape;
+ * edge.npy, the Laplacian as one filter over grey; blur.npy, a 5x5 Gaussian for each of three
+ * colours. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>

@@ -39,6 +39,7 @@ typedef struct builder {
   map array_slot;   /* OP_BUFFER slot -> number in k->arrays + 1 */
   map array_depth;  /* OP_BUFFER slot -> depth of the scope that fills it, for arrays written in this kernel */
   map local_reads;  /* node id -> deepest such depth under it, memoised */
+  map groups;        /* INDEX node id -> access_group *, of strided loads that are read together */
   const uop *vector; /* the open VECTOR range, or NULL */
   int lanes;
 } builder;
@@ -61,7 +62,19 @@ uint32_t emit_accumulate(builder *b, uop_op op, const uop *value, uint32_t acc, 
 
 /* --- memory.c: loads, stores, masks -------------------------------------------------------------------------------------- */
 uint32_t build_load(builder *b, const uop *index);
+uint32_t emit_mask(builder *b, const uop *valid); /* a bool of b->lanes lanes (or a scalar where there is no vector) */
 void build_store(builder *b, int64_t slot, const uop *offset, const uop *value, const uop *mask);
+
+/* --- strided.c: neighbouring strided accesses as contiguous ones and shuffles ----------------------------------------------- */
+/* Finds groups of strided loads under the values; build_load then reads the stretch that a group covers once. */
+void group_strided_loads(builder *b, size_t nvalues, const uop *const *values);
+/* The value of a load that belongs to a group; false if it does not. */
+bool load_from_group(builder *b, const uop *index, uint32_t *value);
+typedef struct store_ref { /* one store of a nest's body */
+  const uop *offset, *mask, *value;
+} store_ref;
+/* Emits the stores that together fill a stretch, interleaved; marks them done. */
+void interleave_stores(builder *b, int64_t slot, size_t n, const store_ref *stores, bool *done);
 
 /* --- reduce.c --------------------------------------------------------------------------------------------------------------- */
 /* Emits all reductions under the roots (those not inside another one): equal loops merged, as many accumulators at once

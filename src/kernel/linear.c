@@ -266,7 +266,8 @@ static const char *check_ins(checker *c, const lin_ins *u) {
     case OP_GRID:
       return u->dtype == WN_I64 && u->lanes == 1 ? NULL : broken(c, "must be an i64 scalar");
     case OP_IOTA:
-      return dtype_is_int(u->dtype) && u->lanes > 1 ? NULL : broken(c, "must be a vector of integers");
+      return dtype_is_int(u->dtype) && u->lanes > 1 ? NULL
+                                                    : broken(c, "must be a vector of integers");
     case OP_LOOP:
       if (u->dtype != WN_I64 || u->lanes != 1 || u->i < 0)
         return broken(c, "must count i64 from 0");

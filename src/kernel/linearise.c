@@ -162,9 +162,16 @@ static void emit_stores(builder *b, const nest *n) {
   size_t count = expand_stores(b, n, &all);
   const uop **values = arena_array(b->a, const uop *, count + 1);
   for (size_t i = 0; i < count; ++i) values[i] = all[i].value;
-  if (!b->opt->no_merge) emit_reductions(b, (int)count, values);
+  group_strided_loads(b, count, values);
+  bool *done = arena_array(b->a, bool, count + 1);
+  if (!b->opt->no_merge) {
+    emit_reductions(b, (int)count, values);
+    store_ref *stores = arena_array(b->a, store_ref, count);
+    for (size_t i = 0; i < count; ++i) stores[i] = (store_ref){all[i].offset, all[i].mask, all[i].value};
+    interleave_stores(b, n->array, count, stores, done);
+  }
   for (size_t i = 0; i < count; ++i) {
-    if (uop_is_int(all[i].mask, 0)) continue;
+    if (done[i] || uop_is_int(all[i].mask, 0)) continue;
     if (b->opt->no_merge) {
       forget_values(b);
       emit_reductions(b, 1, &values[i]);
@@ -228,6 +235,7 @@ linear_kernel *linearise(graph *g, const kernel_set *set, const kernel_plan *pla
   map_init(&b.array_slot, b.a);
   map_init(&b.array_depth, b.a);
   map_init(&b.local_reads, b.a);
+  map_init(&b.groups, b.a);
   name_kernel(&b, plan);
   int64_t total = 0;
   for (int r = 0; r < plan->nroots; ++r) total += grid_of(plan->root[r]);

@@ -72,8 +72,6 @@ static uint32_t narrow_vector(builder *b, const uop *e) {
   return build_ins(b, home_of(b, e), sum);
 }
 
-static uint32_t emit_mask(builder *b, const uop *valid);
-
 static uint32_t mask_node(builder *b, const uop *u) {
   if (!is_vector(b, u)) return emit_vector(b, u);
   if (u->op == OP_LT && u->src[0]->dtype == WN_I64) {
@@ -90,7 +88,7 @@ static uint32_t mask_node(builder *b, const uop *u) {
   return emit_vector(b, u);
 }
 
-static uint32_t emit_mask(builder *b, const uop *valid) {
+uint32_t emit_mask(builder *b, const uop *valid) {
   if (b->lanes == 1) return emit(b, valid);
   scope *home = home_of(b, valid);
   uint64_t known;
@@ -121,6 +119,8 @@ uint32_t build_load(builder *b, const uop *index) {
   WN_CHECK(index->src[0]->op == OP_BUFFER && index->nsrc == 3, "INDEX of a %s reached a kernel",
            op_table[index->src[0]->op].name);
   bool vector = is_vector(b, index);
+  uint32_t grouped;
+  if (vector && load_from_group(b, index, &grouped)) return grouped;
   lin_ins ins = {.op = OP_LOAD, .dtype = (uint8_t)register_dtype(index->dtype), .nsrc = 1};
   ins.lanes = (uint16_t)(vector ? b->lanes : 1);
   ins.i = build_array(b, index->src[0]->arg.i);

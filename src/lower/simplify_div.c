@@ -173,6 +173,25 @@ bool form_recombine(graph *g, linear_form *f) {
 
 /* --- comparison ------------------------------------------------------------------------------- */
 
+/* t < c as s < *m where t = g * s + rest and the rest, wherever it lies, never decides: some
+ * coefficient's g is larger than all that the rest can vary, and c falls between the rest's values of
+ * one s and the next. */
+static bool drop_rest(const linear_form *t, int64_t c, linear_form *s, int64_t *m) {
+  for (int k = 0; k < t->n; k++) {
+    int64_t g = t->coeff[k] < 0 ? -t->coeff[k] : t->coeff[k], lo, hi;
+    linear_form rest;
+    if (g < 2 || !form_split(t, g, true, s, &rest) || !form_bounds(&rest, &lo, &hi)) continue;
+    if (rest.n == 0 || hi - lo >= g) continue;
+    /* with 0 <= r = rest - lo < g:  g * s + r < c - lo */
+    int64_t whole = int_div(c - lo, g), over = c - lo - whole * g;
+    if (over != 0 && over <= hi - lo) continue;
+    *m = whole + (over != 0) - s->constant;
+    s->constant = 0;
+    return true;
+  }
+  return false;
+}
+
 /* t < c for a form t without constant. */
 static const uop *less_than(graph *g, linear_form *t, int64_t c) {
   for (;;) {
@@ -200,6 +219,12 @@ static const uop *less_than(graph *g, linear_form *t, int64_t c) {
       if (!form_split(t, all, true, &s, &rest)) break;
       c = -int_div(-c, all);
       *t = s;
+      continue;
+    }
+    int64_t bound;
+    if (drop_rest(t, c, &s, &bound)) {
+      *t = s;
+      c = bound;
       continue;
     }
     if (!form_scale(t, 0, &scale, &s, &rest)) break;

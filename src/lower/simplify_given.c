@@ -15,8 +15,8 @@ typedef struct known {
   int64_t lo, hi;
 } known;
 
-/* How many divisions and remainders are in e, as far as MAX_SEEN nodes show; -1 where e reads memory:
- * indices that depend on data are left alone. */
+/* How many divisions and remainders are in e, as far as MAX_SEEN nodes show; -1 where e reads
+ * memory: indices that depend on data are left alone. */
 static int count_divisions(const uop *e) {
   const uop *stack[MAX_SEEN + 4], *seen[MAX_SEEN];
   int top = 0, count = 0, nseen = 0;

@@ -15,6 +15,7 @@
 typedef struct printer {
   str *out;
   const lin_kernel *kernel;
+  const uint32_t *uses; /* of each instruction, as an operand */
   int depth;
 } printer;
 
@@ -92,9 +93,23 @@ static void print_const(printer *p, const lin_ins *u) {
   if (vector) str_add(p->out, ")");
 }
 
+static void print_value(printer *p, const lin_ins *u);
+
+/* One operation a line: a load that is broadcast, and a value that only goes into an accumulator, are
+ * written where they are used. */
+static bool is_folded(const printer *p, uint32_t id) {
+  if (id + 1 >= p->kernel->ins.len || p->uses[id] != 1) return false;
+  const lin_ins *u = ins(p, id), *next = ins(p, id + 1);
+  if (next->op == OP_BROADCAST) return u->op == OP_LOAD && next->src[0] == id;
+  bool pure = (op_table[u->op].flags & UOP_ALU) != 0;
+  return next->op == OP_ACC_SET && pure && next->src[1] == id;
+}
+
 static void print_operand(printer *p, uint32_t id) {
   const lin_ins *u = ins(p, id);
-  if (u->op == OP_CONST) {
+  if (is_folded(p, id)) {
+    print_value(p, u);
+  } else if (u->op == OP_CONST) {
     print_const(p, u);
   } else if (u->op == OP_GRID) {
     str_add(p->out, "gid");
@@ -365,7 +380,7 @@ static void print_prefetch(printer *p, const lin_ins *u) {
 
 static void print_statement(printer *p, uint32_t id) {
   const lin_ins *u = ins(p, id);
-  if (u->op == OP_CONST || u->op == OP_GRID || u->op == OP_IOTA) return;
+  if (u->op == OP_CONST || u->op == OP_GRID || u->op == OP_IOTA || is_folded(p, id)) return;
   if (u->op == OP_END) p->depth--;
   str_printf(p->out, "%*s", 2 * p->depth, "");
   switch (u->op) {
@@ -434,6 +449,10 @@ static void print_array(printer *p, size_t index) {
 
 void render_c(str *out, const lin_kernel *k) {
   printer p = {.out = out, .kernel = k, .depth = 2};
+  uint32_t *uses = arena_array(out->arena, uint32_t, k->ins.len + 1);
+  for (size_t i = 0; i < k->ins.len; i++)
+    for (int s = 0; s < k->ins.data[i].nsrc; s++) uses[k->ins.data[i].src[s]]++;
+  p.uses = uses;
   str_printf(out, "void %s(void *const *args, void *scratch, int64_t begin, int64_t end) {\n",
              k->name);
   for (size_t i = 0; i < k->arrays.len; i++) print_array(&p, i);

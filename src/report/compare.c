@@ -1,5 +1,6 @@
-/* The tables that a person reads. The two columns of ratios are what the comparison is about: how many times faster than
- * the direct convolution and than the classic four-buffer Winograd a plan is (above 1 is faster). */
+/* The tables that a person reads. The two columns of ratios are what the comparison is about: how
+ * many times faster than the direct convolution and than the classic four-buffer Winograd a plan is
+ * (above 1 is faster). */
 #include <ctype.h>
 #include <math.h>
 #include <stdlib.h>
@@ -21,7 +22,8 @@ static const char *kind_escape(const char *kind, size_t n) {
   return NULL;
 }
 
-/* The next axis in "grid k0 16, reduce loop c 64": its kind, the size behind its name, and what follows. */
+/* The next axis in "grid k0 16, reduce loop c 64": its kind, the size behind its name, and what
+ * follows. */
 static const char *next_axis(const char *axes, const char **escape, long *size) {
   axes += strspn(axes, " ,");
   if (!strncmp(axes, "reduce ", 7)) axes += 7;
@@ -35,7 +37,8 @@ static const char *next_axis(const char *axes, const char **escape, long *size) 
   return end;
 }
 
-/* A kernel's name has the axes of its outermost nests: "inner: ...; stage: axes | inner: ...; stage: axes". */
+/* A kernel's name has the axes of its outermost nests: "inner: ...; stage: axes | inner: ...;
+ * stage: axes". */
 static const char *outer_axes(arena *a, const char *loops) {
   str s;
   str_init(&s, a);

@@ -1,4 +1,5 @@
-/* One list of columns serves JSON and CSV, so their keys and order cannot differ. Figures keep six digits. */
+/* One list of columns serves JSON and CSV, so their keys and order cannot differ. Figures keep six
+ * digits. */
 #include <math.h>
 #include <stddef.h>
 #include <stdlib.h>

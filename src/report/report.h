@@ -1,9 +1,10 @@
 /* What a program measured and how it is shown.
  *
- * In: one row per (problem, plan, weights), filled by the caller; everything in it is borrowed. Out: an aligned table
- * for a person, or JSON (one object a line) or CSV for a program, with the same keys in the same order.
- * Always holds: a real that is not known is NAN, a count that is not known is -1, a text that is not known is NULL;
- * they print as null in JSON, nothing in CSV and '-' or blank in the table. */
+ * In: one row per (problem, plan, weights), filled by the caller; everything in it is borrowed.
+ * Out: an aligned table for a person, or JSON (one object a line) or CSV for a program, with the
+ * same keys in the same order. Always holds: a real that is not known is NAN, a count that is not
+ * known is -1, a text that is not known is NULL; they print as null in JSON, nothing in CSV and '-'
+ * or blank in the table. */
 #ifndef WN_REPORT_REPORT_H
 #define WN_REPORT_REPORT_H
 
@@ -50,7 +51,8 @@ void report_kernels(FILE *out, arena *a, const report_row *rows, int count, repo
 /* One row a problem. */
 void report_bench(FILE *out, arena *a, const report_row *rows, int count, report_style style);
 
-/* r_4_8_2 with each axis in the colour of its kind in `loops`; unchanged where they do not correspond. */
+/* r_4_8_2 with each axis in the colour of its kind in `loops`; unchanged where they do not
+ * correspond. */
 const char *report_color_kernel(arena *a, const char *name, const char *loops);
 const char *report_bytes(arena *a, double bytes); /* "1.5 MiB" */
 

@@ -1,5 +1,5 @@
-/* Two passes: widths and best values, then lines. Without colour the best value of a column carries a '*', for which
- * every competing column keeps a place. */
+/* Two passes: widths and best values, then lines. Without colour the best value of a column carries
+ * a '*', for which every competing column keeps a place. */
 #include "report/table.h"
 
 #include <math.h>

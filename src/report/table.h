@@ -1,4 +1,5 @@
-/* A table of text for a person: aligned columns, the best value of each marked, columns dropped to fit a width. */
+/* A table of text for a person: aligned columns, the best value of each marked, columns dropped to
+ * fit a width. */
 #ifndef WN_REPORT_TABLE_H
 #define WN_REPORT_TABLE_H
 

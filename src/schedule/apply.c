@@ -104,6 +104,14 @@ stage *stage_find(apply *ap, int site, stage_id id) {
   return NULL;
 }
 
+/* Do the readers of x or g unroll the frequencies? They do where another transform is inlined into the same products. */
+static bool reads_all_frequencies(const apply *ap, stage_id id) {
+  const stage_plan *st = ap->s->stage;
+  if (id != STAGE_X && id != STAGE_G) return false;
+  uop_space other = st[id == STAGE_X ? STAGE_G : STAGE_X].space, m = st[STAGE_M].space;
+  return m == SPACE_INLINE || m == SPACE_REG || other == SPACE_INLINE || other == SPACE_REG;
+}
+
 static void add_stage(apply *ap, const uop *node) {
   stage *st = arena_new(ap->a, stage);
   st->node = node;
@@ -115,6 +123,15 @@ static void add_stage(apply *ap, const uop *node) {
   st->n = node->nsrc - 1;
   WN_CHECK(st->n <= STAGE_RANGES, "%d ranges", st->n);
   st->range = node->src + 1;
+  bool unrolled = st->id < STAGE_COUNT && reads_all_frequencies(ap, st->id);
+  int at = 0;
+  for (int pass = 0; pass < 3; ++pass) { /* where a reader takes all frequencies at once, they stand together */
+    for (int i = 0; i < st->n; ++i) {
+      char letter = uop_range_name(ap->g, st->range[i])[0];
+      int turn = !unrolled ? 0 : letter == 'f' ? 1 : letter == 't' ? 2 : 0;
+      if (turn == pass) st->order[at++] = i;
+    }
+  }
   for (int i = 0; i < st->n; ++i) {
     const char *name = uop_range_name(ap->g, st->range[i]);
     st->letter[i] = st->id < STAGE_COUNT ? name[0] : 0;
@@ -212,28 +229,37 @@ static bool name_matches(loop_name want, const char *name) {
   return strcmp(text, name) == 0;
 }
 
+/* Is a loop of this name where the stage is computed unless told otherwise? x: inside the blocks of tiles; the others: inside
+ * the blocks of channels too. */
+static bool default_at(const stage *st, const char *name, bool grid) {
+  if (strcmp(name, "k0") == 0) return st->id != STAGE_X;
+  return grid || strcmp(name, "t0") == 0 || strcmp(name, "n") == 0;
+}
+
+static void consider_at(const stage *st, loop_name want, const char *name, bool grid, int open, int *best, bool *found) {
+  bool here = want.letter != 0 ? name_matches(want, name) : default_at(st, name, grid);
+  if (here && open >= *best) *best = open;
+  *found |= here;
+}
+
 /* Number of axes of the kernel's root nest that are open at the loop where the stage is computed. */
 static int find_at(apply *ap, const stage *st, const nest *root) {
   loop_name want = ap->s->stage[st->id].at;
-  int best = 0;
+  int best = 0, outer = 0;
   bool found = false;
-  for (int i = 0; i < root->naxes && root->axis[i].kind <= AXIS_LOOP; ++i) {
-    const char *name = root->axis[i].name;
-    if (want.letter != 0) {
-      if (name_matches(want, name)) best = i + 1, found = true;
-      continue;
-    }
-    bool block = root->axis[i].kind == AXIS_GRID || strcmp(name, "t0") == 0 || strcmp(name, "n") == 0;
-    bool channels = strcmp(name, "k0") == 0;
-    bool needs_k = st->id != STAGE_X;
-    if ((block && !channels) || (channels && needs_k)) best = i + 1;
+  while (outer < root->naxes && root->axis[outer].kind <= AXIS_LOOP) ++outer;
+  for (int i = 0; i < outer; ++i) {
+    const axis *a = &root->axis[i];
+    consider_at(st, want, a->name, a->kind == AXIS_GRID, i + 1, &best, &found);
+  }
+  for (int i = 0; i < root->nunits; ++i) {
+    consider_at(st, want, root->unit[i].name, false, root->unit[i].at, &best, &found);
   }
   if (want.letter == 0 || found) return best;
   str names;
   str_init(&names, ap->a);
-  for (int i = 0; i < root->naxes && root->axis[i].kind <= AXIS_LOOP; ++i) {
-    str_printf(&names, " %s", root->axis[i].name);
-  }
+  for (int i = 0; i < outer; ++i) str_printf(&names, " %s", root->axis[i].name);
+  for (int i = 0; i < root->nunits; ++i) str_printf(&names, " %s", root->unit[i].name);
   char part[4] = {want.part >= 0 ? (char)('0' + want.part) : '\0', 0};
   diag_fail(ap->g->diag, WN_ERR_REFUSED, "no loop %c%s in the kernel of %s, in which %c would be computed; its loops:%s",
             want.letter, part, root->stage, stage_letters[st->id], str_text(&names));
@@ -317,7 +343,7 @@ static void place_global(apply *ap, stage *st) {
 static array_info array_for(apply *ap, const stage *st) {
   array_info a = {.name = st->node->arg.info->name, .dtype = (wn_dtype)st->node->dtype, .user = -1};
   a.role = st->space == SPACE_LOCAL ? ROLE_LOCAL : ROLE_WORK;
-  a.len = st->n ? st->stride[0] * st->dim[0] : 1;
+  a.len = st->n ? st->stride[st->order[0]] * st->dim[st->order[0]] : 1;
   if (st->id == STAGE_COUNT && st->node->arg.info->explicit_) {
     a.role = ROLE_RESULT;
     a.user = (int)strtol(a.name + strlen("result"), NULL, 10);

@@ -25,6 +25,7 @@ typedef struct stage {
   const uop *base[STAGE_RANGES];
   int64_t len[STAGE_RANGES];
   int64_t dim[STAGE_RANGES], stride[STAGE_RANGES]; /* of the array, in elements */
+  int order[STAGE_RANGES];                         /* ranges from the slowest in storage to the fastest */
   int array;
   int kernel; /* index + 1 of the kernel that its nest is in; 0: not placed yet */
 } stage;

@@ -62,13 +62,8 @@ wino_result choose_rewrite(graph *g, const uop *root, const choice_target *targe
     if (w.nm == 1 && w.m[0] == 0) w.nm = 0, w.off = true;
   }
   if (named && out->schedule.direct) w.off = true;
+  w.always = (named && !out->schedule.direct) || env == 1; /* asked for, whether it pays or not */
   wino_result r = wino_rewrite(g, root, &w);
-  bool wanted = (named && !out->schedule.direct) || env == 1;
-  if (wanted && r.nsites == 0 && !w.off && w.nm == 0) { /* it does not pay, but it was asked for */
-    w.nm = 1;
-    w.m[0] = 2;
-    r = wino_rewrite(g, root, &w);
-  }
   if (named && !out->schedule.direct && r.nsites == 0) {
     diag_fail(g->diag, WN_ERR_REFUSED, "plan %s: nothing to rewrite: %s", out->plan, r.trace);
   }
@@ -81,8 +76,8 @@ wino_result choose_rewrite(graph *g, const uop *root, const choice_target *targe
     schedule_parse(g->diag, pick, &out->schedule);
   }
   if (!out->schedule.direct && r.nsites > 0) {
-    out->schedule.nm = r.site[0].ndim;
-    memcpy(out->schedule.m, r.site[0].m, sizeof out->schedule.m);
+    out->schedule.nm = r.site[0].nwindow;
+    memcpy(out->schedule.m, r.site[0].window_m, sizeof out->schedule.m);
   }
   if (out->schedule.direct) out->schedule.nm = 0;
   return r;

@@ -23,7 +23,7 @@ static survey look_at(apply *ap, const stage *st, const uop *value) {
   for (size_t k = 0; k < all.len; ++k) {
     const uop *u = all.at[k];
     if (u->op == OP_REDUCE) s.reduces = true;
-    if (u->op != OP_INDEX) continue;
+    if (u->op != OP_INDEX || u->nsrc < 3) continue;
     const uop *flat = u->src[u->nsrc - 1];
     for (int i = 0; i < st->n; ++i) {
       linear_form f;

@@ -32,6 +32,11 @@ struct nest {
   int array;                        /* written */
   int naxes;
   axis axis[NEST_AXES];
+  int nunits; /* loops of one iteration, which are no axes: their names still say where a stage can be computed */
+  struct {
+    const char *name;
+    int at; /* axes open there */
+  } unit[NEST_AXES];
   int nchildren;
   struct {
     nest *nest;

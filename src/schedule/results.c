@@ -123,7 +123,8 @@ nest *nest_tiled(apply *ap, stage *st) {
     kexact = draft_exact(ap, &d, klen, "k");
   }
   int64_t kblocks = ki >= 0 ? (klen + kblock - 1) / kblock : 1;
-  if (ki >= 0 && !blocked) k0 = draft_axis(ap, &d, AXIS_GRID, kblocks, "k0");
+  /* sums read the tiles again for each block of channels: those go inside, and the tiles stay in the cache */
+  if (ki >= 0 && !blocked && !products) k0 = draft_axis(ap, &d, AXIS_GRID, kblocks, "k0");
   const uop *phi[WN_MAX_SPATIAL];
   for (int w = 0; w < ws->ndim; ++w) {
     phi[w] = draft_exact(ap, &d, f->phases[w], "n");
@@ -133,6 +134,8 @@ nest *nest_tiled(apply *ap, stage *st) {
   for (int w = 0; w < ws->ndim; ++w) {
     int64_t outputs = (f->window[w]->arg.j + f->phases[w] - 1) / f->phases[w];
     win[w].tiles = (outputs + ws->m[w] - 1) / ws->m[w];
+  }
+  for (int w = 0; w < ws->ndim; ++w) {
     win[w].block = win[w].tiles;
     if (w == last && (!blocked || block >= win[w].tiles)) win[w].block = blocked ? win[w].tiles : 1;
     if (w == last && blocked && block < win[w].tiles) win[w].block = block;
@@ -147,6 +150,7 @@ nest *nest_tiled(apply *ap, stage *st) {
     bool innermost = w == last;
     win[w].y0 = draft_axis(ap, &d, AXIS_GRID, blocks, innermost ? "t0" : w == last - 1 && blocked ? "t0" : tile_names[last - w]);
   }
+  if (ki >= 0 && !blocked && products) k0 = draft_axis(ap, &d, AXIS_GRID, kblocks, "k0");
   if (ki >= 0 && blocked) {
     k0 = draft_axis(ap, &d, AXIS_LOOP, kblocks, "k0");
     k1 = draft_axis(ap, &d, AXIS_LOOP, kblock, "k1");

@@ -58,6 +58,18 @@ static const uop *over_axes(apply *ap, const draft *d, const uop *e) {
   return simplify(ap->g, uop_replace(ap->g, e, d->nexact, d->exact, d->over_axes));
 }
 
+/* Strides, fastest range first. Planes of frequencies a multiple of 2 KiB apart would fall into the same few cache sets. */
+static void lay_out(stage *st) {
+  int64_t stride = 1;
+  for (int i = st->n; i-- > 0;) {
+    int r = st->order[i];
+    int64_t bytes = stride * (int64_t)wn_dtype_size((wn_dtype)st->node->dtype);
+    if (st->letter[r] == 'f' && bytes % 2048 == 0 && !st->exact) stride += 16;
+    st->stride[r] = stride;
+    stride *= st->dim[r];
+  }
+}
+
 nest *draft_finish(apply *ap, draft *d, stage *st) {
   nest *n = d->n;
   const uop *value = over_axes(ap, d, st->node->src[0]);
@@ -80,13 +92,7 @@ nest *draft_finish(apply *ap, draft *d, stage *st) {
     if (!st->exact && covered > st->dim[i]) st->dim[i] = covered;
     d->index[i] = e;
   }
-  int64_t stride = 1;
-  for (int i = st->n; i-- > 0;) {
-    st->stride[i] = stride;
-    stride *= st->dim[i];
-    /* planes a power of two apart would fall into the same cache sets */
-    if (!st->exact && i == 1 && (stride * (int64_t)wn_dtype_size(st->node->dtype)) % 2048 == 0) stride += 16;
-  }
+  lay_out(st);
   for (int i = 0; i < st->n; ++i) {
     offset = uop_add(ap->g, offset, uop_muli(ap->g, d->index[i], st->stride[i]));
   }

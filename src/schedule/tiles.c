@@ -12,8 +12,14 @@ int stage_range(const stage *st, char letter, int from) {
 }
 
 const uop *draft_axis(apply *ap, draft *d, axis_kind kind, int64_t extent, const char *name) {
-  if (extent == 1) return uop_int(ap->g, 0);
   nest *n = d->n;
+  if (extent == 1) {
+    if (n->nunits < NEST_AXES && kind <= AXIS_LOOP) {
+      n->unit[n->nunits].name = name;
+      n->unit[n->nunits++].at = n->naxes;
+    }
+    return uop_int(ap->g, 0);
+  }
   WN_CHECK(n->naxes < NEST_AXES, "more than %d axes", NEST_AXES);
   const uop *r = uop_range(ap->g, extent, name);
   n->axis[n->naxes++] = (axis){r, kind, uop_range_name(ap->g, r)};

@@ -21,9 +21,9 @@ end
 
 # The counts that define the plans.
 run 0 'kernels and buffers of the plans' compare $reference --runs 2 --json
-for row in direct:1:1 old:4:4 new:2:2 one:1:1 inline-m:3:3 x-only:3:3 g-only:2:2; do
-  plan=${row%%:*} rest=${row#*:}
-  buffers=${rest#*:}
+for row in direct:1 old:4 new:2 one:1 inline-m:3 x-only:3 g-only:3 fused:2 split:4; do
+  plan=${row%%:*}
+  buffers=${row#*:}
   that "$plan has $(value "$plan" buffers) buffers, not $buffers" test "$(value "$plan" buffers)" = "$buffers"
 done
 that 'old is not three kernels and one of preparation' test "$(value old kernels)" = 3

@@ -1,4 +1,5 @@
-/* Any string is a problem or an error inside it; a problem prints to one that parses to the same sizes. */
+/* Any string is a problem or an error inside it; a problem prints to one that parses to the same
+ * sizes. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,5 @@
-/* The .npy reader against bytes laid out by hand from numpy's format description; the writer against the reader. */
+/* The .npy reader against bytes laid out by hand from numpy's format description; the writer
+ * against the reader. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -126,7 +127,8 @@ static void refuses(void **state) {
   arena_release(&f.arena);
 }
 
-/* Every truncation of a good file is refused, and none reads past its end (which the sanitizer sees). */
+/* Every truncation of a good file is refused, and none reads past its end (which the sanitizer
+ * sees). */
 static void refuses_every_prefix(void **state) {
   (void)state;
   fixture f;

@@ -1,4 +1,4 @@
-/* The parser of benchdnn's notation: defaults, derived sizes, and where each mistake is pointed at. */
+/* The parser of benchdnn's notation: defaults, derived sizes, and where each mistake is marked. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -128,6 +128,10 @@ static void round_trip(void **state) {
     assert_memory_equal(p.pad_hi, q.pad_hi, sizeof p.pad_hi);
     assert_int_equal(p.macs, q.macs);
   }
+  char shortest[64];
+  problem full = good("g1mb1ic16ih32iw32oc16oh32ow32kh3kw3sh1sw1dh0dw0ph1pw1");
+  problem_print(&full, shortest, sizeof shortest);
+  assert_string_equal(shortest, "mb1ic16ih32oc16kh3ph1");
   char tiny[8];
   problem p = good("mb1ic16ih32oc16kh3ph1");
   problem_print(&p, tiny, sizeof tiny);

@@ -1,5 +1,5 @@
-/* The float64 reference against sums worked out by hand and laws of convolution; the generator against the numbers
- * that the PCG paper's demonstration prints. */
+/* The float64 reference against sums worked out by hand and laws of convolution; the generator
+ * against the numbers that the PCG paper's demonstration prints. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -68,7 +68,8 @@ static void by_hand(void **state) {
   arena_release(&f.arena);
 }
 
-/* Stride, dilation and groups: channel k of the result sees only channel k, every third place, taps two apart. */
+/* Stride, dilation and groups: channel k of the result sees only channel k, every third place, taps
+ * two apart. */
 static void strided_dilated_grouped(void **state) {
   (void)state;
   fixture f;

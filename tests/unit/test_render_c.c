@@ -222,6 +222,9 @@ static void add_structure(suite *s, wn_dtype dt) {
   uint32_t back = lb_load(&b, reg, 4, lb_i64(&b, 2), 1, LB_NO_MASK);
   uint32_t spread = lb_shuffle(&b, dt, 8, 1, back, 0, (int64_t[]){0, 1, 2, 3, 0, 1, 2, 3});
   uint32_t sum = lb_op2(&b, OP_ADD, dt, acc, spread);
+  uint32_t count = lb_iota(&b, 8);
+  if (dt == WN_I32) b.k->ins.data[count].dtype = WN_I32;
+  sum = lb_op2(&b, OP_ADD, dt, sum, dtype_is_int(dt) ? count : lb_op1(&b, OP_CAST, dt, count));
   lb_store(&b, out, lb_op2(&b, OP_MUL, WN_I64, block, lb_i64(&b, 8)), sum, 1, LB_NO_MASK);
   add(s, b, dt == WN_F32 ? 1e-5 : 1e-13);
 }

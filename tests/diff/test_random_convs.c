@@ -1,0 +1,194 @@
+/* Convolutions of random shapes, different each time, through every plan of interest and every
+ * backend, against plain loops in float64. The seed is printed; WINNOW_SEED=<seed> draws the same
+ * shapes again, and the seed that a failure names draws its shape first. WINNOW_LONG=1 goes on for
+ * minutes, WINNOW_SECONDS=<n> for that long. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <signal.h>
+#include <unistd.h>
+
+#include "diff/conv_case.h"
+
+static const char *const plans[] = {"auto",  "old",   "new",    "one",    "inline-m",
+                                    "fused", "split", "old-2k", "direct", "x-only", "g-only"};
+enum { PLANS = sizeof plans / sizeof *plans };
+
+/* --- a crash names its case ------------------------------------------------------------------- */
+
+static char running[512];
+
+static void on_crash(int sig) {
+  if (write(2, running, strlen(running)) < 0) _exit(128 + sig);
+  signal(sig, SIG_DFL);
+  raise(sig);
+}
+
+static int catch_crashes(void **state) {
+  (void)state;
+  signal(SIGABRT, on_crash);
+#ifndef __SANITIZE_ADDRESS__
+  signal(SIGSEGV, on_crash);
+  signal(SIGFPE, on_crash);
+  signal(SIGILL, on_crash);
+#endif
+  return 0;
+}
+
+static double time_limit(double quick) {
+  if (getenv("WINNOW_SECONDS") != NULL) return atof(getenv("WINNOW_SECONDS"));
+  return getenv("WINNOW_LONG") != NULL ? 150 * quick : quick;
+}
+
+/* --- one case, one plan, one backend ---------------------------------------------------------- */
+
+typedef struct attempt {
+  const conv_case *c;
+  const char *plan, *backend;
+  bool variable;
+  int failures;
+} attempt;
+
+static void complain(attempt *a, const char *what, double value, double limit) {
+  print_message("# WRONG: %s --plan %s --backend %s%s: %s (%.3g, limit %.3g); WINNOW_SEED=%" PRIu64 "\n",
+                a->c->text, a->plan, a->backend, a->variable ? " --weights-mode variable" : "", what, value,
+                limit, a->c->seed);
+  a->failures++;
+}
+
+static void ignore_warning(void *user, const char *line) {
+  (void)user;
+  (void)line;
+}
+
+/* A plan may be refused only where there is no window to rewrite, and says why. */
+static void check_refusal(attempt *a, wn_context *ctx, wn_status st) {
+  char message[300];
+  snprintf(message, sizeof message, "status %d: %.250s", (int)st, wn_message(ctx));
+  bool named = strcmp(a->plan, "auto") != 0 && strcmp(a->plan, "direct") != 0;
+  if (st != WN_ERR_REFUSED || wn_message(ctx)[0] == '\0' || !named || case_has_window(a->c)) {
+    complain(a, message, 0, 0);
+  }
+}
+
+static void run_and_check(attempt *a, wn_program *p) {
+  const conv_case *c = a->c;
+  for (int round = 0; round < 2; ++round) { /* the second finds a workspace that is not zero */
+    memset(c->y, 0xff, sizeof *c->y * (size_t)c->y_count);
+    if (wn_run(p) != WN_OK) complain(a, "does not run", 0, 0);
+    double error = relative_l2(c->y, c->expected, c->y_count);
+    wn_program_info info;
+    wn_program_get_info(p, &info);
+    if (info.promise_missed) complain(a, "misses the promise by choice", error, case_promise(c));
+    if (!(error <= case_promise(c))) {
+      complain(a, round ? "wrong in the second run" : "wrong", error, case_promise(c));
+      return;
+    }
+  }
+}
+
+static void try_one(attempt *a) {
+  wn_context *ctx;
+  if (wn_context_create(&ctx) != WN_OK) fail();
+  wn_on_warning(ctx, ignore_warning, NULL);
+  snprintf(running, sizeof running, "# CRASH: %s --plan %s --backend %s%s; WINNOW_SEED=%" PRIu64 "\n",
+           a->c->text, a->plan, a->backend, a->variable ? " --weights-mode variable" : "", a->c->seed);
+  wn_tensor *y = case_graph(a->c, ctx);
+  wn_program *p = NULL;
+  void *data = a->c->y;
+  const wn_options o = {.plan = a->plan, .backend = a->backend, .variable_weights = a->variable,
+                        .threads = 1 + (int)(a->c->seed % 2), .no_cache = 1};
+  wn_status st = wn_compile(ctx, &y, &data, 1, &o, &p);
+  if (st == WN_OK) run_and_check(a, p);
+  else check_refusal(a, ctx, st);
+  wn_program_destroy(p);
+  wn_context_destroy(ctx);
+}
+
+/* Every plan through the interpreter and the default backend, a few through the C compiler. */
+static int try_case(const conv_case *c, int *runs) {
+  attempt a = {.c = c};
+  uint64_t s = c->seed ^ UINT64_C(0x7ac1);
+  for (int i = 0; i < PLANS; ++i) {
+    a.plan = plans[i];
+    a.variable = chance(&s, 25);
+    a.backend = "interp";
+    bool twice = c->products < 400000;
+    if (twice) try_one(&a), ++*runs;
+    a.backend = "cpu";
+    try_one(&a), ++*runs;
+    if (!chance(&s, 2)) continue;
+    a.backend = "cpu:cc";
+    try_one(&a), ++*runs;
+  }
+  return a.failures;
+}
+
+static void random_shapes(void **state) {
+  (void)state;
+  uint64_t seed = test_seed();
+  double end = seconds_now() + time_limit(6);
+  int cases = 0, runs = 0, failures = 0;
+  int limit = getenv("WINNOW_CASES") != NULL ? atoi(getenv("WINNOW_CASES")) : 1 << 30;
+  for (; cases < limit && (cases == 0 || seconds_now() < end) && failures < 20; ++cases) {
+    conv_case c = case_draw(seed + (uint64_t)cases, cases % 8 == 7 ? 4000000 : 400000);
+    if (!case_fill(&c)) fail();
+    failures += try_case(&c, &runs);
+    case_free(&c);
+  }
+  print_message("# %d shapes, %d programs\n", cases, runs);
+  assert_int_equal(failures, 0);
+}
+
+/* --- the shapes that break things, each time ----------------------------------------------------- */
+
+typedef struct fixed {
+  const char *why;
+  conv_case c;
+} fixed;
+
+#define PLAIN .groups = 1, .p = {.stride = {1, 1, 1}, .dilation = {1, 1, 1}, .pad_lo = {1, 1, 1}, .pad_hi = {1, 1, 1}}
+
+static const fixed fixed_cases[] = {
+    {"one pixel, padded", {.nd = 2, .n = 1, .c = 1, .k = 1, .in = {1, 1}, .r = {3, 3}, PLAIN}},
+    {"one channel", {.nd = 2, .n = 1, .c = 1, .k = 3, .in = {17, 23}, .r = {3, 3}, PLAIN}},
+    {"primes", {.nd = 2, .n = 3, .c = 13, .k = 17, .in = {11, 13}, .r = {3, 3}, PLAIN}},
+    {"long signal", {.nd = 1, .n = 2, .c = 5, .k = 7, .in = {131}, .r = {3}, PLAIN}},
+    {"volume", {.nd = 3, .n = 1, .c = 5, .k = 6, .in = {5, 6, 7}, .r = {3, 3, 3}, PLAIN}},
+    {"one row of the filter", {.nd = 3, .n = 1, .c = 4, .k = 4, .in = {4, 9, 9}, .r = {1, 3, 3},
+      .groups = 1, .p = {.stride = {1, 1, 1}, .dilation = {1, 1, 1}, .pad_lo = {0, 1, 1}, .pad_hi = {0, 1, 1}}}},
+    {"depthwise", {.nd = 2, .n = 2, .c = 9, .k = 9, .groups = 9, .in = {15, 14}, .r = {3, 3},
+      .p = {.stride = {1, 1}, .dilation = {1, 1}, .pad_lo = {1, 1}, .pad_hi = {1, 1}}}},
+    {"mixed strides", {.nd = 2, .n = 1, .c = 6, .k = 8, .groups = 2, .in = {19, 22}, .r = {5, 3},
+      .p = {.stride = {2, 1}, .dilation = {1, 2}, .pad_lo = {2, 0}, .pad_hi = {1, 3}}}},
+    {"long chains", {.nd = 2, .n = 1, .c = 193, .k = 5, .in = {7, 7}, .r = {3, 3}, PLAIN}},
+    {"nine taps", {.nd = 2, .n = 1, .c = 3, .k = 4, .groups = 1, .in = {20, 21}, .r = {9, 1},
+      .p = {.stride = {1, 1}, .dilation = {1, 1}, .pad_lo = {4, 0}, .pad_hi = {4, 0}}}},
+};
+
+static void fixed_shapes(void **state) {
+  (void)state;
+  int runs = 0, failures = 0;
+  for (size_t i = 0; i < sizeof fixed_cases / sizeof *fixed_cases; ++i) {
+    conv_case c = fixed_cases[i].c;
+    c.seed = i;
+    if (!case_finish(&c)) fail_msg("%s: no output", fixed_cases[i].why);
+    case_describe(&c);
+    if (!case_fill(&c)) fail();
+    failures += try_case(&c, &runs);
+    case_free(&c);
+  }
+  print_message("# %d programs\n", runs);
+  assert_int_equal(failures, 0);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(fixed_shapes),
+      cmocka_unit_test(random_shapes),
+  };
+  return cmocka_run_group_tests_name("random convolutions", tests, catch_crashes, NULL);
+}
