@@ -113,7 +113,7 @@ def seven_loops(args):
         env = dict(os.environ, LD_LIBRARY_PATH=args.build)
         times = json.loads(subprocess.run(run, check=True, capture_output=True, text=True, env=env).stdout)
         version = subprocess.run([cc, "--version"], capture_output=True, text=True).stdout.splitlines()[0]
-        return times, re.sub(r"\s*\(.*\)", "", version)
+        return times, version
 
 
 def lines_of_merged(rows):
@@ -190,8 +190,22 @@ def plans(args):
     direct, old = flops_of(rows["direct"]), flops_of(rows["old"])
     cells = [(f"`{plan}`", str(row["kernels"]), str(row["buffers"]), f"{row['workspace_bytes'] / 1024:.0f} KiB",
               f"{flops_of(row):,.0f}", f"{flops_of(row) / direct:.2f}", f"{flops_of(row) / old:.2f}")
-             for plan, row in rows.items() if plan != "auto"]
-    return markdown(("plan", "kernels", "buffers", "workspace", "operations", "of `direct`'s", "of `old`'s"), cells)
+             for plan, row in rows.items() if plan not in ("auto", "old-2k", "split")]
+    return markdown(("plan", "kernels", "buffers", "workspace", "operations", "of `direct`'s", "of `old`'s"), cells) + (
+        "\n\n" + recomputed(rows))
+
+
+def kernel_of(row, stage_index):
+    return row["kernel"][stage_index]["flops"]
+
+
+def recomputed(rows):
+    """How often the inlined transforms run: what their kernels do beyond the products, over a single transform."""
+    g, x, products = (kernel_of(rows["old"], i) for i in range(3))
+    times_x = (kernel_of(rows["x-only"], 1) - products) / x
+    times_g = (kernel_of(rows["g-only"], 1) - products) / g
+    return (f"`old` does {x:,.0f} operations for XHAT, {g:,.0f} for GHAT and {products:,.0f} for the products. Inlined, XHAT is "
+            f"computed {times_x:.1f} times over (`x-only`), GHAT {times_g:.1f} times (`g-only`).")
 
 
 def count_ops(args, plan, *words):

@@ -78,11 +78,12 @@ const bufferize_info *intern_info(graph *g, bufferize_info info) {
   return intern(g, &g->infos, &clean, sizeof clean, 3);
 }
 
+enum { FEW = 64 }; /* sets of at most so many RANGEs are made on the stack */
+
 static const range_set *intern_set(graph *g, int n, const int64_t *sorted) {
   size_t size = sizeof(range_set) + (size_t)n * sizeof(int64_t);
-  char small[sizeof(range_set) + 64 * sizeof(int64_t)];
-  bool fits = size <= sizeof small;
-  range_set *s = fits ? (range_set *)(void *)small : arena_alloc(&g->arena, size);
+  int64_t small[FEW + 1];
+  range_set *s = n <= FEW ? (range_set *)(void *)small : arena_alloc(&g->arena, size);
   memset(s, 0, sizeof *s);
   s->len = n;
   if (n) memcpy(s->at, sorted, (size_t)n * sizeof(int64_t));
@@ -91,10 +92,19 @@ static const range_set *intern_set(graph *g, int n, const int64_t *sorted) {
 
 /* --- free ranges --------------------------------------------------------------------------------------------------- */
 
+static bool set_contains(const range_set *a, const range_set *b) {
+  int i = 0;
+  for (int j = 0; j < b->len; ++j) {
+    while (i < a->len && a->at[i] < b->at[j]) ++i;
+    if (i == a->len || a->at[i] != b->at[j]) return false;
+  }
+  return true;
+}
+
 static const range_set *set_union(graph *g, const range_set *a, const range_set *b) {
-  if (a == b || b->len == 0) return a;
-  if (a->len == 0) return b;
-  int64_t *out = arena_array(&g->arena, int64_t, a->len + b->len);
+  if (a == b || set_contains(a, b)) return a;
+  if (set_contains(b, a)) return b;
+  int64_t few[FEW], *out = a->len + b->len <= FEW ? few : arena_array(&g->arena, int64_t, a->len + b->len);
   int n = 0, i = 0, j = 0;
   while (i < a->len || j < b->len) {
     if (j == b->len || (i < a->len && a->at[i] < b->at[j])) out[n++] = a->at[i++];
@@ -105,7 +115,7 @@ static const range_set *set_union(graph *g, const range_set *a, const range_set 
 }
 
 static const range_set *set_minus(graph *g, const range_set *a, const int64_t *gone, int ngone) {
-  int64_t *out = arena_array(&g->arena, int64_t, a->len + 1);
+  int64_t few[FEW], *out = a->len <= FEW ? few : arena_array(&g->arena, int64_t, a->len);
   int n = 0;
   for (int i = 0; i < a->len; ++i) {
     bool drop = false;
@@ -132,7 +142,7 @@ static const range_set *free_ranges(graph *g, const uop *u) {
     return s;
   }
   int n = 0;
-  int64_t *bound = arena_array(&g->arena, int64_t, u->nsrc);
+  int64_t few[FEW], *bound = u->nsrc <= FEW ? few : arena_array(&g->arena, int64_t, u->nsrc);
   for (int i = first; i < u->nsrc; i += step) bound[n++] = u->src[i]->arg.i;
   s = set_minus(g, s, bound, n);
   for (int i = 2; u->op == OP_SUBSTITUTE && i < u->nsrc; i += 2) s = set_union(g, s, u->src[i]->free_);
@@ -152,9 +162,15 @@ bool uop_has_range(const uop *u, const uop *range) {
 
 /* --- interning nodes ---------------------------------------------------------------------------------------------- */
 
+static uint64_t hash_step(uint64_t h, uint64_t v) {
+  h = (h ^ v) * 0x9fb21c651e98df25u;
+  return h ^ (h >> 29);
+}
+
 static uint32_t node_hash(uop_op op, wn_dtype dtype, int nsrc, const uop *const *src, uop_arg arg) {
-  uint64_t h = hash_bytes(&arg, sizeof arg, (uint64_t)op * 16 + dtype);
-  for (int i = 0; i < nsrc; ++i) h = (h ^ src[i]->id) * 0x9fb21c651e98df25u, h ^= h >> 29;
+  uint64_t h = hash_step((uint64_t)op * 16 + dtype, (uint64_t)arg.i);
+  h = hash_step(h, (uint64_t)arg.j);
+  for (int i = 0; i < nsrc; ++i) h = hash_step(h, src[i]->id);
   return (uint32_t)(h ^ (h >> 32));
 }
 
@@ -204,6 +220,8 @@ const uop *uop_new(graph *g, uop_op op, wn_dtype dtype, int nsrc, const uop *con
   u->nsrc = (uint16_t)nsrc;
   u->arg = arg;
   if (nsrc) memcpy(u->src, src, (size_t)nsrc * sizeof *src);
+  u->lazy = op == OP_SUBSTITUTE;
+  for (int i = 0; i < nsrc; ++i) u->lazy |= src[i]->lazy;
   u->free_ = free_ranges(g, u);
   uop_bounds(u, &u->vmin, &u->vmax);
   g->slots[at] = u;
@@ -339,26 +357,43 @@ const uop *uop_substitute(graph *g, const uop *value, int npairs, const uop *con
 
 /* --- order ------------------------------------------------------------------------------------------------------------- */
 
+typedef struct visit {
+  const uop *u;
+  int next; /* source to look at */
+} visit;
+
+/* Sources are older than the nodes over them: a bit for every id up to the newest root's tells what was met. */
+static uint64_t *bits_upto(arena *a, int nroots, const uop *const *roots, uint64_t *few, size_t nfew) {
+  size_t newest = 0;
+  for (int i = 0; i < nroots; ++i) newest = roots[i]->id > newest ? roots[i]->id : newest;
+  size_t words = newest / 64 + 1;
+  if (words > nfew) return arena_array(a, uint64_t, words);
+  memset(few, 0, words * sizeof *few);
+  return few;
+}
+
+static bool meet(uint64_t *met, const uop *u) {
+  uint64_t bit = UINT64_C(1) << u->id % 64, *word = &met[u->id / 64];
+  bool first = (*word & bit) == 0;
+  *word |= bit;
+  return first;
+}
+
 uop_order uop_toposort(arena *a, int nroots, const uop *const *roots) {
-  VEC(const uop *) stack = {0}, out = {0};
-  map state; /* node id -> 1 opened, 2 done */
-  map_init(&state, a);
-  for (int i = nroots; i-- > 0;) vec_push(a, &stack, roots[i]);
-  while (stack.len > 0) {
-    const uop *u = stack.data[stack.len - 1];
-    uint64_t s = 0;
-    map_get(&state, u->id, &s);
-    if (s != 0) {
-      stack.len--;
-      if (s == 1) {
-        map_put(&state, u->id, 2);
-        vec_push(a, &out, u);
+  VEC(visit) stack = {0};
+  VEC(const uop *) out = {0};
+  uint64_t few[512], *met = bits_upto(a, nroots, roots, few, sizeof few / sizeof *few);
+  for (int i = 0; i < nroots; ++i) {
+    if (meet(met, roots[i])) vec_push(a, &stack, ((visit){roots[i], 0}));
+    while (stack.len > 0) {
+      visit *top = &stack.data[stack.len - 1];
+      if (top->next == top->u->nsrc) {
+        vec_push(a, &out, top->u);
+        stack.len--;
+        continue;
       }
-      continue;
-    }
-    map_put(&state, u->id, 1);
-    for (int i = u->nsrc; i-- > 0;) {
-      if (!map_get(&state, u->src[i]->id, &s)) vec_push(a, &stack, u->src[i]);
+      const uop *s = top->u->src[top->next++];
+      if (meet(met, s)) vec_push(a, &stack, ((visit){s, 0}));
     }
   }
   return (uop_order){out.data, out.len};

@@ -71,6 +71,7 @@ struct uop {
   uint8_t op;    /* uop_op */
   uint8_t dtype; /* wn_dtype; WN_DTYPE_COUNT for no value */
   uint16_t nsrc;
+  bool lazy; /* a SUBSTITUTE is in it */
   uop_arg arg;
   int64_t vmin, vmax;     /* bounds of integers and bool; floats: INT64_MIN, INT64_MAX */
   const range_set *free_; /* RANGEs that occur free */
@@ -86,6 +87,7 @@ typedef struct graph {
   map lists, strings, sets, infos; /* intern tables */
   map range_names;                 /* number -> name */
   int64_t next_range;
+  struct rule_set *simplifier;     /* rules of simplify() and the normal forms known so far; made on first use */
 } graph;
 
 void graph_init(graph *g, diag *d);

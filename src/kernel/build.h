@@ -39,6 +39,7 @@ typedef struct builder {
   map array_slot;   /* OP_BUFFER slot -> number in k->arrays + 1 */
   map array_depth;  /* OP_BUFFER slot -> depth of the scope that fills it, for arrays written in this kernel */
   map local_reads;  /* node id -> deepest such depth under it, memoised */
+  size_t ngroups;
   map groups;        /* INDEX node id -> access_group *, of strided loads that are read together */
   const uop *vector; /* the open VECTOR range, or NULL */
   int lanes;

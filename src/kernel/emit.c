@@ -55,8 +55,8 @@ scope *home_of(builder *b, const uop *u) {
 
 
 static uint32_t splat(builder *b, scope *home, uint32_t scalar) {
-  uint64_t known;
-  if (map_get(&home->splats, scalar, &known)) return (uint32_t)known;
+  uint64_t known, key = scalar | (uint64_t)b->lanes << 32; /* nests of one kernel have vectors of different lanes */
+  if (map_get(&home->splats, key, &known)) return (uint32_t)known;
   lin_ins ins = b->pool.data[scalar];
   lin_ins v = {.op = OP_BROADCAST, .dtype = ins.dtype, .lanes = (uint16_t)b->lanes, .nsrc = 1, .src = {scalar}};
   if (ins.op == OP_CONST) {
@@ -64,7 +64,7 @@ static uint32_t splat(builder *b, scope *home, uint32_t scalar) {
     v.lanes = (uint16_t)b->lanes;
   }
   uint32_t id = build_ins(b, home, v);
-  map_put(&home->splats, scalar, id);
+  map_put(&home->splats, key, id);
   return id;
 }
 

@@ -92,8 +92,8 @@ uint32_t emit_mask(builder *b, const uop *valid) {
   if (b->lanes == 1) return emit(b, valid);
   scope *home = home_of(b, valid);
   uint64_t known;
-  /* a mask is another view of the node than emit's: its key is one past any node of the graph's own */
-  uint64_t key = (uint64_t)valid->id + ((uint64_t)1 << 40);
+  /* a mask is another view of the node than emit's, and one for each number of lanes: its key is past any node's id */
+  uint64_t key = (uint64_t)valid->id + ((uint64_t)b->lanes << 40);
   if (map_get(&home->values, key, &known)) return (uint32_t)known;
   uint32_t v = mask_node(b, valid);
   map_put(&home->values, key, v);

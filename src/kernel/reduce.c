@@ -39,6 +39,49 @@ static void find_reductions(builder *b, int nroots, const uop *const *roots, uop
   }
 }
 
+/* The load under a REDUCE that most others share, by its place in `order` (first seen first). */
+static size_t most_shared(builder *b, const uop *reduce, map *count, uop_list *order) {
+  const uop *roots[] = {reduce->src[0]};
+  uop_order all = uop_toposort(b->a, 1, roots);
+  uint64_t best = 0, n, at = order->len;
+  for (size_t i = 0; i < all.len; ++i) {
+    if (all.at[i]->op != OP_INDEX || !map_get(count, all.at[i]->id, &n) || n <= best) continue;
+    best = n;
+    for (at = 0; at < order->len && order->data[at] != all.at[i]; ++at) continue;
+    if (at == order->len) vec_push(b->a, order, all.at[i]);
+  }
+  return (size_t)at;
+}
+
+static void count_loads(builder *b, const uop *reduce, map *count) {
+  const uop *roots[] = {reduce->src[0]};
+  uop_order all = uop_toposort(b->a, 1, roots);
+  for (size_t i = 0; i < all.len; ++i) {
+    uint64_t n = 0;
+    if (all.at[i]->op != OP_INDEX) continue;
+    map_get(count, all.at[i]->id, &n);
+    map_put(count, all.at[i]->id, n + 1);
+  }
+}
+
+/* REDUCEs that share a load next to each other, so that one group reads it once. */
+static void cluster(builder *b, uop_list *found) {
+  uop_list order = {0};
+  map count;
+  map_init(&count, b->a);
+  for (size_t i = 0; i < found->len; ++i) count_loads(b, found->data[i], &count);
+  size_t *key = arena_array(b->a, size_t, found->len + 1);
+  for (size_t i = 0; i < found->len; ++i) key[i] = most_shared(b, found->data[i], &count, &order);
+  for (size_t i = 1; i < found->len; ++i) {
+    for (size_t j = i; j > 0 && key[j] < key[j - 1]; --j) {
+      const uop *u = found->data[j];
+      size_t k = key[j];
+      found->data[j] = found->data[j - 1], key[j] = key[j - 1];
+      found->data[j - 1] = u, key[j - 1] = k;
+    }
+  }
+}
+
 static bool same_loops(const uop *x, const uop *y) {
   if (x->nsrc != y->nsrc) return false;
   for (int i = 1; i < x->nsrc; ++i) {
@@ -187,6 +230,7 @@ void emit_reductions(builder *b, int nroots, const uop *const *roots) {
   uop_list found = {0};
   find_reductions(b, nroots, roots, &found);
   if (found.len == 0) return;
+  if (found.len > 1 && !b->opt->no_merge) cluster(b, &found);
   group_list groups = group_reductions(b, &found);
   for (size_t i = 0; i < groups.len; ++i) emit_group(b, &groups.data[i]);
 }

@@ -29,6 +29,7 @@ typedef struct access_group {
   int n;
   lane_access member[MAX_MEMBERS]; /* by disp */
   const uop *buffer;
+  size_t number;
   int nconds;
   lane_cond cond[MAX_CONDS]; /* k of a moving one: at disp 0 */
 } access_group;
@@ -254,20 +255,22 @@ void group_strided_loads(builder *b, size_t nvalues, const uop *const *values) {
   for (size_t j = 0; j < open.len; ++j) {
     access_group *gr = open.data[j];
     if (gr->n < 2 || !merge_conds(b, gr)) continue;
+    gr->number = b->ngroups++;
     for (int i = 0; i < gr->n; ++i) map_put_ptr(&b->groups, gr->member[i].node->id, gr);
   }
 }
 
 /* Contiguous vector number q of the stretch. */
-static uint32_t load_stretch(builder *b, const access_group *gr, int64_t q) {
+static const uop *stretch(builder *b, const access_group *gr, int64_t q) {
   graph *g = b->g;
   int64_t first = q * b->lanes, last = gr->member[0].stride * (b->lanes - 1) + span_of(gr);
   const uop *flat = uop_addi(g, uop_add(g, gr->member[0].base, b->vector), gr->member[0].disp + first);
   const uop *valid = element_valid(b, gr, first, span_of(gr));
+  if (first > last) return NULL;
   if (first + b->lanes - 1 > last) valid = uop_and(g, valid, uop_lt(g, b->vector, last - first + 1));
   const uop *sink = uop_new(g, OP_SINK, WN_DTYPE_COUNT, 2, (const uop *[]){flat, valid}, (uop_arg){0});
   sink = simplify(g, sink);
-  return emit(b, uop_index(g, gr->buffer, sink->src[1], 1, sink->src));
+  return uop_index(g, gr->buffer, sink->src[1], 1, sink->src);
 }
 
 static uint32_t shuffle(builder *b, scope *home, uint32_t x, uint32_t y, const int64_t *lanes) {
@@ -278,36 +281,118 @@ static uint32_t shuffle(builder *b, scope *home, uint32_t x, uint32_t y, const i
   return build_ins(b, home, ins);
 }
 
+/* Every step-th of the 2 * lanes elements of x and y, from the first. */
+static uint32_t every_other(builder *b, scope *home, uint32_t x, uint32_t y, int64_t first) {
+  int64_t pick[64];
+  for (int64_t l = 0; l < b->lanes; ++l) pick[l] = first + 2 * l;
+  return shuffle(b, home, x, y, pick);
+}
+
+/* Elements first, first + step, ... (step a power of two) of the stretch that starts at vector q: halves of half the step
+ * are picked from, so the picks of a row's columns share their steps. */
+static uint32_t pick_column(builder *b, const access_group *gr, int64_t step, int64_t first, int64_t q) {
+  const uop *vector = stretch(b, gr, q);
+  if (step == 1) return emit(b, vector);
+  scope *home = home_of(b, vector);
+  uint64_t known, key = (uint64_t)1 << 56 | (uint64_t)gr->number << 24 | (uint64_t)(q << 12 | step << 6 | first);
+  if (map_get(&home->values, key, &known)) return (uint32_t)known;
+  int64_t half = step / 2;
+  uint32_t x = pick_column(b, gr, half, first % half, q), y = pick_column(b, gr, half, first % half, q + half);
+  uint32_t v = every_other(b, home, x, y, first / half);
+  map_put(&home->values, key, v);
+  return v;
+}
+
+/* The column, moved on by some of its elements: its tail, and the elements behind it one by one from vector `from` on. */
+static uint32_t move_column(builder *b, const access_group *gr, uint32_t column, int64_t by, int64_t residue) {
+  int64_t stride = gr->member[0].stride, lanes = b->lanes, pick[64];
+  for (int64_t k = 0; k < by; ++k) {
+    int64_t e = stride * (lanes + k) + residue;
+    const uop *vector = stretch(b, gr, e / lanes);
+    uint32_t behind = emit(b, vector);
+    for (int64_t l = 0; l < lanes; ++l) pick[l] = l + 1 < lanes ? l + 1 : lanes + e % lanes;
+    column = shuffle(b, home_of(b, vector), column, behind, pick);
+  }
+  return column;
+}
+
+/* Any stride: the lanes of each vector of the stretch in turn. */
+static uint32_t gather_column(builder *b, const access_group *gr, int64_t shift) {
+  int64_t stride = gr->member[0].stride, lanes = b->lanes, pick[64];
+  int64_t first = shift / lanes, last = (shift + stride * (lanes - 1)) / lanes;
+  const uop *vector = stretch(b, gr, first);
+  uint32_t acc = emit(b, vector);
+  for (int64_t q = first + 1; q <= last; ++q) {
+    uint32_t next = emit(b, stretch(b, gr, q));
+    for (int64_t l = 0; l < lanes; ++l) {
+      int64_t e = shift + stride * l;
+      pick[l] = e / lanes == q ? lanes + e % lanes : e / lanes < q && q == first + 1 ? e % lanes : l;
+    }
+    acc = shuffle(b, home_of(b, vector), acc, next, pick);
+  }
+  return acc;
+}
+
 bool load_from_group(builder *b, const uop *index, uint32_t *value) {
   const access_group *gr = map_get_ptr(&b->groups, index->id);
   if (gr == NULL) return false;
-  int64_t shift = 0, stride = gr->member[0].stride, lanes = b->lanes;
+  int64_t shift = 0, stride = gr->member[0].stride;
   for (int i = 0; i < gr->n; ++i) {
     if (gr->member[i].node == index) shift = gr->member[i].disp - gr->member[0].disp;
   }
-  int64_t first = shift / lanes, last = (shift + stride * (lanes - 1)) / lanes, pick[64];
-  uint32_t acc = load_stretch(b, gr, first);
-  for (int64_t q = first + 1; q <= last || q == first + 1; ++q) {
-    bool second = q <= last;
-    uint32_t next = second ? load_stretch(b, gr, q) : acc;
-    for (int64_t l = 0; l < lanes; ++l) {
-      int64_t e = shift + stride * l;
-      bool here = second && e / lanes == q, before = e / lanes < q;
-      pick[l] = here ? lanes + e % lanes : before && q == first + 1 ? e % lanes : l;
-    }
-    acc = shuffle(b, home_of(b, index), acc, next, pick);
+  bool power = (stride & (stride - 1)) == 0 && stride <= b->lanes;
+  if (!power) {
+    *value = gather_column(b, gr, shift);
+    return true;
   }
-  *value = acc;
+  *value = move_column(b, gr, pick_column(b, gr, stride, shift % stride, 0), shift / stride, shift % stride);
   return true;
 }
 
 /* --- stores ----------------------------------------------------------------------------------------------------------------- */
 
+static void store_vector(builder *b, int64_t slot, const access_group *gr, int64_t q, uint32_t value) {
+  const uop *valid = simplify(b->g, element_valid(b, gr, q * b->lanes, gr->member[0].stride - 1));
+  lin_ins ins = {.op = OP_STORE, .dtype = WN_DTYPE_COUNT, .lanes = (uint16_t)b->lanes, .nsrc = 2, .j = 1};
+  ins.i = build_array(b, slot);
+  ins.src[0] = emit(b, gr->member[0].base);
+  ins.disp = gr->member[0].disp + q * b->lanes;
+  ins.src[1] = value;
+  if (!uop_is_int(valid, 1)) {
+    ins.src[2] = emit_mask(b, valid);
+    ins.nsrc = 3;
+  }
+  build_ins(b, b->cur, ins);
+}
+
+/* n vectors (a power of two), element by element in turn, into n vectors: pairs of interleaved halves. */
+static void interleave(builder *b, int64_t n, const uint32_t *in, uint32_t *out) {
+  if (n == 1) {
+    out[0] = in[0];
+    return;
+  }
+  uint32_t half[MAX_STRIDE], even[MAX_STRIDE / 2], odd[MAX_STRIDE / 2];
+  int64_t pick[64];
+  for (int64_t i = 0; i < n; ++i) half[i / 2 + (i % 2) * (n / 2)] = in[i];
+  interleave(b, n / 2, half, even);
+  interleave(b, n / 2, half + n / 2, odd);
+  for (int64_t i = 0; i < n; ++i) {
+    int64_t from = (i % 2) * b->lanes / 2;
+    for (int64_t l = 0; l < b->lanes; ++l) pick[l] = from + l / 2 + (l % 2) * b->lanes;
+    out[i] = shuffle(b, b->cur, even[i / 2], odd[i / 2], pick);
+  }
+}
+
 /* The stretch of `stride` stores next to each other: vector q takes lane (q * lanes + l) / stride of the store
  * (q * lanes + l) % stride. */
 static void store_stretch(builder *b, int64_t slot, const access_group *gr, const uint32_t *value) {
-  graph *g = b->g;
   int64_t stride = gr->member[0].stride, lanes = b->lanes, pick[64];
+  uint32_t out[MAX_STRIDE];
+  if ((stride & (stride - 1)) == 0) {
+    interleave(b, stride, value, out);
+    for (int64_t q = 0; q < stride; ++q) store_vector(b, slot, gr, q, out[q]);
+    return;
+  }
   for (int64_t q = 0; q < stride; ++q) {
     uint32_t acc = value[0];
     for (int64_t s = 1; s < stride; ++s) {
@@ -317,17 +402,7 @@ static void store_stretch(builder *b, int64_t slot, const access_group *gr, cons
       }
       acc = shuffle(b, b->cur, acc, value[s], pick);
     }
-    const uop *valid = simplify(g, element_valid(b, gr, q * lanes, stride - 1));
-    lin_ins ins = {.op = OP_STORE, .dtype = WN_DTYPE_COUNT, .lanes = (uint16_t)lanes, .nsrc = 2, .j = 1};
-    ins.i = build_array(b, slot);
-    ins.src[0] = emit(b, gr->member[0].base);
-    ins.disp = gr->member[0].disp + q * lanes;
-    ins.src[1] = acc;
-    if (!uop_is_int(valid, 1)) {
-      ins.src[2] = emit_mask(b, valid);
-      ins.nsrc = 3;
-    }
-    build_ins(b, b->cur, ins);
+    store_vector(b, slot, gr, q, acc);
   }
 }
 

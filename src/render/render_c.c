@@ -95,12 +95,13 @@ static void print_const(printer *p, const lin_ins *u) {
 
 static void print_value(printer *p, const lin_ins *u);
 
-/* One operation a line: a load that is broadcast, and a value that only goes into an accumulator, are
- * written where they are used. */
+/* One operation a line: a load that is broadcast (into a fused multiply-add, even), and a value that
+ * only goes into an accumulator, are written where they are used. */
 static bool is_folded(const printer *p, uint32_t id) {
   if (id + 1 >= p->kernel->ins.len || p->uses[id] != 1) return false;
   const lin_ins *u = ins(p, id), *next = ins(p, id + 1);
   if (next->op == OP_BROADCAST) return u->op == OP_LOAD && next->src[0] == id;
+  if (u->op == OP_BROADCAST) return id > 0 && next->op == OP_FMA && is_folded(p, id - 1);
   bool pure = (op_table[u->op].flags & UOP_ALU) != 0;
   return next->op == OP_ACC_SET && pure && next->src[1] == id;
 }

@@ -2,7 +2,7 @@
  *
  * In: a root and a rule set. Out: the root's normal form.
  * Always holds: a node's sources are normal before a rule sees it; a node is worked on once per
- * call (results are kept by id); what a rule returns is worked on like any other node. The stack is
+ * rule set (results are kept by id); what a rule returns is worked on like any other node. The stack is
  * explicit, so depth costs memory only. A node that is met again while it is being worked on is a
  * rule without progress, which aborts with its name. */
 #include <stdio.h>
@@ -40,28 +40,34 @@ typedef struct frame {
 typedef struct rewriter {
   graph *g;
   arena *a;
-  const rule_set *rules;
-  map done; /* id -> normal form, NULL while it is being worked on */
+  rule_set *rules;
   VEC(frame) stack;
-  const uop *root, *result;
+  const uop *root;
 } rewriter;
 
-static bool is_opened(rewriter *w, const uop *u, const uop **normal) {
-  uint64_t v;
-  if (!map_get(&w->done, u->id, &v)) return false;
-  *normal = (const uop *)(uintptr_t)v;
-  return true;
+static uintptr_t *slot_of(graph *g, rule_set *rules, const uop *u) {
+  if (u->id >= rules->nnormal) {
+    uint32_t n = g->count + g->count / 2;
+    uintptr_t *bigger = arena_array(&g->arena, uintptr_t, n);
+    if (rules->nnormal) memcpy(bigger, rules->normal, rules->nnormal * sizeof *bigger);
+    rules->normal = bigger;
+    rules->nnormal = n;
+  }
+  return &rules->normal[u->id];
+}
+
+static const uop *known(graph *g, rule_set *rules, const uop *u) {
+  uintptr_t v = *slot_of(g, rules, u);
+  return v & 1 ? NULL : (const uop *)v;
 }
 
 /* u's normal form, or NULL after pushing u. */
 static const uop *need(rewriter *w, const uop *u, const rule *by) {
-  const uop *normal;
-  if (is_opened(w, u, &normal)) {
-    WN_CHECK(normal, "rule %s makes no progress at node %u (%s)", by ? by->name : "(none)", u->id,
-             op_table[u->op].name);
-    return normal;
-  }
-  map_put(&w->done, u->id, 0);
+  uintptr_t *slot = slot_of(w->g, w->rules, u), mine = 2 * w->rules->depth + 1;
+  if (*slot && !(*slot & 1)) return (const uop *)*slot;
+  WN_CHECK(*slot != mine, "rule %s makes no progress at node %u (%s)", by ? by->name : "(none)", u->id,
+           op_table[u->op].name);
+  *slot = mine;
   vec_push(w->a, &w->stack, ((frame){.u = u}));
   return NULL;
 }
@@ -95,7 +101,7 @@ static bool sources_ready(rewriter *w, const uop *u, int *ready) {
 static const uop *over_normal_sources(rewriter *w, const uop *u) {
   const uop *few[8], **src = u->nsrc <= 8 ? few : arena_array(w->a, const uop *, u->nsrc);
   for (int k = 0; k < u->nsrc; k++)
-    if (!is_rewritten_source(u, k) || !is_opened(w, u->src[k], &src[k])) src[k] = u->src[k];
+    src[k] = is_rewritten_source(u, k) ? known(w->g, w->rules, u->src[k]) : u->src[k];
   return uop_rebuild(w->g, u, src);
 }
 
@@ -113,21 +119,23 @@ static void step(rewriter *w) {
   }
   const uop *normal = f.next == f.u ? f.u : need(w, f.next, f.by);
   if (!normal) return;
-  map_put_ptr(&w->done, f.u->id, normal);
+  *slot_of(w->g, w->rules, f.u) = (uintptr_t)normal;
   w->stack.len--;
 }
 
 static void rewrite_all(arena *a, void *state) {
   rewriter *w = state;
   w->a = a;
-  map_init(&w->done, a);
-  w->result = need(w, w->root, NULL);
+  w->rules->depth++;
+  need(w, w->root, NULL);
   while (w->stack.len) step(w);
-  is_opened(w, w->root, &w->result);
+  w->rules->depth--;
 }
 
-const uop *rewrite(graph *g, const rule_set *rules, const uop *root) {
+const uop *rewrite(graph *g, rule_set *rules, const uop *root) {
+  const uop *normal = known(g, rules, root);
+  if (normal) return normal;
   rewriter w = {.g = g, .rules = rules, .root = root};
   with_scratch(g->diag, rewrite_all, &w);
-  return w.result;
+  return known(g, rules, root);
 }

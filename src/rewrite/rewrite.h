@@ -14,8 +14,9 @@
 
 typedef struct rule_set rule_set; /* rules indexed by root op; built once per graph from tables */
 
-/* root with rules applied; nodes outside what changed stay the same pointers. */
-const uop *rewrite(graph *g, const rule_set *rules, const uop *root);
+/* root with rules applied; nodes outside what changed stay the same pointers. Normal forms are remembered in the set,
+ * so that rewriting again costs as much as what is new. */
+const uop *rewrite(graph *g, rule_set *rules, const uop *root);
 
 /* Immediate replacement of nodes (usually RANGEs) everywhere under root, all at once, capture-free:
  * a RANGE bound by a REDUCE or BUFFERIZE inside root is renamed only where a replacement would be

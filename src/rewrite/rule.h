@@ -80,9 +80,14 @@ struct rule_set {
   const rule **of[OP_COUNT]; /* in the order of the tables */
   int n[OP_COUNT];
   bool trace; /* WINNOW_TRACE=1 */
+  /* What the set has found in its graph, by node id: 0 nothing, the address of the normal form, or 2 * depth + 1 while
+   * the node is being worked on by the call of that depth (rules may call rewrite). */
+  uintptr_t *normal;
+  uint32_t nnormal;
+  uintptr_t depth;
 };
 
-/* The rules of the tables without those that carry a flag in `without`. In arena a. */
+/* The rules of the tables without those that carry a flag in `without`. In arena a, for the graph whose arena it is. */
 rule_set *rule_set_build(arena *a, int ntables, const rule_table *tables, unsigned without);
 
 /* The result of one rule at one node, or NULL where it does not apply or changes nothing. */

@@ -249,10 +249,11 @@ static inline conv_case case_draw(uint64_t seed, int64_t budget) {
   return c;
 }
 
-/* Is there anything to save? Of an axis whose filter is longer than its stride some phase keeps two taps. */
+/* Is there anything to save? Where the filter is longer than its stride some phase of the reduction
+ * keeps two taps, where there are more outputs than dilation phases some phase has two outputs. */
 static inline bool case_has_window(const conv_case *c) {
   for (int i = 0; i < c->nd; ++i) {
-    if (c->r[i] > c->p.stride[i] && c->out[i] > 1) return true;
+    if (c->r[i] > c->p.stride[i] && c->out[i] > c->p.dilation[i]) return true;
   }
   return false;
 }

@@ -169,6 +169,7 @@ static void a_hundred_thousand_nodes_in_a_second(void **state) {
 #ifndef __SANITIZE_ADDRESS__
   assert_true(took < 1.0);
 #endif
+  g->simplifier = NULL; /* or v would be remembered as a normal form */
   assert_ptr_equal(simplify(g, v), v);
 }
 

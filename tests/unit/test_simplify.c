@@ -78,6 +78,7 @@ static void long_sums(void **state) {
   assert_false(linear_of(v, &f));
   assert_true(eval_uop(&e, v) == (double)want);
   assert_true(eval_uop(&e, simplify(g, MODI(v, 97))) == (double)(want % 97));
+  g->simplifier = NULL; /* or v would be remembered as a normal form */
   assert_ptr_equal(simplify(g, v), v);
   eval_release(&e);
 }
