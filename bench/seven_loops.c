@@ -26,7 +26,8 @@ typedef struct sizes {
   int c, k, i;
 } sizes;
 
-NOINLINE static void seven_loops_sum(sizes z, const float *restrict x, const float *restrict w, float *restrict y) {
+NOINLINE static void seven_loops_sum(sizes z, const float *restrict x, const float *restrict w,
+                                     float *restrict y) {
   for (int n = 0; n < BATCH; ++n)
     for (int k = 0; k < z.k; ++k)
       for (int oy = 0; oy < z.i; ++oy)
@@ -37,13 +38,15 @@ NOINLINE static void seven_loops_sum(sizes z, const float *restrict x, const flo
               for (int kx = 0; kx < TAPS; ++kx) {
                 int iy = oy + ky - PAD, ix = ox + kx - PAD;
                 if (iy < 0 || iy >= z.i || ix < 0 || ix >= z.i) continue;
-                sum += x[((n * z.c + c) * z.i + iy) * z.i + ix] * w[((k * z.c + c) * TAPS + ky) * TAPS + kx];
+                sum += x[((n * z.c + c) * z.i + iy) * z.i + ix] *
+                       w[((k * z.c + c) * TAPS + ky) * TAPS + kx];
               }
           y[((n * z.k + k) * z.i + oy) * z.i + ox] = sum;
         }
 }
 
-NOINLINE static void seven_loops_rows(sizes z, const float *restrict x, const float *restrict w, float *restrict y) {
+NOINLINE static void seven_loops_rows(sizes z, const float *restrict x, const float *restrict w,
+                                      float *restrict y) {
   for (int i = 0; i < BATCH * z.k * z.i * z.i; ++i) y[i] = 0;
   for (int n = 0; n < BATCH; ++n)
     for (int k = 0; k < z.k; ++k)
@@ -51,7 +54,8 @@ NOINLINE static void seven_loops_rows(sizes z, const float *restrict x, const fl
         for (int ky = 0; ky < TAPS; ++ky)
           for (int kx = 0; kx < TAPS; ++kx)
             for (int oy = 0; oy < z.i; ++oy) {
-              int iy = oy + ky - PAD, begin = kx < PAD ? PAD - kx : 0, end = kx > PAD ? z.i - kx + PAD : z.i;
+              int iy = oy + ky - PAD, begin = kx < PAD ? PAD - kx : 0,
+                  end = kx > PAD ? z.i - kx + PAD : z.i;
               if (iy < 0 || iy >= z.i) continue;
               float g = w[((k * z.c + c) * TAPS + ky) * TAPS + kx];
               const float *from = &x[((n * z.c + c) * z.i + iy) * z.i + kx - PAD];
@@ -78,10 +82,12 @@ static float *noise(size_t count, unsigned seed) {
 static wn_program *direct(wn_context *ctx, sizes z, const float *x, const float *w, float *y) {
   wn_tensor *in = wn_input(ctx, WN_F32, 4, (int64_t[]){BATCH, z.c, z.i, z.i}, x);
   wn_tensor *filters = wn_constant(ctx, WN_F32, 4, (int64_t[]){z.k, z.c, TAPS, TAPS}, w);
-  wn_tensor *out = wn_conv(in, filters, &(wn_conv_params){.pad_lo = {PAD, PAD}, .pad_hi = {PAD, PAD}});
+  wn_tensor *out =
+      wn_conv(in, filters, &(wn_conv_params){.pad_lo = {PAD, PAD}, .pad_hi = {PAD, PAD}});
   wn_program *p;
   void *to = y;
-  if (wn_compile(ctx, &out, &to, 1, &(wn_options){.plan = "direct", .threads = 1}, &p) == WN_OK) return p;
+  if (wn_compile(ctx, &out, &to, 1, &(wn_options){.plan = "direct", .threads = 1}, &p) == WN_OK)
+    return p;
   fprintf(stderr, "%s\n", wn_message(ctx));
   return NULL;
 }
@@ -100,8 +106,10 @@ int main(int argc, char **argv) {
   sizes z = {atoi(argv[1]), atoi(argv[2]), atoi(argv[3])};
   if (z.c < 1 || z.k < 1 || z.i < 1 || z.c > 4096 || z.k > 4096 || z.i > 1024) return 2;
   size_t plane = (size_t)z.i * (size_t)z.i, outputs = BATCH * (size_t)z.k * plane;
-  float *x = noise(BATCH * (size_t)z.c * plane, 1), *w = noise((size_t)z.k * (size_t)z.c * TAPS * TAPS, 2);
-  float *y = malloc(outputs * sizeof *y), *sum = malloc(outputs * sizeof *sum), *rows = malloc(outputs * sizeof *rows);
+  float *x = noise(BATCH * (size_t)z.c * plane, 1),
+        *w = noise((size_t)z.k * (size_t)z.c * TAPS * TAPS, 2);
+  float *y = malloc(outputs * sizeof *y), *sum = malloc(outputs * sizeof *sum),
+        *rows = malloc(outputs * sizeof *rows);
   wn_context *ctx = NULL;
   if (!x || !w || !y || !sum || !rows || wn_context_create(&ctx) != WN_OK) return 2;
   wn_program *p = direct(ctx, z, x, w, y);
@@ -121,8 +129,9 @@ int main(int argc, char **argv) {
     seven_loops_rows(z, x, w, rows);
     best_rows = fmin(best_rows, now_us() - start);
   }
-  printf("{\"direct_us\": %.3f, \"sum_us\": %.3f, \"rows_us\": %.3f, \"difference\": %.3g}\n", best_direct, best_sum,
-         best_rows, fmax(difference(y, sum, outputs), difference(y, rows, outputs)));
+  printf("{\"direct_us\": %.3f, \"sum_us\": %.3f, \"rows_us\": %.3f, \"difference\": %.3g}\n",
+         best_direct, best_sum, best_rows,
+         fmax(difference(y, sum, outputs), difference(y, rows, outputs)));
   wn_program_destroy(p);
   wn_context_destroy(ctx);
   free(x), free(w), free(y), free(sum), free(rows);

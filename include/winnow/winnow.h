@@ -10,11 +10,17 @@
  *     if (wn_compile(ctx, &y, &ydata, 1, NULL, &p) != WN_OK) puts(wn_message(ctx));
  *     wn_run(p);
  *
- * Ownership: tensors belong to their context and die with it; programs are destroyed by their owner, before the
- * context. User memory is borrowed, never copied or freed; it must stay valid while programs that name it run.
- * Errors: functions returning wn_status also leave one line in wn_message(). Tensor functions return NULL on error;
- * NULL tensors may be passed on, and the first error is what wn_compile reports.
- * Threads: a context is used by one thread at a time; see wn_run for programs. */
+ * Ownership: tensors belong to their context and die with it; programs are destroyed by their
+ * owner, before the context. User memory is borrowed, never copied or freed; it must stay valid
+ * while programs that name it run, and needs no more alignment than its dtype. Everything else that
+ * is passed in (shapes, options, strings) is copied.
+ * Errors: functions that take a context and return wn_status also leave one line in wn_message().
+ * Tensor functions return NULL on error; NULL tensors may be passed on. The first error of a
+ * context's tensor functions stays: every later wn_compile of that context fails with it.
+ * Threads: a context is used by one thread at a time; see wn_run for programs.
+ * Environment: WINO, WINNOW_THREADS and WINNOW_ISA stand in for options that are not set
+ * (wn_options); WINNOW_DUMP and WINNOW_TRACE print what the compiler does on stderr
+ * (docs/architecture.md). */
 #ifndef WINNOW_WINNOW_H
 #define WINNOW_WINNOW_H
 
@@ -31,83 +37,135 @@ extern "C" {
 #define WN_API
 #endif
 
-#define WN_MAX_DIMS 12 /* of a tensor */
-#define WN_MAX_SPATIAL 4 /* of a convolution */
+#define WN_MAX_DIMS    12 /* of a tensor, the windows of a convolution included */
+#define WN_MAX_SPATIAL 4  /* of a convolution */
 
 typedef enum wn_status {
   WN_OK = 0,
   WN_ERR_USAGE,   /* a call, shape, option or file that cannot be right */
-  WN_ERR_NOMEM,   /* memory could not be had, or a memory limit is too small */
-  WN_ERR_REFUSED, /* the plan asked for does not exist for this graph; the message says why */
+  WN_ERR_NOMEM,   /* memory or threads could not be had */
+  WN_ERR_REFUSED, /* the plan does not exist for this graph, or is over max_memory */
   WN_ERR_STRICT,  /* a fallback happened and options.strict was set */
   WN_ERR_DEVICE,  /* a backend is missing or failed */
   WN_ERR_IO       /* a file could not be read or written */
 } wn_status;
 
-typedef enum wn_dtype { WN_F64, WN_F32, WN_F16, WN_BF16, WN_I32, WN_I64, WN_BOOL, WN_DTYPE_COUNT } wn_dtype;
+typedef enum wn_dtype {
+  WN_F64,
+  WN_F32,
+  WN_F16,
+  WN_BF16,
+  WN_I32,
+  WN_I64,
+  WN_BOOL,
+  WN_DTYPE_COUNT
+} wn_dtype;
 
 typedef struct wn_context wn_context;
 typedef struct wn_tensor wn_tensor;
 typedef struct wn_program wn_program;
 
-/* --- context --------------------------------------------------------------------------------------------------- */
+/* --- context ---------------------------------------------------------------------------------- */
 
-WN_API wn_status wn_context_create(wn_context **ctx);
-WN_API void wn_context_destroy(wn_context *ctx);
+WN_API wn_status wn_context_create(wn_context **ctx); /* *ctx is NULL on error */
+WN_API void wn_context_destroy(wn_context *ctx);      /* NULL is allowed */
 /* The last error of this context, one line without a newline, "" if none. Owned by the context. */
 WN_API const char *wn_message(const wn_context *ctx);
-/* Warnings (a fallback, a missed promise) go to this function; by default to stderr. */
+/* Warnings (a kernel that falls back to the interpreter, cpu:cc in the place of cpu) go to this
+ * function; NULL: to stderr, as before any call. Programs keep the function that was set when they
+ * were compiled. */
 typedef void (*wn_warning_fn)(void *user, const char *line);
 WN_API void wn_on_warning(wn_context *ctx, wn_warning_fn fn, void *user);
 WN_API const char *wn_version(void);
-WN_API size_t wn_dtype_size(wn_dtype dtype);
-WN_API const char *wn_dtype_name(wn_dtype dtype);
+WN_API size_t wn_dtype_size(wn_dtype dtype);      /* bytes, 0 if there is no such dtype */
+WN_API const char *wn_dtype_name(wn_dtype dtype); /* "f32", ... */
 
-/* --- tensors: all lazy, all row-major ---------------------------------------------------------------------------- */
+/* --- tensors: all lazy, all row-major --------------------------------------------------------- */
 
-/* Borrow `data` (row-major, shape[0..ndim)); an input may change between runs, a constant may not. */
-WN_API wn_tensor *wn_input(wn_context *ctx, wn_dtype dtype, int ndim, const int64_t *shape, const void *data);
-WN_API wn_tensor *wn_constant(wn_context *ctx, wn_dtype dtype, int ndim, const int64_t *shape, const void *data);
-WN_API wn_tensor *wn_scalar(wn_context *ctx, wn_dtype dtype, double value); /* shape [] broadcasts with anything */
+/* Borrow `data` (row-major, shape[0..ndim), 0 to WN_MAX_DIMS axes, every extent at least 1). An
+ * input may change between runs, a constant may not once a program that uses it was prepared. f16
+ * and bf16 are bits in 16-bit integers, bool is a byte, 0 or 1. */
+WN_API wn_tensor *wn_input(wn_context *ctx, wn_dtype dtype, int ndim, const int64_t *shape,
+                           const void *data);
+WN_API wn_tensor *wn_constant(wn_context *ctx, wn_dtype dtype, int ndim, const int64_t *shape,
+                              const void *data);
+/* Of shape []; the dtype must hold the value. */
+WN_API wn_tensor *wn_scalar(wn_context *ctx, wn_dtype dtype, double value);
 
+/* The shape belongs to the tensor. Of a NULL tensor: 0, NULL, WN_DTYPE_COUNT. */
 WN_API int wn_ndim(const wn_tensor *t);
 WN_API const int64_t *wn_shape(const wn_tensor *t);
 WN_API wn_dtype wn_tensor_dtype(const wn_tensor *t);
 
-/* Movement. Axes count from 0; a negative axis counts from the end. */
-WN_API wn_tensor *wn_reshape(wn_tensor *t, int ndim, const int64_t *shape); /* one extent may be -1 */
+/* Movement, no copy. Axes count from 0; a negative axis counts from the end. Arrays of numbers have
+ * one for each axis. */
+/* One extent may be -1. */
+WN_API wn_tensor *wn_reshape(wn_tensor *t, int ndim, const int64_t *shape);
+/* Result axis i is source axis axes[i]. */
 WN_API wn_tensor *wn_permute(wn_tensor *t, const int *axes);
-WN_API wn_tensor *wn_expand(wn_tensor *t, int ndim, const int64_t *shape); /* numpy broadcasting */
-WN_API wn_tensor *wn_pad(wn_tensor *t, const int64_t *lo, const int64_t *hi); /* zeros; both >= 0, one per axis */
+/* As numpy broadcasts. */
+WN_API wn_tensor *wn_expand(wn_tensor *t, int ndim, const int64_t *shape);
+/* Zeros before and after; none negative. */
+WN_API wn_tensor *wn_pad(wn_tensor *t, const int64_t *lo, const int64_t *hi);
+/* [begin, end) of each axis. */
 WN_API wn_tensor *wn_shrink(wn_tensor *t, const int64_t *begin, const int64_t *end);
+/* The axes that are listed run backwards. */
 WN_API wn_tensor *wn_flip(wn_tensor *t, const int *axes, int count);
-WN_API wn_tensor *wn_stride(wn_tensor *t, const int64_t *steps); /* every steps[i]-th element, steps >= 1 */
+/* Every steps[i]-th element of axis i, from 0; steps are at least 1. */
+WN_API wn_tensor *wn_stride(wn_tensor *t, const int64_t *steps);
 
-/* Elementwise; operands broadcast as in numpy and must have one dtype. */
+/* Elementwise; operands broadcast as in numpy and must have one dtype. WN_DIV of integers rounds
+ * down; WN_MAX, WN_MIN and WN_RELU give NaN for NaN; WN_GELU is the exact one, through erf. WN_NOT,
+ * WN_AND and WN_OR take bool, WN_LESS and WN_EQUAL give it; WN_NEG, WN_ABS and WN_RELU take any
+ * number, the other maps floats only. */
 typedef enum wn_unary {
-  WN_NEG, WN_ABS, WN_SQRT, WN_EXP, WN_LOG, WN_SIN, WN_RECIPROCAL, WN_RELU, WN_SIGMOID, WN_TANH, WN_GELU, WN_NOT
+  WN_NEG,
+  WN_ABS,
+  WN_SQRT,
+  WN_EXP,
+  WN_LOG,
+  WN_SIN,
+  WN_RECIPROCAL,
+  WN_RELU,
+  WN_SIGMOID,
+  WN_TANH,
+  WN_GELU,
+  WN_NOT
 } wn_unary;
 typedef enum wn_binary {
-  WN_ADD, WN_SUB, WN_MUL, WN_DIV, WN_MAX, WN_MIN, WN_LESS, WN_EQUAL, WN_AND, WN_OR
+  WN_ADD,
+  WN_SUB,
+  WN_MUL,
+  WN_DIV,
+  WN_MAX,
+  WN_MIN,
+  WN_LESS,
+  WN_EQUAL,
+  WN_AND,
+  WN_OR
 } wn_binary;
 WN_API wn_tensor *wn_map(wn_unary op, wn_tensor *t);
 WN_API wn_tensor *wn_zip(wn_binary op, wn_tensor *a, wn_tensor *b);
-WN_API wn_tensor *wn_where(wn_tensor *cond, wn_tensor *a, wn_tensor *b);
-WN_API wn_tensor *wn_cast(wn_tensor *t, wn_dtype dtype);
+WN_API wn_tensor *wn_where(wn_tensor *cond, wn_tensor *a, wn_tensor *b); /* cond: bool */
+WN_API wn_tensor *wn_cast(wn_tensor *t, wn_dtype dtype); /* floats to integers truncate */
 
-/* Reductions over the given axes, which stay as extent 1 if keep is nonzero. */
+/* Reductions over the given axes, none of them twice, which stay as extent 1 if keep is nonzero. */
 typedef enum wn_reduction { WN_SUM, WN_PRODUCT, WN_MAXIMUM, WN_MINIMUM } wn_reduction;
 WN_API wn_tensor *wn_reduce(wn_reduction op, wn_tensor *t, const int *axes, int count, int keep);
 /* a[..., M, K] x b[..., K, N] -> [..., M, N], leading axes broadcast. */
 WN_API wn_tensor *wn_matmul(wn_tensor *a, wn_tensor *b);
 
-/* Sliding windows: [..., spatial...] -> [..., out..., window...]; out = (i - (k - 1) * dilation - 1) / stride + 1.
- * NULL strides or dilations mean 1. */
-WN_API wn_tensor *wn_window(wn_tensor *t, int nspatial, const int64_t *window, const int64_t *stride,
-                            const int64_t *dilation);
+/* Sliding windows over the last nspatial axes: [..., spatial...] -> [..., out..., window...],
+ * element (o, k) is element o * stride + k * dilation; out = (i - (k - 1) * dilation - 1) / stride
+ * + 1. NULL strides or dilations mean 1. */
+WN_API wn_tensor *wn_window(wn_tensor *t, int nspatial, const int64_t *window,
+                            const int64_t *stride, const int64_t *dilation);
 
-/* x[N][C][spatial...] * w[K][C/groups][filter...] -> y[N][K][out...]; cross-correlation, as in every deep-learning library.
- * A zero in stride, dilation or groups means 1. Built of pad, window, mul and sum: nothing below knows of convolution. */
+/* x[N][C][spatial...] * w[K][C/groups][filter...] -> y[N][K][out...]; cross-correlation, as in
+ * every deep-learning library. 1 to WN_MAX_SPATIAL spatial axes; C and K divisible by groups; x
+ * and w of one dtype, not bool. A zero in stride, dilation or groups means 1 (dilation 1 is a
+ * dense filter), paddings are not negative, params NULL is all zeros. Built of pad, window, mul
+ * and sum: nothing below knows of convolution. */
 typedef struct wn_conv_params {
   int64_t stride[WN_MAX_SPATIAL], dilation[WN_MAX_SPATIAL];
   int64_t pad_lo[WN_MAX_SPATIAL], pad_hi[WN_MAX_SPATIAL];
@@ -115,67 +173,90 @@ typedef struct wn_conv_params {
 } wn_conv_params;
 WN_API wn_tensor *wn_conv(wn_tensor *x, wn_tensor *w, const wn_conv_params *params);
 
-/* --- compiling and running ------------------------------------------------------------------------------------- */
+/* --- compiling and running -------------------------------------------------------------------- */
 
-typedef enum wn_math { WN_MATH_FP32, WN_MATH_FP32_FAST } wn_math; /* a promise about the error: docs/winograd.md */
+/* A promise about the relative L2 error against float64: at most max(1.2e-6, twice that of a direct
+ * fp32 convolution), or 1e-5 with FAST where that is more. It decides which tiles may be chosen. */
+typedef enum wn_math { WN_MATH_FP32, WN_MATH_FP32_FAST } wn_math;
 
 /* Zero-initialise; zero is the default everywhere. Strings are borrowed during the call only. */
 typedef struct wn_options {
-  const char *plan;    /* a name (auto, direct, old, ...) or a schedule; NULL: $WINO unset ? auto : by $WINO */
-  const char *wino;    /* "0" off, "4" or "4x4": tile m per axis; NULL: the largest that keeps the promise */
+  /* A name (wn_plan_names) or a schedule (docs/architecture.md); NULL: auto. Where plan and wino
+   * are both NULL, $WINO decides: 0 direct, 1 Winograd whether it pays or not, 2 3 4 6 its tile. */
+  const char *plan;
+  /* "0" off, "4" or "4x4": tile m from 1 to 8 per axis; NULL: by cost, within the promise. */
+  const char *wino;
   wn_math math;
-  const char *backend; /* NULL or "cpu", "cpu:cc", "interp" */
-  const char *isa;     /* sse2, avx2, avx512, ...; NULL: the best that this machine runs */
-  int threads;         /* 0: $WINNOW_THREADS, else all cores */
-  int variable_weights;/* treat constants as inputs: everything runs in every call */
-  size_t max_memory;   /* bytes of workspace; 0: no limit */
-  int max_lines;       /* a kernel with more source lines runs in the interpreter; 0: 2000 */
-  int no_merge;        /* every use of a reduction gets its own loop */
-  int no_cache;
-  int strict;          /* a fallback is an error */
+  /* "cpu" (LLVM in process; cpu:cc where it was built without), "cpu:cc" (the system's C compiler),
+   * "interp" (the reference, in float64); NULL: cpu. */
+  const char *backend;
+  const char *isa; /* sse2, avx2, avx512, neon, generic; NULL: $WINNOW_ISA, else the best here */
+  int threads;     /* 0: $WINNOW_THREADS, else all cores */
+  int variable_weights; /* treat constants as inputs: everything runs in every call */
+  size_t max_memory;    /* bytes of workspace, more is WN_ERR_REFUSED; 0: no limit */
+  int max_lines;        /* a kernel with more source lines runs in the interpreter; 0: 2000 */
+  int no_merge;         /* every use of a reduction gets its own loop */
+  int no_cache;         /* compile anew; nothing is cached yet, so it changes nothing */
+  int strict;           /* a fallback is WN_ERR_STRICT */
 } wn_options;
 
-/* Compile the graph that computes outs[0..count) into data[0..count) (borrowed, row-major, not overlapping inputs). */
+/* Compile the graph that computes outs[0..count) into data[0..count) (borrowed, row-major, of the
+ * tensor's dtype, not overlapping inputs or each other). options may be NULL. *program is NULL on
+ * error. The program has its own copy of the graph and its own threads; more tensors may be made in
+ * the context, and more programs compiled. */
 WN_API wn_status wn_compile(wn_context *ctx, wn_tensor *const *outs, void *const *data, int count,
                             const wn_options *options, wn_program **program);
-/* Run; constants are prepared on the first run or by wn_prepare. No allocation after that. Different programs may run
- * at once from different threads; one program may be run by several threads, which then take turns. */
+/* Run; constants are prepared by wn_prepare or, if it was not called, by the first run. Neither
+ * allocates. Different programs may run at once from different threads; one program may be run by
+ * several threads, which then take turns. Results do not depend on the number of threads. */
 WN_API wn_status wn_prepare(wn_program *program);
 WN_API wn_status wn_run(wn_program *program);
-/* Run once with a clock around each kernel of the run part; us[0..wn_program_info.kernels). */
+/* Run once with a clock around each kernel of the run part: microseconds into
+ * us[0..wn_program_info.kernels). */
 WN_API wn_status wn_run_timed(wn_program *program, double *us);
-WN_API void wn_program_destroy(wn_program *program);
+WN_API void wn_program_destroy(wn_program *program); /* NULL is allowed */
 
+/* Strings of both belong to the program. */
 typedef struct wn_kernel_info {
-  const char *name;     /* r_4_8_2_8_8_6_6_4 */
-  const char *stage;    /* what it computes: "x", "g+x", "m", "result", ... */
-  const char *loops;    /* its axes with kinds, "grid k0 16, loop c 64, unroll k1 4, vector t1 8" */
-  const char *source;   /* as the C renderer prints it */
-  const char *fallback; /* NULL, or why it runs in the interpreter */
-  int source_lines;
-  int registers, spills;/* -1: unknown */
-  double flops, bytes;  /* executed, and moved to or from global arrays, per run */
-  int prepare;          /* nonzero: part of prepare, not of run */
+  const char *name;      /* extents of its loops, r_6_6_4_2_16_4_2_16; r_ sums, E_ does not */
+  const char *stage;     /* what it computes: "x", "g", "m", "result0", several as "x+m+result0" */
+  const char *loops;     /* with kinds: "m: grid f 6, grid k0 4, reduce loop c 16, vector t1 16" */
+  const char *source;    /* as the C renderer prints it, whatever the backend */
+  const char *fallback;  /* NULL, or why it runs in the interpreter */
+  int source_lines;      /* of source */
+  int registers, spills; /* vector registers used, values spilled; -1: unknown */
+  double flops;          /* executed per run, a fused multiply-add is two */
+  double bytes;          /* of the global arrays that it reads, and again of those that it writes */
+  int prepare;           /* nonzero: part of prepare, not of run */
 } wn_kernel_info;
 
 typedef struct wn_program_info {
-  const char *plan;      /* as asked for */
-  const char *placement; /* the resolved schedule, canonical spelling */
-  const char *wino;      /* "4x4", "" for none */
+  const char *plan; /* as asked for, "auto" if nothing was */
+  const char *placement; /* the schedule used, canonical spelling; may be given as options.plan */
+  const char *wino; /* tile of the first convolution that was rewritten, "4x4"; "" for none */
   const char *backend, *isa, *device;
-  const char *fallback;  /* NULL, or the first kernel's reason */
-  int threads, kernels, prepare_kernels, buffers, source_lines, promise_missed, cached;
-  size_t workspace_bytes, prepared_bytes;
-  double schedule_s, compile_s;
-  double error_bound;    /* relative L2, predicted; 0 when there was no rewrite */
+  const char *fallback; /* NULL, or the first kernel's reason */
+  int threads;
+  int kernels, prepare_kernels; /* launches of a run, and of preparing */
+  int buffers;                  /* arrays written by either, results included */
+  int source_lines;             /* of all kernels */
+  int promise_missed;           /* nonzero: predicted to break what `math` promises */
+  int cached;                   /* nonzero: the code came from an earlier compile */
+  size_t workspace_bytes;       /* besides inputs, weights, prepared weights and results */
+  size_t prepared_bytes;        /* of prepared weights */
+  double schedule_s, compile_s; /* tensor graph to kernels, kernels to machine code */
+  double error_bound;           /* relative L2, predicted; 0 when there was no rewrite */
 } wn_program_info;
 WN_API wn_status wn_program_get_info(const wn_program *program, wn_program_info *info);
-/* Kernels in order of running, prepare part first; index in [0, kernels + prepare_kernels). */
+/* Kernels in order of running, prepare part first; index in [0, kernels + prepare_kernels), else
+ * WN_ERR_USAGE. One thread at a time: the source is printed when it is first asked for. */
 WN_API wn_status wn_program_get_kernel(wn_program *program, int index, wn_kernel_info *info);
 
-/* What the recogniser saw, the IR after each pass that changed it and each kernel, as text for a person. */
+/* Compiles like wn_compile, runs nothing, and writes what the recogniser saw, the IR after each
+ * pass that changed it and each kernel, as text for a person. */
 WN_API wn_status wn_explain(wn_context *ctx, wn_tensor *const *outs, void *const *data, int count,
-                            const wn_options *options, void (*write)(void *user, const char *text), void *user);
+                            const wn_options *options, void (*write)(void *user, const char *text),
+                            void *user);
 
 /* Named plans, NULL-terminated, in the order in which `compare` shows them. */
 WN_API const char *const *wn_plan_names(void);

@@ -35,8 +35,9 @@ static void describe(builder *b, const nest *n, str *extents, str *loops, bool *
     const axis *a = &n->axis[i];
     if (a->kind >= AXIS_UNROLL && !reduced) find_reduce_ranges(b, n, extents, loops, reduces), reduced = true;
     str_printf(extents, "_%lld", (long long)a->range->arg.j);
-    str_printf(loops, "%s%s %s %lld", loops->len ? ", " : "", axis_kind_name[a->kind], a->name,
-               (long long)a->range->arg.j);
+    *reduces |= a->reduces;
+    str_printf(loops, "%s%s%s %s %lld", loops->len ? ", " : "", a->reduces ? "reduce " : "", axis_kind_name[a->kind],
+               a->name, (long long)a->range->arg.j);
   }
   if (!reduced) find_reduce_ranges(b, n, extents, loops, reduces);
 }
@@ -109,11 +110,24 @@ typedef struct instance { /* one store */
   const uop *value, *offset, *mask;
 } instance;
 
+static bool adds_to_array(const nest *n) {
+  for (int i = 0; i < n->naxes; ++i) {
+    if (n->axis[i].reduces) return true;
+  }
+  return false;
+}
+
 /* Every combination of the UNROLL axes, outermost slowest, replaced innermost axis first: what does not move with an axis
  * is shared by its copies. */
 static size_t expand_stores(builder *b, const nest *n, instance **out) {
   VEC(instance) all = {0};
-  vec_push(b->a, &all, ((instance){n->value, n->offset, n->mask != NULL ? n->mask : uop_bool(b->g, true)}));
+  const uop *mask = n->mask != NULL ? n->mask : uop_bool(b->g, true), *value = n->value;
+  if (adds_to_array(n)) {
+    const array_info *info = &b->set->arrays.data[n->array];
+    const uop *array = uop_buffer(b->g, n->array, info->dtype, 1, &info->len);
+    value = uop_add(b->g, uop_index(b->g, array, mask, 1, &n->offset), value);
+  }
+  vec_push(b->a, &all, ((instance){value, n->offset, mask}));
   for (int i = n->naxes; i-- > 0;) {
     if (n->axis[i].kind != AXIS_UNROLL) continue;
     const uop *range = n->axis[i].range;
@@ -182,6 +196,12 @@ static void emit_stores(builder *b, const nest *n) {
 
 static void emit_nest(builder *b, const nest *n, int opened);
 
+/* From here on the array is read no further out than the current scope. */
+static void set_filled(builder *b, int array) {
+  map_put(&b->array_depth, (uint64_t)array, (uint64_t)b->cur->depth);
+  map_init(&b->local_reads, b->a);
+}
+
 /* Children that run when `opened` axes are open. They fill arrays that later code reads. */
 static void emit_children(builder *b, const nest *n, int opened) {
   for (int c = 0; c < n->nchildren; ++c) {
@@ -191,8 +211,7 @@ static void emit_children(builder *b, const nest *n, int opened) {
     emit_nest(b, n->child[c].nest, 0);
     b->vector = vector;
     b->lanes = lanes;
-    map_put(&b->array_depth, (uint64_t)n->child[c].nest->array, (uint64_t)b->cur->depth);
-    map_init(&b->local_reads, b->a);
+    set_filled(b, n->child[c].nest->array);
   }
 }
 
@@ -204,6 +223,7 @@ static void emit_nest(builder *b, const nest *n, int opened) {
     uint32_t head = build_head(b, (lin_ins){.op = OP_LOOP, .dtype = WN_I64, .lanes = 1, .i = range->arg.j});
     build_open(b, head);
     bind_range(b, range, b->cur, head);
+    if (n->axis[i].reduces) set_filled(b, n->array);
     loops++;
   }
   emit_children(b, n, opened + loops);

@@ -231,6 +231,11 @@ static bool insert_member(access_group *gr, const lane_access *a) {
   return true;
 }
 
+/* Is every element of the stretch some lane's of some member? Only then may all of it be read. */
+static bool has_no_gaps(const access_group *gr) {
+  return gr->n >= gr->member[0].stride && span_of(gr) == gr->n - 1;
+}
+
 void group_strided_loads(builder *b, size_t nvalues, const uop *const *values) {
   if (b->lanes < MIN_LANES) return;
   uop_order all = uop_toposort(b->a, (int)nvalues, values);
@@ -254,7 +259,7 @@ void group_strided_loads(builder *b, size_t nvalues, const uop *const *values) {
   }
   for (size_t j = 0; j < open.len; ++j) {
     access_group *gr = open.data[j];
-    if (gr->n < 2 || !merge_conds(b, gr)) continue;
+    if (!has_no_gaps(gr) || !merge_conds(b, gr)) continue;
     gr->number = b->ngroups++;
     for (int i = 0; i < gr->n; ++i) map_put_ptr(&b->groups, gr->member[i].node->id, gr);
   }
@@ -371,7 +376,7 @@ static void interleave(builder *b, int64_t n, const uint32_t *in, uint32_t *out)
     out[0] = in[0];
     return;
   }
-  uint32_t half[MAX_STRIDE], even[MAX_STRIDE / 2], odd[MAX_STRIDE / 2];
+  uint32_t half[MAX_STRIDE] = {0}, even[MAX_STRIDE / 2], odd[MAX_STRIDE / 2];
   int64_t pick[64];
   for (int64_t i = 0; i < n; ++i) half[i / 2 + (i % 2) * (n / 2)] = in[i];
   interleave(b, n / 2, half, even);

@@ -379,9 +379,36 @@ static void print_prefetch(printer *p, const lin_ins *u) {
   str_add(p->out, ");\n");
 }
 
+enum { ACCUMULATORS_A_LINE = 3 };
+
+/* How many accumulators of one type stand before this one. */
+static uint32_t accumulators_before(const printer *p, uint32_t id) {
+  const lin_ins *u = ins(p, id);
+  uint32_t n = 0;
+  while (n < id && ins(p, id - n - 1)->op == OP_ACC && ins(p, id - n - 1)->dtype == u->dtype &&
+         ins(p, id - n - 1)->lanes == u->lanes)
+    n++;
+  return n;
+}
+
+static bool follows_on_line(const printer *p, uint32_t id) {
+  return ins(p, id)->op == OP_ACC && accumulators_before(p, id) % ACCUMULATORS_A_LINE != 0;
+}
+
+/* Accumulators start together: several a line. */
+static void print_more_accumulators(printer *p, uint32_t id) {
+  if (ins(p, id)->op != OP_ACC) return;
+  while (++id < p->kernel->ins.len && follows_on_line(p, id)) {
+    str_printf(p->out, ", v%" PRIu32 " = ", id);
+    print_value(p, ins(p, id));
+  }
+}
+
 static void print_statement(printer *p, uint32_t id) {
   const lin_ins *u = ins(p, id);
-  if (u->op == OP_CONST || u->op == OP_GRID || u->op == OP_IOTA || is_folded(p, id)) return;
+  if (u->op == OP_CONST || u->op == OP_GRID || u->op == OP_IOTA || is_folded(p, id) ||
+      follows_on_line(p, id))
+    return;
   if (u->op == OP_END) p->depth--;
   str_printf(p->out, "%*s", 2 * p->depth, "");
   switch (u->op) {
@@ -420,6 +447,7 @@ static void print_statement(printer *p, uint32_t id) {
       print_type(p, u->dtype, u->lanes);
       str_printf(p->out, " v%" PRIu32 " = ", id);
       print_value(p, u);
+      print_more_accumulators(p, id);
       str_add(p->out, ";\n");
   }
 }

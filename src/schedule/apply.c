@@ -256,6 +256,14 @@ static int find_at(apply *ap, const stage *st, const nest *root) {
     consider_at(st, want, root->unit[i].name, false, root->unit[i].at, &best, &found);
   }
   if (want.letter == 0 || found) return best;
+  const wino_site *site = &ap->w->site[st->site];
+  if ((want.letter == 'k' && site->K == 1) || (want.letter == 't' && site->T == 1)) {
+    want.letter = 0; /* a loop of one iteration: where it would be */
+    for (int i = 0; i < outer; ++i) {
+      consider_at(st, want, root->axis[i].name, root->axis[i].kind == AXIS_GRID, i + 1, &best, &found);
+    }
+    return best;
+  }
   str names;
   str_init(&names, ap->a);
   for (int i = 0; i < outer; ++i) str_printf(&names, " %s", root->axis[i].name);

@@ -60,6 +60,7 @@ enum { DRAFT_LIMITS = 12 };
 typedef struct draft {
   nest *n;
   const stage *st;
+  const uop *value;                        /* what is stored; over the stage's ranges */
   const uop *index[STAGE_RANGES];          /* value of the stage's range i less its base, over exact loops */
   int nexact;
   const uop *exact[NEST_AXES], *over_axes[NEST_AXES];
@@ -99,9 +100,11 @@ axis_kind outer_kind(const stage *st); /* GRID, or LOOP inside a consumer's kern
 typedef struct row_axes { /* of tiles in rows */
   const uop *x, *x0;
   int lanes;
+  const uop *y, *y0; /* y is unrolled by `rows`; NULL: one row at a time */
+  int64_t rows;
 } row_axes;
 /* Splits the range t of a stage into rows: outer axes now, the vector axis (which must be last) by rows_end. */
-row_axes rows_begin(apply *ap, draft *d, int t, axis_kind kind);
+row_axes rows_begin(apply *ap, draft *d, int t, axis_kind kind, int64_t rows);
 void rows_end(apply *ap, draft *d, int t, row_axes r);
 int64_t tile_block(const apply *ap, const wino_site *site);
 nest *nest_x(apply *ap, stage *st);

@@ -13,6 +13,7 @@ typedef struct axis {
   const uop *range;
   axis_kind kind;
   const char *name; /* "t0", "k1", "f", "y", ...: what a schedule calls it */
+  bool reduces;     /* the nest adds to its array in every iteration */
 } axis;
 
 #endif

@@ -3,7 +3,8 @@
  * In: range IR, its Winograd sites and a schedule. Out: kernels in order of running. A nest writes one array: for every
  * point of its axes, array[offset] = value where mask holds. Memory is OP_BUFFER nodes numbered by arrays[]; every read is
  * INDEX(BUFFER, valid, flat offset). A child nest runs at the start of each iteration of its parent's axis `at - 1`
- * (at 0: before any axis) and its expressions may use the parent's axes opened so far.
+ * (at 0: before any axis) and its expressions may use the parent's axes opened so far. A nest with an axis that reduces
+ * adds to what its array holds: a child that fills it with zeros runs just outside that axis.
  * Always holds: value, offset and mask are free in axes of the nest and its ancestors only; a REDUCE's RANGEs have their
  * kind in `kinds`; UNROLL and VECTOR axes are innermost. */
 #ifndef WN_SCHEDULE_NEST_H

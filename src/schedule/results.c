@@ -198,7 +198,7 @@ nest *nest_o(apply *ap, stage *st) {
   row_axes r = {0};
   bool blocked = !st->inside && anything_inside(ap, st->site);
   if (!blocked) draft_plain(ap, &d, k, outer, "k0");
-  if (t >= 0) r = rows_begin(ap, &d, t, outer);
+  if (t >= 0) r = rows_begin(ap, &d, t, outer, 1);
   if (blocked && k >= 0) {
     int64_t kblock = st->len[k] < 32 ? st->len[k] : 32;
     d.index[k] = draft_exact(ap, &d, st->len[k], "k");

@@ -6,7 +6,7 @@
 #include "schedule/apply.h"
 
 draft draft_begin(apply *ap, const stage *st) {
-  draft d = {.st = st};
+  draft d = {.st = st, .value = st->node->src[0]};
   d.n = arena_new(ap->a, nest);
   d.n->stage = st->node->arg.info->name;
   return d;
@@ -72,7 +72,7 @@ static void lay_out(stage *st) {
 
 nest *draft_finish(apply *ap, draft *d, stage *st) {
   nest *n = d->n;
-  const uop *value = over_axes(ap, d, st->node->src[0]);
+  const uop *value = over_axes(ap, d, d->value);
   if (d->nlimits > 0) {
     guard gd = {ap, d};
     value = simplify(ap->g, uop_transform(ap->g, ap->a, value, guard_read, &gd));
@@ -117,11 +117,12 @@ static void unrolled_frequencies(apply *ap, draft *d) {
 }
 
 /* Splits the range t into rows: outer axes now, the lanes by rows_end. */
-row_axes rows_begin(apply *ap, draft *d, int t, axis_kind kind) {
+row_axes rows_begin(apply *ap, draft *d, int t, axis_kind kind, int64_t rows) {
   const stage *st = d->st;
   const wino_site *site = &ap->w->site[st->site];
   int64_t width = site->t_extent[site->nt - 1], len = st->len[t];
   const uop *index = uop_int(ap->g, 0);
+  row_axes r = {.rows = 1};
   bool whole = st->base[t] == NULL && len == site->T;
   if (whole) {
     static const char *const names[] = {"n", "z", "y"};
@@ -129,7 +130,13 @@ row_axes rows_begin(apply *ap, draft *d, int t, axis_kind kind) {
       int window = i - (site->nt - site->ndim);
       const char *name = window < 0 ? names[0] : site->nt - 1 - i == 1 ? names[2] : names[1];
       const uop *e = draft_exact(ap, d, site->t_extent[i], name);
-      draft_bind(ap, d, e, draft_axis(ap, d, kind, site->t_extent[i], name), false);
+      if (i + 2 == site->nt && site->t_extent[i] % rows == 0 && rows > 1) {
+        r.rows = rows;
+        r.y = e;
+        r.y0 = draft_axis(ap, d, kind, site->t_extent[i] / rows, name);
+      } else {
+        draft_bind(ap, d, e, draft_axis(ap, d, kind, site->t_extent[i], name), false);
+      }
       index = uop_add(ap->g, uop_muli(ap->g, index, site->t_extent[i]), e);
     }
   } else if (len % width == 0) {
@@ -139,7 +146,7 @@ row_axes rows_begin(apply *ap, draft *d, int t, axis_kind kind) {
   } else {
     width = len;
   }
-  row_axes r = {.lanes = pick_lanes(ap->target, (wn_dtype)st->node->dtype, width)};
+  r.lanes = pick_lanes(ap->target, (wn_dtype)st->node->dtype, width);
   r.x = draft_exact(ap, d, width, "x");
   r.x0 = draft_axis(ap, d, AXIS_LOOP, (width + r.lanes - 1) / r.lanes, "x0");
   d->index[t] = uop_add(ap->g, uop_muli(ap->g, index, width), r.x);
@@ -147,6 +154,7 @@ row_axes rows_begin(apply *ap, draft *d, int t, axis_kind kind) {
 }
 
 void rows_end(apply *ap, draft *d, int t, row_axes r) {
+  if (r.y != NULL) draft_split(ap, d, r.y, r.y0, draft_axis(ap, d, AXIS_UNROLL, r.rows, "y1"), r.rows, false);
   const uop *lane = draft_axis(ap, d, AXIS_VECTOR, r.lanes, "x1");
   draft_split(ap, d, r.x, r.x0, lane, r.lanes, true);
   const stage *st = d->st;
@@ -165,7 +173,7 @@ nest *nest_x(apply *ap, stage *st) {
   draft_plain(ap, &d, stage_range(st, 'g', 0), outer_kind(st), "g");
   draft_plain(ap, &d, c, outer_kind(st), "c");
   if (t >= 0) {
-    row_axes r = rows_begin(ap, &d, t, outer_kind(st));
+    row_axes r = rows_begin(ap, &d, t, outer_kind(st), 1);
     unrolled_frequencies(ap, &d);
     rows_end(ap, &d, t, r);
   } else {
@@ -191,6 +199,55 @@ nest *nest_g(apply *ap, stage *st) {
   unrolled_frequencies(ap, &d);
   draft_split(ap, &d, e, outer, draft_axis(ap, &d, AXIS_VECTOR, lanes, "c1"), lanes, false);
   return draft_finish(ap, &d, st);
+}
+
+/* A sum over one range that is short enough for one chain: with a transform inlined into it, its loop goes outside the
+ * loops over which the transform is shared, and the sums are kept in the array itself. */
+static const uop *outside_sum(const stage *st) {
+  const uop *v = st->node->src[0];
+  return v->op == OP_REDUCE && v->arg.i == OP_ADD && v->nsrc == 2 ? v : NULL;
+}
+
+static void open_sum(draft *d, const uop *sum) {
+  nest *n = d->n;
+  WN_CHECK(n->naxes < NEST_AXES, "more than %d axes", NEST_AXES);
+  n->axis[n->naxes++] = (axis){sum->src[1], AXIS_LOOP, "c", true};
+  d->value = sum->src[0];
+}
+
+/* A child that fills with zeros what the nest will add to. */
+static void fill_with_zeros(apply *ap, nest *n) {
+  int c = 0;
+  while (c < n->naxes && !n->axis[c].reduces) ++c;
+  if (c == n->naxes) return;
+  nest *zero = arena_new(ap->a, nest);
+  *zero = (nest){.stage = n->stage, .offset = n->offset, .mask = n->mask};
+  zero->value = uop_const(ap->g, (wn_dtype)n->value->dtype, 0);
+  for (int i = c + 1; i < n->naxes; ++i) zero->axis[zero->naxes++] = n->axis[i];
+  n->child[n->nchildren].nest = zero;
+  n->child[n->nchildren++].at = c;
+}
+
+/* The products over fused tiles with the weight transform inlined: it is computed once for all tiles. */
+static nest *products_shared_g(apply *ap, stage *st, const uop *sum) {
+  draft d = draft_begin(ap, st);
+  int k = stage_range(st, 'k', 0), t = stage_range(st, 't', 0);
+  axis_kind outer = outer_kind(st);
+  draft_plain(ap, &d, stage_range(st, 'g', 0), outer, "g");
+  draft_plain(ap, &d, k, outer, "k0");
+  open_sum(&d, sum);
+  int64_t tlen = t >= 0 ? st->len[t] : 1;
+  int lanes = pick_lanes(ap->target, (wn_dtype)st->node->dtype, tlen);
+  const uop *t0 = draft_axis(ap, &d, AXIS_LOOP, (tlen + lanes - 1) / lanes, "t0");
+  unrolled_frequencies(ap, &d);
+  const uop *lane = draft_axis(ap, &d, AXIS_VECTOR, lanes, "t1");
+  if (t >= 0) {
+    d.index[t] = draft_exact(ap, &d, tlen, "t");
+    draft_split(ap, &d, d.index[t], t0, lane, lanes, false);
+  }
+  nest *n = draft_finish(ap, &d, st);
+  fill_with_zeros(ap, n);
+  return n;
 }
 
 /* The products over fused tiles: f, k and t outside, a register tile of k1 channels by t1 tiles inside. */
@@ -246,17 +303,27 @@ static nest *products_rows(apply *ap, stage *st, int64_t unroll_k) {
   draft_plain(ap, &d, stage_range(st, 'g', 0), outer, "g");
   int64_t klen = k >= 0 ? st->len[k] : 1;
   if (unroll_k > klen) unroll_k = klen;
-  const uop *k0 = draft_axis(ap, &d, outer, (klen + unroll_k - 1) / unroll_k, "k0");
+  const uop *sum = outside_sum(st);
+  int64_t rows = sum != NULL ? 2 : 1; /* a weight's transform is shared by the rows of a block */
+  if (sum != NULL && ap->s->k[0] == 0) unroll_k = 8;
+  if (unroll_k > klen) unroll_k = klen;
+  const uop *k0 = draft_axis(ap, &d, outer, (klen + unroll_k - 1) / unroll_k, "k0"), *k1 = NULL;
   row_axes r = {0};
-  if (t >= 0) r = rows_begin(ap, &d, t, outer);
+  if (t >= 0) r = rows_begin(ap, &d, t, outer, rows);
+  if (sum != NULL) {
+    open_sum(&d, sum);
+    k1 = draft_axis(ap, &d, AXIS_LOOP, unroll_k, "k1");
+  }
   unrolled_frequencies(ap, &d);
-  const uop *k1 = draft_axis(ap, &d, AXIS_UNROLL, unroll_k, "k1");
+  if (sum == NULL) k1 = draft_axis(ap, &d, AXIS_UNROLL, unroll_k, "k1");
   if (k >= 0) {
     d.index[k] = draft_exact(ap, &d, klen, "k");
     draft_split(ap, &d, d.index[k], k0, k1, unroll_k, false);
   }
   if (t >= 0) rows_end(ap, &d, t, r);
-  return draft_finish(ap, &d, st);
+  nest *n = draft_finish(ap, &d, st);
+  fill_with_zeros(ap, n);
+  return n;
 }
 
 /* Tiles staged together when the input transform is local: whole rows, or a divisor of a long one. */
@@ -274,6 +341,7 @@ nest *nest_m(apply *ap, stage *st) {
   bool unroll_f = x == NULL || g == NULL;
   int64_t unroll_k = ap->s->k[0] > 0 ? ap->s->k[0] : 4;
   if (x == NULL) return products_rows(ap, st, unroll_k);
+  if (g == NULL && !st->inside && !x->inside && outside_sum(st) != NULL) return products_shared_g(ap, st, outside_sum(st));
   bool staged = !st->inside && x->inside;
   return products_flat(ap, st, unroll_f, staged ? tile_block(ap, &ap->w->site[st->site]) : 0);
 }

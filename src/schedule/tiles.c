@@ -22,7 +22,7 @@ const uop *draft_axis(apply *ap, draft *d, axis_kind kind, int64_t extent, const
   }
   WN_CHECK(n->naxes < NEST_AXES, "more than %d axes", NEST_AXES);
   const uop *r = uop_range(ap->g, extent, name);
-  n->axis[n->naxes++] = (axis){r, kind, uop_range_name(ap->g, r)};
+  n->axis[n->naxes++] = (axis){r, kind, uop_range_name(ap->g, r), false};
   return r;
 }
 
@@ -56,6 +56,7 @@ const uop *draft_split(apply *ap, draft *d, const uop *exact, const uop *outer, 
 }
 
 int pick_lanes(const apply_target *t, wn_dtype dtype, int64_t extent) {
+  if (extent <= 1) return 1;
   int widest = t->vector_bytes / (int)wn_dtype_size(dtype);
   int best = 1;
   double best_cost = (double)extent;

@@ -1,0 +1,136 @@
+/* All 4^4 placements of the four intermediates on small shapes: each runs and is right, or is
+ * refused with a reason. All 16 combinations of inline and global run, at least 96 of the 256 do,
+ * and how many is printed. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "diff/conv_case.h"
+
+enum { SPACES = 4, COMBINATIONS = SPACES * SPACES * SPACES * SPACES, LEAST = 96 };
+static const char *const space[SPACES] = {"inline", "reg", "local", "global"};
+
+/* 3 in the low digit is o: the order of `compare --all` does not matter here. */
+static void spell(char *text, size_t size, int i) {
+  snprintf(text, size, "x=%s,g=%s,m=%s,o=%s", space[i / 64], space[i / 16 % 4], space[i / 4 % 4], space[i % 4]);
+}
+
+static bool only_inline_and_global(int i) {
+  for (int d = 0; d < 4; ++d, i /= SPACES) {
+    if (i % SPACES != 0 && i % SPACES != SPACES - 1) return false;
+  }
+  return true;
+}
+
+static void ignore_warning(void *user, const char *line) {
+  (void)user;
+  (void)line;
+}
+
+typedef struct tally {
+  int ran, refused, wrong;
+  bool variable;
+  const char *backend;
+} tally;
+
+static void check_result(const conv_case *c, const char *plan, wn_program *p, tally *t) {
+  wn_program_info info;
+  assert_int_equal(wn_program_get_info(p, &info), WN_OK);
+  /* what ran is what was asked for */
+  bool same = strncmp(info.placement, plan, strlen(plan)) == 0;
+  memset(c->y, 0xff, sizeof *c->y * (size_t)c->y_count);
+  wn_status st = wn_run(p);
+  double error = relative_l2(c->y, c->expected, c->y_count);
+  t->ran++;
+  if (st == WN_OK && same && error <= case_promise(c)) return;
+  print_message("# WRONG: %s --plan %s --backend %s: status %d, error %.3g, placement %s\n", c->text, plan,
+                t->backend, (int)st, error, info.placement);
+  t->wrong++;
+}
+
+static void try_combination(const conv_case *c, int i, tally *t) {
+  char plan[96];
+  spell(plan, sizeof plan, i);
+  if (getenv("WINNOW_VERBOSE")) print_message("# %s --plan %s --backend %s\n", c->text, plan, t->backend);
+  wn_context *ctx;
+  if (wn_context_create(&ctx) != WN_OK) fail();
+  wn_on_warning(ctx, ignore_warning, NULL);
+  wn_tensor *y = case_graph(c, ctx);
+  void *data = c->y;
+  wn_program *p = NULL;
+  const wn_options o = {.plan = plan, .wino = "2", .backend = t->backend, .threads = 1,
+                        .variable_weights = t->variable, .no_cache = 1};
+  wn_status st = wn_compile(ctx, &y, &data, 1, &o, &p);
+  if (st == WN_OK) {
+    check_result(c, plan, p, t);
+  } else if (st == WN_ERR_REFUSED && wn_message(ctx)[0] != '\0' && !only_inline_and_global(i)) {
+    t->refused++;
+  } else {
+    print_message("# WRONG: %s --plan %s: status %d, %s\n", c->text, plan, (int)st, wn_message(ctx));
+    t->wrong++;
+  }
+  wn_program_destroy(p);
+  wn_context_destroy(ctx);
+}
+
+static void try_all(conv_case c, const char *backend, bool variable) {
+  tally t = {.backend = backend, .variable = variable};
+  c.p.groups = c.groups;
+  assert_true(case_finish(&c));
+  case_describe(&c);
+  if (!case_fill(&c)) fail();
+  for (int i = 0; i < COMBINATIONS; ++i) try_combination(&c, i, &t);
+  print_message("# %s: %d of %d combinations run, %d are refused\n", c.text, t.ran, COMBINATIONS, t.refused);
+  assert_int_equal(t.wrong, 0);
+  assert_true(t.ran >= LEAST);
+  assert_int_equal(t.ran + t.refused, COMBINATIONS);
+  case_free(&c);
+}
+
+static const conv_case square = {
+    .seed = 1, .nd = 2, .n = 2, .c = 3, .k = 5, .groups = 1, .in = {7, 9}, .r = {3, 3},
+    .p = {.stride = {1, 1}, .dilation = {1, 1}, .pad_lo = {1, 1}, .pad_hi = {1, 1}}};
+static const conv_case line = {
+    .seed = 2, .nd = 1, .n = 1, .c = 6, .k = 4, .groups = 2, .in = {37}, .r = {4},
+    .p = {.stride = {1}, .dilation = {2}, .pad_lo = {2}, .pad_hi = {3}}};
+static const conv_case strided = {
+    .seed = 3, .nd = 2, .n = 1, .c = 4, .k = 9, .groups = 1, .in = {11, 10}, .r = {3, 5},
+    .p = {.stride = {1, 2}, .dilation = {1, 1}, .pad_lo = {1, 2}, .pad_hi = {0, 2}}};
+
+static void test_square(void **state) {
+  (void)state;
+  try_all(square, "interp", false);
+}
+
+static void test_line(void **state) {
+  (void)state;
+  try_all(line, "interp", true);
+}
+
+static void test_strided(void **state) {
+  (void)state;
+  try_all(strided, "interp", false);
+}
+
+static void test_compiled(void **state) {
+  (void)state;
+  if (getenv("WINNOW_LONG") == NULL) {
+    try_all(line, "cpu", false);
+    return;
+  }
+  try_all(square, "cpu", true);
+  try_all(strided, "cpu", true);
+  try_all(line, "cpu:cc", false);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_square),
+      cmocka_unit_test(test_line),
+      cmocka_unit_test(test_strided),
+      cmocka_unit_test(test_compiled),
+  };
+  return cmocka_run_group_tests_name("combinations", tests, NULL, NULL);
+}
