@@ -127,7 +127,8 @@ static user_buffer *describe_buffers(pipeline *pl) {
 
 static void linearise_all(pipeline *pl) {
   wn_program *p = pl->p;
-  linear_options lo = {.accumulators = runtime_target(p->rt)->registers - 4, .no_merge = pl->opt->no_merge != 0};
+  linear_options lo = {.accumulators = runtime_target(p->rt)->registers - 4, .no_merge = pl->opt->no_merge != 0,
+                       .fma = runtime_target(p->rt)->fma};
   p->kernels = arena_array(&pl->g->arena, linear_kernel *, p->set->kernels.len);
   p->sources = arena_array(&pl->g->arena, const char *, p->set->kernels.len);
   for (size_t i = 0; i < p->set->kernels.len; ++i) {

@@ -82,9 +82,10 @@ WN_API const char *wn_dtype_name(wn_dtype dtype); /* "f32", ... */
 
 /* --- tensors: all lazy, all row-major --------------------------------------------------------- */
 
-/* Borrow `data` (row-major, shape[0..ndim), 0 to WN_MAX_DIMS axes, every extent at least 1). An
- * input may change between runs, a constant may not once a program that uses it was prepared. f16
- * and bf16 are bits in 16-bit integers, bool is a byte, 0 or 1. */
+/* Borrow `data` (row-major, shape[0..ndim), 0 to WN_MAX_DIMS axes, every extent at least 1); NULL
+ * only where nothing is run (wn_explain). An input may change between runs, a constant may not once
+ * a program that uses it was prepared. f16 and bf16 are bits in 16-bit integers, bool is a byte, 0
+ * or 1. */
 WN_API wn_tensor *wn_input(wn_context *ctx, wn_dtype dtype, int ndim, const int64_t *shape,
                            const void *data);
 WN_API wn_tensor *wn_constant(wn_context *ctx, wn_dtype dtype, int ndim, const int64_t *shape,
@@ -231,9 +232,9 @@ typedef struct wn_kernel_info {
 } wn_kernel_info;
 
 typedef struct wn_program_info {
-  const char *plan; /* as asked for, "auto" if nothing was */
+  const char *plan;      /* as asked for, "auto" if nothing was */
   const char *placement; /* the schedule used, canonical spelling; may be given as options.plan */
-  const char *wino; /* tile of the first convolution that was rewritten, "4x4"; "" for none */
+  const char *wino;      /* tile of the first convolution that was rewritten, "4x4"; "" for none */
   const char *backend, *isa, *device;
   const char *fallback; /* NULL, or the first kernel's reason */
   int threads;

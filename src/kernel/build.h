@@ -21,6 +21,7 @@ struct scope {
   scope *parent;
   int depth;
   uint32_t head; /* its LOOP or IF; none at depth 0 */
+  double share;  /* of an IF: how much of the grid enters it */
   VEC(scope_item) items;
   map values;    /* node id -> instruction: what is known here */
   map splats;    /* instruction -> its BROADCAST */

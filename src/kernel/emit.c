@@ -110,6 +110,10 @@ static lin_ins float_sum(builder *b, const uop *x, const uop *y, bool vector) {
     ins.op = OP_SUB;
     ins.src[0] = operand(b, y, vector);
     ins.src[1] = operand(b, x->src[0], vector);
+  } else if (!b->opt->fma) {
+    ins.op = OP_ADD;
+    ins.src[0] = operand(b, x, vector);
+    ins.src[1] = operand(b, y, vector);
   } else {
     ins.op = OP_FMA;
     ins.nsrc = 3;
@@ -180,7 +184,7 @@ uint32_t emit(builder *b, const uop *u) {
 
 uint32_t emit_accumulate(builder *b, uop_op op, const uop *value, uint32_t acc, bool vector) {
   lin_ins ins = {.op = (uint8_t)op, .dtype = b->pool.data[acc].dtype, .lanes = b->pool.data[acc].lanes, .nsrc = 2};
-  if (op == OP_ADD && value->op == OP_MUL && dtype_is_float(value->dtype)) {
+  if (op == OP_ADD && value->op == OP_MUL && dtype_is_float(value->dtype) && b->opt->fma) {
     ins.op = OP_FMA;
     ins.nsrc = 3;
     ins.src[0] = operand(b, value->src[0], vector);

@@ -11,6 +11,7 @@
 
 typedef struct linear_options {
   int accumulators; /* of one merged loop at most; 0: as many as there are */
+  bool fma;         /* the machine fuses multiply and add */
   bool no_merge;    /* each use of a reduction gets its own loop */
 } linear_options;
 

@@ -171,14 +171,23 @@ static void forget_values(builder *b) {
   }
 }
 
+static bool has_reduction(builder *b, const uop *value) {
+  uop_order all = uop_toposort(b->a, 1, &value);
+  for (size_t i = 0; i < all.len; ++i) {
+    if (all.at[i]->op == OP_REDUCE) return true;
+  }
+  return false;
+}
+
 static void emit_stores(builder *b, const nest *n) {
   instance *all;
   size_t count = expand_stores(b, n, &all);
   const uop **values = arena_array(b->a, const uop *, count + 1);
   for (size_t i = 0; i < count; ++i) values[i] = all[i].value;
   group_strided_loads(b, count, values);
+  bool reduces = count > 0 && has_reduction(b, values[0]);
   bool *done = arena_array(b->a, bool, count + 1);
-  if (!b->opt->no_merge) {
+  if (!b->opt->no_merge || !reduces) {
     emit_reductions(b, (int)count, values);
     store_ref *stores = arena_array(b->a, store_ref, count);
     for (size_t i = 0; i < count; ++i) stores[i] = (store_ref){all[i].offset, all[i].mask, all[i].value};
@@ -186,7 +195,7 @@ static void emit_stores(builder *b, const nest *n) {
   }
   for (size_t i = 0; i < count; ++i) {
     if (done[i] || uop_is_int(all[i].mask, 0)) continue;
-    if (b->opt->no_merge) {
+    if (b->opt->no_merge && reduces) {
       forget_values(b);
       emit_reductions(b, 1, &values[i]);
     }
@@ -274,7 +283,7 @@ linear_kernel *linearise(graph *g, const kernel_set *set, const kernel_plan *pla
       const uop *cond = uop_and(g, uop_ge(g, block, first), uop_lt(g, block, first + share));
       uint32_t test = emit(&b, cond);
       lin_ins in = {.op = OP_IF, .dtype = WN_DTYPE_COUNT, .lanes = 1, .nsrc = 1, .src = {test}};
-      build_open(&b, build_head(&b, in));
+      build_open(&b, build_head(&b, in))->share = (double)share / (double)total;
       bind_range(&b, mine, b.cur, emit(&b, uop_addi(g, block, -first)));
       emit_root(&b, plan->root[r], mine);
       build_close(&b);

@@ -86,6 +86,7 @@ static void flatten(flattener *f, const scope *s) {
   if (head != NULL) {
     put(f, s->head);
     if (head->op == OP_LOOP) f->trips *= (double)head->i;
+    if (head->op == OP_IF) f->trips *= s->share;
   }
   for (size_t i = 0; i < s->items.len; ++i) {
     if (s->items.data[i].inner != NULL) flatten(f, s->items.data[i].inner);

@@ -65,5 +65,6 @@ void pool_run(pool *p, pool_task task, void *context, int64_t begin, int64_t end
   job j = {.task = task, .context = context, .end = end, .chunk = chunk < 1 ? 1 : chunk};
   atomic_init(&j.next, begin);
   size_t workers = blocks < p->threads ? (size_t)blocks : (size_t)p->threads;
-  pthreadpool_parallelize_1d(p->impl, work, &j, workers, 0);
+  /* Idle workers sleep rather than spin: a process may have a pool for each of many programs. */
+  pthreadpool_parallelize_1d(p->impl, work, &j, workers, PTHREADPOOL_FLAG_YIELD_WORKERS);
 }

@@ -105,7 +105,7 @@ typedef struct row_axes { /* of tiles in rows */
 } row_axes;
 /* Splits the range t of a stage into rows: outer axes now, the vector axis (which must be last) by rows_end. */
 row_axes rows_begin(apply *ap, draft *d, int t, axis_kind kind, int64_t rows);
-void rows_end(apply *ap, draft *d, int t, row_axes r);
+void rows_end(apply *ap, draft *d, row_axes r);
 int64_t tile_block(const apply *ap, const wino_site *site);
 nest *nest_x(apply *ap, stage *st);
 nest *nest_g(apply *ap, stage *st);

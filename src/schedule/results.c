@@ -208,6 +208,6 @@ nest *nest_o(apply *ap, stage *st) {
   for (int i = stage_range(st, 'p', 0); i >= 0; i = stage_range(st, 'p', i + 1)) {
     draft_plain(ap, &d, i, AXIS_UNROLL, "p");
   }
-  if (t >= 0) rows_end(ap, &d, t, r);
+  if (t >= 0) rows_end(ap, &d, r);
   return draft_finish(ap, &d, st);
 }

@@ -118,6 +118,7 @@ static void read_stage(reader *r, schedule *s, bool *seen) {
 }
 
 static void read_split(reader *r, int64_t *split) {
+  if (split[0] != 0) expected(r, "each of t, k and c once");
   int n = 0;
   do {
     if (n == SCHEDULE_PARTS) expected(r, "at most 3 sizes");
@@ -128,6 +129,7 @@ static void read_split(reader *r, int64_t *split) {
 }
 
 static void read_wino(reader *r, schedule *s) {
+  if (s->nm != 0) expected(r, "wino once");
   do {
     if (s->nm == WN_MAX_SPATIAL) expected(r, "at most 4 tile sizes");
     s->m[s->nm++] = (int)number(r, 0, MAX_TILE, "a tile size from 0 to 8");

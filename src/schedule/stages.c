@@ -70,8 +70,19 @@ static void lay_out(stage *st) {
   }
 }
 
+/* A block of the consumer may reach past the end of the stage. */
+static void limit_to_extents(apply *ap, draft *d) {
+  const stage *st = d->st;
+  for (int i = 0; i < st->n; ++i) {
+    if (st->base[i] == NULL) continue;
+    const uop *e = uop_replace(ap->g, d->index[i], d->nexact, d->exact, d->over_axes);
+    draft_limit(ap, d, simplify(ap->g, uop_add(ap->g, st->base[i], e)), st->range[i]->arg.j, false);
+  }
+}
+
 nest *draft_finish(apply *ap, draft *d, stage *st) {
   nest *n = d->n;
+  limit_to_extents(ap, d);
   const uop *value = over_axes(ap, d, d->value);
   if (d->nlimits > 0) {
     guard gd = {ap, d};
@@ -153,14 +164,10 @@ row_axes rows_begin(apply *ap, draft *d, int t, axis_kind kind, int64_t rows) {
   return r;
 }
 
-void rows_end(apply *ap, draft *d, int t, row_axes r) {
+void rows_end(apply *ap, draft *d, row_axes r) {
   if (r.y != NULL) draft_split(ap, d, r.y, r.y0, draft_axis(ap, d, AXIS_UNROLL, r.rows, "y1"), r.rows, false);
   const uop *lane = draft_axis(ap, d, AXIS_VECTOR, r.lanes, "x1");
   draft_split(ap, d, r.x, r.x0, lane, r.lanes, true);
-  const stage *st = d->st;
-  if (st->base[t] == NULL) return;
-  const uop *tile = uop_replace(ap->g, d->index[t], d->nexact, d->exact, d->over_axes);
-  draft_limit(ap, d, uop_add(ap->g, st->base[t], tile), ap->w->site[st->site].T, false);
 }
 
 /* --- the stages ------------------------------------------------------------------------------------------------------ */
@@ -175,7 +182,7 @@ nest *nest_x(apply *ap, stage *st) {
   if (t >= 0) {
     row_axes r = rows_begin(ap, &d, t, outer_kind(st), 1);
     unrolled_frequencies(ap, &d);
-    rows_end(ap, &d, t, r);
+    rows_end(ap, &d, r);
   } else {
     unrolled_frequencies(ap, &d);
   }
@@ -320,7 +327,7 @@ static nest *products_rows(apply *ap, stage *st, int64_t unroll_k) {
     d.index[k] = draft_exact(ap, &d, klen, "k");
     draft_split(ap, &d, d.index[k], k0, k1, unroll_k, false);
   }
-  if (t >= 0) rows_end(ap, &d, t, r);
+  if (t >= 0) rows_end(ap, &d, r);
   nest *n = draft_finish(ap, &d, st);
   fill_with_zeros(ap, n);
   return n;
@@ -329,7 +336,11 @@ static nest *products_rows(apply *ap, stage *st, int64_t unroll_k) {
 /* Tiles staged together when the input transform is local: whole rows, or a divisor of a long one. */
 int64_t tile_block(const apply *ap, const wino_site *site) {
   int64_t want = ap->s->t[0] > 0 ? ap->s->t[0] : 48, width = site->t_extent[site->nt - 1];
-  if (width <= want) return width * (want / width < site->T / width ? want / width : site->T / width);
+  int64_t rows = site->ndim > 1 ? site->t_extent[site->nt - 2] : 1; /* of an image */
+  if (width <= want) {
+    int64_t blocks = (rows * width + want - 1) / want;
+    return width * ((rows + blocks - 1) / blocks); /* even shares: the last block wastes least */
+  }
   for (int64_t b = want; 2 * b > want; --b) {
     if (width % b == 0) return b;
   }

@@ -1,0 +1,260 @@
+/* The memory planner: arrays that live at the same time never overlap, the others share, and the
+ * workspace is no larger than it has to be for chains. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "diff/conv_case.h"
+#include "program.h"
+
+enum { LINE = 64 };
+
+typedef struct fixture {
+  diag d;
+  graph g;
+  kernel_set set;
+} fixture;
+
+static int set_up(void **state) {
+  fixture *f = calloc(1, sizeof *f);
+  if (f == NULL) return -1;
+  diag_init(&f->d);
+  graph_init(&f->g, &f->d);
+  *state = f;
+  return 0;
+}
+
+static int tear_down(void **state) {
+  fixture *f = *state;
+  graph_release(&f->g);
+  free(f);
+  return 0;
+}
+
+static int add_array(fixture *f, array_role role, int64_t len) {
+  array_info a = {.name = "a", .dtype = WN_F32, .role = role, .len = len, .user = -1};
+  vec_push(&f->g.arena, &f->set.arrays, a);
+  return (int)f->set.arrays.len - 1;
+}
+
+/* A nest that writes `out` and reads the given arrays. */
+static nest *add_nest(fixture *f, int out, int nreads, const int *reads) {
+  graph *g = &f->g;
+  nest *n = arena_new(&g->arena, nest);
+  n->stage = "s";
+  n->array = out;
+  n->offset = uop_int(g, 0);
+  n->value = uop_const(g, WN_F32, 1);
+  for (int i = 0; i < nreads; ++i) {
+    const uop *b = uop_buffer(g, reads[i], WN_F32, 1, &f->set.arrays.data[reads[i]].len);
+    const uop *at = uop_int(g, 0);
+    n->value = uop_add(g, n->value, uop_index(g, b, uop_bool(g, true), 1, &at));
+  }
+  return n;
+}
+
+static void add_kernel(fixture *f, nest *n) {
+  kernel_plan k = {.nroots = 1, .chunks = 1};
+  k.root[0] = n;
+  vec_push(&f->g.arena, &f->set.kernels, k);
+}
+
+static size_t bytes(const array_info *a) { return (size_t)a->len * wn_dtype_size(a->dtype); }
+
+static bool overlap(const array_info *a, const array_info *b) {
+  return a->offset < b->offset + bytes(b) && b->offset < a->offset + bytes(a);
+}
+
+/* --- known answers ------------------------------------------------------------------------------ */
+
+/* a0 -> a1 -> ... -> a7: two are alive at a time. */
+static void test_chain(void **state) {
+  fixture *f = *state;
+  int last = add_array(f, ROLE_INPUT, 1000);
+  for (int i = 0; i < 8; ++i) {
+    int next = add_array(f, i < 7 ? ROLE_WORK : ROLE_RESULT, 1000);
+    add_kernel(f, add_nest(f, next, 1, &last));
+    last = next;
+  }
+  plan_memory(&f->set, &f->g.arena);
+  assert_in_range(f->set.workspace_bytes, 2 * 4000, 2 * (4000 + 2 * LINE));
+  assert_int_equal(f->set.prepared_bytes, 0);
+}
+
+/* Prepared arrays live for ever, local ones and the caller's are not in the workspace. */
+static void test_roles(void **state) {
+  fixture *f = *state;
+  int w = add_array(f, ROLE_CONSTANT, 500), x = add_array(f, ROLE_INPUT, 500);
+  int p = add_array(f, ROLE_PREPARED, 300), q = add_array(f, ROLE_PREPARED, 200);
+  int local = add_array(f, ROLE_LOCAL, 100000), y = add_array(f, ROLE_RESULT, 100);
+  add_kernel(f, add_nest(f, p, 1, &w));
+  add_kernel(f, add_nest(f, q, 1, &p));
+  f->set.kernels.data[0].prepare = f->set.kernels.data[1].prepare = true;
+  nest *parent = add_nest(f, y, 2, (int[]){q, local});
+  parent->child[parent->nchildren++].nest = add_nest(f, local, 1, &x);
+  add_kernel(f, parent);
+  plan_memory(&f->set, &f->g.arena);
+  assert_int_equal(f->set.workspace_bytes, 0);
+  assert_false(overlap(&f->set.arrays.data[p], &f->set.arrays.data[q]));
+  assert_in_range(f->set.prepared_bytes, 4 * 500, 4 * 500 + 4 * LINE);
+}
+
+/* An array read by a stage inside a later kernel is alive until then. */
+static void test_children(void **state) {
+  fixture *f = *state;
+  int x = add_array(f, ROLE_INPUT, 64), a = add_array(f, ROLE_WORK, 64), b = add_array(f, ROLE_WORK, 64);
+  int c = add_array(f, ROLE_WORK, 64), y = add_array(f, ROLE_RESULT, 64);
+  add_kernel(f, add_nest(f, a, 1, &x));
+  add_kernel(f, add_nest(f, b, 1, &x));
+  nest *parent = add_nest(f, y, 2, (int[]){b, c});
+  parent->child[parent->nchildren++].nest = add_nest(f, c, 1, &a);
+  add_kernel(f, parent);
+  plan_memory(&f->set, &f->g.arena);
+  const array_info *all = f->set.arrays.data;
+  assert_false(overlap(&all[a], &all[b]));
+  assert_false(overlap(&all[a], &all[c]));
+  assert_false(overlap(&all[b], &all[c]));
+}
+
+/* --- random sets ------------------------------------------------------------------------------------ */
+
+enum { ARRAYS = 24 };
+
+static void random_set(fixture *f, uint64_t *s) {
+  int written[ARRAYS], count = 0;
+  written[count++] = add_array(f, ROLE_INPUT, 1 + below(s, 100));
+  while (count < ARRAYS) {
+    int reads[3], nreads = (int)between(s, 1, 3);
+    for (int i = 0; i < nreads; ++i) reads[i] = written[count - 1 - below(s, count < 5 ? count : 5)];
+    int out = add_array(f, chance(s, 85) ? ROLE_WORK : ROLE_RESULT, between(s, 1, 5000));
+    nest *n = add_nest(f, out, nreads, reads);
+    if (chance(s, 20) && f->set.kernels.len > 0) { /* beside the last one: both read what is older */
+      kernel_plan *k = &f->set.kernels.data[f->set.kernels.len - 1];
+      if (k->nroots < STAGE_COUNT) {
+        k->root[k->nroots++] = add_nest(f, out, 1, written);
+        written[count++] = out;
+        continue;
+      }
+    }
+    add_kernel(f, n);
+    written[count++] = out;
+  }
+}
+
+static bool nest_uses(const nest *n, int array, arena *a) {
+  if (n->array == array) return true;
+  const uop *root = n->value;
+  uop_order all = uop_toposort(a, 1, &root);
+  for (size_t i = 0; i < all.len; ++i) {
+    if (all.at[i]->op == OP_BUFFER && all.at[i]->arg.i == array) return true;
+  }
+  return false;
+}
+
+static bool kernel_uses(fixture *f, size_t k, int array) {
+  const kernel_plan *kp = &f->set.kernels.data[k];
+  for (int r = 0; r < kp->nroots; ++r) {
+    if (nest_uses(kp->root[r], array, &f->g.arena)) return true;
+  }
+  return false;
+}
+
+/* Bytes alive at each kernel, and that nothing alive together overlaps. Returns the most alive. */
+static size_t check_lives(fixture *f) {
+  int first[ARRAYS + 1], last[ARRAYS + 1], n = (int)f->set.arrays.len;
+  for (int i = 0; i < n; ++i) {
+    first[i] = last[i] = -1;
+    for (size_t k = 0; k < f->set.kernels.len; ++k) {
+      if (!kernel_uses(f, k, i)) continue;
+      if (first[i] < 0) first[i] = (int)k;
+      last[i] = (int)k;
+    }
+  }
+  size_t most = 0;
+  for (int k = 0; k < (int)f->set.kernels.len; ++k) {
+    size_t alive = 0;
+    for (int i = 0; i < n; ++i) {
+      const array_info *a = &f->set.arrays.data[i];
+      if (a->role != ROLE_WORK || k < first[i] || k > last[i]) continue;
+      alive += bytes(a);
+      assert_int_equal(a->offset % LINE, 0);
+      assert_true(a->offset + bytes(a) <= f->set.workspace_bytes);
+      for (int j = 0; j < i; ++j) {
+        const array_info *b = &f->set.arrays.data[j];
+        if (b->role == ROLE_WORK && k >= first[j] && k <= last[j]) assert_false(overlap(a, b));
+      }
+    }
+    if (alive > most) most = alive;
+  }
+  return most;
+}
+
+static void test_random(void **state) {
+  (void)state;
+  uint64_t seed = test_seed();
+  double peak = 0, planned = 0;
+  for (uint64_t round = 0; round < 300; ++round) {
+    void *fresh;
+    assert_int_equal(set_up(&fresh), 0);
+    fixture *f = fresh;
+    uint64_t s = seed + round;
+    random_set(f, &s);
+    plan_memory(&f->set, &f->g.arena);
+    size_t most = check_lives(f);
+    assert_true(f->set.workspace_bytes >= most);
+    peak += (double)most;
+    planned += (double)f->set.workspace_bytes;
+    tear_down(&fresh);
+  }
+  print_message("# workspace is %.3f of the most bytes alive at once\n", planned / peak);
+  assert_true(planned < 1.25 * peak);
+}
+
+/* --- a whole program ----------------------------------------------------------------------------------- */
+
+/* Six convolutions in a row need far less than all of their intermediate arrays. */
+static void test_program(void **state) {
+  (void)state;
+  enum { C = 4, S = 12, DEPTH = 6 };
+  static float x[C * S * S], w[DEPTH][C * C * 9], y[C * S * S];
+  wn_context *ctx;
+  assert_int_equal(wn_context_create(&ctx), WN_OK);
+  wn_tensor *t = wn_input(ctx, WN_F32, 4, (int64_t[]){1, C, S, S}, x);
+  const wn_conv_params same = {.pad_lo = {1, 1}, .pad_hi = {1, 1}};
+  for (int i = 0; i < DEPTH; ++i) {
+    t = wn_map(WN_RELU, wn_conv(t, wn_constant(ctx, WN_F32, 4, (int64_t[]){C, C, 3, 3}, w[i]), &same));
+  }
+  wn_program *p = NULL;
+  void *data = y;
+  const wn_options o = {.plan = "old", .backend = "interp", .threads = 1};
+  if (wn_compile(ctx, &t, &data, 1, &o, &p) != WN_OK) fail_msg("%s", wn_message(ctx));
+  size_t sum = 0, largest = 0;
+  for (size_t i = 0; i < p->set->arrays.len; ++i) {
+    const array_info *a = &p->set->arrays.data[i];
+    if (a->role != ROLE_WORK) continue;
+    sum += bytes(a);
+    if (bytes(a) > largest) largest = bytes(a);
+  }
+  print_message("# arrays %zu bytes, workspace %zu, largest array %zu\n", sum, p->set->workspace_bytes, largest);
+  assert_true(p->set->workspace_bytes < sum / 3);
+  assert_true(p->set->workspace_bytes <= 2 * (largest + 4 * LINE));
+  wn_program_destroy(p);
+  wn_context_destroy(ctx);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test_setup_teardown(test_chain, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(test_roles, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(test_children, set_up, tear_down),
+      cmocka_unit_test(test_random),
+      cmocka_unit_test(test_program),
+  };
+  return cmocka_run_group_tests_name("memory plan", tests, NULL, NULL);
+}
