@@ -50,13 +50,31 @@ static double now(void) {
   return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static void launch(wn_program *p, int kernel) {
-  module_launch(p->module, kernel, p->args[kernel], 0, p->kernels[kernel]->lin.grid);
+static void launch(wn_program *p, int kernel, int64_t chunk, int64_t chunks, double *us) {
+  double start = us != NULL ? now() : 0;
+  int64_t share = p->kernels[kernel]->lin.grid / chunks;
+  module_launch(p->module, kernel, p->args[kernel], chunk * share, (chunk + 1) * share);
+  if (us != NULL) us[kernel] += (now() - start) * 1e6;
+}
+
+/* Runs one kernel, or chunk by chunk the kernels that share a host loop. Returns the next one. us, by kernel, may be NULL. */
+static int launch_group(wn_program *p, int first, double *us) {
+  const kernel_plan *k = p->set->kernels.data;
+  int end = first + 1;
+  while (k[first].chunks > 1 && end < (int)p->set->kernels.len && k[end].chunks == k[first].chunks &&
+         k[end].chunk_group == k[first].chunk_group) {
+    end++;
+  }
+  for (int i = first; us != NULL && i < end; ++i) us[i] = 0;
+  for (int64_t c = 0; c < k[first].chunks; ++c) {
+    for (int i = first; i < end; ++i) launch(p, i, c, k[first].chunks, us);
+  }
+  return end;
 }
 
 static void prepare_once(wn_program *p) {
   if (p->is_prepared) return;
-  for (int k = 0; k < p->nprepare; ++k) launch(p, k);
+  for (int k = 0; k < p->nprepare; ++k) launch(p, k, 0, 1, NULL);
   p->is_prepared = true;
 }
 
@@ -70,7 +88,7 @@ wn_status wn_prepare(wn_program *p) {
 wn_status wn_run(wn_program *p) {
   pthread_mutex_lock(&p->turn);
   prepare_once(p);
-  for (int k = p->nprepare; k < (int)p->set->kernels.len; ++k) launch(p, k);
+  for (int k = p->nprepare; k < (int)p->set->kernels.len;) k = launch_group(p, k, NULL);
   pthread_mutex_unlock(&p->turn);
   return WN_OK;
 }
@@ -78,13 +96,7 @@ wn_status wn_run(wn_program *p) {
 wn_status wn_run_timed(wn_program *p, double *us) {
   pthread_mutex_lock(&p->turn);
   prepare_once(p);
-  double last = now();
-  for (int k = p->nprepare; k < (int)p->set->kernels.len; ++k) {
-    launch(p, k);
-    double t = now();
-    us[k - p->nprepare] = (t - last) * 1e6;
-    last = t;
-  }
+  for (int k = p->nprepare; k < (int)p->set->kernels.len;) k = launch_group(p, k, us - p->nprepare);
   pthread_mutex_unlock(&p->turn);
   return WN_OK;
 }

@@ -328,6 +328,26 @@ static void place_inside(apply *ap, stage *st) {
   root->child[0].at = best.at;
 }
 
+/* x, m and the value that o flows into go through the chunks of the host loop together. */
+static void set_chunks(apply *ap, const stage *st, kernel_plan *k) {
+  int site = st->id == STAGE_X || st->id == STAGE_M ? st->site : -1;
+  for (int i = 0; i < ap->w->nsites; ++i) {
+    const flow *f = &ap->flow[i];
+    if (st->id == STAGE_COUNT && f->found && strcmp(f->root, st->node->arg.info->name) == 0) site = i;
+  }
+  if (ap->s->chunk == 0 || site < 0) return;
+  const wino_site *ws = &ap->w->site[site];
+  if (stage_find(ap, site, STAGE_X) == NULL || stage_find(ap, site, STAGE_M) == NULL || !ap->flow[site].found) {
+    refuse(ap, "chunk= needs x and m in arrays of their own and o flowing into the result");
+  }
+  for (stage_id id = STAGE_X; id < STAGE_COUNT; ++id) {
+    const stage *other = stage_find(ap, site, id);
+    if (other != NULL && other->inside) refuse(ap, "chunk= and a stage computed inside another's kernel exclude each other");
+  }
+  k->chunks = ws->T / ws->t_extent[ws->nt - 1] / chunk_rows(ap, ws);
+  k->chunk_group = site;
+}
+
 static void place_global(apply *ap, stage *st) {
   need nd = {.st = st};
   static const nest no_axes;
@@ -342,6 +362,7 @@ static void place_global(apply *ap, stage *st) {
   }
   kernel_plan k = {.nroots = 1, .chunks = 1};
   k.root[0] = make_nest(ap, st);
+  set_chunks(ap, st, &k);
   vec_push(ap->a, &ap->set->kernels, k);
   st->kernel = (int)ap->set->kernels.len;
 }

@@ -107,6 +107,9 @@ typedef struct row_axes { /* of tiles in rows */
 row_axes rows_begin(apply *ap, draft *d, int t, axis_kind kind, int64_t rows);
 void rows_end(apply *ap, draft *d, row_axes r);
 int64_t tile_block(const apply *ap, const wino_site *site);
+/* Rows of tiles in a chunk of the host loop, a divisor of all rows; 0: no such loop. Where there is one, the rows are the
+ * outermost axes of x, m and the result, so that a chunk is a share of each kernel's grid. */
+int64_t chunk_rows(const apply *ap, const wino_site *site);
 nest *nest_x(apply *ap, stage *st);
 nest *nest_g(apply *ap, stage *st);
 nest *nest_m(apply *ap, stage *st);

@@ -49,7 +49,8 @@ typedef struct kernel_plan {
   int nroots; /* nests side by side in one launch: each has its own share of the grid */
   nest *root[STAGE_COUNT];
   bool prepare; /* depends on constants alone */
-  int64_t chunks; /* > 1: blocks of equal shares of the grid, run in turns with the neighbouring kernels' */
+  int64_t chunks; /* > 1: equal shares of the grid, run in turns with those of the neighbours of the same chunk_group */
+  int chunk_group;
 } kernel_plan;
 
 typedef struct kernel_set {
@@ -57,7 +58,6 @@ typedef struct kernel_set {
   VEC(kernel_plan) kernels;
   map kinds;         /* number of a reduction RANGE -> axis_kind */
   size_t workspace_bytes, prepared_bytes;
-  int64_t chunks; /* of the host loop around kernels with chunks > 1 */
 } kernel_set;
 
 /* What applying needs to know of the machine. */

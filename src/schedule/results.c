@@ -86,6 +86,13 @@ static bool anything_inside(const apply *ap, int site) {
   return false;
 }
 
+static bool is_window(const flow *f, const wino_site *ws, const uop *r) {
+  for (int w = 0; w < ws->ndim; ++w) {
+    if (f->window[w] == r) return true;
+  }
+  return false;
+}
+
 static const char *const tile_names[] = {"x", "y", "z", "w"};
 
 nest *nest_tiled(apply *ap, stage *st) {
@@ -97,6 +104,7 @@ nest *nest_tiled(apply *ap, stage *st) {
   graph *g = ap->g;
   draft d = draft_begin(ap, st);
   bool blocked = anything_inside(ap, f->site);
+  bool chunks = chunk_rows(ap, ws) > 0 && !blocked; /* rows of tiles outermost */
   bool products = stage_find(ap, f->site, STAGE_M) == NULL; /* summed here */
   window_axes win[WN_MAX_SPATIAL];
   int64_t block = blocked ? tile_block(ap, ws) : 0;
@@ -106,10 +114,9 @@ nest *nest_tiled(apply *ap, stage *st) {
   int ki = -1;
   int64_t klen = 1, kblock = 1;
   for (int i = 0; i < st->n; ++i) {
-    bool window = false;
-    for (int w = 0; w < ws->ndim; ++w) window |= st->range[i] == f->window[w];
-    if (window) continue;
+    if (is_window(f, ws, st->range[i])) continue;
     char letter = other_letter(ap, f, st->range[i]);
+    if (chunks && letter != 'n' && !(letter == 'k' && ki < 0)) continue;
     if (letter == 'k' && ki < 0) {
       ki = i;
       klen = st->len[i];
@@ -124,7 +131,7 @@ nest *nest_tiled(apply *ap, stage *st) {
   }
   int64_t kblocks = ki >= 0 ? (klen + kblock - 1) / kblock : 1;
   /* sums read the tiles again for each block of channels: those go inside, and the tiles stay in the cache */
-  if (ki >= 0 && !blocked && !products) k0 = draft_axis(ap, &d, AXIS_GRID, kblocks, "k0");
+  if (ki >= 0 && !blocked && !products && !chunks) k0 = draft_axis(ap, &d, AXIS_GRID, kblocks, "k0");
   const uop *phi[WN_MAX_SPATIAL];
   for (int w = 0; w < ws->ndim; ++w) {
     phi[w] = draft_exact(ap, &d, f->phases[w], "n");
@@ -150,7 +157,10 @@ nest *nest_tiled(apply *ap, stage *st) {
     bool innermost = w == last;
     win[w].y0 = draft_axis(ap, &d, AXIS_GRID, blocks, innermost ? "t0" : w == last - 1 && blocked ? "t0" : tile_names[last - w]);
   }
-  if (ki >= 0 && !blocked && products) k0 = draft_axis(ap, &d, AXIS_GRID, kblocks, "k0");
+  for (int i = 0; i < st->n && chunks; ++i) {
+    if (d.index[i] == NULL && i != ki && !is_window(f, ws, st->range[i])) draft_plain(ap, &d, i, AXIS_GRID, "g");
+  }
+  if (ki >= 0 && !blocked && (products || chunks)) k0 = draft_axis(ap, &d, AXIS_GRID, kblocks, "k0");
   if (ki >= 0 && blocked) {
     k0 = draft_axis(ap, &d, AXIS_LOOP, kblocks, "k0");
     k1 = draft_axis(ap, &d, AXIS_LOOP, kblock, "k1");

@@ -174,13 +174,26 @@ void rows_end(apply *ap, draft *d, row_axes r) {
 
 axis_kind outer_kind(const stage *st) { return st->inside ? AXIS_LOOP : AXIS_GRID; }
 
+int64_t chunk_rows(const apply *ap, const wino_site *site) {
+  if (ap->s->chunk == 0) return 0;
+  int64_t width = site->t_extent[site->nt - 1], rows = site->T / width;
+  int64_t most = ap->s->chunk > width ? ap->s->chunk / width : 1;
+  for (int64_t r = most < rows ? most : rows; r > 1; --r) {
+    if (rows % r == 0) return r;
+  }
+  return 1;
+}
+
 nest *nest_x(apply *ap, stage *st) {
   draft d = draft_begin(ap, st);
   int c = stage_range(st, 'c', 0), t = stage_range(st, 't', 0);
+  row_axes r = {0};
+  bool chunks = chunk_rows(ap, &ap->w->site[st->site]) > 0 && t >= 0;
+  if (chunks) r = rows_begin(ap, &d, t, outer_kind(st), 1);
   draft_plain(ap, &d, stage_range(st, 'g', 0), outer_kind(st), "g");
   draft_plain(ap, &d, c, outer_kind(st), "c");
   if (t >= 0) {
-    row_axes r = rows_begin(ap, &d, t, outer_kind(st), 1);
+    if (!chunks) r = rows_begin(ap, &d, t, outer_kind(st), 1);
     unrolled_frequencies(ap, &d);
     rows_end(ap, &d, r);
   } else {
@@ -267,10 +280,17 @@ static nest *products_flat(apply *ap, stage *st, bool unroll_f, int64_t tile_blo
   if (ap->s->k[0] > 0 && !st->inside) rt.k = ap->s->k[0];
   if (ap->s->t[0] > 0 && !st->inside && tile_block == tlen) rt.t = round_up(ap->s->t[0], rt.lanes);
   axis_kind outer = outer_kind(st);
-  draft_plain(ap, &d, stage_range(st, 'g', 0), outer, "g");
   const uop *tb = uop_int(ap->g, 0), *k0, *t0;
+  const wino_site *site = &ap->w->site[st->site];
+  int64_t rows = chunk_rows(ap, site), chunk = rows * site->t_extent[site->nt - 1];
+  bool chunks = rows > 0 && chunk < tlen;
+  if (chunks) {
+    tile_block = chunk;
+    tb = draft_axis(ap, &d, outer, tlen / chunk, "t0");
+  }
+  draft_plain(ap, &d, stage_range(st, 'g', 0), outer, "g");
   int64_t kblocks = (klen + rt.k - 1) / rt.k, tblocks = (tile_block + rt.t - 1) / rt.t;
-  bool blocked = tile_block < tlen; /* a block of tiles is staged at t0: it goes outside */
+  bool blocked = tile_block < tlen && !chunks; /* a block of tiles is staged at t0: it goes outside */
   if (blocked || !unroll_f) {
     if (blocked) tb = draft_axis(ap, &d, outer, (tlen + tile_block - 1) / tile_block, "t0");
     else if (!st->inside && stage_find(ap, st->site, STAGE_X) != NULL && stage_find(ap, st->site, STAGE_X)->inside)
@@ -297,7 +317,7 @@ static nest *products_flat(apply *ap, stage *st, bool unroll_f, int64_t tile_blo
     const uop *in = uop_add(ap->g, uop_muli(ap->g, t1, rt.lanes), lane);
     in = uop_add(ap->g, uop_muli(ap->g, t0, rt.t), in);
     draft_bind(ap, &d, d.index[t], uop_add(ap->g, uop_muli(ap->g, tb, tile_block), in), blocked);
-    if (blocked) draft_limit(ap, &d, in, tile_block, true);
+    if (blocked || chunks) draft_limit(ap, &d, in, tile_block, true);
   }
   return draft_finish(ap, &d, st);
 }

@@ -1,0 +1,406 @@
+/* Whole graphs against float64: convolutions with what stands before and after them, in chains, in
+ * other layouts and written by hand; softmax, pooling and products of matrices; and graphs drawn at
+ * random from a printed seed. WINNOW_SEED=<seed> draws the same ones again. */
+#define _DEFAULT_SOURCE /* MAP_ANONYMOUS */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "diff/twin.h"
+
+enum { MOST_OUTPUTS = 3, PATIENCE = 300, RUNNING = 1024 };
+#define TOLERANCE 1e-5
+
+typedef struct outputs {
+  int count;
+  twin out[MOST_OUTPUTS];
+} outputs;
+
+typedef outputs (*build_fn)(twins *w);
+
+static const char *const plans[] = {"auto", "old",   "new",    "one",    "inline-m", "fused",
+                                    "split", "old-2k", "direct", "x-only", "g-only"};
+enum { PLANS = sizeof plans / sizeof *plans };
+
+static void ignore_warning(void *user, const char *line) {
+  (void)user;
+  (void)line;
+}
+
+/* --- building and comparing ----------------------------------------------------------------------- */
+
+typedef struct attempt {
+  const char *name, *plan, *backend;
+  uint64_t seed;
+  bool may_refuse; /* nothing says that there is a convolution in it */
+} attempt;
+
+static int complain(const attempt *a, const char *what, double error) {
+  print_message("# WRONG: %s, plan %s, backend %s, WINNOW_SEED=%" PRIu64 ": %s (%.3g)\n", a->name, a->plan,
+                a->backend, a->seed, what, error);
+  return 1;
+}
+
+static int compare(const attempt *a, const outputs *o, float **y) {
+  int wrong = 0;
+  for (int i = 0; i < o->count; ++i) {
+    double error = relative_l2(y[i], o->out[i].v, twin_count(&o->out[i]));
+    if (!(error <= TOLERANCE)) wrong += complain(a, o->count > 1 && i ? "a later output is wrong" : "wrong", error);
+  }
+  return wrong;
+}
+
+static int run_program(const attempt *a, wn_context *ctx, arena *mem, const outputs *o) {
+  wn_tensor *t[MOST_OUTPUTS];
+  float *y[MOST_OUTPUTS];
+  void *data[MOST_OUTPUTS];
+  for (int i = 0; i < o->count; ++i) {
+    t[i] = o->out[i].t;
+    data[i] = y[i] = arena_array(mem, float, twin_count(&o->out[i]) + 1);
+    memset(y[i], 0xff, sizeof(float) * (size_t)twin_count(&o->out[i]));
+  }
+  wn_program *p;
+  const wn_options opt = {.plan = a->plan, .backend = a->backend, .threads = 1 + (int)(a->seed % 2), .no_cache = 1};
+  wn_status st = wn_compile(ctx, t, data, o->count, &opt, &p);
+  if (st != WN_OK) {
+    bool named = strcmp(a->plan, "auto") != 0 && strcmp(a->plan, "direct") != 0;
+    bool fine = st == WN_ERR_REFUSED && a->may_refuse && named && wn_message(ctx)[0] != '\0';
+    return fine ? 0 : complain(a, wn_message(ctx), (double)st);
+  }
+  int wrong = 0;
+  for (int round = 0; round < 2 && !wrong; ++round) {
+    if (wn_run(p) != WN_OK) wrong += complain(a, "does not run", 0);
+    wrong += compare(a, o, y);
+  }
+  wn_program_destroy(p);
+  return wrong;
+}
+
+static int try_plan(const attempt *a, build_fn build) {
+  diag d;
+  arena mem;
+  volatile wn_status st;
+  volatile int wrong = 1;
+  diag_init(&d);
+  arena_init(&mem, &d);
+  uint64_t random = a->seed;
+  wn_context *ctx;
+  if (wn_context_create(&ctx) != WN_OK) return complain(a, "no context", 0);
+  wn_on_warning(ctx, ignore_warning, NULL);
+  twins w = {ctx, &mem, &random};
+  DIAG_TRY(&d, st) {
+    outputs o = build(&w);
+    wrong = run_program(a, ctx, &mem, &o);
+  }
+  DIAG_END(&d, st)
+  if (st != WN_OK) wrong = complain(a, d.message, 0);
+  wn_context_destroy(ctx);
+  arena_release(&mem);
+  return wrong;
+}
+
+/* All plans and two backends, in a process of its own so that a crash is one more failure. */
+static int try_graph(const char *name, build_fn build, uint64_t seed, bool may_refuse, char *running) {
+  fflush(NULL);
+  pid_t child = fork();
+  if (child < 0) fail();
+  if (child == 0) {
+    int wrong = 0;
+    alarm(PATIENCE);
+    attempt a = {.name = name, .seed = seed, .may_refuse = may_refuse};
+    for (int i = 0; i < 2 * PLANS; ++i) {
+      a.plan = plans[i / 2];
+      a.backend = i % 2 ? "cpu" : "interp";
+      snprintf(running, RUNNING, "%s, plan %s, backend %s, WINNOW_SEED=%" PRIu64, name, a.plan, a.backend, seed);
+      wrong += try_plan(&a, build);
+    }
+    exit(wrong > 100 ? 100 : wrong);
+  }
+  int status;
+  while (waitpid(child, &status, 0) != child) continue;
+  if (WIFEXITED(status) && WEXITSTATUS(status) <= 100) return WEXITSTATUS(status);
+  const char *how = WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM ? "TOO SLOW" : "CRASH";
+  print_message("# %s: %s\n", how, running);
+  return 1;
+}
+
+/* --- graphs that people write ----------------------------------------------------------------------- */
+
+static const wn_conv_params same3 = {.pad_lo = {1, 1}, .pad_hi = {1, 1}};
+
+static twin image(twins *w, int64_t n, int64_t c, int64_t h, int64_t x) {
+  return twin_leaf(w, false, 1, 4, (int64_t[]){n, c, h, x});
+}
+
+static twin filters(twins *w, int64_t k, int64_t c, int64_t r, int64_t s) {
+  return twin_leaf(w, true, 1 / sqrt((double)(c * r * s)), 4, (int64_t[]){k, c, r, s});
+}
+
+static twin bias(twins *w, int64_t k) { return twin_leaf(w, true, 1, 4, (int64_t[]){1, k, 1, 1}); }
+
+static outputs single(twin x) { return (outputs){1, {x}}; }
+
+/* relu(conv(x) + bias + residual) */
+static outputs epilogue(twins *w) {
+  int64_t c = between(w->random, 1, 20), k = between(w->random, 1, 20);
+  int64_t h = between(w->random, 1, 20), s = between(w->random, 1, 24);
+  twin y = twin_conv(w, image(w, between(w->random, 1, 2), c, h, s), filters(w, k, c, 3, 3), &same3);
+  y = twin_zip(w, WN_ADD, y, bias(w, k));
+  y = twin_zip(w, WN_ADD, y, twin_leaf(w, false, 1, 4, y.shape));
+  return single(twin_map(w, WN_RELU, y));
+}
+
+static outputs chain(twins *w) {
+  int64_t c = between(w->random, 1, 12), k = between(w->random, 1, 12), h = between(w->random, 4, 16);
+  twin y = twin_conv(w, image(w, 1, c, h, h + 3), filters(w, k, c, 3, 3), &same3);
+  y = twin_map(w, WN_RELU, twin_zip(w, WN_ADD, y, bias(w, k)));
+  y = twin_conv(w, y, filters(w, c, k, 3, 3), &same3);
+  return single(twin_map(w, WN_TANH, y));
+}
+
+/* The residual block of a network: x is read at both ends. */
+static outputs block(twins *w) {
+  int64_t c = between(w->random, 1, 12), h = between(w->random, 4, 14);
+  twin x = image(w, 1, c, h, h + 1);
+  twin y = twin_map(w, WN_RELU, twin_conv(w, x, filters(w, c, c, 3, 3), &same3));
+  y = twin_conv(w, y, filters(w, c, c, 3, 3), &same3);
+  return single(twin_map(w, WN_RELU, twin_zip(w, WN_ADD, y, x)));
+}
+
+/* Elementwise work before the padding. */
+static outputs producer(twins *w) {
+  int64_t c = between(w->random, 1, 9), h = between(w->random, 3, 14);
+  twin x = image(w, 1, c, h, 2 * h);
+  x = twin_map(w, WN_SIGMOID, twin_zip(w, WN_MUL, x, bias(w, c)));
+  return single(twin_conv(w, x, filters(w, 5, c, 3, 3), &same3));
+}
+
+static outputs two_readers(twins *w) {
+  int64_t c = between(w->random, 1, 9), h = between(w->random, 3, 14);
+  twin y = twin_conv(w, image(w, 1, c, h, h), filters(w, 6, c, 3, 3), &same3);
+  return (outputs){2, {y, twin_map(w, WN_RELU, y)}};
+}
+
+static outputs siblings(twins *w) {
+  int64_t c = between(w->random, 1, 9), h = between(w->random, 5, 14);
+  twin x = image(w, 2, c, h, h);
+  const wn_conv_params five = {.pad_lo = {2, 2}, .pad_hi = {2, 2}};
+  twin a = twin_conv(w, x, filters(w, 6, c, 3, 3), &same3), b = twin_conv(w, x, filters(w, 6, c, 5, 5), &five);
+  return single(twin_zip(w, WN_MAX, a, b));
+}
+
+/* [n][h][w][c] in and out, filters [r][s][c][k]. */
+static outputs nhwc(twins *w) {
+  int64_t c = between(w->random, 1, 17), k = between(w->random, 1, 17), h = between(w->random, 3, 18);
+  twin x = twin_leaf(w, false, 1, 4, (int64_t[]){between(w->random, 1, 2), h, h + 2, c});
+  twin f = twin_leaf(w, true, 1 / sqrt(9.0 * (double)c), 4, (int64_t[]){3, 3, c, k});
+  x = twin_permute(w, x, (int[]){0, 3, 1, 2});
+  f = twin_permute(w, f, (int[]){3, 2, 0, 1});
+  twin y = twin_map(w, WN_RELU, twin_conv(w, x, f, &same3));
+  return single(twin_permute(w, y, (int[]){0, 2, 3, 1}));
+}
+
+/* A sliding window by reshape and shrink: rows repeated with period h + 1 make every shift of the row.
+ * x[c][h] -> repeat to [c][r * (h + 1)]... cut to [c][r][h - r + 1], times f[k][c][r], summed. */
+static outputs by_hand(twins *w) {
+  int64_t c = between(w->random, 1, 9), k = between(w->random, 1, 9), h = between(w->random, 12, 60), r = 3;
+  twin x = twin_leaf(w, false, 1, 2, (int64_t[]){c, h}), f = twin_leaf(w, true, 1, 3, (int64_t[]){k, c, r});
+  int64_t o = h - r + 1;
+  wn_tensor *t = wn_expand(wn_reshape(x.t, 3, (int64_t[]){c, 1, h}), 3, (int64_t[]){c, r + 1, h});
+  t = wn_reshape(t, 2, (int64_t[]){c, (r + 1) * h});
+  t = wn_shrink(t, (int64_t[]){0, 0}, (int64_t[]){c, r * (h + 1)});
+  t = wn_reshape(t, 3, (int64_t[]){c, r, h + 1});
+  t = wn_shrink(t, (int64_t[]){0, 0, 0}, (int64_t[]){c, r, o});
+  t = wn_reshape(t, 4, (int64_t[]){1, c, r, o});
+  wn_tensor *product = wn_zip(WN_MUL, wn_reshape(f.t, 4, (int64_t[]){k, c, r, 1}), t);
+  twin y = twin_new(w, wn_reduce(WN_SUM, product, (int[]){1, 2}, 2, 0), 2, (int64_t[]){k, o});
+  for (int64_t i = 0; i < k * o; ++i) {
+    for (int64_t j = 0; j < c * r; ++j) y.v[i] += x.v[j / r * h + i % o + j % r] * f.v[i / o * c * r + j];
+  }
+  return single(y);
+}
+
+/* The window op with the product and the sum written out, operands swapped. */
+static outputs window_by_hand(twins *w) {
+  int64_t c = between(w->random, 1, 9), k = between(w->random, 1, 9), h = between(w->random, 4, 15);
+  twin x = image(w, 1, c, h, h), f = filters(w, k, c, 3, 3);
+  wn_tensor *t = wn_window(x.t, 2, (int64_t[]){3, 3}, NULL, NULL);
+  t = wn_reshape(t, 6, (int64_t[]){1, c, h - 2, h - 2, 3, 3});
+  wn_tensor *product = wn_zip(WN_MUL, wn_reshape(f.t, 6, (int64_t[]){k, c, 1, 1, 3, 3}), t);
+  twin y = twin_new(w, wn_reduce(WN_SUM, product, (int[]){1, 4, 5}, 3, 0), 3, (int64_t[]){k, h - 2, h - 2});
+  const wn_conv_params plain = {.groups = 1};
+  twin z = y;
+  z.nd = 4;
+  z.shape[0] = 1, z.shape[1] = k, z.shape[2] = z.shape[3] = h - 2;
+  twin_conv_values(&z, &x, &f, &plain);
+  return single(y);
+}
+
+/* The output is read at other places than it is stored at; backwards it is no convolution that a plan knows. */
+static outputs moved(twins *w) {
+  int64_t c = between(w->random, 1, 8), h = between(w->random, 5, 15);
+  twin y = twin_conv(w, image(w, 1, c, h, h), filters(w, 4, c, 3, 3), &same3);
+  const bool flip[4] = {false, chance(w->random, 50), chance(w->random, 50), chance(w->random, 50)};
+  const int64_t begin[4] = {0, 1, below(w->random, 3), 1}, step[4] = {1, 1, between(w->random, 1, 2), 1};
+  y = twin_slice(w, y, begin, y.shape, step, flip);
+  return single(twin_pad(w, y, (int64_t[]){0, 0, 1, 0}, (int64_t[]){0, 1, 0, 2}));
+}
+
+static outputs pooled(twins *w) {
+  int64_t c = between(w->random, 1, 8), h = between(w->random, 6, 15);
+  twin y = twin_conv(w, image(w, 1, c, h, h), filters(w, 6, c, 3, 3), &same3);
+  y = twin_pool(w, twin_map(w, WN_RELU, y), chance(w->random, 50), between(w->random, 2, 3), 2);
+  return single(twin_reduce(w, WN_SUM, twin_reduce(w, WN_SUM, y, 3), 2));
+}
+
+static outputs groups_and_steps(twins *w) {
+  wn_conv_params p = {.stride = {2, 1}, .dilation = {1, 2}, .pad_lo = {1, 0}, .pad_hi = {0, 3}, .groups = 3};
+  twin y = twin_conv(w, image(w, 2, 6, 13, 11), filters(w, 9, 2, 3, 3), &p);
+  return single(twin_zip(w, WN_MUL, y, bias(w, 9)));
+}
+
+static const struct {
+  const char *name;
+  build_fn build;
+} graphs[] = {
+    {"epilogue", epilogue}, {"chain", chain},   {"block", block},     {"producer", producer},
+    {"two readers", two_readers}, {"siblings", siblings}, {"nhwc", nhwc}, {"by hand", by_hand},
+    {"window by hand", window_by_hand}, {"moved", moved}, {"pooled", pooled},
+    {"groups and steps", groups_and_steps},
+};
+
+static void known_graphs(void **state) {
+  uint64_t seed = test_seed();
+  int failures = 0;
+  for (size_t i = 0; i < sizeof graphs / sizeof *graphs; ++i) {
+    failures += try_graph(graphs[i].name, graphs[i].build, seed, graphs[i].build == moved, *state);
+  }
+  assert_int_equal(failures, 0);
+}
+
+/* --- without a convolution ---------------------------------------------------------------------------- */
+
+static outputs attention(twins *w) {
+  int64_t n = between(w->random, 1, 20), k = between(w->random, 1, 33), m = between(w->random, 1, 24);
+  twin q = twin_leaf(w, false, 1, 3, (int64_t[]){2, n, k});
+  twin s = twin_softmax(w, twin_matmul(w, q, twin_leaf(w, true, 1, 2, (int64_t[]){k, m})));
+  return single(twin_matmul(w, s, twin_leaf(w, true, 1, 2, (int64_t[]){m, k})));
+}
+
+static outputs statistics(twins *w) {
+  twin x = twin_leaf(w, false, 1, 3, (int64_t[]){between(w->random, 1, 9), between(w->random, 1, 40), 7});
+  twin mean = twin_scale(w, twin_reduce(w, WN_SUM, x, 1), 1.0 / (double)x.shape[1]);
+  twin centred = twin_zip(w, WN_SUB, x, mean);
+  twin squares = twin_reduce(w, WN_SUM, twin_zip(w, WN_MUL, centred, centred), 2);
+  return (outputs){3, {centred, squares, twin_reduce(w, WN_MINIMUM, x, 0)}};
+}
+
+static outputs pools(twins *w) {
+  twin x = image(w, between(w->random, 1, 2), between(w->random, 1, 5), between(w->random, 4, 17), 19);
+  return (outputs){2, {twin_pool(w, x, true, 3, 2), twin_pool(w, x, false, 2, 1)}};
+}
+
+static void other_graphs(void **state) {
+  uint64_t seed = test_seed();
+  int failures = try_graph("attention", attention, seed, true, *state);
+  failures += try_graph("statistics", statistics, seed, true, *state);
+  failures += try_graph("pools", pools, seed, true, *state);
+  assert_int_equal(failures, 0);
+}
+
+/* --- at random ------------------------------------------------------------------------------------------ */
+
+static twin random_conv(twins *w, twin x) {
+  static const int64_t sizes[] = {3, 3, 3, 1, 2, 5};
+  int64_t k = between(w->random, 1, 9), r = sizes[below(w->random, 6)], s = sizes[below(w->random, 6)];
+  wn_conv_params p = {.pad_lo = {r / 2, s / 2}, .pad_hi = {r / 2, s / 2}};
+  if (chance(w->random, 15)) p.stride[0] = p.stride[1] = 2;
+  if (chance(w->random, 10)) p.pad_lo[0] += p.dilation[0] = 2, p.pad_hi[0] += r;
+  bool depthwise = chance(w->random, 15);
+  if (depthwise) p.groups = k = x.shape[1];
+  if (x.shape[2] + 2 * (r / 2) < r || x.shape[3] + 2 * (s / 2) < s) return x;
+  return twin_conv(w, x, filters(w, k, depthwise ? 1 : x.shape[1], r, s), &p);
+}
+
+static twin random_slice(twins *w, twin x) {
+  int64_t begin[4], end[4], step[4];
+  bool flip[4];
+  for (int d = 0; d < 4; ++d) {
+    begin[d] = below(w->random, x.shape[d] > 2 ? 3 : 1);
+    end[d] = x.shape[d] - (x.shape[d] - begin[d] > 1 ? below(w->random, 2) : 0);
+    step[d] = chance(w->random, 20) ? 2 : 1;
+    flip[d] = chance(w->random, 20);
+  }
+  return twin_slice(w, x, begin, end, step, flip);
+}
+
+static twin random_step(twins *w, twin x, twin other) {
+  static const wn_unary maps[] = {WN_RELU, WN_TANH, WN_SIGMOID, WN_ABS, WN_NEG};
+  bool same = memcmp(x.shape, other.shape, 4 * sizeof *x.shape) == 0;
+  switch (below(w->random, 14)) {
+    case 0: case 1: case 2: case 3: return random_conv(w, x);
+    case 4: case 5: return twin_map(w, maps[below(w->random, 5)], x);
+    case 6: return twin_zip(w, WN_ADD, x, bias(w, x.shape[1]));
+    case 7: return same ? twin_zip(w, WN_ADD, x, other) : twin_zip(w, WN_MUL, x, bias(w, 1));
+    case 8: return twin_permute(w, x, chance(w->random, 50) ? (int[]){0, 2, 3, 1} : (int[]){0, 1, 3, 2});
+    case 9: return random_slice(w, x);
+    case 10: return twin_pad(w, x, (int64_t[]){0, below(w->random, 2), below(w->random, 3), 0}, (int64_t[]){0, 0, 1, below(w->random, 3)});
+    case 11:
+      if (x.shape[2] < 3 || x.shape[3] < 3) return x;
+      return twin_pool(w, x, chance(w->random, 50), between(w->random, 2, 3), between(w->random, 1, 2));
+    case 12: return twin_softmax(w, x);
+    default: {
+      int64_t n = between(w->random, 1, 9);
+      return twin_matmul(w, x, twin_leaf(w, true, 1 / sqrt((double)x.shape[3]), 2, (int64_t[]){x.shape[3], n}));
+    }
+  }
+}
+
+static outputs random_graph(twins *w) {
+  twin x = image(w, between(w->random, 1, 2), between(w->random, 1, 7), between(w->random, 1, 12), between(w->random, 1, 14));
+  twin other = x;
+  int steps = (int)between(w->random, 1, 6);
+  for (int i = 0; i < steps; ++i) {
+    twin next = random_step(w, x, other);
+    if (twin_count(&next) > 6000) break;
+    if (chance(w->random, 40)) other = x;
+    x = next;
+  }
+  if (chance(w->random, 75)) return single(x);
+  return (outputs){2, {twin_map(w, WN_RELU, x), other}};
+}
+
+static void random_graphs(void **state) {
+  uint64_t seed = test_seed();
+  double limit = getenv("WINNOW_SECONDS") != NULL ? atof(getenv("WINNOW_SECONDS")) : getenv("WINNOW_LONG") ? 600 : 4;
+  double end = seconds_now() + limit;
+  int failures = 0, count = 0;
+  for (; (count == 0 || seconds_now() < end) && failures < 100; ++count) {
+    failures += try_graph("random", random_graph, seed + (uint64_t)count, true, *state);
+  }
+  print_message("# %d graphs\n", count);
+  assert_int_equal(failures, 0);
+}
+
+static int share_text(void **state) {
+  *state = mmap(NULL, RUNNING, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  return *state == MAP_FAILED ? -1 : 0;
+}
+
+static int unshare_text(void **state) { return munmap(*state, RUNNING); }
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(known_graphs),
+      cmocka_unit_test(other_graphs),
+      cmocka_unit_test(random_graphs),
+  };
+  return cmocka_run_group_tests_name("graphs", tests, share_text, unshare_text);
+}
