@@ -66,8 +66,8 @@ const char *app_wino(const cli *app) { return app->opt.wino ? app->opt.wino : ap
 
 plan_spec app_plan(const cli *app) {
   const options *o = &app->opt;
-  if (!o->plans.len && !o->wino && o->wino_env) return (plan_spec){NULL, NULL};
-  return (plan_spec){o->plans.len ? o->plans.data[0] : "auto", app_wino(app)};
+  if (!o->plan && !o->wino && o->wino_env) return (plan_spec){NULL, NULL};
+  return (plan_spec){o->plan ? o->plan : "auto", app_wino(app)};
 }
 
 static void read_batch(cli *app, const char *path, problem_list *list) {

@@ -45,36 +45,42 @@ static report_row *rows_of(job *j) {
   return rows;
 }
 
+/* A row that was run, or NULL. */
+static const report_row *find_run(const report_row *rows, int count) {
+  for (int i = 0; i < count; ++i)
+    if (!rows[i].refused && !rows[i].stopped) return &rows[i];
+  return NULL;
+}
+
 static void print_title(job *j, const report_row *rows, report_style style) {
-  const report_row *some = &rows[0];
-  for (int i = 0; i < j->entry_count; ++i)
-    if (!rows[i].refused) {
-      some = &rows[i];
-      break;
-    }
+  const report_row *ran = find_run(rows, j->entry_count), *some = ran ? ran : &rows[0];
   printf("%s%s%s  %s", style.color ? "\033[1m" : "", j->problem.text, style.color ? "\033[0m" : "",
          some->backend);
   if (some->isa && *some->isa) printf(" %s", some->isa);
   if (some->threads > 0) printf(", %d thread%s", some->threads, some->threads == 1 ? "" : "s");
   printf(", weights %s, %s", some->weights, some->math);
   if (some->device && *some->device) printf(", %s", some->device);
-  putchar('\n');
+  puts(ran ? "" : ": nothing was run");
 }
 
 static void print_summary(job *j, const report_row *rows) {
-  int refused = 0, fallback = 0, wrong = 0, missed = 0, count = j->entry_count;
+  int refused = 0, stopped = 0, fallback = 0, wrong = 0, missed = 0, count = j->entry_count;
   for (int i = 0; i < count; ++i) {
     refused += rows[i].refused != NULL;
-    fallback += rows[i].fallback != NULL;
+    stopped += rows[i].stopped;
+    fallback += rows[i].fallback != NULL && !rows[i].stopped;
     wrong += rows[i].wrong;
     missed += rows[i].promise_missed;
   }
-  printf("%d plans", count);
+  printf("%d plan%s", count, count == 1 ? "" : "s");
   if (refused) printf(", %d refused", refused);
+  if (stopped) printf(", %d stopped by --strict", stopped);
   if (fallback) printf(", %d in the interpreter", fallback);
   if (missed) printf(", %d outside the error promise", missed);
-  printf(", %d wrong; errors at %" PRId64 " of %" PRId64 " places\n", wrong, j->reference.count,
-         j->problem.out_count);
+  if (refused + stopped < count)
+    printf(", %d wrong; errors at %" PRId64 " of %" PRId64 " places", wrong, j->reference.count,
+           j->problem.out_count);
+  putchar('\n');
 }
 
 static void compare_one(job *j, void *user) {
@@ -90,7 +96,7 @@ static void compare_one(job *j, void *user) {
   report_style style = app_style(app);
   print_title(j, rows, style);
   report_comparison(stdout, &j->arena, rows, j->entry_count, style);
-  if (!app->opt.all) {
+  if (!app->opt.all && find_run(rows, j->entry_count)) {
     putchar('\n');
     report_kernels(stdout, &j->arena, rows, j->entry_count, style);
   }

@@ -73,9 +73,9 @@ static void conv_one(job *j, void *user) {
   (void)user;
   job_measure(j, &spec, 1);
   const report_row *row = &j->entries[0].row;
-  if (row->refused)
-    diag_fail(&app->diag, app->status ? WN_ERR_STRICT : WN_ERR_REFUSED, "%s: %s", row->plan,
-              row->refused);
+  if (row->refused) diag_fail(&app->diag, WN_ERR_REFUSED, "%s: %s", row->plan, row->refused);
+  if (row->stopped)
+    diag_fail(&app->diag, WN_ERR_STRICT, "%s: stopped by --strict: %s", row->plan, row->fallback);
   job_debug(j);
   if (app->opt.output) write_output(j, app->opt.output);
   if (app->opt.json || app->opt.csv) {
@@ -99,9 +99,12 @@ void command_conv(cli *app) {
   job_with(app, p, true, conv_one, NULL);
 }
 
+/* What a pass is called, "--- lower: ...", stands out on a terminal. */
 static void write_stdout(void *user, const char *text) {
-  (void)user;
-  fputs(text, stdout);
+  const cli *app = user;
+  size_t heading = !strncmp(text, "--- ", 4) && app_style(app).color ? strcspn(text, "\n") : 0;
+  if (heading) printf("\033[1;36m%.*s\033[0m", (int)heading, text);
+  fputs(text + heading, stdout);
 }
 
 static void explain_one(job *j, void *user) {
@@ -115,7 +118,7 @@ static void explain_one(job *j, void *user) {
     diag_fail(&app->diag, WN_ERR_NOMEM, "no memory for a context");
   wn_tensor *y = job_graph(j, ctx);
   void *out = j->y;
-  wn_status status = wn_explain(ctx, &y, &out, 1, &o, write_stdout, NULL);
+  wn_status status = wn_explain(ctx, &y, &out, 1, &o, write_stdout, app);
   const char *message = arena_strdup(&j->arena, wn_message(ctx));
   wn_context_destroy(ctx);
   if (status != WN_OK) diag_fail(&app->diag, status, "%s", message);

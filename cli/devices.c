@@ -5,9 +5,15 @@
 #include "report/table.h"
 
 typedef struct device {
-  const char *backend, *device, *isa, *problem;
+  const char *backend, *compiler, *device, *isa, *problem;
   int threads;
 } device;
+
+/* What turns kernels into code. `cpu` without LLVM is cpu:cc. */
+static const char *compiler_of(const char *backend) {
+  if (!strcmp(backend, "cpu")) return "LLVM, in process";
+  return !strcmp(backend, "cpu:cc") ? "the system's C compiler" : "none: the reference, in float64";
+}
 
 static device probe(cli *app, const char *backend) {
   device found = {.backend = backend};
@@ -28,12 +34,14 @@ static device probe(cli *app, const char *backend) {
   if (status == WN_OK) {
     found.device = arena_strdup(&app->arena, info.device ? info.device : "");
     found.isa = arena_strdup(&app->arena, info.isa ? info.isa : "");
+    found.compiler = compiler_of(info.backend);
     found.threads = info.threads;
   } else {
     found.problem = arena_strdup(&app->arena, wn_message(ctx));
   }
   if (program) wn_program_destroy(program);
   wn_context_destroy(ctx);
+  if (status == WN_ERR_USAGE) diag_fail(&app->diag, status, "%s", found.problem);
   return found;
 }
 
@@ -58,9 +66,8 @@ static void print_json(cli *app, const device *d) {
 void command_devices(cli *app) {
   static const char *const backends[] = {"cpu", "cpu:cc", "interp"};
   static const table_column columns[] = {
-      {"backend", true, BEST_NONE, 0},
-      {"isa", true, BEST_NONE, 0},
-      {"threads", false, BEST_NONE, 0},
+      {"backend", true, BEST_NONE, 0}, {"compiler", true, BEST_NONE, 1},
+      {"isa", true, BEST_NONE, 0},     {"threads", false, BEST_NONE, 0},
       {"device", true, BEST_NONE, 0},
   };
   table t;
@@ -73,9 +80,10 @@ void command_devices(cli *app) {
     }
     table_row *row = table_add(&t);
     row->cells[0].text = d.backend;
-    row->cells[1].text = d.isa;
-    row->cells[2].text = d.problem ? NULL : arena_printf(&app->arena, "%d", d.threads);
-    row->cells[3].text = d.device;
+    row->cells[1].text = d.compiler;
+    row->cells[2].text = d.isa;
+    row->cells[3].text = d.problem ? NULL : arena_printf(&app->arena, "%d", d.threads);
+    row->cells[4].text = d.device;
     row->tone = d.problem ? TONE_FAINT : TONE_PLAIN;
     if (d.problem) row->note = arena_printf(&app->arena, "not here: %s", d.problem);
   }

@@ -9,7 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const int fatal_signals[] = {SIGINT, SIGTERM, SIGHUP};
+static const int fatal_signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+#define SIGNALS (sizeof fatal_signals / sizeof *fatal_signals)
 static char unfinished[4096];
 
 static void remove_unfinished(int signal_number) {
@@ -18,14 +19,31 @@ static void remove_unfinished(int signal_number) {
   raise(signal_number);
 }
 
+/* What the caller ignores (nohup) stays ignored. A file over the limit of its size is an error of
+ * write() then, and no signal. */
 static void guard(const char *temporary) {
-  struct sigaction act;
+  struct sigaction act, old;
   memset(&act, 0, sizeof act);
   sigemptyset(&act.sa_mask);
   act.sa_handler = temporary ? remove_unfinished : SIG_DFL;
   if (temporary) snprintf(unfinished, sizeof unfinished, "%s", temporary);
-  for (size_t i = 0; i < sizeof fatal_signals / sizeof *fatal_signals; ++i)
-    sigaction(fatal_signals[i], &act, NULL);
+  for (size_t i = 0; i < SIGNALS; ++i)
+    if (!sigaction(fatal_signals[i], NULL, &old) && old.sa_handler != SIG_IGN)
+      sigaction(fatal_signals[i], &act, NULL);
+  signal(SIGXFSZ, temporary ? SIG_IGN : SIG_DFL);
+}
+
+/* Signals wait meanwhile: there is no moment with a file and nobody to remove it. */
+static int create_guarded(char *temporary) {
+  sigset_t set, before;
+  sigemptyset(&set);
+  for (size_t i = 0; i < SIGNALS; ++i) sigaddset(&set, fatal_signals[i]);
+  sigprocmask(SIG_BLOCK, &set, &before);
+  int fd = mkstemp(temporary), error = errno;
+  if (fd >= 0) guard(temporary);
+  sigprocmask(SIG_SETMASK, &before, NULL);
+  errno = error;
+  return fd;
 }
 
 unsigned char *file_read(arena *a, const char *path, size_t *size) {
@@ -60,9 +78,8 @@ void file_create(file_writer *w, arena *a, const char *path) {
     diag_fail(a->diag, WN_ERR_IO, "cannot write %s: it is a directory", path);
   mode_t mask = umask(0);
   umask(mask);
-  int fd = mkstemp(w->temporary);
+  int fd = create_guarded(w->temporary);
   if (fd < 0) diag_fail(a->diag, WN_ERR_IO, "cannot write %s: %s", path, strerror(errno));
-  guard(w->temporary);
   if (fchmod(fd, 0666 & ~mask) || !(w->stream = fdopen(fd, "wb"))) {
     int error = errno;
     close(fd);

@@ -73,10 +73,14 @@ static bool compile(job *j, entry *e) {
   void *out = j->y;
   status = wn_compile(e->ctx, &y, &out, 1, &o, &e->program);
   if (status == WN_OK) return true;
-  if (status == WN_ERR_REFUSED || status == WN_ERR_STRICT ||
-      (status == WN_ERR_NOMEM && o.max_memory)) {
+  if (status == WN_ERR_REFUSED || (status == WN_ERR_NOMEM && o.max_memory)) {
     e->row.refused = keep(j, wn_message(e->ctx));
-    if (status == WN_ERR_STRICT) j->app->status = 1;
+    return false;
+  }
+  if (status == WN_ERR_STRICT) {
+    e->row.fallback = keep(j, wn_message(e->ctx));
+    e->row.stopped = true;
+    j->app->status = 1;
     return false;
   }
   diag_fail(&j->app->diag, status, "%s", wn_message(e->ctx));
@@ -322,8 +326,9 @@ void job_debug(job *j) {
   for (int i = 0; level && i < j->entry_count; ++i) {
     const entry *e = &j->entries[i];
     const report_row *row = &e->row;
-    if (row->refused) {
-      fprintf(stderr, "%s: refused: %s\n", row->plan, row->refused);
+    if (row->refused || row->stopped) {
+      fprintf(stderr, "%s: %s: %s\n", row->plan, row->stopped ? "stopped by --strict" : "refused",
+              row->stopped ? row->fallback : row->refused);
       continue;
     }
     fprintf(

@@ -6,16 +6,22 @@
 #include <stddef.h>
 #include <stdlib.h>
 
+#include "pipeline.h"
+
 #define BIT(c)       (1u << (c))
 #define RUNS         (BIT(CMD_COMPARE) | BIT(CMD_CONV) | BIT(CMD_BENCH))
 #define COMPILES     (RUNS | BIT(CMD_EXPLAIN))
+#define CHOSEN       (COMPILES & ~BIT(CMD_COMPARE)) /* one plan a problem */
 #define ALL_COMMANDS (COMPILES | BIT(CMD_DEVICES))
+
+enum { MOST_THREADS = 1024, MOST_NUMBER = 1000000 };
 
 typedef enum flag_kind {
   SWITCH,
   WORD,
   LIST,
   POSITIVE,
+  THREADS,
   SEED,
   MEMORY,
   WINO,
@@ -36,20 +42,24 @@ typedef struct flag {
 #define AT(field) offsetof(options, field)
 static const flag flags[] = {
     {"--plan", "PLAN", "a name or a schedule; again for more, in this order", LIST, AT(plans),
-     COMPILES},
+     BIT(CMD_COMPARE)},
+    {"--plan", "PLAN", "a name or a schedule; default: auto", WORD, AT(plan), CHOSEN},
     {"--all", NULL, "every combination of the four placements", SWITCH, AT(all), BIT(CMD_COMPARE)},
-    {"--wino", "M", "tile size 1 to 8, as 4 or 4x4; all: 2, 3, 4 and 6", WINO, AT(wino), COMPILES},
+    {"--wino", "M", "tile size 1 to 8, as 4 or 4x4; all: 2, 3, 4 and 6", WINO, AT(wino),
+     BIT(CMD_COMPARE)},
+    {"--wino", "M", "tile size 1 to 8, as 4 or 4x4; off: --plan direct", WINO, AT(wino), CHOSEN},
     {"--math", "MODE", "error promise: fp32 (default) or fp32-fast", MATH, AT(math), COMPILES},
     {"--backend", "NAME", "cpu, cpu:cc or interp", BACKEND, AT(backend), COMPILES},
     {"--isa", "NAME", "sse2, avx2, avx512, ...; default: the best here", WORD, AT(isa), COMPILES},
-    {"--threads", "N", "default: $WINNOW_THREADS, else all cores", POSITIVE, AT(threads), COMPILES},
+    {"--threads", "N", "1 to 1024; default: $WINNOW_THREADS, else all cores", THREADS, AT(threads),
+     COMPILES},
     {"--weights-mode", "MODE", "constant (default: prepared once) or variable", WEIGHTS_MODE,
      AT(variable_weights), COMPILES},
     {"--input", "FILE", ".npy (mb, ic, [[d,] h,] w) or a photo", WORD, AT(input), RUNS},
     {"--weights", "FILE", ".npy (oc, ic/g, [[kd,] kh,] kw)", WORD, AT(weights), RUNS},
     {"--bias", "FILE", ".npy (oc), or the word random", WORD, AT(bias), COMPILES},
     {"--residual", "FILE", ".npy of the result's shape, or random", WORD, AT(residual), COMPILES},
-    {"--act", "NAME", "relu, sigmoid, tanh, gelu, abs or none", ACT, AT(act), COMPILES},
+    {"--act", "NAME", "none (default), relu, sigmoid, tanh, gelu or abs", ACT, AT(act), COMPILES},
     {"--layout", "NAME", "of input, residual, result: nchw (default) or nhwc", LAYOUT, AT(nhwc),
      COMPILES},
     {"--output", "FILE", "the result: .npy, or .png of 1 to 4 channels", WORD, AT(output),
@@ -64,7 +74,8 @@ static const flag flags[] = {
      AT(max_lines), COMPILES},
     {"--no-merge", NULL, "every use of a reduction gets a loop of its own", SWITCH, AT(no_merge),
      COMPILES},
-    {"--no-cache", NULL, "compile again what was compiled before", SWITCH, AT(no_cache), COMPILES},
+    {"--no-cache", NULL, "compile anew; always so here: no kernel is kept on disk", SWITCH,
+     AT(no_cache), COMPILES},
     {"--strict", NULL, "a kernel that falls back is an error", SWITCH, AT(strict), COMPILES},
     {"--json", NULL, "one object a line", SWITCH, AT(json), RUNS | BIT(CMD_DEVICES)},
     {"--csv", NULL, "the same columns, without the kernels", SWITCH, AT(csv), RUNS},
@@ -81,7 +92,9 @@ static const struct {
         {"compare", "PROBLEM... | --batch FILE",
          "Every named plan of a convolution side by side: kernels, buffers, times, compile\n"
          "costs and errors against a float64 reference. The best value of a column is\n"
-         "green, or has a *. Ratios are times of direct and of old divided by the plan's."},
+         "green, or has a *. ×direct, ×old: how many times as fast as that plan. prep µs:\n"
+         "constant weights, once, before the first run. GFLOP/s: flops of the direct\n"
+         "convolution a second; executed: those that ran."},
     [CMD_CONV] = {"conv", "[PROBLEM]",
                   "One convolution, y = act(conv(x, w) + bias + residual), on your data. Without\n"
                   "PROBLEM the sizes are those of the files of --input and --weights, padded so\n"
@@ -89,17 +102,21 @@ static const struct {
     [CMD_BENCH] = {"bench", "PROBLEM... | --batch FILE",
                    "The chosen plan of each problem, a line each."},
     [CMD_EXPLAIN] = {"explain", "PROBLEM",
-                     "What the recogniser saw, the program after each pass, the kernels."},
-    [CMD_DEVICES] = {"devices", "", "The backends of this machine, and why one is missing."},
+                     "What the recogniser saw, the program after each pass that changed it, each\n"
+                     "kernel as loops and as C. Nothing is run."},
+    [CMD_DEVICES] =
+        {"devices", "",
+         "The backends of this machine, each tried on a small convolution, or why one is\n"
+         "missing."},
 };
 
 const char *command_name(command c) { return c < CMD_COUNT ? commands[c].name : "winnow"; }
 
 void help_main(FILE *out) {
   fputs(
-      "winnow: compiles convolutions to Winograd kernels and measures every way to\n"
-      "place what lies between them\n"
+      "winnow: compiles convolutions to Winograd kernels, and times every way of it\n"
       "\n"
+      "  winnow                    a demonstration: three comparisons\n"
       "  winnow compare PROBLEM    every named plan side by side\n"
       "  winnow conv    PROBLEM    one convolution on your data (.npy or a photo)\n"
       "  winnow bench   PROBLEM    the chosen plan of each problem, or of --batch FILE\n"
@@ -112,16 +129,20 @@ void help_main(FILE *out) {
       "i o k s d p with an axis d h or w: input, output, filter, stride, dilation\n"
       "(0 is dense), padding. mb is 2 when missing; w sizes default to the h ones.\n"
       "Plans: auto direct old old-2k new inline-m one x-only g-only fused split, or a\n"
-      "schedule such as x=local,g=global,m=reg,o=inline.\n"
+      "schedule such as x=local,g=global,m=reg,o=inline: input x, filter g, product m\n"
+      "and output o of Winograd recomputed (inline), in registers (reg), in a kernel's\n"
+      "array (local) or in memory (global); more in docs/architecture.md.\n"
       "Environment: DEBUG=1..5 (2: kernels, 3: plans, 4: source, 5: IR), WINO=0, 1, 2,\n"
       "3, 4 or 6 (0: off, 1: on, else the tile size), WINNOW_THREADS, WINNOW_ISA,\n"
-      "NO_COLOR.\n"
+      "WINNOW_DUMP=all or passes such as lower,apply (IR on stderr), WINNOW_TRACE=1\n"
+      "(rules applied), NO_COLOR.\n"
       "Exit status: 0 right, 1 a wrong result or --strict met a fallback, 2 bad usage.\n",
       out);
 }
 
 void help_command(FILE *out, command c) {
-  fprintf(out, "winnow %s %s\n\n%s\n\n", commands[c].name, commands[c].operands, commands[c].help);
+  fprintf(out, "winnow %s%s%s\n\n%s\n\n", commands[c].name, *commands[c].operands ? " " : "",
+          commands[c].operands, commands[c].help);
   for (size_t i = 0; i < FLAGS; ++i) {
     if (!(flags[i].commands & BIT(c))) continue;
     char left[40];
@@ -142,10 +163,10 @@ static bool read_whole(const char *s, unsigned long long *value) {
   return !errno && !*end;
 }
 
-static int read_positive(arena *a, const char *what, const char *s) {
+static int read_positive(arena *a, const char *what, const char *s, unsigned most) {
   unsigned long long v;
-  if (!read_whole(s, &v) || v < 1 || v > 1000000)
-    usage(a, what, s, "a whole number from 1 to 1000000");
+  if (!read_whole(s, &v) || v < 1 || v > most)
+    usage(a, what, s, arena_printf(a, "a whole number from 1 to %u", most));
   return (int)v;
 }
 
@@ -168,9 +189,13 @@ static size_t read_memory(arena *a, const char *what, const char *s) {
   return (size_t)v;
 }
 
-/* M or MxM or MxMxM, each 1 to 8. */
-static void check_wino(arena *a, const char *what, const char *s) {
-  if (!strcmp(s, "all")) return;
+/* M or MxM or MxMxM, each 1 to 8; "all" where several plans are run. */
+static void check_wino(arena *a, const char *what, const char *s, bool many) {
+  if (!strcmp(s, "all") && many) return;
+  if (!strcmp(s, "all"))
+    diag_fail(a->diag, WN_ERR_USAGE, "%s all is for compare; expected one tile size", what);
+  if (!strcmp(s, "0"))
+    usage(a, what, s, "a tile size from 1 to 8; without Winograd it is --plan direct");
   for (const char *c = s;; c += 2) {
     if (*c < '1' || *c > '8' || (c[1] && c[1] != 'x') || c - s > 6)
       usage(a, what, s, "a tile size from 1 to 8, as 4 or 4x4");
@@ -210,7 +235,10 @@ static void set_flag(options *o, arena *a, const flag *f, const char *value) {
       vec_push(a, &o->plans, value);
       break;
     case POSITIVE:
-      *(int *)field = read_positive(a, f->name, value);
+      *(int *)field = read_positive(a, f->name, value, MOST_NUMBER);
+      break;
+    case THREADS:
+      o->threads = read_positive(a, f->name, value, MOST_THREADS);
       break;
     case SEED:
       if (!read_whole(value, &number)) usage(a, f->name, value, "a whole number");
@@ -220,7 +248,7 @@ static void set_flag(options *o, arena *a, const flag *f, const char *value) {
       o->max_memory = read_memory(a, f->name, value);
       break;
     case WINO:
-      check_wino(a, f->name, value);
+      check_wino(a, f->name, value, o->command == CMD_COMPARE);
       o->wino = value;
       break;
     case MATH:
@@ -244,17 +272,22 @@ static void set_flag(options *o, arena *a, const flag *f, const char *value) {
   }
 }
 
-static const flag *find_flag(const char *arg, size_t n) {
-  for (size_t i = 0; i < FLAGS; ++i)
-    if (strlen(flags[i].name) == n && !memcmp(flags[i].name, arg, n)) return &flags[i];
-  return NULL;
+/* The command's own flag of that name, else another's, else NULL. */
+static const flag *find_flag(const char *arg, size_t n, command c) {
+  const flag *found = NULL;
+  for (size_t i = 0; i < FLAGS; ++i) {
+    if (strlen(flags[i].name) != n || memcmp(flags[i].name, arg, n) != 0) continue;
+    if (!found || flags[i].commands & BIT(c)) found = &flags[i];
+  }
+  return found;
 }
 
 /* The flag at argv[i]; returns the index of the last word that it used. */
 static int parse_flag(options *o, arena *a, int argc, char *const *argv, int i, unsigned *seen) {
   const char *arg = argv[i], *equals = strchr(arg, '=');
   size_t n = equals ? (size_t)(equals - arg) : strlen(arg);
-  const flag *f = !strcmp(arg, "-h") ? find_flag("--help", 6) : find_flag(arg, n);
+  const flag *f =
+      !strcmp(arg, "-h") ? find_flag("--help", 6, o->command) : find_flag(arg, n, o->command);
   if (!f)
     diag_fail(a->diag, WN_ERR_USAGE, "unknown flag '%.*s'; see winnow %s--help",
               (int)(n < 80 ? n : 80), arg,
@@ -265,7 +298,8 @@ static int parse_flag(options *o, arena *a, int argc, char *const *argv, int i, 
               o->command < CMD_COUNT ? arena_printf(a, "%s ", command_name(o->command)) : "");
   unsigned bit = 1u << (f - flags);
   if (*seen & bit && f->kind != LIST && f->kind != SWITCH)
-    diag_fail(a->diag, WN_ERR_USAGE, "%s is given twice", f->name);
+    diag_fail(a->diag, WN_ERR_USAGE, "%s is given twice; %s takes one", f->name,
+              command_name(o->command));
   *seen |= bit;
   if (f->kind == SWITCH) {
     if (equals) diag_fail(a->diag, WN_ERR_USAGE, "%s takes no value", f->name);
@@ -281,26 +315,35 @@ static int parse_flag(options *o, arena *a, int argc, char *const *argv, int i, 
   return i + 1;
 }
 
+/* The variable's value, NULL where it is not set or empty. */
+static const char *variable(const char *name) {
+  const char *s = getenv(name);
+  return s && *s ? s : NULL;
+}
+
+/* Values that mean nothing fail whether a flag overrides them or not. */
 static void read_environment(options *o, arena *a) {
   static const char *const debug[] = {"0", "1", "2", "3", "4", "5", NULL};
   static const char *const tiles[] = {"0", "1", "2", "3", "4", "6", NULL};
-  const char *s = getenv("DEBUG");
-  if (s && *s) o->debug = one_of(a, "DEBUG", s, debug);
-  s = getenv("NO_COLOR");
-  o->no_color = s && *s;
-  s = getenv("WINNOW_THREADS");
-  if (s && *s) {
-    int threads = read_positive(a, "WINNOW_THREADS", s);
+  static const char *const isas[] = {"sse2", "avx2", "avx512", "neon", "generic", NULL};
+  const char *s = variable("DEBUG");
+  if (s) o->debug = one_of(a, "DEBUG", s, debug);
+  o->no_color = variable("NO_COLOR") != NULL;
+  s = variable("WINNOW_THREADS");
+  if (s) {
+    int threads = read_positive(a, "WINNOW_THREADS", s, MOST_THREADS);
     if (!o->threads) o->threads = threads;
   }
-  s = getenv("WINNOW_ISA");
-  if (s && *s && !o->isa) o->isa = s;
-  s = getenv("WINO");
-  if (s && *s) {
+  s = variable("WINNOW_ISA");
+  if (s) one_of(a, "WINNOW_ISA", s, isas);
+  if (s && !o->isa) o->isa = s;
+  s = variable("WINO");
+  if (s) {
     one_of(a, "WINO", s, tiles);
     o->wino_env = true;
     if (s[0] > '1') o->env_wino = s;
   }
+  pipeline_check_environment(a->diag);
 }
 
 /* What no single flag can tell. */
@@ -311,20 +354,16 @@ static void check(const options *o, arena *a) {
   if (o->command == CMD_DEVICES && o->problems.len)
     diag_fail(d, WN_ERR_USAGE, "devices takes no operand, but '%.80s' was given",
               o->problems.data[0]);
-  if (o->command == CMD_CONV || o->command == CMD_EXPLAIN || o->command == CMD_BENCH) {
-    if (o->plans.len > 1)
-      diag_fail(d, WN_ERR_USAGE, "%s takes one --plan", command_name(o->command));
-    if (o->wino && !strcmp(o->wino, "all"))
-      diag_fail(d, WN_ERR_USAGE, "--wino all is for compare; %s takes one tile size",
-                command_name(o->command));
-  }
   if ((o->command == CMD_CONV || o->command == CMD_EXPLAIN) && o->problems.len > 1)
     diag_fail(d, WN_ERR_USAGE, "%s takes one problem, but '%.80s' follows",
               command_name(o->command), o->problems.data[1]);
   bool from_files = o->command == CMD_CONV && o->input && o->weights;
   if (o->command < CMD_DEVICES && !o->problems.len && !o->batch && !from_files)
-    diag_fail(d, WN_ERR_USAGE, "%s needs a problem such as mb1ic16ih32oc16kh3ph1",
-              command_name(o->command));
+    diag_fail(d, WN_ERR_USAGE, "%s needs a problem such as mb1ic16ih32oc16kh3ph1%s",
+              command_name(o->command),
+              o->command == CMD_CONV      ? ", or --input and --weights"
+              : o->command == CMD_EXPLAIN ? ""
+                                          : ", or --batch FILE");
 }
 
 void options_parse(options *o, arena *a, int argc, char *const *argv) {
@@ -351,6 +390,7 @@ void options_parse(options *o, arena *a, int argc, char *const *argv) {
     else
       vec_push(a, &o->problems, argv[i]);
   }
+  if (o->help || o->version || o->command == CMD_NONE) return;
   read_environment(o, a);
-  if (!o->help && !o->version && o->command != CMD_NONE) check(o, a);
+  check(o, a);
 }

@@ -25,7 +25,8 @@ typedef VEC(const char *) strings;
 
 typedef struct options {
   command command;
-  strings problems, plans;
+  strings problems, plans; /* plans: of compare */
+  const char *plan;        /* of the other commands */
   const char *batch;
   const char *wino;     /* "4", "4x4", "all"; NULL: no --wino */
   const char *env_wino; /* the tile that $WINO names, NULL: none */

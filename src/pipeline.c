@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "pipeline.h"
+
 #include "ir/text.h"
 #include "lower/lower.h"
 #include "program.h"
@@ -31,20 +33,64 @@ static double now(void) {
 
 /* --- showing passes: WINNOW_DUMP=pass,... on stderr, and explain ----------------------------------------------------------- */
 
-static bool dump_wanted(const char *pass) {
-  const char *list = getenv("WINNOW_DUMP");
-  size_t n = strlen(pass);
-  for (const char *at = list; at != NULL && *at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL) {
-    bool same = strncmp(at, pass, n) == 0 && (at[n] == ',' || at[n] == '\0');
-    if (same || strncmp(at, "all", 3) == 0) return true;
+static const struct {
+  const char *name, *what;
+} passes[] = {
+    {"tensor", "what was asked for, in whole arrays"},
+    {"lower", "movement has become index arithmetic over ranges"},
+    {"simplify", "the same, simplified"},
+    {"recognise", "convolutions, told by their index arithmetic alone"},
+    {"winograd", "each convolution as input, filter and output transforms around a product"},
+    {"apply", "the schedule applied: arrays, and the loops of each kernel"},
+    {"linearise", "one kernel, an operation a line"},
+};
+enum { PASSES = sizeof passes / sizeof passes[0] };
+
+/* Is the word among the names of a list with commas? */
+static bool is_listed(const char *list, const char *word) {
+  size_t n = strlen(word);
+  for (const char *at = list; at != NULL; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL) {
+    if (strncmp(at, word, n) == 0 && (at[n] == ',' || at[n] == '\0')) return true;
   }
   return false;
+}
+
+static bool dump_wanted(const char *pass) {
+  const char *list = getenv("WINNOW_DUMP");
+  return list != NULL && (is_listed(list, pass) || is_listed(list, "all"));
+}
+
+static void check_dump(diag *d, const char *list) {
+  for (const char *at = list; at != NULL; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL) {
+    int n = (int)strcspn(at, ","), known = 0;
+    while (known < PASSES && (strncmp(passes[known].name, at, (size_t)n) != 0 || passes[known].name[n] != '\0')) ++known;
+    if (known < PASSES || (n == 3 && strncmp(at, "all", 3) == 0)) continue;
+    char names[128] = "";
+    for (int i = 0; i < PASSES; ++i) {
+      size_t len = strlen(names);
+      snprintf(names + len, sizeof names - len, "%s%s", i ? ", " : "", passes[i].name);
+    }
+    diag_fail(d, WN_ERR_USAGE, "WINNOW_DUMP: there is no pass '%.*s'; expected all, or some of %s", n < 80 ? n : 80, at,
+              names);
+  }
+}
+
+void pipeline_check_environment(diag *d) {
+  const char *dump = getenv("WINNOW_DUMP"), *trace = getenv("WINNOW_TRACE");
+  if (dump != NULL && *dump) check_dump(d, dump);
+  if (trace != NULL && *trace && strcmp(trace, "0") != 0 && strcmp(trace, "1") != 0) {
+    diag_fail(d, WN_ERR_USAGE, "WINNOW_TRACE '%.80s': expected 1 (each rule as it is applied) or 0", trace);
+  }
 }
 
 static void show_text(pipeline *pl, const char *pass, const char *text) {
   if (dump_wanted(pass)) fprintf(stderr, "--- %s\n%s\n", pass, text);
   if (pl->write == NULL) return;
-  pl->write(pl->user, arena_printf(&pl->g->arena, "--- %s\n%s\n", pass, text));
+  const char *what = "";
+  for (int i = 0; i < PASSES; ++i) {
+    if (strcmp(passes[i].name, pass) == 0) what = passes[i].what;
+  }
+  pl->write(pl->user, arena_printf(&pl->g->arena, "--- %s: %s\n%s\n", pass, what, text));
 }
 
 static bool showing(const pipeline *pl, const char *pass) { return pl->write != NULL || dump_wanted(pass); }
@@ -106,6 +152,27 @@ static const uop *const *import(pipeline *pl, int count, wn_tensor *const *outs)
   return roots;
 }
 
+/* What runs needs memory to read and to write; explaining it does not. */
+static void check_data(pipeline *pl, const uop *const *tensors, void *const *data, int count) {
+  diag *d = &pl->p->diag;
+  for (int i = 0; i < count; ++i) {
+    if (data == NULL || data[i] == NULL) {
+      diag_fail(d, WN_ERR_USAGE, "output %d has nowhere to go: its data is NULL, which only wn_explain takes", i);
+    }
+  }
+  uop_order all = uop_toposort(&pl->g->arena, count, tensors);
+  for (size_t i = 0; i < all.len; ++i) {
+    if (all.at[i]->op != OP_BUFFER) continue;
+    const tensor_buffer *b = &pl->ctx->buffers.data[all.at[i]->arg.i];
+    if (b->data != NULL) continue;
+    str shape;
+    str_init(&shape, &pl->g->arena);
+    for (int k = 0; k < b->shape->len; ++k) str_printf(&shape, "%s%lld", k ? ", " : "", (long long)b->shape->at[k]);
+    diag_fail(d, WN_ERR_USAGE, "%s of shape [%s] has no data: NULL is only for what wn_explain explains",
+              b->constant ? "a wn_constant" : "a wn_input", str_text(&shape));
+  }
+}
+
 static void find_buffers(pipeline *pl, void *const *data, int count) {
   wn_program *p = pl->p;
   size_t n = pl->ctx->buffers.len;
@@ -113,7 +180,7 @@ static void find_buffers(pipeline *pl, void *const *data, int count) {
   p->results = arena_array(&pl->g->arena, void *, count + 1);
   /* inputs are never written: their const ends here because kernels take all arrays alike */
   for (size_t i = 0; i < n; ++i) p->user[i] = (void *)(uintptr_t)pl->ctx->buffers.data[i].data;
-  for (int i = 0; i < count; ++i) p->results[i] = data[i];
+  for (int i = 0; data != NULL && i < count; ++i) p->results[i] = data[i];
 }
 
 static user_buffer *describe_buffers(pipeline *pl) {
@@ -139,7 +206,12 @@ static void linearise_all(pipeline *pl) {
     }
 #ifndef NDEBUG
     const char *broken = lin_verify(&pl->g->arena, k);
-    WN_CHECK(broken == NULL, "kernel %s: %s", k->name, broken);
+    if (broken != NULL) {
+      str text;
+      str_init(&text, &pl->g->arena);
+      lin_print(&text, k);
+      WN_CHECK(false, "kernel %s: %s\n%s", k->name, broken, str_text(&text));
+    }
 #endif
   }
 }
@@ -190,12 +262,14 @@ static void fill_info(pipeline *pl, const choice *ch, const wino_result *w, doub
 static void compile(pipeline *pl, wn_tensor *const *outs, void *const *data, int count) {
   wn_program *p = pl->p;
   const wn_options *opt = pl->opt;
+  pipeline_check_environment(&p->diag);
   p->rt = runtime_create(&p->diag, opt->backend, opt->isa, opt->threads);
   double start = now();
   const cpu_target *cpu = runtime_target(p->rt);
   choice_target target = {cpu->vector_bytes, cpu->registers, cpu->l2, opt};
 
   const uop *const *tensors = import(pl, count, outs);
+  if (pl->write == NULL) check_data(pl, tensors, data, count);
   show_ir(pl, "tensor", count, tensors);
   const uop *root = lower_tensors(pl->g, count, tensors);
   show_ir(pl, "lower", 1, &root);
@@ -226,7 +300,7 @@ static void compile(pipeline *pl, wn_tensor *const *outs, void *const *data, int
 
 static wn_status check_outputs(wn_context *ctx, wn_tensor *const *outs, int count) {
   if (ctx->error != WN_OK) return diag_set(&ctx->diag, ctx->error, "%s", ctx->error_message);
-  if (count < 1) return diag_set(&ctx->diag, WN_ERR_USAGE, "nothing to compile: %d outputs", count);
+  if (count < 1 || outs == NULL) return diag_set(&ctx->diag, WN_ERR_USAGE, "nothing to compile: %d outputs", count);
   for (int i = 0; i < count; ++i) {
     if (outs[i] == NULL) return diag_set(&ctx->diag, WN_ERR_USAGE, "output %d is NULL", i);
     if (outs[i]->ctx != ctx) return diag_set(&ctx->diag, WN_ERR_USAGE, "output %d belongs to another context", i);
@@ -238,6 +312,7 @@ static wn_status compile_into(wn_context *ctx, wn_tensor *const *outs, void *con
                               const wn_options *options, void (*write)(void *, const char *), void *user,
                               wn_program **program) {
   static const wn_options defaults;
+  if (program == NULL || ctx == NULL) return WN_ERR_USAGE;
   *program = NULL;
   wn_status st = check_outputs(ctx, outs, count);
   if (st != WN_OK) return st;
@@ -267,17 +342,40 @@ wn_status wn_compile(wn_context *ctx, wn_tensor *const *outs, void *const *data,
   return compile_into(ctx, outs, data, count, options, NULL, NULL, program);
 }
 
+/* Each kernel as C, and last, where a terminal ends up, the program in a few lines. */
+static void explain_program(wn_program *p, void (*write)(void *, const char *), void *user) {
+  arena *a = &p->graph.arena;
+  const wn_program_info *info = &p->info;
+  int all = info->kernels + info->prepare_kernels;
+  str end;
+  str_init(&end, a);
+  str_printf(&end, "--- program\nplan %s: %s\n%d kernel%s a run and %d once, %d buffers, %zu bytes of workspace\n",
+             info->plan, info->placement, info->kernels, info->kernels == 1 ? "" : "s", info->prepare_kernels,
+             info->buffers, info->workspace_bytes);
+  for (int k = 0; k < all; ++k) {
+    wn_kernel_info i;
+    wn_status st = wn_program_get_kernel(p, k, &i);
+    if (st != WN_OK) diag_fail(&p->diag, st, "no memory for the source of kernel %d", k);
+    write(user, arena_printf(a, "--- source: %s computes %s%s\n%s\n", i.name, i.stage, i.prepare ? ", once" : "",
+                             i.source));
+    str_printf(&end, "  %-30s %s%s, %d lines, %.3g flops\n    %s\n", i.name, i.stage, i.prepare ? " (once)" : "",
+               i.source_lines, i.flops, i.loops);
+    if (i.fallback != NULL) str_printf(&end, "    in the interpreter: %s\n", i.fallback);
+  }
+  write(user, str_text(&end));
+}
+
 wn_status wn_explain(wn_context *ctx, wn_tensor *const *outs, void *const *data, int count, const wn_options *options,
                      void (*write)(void *user, const char *text), void *user) {
   wn_program *p;
-  wn_status st = compile_into(ctx, outs, data, count, options, write, user, &p);
+  if (ctx != NULL && write == NULL) return diag_set(&ctx->diag, WN_ERR_USAGE, "wn_explain has no function to write with");
+  volatile wn_status st = compile_into(ctx, outs, data, count, options, write, user, &p);
   if (st != WN_OK) return st;
-  for (size_t k = 0; k < p->set->kernels.len; ++k) {
-    wn_kernel_info info;
-    if (wn_program_get_kernel(p, (int)k, &info) == WN_OK) write(user, info.source);
-  }
+  DIAG_TRY(&p->diag, st) explain_program(p, write, user);
+  DIAG_END(&p->diag, st)
+  if (st != WN_OK) diag_set(&ctx->diag, st, "%s", p->diag.message);
   wn_program_destroy(p);
-  return WN_OK;
+  return st;
 }
 
 const char *const *wn_plan_names(void) { return schedule_plan_names; }

@@ -185,7 +185,8 @@ typedef struct wn_options {
   /* A name (wn_plan_names) or a schedule (docs/architecture.md); NULL: auto. Where plan and wino
    * are both NULL, $WINO decides: 0 direct, 1 Winograd whether it pays or not, 2 3 4 6 its tile. */
   const char *plan;
-  /* "0" off, "4" or "4x4": tile m from 1 to 8 per axis; NULL: by cost, within the promise. */
+  /* "4" or "4x4": tile m from 1 to 8 per axis; "0": off, as with $WINO; NULL: by cost, within the
+   * promise. */
   const char *wino;
   wn_math math;
   /* "cpu" (LLVM in process; cpu:cc where it was built without), "cpu:cc" (the system's C compiler),
@@ -197,13 +198,13 @@ typedef struct wn_options {
   size_t max_memory;    /* bytes of workspace, more is WN_ERR_REFUSED; 0: no limit */
   int max_lines;        /* a kernel with more source lines runs in the interpreter; 0: 2000 */
   int no_merge;         /* every use of a reduction gets its own loop */
-  int no_cache;         /* compile anew; nothing is cached yet, so it changes nothing */
+  int no_cache;         /* compile anew; this version keeps no compiled kernels, so it always does */
   int strict;           /* a fallback is WN_ERR_STRICT */
 } wn_options;
 
 /* Compile the graph that computes outs[0..count) into data[0..count) (borrowed, row-major, of the
- * tensor's dtype, not overlapping inputs or each other). options may be NULL. *program is NULL on
- * error. The program has its own copy of the graph and its own threads; more tensors may be made in
+ * tensor's dtype, not NULL, not overlapping inputs or each other). options may be NULL. *program is
+ * NULL on error. The program has its own copy of the graph and its own threads; more tensors may be made in
  * the context, and more programs compiled. */
 WN_API wn_status wn_compile(wn_context *ctx, wn_tensor *const *outs, void *const *data, int count,
                             const wn_options *options, wn_program **program);
@@ -253,8 +254,9 @@ WN_API wn_status wn_program_get_info(const wn_program *program, wn_program_info 
  * WN_ERR_USAGE. One thread at a time: the source is printed when it is first asked for. */
 WN_API wn_status wn_program_get_kernel(wn_program *program, int index, wn_kernel_info *info);
 
-/* Compiles like wn_compile, runs nothing, and writes what the recogniser saw, the IR after each
- * pass that changed it and each kernel, as text for a person. */
+/* Compiles like wn_compile, runs nothing (data, and that of inputs, may be NULL), and writes what the
+ * recogniser saw, the IR after each pass that changed it, each kernel and a summary, as text for a
+ * person. */
 WN_API wn_status wn_explain(wn_context *ctx, wn_tensor *const *outs, void *const *data, int count,
                             const wn_options *options, void (*write)(void *user, const char *text),
                             void *user);

@@ -163,6 +163,15 @@ static uint32_t emit_alu(builder *b, const uop *u) {
   return build_ins(b, home_of(b, u), ins);
 }
 
+static const char *range_in(const builder *b, const uop *u) {
+  while (u->op != OP_RANGE && u->nsrc > 0) {
+    int s = 0;
+    while (s + 1 < u->nsrc && u->src[s]->free_->len == 0) ++s;
+    u = u->src[s];
+  }
+  return u->op == OP_RANGE ? uop_range_name(b->g, u) : "its index";
+}
+
 uint32_t emit(builder *b, const uop *u) {
   scope *home = home_of(b, u);
   uint64_t known;
@@ -174,7 +183,10 @@ uint32_t emit(builder *b, const uop *u) {
   else if (u->op == OP_ADD && !dtype_is_float(u->dtype) && ordered_sum(b, u) != u) v = emit(b, ordered_sum(b, u));
   else if (op_table[u->op].flags & UOP_ALU) v = emit_alu(b, u);
   else if (u->op == OP_GET) {
-    diag_fail(b->g->diag, WN_ERR_REFUSED, "a transform is selected by a loop that is not unrolled (GET of node %u)", u->id);
+    diag_fail(b->g->diag, WN_ERR_REFUSED,
+              "kernel %s: a transform gives all its values at once, but %s here is a loop that takes one at a time: "
+              "place x and g inline or global, or m local or reg",
+              b->k->stage, range_in(b, u->src[1]));
   } else {
     diag_panic(__FILE__, __LINE__, "%s reached a kernel", op_table[u->op].name);
   }

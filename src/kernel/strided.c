@@ -8,7 +8,7 @@
  * lacks are proved for it before they are shared; where that fails the accesses stay as they were. */
 #include "kernel/build.h"
 
-enum { MAX_CONDS = 6, MAX_STRIDE = 8, MAX_MEMBERS = 16, MIN_LANES = 4 };
+enum { MAX_CONDS = 6, MAX_STRIDE = 8, MAX_MEMBERS = 16, MIN_LANES = 4, MAX_STRETCH = 2 * MAX_STRIDE + 2 };
 
 typedef struct lane_cond { /* base + coeff * lane + k < 0; fixed: the same lanes for every member */
   const uop *base;
@@ -30,6 +30,7 @@ typedef struct access_group {
   lane_access member[MAX_MEMBERS]; /* by disp */
   const uop *buffer;
   size_t number;
+  const uop *vector[MAX_STRETCH]; /* loads: the INDEX of each contiguous vector, once made */
   int nconds;
   lane_cond cond[MAX_CONDS]; /* k of a moving one: at disp 0 */
 } access_group;
@@ -266,16 +267,32 @@ void group_strided_loads(builder *b, size_t nvalues, const uop *const *values) {
 }
 
 /* Contiguous vector number q of the stretch. */
-static const uop *stretch(builder *b, const access_group *gr, int64_t q) {
+static const uop *make_stretch(builder *b, const access_group *gr, int64_t q) {
   graph *g = b->g;
   int64_t first = q * b->lanes, last = gr->member[0].stride * (b->lanes - 1) + span_of(gr);
   const uop *flat = uop_addi(g, uop_add(g, gr->member[0].base, b->vector), gr->member[0].disp + first);
   const uop *valid = element_valid(b, gr, first, span_of(gr));
-  if (first > last) return NULL;
   if (first + b->lanes - 1 > last) valid = uop_and(g, valid, uop_lt(g, b->vector, last - first + 1));
   const uop *sink = uop_new(g, OP_SINK, WN_DTYPE_COUNT, 2, (const uop *[]){flat, valid}, (uop_arg){0});
   sink = simplify(g, sink);
   return uop_index(g, gr->buffer, sink->src[1], 1, sink->src);
+}
+
+static const uop *stretch(builder *b, access_group *gr, int64_t q) {
+  WN_CHECK(q < MAX_STRETCH, "a stretch of more than %d vectors", MAX_STRETCH);
+  if (gr->vector[q] == NULL) gr->vector[q] = make_stretch(b, gr, q);
+  return gr->vector[q];
+}
+
+/* Where all vectors of the stretch are known. */
+static scope *group_home(builder *b, access_group *gr) {
+  int64_t vectors = (gr->member[0].stride * (b->lanes - 1) + span_of(gr)) / b->lanes + 1;
+  scope *deepest = b->top;
+  for (int64_t q = 0; q < vectors; ++q) {
+    scope *s = home_of(b, stretch(b, gr, q));
+    if (s->depth > deepest->depth) deepest = s;
+  }
+  return deepest;
 }
 
 static uint32_t shuffle(builder *b, scope *home, uint32_t x, uint32_t y, const int64_t *lanes) {
@@ -295,10 +312,10 @@ static uint32_t every_other(builder *b, scope *home, uint32_t x, uint32_t y, int
 
 /* Elements first, first + step, ... (step a power of two) of the stretch that starts at vector q: halves of half the step
  * are picked from, so the picks of a row's columns share their steps. */
-static uint32_t pick_column(builder *b, const access_group *gr, int64_t step, int64_t first, int64_t q) {
+static uint32_t pick_column(builder *b, access_group *gr, int64_t step, int64_t first, int64_t q) {
   const uop *vector = stretch(b, gr, q);
   if (step == 1) return emit(b, vector);
-  scope *home = home_of(b, vector);
+  scope *home = group_home(b, gr);
   uint64_t known, key = (uint64_t)1 << 56 | (uint64_t)gr->number << 24 | (uint64_t)(q << 12 | step << 6 | first);
   if (map_get(&home->values, key, &known)) return (uint32_t)known;
   int64_t half = step / 2;
@@ -309,37 +326,35 @@ static uint32_t pick_column(builder *b, const access_group *gr, int64_t step, in
 }
 
 /* The column, moved on by some of its elements: its tail, and the elements behind it one by one from vector `from` on. */
-static uint32_t move_column(builder *b, const access_group *gr, uint32_t column, int64_t by, int64_t residue) {
+static uint32_t move_column(builder *b, access_group *gr, uint32_t column, int64_t by, int64_t residue) {
   int64_t stride = gr->member[0].stride, lanes = b->lanes, pick[64];
   for (int64_t k = 0; k < by; ++k) {
     int64_t e = stride * (lanes + k) + residue;
-    const uop *vector = stretch(b, gr, e / lanes);
-    uint32_t behind = emit(b, vector);
+    uint32_t behind = emit(b, stretch(b, gr, e / lanes));
     for (int64_t l = 0; l < lanes; ++l) pick[l] = l + 1 < lanes ? l + 1 : lanes + e % lanes;
-    column = shuffle(b, home_of(b, vector), column, behind, pick);
+    column = shuffle(b, group_home(b, gr), column, behind, pick);
   }
   return column;
 }
 
 /* Any stride: the lanes of each vector of the stretch in turn. */
-static uint32_t gather_column(builder *b, const access_group *gr, int64_t shift) {
+static uint32_t gather_column(builder *b, access_group *gr, int64_t shift) {
   int64_t stride = gr->member[0].stride, lanes = b->lanes, pick[64];
   int64_t first = shift / lanes, last = (shift + stride * (lanes - 1)) / lanes;
-  const uop *vector = stretch(b, gr, first);
-  uint32_t acc = emit(b, vector);
+  uint32_t acc = emit(b, stretch(b, gr, first));
   for (int64_t q = first + 1; q <= last; ++q) {
     uint32_t next = emit(b, stretch(b, gr, q));
     for (int64_t l = 0; l < lanes; ++l) {
       int64_t e = shift + stride * l;
       pick[l] = e / lanes == q ? lanes + e % lanes : e / lanes < q && q == first + 1 ? e % lanes : l;
     }
-    acc = shuffle(b, home_of(b, vector), acc, next, pick);
+    acc = shuffle(b, group_home(b, gr), acc, next, pick);
   }
   return acc;
 }
 
 bool load_from_group(builder *b, const uop *index, uint32_t *value) {
-  const access_group *gr = map_get_ptr(&b->groups, index->id);
+  access_group *gr = map_get_ptr(&b->groups, index->id);
   if (gr == NULL) return false;
   int64_t shift = 0, stride = gr->member[0].stride;
   for (int i = 0; i < gr->n; ++i) {

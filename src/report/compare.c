@@ -126,7 +126,10 @@ static const char *note_of(arena *a, const report_row *row) {
   str s;
   str_init(&s, a);
   if (row->wrong) str_add(&s, "WRONG RESULT; ");
-  if (row->fallback) str_printf(&s, "ran in the interpreter: %s; ", row->fallback);
+  if (row->stopped)
+    str_printf(&s, "stopped by --strict: %s; ", row->fallback);
+  else if (row->fallback)
+    str_printf(&s, "ran in the interpreter: %s; ", row->fallback);
   if (row->promise_missed)
     str_printf(&s, "misses the error promise of %s; ", row->math ? row->math : "fp32");
   if (row->same_as) str_printf(&s, "the same program as %s; ", row->same_as);

@@ -19,7 +19,7 @@ static _Noreturn void refuse(apply *ap, const char *why) {
 
 /* --- place ------------------------------------------------------------------------------------------------------------ */
 
-static stage_id id_of(const apply *ap, const char *name, int *site) {
+stage_id stage_of_name(const apply *ap, const char *name, int *site) {
   for (int i = 0; i < ap->w->nsites; ++i) {
     const wino_site *s = &ap->w->site[i];
     const char *names[STAGE_COUNT] = {s->name_x, s->name_g, s->name_m, s->name_o};
@@ -62,7 +62,7 @@ static const uop *split_sum(apply *ap, const uop *reduce) {
 static uop_space space_of(apply *ap, const uop *bufferize) {
   const flow *f = ap->flow;
   int site;
-  stage_id id = id_of(ap, bufferize->arg.info->name, &site);
+  stage_id id = stage_of_name(ap, bufferize->arg.info->name, &site);
   if (id == STAGE_COUNT) return SPACE_GLOBAL;
   uop_space space = ap->s->stage[id].space;
   /* the result is the array of an output transform that flows straight into it */
@@ -77,7 +77,7 @@ static const uop *place_node(void *user, const uop *u) {
   apply *ap = user;
   if (u->op == OP_BUFFERIZE) {
     int site;
-    stage_id id = id_of(ap, u->arg.info->name, &site);
+    stage_id id = stage_of_name(ap, u->arg.info->name, &site);
     bufferize_info info = *u->arg.info;
     info.space = space_of(ap, u);
     const uop *value = u->src[0];
@@ -115,7 +115,7 @@ static bool reads_all_frequencies(const apply *ap, stage_id id) {
 static void add_stage(apply *ap, const uop *node) {
   stage *st = arena_new(ap->a, stage);
   st->node = node;
-  st->id = id_of(ap, node->arg.info->name, &st->site);
+  st->id = stage_of_name(ap, node->arg.info->name, &st->site);
   st->space = node->arg.info->space;
   const stage_plan *p = st->id < STAGE_COUNT ? &ap->s->stage[st->id] : NULL;
   st->inside = p != NULL && (st->space == SPACE_LOCAL || (st->space == SPACE_GLOBAL && p->at.letter != 0));
@@ -211,13 +211,10 @@ static nest *make_nest(apply *ap, stage *st) {
     case STAGE_O: return nest_o(ap, st);
     default: break;
   }
-  for (int i = 0; i < ap->w->nsites; ++i) {
-    const flow *f = &ap->flow[i];
-    if (!f->found || strcmp(f->root, st->node->arg.info->name) != 0) continue;
-    /* an output transform with an array of its own is read like any other array */
-    if (stage_find(ap, i, STAGE_O) == NULL || stage_find(ap, i, STAGE_O)->inside) return nest_tiled(ap, st);
-  }
-  return nest_general(ap, st);
+  const flow *f = flow_into(ap, st);
+  const stage *o = f != NULL ? stage_find(ap, f->site, STAGE_O) : NULL;
+  /* an output transform with an array of its own is read like any other array */
+  return f != NULL && (o == NULL || o->inside) ? nest_tiled(ap, st) : nest_general(ap, st);
 }
 
 static bool name_matches(loop_name want, const char *name) {
@@ -331,14 +328,12 @@ static void place_inside(apply *ap, stage *st) {
 /* x, m and the value that o flows into go through the chunks of the host loop together. */
 static void set_chunks(apply *ap, const stage *st, kernel_plan *k) {
   int site = st->id == STAGE_X || st->id == STAGE_M ? st->site : -1;
-  for (int i = 0; i < ap->w->nsites; ++i) {
-    const flow *f = &ap->flow[i];
-    if (st->id == STAGE_COUNT && f->found && strcmp(f->root, st->node->arg.info->name) == 0) site = i;
-  }
+  if (st->id == STAGE_COUNT && flow_into(ap, st) != NULL) site = flow_into(ap, st)->site;
   if (ap->s->chunk == 0 || site < 0) return;
   const wino_site *ws = &ap->w->site[site];
-  if (stage_find(ap, site, STAGE_X) == NULL || stage_find(ap, site, STAGE_M) == NULL || !ap->flow[site].found) {
-    refuse(ap, "chunk= needs x and m in arrays of their own and o flowing into the result");
+  if (chunk_rows(ap, ws) == 0) return;
+  if (stage_find(ap, site, STAGE_X) == NULL || stage_find(ap, site, STAGE_M) == NULL) {
+    refuse(ap, "chunk= needs x and m in arrays of their own");
   }
   for (stage_id id = STAGE_X; id < STAGE_COUNT; ++id) {
     const stage *other = stage_find(ap, site, id);
@@ -497,6 +492,16 @@ static void add_user_arrays(apply *ap, int nuser, const user_buffer *user) {
   }
 }
 
+/* A stored value is tiled by one output transform; any other that it reads has an array of its own. */
+static void find_flows(apply *ap) {
+  for (int i = 0; i < ap->w->nsites; ++i) {
+    flow_find(ap, ap->w->root, i, &ap->flow[i]);
+    for (int j = 0; j < i && ap->flow[i].found; ++j) {
+      if (ap->flow[j].found && strcmp(ap->flow[j].root, ap->flow[i].root) == 0) ap->flow[i].found = false;
+    }
+  }
+}
+
 kernel_set *schedule_apply(graph *g, const wino_result *rewritten, const schedule *s, const apply_target *target,
                            int nuser, const user_buffer *user) {
   apply ap = {.g = g, .a = &g->arena, .s = s, .target = target, .w = rewritten, .nuser = nuser};
@@ -505,7 +510,7 @@ kernel_set *schedule_apply(graph *g, const wino_result *rewritten, const schedul
   map_init(&ap.by_node, ap.a);
   add_user_arrays(&ap, nuser, user);
   ap.flow = arena_array(ap.a, flow, rewritten->nsites + 1);
-  for (int i = 0; i < rewritten->nsites; ++i) flow_find(&ap, rewritten->root, i, &ap.flow[i]);
+  find_flows(&ap);
 
   const uop *root = simplify(g, uop_transform(g, ap.a, rewritten->root, place_node, &ap));
   uop_order all = uop_toposort(ap.a, 1, &root);

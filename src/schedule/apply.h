@@ -108,7 +108,8 @@ row_axes rows_begin(apply *ap, draft *d, int t, axis_kind kind, int64_t rows);
 void rows_end(apply *ap, draft *d, row_axes r);
 int64_t tile_block(const apply *ap, const wino_site *site);
 /* Rows of tiles in a chunk of the host loop, a divisor of all rows; 0: no such loop. Where there is one, the rows are the
- * outermost axes of x, m and the result, so that a chunk is a share of each kernel's grid. */
+ * outermost axes of x, m and the result, so that a chunk is a share of each kernel's grid. Only where o flows into a stored
+ * value: another reader may want all of it. */
 int64_t chunk_rows(const apply *ap, const wino_site *site);
 nest *nest_x(apply *ap, stage *st);
 nest *nest_g(apply *ap, stage *st);
@@ -119,10 +120,13 @@ nest *draft_finish(apply *ap, draft *d, stage *st);
 /* --- results.c, general.c: nests that write the user's arrays and everything that is no stage of a site --------------- */
 /* Does o of this site flow into one stored value whose ranges are its tiles? Fills f, or leaves found false. */
 void flow_find(apply *ap, const uop *root, int site, flow *f);
+const flow *flow_into(const apply *ap, const stage *st); /* the flow that ends in this value, NULL */
 nest *nest_tiled(apply *ap, stage *st);
 nest *nest_o(apply *ap, stage *st); /* an output transform with an array of its own */
 nest *nest_general(apply *ap, stage *st);
 
+/* Which stage of which site has this name; STAGE_COUNT: none. */
+stage_id stage_of_name(const apply *ap, const char *name, int *site);
 /* The stage of a site that is still a BUFFERIZE (not inlined), NULL if there is none. */
 stage *stage_find(apply *ap, int site, stage_id id);
 

@@ -41,7 +41,8 @@ void flow_find(apply *ap, const uop *root, int site, flow *f) {
   }
   for (size_t i = 0; index != NULL && i < all.len; ++i) {
     const uop *b = all.at[i];
-    if (b->op != OP_BUFFERIZE || b->arg.info->explicit_ == false) continue;
+    int of;
+    if (b->op != OP_BUFFERIZE || stage_of_name(ap, b->arg.info->name, &of) != STAGE_COUNT) continue;
     bool covers = true;
     for (int w = 0; w < ws->ndim && covers; ++w) {
       const uop *p = index->src[index->nsrc - ws->ndim + w];
@@ -65,9 +66,7 @@ typedef struct window_axes {
 
 /* Class of a stored range that is no window: k, g, or n for what the tiles depend on. */
 static char other_letter(const apply *ap, const flow *f, const uop *r) {
-  const stage *o = NULL;
   const wino_site *ws = &ap->w->site[f->site];
-  (void)o;
   int at = 2;
   if (ws->G > 1 && uop_has_range(f->index->src[at++], r)) return 'g';
   if (ws->K > 1 && uop_has_range(f->index->src[at++], r)) return 'k';
@@ -95,109 +94,162 @@ static bool is_window(const flow *f, const wino_site *ws, const uop *r) {
 
 static const char *const tile_names[] = {"x", "y", "z", "w"};
 
-nest *nest_tiled(apply *ap, stage *st) {
-  const flow *f = NULL;
-  for (int i = 0; i < ap->w->nsites; ++i) {
-    if (ap->flow[i].found && strcmp(ap->flow[i].root, st->node->arg.info->name) == 0) f = &ap->flow[i];
-  }
-  const wino_site *ws = &ap->w->site[f->site];
-  graph *g = ap->g;
-  draft d = draft_begin(ap, st);
-  bool blocked = anything_inside(ap, f->site);
-  bool chunks = chunk_rows(ap, ws) > 0 && !blocked; /* rows of tiles outermost */
-  bool products = stage_find(ap, f->site, STAGE_M) == NULL; /* summed here */
+/* A result in tiles, while its nest is made. */
+typedef struct tiled {
+  apply *ap;
+  stage *st;
+  const flow *f;
+  const wino_site *site;
+  draft d;
+  bool blocked;  /* stages are computed inside, for blocks of tiles and channels */
+  bool products; /* the sums over channels are made here */
+  bool chunks;   /* rows of tiles are the outermost axes */
   window_axes win[WN_MAX_SPATIAL];
-  int64_t block = blocked ? tile_block(ap, ws) : 0;
+  int last;      /* window axis of the vectors */
+  const uop *phase[WN_MAX_SPATIAL];
+  int ki;        /* the range of output channels, -1 */
+  int64_t klen, kblock;
+  const uop *k, *k0, *k1;
+} tiled;
 
-  /* outer loops: batch, phases, tiles of all but the last window axis */
-  const uop *k0 = NULL, *k1 = NULL, *kexact = NULL;
-  int ki = -1;
-  int64_t klen = 1, kblock = 1;
-  for (int i = 0; i < st->n; ++i) {
-    if (is_window(f, ws, st->range[i])) continue;
-    char letter = other_letter(ap, f, st->range[i]);
-    if (chunks && letter != 'n' && !(letter == 'k' && ki < 0)) continue;
-    if (letter == 'k' && ki < 0) {
-      ki = i;
-      klen = st->len[i];
+const flow *flow_into(const apply *ap, const stage *st) {
+  for (int i = 0; i < ap->w->nsites; ++i) {
+    const flow *f = &ap->flow[i];
+    if (f->found && strcmp(f->root, st->node->arg.info->name) == 0) return f;
+  }
+  return NULL;
+}
+
+static tiled tiled_begin(apply *ap, stage *st) {
+  tiled t = {.ap = ap, .st = st, .f = flow_into(ap, st), .ki = -1, .klen = 1, .kblock = 1};
+  t.site = &ap->w->site[t.f->site];
+  t.d = draft_begin(ap, st);
+  t.blocked = anything_inside(ap, t.f->site);
+  t.products = stage_find(ap, t.f->site, STAGE_M) == NULL;
+  t.chunks = chunk_rows(ap, t.site) > 0 && !t.blocked;
+  t.last = t.site->ndim - 1;
+  return t;
+}
+
+/* The ranges that are no window: loops of the batch outermost; groups and channels too, unless chunks of rows are. */
+static void other_ranges(tiled *t, bool after_rows) {
+  static const char *const names[] = {['n'] = "n", ['g'] = "g", ['k'] = "k"};
+  for (int i = 0; i < t->st->n; ++i) {
+    const uop *r = t->st->range[i];
+    if (is_window(t->f, t->site, r) || i == t->ki || t->d.index[i] != NULL) continue;
+    char letter = other_letter(t->ap, t->f, r);
+    if (letter == 'k' && t->ki < 0) {
+      t->ki = i;
+      t->klen = t->st->len[i];
       continue;
     }
-    draft_plain(ap, &d, i, AXIS_GRID, letter == 'n' ? "n" : letter == 'g' ? "g" : "k");
+    if (t->chunks && !after_rows && letter != 'n') continue;
+    draft_plain(t->ap, &t->d, i, AXIS_GRID, names[(int)letter]);
   }
-  if (ki >= 0) {
-    kblock = ap->s->k[0] > 0 ? ap->s->k[0] : blocked ? 32 : products ? 2 : 1;
-    if (kblock > klen) kblock = klen;
-    kexact = draft_exact(ap, &d, klen, "k");
+}
+
+static void channel_block(tiled *t) {
+  if (t->ki < 0) return;
+  int64_t asked = t->ap->s->k[0];
+  t->kblock = asked > 0 ? asked : t->blocked ? 32 : t->products ? 2 : 1;
+  if (t->kblock > t->klen) t->kblock = t->klen;
+  t->k = draft_exact(t->ap, &t->d, t->klen, "k");
+}
+
+static void open_channels(tiled *t, axis_kind kind) {
+  if (t->ki >= 0) t->k0 = draft_axis(t->ap, &t->d, kind, (t->klen + t->kblock - 1) / t->kblock, "k0");
+}
+
+static void phases(tiled *t) {
+  for (int w = 0; w < t->site->ndim; ++w) {
+    t->phase[w] = draft_exact(t->ap, &t->d, t->f->phases[w], "n");
+    draft_bind(t->ap, &t->d, t->phase[w], draft_axis(t->ap, &t->d, AXIS_GRID, t->f->phases[w], "n"), false);
   }
-  int64_t kblocks = ki >= 0 ? (klen + kblock - 1) / kblock : 1;
-  /* sums read the tiles again for each block of channels: those go inside, and the tiles stay in the cache */
-  if (ki >= 0 && !blocked && !products && !chunks) k0 = draft_axis(ap, &d, AXIS_GRID, kblocks, "k0");
-  const uop *phi[WN_MAX_SPATIAL];
-  for (int w = 0; w < ws->ndim; ++w) {
-    phi[w] = draft_exact(ap, &d, f->phases[w], "n");
-    draft_bind(ap, &d, phi[w], draft_axis(ap, &d, AXIS_GRID, f->phases[w], "n"), false);
+}
+
+/* Tiles of a window axis that an iteration of its outer loop covers. */
+static int64_t window_block(const tiled *t, int w, int64_t block) {
+  int64_t row = t->win[t->last].tiles, own = t->win[w].tiles;
+  if (w == t->last) return t->blocked && block < row ? block : own;
+  if (w < t->last - 1 || !t->blocked || block <= row) return 1;
+  return block / row < own ? block / row : own;
+}
+
+/* Outer loops over blocks of tiles: "t0" is the innermost of them. */
+static void window_loops(tiled *t) {
+  apply *ap = t->ap;
+  int64_t block = t->blocked ? tile_block(ap, t->site) : 0;
+  for (int w = 0; w < t->site->ndim; ++w) {
+    int64_t outputs = (t->f->window[w]->arg.j + t->f->phases[w] - 1) / t->f->phases[w];
+    t->win[w].tiles = (outputs + t->site->m[w] - 1) / t->site->m[w];
   }
-  int last = ws->ndim - 1;
-  for (int w = 0; w < ws->ndim; ++w) {
-    int64_t outputs = (f->window[w]->arg.j + f->phases[w] - 1) / f->phases[w];
-    win[w].tiles = (outputs + ws->m[w] - 1) / ws->m[w];
+  for (int w = 0; w < t->site->ndim; ++w) {
+    window_axes *win = &t->win[w];
+    win->block = window_block(t, w, block);
+    win->y = draft_exact(ap, &t->d, win->tiles, tile_names[t->last - w]);
+    win->p = draft_exact(ap, &t->d, t->site->m[w], "p");
+    if (w == t->last && !t->blocked) continue; /* a whole row */
+    bool innermost = w == t->last || (w == t->last - 1 && t->blocked);
+    int64_t blocks = (win->tiles + win->block - 1) / win->block;
+    win->y0 = draft_axis(ap, &t->d, AXIS_GRID, blocks, innermost ? "t0" : tile_names[t->last - w]);
   }
-  for (int w = 0; w < ws->ndim; ++w) {
-    win[w].block = win[w].tiles;
-    if (w == last && (!blocked || block >= win[w].tiles)) win[w].block = blocked ? win[w].tiles : 1;
-    if (w == last && blocked && block < win[w].tiles) win[w].block = block;
-    if (w == last - 1) win[w].block = blocked && block > win[last].tiles ? block / win[last].tiles : 1;
-    if (w == last - 1 && win[w].block > win[w].tiles) win[w].block = win[w].tiles;
-    if (w < last - 1) win[w].block = 1;
-    win[w].y = draft_exact(ap, &d, win[w].tiles, tile_names[last - w]);
-    win[w].p = draft_exact(ap, &d, ws->m[w], "p");
-    win[w].y0 = NULL;
-    if (w == last && !blocked) continue;
-    int64_t blocks = (win[w].tiles + win[w].block - 1) / win[w].block;
-    bool innermost = w == last;
-    win[w].y0 = draft_axis(ap, &d, AXIS_GRID, blocks, innermost ? "t0" : w == last - 1 && blocked ? "t0" : tile_names[last - w]);
+}
+
+/* Loops inside the blocks: channels, tiles, vectors of tiles; positions in a tile unrolled. */
+static void inner_loops(tiled *t) {
+  apply *ap = t->ap;
+  draft *d = &t->d;
+  window_axes *last = &t->win[t->last];
+  if (t->ki >= 0 && t->blocked) t->k1 = draft_axis(ap, d, AXIS_LOOP, t->kblock, "k1");
+  for (int w = 0; w < t->last; ++w) {
+    window_axes *win = &t->win[w];
+    draft_split(ap, d, win->y, win->y0, draft_axis(ap, d, AXIS_LOOP, win->block, "y1"), win->block, false);
   }
-  for (int i = 0; i < st->n && chunks; ++i) {
-    if (d.index[i] == NULL && i != ki && !is_window(f, ws, st->range[i])) draft_plain(ap, &d, i, AXIS_GRID, "g");
+  int lanes = pick_lanes(ap->target, (wn_dtype)t->st->node->dtype, last->block);
+  const uop *x0 = draft_axis(ap, d, AXIS_LOOP, (last->block + lanes - 1) / lanes, "x0");
+  if (t->ki >= 0 && !t->blocked) t->k1 = draft_axis(ap, d, AXIS_UNROLL, t->kblock, "k1");
+  for (int w = 0; w < t->site->ndim; ++w) {
+    draft_bind(ap, d, t->win[w].p, draft_axis(ap, d, AXIS_UNROLL, t->site->m[w], "p"), false);
   }
-  if (ki >= 0 && !blocked && (products || chunks)) k0 = draft_axis(ap, &d, AXIS_GRID, kblocks, "k0");
-  if (ki >= 0 && blocked) {
-    k0 = draft_axis(ap, &d, AXIS_LOOP, kblocks, "k0");
-    k1 = draft_axis(ap, &d, AXIS_LOOP, kblock, "k1");
+  const uop *x = uop_add(ap->g, uop_muli(ap->g, x0, lanes), draft_axis(ap, d, AXIS_VECTOR, lanes, "x1"));
+  if (last->y0 != NULL) {
+    draft_limit(ap, d, x, last->block, true);
+    x = uop_add(ap->g, uop_muli(ap->g, last->y0, last->block), x);
   }
-  /* inner loops: tiles of a block, then vectors of tiles */
-  int64_t row = blocked ? win[last].block : win[last].tiles;
-  int lanes = pick_lanes(ap->target, (wn_dtype)st->node->dtype, row);
-  for (int w = 0; w < last; ++w) {
-    win[w].y1 = draft_axis(ap, &d, AXIS_LOOP, win[w].block, "y1");
-    draft_split(ap, &d, win[w].y, win[w].y0, win[w].y1, win[w].block, false);
-  }
-  const uop *x1 = draft_axis(ap, &d, AXIS_LOOP, (row + lanes - 1) / lanes, "x0");
-  if (ki >= 0 && !blocked) k1 = draft_axis(ap, &d, AXIS_UNROLL, kblock, "k1");
-  if (ki >= 0) {
-    d.index[ki] = kexact;
-    draft_split(ap, &d, kexact, k0, k1, kblock, true);
-  }
-  for (int w = 0; w < ws->ndim; ++w) {
-    draft_bind(ap, &d, win[w].p, draft_axis(ap, &d, AXIS_UNROLL, ws->m[w], "p"), false);
-  }
-  const uop *lane = draft_axis(ap, &d, AXIS_VECTOR, lanes, "x1");
-  const uop *x = uop_add(g, uop_muli(g, x1, lanes), lane);
-  if (win[last].y0 != NULL) {
-    draft_limit(ap, &d, x, win[last].block, true);
-    x = uop_add(g, uop_muli(g, win[last].y0, win[last].block), x);
-  }
-  draft_bind(ap, &d, win[last].y, x, false); /* the limit on o masks the store */
-  for (int w = 0; w < ws->ndim; ++w) {
+  draft_bind(ap, d, last->y, x, false); /* the limit on o masks the store */
+  if (t->ki < 0) return;
+  d->index[t->ki] = t->k;
+  draft_split(ap, d, t->k, t->k0, t->k1, t->kblock, true);
+}
+
+/* o = (y * m + p) * phases + phi, masked where it reaches past the image. */
+static void window_indices(tiled *t) {
+  graph *g = t->ap->g;
+  for (int w = 0; w < t->site->ndim; ++w) {
     int i = 0;
-    while (st->range[i] != f->window[w]) ++i;
-    const uop *o = uop_add(g, uop_muli(g, win[w].y, ws->m[w]), win[w].p);
-    o = uop_add(g, uop_muli(g, o, f->phases[w]), phi[w]);
-    d.index[i] = o;
-    const uop *over = uop_replace(g, o, d.nexact, d.exact, d.over_axes);
-    draft_limit(ap, &d, simplify(g, over), st->len[i], true);
+    while (t->st->range[i] != t->f->window[w]) ++i;
+    const uop *o = uop_add(g, uop_muli(g, t->win[w].y, t->site->m[w]), t->win[w].p);
+    o = uop_add(g, uop_muli(g, o, t->f->phases[w]), t->phase[w]);
+    t->d.index[i] = o;
+    const uop *over = uop_replace(g, o, t->d.nexact, t->d.exact, t->d.over_axes);
+    draft_limit(t->ap, &t->d, simplify(g, over), t->st->len[i], true);
   }
-  return draft_finish(ap, &d, st);
+}
+
+nest *nest_tiled(apply *ap, stage *st) {
+  tiled t = tiled_begin(ap, st);
+  other_ranges(&t, false);
+  channel_block(&t);
+  /* sums read the tiles again for each block of channels: then those go inside, and the tiles stay in the cache */
+  bool channels_outside = !t.blocked && !t.products && !t.chunks;
+  if (channels_outside) open_channels(&t, AXIS_GRID);
+  phases(&t);
+  window_loops(&t);
+  other_ranges(&t, true);
+  if (!channels_outside) open_channels(&t, t.blocked ? AXIS_LOOP : AXIS_GRID);
+  inner_loops(&t);
+  window_indices(&t);
+  return draft_finish(ap, &t.d, st);
 }
 
 nest *nest_o(apply *ap, stage *st) {

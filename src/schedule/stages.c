@@ -175,7 +175,7 @@ void rows_end(apply *ap, draft *d, row_axes r) {
 axis_kind outer_kind(const stage *st) { return st->inside ? AXIS_LOOP : AXIS_GRID; }
 
 int64_t chunk_rows(const apply *ap, const wino_site *site) {
-  if (ap->s->chunk == 0) return 0;
+  if (ap->s->chunk == 0 || !ap->flow[site - ap->w->site].found) return 0;
   int64_t width = site->t_extent[site->nt - 1], rows = site->T / width;
   int64_t most = ap->s->chunk > width ? ap->s->chunk / width : 1;
   for (int64_t r = most < rows ? most : rows; r > 1; --r) {
@@ -331,7 +331,12 @@ static nest *products_rows(apply *ap, stage *st, int64_t unroll_k) {
   int64_t klen = k >= 0 ? st->len[k] : 1;
   if (unroll_k > klen) unroll_k = klen;
   const uop *sum = outside_sum(st);
-  int64_t rows = sum != NULL ? 2 : 1; /* a weight's transform is shared by the rows of a block */
+  /* a weight's transform is shared by two rows, unless their vectors overlap: the second's load would wait for the first's
+   * store */
+  const wino_site *site = &ap->w->site[st->site];
+  int64_t width = site->t_extent[site->nt - 1];
+  bool overlap = width % pick_lanes(ap->target, (wn_dtype)st->node->dtype, width) != 0;
+  int64_t rows = sum != NULL && !overlap ? 2 : 1;
   if (sum != NULL && ap->s->k[0] == 0) unroll_k = 8;
   if (unroll_k > klen) unroll_k = klen;
   const uop *k0 = draft_axis(ap, &d, outer, (klen + unroll_k - 1) / unroll_k, "k0"), *k1 = NULL;

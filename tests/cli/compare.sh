@@ -16,6 +16,9 @@ run 0 'every named plan as JSON' compare $small --runs 2 --json
 for plan in direct old old-2k new inline-m one x-only g-only fused split auto; do says out "\"plan\":\"$plan\""; done
 that 'keys or their order' test "$(head -n 1 out | sed 's/,"kernel":\[.*/,"kernel":/' | grep -o '"[a-z0-9_]*":' | tr -d ':\n')" = \
   "$(echo "$keys" | tr -d ' \n')"
+that 'keys of a kernel or their order' test -z "$(grep -o '{"name":"[^}]*}' out | sed 's/"[^":]*":"[^"]*"/"name":/; s/:[^,}]*//g' |
+  grep -v -F -x '{"name","median_us","source_lines","registers","spills","bytes","flops"}')"
+that 'no kernel' grep -q '"kernel":\[{"name":"' out
 that 'a wrong result' test -z "$(awk '/"refused":null/ && !/"max_abs_err":[0-9]/' out)"
 end
 
@@ -83,9 +86,31 @@ run 0 'a fallback is loud' compare $small --plan inline-m --max-lines 20 --runs 
 says err 'warning'
 lacks out '"fallback":null'
 end
-run 1 'a fallback with --strict' compare $small --plan inline-m --max-lines 20 --strict --runs 1
+run 1 'a fallback with --strict' compare $small --plan inline-m --plan old --max-lines 20 --strict --runs 1
+says out 'stopped by --strict: a kernel fell back'
+says out '2 plans, 2 stopped by --strict'
+says out ': nothing was run'
+lacks out 'refused'
+end
+run 1 'a fallback with --strict as JSON' compare $small --plan inline-m --max-lines 20 --strict --runs 1 --json
+says out '"refused":null'
+says out '"median_us":null'
+lacks out '"fallback":null'
 end
 run 1 'conv with --strict' conv $small --plan inline-m --max-lines 20 --strict --runs 1
+says err 'stopped by --strict'
+end
+run 1 'bench with --strict' bench $small --plan inline-m --max-lines 20 --strict --runs 1
+says out 'stopped by --strict'
+end
+run 0 'every plan refused' compare mb1ic4ih4oc4kh1 --plan old --plan new --runs 1
+says out 'nothing was run'
+says out '2 plans, 2 refused'
+lacks out 'wrong'
+end
+run 0 'a plan outside the limit is refused, not stopped' compare $small --plan old --max-memory 1K --strict --runs 1
+says out '1 refused'
+lacks out '--strict'
 end
 run 0 'the interpreter' compare $small --plan direct --plan old --backend interp --runs 1 --json
 says out '"backend":"interp"'
@@ -113,14 +138,31 @@ run 0 'source' conv $small --runs 1
 says err 'float'
 end
 unset DEBUG WINO
-run 0 'explain' explain $reference
-that 'nothing said' test -s out
+run 0 'explain' explain $reference --plan old
+for pass in tensor lower recognise winograd apply linearise source program; do says out "--- $pass"; done
+says out 'conv 2-D, 16 -> 16 channels, 3x3'
+says out 'REDUCE_AXIS f32 ADD'
+says out 'BUFFERIZE f32 "result0"'
+says out 'kernel 0 (prepare)'
+says out '= stage m'
+that 'C of not four kernels' test "$(grep -c '^void [rE]_[0-9_n]*(void ' out)" -eq 4
+that 'source of not four kernels' test "$(grep -c '^--- source: [rE]_[0-9_n]* computes' out)" -eq 4
+says out '3 kernels a run and 1 once, 4 buffers'
+says out 'plan old: x=global,g=global,m=global,o=global;wino=4x4'
+lacks out "$(printf '\033')"
+that 'the passes are out of order' test "$(grep -o '^--- [a-z]*' out | uniq | tr -d '\n-')" = \
+  ' tensor lower recognise winograd apply linearise source program'
+end
+run 0 'explain what is no convolution' explain mb1ic4ih4oc4kh1
+says out '--- recognise'
+that 'no reason' test -n "$(sed -n '/^--- recognise/{n;p;}' out)"
 end
 run 2 'explain a plan that is not' explain $reference --plan nonsense
 end
 run 0 'devices' devices
 says out 'cpu'
 says out 'interp'
+says out 'the reference, in float64'
 end
 run 0 'devices as JSON' devices --json
 that 'lines' test "$(wc -l <out)" -eq 3

@@ -84,6 +84,7 @@ echo text >text.npy
 cat ones.npy text.npy >long.npy
 refuses 'cannot open nowhere.npy' $p --input nowhere.npy
 refuses "dtype '|u1', expected float32" $p --input byte.npy
+refuses "dtype '|u1', expected float32" $p --weights byte.npy
 refuses 'has shape (1, 1, 5, 4)' $p --input fields.npy
 refuses 'needs (1, 1, 4, 4)' $p --input fields.npy
 refuses 'needs (1, 1, 3, 3)' $p --weights ones.npy
@@ -137,6 +138,77 @@ if [ -c /dev/full ]; then
   end
 fi
 
+# A file that may not grow so large, as a full disk.
+run_limited() { (ulimit -f 8 && "$WINNOW" conv mb1ic1ih256oc4kh1 --plan direct --output full.npy --runs 1 >out 2>err) 2>/dev/null; }
+cases=$((cases + 1))
+why=
+name='a result larger than a file may be'
+run_limited
+that 'exit status' test $? -eq 2
+says err 'nothing was written'
+that 'left a result' test "$(find . -name 'full.npy*' | wc -l)" -eq 0
+end
+
+# A signal while the result is being written. The program is stopped at that moment, so that the signal finds it there.
+# interrupted NAME STATUS [PREFIX...]
+interrupted() {
+  signal=$1
+  want=$2
+  cases=$((cases + 1))
+  why=
+  name="SIG$signal while the result is written"
+  seen=
+  tries=0
+  while [ -z "$seen" ] && [ $tries -lt 8 ]; do
+    tries=$((tries + 1))
+    rm -f cut.npy cut.npy.*
+    cp want.npy cut.npy
+    "$WINNOW" conv mb1ic1ih2048oc8kh1 --plan direct --output cut.npy --runs 1 >out 2>err &
+    child=$!
+    while kill -0 $child 2>/dev/null; do
+      for half in cut.npy.*; do
+        [ -e "$half" ] && kill -STOP $child && seen=1
+      done
+      [ -n "$seen" ] && break
+    done
+    if [ -n "$seen" ] && ! ls cut.npy.* >/dev/null 2>&1; then seen=; fi # it was quicker
+    [ -n "$seen" ] && kill -"$signal" $child
+    kill -CONT $child 2>/dev/null
+    wait $child 2>/dev/null
+    got=$?
+  done
+  if [ -z "$seen" ]; then
+    echo "ok $cases - $name # SKIP never seen while it wrote"
+    return
+  fi
+  that "exit status $got" test $got -eq "$want"
+  that 'half a result stayed' test "$(find . -name 'cut.npy.*' | wc -l)" -eq 0
+  that 'the old file changed' cmp -s cut.npy want.npy
+  end
+}
+interrupted TERM 143
+interrupted HUP 129
+# a background job ignores SIGINT in a shell without job control, and what is ignored stays so
+set -m 2>/dev/null
+interrupted INT 130
+set +m 2>/dev/null
+rm -f cut.npy
+
+# Memory that is not there.
+limit=2000000
+if (ulimit -v $limit && "$WINNOW" --version) >out 2>&1; then # not under AddressSanitizer
+  cases=$((cases + 1))
+  why=
+  name='no memory'
+  (ulimit -v $limit && "$WINNOW" conv mb1ic1ih30000oc1kh3ph1 --runs 1 --output large.npy) >out 2>err
+  that "exit status" test $? -eq 2
+  that 'not one line' test "$(grep -c '^winnow: ' err)" -eq 1
+  that 'more than a line' test "$(wc -l <err)" -eq 1
+  grep -q -e 'no memory' -e 'this machine has' err || why="$why; err does not say memory"
+  that 'left a result' test ! -e large.npy
+  end
+fi
+
 # NaN and infinity are computed, and said.
 npy special.npy '<f4' False '(1, 1, 4, 4)' "\000\000\300\177$(repeat 14 "$one")\000\000\200\177"
 for plan in direct one; do
@@ -146,6 +218,13 @@ for plan in direct one; do
   that 'NaN not in the result' test "$(bytes_of y.npy | grep -c -i -E 'c0(7f|ff)')" -ge 1
   end
 done
+
+run 0 'NaN and infinity in compare' compare $p --plan direct --input special.npy --weights box.npy --runs 1
+says out 'NaN or infinite'
+end
+run 0 'NaN and infinity in bench' bench $p --plan direct --input special.npy --weights box.npy --runs 1
+says out 'NaN or infinite'
+end
 
 # Photographs: a picture in, a picture out.
 printf 'P5\n4 4\n255\n' >grey.pgm
@@ -157,6 +236,10 @@ says out 'result from 0.5 to 0.5'
 end
 run 0 'a picture back in' conv mb1ic1ih4oc1kh1 --input dim.png --weights third.npy --output y.npy --runs 1
 that 'not half of 128/255' awk -v v="$(floats y.npy | cut -d ' ' -f 1)" 'BEGIN { exit !((v - 64 / 255) ^ 2 < 1e-10) }'
+end
+head -c 60 dim.png >cut.png
+run 2 'a picture that is cut off' conv mb1ic1ih4oc1kh1 --input cut.png --runs 1
+says err 'cannot read the photo cut.png'
 end
 run 2 'a picture of another size' conv mb1ic1ih5oc1kh1 --input dim.png --runs 1
 says err 'has 4 rows of 4'

@@ -6,12 +6,20 @@ run 0 'help fits a screen' --help
 that 'too many lines' test "$(wc -l <out)" -le 24
 that 'too wide' test -z "$(awk 'length($0) > 80' out)"
 says out 'winnow compare PROBLEM'
+for word in 'a demonstration' inline reg local global 'docs/architecture.md' WINNOW_DUMP WINNOW_TRACE; do says out "$word"; done
 end
 for command in compare conv bench explain devices; do
   run 0 "help of $command" $command --help
   says out "winnow $command"
   says out '--help'
   that 'too wide' test -z "$(awk 'length($0) > 80' out)"
+  end
+done
+# no help offers what its command refuses
+for command in conv bench explain; do
+  run 0 "$command offers one plan and one tile" $command --help
+  lacks out 'again for more'
+  lacks out 'all:'
   end
 done
 run 0 'version' --version
@@ -34,46 +42,86 @@ usage "unknown flag '-x'" compare $small -x
 usage 'winnow has no flag --json' --json
 usage 'conv has no flag --all' conv $small --all
 usage 'devices has no flag --plan' devices --plan direct
-usage 'compare needs a problem' compare
-usage 'conv needs a problem' conv --input x.npy
+usage 'compare needs a problem such as mb1ic16ih32oc16kh3ph1, or --batch FILE' compare
+usage 'bench needs a problem such as mb1ic16ih32oc16kh3ph1, or --batch FILE' bench
+usage 'conv needs a problem such as mb1ic16ih32oc16kh3ph1, or --input and --weights' conv --input x.npy
+usage 'explain needs a problem' explain
 usage 'explain takes one problem' explain $small $small
 usage 'devices takes no operand' devices cpu
-usage 'conv takes one --plan' conv $small --plan old --plan new
+for command in conv bench explain; do
+  usage "--plan is given twice; $command takes one" $command $small --plan old --plan new
+  usage '--wino all is for compare' $command $small --wino all
+  usage "--wino '0': expected a tile size from 1 to 8; without Winograd it is --plan direct" $command $small --wino 0
+  usage "--wino '9': expected a tile size" $command $small --wino 9
+done
 usage '--all and --plan exclude each other' compare $small --all --plan old
 usage '--json and --csv exclude each other' compare $small --json --csv
 usage '--json takes no value' compare $small --json=1
 usage '--seed is given twice' compare $small --seed 1 --seed 2
 usage '--threads needs a value' compare $small --threads
 for bad in 0 9 x 4x 4x0 44 -1 ''; do usage "--wino '$bad': expected a tile size" compare $small --wino "$bad"; done
-usage '--wino all is for compare' conv $small --wino all
 usage "--math 'fp16': expected fp32 or fp32-fast" compare $small --math fp16
 usage "--backend 'opencl': expected cpu, cpu:cc or interp" compare $small --backend opencl
 usage "--layout 'hwcn': expected nchw or nhwc" conv $small --layout hwcn
 usage "--act 'selu': expected" conv $small --act selu
 usage "--weights-mode 'both': expected constant or variable" compare $small --weights-mode both
-for bad in 0 -3 1.5 two 99999999999; do usage "--threads '$bad': expected" compare $small --threads $bad; done
+for bad in 0 -3 1.5 two 1025 99999999999; do usage "--threads '$bad': expected" compare $small --threads $bad; done
 for bad in 0 12Q 5.5M 99999999999G; do usage "--max-memory '$bad': expected" compare $small --max-memory $bad; done
 usage "--seed '-1': expected" compare $small --seed -1
 usage "--runs '0': expected" compare $small --runs 0
-usage 'nonsense' compare $small --plan nonsense
-usage 'nonsense' conv $small --plan 'x=nonsense,g=global,m=global,o=global'
+usage "unknown plan \"nonsense\": expected direct, old" compare $small --plan nonsense
+usage 'unknown plan ""' conv $small --plan ''
+usage 'at column 3 ("nonsense' conv $small --plan 'x=nonsense,g=global,m=global,o=global'
+usage 'expected x=, g=, m= or o= at column 9 ("g")' explain $small --plan 'x=local,g'
+usage 'at column 39' bench $small --plan 'x=global,g=global,m=global,o=global;t=0'
+usage 'at column 42' bench $small --plan 'x=global,g=global,m=global,o=global;wino=9'
 usage 'i386' conv $small --isa i386
 
-# setting NAME VALUE: an environment that cannot be
+# setting NAME VALUE TEXT: an environment that cannot be, refused by every command and even where a flag overrides it
 setting() {
   export "$1=$2"
-  run 2 "refuses $1=$2" conv $small --runs 1
-  says err "$2"
+  for line in "compare $small" "conv $small --runs 1" "bench $small --runs 1" "explain $small" devices \
+    "compare $small --threads 1 --isa generic --plan direct --wino 2"; do
+    # shellcheck disable=SC2086
+    run 2 "refuses $1=$2: $line" $line
+    says err "$1"
+    says err "'$2'"
+    says err "$3"
+    that 'wrote to stdout' test ! -s out
+    end
+  done
   unset "$1"
-  end
 }
-setting DEBUG 6
-setting DEBUG yes
-setting WINO 5
-setting WINO on
-setting WINNOW_THREADS 0
-setting WINNOW_THREADS many
-setting WINNOW_ISA i386
+setting DEBUG 6 'expected 0, 1, 2, 3, 4 or 5'
+setting DEBUG yes 'expected 0, 1, 2, 3, 4 or 5'
+setting WINO 5 'expected 0, 1, 2, 3, 4 or 6'
+setting WINO on 'expected 0, 1, 2, 3, 4 or 6'
+setting WINNOW_THREADS 0 'from 1 to 1024'
+setting WINNOW_THREADS 1025 'from 1 to 1024'
+setting WINNOW_THREADS many 'from 1 to 1024'
+setting WINNOW_ISA i386 'expected sse2, avx2, avx512, neon or generic'
+setting WINNOW_DUMP nope 'tensor, lower, simplify, recognise, winograd, apply, linearise'
+setting WINNOW_TRACE yes 'expected 1'
+export WINNOW_DUMP=nope
+run 0 'help whatever the environment' compare --help
+end
+unset WINNOW_DUMP
+case $(uname -m) in
+  x86_64) other=neon ;;
+  *) other=sse2 ;;
+esac
+export WINNOW_ISA=$other
+run 2 'devices with an instruction set of another machine' devices
+says err "'$other' is not one that this machine runs"
+end
+unset WINNOW_ISA
+export WINNOW_DUMP=recognise,apply
+run 0 'WINNOW_DUMP' conv $small --runs 1
+says err '--- recognise'
+says err '--- apply'
+lacks err '--- lower'
+end
+unset WINNOW_DUMP
 
 # caret COLUMN TEXT PROBLEM: the string, and the mark under the character
 caret() {
@@ -84,6 +132,9 @@ caret() {
 }
 caret 9 'expected a number' mb1ic16ihxoc16kh3
 caret 2 'at least 1' mb0ic16ih32oc16kh3
+caret 2 'at least 1' ic0ih32oc16kh3
+caret 9 'at least 1' mb1ic16ih0oc16kh3
+caret 14 'at least 1' mb1ic16ih32oc0kh3
 caret 5 'not negative' mb1ic-4ih32oc16kh3
 caret 2 'too large' ic99999999999999999999ih32oc16kh3
 caret 18 'expected a size' mb1ic16ih32oc16kh3zz1

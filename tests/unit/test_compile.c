@@ -1,0 +1,153 @@
+/* What wn_compile and wn_explain refuse: memory that is not there, environments that mean nothing,
+ * missing arguments. Each time the status is WN_ERR_USAGE, the line names the thing, and the same
+ * context compiles what is right afterwards. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "winnow/winnow.h"
+
+enum { C = 2, K = 3, H = 6 };
+
+static float x_data[C * H * H], w_data[K * C * 9], y_data[K * H * H];
+
+/* One convolution; its arrays may be NULL. */
+static wn_tensor *graph(wn_context *ctx, const float *x, const float *w) {
+  wn_tensor *image = wn_input(ctx, WN_F32, 4, (int64_t[]){1, C, H, H}, x);
+  wn_tensor *filter = wn_constant(ctx, WN_F32, 4, (int64_t[]){K, C, 3, 3}, w);
+  return wn_conv(image, filter, &(wn_conv_params){.pad_lo = {1, 1}, .pad_hi = {1, 1}});
+}
+
+static void refuses(wn_context *ctx, wn_tensor *y, void *const *data, const char *text) {
+  wn_program *p = (wn_program *)(uintptr_t)1;
+  wn_options o = {.plan = "direct", .backend = "interp"};
+  assert_int_equal(wn_compile(ctx, &y, data, 1, &o, &p), WN_ERR_USAGE);
+  assert_null(p);
+  if (!strstr(wn_message(ctx), text)) fail_msg("'%s' lacks '%s'", wn_message(ctx), text);
+}
+
+static void compiles(wn_context *ctx) {
+  wn_tensor *y = graph(ctx, x_data, w_data);
+  void *out = y_data;
+  wn_program *p;
+  wn_options o = {.plan = "direct", .backend = "interp"};
+  assert_int_equal(wn_compile(ctx, &y, &out, 1, &o, &p), WN_OK);
+  assert_int_equal(wn_run(p), WN_OK);
+  wn_program_destroy(p);
+}
+
+static void test_missing_data(void **state) {
+  (void)state;
+  wn_context *ctx;
+  assert_int_equal(wn_context_create(&ctx), WN_OK);
+  wn_tensor *no_x = graph(ctx, NULL, w_data), *no_w = graph(ctx, x_data, NULL);
+  void *out = y_data, *nowhere = NULL;
+  refuses(ctx, no_x, &out, "wn_input of shape [1, 2, 6, 6] has no data");
+  refuses(ctx, no_w, &out, "wn_constant of shape [3, 2, 3, 3] has no data");
+  wn_tensor *y = graph(ctx, x_data, w_data);
+  refuses(ctx, y, &nowhere, "output 0 has nowhere to go");
+  refuses(ctx, y, NULL, "output 0 has nowhere to go");
+  compiles(ctx); /* what others of the context lack does not matter */
+  wn_context_destroy(ctx);
+}
+
+static void count_text(void *user, const char *text) { *(size_t *)user += strlen(text); }
+
+static void test_explain_needs_no_data(void **state) {
+  (void)state;
+  wn_context *ctx;
+  assert_int_equal(wn_context_create(&ctx), WN_OK);
+  wn_tensor *y = graph(ctx, NULL, NULL);
+  void *nowhere = NULL;
+  size_t written = 0;
+  wn_options o = {.plan = "old", .backend = "interp"};
+  assert_int_equal(wn_explain(ctx, &y, &nowhere, 1, &o, count_text, &written), WN_OK);
+  assert_true(written > 1000);
+  assert_int_equal(wn_explain(ctx, &y, NULL, 1, &o, count_text, &written), WN_OK);
+  assert_int_equal(wn_explain(ctx, &y, NULL, 1, &o, NULL, NULL), WN_ERR_USAGE);
+  wn_context_destroy(ctx);
+}
+
+static void test_missing_arguments(void **state) {
+  (void)state;
+  wn_context *ctx;
+  wn_program *p;
+  void *out = y_data;
+  assert_int_equal(wn_context_create(&ctx), WN_OK);
+  wn_tensor *y = graph(ctx, x_data, w_data);
+  assert_int_equal(wn_compile(NULL, &y, &out, 1, NULL, &p), WN_ERR_USAGE);
+  assert_int_equal(wn_compile(ctx, NULL, &out, 1, NULL, &p), WN_ERR_USAGE);
+  assert_int_equal(wn_compile(ctx, &y, &out, 0, NULL, &p), WN_ERR_USAGE);
+  assert_int_equal(wn_compile(ctx, &y, &out, 1, NULL, NULL), WN_ERR_USAGE);
+  wn_context_destroy(ctx);
+}
+
+static void test_environment(void **state) {
+  static const char *const wrong[][3] = {
+      {"WINNOW_DUMP", "lower,nope", "no pass 'nope'; expected all, or some of tensor, lower"},
+      {"WINNOW_DUMP", "low", "no pass 'low'"},
+      {"WINNOW_DUMP", "allx", "no pass 'allx'"},
+      {"WINNOW_DUMP", "lower,", "no pass ''"},
+      {"WINNOW_TRACE", "yes", "WINNOW_TRACE 'yes'"},
+      {"WINNOW_THREADS", "1025", "WINNOW_THREADS"},
+      {"WINNOW_THREADS", "two", "WINNOW_THREADS"},
+      {"WINNOW_ISA", "i386", "'i386'"},
+  };
+  (void)state;
+  wn_context *ctx;
+  assert_int_equal(wn_context_create(&ctx), WN_OK);
+  wn_tensor *y = graph(ctx, x_data, w_data);
+  void *out = y_data;
+  for (size_t i = 0; i < sizeof wrong / sizeof *wrong; ++i) {
+    setenv(wrong[i][0], wrong[i][1], 1);
+    refuses(ctx, y, &out, wrong[i][2]);
+    unsetenv(wrong[i][0]);
+  }
+  setenv("WINO", "5", 1); /* stands in for a plan, so it is read where there is none */
+  wn_program *p;
+  assert_int_equal(wn_compile(ctx, &y, &out, 1, &(wn_options){.backend = "interp"}, &p),
+                   WN_ERR_USAGE);
+  assert_non_null(strstr(wn_message(ctx), "WINO"));
+  unsetenv("WINO");
+  setenv("WINNOW_TRACE", "0", 1);
+  setenv("WINNOW_DUMP", "", 1);
+  compiles(ctx);
+  unsetenv("WINNOW_TRACE");
+  unsetenv("WINNOW_DUMP");
+  wn_context_destroy(ctx);
+}
+
+/* "0" means off, whatever pays. */
+static void test_wino_off(void **state) {
+  (void)state;
+  wn_context *ctx;
+  wn_program *p;
+  wn_program_info info;
+  void *out = y_data;
+  assert_int_equal(wn_context_create(&ctx), WN_OK);
+  wn_tensor *y = graph(ctx, x_data, w_data);
+  wn_options o = {.backend = "interp", .wino = "0"};
+  assert_int_equal(wn_compile(ctx, &y, &out, 1, &o, &p), WN_OK);
+  assert_int_equal(wn_program_get_info(p, &info), WN_OK);
+  assert_string_equal(info.wino, "");
+  wn_program_destroy(p);
+  o.wino = "9";
+  assert_int_equal(wn_compile(ctx, &y, &out, 1, &o, &p), WN_ERR_USAGE);
+  wn_context_destroy(ctx);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_missing_data),      cmocka_unit_test(test_explain_needs_no_data),
+      cmocka_unit_test(test_missing_arguments), cmocka_unit_test(test_environment),
+      cmocka_unit_test(test_wino_off),
+  };
+  static const char *const names[] = {"WINO", "WINNOW_DUMP", "WINNOW_TRACE", "WINNOW_THREADS",
+                                      "WINNOW_ISA"};
+  for (size_t i = 0; i < sizeof names / sizeof *names; ++i) unsetenv(names[i]);
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
