@@ -92,8 +92,8 @@ static const struct {
         {"compare", "PROBLEM... | --batch FILE",
          "Every named plan of a convolution side by side: kernels, buffers, times, compile\n"
          "costs and errors against a float64 reference. The best value of a column is\n"
-         "green, or has a *. ×direct, ×old: how many times as fast as that plan. prep µs:\n"
-         "constant weights, once, before the first run. GFLOP/s: flops of the direct\n"
+         "green, or has a *. ×direct, ×old: times as fast as that plan; prep µs: what\n"
+         "constant weights cost once, before the first run; GFLOP/s: flops of the direct\n"
          "convolution a second; executed: those that ran."},
     [CMD_CONV] = {"conv", "[PROBLEM]",
                   "One convolution, y = act(conv(x, w) + bias + residual), on your data. Without\n"

@@ -117,14 +117,17 @@ wn_status wn_program_get_info(const wn_program *p, wn_program_info *info) {
   return WN_OK;
 }
 
-/* Kernels are printed when somebody asks. */
-static wn_status print_source(wn_program *p, int index) {
+/* Kernels are printed, and their machine code is read back, when somebody asks. */
+static wn_status look_at_kernel(wn_program *p, int index, int *registers, int *spills) {
   volatile wn_status st = WN_OK;
   DIAG_TRY(&p->diag, st) {
-    str s;
-    str_init(&s, &p->graph.arena);
-    render_c(&s, &p->kernels[index]->lin);
-    p->sources[index] = str_text(&s);
+    if (p->sources[index] == NULL) {
+      str s;
+      str_init(&s, &p->graph.arena);
+      render_c(&s, &p->kernels[index]->lin);
+      p->sources[index] = str_text(&s);
+    }
+    module_registers(p->module, index, registers, spills);
   }
   DIAG_END(&p->diag, st)
   return st;
@@ -132,12 +135,13 @@ static wn_status print_source(wn_program *p, int index) {
 
 wn_status wn_program_get_kernel(wn_program *p, int index, wn_kernel_info *info) {
   if (index < 0 || index >= (int)p->set->kernels.len) return WN_ERR_USAGE;
-  wn_status st = p->sources[index] == NULL ? print_source(p, index) : WN_OK;
+  int registers, spills;
+  wn_status st = look_at_kernel(p, index, &registers, &spills);
   if (st != WN_OK) return st;
   const lin_kernel *k = &p->kernels[index]->lin;
   kernel_state s = module_kernel(p->module, index);
   *info = (wn_kernel_info){.name = k->name, .stage = k->stage, .loops = k->loops, .source = p->sources[index],
-                           .fallback = s.fallback, .source_lines = s.source_lines, .registers = s.registers,
-                           .spills = s.spills, .flops = k->flops, .bytes = k->bytes, .prepare = index < p->nprepare};
+                           .fallback = s.fallback, .source_lines = s.source_lines, .registers = registers,
+                           .spills = spills, .flops = k->flops, .bytes = k->bytes, .prepare = index < p->nprepare};
   return WN_OK;
 }

@@ -198,14 +198,14 @@ typedef struct wn_options {
   size_t max_memory;    /* bytes of workspace, more is WN_ERR_REFUSED; 0: no limit */
   int max_lines;        /* a kernel with more source lines runs in the interpreter; 0: 2000 */
   int no_merge;         /* every use of a reduction gets its own loop */
-  int no_cache;         /* compile anew; this version keeps no compiled kernels, so it always does */
+  int no_cache;         /* compile anew, as this version always does: no kernels are kept */
   int strict;           /* a fallback is WN_ERR_STRICT */
 } wn_options;
 
 /* Compile the graph that computes outs[0..count) into data[0..count) (borrowed, row-major, of the
  * tensor's dtype, not NULL, not overlapping inputs or each other). options may be NULL. *program is
- * NULL on error. The program has its own copy of the graph and its own threads; more tensors may be made in
- * the context, and more programs compiled. */
+ * NULL on error. The program has its own copy of the graph and its own threads; more tensors may be
+ * made in the context, and more programs compiled. */
 WN_API wn_status wn_compile(wn_context *ctx, wn_tensor *const *outs, void *const *data, int count,
                             const wn_options *options, wn_program **program);
 /* Run; constants are prepared by wn_prepare or, if it was not called, by the first run. Neither
@@ -254,9 +254,9 @@ WN_API wn_status wn_program_get_info(const wn_program *program, wn_program_info 
  * WN_ERR_USAGE. One thread at a time: the source is printed when it is first asked for. */
 WN_API wn_status wn_program_get_kernel(wn_program *program, int index, wn_kernel_info *info);
 
-/* Compiles like wn_compile, runs nothing (data, and that of inputs, may be NULL), and writes what the
- * recogniser saw, the IR after each pass that changed it, each kernel and a summary, as text for a
- * person. */
+/* Compiles like wn_compile, runs nothing (data, and that of inputs, may be NULL), and writes what
+ * the recogniser saw, the IR after each pass that changed it, each kernel and a summary, as text
+ * for a person. */
 WN_API wn_status wn_explain(wn_context *ctx, wn_tensor *const *outs, void *const *data, int count,
                             const wn_options *options, void (*write)(void *user, const char *text),
                             void *user);

@@ -49,6 +49,7 @@ typedef struct lin_kernel {
   VEC(lin_ins) ins;
   int64_t grid;      /* number of blocks, >= 1 */
   size_t scratch_bytes;
+  bool once;         /* runs once in the life of a program: short code is worth more than fast code */
   double flops, bytes; /* executed arithmetic on floats (FMA = 2), bytes of distinct loads and stores, per run */
 } lin_kernel;
 

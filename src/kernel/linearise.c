@@ -269,6 +269,7 @@ linear_kernel *linearise(graph *g, const kernel_set *set, const kernel_plan *pla
   int64_t total = 0;
   for (int r = 0; r < plan->nroots; ++r) total += grid_of(plan->root[r]);
   out->lin.grid = total;
+  out->lin.once = plan->prepare;
   build_open(&b, 0);
   uint32_t grid = build_ins(&b, b.top, (lin_ins){.op = OP_GRID, .dtype = WN_I64, .lanes = 1});
   const uop *block = uop_range(g, total, "block");

@@ -148,9 +148,11 @@ static LLVMValueRef load_masked(emitter *e, const access *m) {
 
 /* Has the target gathers and scatters that are worth it? Masks cost them nothing, while element by
  * element each lane of a mask is a compare and a select: 16 masked lanes are as fast either way,
- * and a fifth of the code. */
+ * and a fifth of the code. Lanes far apart and without a mask are faster one by one, but they are
+ * so much more code that a kernel which runs once takes longer to compile than to run. */
 static bool gathers(const emitter *e, const access *m) {
-  bool wanted = m->mask != NULL || m->stride == 0;
+  bool far = m->stride < -8 || m->stride > 8;
+  bool wanted = m->mask != NULL || m->stride == 0 || (far && e->k->once);
   return wanted && e->t->x86 && e->t->vector_bytes >= 64 && m->size >= 4 && m->lanes >= 4;
 }
 

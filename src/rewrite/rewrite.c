@@ -65,8 +65,8 @@ static const uop *known(graph *g, rule_set *rules, const uop *u) {
 static const uop *need(rewriter *w, const uop *u, const rule *by) {
   uintptr_t *slot = slot_of(w->g, w->rules, u), mine = 2 * w->rules->depth + 1;
   if (*slot && !(*slot & 1)) return (const uop *)*slot;
-  WN_CHECK(*slot != mine, "rule %s makes no progress at node %u (%s)", by ? by->name : "(none)", u->id,
-           op_table[u->op].name);
+  WN_CHECK(*slot != mine, "rule %s makes no progress at node %u (%s)", by ? by->name : "(none)",
+           u->id, op_table[u->op].name);
   *slot = mine;
   vec_push(w->a, &w->stack, ((frame){.u = u}));
   return NULL;

@@ -14,9 +14,8 @@
 typedef void (*kernel_fn)(void *const *args, void *scratch, int64_t begin, int64_t end);
 
 typedef struct backend_kernel {
-  kernel_fn fn;          /* NULL: not compiled */
-  int registers, spills; /* vector registers and spilled values; -1 unknown */
-  const char *error;     /* why fn is NULL, one line, in the arena given to compile */
+  kernel_fn fn;      /* NULL: not compiled */
+  const char *error; /* why fn is NULL, one line, in the arena given to compile */
 } backend_kernel;
 
 typedef struct backend {
@@ -29,6 +28,11 @@ typedef struct backend {
                    const lin_kernel *const *kernels, backend_kernel *out, bool no_cache,
                    bool *cached);
   void (*release)(void *handle); /* NULL is allowed */
+  /* The compiled kernel of this name as text, an instruction a line, in arena a, and its vector
+   * registers and spills; NULL, and both as they were, where that is not known. The function
+   * itself may be NULL. */
+  const char *(*assembly)(const void *handle, arena *a, const cpu_target *target, const char *name,
+                          int *registers, int *spills);
 } backend;
 
 extern const backend backend_cc;

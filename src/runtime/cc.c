@@ -191,7 +191,6 @@ static bool compile_part(build *b, arena *scratch, cc_code *code, const cpu_targ
 
 static void compile_all(build *b, arena *a, arena *scratch, cc_code *code, const cpu_target *target,
                         int count, const lin_kernel *const *kernels, backend_kernel *out) {
-  for (int i = 0; i < count; i++) out[i].registers = out[i].spills = -1;
   if (compile_part(b, scratch, code, target, 0, count, kernels, out)) return;
   /* One bad kernel must not take the others with it. */
   for (int i = 0; i < count; i++)

@@ -175,38 +175,12 @@ const char *llvm_assembly(arena *a, const cpu_target *cpu, const lin_kernel *k) 
   return llvm_emit_code(a, &t, 1, &k, true, &size, &error);
 }
 
-/* Number of the vector register whose name begins here (xmm3, %ymm12, zmm0, v7.4s, q2), or -1. */
-static int vector_register(const char *before, const char *s) {
-  bool inside =
-      (*before >= 'a' && *before <= 'z') || (*before >= '0' && *before <= '9') || *before == '_';
-  if (inside) return -1;
-  if ((*s == 'x' || *s == 'y' || *s == 'z') && s[1] == 'm' && s[2] == 'm')
-    s += 3;
-  else if (*s == 'v' || *s == 'q')
-    s += 1;
-  else
-    return -1;
-  if (*s < '0' || *s > '9') return -1;
-  int n = *s++ - '0';
-  if (*s >= '0' && *s <= '9') n = n * 10 + (*s++ - '0');
-  return n < 32 ? n : -1;
-}
-
-void llvm_count_registers(const char *assembly, int *registers, int *spills) {
-  uint32_t seen = 0;
-  *registers = *spills = 0;
-  for (const char *s = assembly; *s; s++) {
-    int n = s > assembly ? vector_register(s - 1, s) : -1;
-    if (n >= 0) seen |= UINT32_C(1) << n;
-    if (*s == 'S' && strncmp(s, "Spill", 5) == 0) (*spills)++;
-  }
-  for (; seen; seen &= seen - 1) (*registers)++;
-}
-
 /* --- loading ---------------------------------------------------------------------------------- */
 
 typedef struct code {
   LLVMOrcLLJITRef jit;
+  char *object; /* as it was loaded, for people who ask what was compiled */
+  size_t size;
 } code;
 
 /* Kernels find libm's functions by address: the process may have been linked so that names do not
@@ -241,6 +215,9 @@ static LLVMErrorRef load(code *c, work *w, int count, const lin_kernel *const *k
   failed = define_externals(c->jit, lib);
   if (failed != NULL) return failed;
   LLVMMemoryBufferRef object = w->code;
+  c->size = LLVMGetBufferSize(object);
+  c->object = mem_alloc(c->size); /* NULL: nothing is said about the code then */
+  if (c->object != NULL) memcpy(c->object, LLVMGetBufferStart(object), c->size);
   w->code = NULL; /* the JIT takes it */
   failed = LLVMOrcLLJITAddObjectFile(c->jit, lib, object);
   for (int n = 0; n < count && failed == NULL; n++) {
@@ -255,7 +232,18 @@ static void release_code(void *handle) {
   code *c = handle;
   if (c == NULL) return;
   if (c->jit != NULL) LLVMConsumeError(LLVMOrcDisposeLLJIT(c->jit));
+  mem_free(c->object);
   mem_free(c);
+}
+
+static const char *assembly(const void *handle, arena *a, const cpu_target *cpu, const char *name,
+                            int *registers, int *spills) {
+  const code *c = handle;
+  if (c->object == NULL) return NULL;
+  llvm_ir_target t = llvm_target_of(a, cpu);
+  const char *text = llvm_disassemble(a, &t, c->object, c->size, name);
+  if (text != NULL) llvm_count_registers(text, registers, spills);
+  return text;
 }
 
 static void compile_into(arena *a, code *c, work *w, const cpu_target *cpu, int count,
@@ -268,7 +256,6 @@ static void compile_into(arena *a, code *c, work *w, const cpu_target *cpu, int 
     error = one_line(a, "LLVM could not load the code", w->diagnostic);
   }
   for (int n = 0; n < count; n++) {
-    out[n].registers = out[n].spills = -1;
     if (error != NULL) out[n].fn = NULL;
     out[n].error = error;
   }
@@ -281,7 +268,7 @@ static void *compile(arena *a, diag *d, const cpu_target *cpu, int count,
   *cached = false;
   code *c = mem_alloc(sizeof *c);
   if (c == NULL) diag_fail(d, WN_ERR_NOMEM, "out of memory");
-  c->jit = NULL;
+  *c = (code){0};
   work w = {0};
   wn_status st;
   DIAG_TRY(d, st) { compile_into(a, c, &w, cpu, count, kernels, out); }
@@ -298,4 +285,5 @@ static void *compile(arena *a, diag *d, const cpu_target *cpu, int count,
   return c;
 }
 
-const backend backend_llvm = {"cpu", compile, release_code};
+const backend backend_llvm = {
+    .name = "cpu", .compile = compile, .release = release_code, .assembly = assembly};

@@ -22,7 +22,10 @@ const char *llvm_emit_code(arena *a, const llvm_ir_target *t, int count,
 /* Assembly of one kernel for people, with LLVM's comments on spills; NULL if LLVM refuses it.
  * Compiles anew. */
 const char *llvm_assembly(arena *a, const cpu_target *cpu, const lin_kernel *k);
-/* Distinct vector registers named in it, and stores to the stack of what found no register. */
+/* Instructions of one function of an object, a line each, in arena a; NULL where there are none. */
+const char *llvm_disassemble(arena *a, const llvm_ir_target *t, const char *object, size_t size,
+                             const char *function);
+/* Distinct vector registers named in either, and stores to the stack of what found no register. */
 void llvm_count_registers(const char *assembly, int *registers, int *spills);
 
 #endif

@@ -32,6 +32,9 @@ typedef struct module_entry {
   kernel_fn fn;            /* NULL: interpreted */
   const interp_code *code; /* where fn is NULL */
   kernel_state state;
+  bool read_back;       /* the two below are known */
+  const char *assembly; /* or NULL */
+  int registers, spills;
 } module_entry;
 
 struct module {
@@ -177,12 +180,7 @@ static void compile_native(module *m, bool no_cache) {
   for (int i = 0; i < n; i++) {
     module_entry *e = &m->entries[entry[i]];
     e->fn = out[i].fn;
-    if (!e->fn) {
-      e->state.fallback = out[i].error ? out[i].error : "did not compile";
-      continue;
-    }
-    e->state.registers = out[i].registers;
-    e->state.spills = out[i].spills;
+    if (!e->fn) e->state.fallback = out[i].error ? out[i].error : "did not compile";
   }
 }
 
@@ -192,7 +190,7 @@ static void compile_entries(module *m, int count, const lin_kernel *const *kerne
   m->entries = arena_array(&m->arena, module_entry, count + 1);
   m->count = count;
   for (int i = 0; i < count; i++)
-    m->entries[i] = (module_entry){.kernel = kernels[i], .state = {.registers = -1, .spills = -1}};
+    m->entries[i] = (module_entry){.kernel = kernels[i], .registers = -1, .spills = -1};
   count_lines(m, options && options->max_lines > 0 ? options->max_lines : DEFAULT_MAX_LINES);
   if (m->rt->backend) compile_native(m, options && options->no_cache);
   size_t scratch = 0;
@@ -235,6 +233,25 @@ void module_destroy(module *m) {
 kernel_state module_kernel(const module *m, int index) {
   WN_CHECK(index >= 0 && index < m->count, "module has no kernel %d", index);
   return m->entries[index].state;
+}
+
+static module_entry *read_back(module *m, int index) {
+  WN_CHECK(index >= 0 && index < m->count, "module has no kernel %d", index);
+  module_entry *e = &m->entries[index];
+  const backend *b = m->rt->backend;
+  if (e->read_back || !e->fn || !b || !b->assembly) return e;
+  e->assembly =
+      b->assembly(m->handle, &m->arena, &m->rt->target, e->kernel->name, &e->registers, &e->spills);
+  e->read_back = true;
+  return e;
+}
+
+const char *module_assembly(module *m, int index) { return read_back(m, index)->assembly; }
+
+void module_registers(module *m, int index, int *registers, int *spills) {
+  const module_entry *e = read_back(m, index);
+  *registers = e->registers;
+  *spills = e->spills;
 }
 
 bool module_cached(const module *m) { return m->cached; }

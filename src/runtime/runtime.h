@@ -48,9 +48,14 @@ void module_destroy(module *m);
 
 typedef struct kernel_state {
   const char *fallback;      /* NULL: compiled */
-  int source_lines, registers, spills; /* -1 unknown */
+  int source_lines;
 } kernel_state;
 kernel_state module_kernel(const module *m, int index);
+/* The compiled kernel as text, an instruction a line, disassembled when first asked for; NULL for kernels that are
+ * interpreted and where the backend cannot tell (cpu:cc). Belongs to the module. */
+const char *module_assembly(module *m, int index);
+/* Vector registers that the assembly names and its stores of registers to the stack; -1 where there is no assembly. */
+void module_registers(module *m, int index, int *registers, int *spills);
 bool module_cached(const module *m);
 
 /* Run kernel `index` for the blocks [begin, end) of its grid, over the pool's threads; returns when all are done.

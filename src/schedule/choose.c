@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-enum { MIN_TILE = 1, MAX_TILE = 8 };
+enum { MIN_TILE = 1, MAX_TILE = 8, MANY_TILES = 64 };
 
 static void set_tiles(diag *d, const char *text, const char *whose, wino_options *w) {
   const char *at = text;
@@ -36,7 +36,8 @@ static int environment(diag *d, wino_options *w) {
 /* Products per output below which the transforms cost more than they save, and images too small for tiles. */
 static bool worth_it(const wino_site *s) { return s->C >= 8 && s->K >= 8 && s->T >= 4; }
 
-static const char *pick_plan(const wino_result *w) {
+/* With many tiles whose transforms do not fit the cache, blocks that do; else whole arrays. */
+static const char *pick_plan(const wino_result *w, const choice_target *target) {
   for (int i = 0; i < w->nsites; ++i) {
     if (!worth_it(&w->site[i])) return "direct";
   }
@@ -44,7 +45,8 @@ static const char *pick_plan(const wino_result *w) {
   const wino_site *s = &w->site[0];
   int64_t frequencies = 1;
   for (int i = 0; i < s->ndim; ++i) frequencies *= s->n[i];
-  return s->C * s->T * frequencies * 4 > (1 << 18) ? "fused" : "old";
+  int64_t bytes = (s->C + s->K) * s->T * frequencies * (int64_t)sizeof(float);
+  return s->T >= MANY_TILES && bytes > (int64_t)target->l2 ? "fused" : "old";
 }
 
 wino_result choose_rewrite(graph *g, const uop *root, const choice_target *target, choice *out) {
@@ -68,7 +70,7 @@ wino_result choose_rewrite(graph *g, const uop *root, const choice_target *targe
     diag_fail(g->diag, WN_ERR_REFUSED, "plan %s: nothing to rewrite: %s", out->plan, r.trace);
   }
   if (!named) {
-    const char *pick = env == 1 && r.nsites > 0 ? "old" : pick_plan(&r);
+    const char *pick = env == 1 && r.nsites > 0 ? "old" : pick_plan(&r, target);
     if (strcmp(pick, "direct") == 0 && r.nsites > 0) {
       w.off = true;
       r = wino_rewrite(g, root, &w);

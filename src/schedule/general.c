@@ -13,7 +13,6 @@ enum { UNROLLED_BODY = 200, SHORT_LOOP = 9 };
 typedef struct survey { /* of the loads under the value's reductions */
   bool reduces;
   int64_t contiguous[STAGE_RANGES]; /* loads in which neighbours of range i are neighbours in memory */
-  int64_t reuse[STAGE_RANGES];      /* loads that do not move with range i */
   int64_t strided[STAGE_RANGES];
 } survey;
 
@@ -32,7 +31,6 @@ static survey look_at(apply *ap, const stage *st, const uop *value) {
         for (int j = 0; j < f.n; ++j) coeff = f.atom[j] == st->range[i] ? f.coeff[j] : coeff;
       }
       bool moves = uop_has_range(u, st->range[i]);
-      s.reuse[i] += !moves;
       s.contiguous[i] += moves && coeff == 1;
       s.strided[i] += moves && coeff != 1;
     }
@@ -54,14 +52,26 @@ static int vector_range(const stage *st, const survey *s) {
   return best;
 }
 
-/* The range for the register tile: loads that do not move with it are shared by its copies. */
-static int register_range(const stage *st, const survey *s, int vector) {
+/* Loads that do not move with range i and so are shared by its copies; whole vectors count most. */
+static int64_t sharing(apply *ap, const stage *st, const uop *value, int i, int vector) {
+  int64_t shared = 0;
+  uop_order all = uop_toposort(ap->a, 1, &value);
+  for (size_t k = 0; k < all.len; ++k) {
+    const uop *u = all.at[k];
+    if (u->op != OP_INDEX || uop_has_range(u, st->range[i])) continue;
+    shared += vector >= 0 && uop_has_range(u, st->range[vector]) ? 4 : 1;
+  }
+  return shared;
+}
+
+/* The range for the register tile: the one whose copies share most; of equals the longest. */
+static int register_range(apply *ap, const stage *st, const uop *value, int vector) {
   int best = -1;
+  int64_t most = 0;
   for (int i = 0; i < st->n; ++i) {
-    if (i == vector || st->len[i] < 2 || s->reuse[i] == 0) continue;
-    if (best < 0 || s->reuse[i] > s->reuse[best] || (s->reuse[i] == s->reuse[best] && st->len[i] > st->len[best])) {
-      best = i;
-    }
+    if (i == vector || st->len[i] < 2) continue;
+    int64_t shared = sharing(ap, st, value, i, vector);
+    if (shared > most || (shared == most && best >= 0 && st->len[i] > st->len[best])) best = i, most = shared;
   }
   return best;
 }
@@ -102,15 +112,15 @@ nest *nest_general(apply *ap, stage *st) {
   draft d = draft_begin(ap, st);
   const uop *value = st->node->src[0];
   survey s = look_at(ap, st, value);
-  int v = vector_range(st, &s), u = s.reduces ? register_range(st, &s, v) : -1;
+  int v = vector_range(st, &s), u = s.reduces ? register_range(ap, st, value, v) : -1;
   register_tile rt = general_tile(ap, st, &s, v, u);
   const uop *ublock = NULL, *vblock = NULL;
   for (int i = 0; i < st->n; ++i) {
     const char *name = arena_printf(ap->a, "i%d", i);
-    if (i == v) continue;
-    if (i == u) ublock = draft_axis(ap, &d, AXIS_GRID, (st->len[u] + rt.k - 1) / rt.k, "k0");
-    else draft_plain(ap, &d, i, AXIS_GRID, name);
+    if (i != v && i != u) draft_plain(ap, &d, i, AXIS_GRID, name);
   }
+  /* innermost: what does not move with it is read again for each of its blocks, and then is still in the cache */
+  if (u >= 0) ublock = draft_axis(ap, &d, AXIS_GRID, (st->len[u] + rt.k - 1) / rt.k, "k0");
   if (v >= 0) {
     bool alone = d.n->naxes == 0;
     vblock = draft_axis(ap, &d, alone ? AXIS_GRID : AXIS_LOOP, (st->len[v] + rt.t - 1) / rt.t, "t0");

@@ -150,10 +150,11 @@ that 'left a result' test "$(find . -name 'full.npy*' | wc -l)" -eq 0
 end
 
 # A signal while the result is being written. The program is stopped at that moment, so that the signal finds it there.
-# interrupted NAME STATUS [PREFIX...]
+# interrupted SIGNAL STATUS [PREFIX...]
 interrupted() {
   signal=$1
   want=$2
+  shift 2
   cases=$((cases + 1))
   why=
   name="SIG$signal while the result is written"
@@ -163,7 +164,7 @@ interrupted() {
     tries=$((tries + 1))
     rm -f cut.npy cut.npy.*
     cp want.npy cut.npy
-    "$WINNOW" conv mb1ic1ih2048oc8kh1 --plan direct --output cut.npy --runs 1 >out 2>err &
+    "$@" "$WINNOW" conv mb1ic1ih2048oc8kh1 --plan direct --output cut.npy --runs 1 >out 2>err &
     child=$!
     while kill -0 $child 2>/dev/null; do
       for half in cut.npy.*; do
@@ -188,15 +189,13 @@ interrupted() {
 }
 interrupted TERM 143
 interrupted HUP 129
-# a background job ignores SIGINT in a shell without job control, and what is ignored stays so
-set -m 2>/dev/null
-interrupted INT 130
-set +m 2>/dev/null
+# a shell starts what runs in the background with SIGINT ignored, and what is ignored stays so
+if env --default-signal=INT true 2>/dev/null; then interrupted INT 130 env --default-signal=INT; fi
 rm -f cut.npy
 
 # Memory that is not there.
 limit=2000000
-if (ulimit -v $limit && "$WINNOW" --version) >out 2>&1; then # not under AddressSanitizer
+if (ulimit -v $limit && "$WINNOW" --version; exit $?) >out 2>&1; then # not under AddressSanitizer
   cases=$((cases + 1))
   why=
   name='no memory'

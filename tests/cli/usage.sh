@@ -72,7 +72,7 @@ usage "--runs '0': expected" compare $small --runs 0
 usage "unknown plan \"nonsense\": expected direct, old" compare $small --plan nonsense
 usage 'unknown plan ""' conv $small --plan ''
 usage 'at column 3 ("nonsense' conv $small --plan 'x=nonsense,g=global,m=global,o=global'
-usage 'expected x=, g=, m= or o= at column 9 ("g")' explain $small --plan 'x=local,g'
+usage 'expected x=, g=, m= or o= at column 9 ("g")' compare $small --plan 'x=local,g'
 usage 'at column 39' bench $small --plan 'x=global,g=global,m=global,o=global;t=0'
 usage 'at column 42' bench $small --plan 'x=global,g=global,m=global,o=global;wino=9'
 usage 'i386' conv $small --isa i386
@@ -134,7 +134,7 @@ caret 9 'expected a number' mb1ic16ihxoc16kh3
 caret 2 'at least 1' mb0ic16ih32oc16kh3
 caret 2 'at least 1' ic0ih32oc16kh3
 caret 9 'at least 1' mb1ic16ih0oc16kh3
-caret 14 'at least 1' mb1ic16ih32oc0kh3
+caret 13 'at least 1' mb1ic16ih32oc0kh3
 caret 5 'not negative' mb1ic-4ih32oc16kh3
 caret 2 'too large' ic99999999999999999999ih32oc16kh3
 caret 18 'expected a size' mb1ic16ih32oc16kh3zz1

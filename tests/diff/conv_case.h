@@ -107,7 +107,8 @@ static inline bool case_finish(conv_case *c) {
   c->y_count = c->n * c->k;
   c->products = c->c / c->groups;
   for (int i = 0; i < c->nd; ++i) {
-    int64_t room = c->in[i] + c->p.pad_lo[i] + c->p.pad_hi[i] - (c->r[i] - 1) * c->p.dilation[i] - 1;
+    int64_t room =
+        c->in[i] + c->p.pad_lo[i] + c->p.pad_hi[i] - (c->r[i] - 1) * c->p.dilation[i] - 1;
     if (room < 0) return false;
     c->out[i] = room / c->p.stride[i] + 1;
     c->x_count *= c->in[i];
@@ -121,13 +122,14 @@ static inline bool case_finish(conv_case *c) {
 
 static inline void case_describe(conv_case *c) {
   static const char axis[] = "dhw";
-  int at = snprintf(c->text, sizeof c->text, "g%" PRId64 "mb%" PRId64 "ic%" PRId64 "oc%" PRId64, c->groups,
-                    c->n, c->c, c->k);
+  int at = snprintf(c->text, sizeof c->text, "g%" PRId64 "mb%" PRId64 "ic%" PRId64 "oc%" PRId64,
+                    c->groups, c->n, c->c, c->k);
   for (int i = 0; i < c->nd; ++i) {
     char a = axis[3 - c->nd + i];
     at += snprintf(c->text + at, sizeof c->text - (size_t)at,
-                   "_i%c%" PRId64 "o%c%" PRId64 "k%c%" PRId64 "s%c%" PRId64 "p%c%" PRId64 "d%c%" PRId64, a,
-                   c->in[i], a, c->out[i], a, c->r[i], a, c->p.stride[i], a, c->p.pad_lo[i], a,
+                   "_i%c%" PRId64 "o%c%" PRId64 "k%c%" PRId64 "s%c%" PRId64 "p%c%" PRId64
+                   "d%c%" PRId64,
+                   a, c->in[i], a, c->out[i], a, c->r[i], a, c->p.stride[i], a, c->p.pad_lo[i], a,
                    c->p.dilation[i] - 1);
   }
 }
@@ -159,7 +161,8 @@ static inline int64_t case_place(const conv_case *c, int64_t o, int64_t j) {
 }
 
 /* Both sums of one output: in double, returned, and in float. */
-static inline double case_output(const conv_case *c, int64_t n, int64_t k, int64_t o, float *single) {
+static inline double case_output(const conv_case *c, int64_t n, int64_t k, int64_t o,
+                                 float *single) {
   int64_t image = 1, taps = 1, channels = c->c / c->groups;
   for (int i = 0; i < c->nd; ++i) image *= c->in[i], taps *= c->r[i];
   double sum = 0;
@@ -201,7 +204,8 @@ static inline double case_promise(const conv_case *c) { return fmax(1.2e-6, 2 * 
 
 /* Mostly small, sometimes the shapes that break things: one pixel, primes, odd rectangles. */
 static inline void draw_axis(conv_case *c, uint64_t *s, int i) {
-  static const int64_t sizes[] = {1, 2, 3, 4, 5, 7, 8, 9, 11, 13, 14, 16, 17, 19, 23, 28, 31, 32, 33};
+  static const int64_t sizes[] = {1,  2,  3,  4,  5,  7,  8,  9,  11, 13,
+                                  14, 16, 17, 19, 23, 28, 31, 32, 33};
   static const int64_t filters[] = {3, 3, 3, 3, 3, 5, 1, 2, 4, 7, 9, 6, 8};
   c->in[i] = sizes[below(s, c->nd == 3 ? 10 : 19)];
   c->r[i] = filters[below(s, c->nd == 3 ? 8 : 13)];
@@ -218,7 +222,8 @@ static inline void draw_channels(conv_case *c, uint64_t *s) {
   c->groups = 1;
   c->c = counts[below(s, 15)];
   c->k = counts[below(s, 15)];
-  if (chance(s, 10)) c->groups = c->k = c->c; /* depthwise */
+  if (chance(s, 10))
+    c->groups = c->k = c->c; /* depthwise */
   else if (chance(s, 15)) {
     c->groups = between(s, 2, 4);
     c->c = c->groups * between(s, 1, 5);

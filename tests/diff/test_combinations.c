@@ -14,7 +14,8 @@ static const char *const space[SPACES] = {"inline", "reg", "local", "global"};
 
 /* 3 in the low digit is o: the order of `compare --all` does not matter here. */
 static void spell(char *text, size_t size, int i) {
-  snprintf(text, size, "x=%s,g=%s,m=%s,o=%s", space[i / 64], space[i / 16 % 4], space[i / 4 % 4], space[i % 4]);
+  snprintf(text, size, "x=%s,g=%s,m=%s,o=%s", space[i / 64], space[i / 16 % 4], space[i / 4 % 4],
+           space[i % 4]);
 }
 
 static bool only_inline_and_global(int i) {
@@ -47,30 +48,37 @@ static void check_result(const conv_case *c, const char *plan, wn_program *p, ta
   double error = relative_l2(c->y, c->expected, c->y_count);
   t->ran++;
   if (st == WN_OK && same && error <= case_promise(c)) return;
-  print_message("# WRONG: %s --plan %s --backend %s: status %d, error %.3g, placement %s, %d buffers\n", c->text,
-                plan, t->backend, (int)st, error, info.placement, info.buffers);
+  print_message(
+      "# WRONG: %s --plan %s --backend %s: status %d, error %.3g, placement %s, %d buffers\n",
+      c->text, plan, t->backend, (int)st, error, info.placement, info.buffers);
   t->wrong++;
 }
 
 static void try_combination(const conv_case *c, int i, tally *t) {
   char plan[96];
   spell(plan, sizeof plan, i);
-  if (getenv("WINNOW_VERBOSE")) print_message("# %s --plan %s --backend %s\n", c->text, plan, t->backend);
+  if (getenv("WINNOW_VERBOSE"))
+    print_message("# %s --plan %s --backend %s\n", c->text, plan, t->backend);
   wn_context *ctx;
   if (wn_context_create(&ctx) != WN_OK) fail();
   wn_on_warning(ctx, ignore_warning, NULL);
   wn_tensor *y = case_graph(c, ctx);
   void *data = c->y;
   wn_program *p = NULL;
-  const wn_options o = {.plan = plan, .wino = "2", .backend = t->backend, .threads = 1,
-                        .variable_weights = t->variable, .no_cache = 1};
+  const wn_options o = {.plan = plan,
+                        .wino = "2",
+                        .backend = t->backend,
+                        .threads = 1,
+                        .variable_weights = t->variable,
+                        .no_cache = 1};
   wn_status st = wn_compile(ctx, &y, &data, 1, &o, &p);
   if (st == WN_OK) {
     check_result(c, plan, p, t);
   } else if (st == WN_ERR_REFUSED && wn_message(ctx)[0] != '\0' && !only_inline_and_global(i)) {
     t->refused++;
   } else {
-    print_message("# WRONG: %s --plan %s: status %d, %s\n", c->text, plan, (int)st, wn_message(ctx));
+    print_message("# WRONG: %s --plan %s: status %d, %s\n", c->text, plan, (int)st,
+                  wn_message(ctx));
     t->wrong++;
   }
   wn_program_destroy(p);
@@ -84,7 +92,8 @@ static void try_all(conv_case c, const char *backend, bool variable) {
   case_describe(&c);
   if (!case_fill(&c)) fail();
   for (int i = 0; i < COMBINATIONS; ++i) try_combination(&c, i, &t);
-  print_message("# %s: %d of %d combinations run, %d are refused\n", c.text, t.ran, COMBINATIONS, t.refused);
+  print_message("# %s: %d of %d combinations run, %d are refused\n", c.text, t.ran, COMBINATIONS,
+                t.refused);
   assert_int_equal(t.wrong, 0);
   assert_true(t.ran >= LEAST);
   assert_int_equal(t.ran + t.refused, COMBINATIONS);
@@ -92,13 +101,33 @@ static void try_all(conv_case c, const char *backend, bool variable) {
 }
 
 static const conv_case square = {
-    .seed = 1, .nd = 2, .n = 2, .c = 3, .k = 5, .groups = 1, .in = {7, 9}, .r = {3, 3},
+    .seed = 1,
+    .nd = 2,
+    .n = 2,
+    .c = 3,
+    .k = 5,
+    .groups = 1,
+    .in = {7, 9},
+    .r = {3, 3},
     .p = {.stride = {1, 1}, .dilation = {1, 1}, .pad_lo = {1, 1}, .pad_hi = {1, 1}}};
-static const conv_case line = {
-    .seed = 2, .nd = 1, .n = 1, .c = 6, .k = 4, .groups = 2, .in = {37}, .r = {4},
-    .p = {.stride = {1}, .dilation = {2}, .pad_lo = {2}, .pad_hi = {3}}};
+static const conv_case line = {.seed = 2,
+                               .nd = 1,
+                               .n = 1,
+                               .c = 6,
+                               .k = 4,
+                               .groups = 2,
+                               .in = {37},
+                               .r = {4},
+                               .p = {.stride = {1}, .dilation = {2}, .pad_lo = {2}, .pad_hi = {3}}};
 static const conv_case strided = {
-    .seed = 3, .nd = 2, .n = 1, .c = 4, .k = 9, .groups = 1, .in = {11, 10}, .r = {3, 5},
+    .seed = 3,
+    .nd = 2,
+    .n = 1,
+    .c = 4,
+    .k = 9,
+    .groups = 1,
+    .in = {11, 10},
+    .r = {3, 5},
     .p = {.stride = {1, 2}, .dilation = {1, 1}, .pad_lo = {1, 2}, .pad_hi = {0, 2}}};
 
 static void test_square(void **state) {

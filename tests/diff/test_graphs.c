@@ -25,7 +25,7 @@ typedef struct outputs {
 
 typedef outputs (*build_fn)(twins *w);
 
-static const char *const plans[] = {"auto", "old",   "new",    "one",    "inline-m", "fused",
+static const char *const plans[] = {"auto",  "old",    "new",    "one",    "inline-m", "fused",
                                     "split", "old-2k", "direct", "x-only", "g-only"};
 enum { PLANS = sizeof plans / sizeof *plans };
 
@@ -43,8 +43,8 @@ typedef struct attempt {
 } attempt;
 
 static int complain(const attempt *a, const char *what, double error) {
-  print_message("# WRONG: %s, plan %s, backend %s, WINNOW_SEED=%" PRIu64 ": %s (%.3g)\n", a->name, a->plan,
-                a->backend, a->seed, what, error);
+  print_message("# WRONG: %s, plan %s, backend %s, WINNOW_SEED=%" PRIu64 ": %s (%.3g)\n", a->name,
+                a->plan, a->backend, a->seed, what, error);
   return 1;
 }
 
@@ -52,7 +52,8 @@ static int compare(const attempt *a, const outputs *o, float **y) {
   int wrong = 0;
   for (int i = 0; i < o->count; ++i) {
     double error = relative_l2(y[i], o->out[i].v, twin_count(&o->out[i]));
-    if (!(error <= TOLERANCE)) wrong += complain(a, o->count > 1 && i ? "a later output is wrong" : "wrong", error);
+    if (!(error <= TOLERANCE))
+      wrong += complain(a, o->count > 1 && i ? "a later output is wrong" : "wrong", error);
   }
   return wrong;
 }
@@ -67,7 +68,8 @@ static int run_program(const attempt *a, wn_context *ctx, arena *mem, const outp
     memset(y[i], 0xff, sizeof(float) * (size_t)twin_count(&o->out[i]));
   }
   wn_program *p;
-  const wn_options opt = {.plan = a->plan, .backend = a->backend, .threads = 1 + (int)(a->seed % 2), .no_cache = 1};
+  const wn_options opt = {
+      .plan = a->plan, .backend = a->backend, .threads = 1 + (int)(a->seed % 2), .no_cache = 1};
   wn_status st = wn_compile(ctx, t, data, o->count, &opt, &p);
   if (st != WN_OK) {
     bool named = strcmp(a->plan, "auto") != 0 && strcmp(a->plan, "direct") != 0;
@@ -107,7 +109,8 @@ static int try_plan(const attempt *a, build_fn build) {
 }
 
 /* All plans and two backends, in a process of its own so that a crash is one more failure. */
-static int try_graph(const char *name, build_fn build, uint64_t seed, bool may_refuse, char *running) {
+static int try_graph(const char *name, build_fn build, uint64_t seed, bool may_refuse,
+                     char *running) {
   fflush(NULL);
   pid_t child = fork();
   if (child < 0) fail();
@@ -118,7 +121,8 @@ static int try_graph(const char *name, build_fn build, uint64_t seed, bool may_r
     for (int i = 0; i < 2 * PLANS; ++i) {
       a.plan = plans[i / 2];
       a.backend = i % 2 ? "cpu" : "interp";
-      snprintf(running, RUNNING, "%s, plan %s, backend %s, WINNOW_SEED=%" PRIu64, name, a.plan, a.backend, seed);
+      snprintf(running, RUNNING, "%s, plan %s, backend %s, WINNOW_SEED=%" PRIu64, name, a.plan,
+               a.backend, seed);
       wrong += try_plan(&a, build);
     }
     exit(wrong > 100 ? 100 : wrong);
@@ -151,14 +155,16 @@ static outputs single(twin x) { return (outputs){1, {x}}; }
 static outputs epilogue(twins *w) {
   int64_t c = between(w->random, 1, 20), k = between(w->random, 1, 20);
   int64_t h = between(w->random, 1, 20), s = between(w->random, 1, 24);
-  twin y = twin_conv(w, image(w, between(w->random, 1, 2), c, h, s), filters(w, k, c, 3, 3), &same3);
+  twin y =
+      twin_conv(w, image(w, between(w->random, 1, 2), c, h, s), filters(w, k, c, 3, 3), &same3);
   y = twin_zip(w, WN_ADD, y, bias(w, k));
   y = twin_zip(w, WN_ADD, y, twin_leaf(w, false, 1, 4, y.shape));
   return single(twin_map(w, WN_RELU, y));
 }
 
 static outputs chain(twins *w) {
-  int64_t c = between(w->random, 1, 12), k = between(w->random, 1, 12), h = between(w->random, 4, 16);
+  int64_t c = between(w->random, 1, 12), k = between(w->random, 1, 12),
+          h = between(w->random, 4, 16);
   twin y = twin_conv(w, image(w, 1, c, h, h + 3), filters(w, k, c, 3, 3), &same3);
   y = twin_map(w, WN_RELU, twin_zip(w, WN_ADD, y, bias(w, k)));
   y = twin_conv(w, y, filters(w, c, k, 3, 3), &same3);
@@ -192,13 +198,15 @@ static outputs siblings(twins *w) {
   int64_t c = between(w->random, 1, 9), h = between(w->random, 5, 14);
   twin x = image(w, 2, c, h, h);
   const wn_conv_params five = {.pad_lo = {2, 2}, .pad_hi = {2, 2}};
-  twin a = twin_conv(w, x, filters(w, 6, c, 3, 3), &same3), b = twin_conv(w, x, filters(w, 6, c, 5, 5), &five);
+  twin a = twin_conv(w, x, filters(w, 6, c, 3, 3), &same3),
+       b = twin_conv(w, x, filters(w, 6, c, 5, 5), &five);
   return single(twin_zip(w, WN_MAX, a, b));
 }
 
 /* [n][h][w][c] in and out, filters [r][s][c][k]. */
 static outputs nhwc(twins *w) {
-  int64_t c = between(w->random, 1, 17), k = between(w->random, 1, 17), h = between(w->random, 3, 18);
+  int64_t c = between(w->random, 1, 17), k = between(w->random, 1, 17),
+          h = between(w->random, 3, 18);
   twin x = twin_leaf(w, false, 1, 4, (int64_t[]){between(w->random, 1, 2), h, h + 2, c});
   twin f = twin_leaf(w, true, 1 / sqrt(9.0 * (double)c), 4, (int64_t[]){3, 3, c, k});
   x = twin_permute(w, x, (int[]){0, 3, 1, 2});
@@ -210,8 +218,10 @@ static outputs nhwc(twins *w) {
 /* A sliding window by reshape and shrink: rows repeated with period h + 1 make every shift of the row.
  * x[c][h] -> repeat to [c][r * (h + 1)]... cut to [c][r][h - r + 1], times f[k][c][r], summed. */
 static outputs by_hand(twins *w) {
-  int64_t c = between(w->random, 1, 9), k = between(w->random, 1, 9), h = between(w->random, 12, 60), r = 3;
-  twin x = twin_leaf(w, false, 1, 2, (int64_t[]){c, h}), f = twin_leaf(w, true, 1, 3, (int64_t[]){k, c, r});
+  int64_t c = between(w->random, 1, 9), k = between(w->random, 1, 9),
+          h = between(w->random, 12, 60), r = 3;
+  twin x = twin_leaf(w, false, 1, 2, (int64_t[]){c, h}),
+       f = twin_leaf(w, true, 1, 3, (int64_t[]){k, c, r});
   int64_t o = h - r + 1;
   wn_tensor *t = wn_expand(wn_reshape(x.t, 3, (int64_t[]){c, 1, h}), 3, (int64_t[]){c, r + 1, h});
   t = wn_reshape(t, 2, (int64_t[]){c, (r + 1) * h});
@@ -222,7 +232,8 @@ static outputs by_hand(twins *w) {
   wn_tensor *product = wn_zip(WN_MUL, wn_reshape(f.t, 4, (int64_t[]){k, c, r, 1}), t);
   twin y = twin_new(w, wn_reduce(WN_SUM, product, (int[]){1, 2}, 2, 0), 2, (int64_t[]){k, o});
   for (int64_t i = 0; i < k * o; ++i) {
-    for (int64_t j = 0; j < c * r; ++j) y.v[i] += x.v[j / r * h + i % o + j % r] * f.v[i / o * c * r + j];
+    for (int64_t j = 0; j < c * r; ++j)
+      y.v[i] += x.v[j / r * h + i % o + j % r] * f.v[i / o * c * r + j];
   }
   return single(y);
 }
@@ -234,7 +245,8 @@ static outputs window_by_hand(twins *w) {
   wn_tensor *t = wn_window(x.t, 2, (int64_t[]){3, 3}, NULL, NULL);
   t = wn_reshape(t, 6, (int64_t[]){1, c, h - 2, h - 2, 3, 3});
   wn_tensor *product = wn_zip(WN_MUL, wn_reshape(f.t, 6, (int64_t[]){k, c, 1, 1, 3, 3}), t);
-  twin y = twin_new(w, wn_reduce(WN_SUM, product, (int[]){1, 4, 5}, 3, 0), 3, (int64_t[]){k, h - 2, h - 2});
+  twin y = twin_new(w, wn_reduce(WN_SUM, product, (int[]){1, 4, 5}, 3, 0), 3,
+                    (int64_t[]){k, h - 2, h - 2});
   const wn_conv_params plain = {.groups = 1};
   twin z = y;
   z.nd = 4;
@@ -248,7 +260,8 @@ static outputs moved(twins *w) {
   int64_t c = between(w->random, 1, 8), h = between(w->random, 5, 15);
   twin y = twin_conv(w, image(w, 1, c, h, h), filters(w, 4, c, 3, 3), &same3);
   const bool flip[4] = {false, chance(w->random, 50), chance(w->random, 50), chance(w->random, 50)};
-  const int64_t begin[4] = {0, 1, below(w->random, 3), 1}, step[4] = {1, 1, between(w->random, 1, 2), 1};
+  const int64_t begin[4] = {0, 1, below(w->random, 3), 1},
+                step[4] = {1, 1, between(w->random, 1, 2), 1};
   y = twin_slice(w, y, begin, y.shape, step, flip);
   return single(twin_pad(w, y, (int64_t[]){0, 0, 1, 0}, (int64_t[]){0, 1, 0, 2}));
 }
@@ -261,7 +274,8 @@ static outputs pooled(twins *w) {
 }
 
 static outputs groups_and_steps(twins *w) {
-  wn_conv_params p = {.stride = {2, 1}, .dilation = {1, 2}, .pad_lo = {1, 0}, .pad_hi = {0, 3}, .groups = 3};
+  wn_conv_params p = {
+      .stride = {2, 1}, .dilation = {1, 2}, .pad_lo = {1, 0}, .pad_hi = {0, 3}, .groups = 3};
   twin y = twin_conv(w, image(w, 2, 6, 13, 11), filters(w, 9, 2, 3, 3), &p);
   return single(twin_zip(w, WN_MUL, y, bias(w, 9)));
 }
@@ -270,9 +284,17 @@ static const struct {
   const char *name;
   build_fn build;
 } graphs[] = {
-    {"epilogue", epilogue}, {"chain", chain},   {"block", block},     {"producer", producer},
-    {"two readers", two_readers}, {"siblings", siblings}, {"nhwc", nhwc}, {"by hand", by_hand},
-    {"window by hand", window_by_hand}, {"moved", moved}, {"pooled", pooled},
+    {"epilogue", epilogue},
+    {"chain", chain},
+    {"block", block},
+    {"producer", producer},
+    {"two readers", two_readers},
+    {"siblings", siblings},
+    {"nhwc", nhwc},
+    {"by hand", by_hand},
+    {"window by hand", window_by_hand},
+    {"moved", moved},
+    {"pooled", pooled},
     {"groups and steps", groups_and_steps},
 };
 
@@ -288,14 +310,16 @@ static void known_graphs(void **state) {
 /* --- without a convolution ---------------------------------------------------------------------------- */
 
 static outputs attention(twins *w) {
-  int64_t n = between(w->random, 1, 20), k = between(w->random, 1, 33), m = between(w->random, 1, 24);
+  int64_t n = between(w->random, 1, 20), k = between(w->random, 1, 33),
+          m = between(w->random, 1, 24);
   twin q = twin_leaf(w, false, 1, 3, (int64_t[]){2, n, k});
   twin s = twin_softmax(w, twin_matmul(w, q, twin_leaf(w, true, 1, 2, (int64_t[]){k, m})));
   return single(twin_matmul(w, s, twin_leaf(w, true, 1, 2, (int64_t[]){m, k})));
 }
 
 static outputs statistics(twins *w) {
-  twin x = twin_leaf(w, false, 1, 3, (int64_t[]){between(w->random, 1, 9), between(w->random, 1, 40), 7});
+  twin x = twin_leaf(w, false, 1, 3,
+                     (int64_t[]){between(w->random, 1, 9), between(w->random, 1, 40), 7});
   twin mean = twin_scale(w, twin_reduce(w, WN_SUM, x, 1), 1.0 / (double)x.shape[1]);
   twin centred = twin_zip(w, WN_SUB, x, mean);
   twin squares = twin_reduce(w, WN_SUM, twin_zip(w, WN_MUL, centred, centred), 2);
@@ -303,7 +327,8 @@ static outputs statistics(twins *w) {
 }
 
 static outputs pools(twins *w) {
-  twin x = image(w, between(w->random, 1, 2), between(w->random, 1, 5), between(w->random, 4, 17), 19);
+  twin x =
+      image(w, between(w->random, 1, 2), between(w->random, 1, 5), between(w->random, 4, 17), 19);
   return (outputs){2, {twin_pool(w, x, true, 3, 2), twin_pool(w, x, false, 2, 1)}};
 }
 
@@ -319,7 +344,8 @@ static void other_graphs(void **state) {
 
 static twin random_conv(twins *w, twin x) {
   static const int64_t sizes[] = {3, 3, 3, 1, 2, 5};
-  int64_t k = between(w->random, 1, 9), r = sizes[below(w->random, 6)], s = sizes[below(w->random, 6)];
+  int64_t k = between(w->random, 1, 9), r = sizes[below(w->random, 6)],
+          s = sizes[below(w->random, 6)];
   wn_conv_params p = {.pad_lo = {r / 2, s / 2}, .pad_hi = {r / 2, s / 2}};
   if (chance(w->random, 15)) p.stride[0] = p.stride[1] = 2;
   if (chance(w->random, 10)) p.pad_lo[0] += p.dilation[0] = 2, p.pad_hi[0] += r;
@@ -345,26 +371,42 @@ static twin random_step(twins *w, twin x, twin other) {
   static const wn_unary maps[] = {WN_RELU, WN_TANH, WN_SIGMOID, WN_ABS, WN_NEG};
   bool same = memcmp(x.shape, other.shape, 4 * sizeof *x.shape) == 0;
   switch (below(w->random, 14)) {
-    case 0: case 1: case 2: case 3: return random_conv(w, x);
-    case 4: case 5: return twin_map(w, maps[below(w->random, 5)], x);
-    case 6: return twin_zip(w, WN_ADD, x, bias(w, x.shape[1]));
-    case 7: return same ? twin_zip(w, WN_ADD, x, other) : twin_zip(w, WN_MUL, x, bias(w, 1));
-    case 8: return twin_permute(w, x, chance(w->random, 50) ? (int[]){0, 2, 3, 1} : (int[]){0, 1, 3, 2});
-    case 9: return random_slice(w, x);
-    case 10: return twin_pad(w, x, (int64_t[]){0, below(w->random, 2), below(w->random, 3), 0}, (int64_t[]){0, 0, 1, below(w->random, 3)});
+    case 0:
+    case 1:
+    case 2:
+    case 3:
+      return random_conv(w, x);
+    case 4:
+    case 5:
+      return twin_map(w, maps[below(w->random, 5)], x);
+    case 6:
+      return twin_zip(w, WN_ADD, x, bias(w, x.shape[1]));
+    case 7:
+      return same ? twin_zip(w, WN_ADD, x, other) : twin_zip(w, WN_MUL, x, bias(w, 1));
+    case 8:
+      return twin_permute(w, x, chance(w->random, 50) ? (int[]){0, 2, 3, 1} : (int[]){0, 1, 3, 2});
+    case 9:
+      return random_slice(w, x);
+    case 10:
+      return twin_pad(w, x, (int64_t[]){0, below(w->random, 2), below(w->random, 3), 0},
+                      (int64_t[]){0, 0, 1, below(w->random, 3)});
     case 11:
       if (x.shape[2] < 3 || x.shape[3] < 3) return x;
-      return twin_pool(w, x, chance(w->random, 50), between(w->random, 2, 3), between(w->random, 1, 2));
-    case 12: return twin_softmax(w, x);
+      return twin_pool(w, x, chance(w->random, 50), between(w->random, 2, 3),
+                       between(w->random, 1, 2));
+    case 12:
+      return twin_softmax(w, x);
     default: {
       int64_t n = between(w->random, 1, 9);
-      return twin_matmul(w, x, twin_leaf(w, true, 1 / sqrt((double)x.shape[3]), 2, (int64_t[]){x.shape[3], n}));
+      return twin_matmul(
+          w, x, twin_leaf(w, true, 1 / sqrt((double)x.shape[3]), 2, (int64_t[]){x.shape[3], n}));
     }
   }
 }
 
 static outputs random_graph(twins *w) {
-  twin x = image(w, between(w->random, 1, 2), between(w->random, 1, 7), between(w->random, 1, 12), between(w->random, 1, 14));
+  twin x = image(w, between(w->random, 1, 2), between(w->random, 1, 7), between(w->random, 1, 12),
+                 between(w->random, 1, 14));
   twin other = x;
   int steps = (int)between(w->random, 1, 6);
   for (int i = 0; i < steps; ++i) {
@@ -379,7 +421,9 @@ static outputs random_graph(twins *w) {
 
 static void random_graphs(void **state) {
   uint64_t seed = test_seed();
-  double limit = getenv("WINNOW_SECONDS") != NULL ? atof(getenv("WINNOW_SECONDS")) : getenv("WINNOW_LONG") ? 600 : 4;
+  double limit = getenv("WINNOW_SECONDS") != NULL ? atof(getenv("WINNOW_SECONDS"))
+                 : getenv("WINNOW_LONG")          ? 600
+                                                  : 4;
   double end = seconds_now() + limit;
   int failures = 0, count = 0;
   for (; (count == 0 || seconds_now() < end) && failures < 100; ++count) {

@@ -18,8 +18,8 @@
 
 enum { PATIENCE = 300 }; /* seconds for one shape, sanitizers and all */
 
-static const char *const plans[] = {"auto",  "old",   "new",    "one",    "inline-m",
-                                    "fused", "split", "old-2k", "direct", "x-only", "g-only"};
+static const char *const plans[] = {"auto",  "old",    "new",    "one",    "inline-m", "fused",
+                                    "split", "old-2k", "direct", "x-only", "g-only"};
 enum { PLANS = sizeof plans / sizeof *plans };
 
 static double time_limit(double quick) {
@@ -39,9 +39,10 @@ typedef struct attempt {
 enum { RUNNING = 512 };
 
 static void complain(attempt *a, const char *what, double value, double limit) {
-  print_message("# WRONG: %s --plan %s --backend %s%s: %s (%.3g, limit %.3g); WINNOW_SEED=%" PRIu64 "\n",
-                a->c->text, a->plan, a->backend, a->variable ? " --weights-mode variable" : "", what, value,
-                limit, a->c->seed);
+  print_message("# WRONG: %s --plan %s --backend %s%s: %s (%.3g, limit %.3g); WINNOW_SEED=%" PRIu64
+                "\n",
+                a->c->text, a->plan, a->backend, a->variable ? " --weights-mode variable" : "",
+                what, value, limit, a->c->seed);
   a->failures++;
 }
 
@@ -85,11 +86,16 @@ static void try_one(attempt *a) {
   wn_tensor *y = case_graph(a->c, ctx);
   wn_program *p = NULL;
   void *data = a->c->y;
-  const wn_options o = {.plan = a->plan, .backend = a->backend, .variable_weights = a->variable,
-                        .threads = 1 + (int)(a->c->seed % 2), .no_cache = 1};
+  const wn_options o = {.plan = a->plan,
+                        .backend = a->backend,
+                        .variable_weights = a->variable,
+                        .threads = 1 + (int)(a->c->seed % 2),
+                        .no_cache = 1};
   wn_status st = wn_compile(ctx, &y, &data, 1, &o, &p);
-  if (st == WN_OK) run_and_check(a, p);
-  else check_refusal(a, ctx, st);
+  if (st == WN_OK)
+    run_and_check(a, p);
+  else
+    check_refusal(a, ctx, st);
   wn_program_destroy(p);
   wn_context_destroy(ctx);
 }
@@ -152,7 +158,9 @@ typedef struct fixed {
   conv_case c;
 } fixed;
 
-#define PLAIN .groups = 1, .p = {.stride = {1, 1, 1}, .dilation = {1, 1, 1}, .pad_lo = {1, 1, 1}, .pad_hi = {1, 1, 1}}
+#define PLAIN  \
+  .groups = 1, \
+  .p = {.stride = {1, 1, 1}, .dilation = {1, 1, 1}, .pad_lo = {1, 1, 1}, .pad_hi = {1, 1, 1}}
 
 static const fixed fixed_cases[] = {
     {"one pixel, padded", {.nd = 2, .n = 1, .c = 1, .k = 1, .in = {1, 1}, .r = {3, 3}, PLAIN}},
@@ -160,14 +168,42 @@ static const fixed fixed_cases[] = {
     {"primes", {.nd = 2, .n = 3, .c = 13, .k = 17, .in = {11, 13}, .r = {3, 3}, PLAIN}},
     {"long signal", {.nd = 1, .n = 2, .c = 5, .k = 7, .in = {131}, .r = {3}, PLAIN}},
     {"volume", {.nd = 3, .n = 1, .c = 5, .k = 6, .in = {5, 6, 7}, .r = {3, 3, 3}, PLAIN}},
-    {"one row of the filter", {.nd = 3, .n = 1, .c = 4, .k = 4, .in = {4, 9, 9}, .r = {1, 3, 3},
-      .groups = 1, .p = {.stride = {1, 1, 1}, .dilation = {1, 1, 1}, .pad_lo = {0, 1, 1}, .pad_hi = {0, 1, 1}}}},
-    {"depthwise", {.nd = 2, .n = 2, .c = 9, .k = 9, .groups = 9, .in = {15, 14}, .r = {3, 3},
+    {"one row of the filter",
+     {.nd = 3,
+      .n = 1,
+      .c = 4,
+      .k = 4,
+      .in = {4, 9, 9},
+      .r = {1, 3, 3},
+      .groups = 1,
+      .p = {.stride = {1, 1, 1}, .dilation = {1, 1, 1}, .pad_lo = {0, 1, 1}, .pad_hi = {0, 1, 1}}}},
+    {"depthwise",
+     {.nd = 2,
+      .n = 2,
+      .c = 9,
+      .k = 9,
+      .groups = 9,
+      .in = {15, 14},
+      .r = {3, 3},
       .p = {.stride = {1, 1}, .dilation = {1, 1}, .pad_lo = {1, 1}, .pad_hi = {1, 1}}}},
-    {"mixed strides", {.nd = 2, .n = 1, .c = 6, .k = 8, .groups = 2, .in = {19, 22}, .r = {5, 3},
+    {"mixed strides",
+     {.nd = 2,
+      .n = 1,
+      .c = 6,
+      .k = 8,
+      .groups = 2,
+      .in = {19, 22},
+      .r = {5, 3},
       .p = {.stride = {2, 1}, .dilation = {1, 2}, .pad_lo = {2, 0}, .pad_hi = {1, 3}}}},
     {"long chains", {.nd = 2, .n = 1, .c = 193, .k = 5, .in = {7, 7}, .r = {3, 3}, PLAIN}},
-    {"nine taps", {.nd = 2, .n = 1, .c = 3, .k = 4, .groups = 1, .in = {20, 21}, .r = {9, 1},
+    {"nine taps",
+     {.nd = 2,
+      .n = 1,
+      .c = 3,
+      .k = 4,
+      .groups = 1,
+      .in = {20, 21},
+      .r = {9, 1},
       .p = {.stride = {1, 1}, .dilation = {1, 1}, .pad_lo = {4, 0}, .pad_hi = {4, 0}}}},
 };
 

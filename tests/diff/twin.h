@@ -50,8 +50,10 @@ static inline twin twin_leaf(twins *w, bool constant, double scale, int nd, cons
   twin x = twin_new(w, NULL, nd, shape);
   int64_t n = twin_count(&x);
   float *data = arena_array(w->a, float, n + 1);
-  for (int64_t i = 0; i < n; ++i) data[i] = (float)scale * random_value(w->random), x.v[i] = (double)data[i];
-  x.t = constant ? wn_constant(w->ctx, WN_F32, nd, shape, data) : wn_input(w->ctx, WN_F32, nd, shape, data);
+  for (int64_t i = 0; i < n; ++i)
+    data[i] = (float)scale * random_value(w->random), x.v[i] = (double)data[i];
+  x.t = constant ? wn_constant(w->ctx, WN_F32, nd, shape, data)
+                 : wn_input(w->ctx, WN_F32, nd, shape, data);
   return x;
 }
 
@@ -59,14 +61,22 @@ static inline twin twin_leaf(twins *w, bool constant, double scale, int nd, cons
 
 static inline double twin_unary(wn_unary op, double x) {
   switch (op) {
-    case WN_NEG: return -x;
-    case WN_ABS: return fabs(x);
-    case WN_EXP: return exp(x);
-    case WN_RELU: return fmax(x, 0);
-    case WN_SIGMOID: return 1 / (1 + exp(-x));
-    case WN_TANH: return tanh(x);
-    case WN_RECIPROCAL: return 1 / x;
-    default: abort();
+    case WN_NEG:
+      return -x;
+    case WN_ABS:
+      return fabs(x);
+    case WN_EXP:
+      return exp(x);
+    case WN_RELU:
+      return fmax(x, 0);
+    case WN_SIGMOID:
+      return 1 / (1 + exp(-x));
+    case WN_TANH:
+      return tanh(x);
+    case WN_RECIPROCAL:
+      return 1 / x;
+    default:
+      abort();
   }
 }
 
@@ -78,12 +88,18 @@ static inline twin twin_map(twins *w, wn_unary op, twin x) {
 
 static inline double twin_binary(wn_binary op, double a, double b) {
   switch (op) {
-    case WN_ADD: return a + b;
-    case WN_SUB: return a - b;
-    case WN_MUL: return a * b;
-    case WN_MAX: return fmax(a, b);
-    case WN_MIN: return fmin(a, b);
-    default: abort();
+    case WN_ADD:
+      return a + b;
+    case WN_SUB:
+      return a - b;
+    case WN_MUL:
+      return a * b;
+    case WN_MAX:
+      return fmax(a, b);
+    case WN_MIN:
+      return fmin(a, b);
+    default:
+      abort();
   }
 }
 
@@ -98,7 +114,8 @@ static inline twin twin_zip(twins *w, wn_binary op, twin a, twin b) {
   int nd = a.nd > b.nd ? a.nd : b.nd;
   int64_t shape[TWIN_DIMS], at[TWIN_DIMS];
   for (int d = 0; d < nd; ++d) {
-    int64_t x = d < nd - a.nd ? 1 : a.shape[d - nd + a.nd], y = d < nd - b.nd ? 1 : b.shape[d - nd + b.nd];
+    int64_t x = d < nd - a.nd ? 1 : a.shape[d - nd + a.nd],
+            y = d < nd - b.nd ? 1 : b.shape[d - nd + b.nd];
     shape[d] = x > y ? x : y;
   }
   twin y = twin_new(w, wn_zip(op, a.t, b.t), nd, shape);
@@ -149,8 +166,8 @@ static inline twin twin_pad(twins *w, twin x, const int64_t *lo, const int64_t *
 }
 
 /* Every step[d]-th element of [begin, end), backwards along axes with flip. */
-static inline twin twin_slice(twins *w, twin x, const int64_t *begin, const int64_t *end, const int64_t *step,
-                              const bool *flip) {
+static inline twin twin_slice(twins *w, twin x, const int64_t *begin, const int64_t *end,
+                              const int64_t *step, const bool *flip) {
   int64_t shape[TWIN_DIMS], at[TWIN_DIMS];
   int axes[TWIN_DIMS], flipped = 0;
   for (int d = 0; d < x.nd; ++d) {
@@ -161,7 +178,8 @@ static inline twin twin_slice(twins *w, twin x, const int64_t *begin, const int6
   twin y = twin_new(w, t, x.nd, shape);
   for (int64_t i = twin_count(&y); i-- > 0;) {
     twin_at(&y, i, at);
-    for (int d = 0; d < x.nd; ++d) at[d] = begin[d] + step[d] * (flip[d] ? shape[d] - 1 - at[d] : at[d]);
+    for (int d = 0; d < x.nd; ++d)
+      at[d] = begin[d] + step[d] * (flip[d] ? shape[d] - 1 - at[d] : at[d]);
     y.v[i] = x.v[twin_place(&x, at)];
   }
   return y;
@@ -180,16 +198,20 @@ static inline twin twin_reduce(twins *w, wn_reduction op, twin x, int axis) {
     bool first = at[axis] == 0;
     at[axis] = 0;
     double *into = &y.v[twin_place(&y, at)];
-    if (first) *into = x.v[i];
-    else if (op == WN_SUM) *into += x.v[i];
-    else *into = op == WN_MAXIMUM ? fmax(*into, x.v[i]) : fmin(*into, x.v[i]);
+    if (first)
+      *into = x.v[i];
+    else if (op == WN_SUM)
+      *into += x.v[i];
+    else
+      *into = op == WN_MAXIMUM ? fmax(*into, x.v[i]) : fmin(*into, x.v[i]);
   }
   return y;
 }
 
 /* Pooling with windows of 2 x 2 or more over the last two of four axes. */
 static inline twin twin_pool(twins *w, twin x, bool max, int64_t size, int64_t step) {
-  int64_t shape[TWIN_DIMS] = {x.shape[0], x.shape[1], (x.shape[2] - size) / step + 1, (x.shape[3] - size) / step + 1};
+  int64_t shape[TWIN_DIMS] = {x.shape[0], x.shape[1], (x.shape[2] - size) / step + 1,
+                              (x.shape[3] - size) / step + 1};
   wn_tensor *windows = wn_window(x.t, 2, (int64_t[]){size, size}, (int64_t[]){step, step}, NULL);
   wn_tensor *t = wn_reduce(max ? WN_MAXIMUM : WN_SUM, windows, (int[]){4, 5}, 2, 0);
   twin y = twin_new(w, t, 4, shape);
@@ -229,7 +251,8 @@ static inline twin twin_matmul(twins *w, twin a, twin b) {
 /* --- convolution ---------------------------------------------------------------------------------- */
 
 /* x[n][c][h][w] * f[k][c / groups][r][s], as given by the plain loops of conv_case.h. */
-static inline void twin_conv_values(twin *y, const twin *x, const twin *f, const wn_conv_params *p) {
+static inline void twin_conv_values(twin *y, const twin *x, const twin *f,
+                                    const wn_conv_params *p) {
   int64_t groups = p->groups ? p->groups : 1, cg = x->shape[1] / groups, kg = y->shape[1] / groups;
   for (int64_t i = twin_count(y); i-- > 0;) {
     int64_t at[TWIN_DIMS], xi[TWIN_DIMS], fi[TWIN_DIMS];

@@ -24,7 +24,8 @@ static wn_tensor *line(wn_context *ctx, int64_t *count) {
   static float x[2 * 12], w[2 * 2 * 3];
   *count = 2 * 12;
   const wn_conv_params same = {.pad_lo = {1}, .pad_hi = {1}};
-  wn_tensor *image = wn_input(ctx, WN_F32, 3, (int64_t[]){1, 2, 12}, x); /* in this order: they are numbered */
+  wn_tensor *image =
+      wn_input(ctx, WN_F32, 3, (int64_t[]){1, 2, 12}, x); /* in this order: they are numbered */
   wn_tensor *filter = wn_constant(ctx, WN_F32, 3, (int64_t[]){2, 2, 3}, w);
   return wn_conv(image, filter, &same);
 }
@@ -74,7 +75,8 @@ static void describe(const golden *c, str *out) {
   assert_true(count <= 64);
   void *data = y;
   const wn_options o = {.plan = c->plan, .backend = "interp", .isa = "generic", .threads = 1};
-  if (wn_explain(ctx, &t, &data, 1, &o, add_text, out) != WN_OK) fail_msg("%s: %s", c->name, wn_message(ctx));
+  if (wn_explain(ctx, &t, &data, 1, &o, add_text, out) != WN_OK)
+    fail_msg("%s: %s", c->name, wn_message(ctx));
   wn_context_destroy(ctx);
 }
 
@@ -103,8 +105,9 @@ static void fail_at_difference(const char *name, const char *is, const char *was
   for (; is[i] != '\0' && is[i] == was[i]; ++i) {
     if (is[i] == '\n') ++line, at = (int)i + 1;
   }
-  fail_msg("%s.txt line %d:\n is  %.*s\n was %.*s\nWINNOW_GOLDEN=update writes the files anew", name, line,
-           (int)strcspn(is + at, "\n"), is + at, (int)strcspn(was + at, "\n"), was + at);
+  fail_msg("%s.txt line %d:\n is  %.*s\n was %.*s\nWINNOW_GOLDEN=update writes the files anew",
+           name, line, (int)strcspn(is + at, "\n"), is + at, (int)strcspn(was + at, "\n"),
+           was + at);
 }
 
 static void check(const golden *c) {
@@ -137,7 +140,8 @@ int main(void) {
   enum { CASES = sizeof cases / sizeof *cases };
   struct CMUnitTest tests[CASES];
   for (int i = 0; i < CASES; ++i) {
-    tests[i] = (struct CMUnitTest){.name = cases[i].name, .test_func = test_case,
+    tests[i] = (struct CMUnitTest){.name = cases[i].name,
+                                   .test_func = test_case,
                                    .initial_state = (void *)(uintptr_t)&cases[i]};
   }
   return cmocka_run_group_tests_name("golden", tests, NULL, NULL);

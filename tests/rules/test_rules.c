@@ -17,7 +17,7 @@
 #include "../unit/uop_eval.h"
 #include "lower/simplify.h"
 
-enum { RANGES = 7, POINTS = 24, FIRES = 12, ATTEMPTS = 60000, FLOATS = 24 };
+enum { RANGES = 7, POINTS = 24, FIRES = 12, ATTEMPTS = 480000, FLOATS = 24 };
 
 static uint64_t seed, rng;
 

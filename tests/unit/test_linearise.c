@@ -14,15 +14,45 @@
 #define LEN(a) (sizeof(a) / sizeof *(a))
 
 static const conv_case shapes[] = {
-    {.nd = 2, .n = 1, .c = 16, .k = 16, .in = {32, 32}, .r = {3, 3}, .groups = 1,
+    {.nd = 2,
+     .n = 1,
+     .c = 16,
+     .k = 16,
+     .in = {32, 32},
+     .r = {3, 3},
+     .groups = 1,
      .p = {.stride = {1, 1}, .dilation = {1, 1}, .pad_lo = {1, 1}, .pad_hi = {1, 1}}},
-    {.nd = 2, .n = 3, .c = 5, .k = 7, .in = {17, 23}, .r = {3, 5}, .groups = 1,
+    {.nd = 2,
+     .n = 3,
+     .c = 5,
+     .k = 7,
+     .in = {17, 23},
+     .r = {3, 5},
+     .groups = 1,
      .p = {.stride = {2, 1}, .dilation = {1, 2}, .pad_lo = {0, 3}, .pad_hi = {1, 0}}},
-    {.nd = 1, .n = 2, .c = 9, .k = 9, .in = {41}, .r = {3}, .groups = 9,
+    {.nd = 1,
+     .n = 2,
+     .c = 9,
+     .k = 9,
+     .in = {41},
+     .r = {3},
+     .groups = 9,
      .p = {.stride = {1}, .dilation = {1}, .pad_lo = {1}, .pad_hi = {1}}},
-    {.nd = 3, .n = 1, .c = 3, .k = 4, .in = {5, 6, 7}, .r = {3, 3, 3}, .groups = 1,
+    {.nd = 3,
+     .n = 1,
+     .c = 3,
+     .k = 4,
+     .in = {5, 6, 7},
+     .r = {3, 3, 3},
+     .groups = 1,
      .p = {.stride = {1, 1, 1}, .dilation = {1, 1, 1}, .pad_lo = {1, 1, 1}, .pad_hi = {1, 1, 1}}},
-    {.nd = 2, .n = 1, .c = 200, .k = 3, .in = {6, 6}, .r = {3, 3}, .groups = 1,
+    {.nd = 2,
+     .n = 1,
+     .c = 200,
+     .k = 3,
+     .in = {6, 6},
+     .r = {3, 3},
+     .groups = 1,
      .p = {.stride = {1, 1}, .dilation = {1, 1}, .pad_lo = {1, 1}, .pad_hi = {1, 1}}},
 };
 
@@ -46,8 +76,10 @@ static compiled compile(conv_case c, const char *plan, const char *isa, int no_m
   wn_on_warning(r.ctx, ignore_warning, NULL);
   wn_tensor *y = case_graph(&r.c, r.ctx);
   void *data = r.c.y;
-  const wn_options o = {.plan = plan, .backend = "interp", .threads = 1, .isa = isa, .no_merge = no_merge};
-  if (wn_compile(r.ctx, &y, &data, 1, &o, &r.p) != WN_OK) fail_msg("%s %s: %s", r.c.text, plan, wn_message(r.ctx));
+  const wn_options o = {
+      .plan = plan, .backend = "interp", .threads = 1, .isa = isa, .no_merge = no_merge};
+  if (wn_compile(r.ctx, &y, &data, 1, &o, &r.p) != WN_OK)
+    fail_msg("%s %s: %s", r.c.text, plan, wn_message(r.ctx));
   return r;
 }
 
@@ -78,7 +110,8 @@ static void check_kernel(compiled *r, const char *plan, size_t i) {
   for (size_t a = 0; a < k->arrays.len; ++a) {
     const lin_array *arr = &k->arrays.data[a];
     assert_true(arr->read || arr->written);
-    if (arr->space == SPACE_LOCAL) assert_true(arr->offset + arr->len * 4 <= (int64_t)k->scratch_bytes);
+    if (arr->space == SPACE_LOCAL)
+      assert_true(arr->offset + arr->len * 4 <= (int64_t)k->scratch_bytes);
     if (arr->space != SPACE_GLOBAL) continue;
     assert_true(arr->slot >= 0 && (size_t)arr->slot < lk->args.len);
     const array_info *info = &r->p->set->arrays.data[lk->args.data[arr->slot]];
@@ -132,7 +165,8 @@ static int invariant_instructions(const lin_kernel *k, int *total) {
       continue;
     }
     bool memory = ins->op == OP_LOAD && k->arrays.data[ins->i].written;
-    bool stays = memory || ins->op == OP_ACC || ins->op == OP_ACC_SET || ins->op == OP_STORE || ins->op == OP_PREFETCH;
+    bool stays = memory || ins->op == OP_ACC || ins->op == OP_ACC_SET || ins->op == OP_STORE ||
+                 ins->op == OP_PREFETCH;
     if (ins->op == OP_ACC || memory) depends[i] = depth + 1; /* its value changes inside */
     if (stays || in_if[depth]) continue;
     ++*total;
@@ -144,15 +178,16 @@ static int invariant_instructions(const lin_kernel *k, int *total) {
 
 static void test_hoisting(void **state) {
   (void)state;
-  static const char *const plans[] = {"direct", "old", "new", "one", "inline-m", "x-only", "g-only", "fused"};
+  static const char *const plans[] = {"direct",   "old",    "new",    "one",
+                                      "inline-m", "x-only", "g-only", "fused"};
   for (size_t s = 0; s < LEN(shapes); ++s) {
     for (size_t p = 0; p < LEN(plans); ++p) {
       compiled r = compile(shapes[s], plans[p], NULL, 0);
       for (size_t i = 0; i < kernel_count(&r); ++i) {
         int total, wrong = invariant_instructions(kernel(&r, i), &total);
         if (wrong > 0) {
-          fail_msg("%s %s: %d of %d instructions of %s could stand outside their loop", r.c.text, plans[p], wrong, total,
-                   kernel(&r, i)->name);
+          fail_msg("%s %s: %d of %d instructions of %s could stand outside their loop", r.c.text,
+                   plans[p], wrong, total, kernel(&r, i)->name);
         }
       }
       release(&r);
@@ -173,7 +208,8 @@ static int unfused(const lin_kernel *k) {
   for (size_t i = 0; i < n; ++i) {
     const lin_ins *ins = &k->ins.data[i];
     if (ins->op != OP_ADD || !dtype_is_float(ins->dtype)) continue;
-    for (int s = 0; s < 2; ++s) found += k->ins.data[ins->src[s]].op == OP_MUL && uses[ins->src[s]] == 1;
+    for (int s = 0; s < 2; ++s)
+      found += k->ins.data[ins->src[s]].op == OP_MUL && uses[ins->src[s]] == 1;
   }
   free(uses);
   return found;
@@ -192,7 +228,8 @@ static void test_fma(void **state) {
     int fused = 0;
     for (size_t i = 0; i < kernel_count(&r); ++i) {
       const lin_kernel *k = kernel(&r, i);
-      if (unfused(k) > 0) fail_msg("%s: %d products of %s are not fused", *plan, unfused(k), k->name);
+      if (unfused(k) > 0)
+        fail_msg("%s: %d products of %s are not fused", *plan, unfused(k), k->name);
       fused += count_op(k, OP_FMA);
     }
     assert_true(fused > 0);
@@ -212,7 +249,8 @@ static void test_transform_operations(void **state) {
     int operations = 0;
     for (size_t n = 0; n < k->ins.len; ++n) {
       const lin_ins *ins = &k->ins.data[n];
-      operations += dtype_is_float(ins->dtype) && ins->lanes > 1 && (op_table[ins->op].flags & UOP_ALU);
+      operations +=
+          dtype_is_float(ins->dtype) && ins->lanes > 1 && (op_table[ins->op].flags & UOP_ALU);
     }
     print_message("# %d float operations for a 6 x 6 tile\n", operations);
     assert_in_range(operations, 1, 2 * 6 * 12);
@@ -262,7 +300,8 @@ static void test_deterministic(void **state) {
       lin_print(&x, kernel(&a, i));
       lin_print(&y, kernel(&b, i));
       assert_string_equal(str_text(&x), str_text(&y));
-      for (size_t j = 0; j < i; ++j) assert_string_not_equal(kernel(&a, i)->name, kernel(&a, j)->name);
+      for (size_t j = 0; j < i; ++j)
+        assert_string_not_equal(kernel(&a, i)->name, kernel(&a, j)->name);
     }
     release(&a);
     release(&b);
@@ -271,12 +310,9 @@ static void test_deterministic(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_laws),
-      cmocka_unit_test(test_hoisting),
-      cmocka_unit_test(test_fma),
-      cmocka_unit_test(test_transform_operations),
-      cmocka_unit_test(test_merging),
-      cmocka_unit_test(test_deterministic),
+      cmocka_unit_test(test_laws),    cmocka_unit_test(test_hoisting),
+      cmocka_unit_test(test_fma),     cmocka_unit_test(test_transform_operations),
+      cmocka_unit_test(test_merging), cmocka_unit_test(test_deterministic),
   };
   return cmocka_run_group_tests_name("linearising", tests, NULL, NULL);
 }

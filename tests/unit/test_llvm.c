@@ -108,20 +108,20 @@ static void test_arrays(void **state) {
 
 /* --- code ------------------------------------------------------------------------------------- */
 
-/* c[6][2 * lanes] = a[depth][6] x b[depth][2 * lanes] in 12 accumulators. */
-static lin_kernel *register_tile(int lanes) {
-  enum { ROWS = 6, DEPTH = 64 };
+/* c[rows][2 * lanes] = a[depth][rows] x b[depth][2 * lanes] in 2 * rows accumulators. */
+static lin_kernel *tile_of(int rows, int lanes) {
+  enum { MOST = 24, DEPTH = 64 };
   lin_kernel *k = new_kernel("tile", 1);
-  array(k, WN_F32, SPACE_GLOBAL, ROWS * DEPTH, true, false);
+  array(k, WN_F32, SPACE_GLOBAL, rows * DEPTH, true, false);
   array(k, WN_F32, SPACE_GLOBAL, 2 * lanes * DEPTH, true, false);
-  array(k, WN_F32, SPACE_GLOBAL, ROWS * 2 * lanes, false, true);
-  uint32_t acc[2 * ROWS], zero = real(k, WN_F32, lanes, 0);
-  for (int n = 0; n < 2 * ROWS; n++) acc[n] = op(k, OP_ACC, WN_F32, lanes, 1, zero, 0, 0);
-  uint32_t c = loop(k, DEPTH), a = imul(k, c, num(k, ROWS)), b = imul(k, c, num(k, 2 * lanes)),
+  array(k, WN_F32, SPACE_GLOBAL, rows * 2 * lanes, false, true);
+  uint32_t acc[2 * MOST], zero = real(k, WN_F32, lanes, 0);
+  for (int n = 0; n < 2 * rows; n++) acc[n] = op(k, OP_ACC, WN_F32, lanes, 1, zero, 0, 0);
+  uint32_t c = loop(k, DEPTH), a = imul(k, c, num(k, rows)), b = imul(k, c, num(k, 2 * lanes)),
            right[2];
   for (int n = 0; n < 2; n++)
     right[n] = load(k, 1, WN_F32, lanes, iadd(k, b, num(k, n * lanes)), 1, NO_MASK);
-  for (int m = 0; m < ROWS; m++) {
+  for (int m = 0; m < rows; m++) {
     uint32_t x = load(k, 0, WN_F32, 1, iadd(k, a, num(k, m)), 1, NO_MASK);
     uint32_t left = op(k, OP_BROADCAST, WN_F32, lanes, 1, x, 0, 0);
     for (int n = 0; n < 2; n++) {
@@ -130,9 +130,11 @@ static lin_kernel *register_tile(int lanes) {
     }
   }
   end(k, c);
-  for (int n = 0; n < 2 * ROWS; n++) store(k, 2, num(k, n * lanes), acc[n], 1, NO_MASK);
+  for (int n = 0; n < 2 * rows; n++) store(k, 2, num(k, n * lanes), acc[n], 1, NO_MASK);
   return k;
 }
+
+static lin_kernel *register_tile(int lanes) { return tile_of(6, lanes); }
 
 /* A register tile must stay in registers. */
 static void test_register_tile(void **state) {
@@ -158,6 +160,29 @@ static void test_register_tile(void **state) {
   }
 }
 
+/* What was loaded, read back: the same registers as in the assembly that LLVM writes; 12 sums stay in them and 48 do not. */
+static void test_reading_back(void **state) {
+  (void)state;
+  for (int t = 0; t < target_count; t++) {
+    for (int rows = 6; rows <= 24; rows += 18) {
+      const lin_kernel *k = tile_of(rows, targets[t].vector_bytes / 4);
+      int registers = -1, spills = -1, written_registers, written_spills;
+      backend_kernel out;
+      void *code = compile(&targets[t], 1, &k, &out);
+      const char *text =
+          backend_llvm.assembly(code, &mem, &targets[t], "tile", &registers, &spills);
+      assert_non_null(text);
+      llvm_count_registers(llvm_assembly(&mem, &targets[t], k), &written_registers,
+                           &written_spills);
+      assert_int_equal(registers, written_registers);
+      assert_int_equal(spills, written_spills);
+      assert_true(rows == 6 ? spills == 0 : spills > 0);
+      assert_null(backend_llvm.assembly(code, &mem, &targets[t], "til", &registers, &spills));
+      backend_llvm.release(code);
+    }
+  }
+}
+
 static void test_counting(void **state) {
   (void)state;
   int registers, spills;
@@ -166,7 +191,9 @@ static void test_counting(void **state) {
       &registers, &spills);
   assert_int_equal(registers, 5);
   assert_int_equal(spills, 1);
-  llvm_count_registers("\tmovq %rax, (%rdi) # save7 rev2\n", &registers, &spills);
+  llvm_count_registers(
+      "\tmovq\t%rax, (%rdi) # save7 rev2\n\tmovq\t(%rsp), %rax\n\tmovl\t$1, (%rsp)\n", &registers,
+      &spills);
   assert_int_equal(registers, 0);
   assert_int_equal(spills, 0);
 }
@@ -213,13 +240,10 @@ static void test_allocation_failures(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_variables),
-      cmocka_unit_test(test_grid),
-      cmocka_unit_test(test_arrays),
-      cmocka_unit_test(test_register_tile),
-      cmocka_unit_test(test_counting),
-      cmocka_unit_test(test_unknown_target),
-      cmocka_unit_test(test_allocation_failures),
+      cmocka_unit_test(test_variables),      cmocka_unit_test(test_grid),
+      cmocka_unit_test(test_arrays),         cmocka_unit_test(test_register_tile),
+      cmocka_unit_test(test_reading_back),   cmocka_unit_test(test_counting),
+      cmocka_unit_test(test_unknown_target), cmocka_unit_test(test_allocation_failures),
   };
   return run_group(tests, sizeof tests / sizeof *tests);
 }

@@ -943,9 +943,9 @@ static void test_random_graphs(void **state) {
 /* Whichever allocation fails, lowering unwinds with a status, and the context can still be released. */
 static void test_allocation_failure(void **state) {
   (void)state;
-  wn_status st = WN_ERR_NOMEM;
-  int failures = 0;
-  for (long n = 1; st != WN_OK && n < 10000; ++n) {
+  volatile wn_status st = WN_ERR_NOMEM;
+  volatile int failures = 0;
+  for (volatile long n = 1; st != WN_OK && n < 10000; ++n) {
     fixture f = fixture_new();
     wn_tensor *x = wn_input(f.ctx, WN_F32, 3, (int64_t[]){1, 4, 9}, NULL);
     wn_tensor *w = wn_input(f.ctx, WN_F32, 3, (int64_t[]){4, 2, 3}, NULL);

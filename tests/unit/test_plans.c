@@ -14,7 +14,14 @@
 
 /* The reference problem: 16 -> 16 channels, 32 x 32, 3 x 3, padded by 1. */
 static const conv_case reference_problem = {
-    .seed = 7, .nd = 2, .n = 1, .c = 16, .k = 16, .groups = 1, .in = {32, 32}, .r = {3, 3},
+    .seed = 7,
+    .nd = 2,
+    .n = 1,
+    .c = 16,
+    .k = 16,
+    .groups = 1,
+    .in = {32, 32},
+    .r = {3, 3},
     .p = {.stride = {1, 1}, .dilation = {1, 1}, .pad_lo = {1, 1}, .pad_hi = {1, 1}, .groups = 1}};
 
 typedef struct fixture {
@@ -65,8 +72,10 @@ static wn_status compile_into(fixture *f, const wn_options *o, float *y) {
   wn_tensor *t = case_graph(&f->c, f->ctx);
   void *data = y;
   wn_status st = wn_compile(f->ctx, &t, &data, 1, o, &f->p);
-  if (st == WN_OK) assert_int_equal(wn_program_get_info(f->p, &f->info), WN_OK);
-  else assert_null(f->p);
+  if (st == WN_OK)
+    assert_int_equal(wn_program_get_info(f->p, &f->info), WN_OK);
+  else
+    assert_null(f->p);
   return st;
 }
 
@@ -93,7 +102,7 @@ typedef struct plan_row {
 } plan_row;
 
 static const plan_row table[] = {
-    {"direct", 1, 1, 1, ""},   {"old", 4, 3, 4, "gxm"},  {"old-2k", 2, 2, 4, "gxm"},
+    {"direct", 1, 1, 1, ""},   {"old", 4, 3, 4, "gxm"},     {"old-2k", 2, 2, 4, "gxm"},
     {"new", 2, 2, 2, "m"},     {"inline-m", 3, 2, 3, "gx"}, {"one", 1, 1, 1, ""},
     {"x-only", 3, 2, 3, "gm"}, {"g-only", 3, 3, 3, "xm"},   {"fused", 2, 1, 2, "g"},
     {"split", 4, 3, 4, "gxm"},
@@ -113,8 +122,9 @@ static void check_row(fixture *f, const plan_row *row, bool variable) {
   int kernels = variable ? row->variable : row->constant;
   bool weights = strchr(row->global, 'g') != NULL;
   if (f->info.kernels != kernels || f->info.buffers != row->buffers) {
-    fail_msg("%s, %s weights: %d kernels, %d buffers; expected %d, %d", row->name, variable ? "variable" : "constant",
-             f->info.kernels, f->info.buffers, kernels, row->buffers);
+    fail_msg("%s, %s weights: %d kernels, %d buffers; expected %d, %d", row->name,
+             variable ? "variable" : "constant", f->info.kernels, f->info.buffers, kernels,
+             row->buffers);
   }
   assert_int_equal(count_arrays(f->p), row->buffers);
   assert_int_equal(f->info.prepare_kernels, weights && !variable ? 1 : 0);
@@ -147,10 +157,12 @@ static void test_arrays(void **state) {
       if (info->role != ROLE_WORK && info->role != ROLE_PREPARED) continue;
       stages++;
       char stage = info->name[0];
-      if (strchr(table[i].global, stage) == NULL) fail_msg("%s stores %s", table[i].name, info->name);
+      if (strchr(table[i].global, stage) == NULL)
+        fail_msg("%s stores %s", table[i].name, info->name);
       int64_t least = elements[(int)stage];
       if (info->len < least || info->len > 2 * least) {
-        fail_msg("%s: %s has %lld elements, not %lld", table[i].name, info->name, (long long)info->len, (long long)least);
+        fail_msg("%s: %s has %lld elements, not %lld", table[i].name, info->name,
+                 (long long)info->len, (long long)least);
       }
     }
     assert_int_equal(stages, strlen(table[i].global));
@@ -163,7 +175,8 @@ static void test_names(void **state) {
   for (size_t i = 0; i < LEN(table); ++i) assert_string_equal(names[i], table[i].name);
   assert_string_equal(names[LEN(table)], "auto");
   assert_null(names[LEN(table) + 1]);
-  for (int i = 0; names[i] != NULL; ++i) { /* what is printed can be asked for, and is the same program */
+  for (int i = 0; names[i] != NULL;
+       ++i) { /* what is printed can be asked for, and is the same program */
     compile_ok(f, (wn_options){.plan = names[i], .backend = "interp"});
     assert_string_equal(f->info.plan, names[i]);
     char *text = strdup(f->info.placement);
@@ -208,8 +221,8 @@ static void test_kernel_info(void **state) {
 static void refuse(fixture *f, wn_options o, wn_status expected, const char *reason) {
   wn_status st = compile_into(f, &o, f->c.y);
   if (st != expected || strstr(wn_message(f->ctx), reason) == NULL) {
-    fail_msg("plan %s, wino %s: status %d, \"%s\"", o.plan ? o.plan : "-", o.wino ? o.wino : "-", (int)st,
-             st == WN_OK ? "" : wn_message(f->ctx));
+    fail_msg("plan %s, wino %s: status %d, \"%s\"", o.plan ? o.plan : "-", o.wino ? o.wino : "-",
+             (int)st, st == WN_OK ? "" : wn_message(f->ctx));
   }
 }
 
@@ -224,14 +237,17 @@ static void test_refusals(void **state) {
   refuse(f, (wn_options){.wino = "4x"}, WN_ERR_USAGE, "tile size");
   refuse(f, (wn_options){.plan = "old", .backend = "gpu"}, WN_ERR_USAGE, "gpu");
   refuse(f, (wn_options){.plan = "old", .isa = "avx1024"}, WN_ERR_USAGE, "avx1024");
-  refuse(f, (wn_options){.plan = "old", .max_memory = 4096, .backend = "interp"}, WN_ERR_REFUSED, "4096");
+  refuse(f, (wn_options){.plan = "old", .max_memory = 4096, .backend = "interp"}, WN_ERR_REFUSED,
+         "4096");
   refuse(f, (wn_options){.plan = "x=global,g=global,m=global@q,o=global"}, WN_ERR_USAGE, "column");
-  refuse(f, (wn_options){.plan = "x=global,g=global,m=global@c3,o=global", .backend = "interp"}, WN_ERR_REFUSED, "c3");
+  refuse(f, (wn_options){.plan = "x=global,g=global,m=global@c3,o=global", .backend = "interp"},
+         WN_ERR_REFUSED, "c3");
   f->c.r[0] = f->c.r[1] = 1; /* a 1x1 filter has nothing to save */
   f->c.p.pad_lo[0] = f->c.p.pad_lo[1] = f->c.p.pad_hi[0] = f->c.p.pad_hi[1] = 0;
   assert_true(case_finish(&f->c));
   for (size_t i = 1; i < LEN(table); ++i) {
-    refuse(f, (wn_options){.plan = table[i].name, .backend = "interp"}, WN_ERR_REFUSED, "nothing to rewrite");
+    refuse(f, (wn_options){.plan = table[i].name, .backend = "interp"}, WN_ERR_REFUSED,
+           "nothing to rewrite");
   }
 }
 
@@ -242,7 +258,8 @@ static void test_memory_limit(void **state) {
   size_t need = f->info.workspace_bytes;
   assert_true(need > 0);
   compile_ok(f, (wn_options){.plan = "old", .backend = "interp", .max_memory = need});
-  refuse(f, (wn_options){.plan = "old", .backend = "interp", .max_memory = need - 1}, WN_ERR_REFUSED, "workspace");
+  refuse(f, (wn_options){.plan = "old", .backend = "interp", .max_memory = need - 1},
+         WN_ERR_REFUSED, "workspace");
   compile_ok(f, (wn_options){.plan = "one", .backend = "interp", .max_memory = 1});
   assert_int_equal(f->info.workspace_bytes, 0);
 }
@@ -299,8 +316,10 @@ static void test_fallback(void **state) {
   }
   assert_true(told);
   assert_true(run(f) <= case_promise(&f->c));
-  refuse(f, (wn_options){.plan = "inline-m", .no_merge = 1, .strict = 1}, WN_ERR_STRICT, "interpreter");
-  refuse(f, (wn_options){.plan = "old", .max_lines = 10, .strict = 1}, WN_ERR_STRICT, "interpreter");
+  refuse(f, (wn_options){.plan = "inline-m", .no_merge = 1, .strict = 1}, WN_ERR_STRICT,
+         "interpreter");
+  refuse(f, (wn_options){.plan = "old", .max_lines = 10, .strict = 1}, WN_ERR_STRICT,
+         "interpreter");
   compile_ok(f, (wn_options){.plan = "old", .max_lines = 10});
   assert_non_null(f->info.fallback);
   assert_true(run(f) <= case_promise(&f->c));
@@ -321,9 +340,11 @@ static void test_threads(void **state) {
       assert_int_equal(f->info.threads, threads);
       assert_true(run(f) <= case_promise(&f->c));
       if (threads == 1) memcpy(first, f->c.y, bytes);
-      if (memcmp(first, f->c.y, bytes) != 0) fail_msg("%s: %d threads give other bits", table[i].name, threads);
+      if (memcmp(first, f->c.y, bytes) != 0)
+        fail_msg("%s: %d threads give other bits", table[i].name, threads);
       run(f);
-      if (memcmp(first, f->c.y, bytes) != 0) fail_msg("%s: a second run gives other bits", table[i].name);
+      if (memcmp(first, f->c.y, bytes) != 0)
+        fail_msg("%s: a second run gives other bits", table[i].name);
     }
   }
   free(first);

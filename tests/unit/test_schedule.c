@@ -89,7 +89,8 @@ static void test_values(void **state) {
   assert_int_equal(s.m[1], 6);
   assert_int_equal(s.chunk, 0);
   assert_false(s.joint);
-  parse_ok(f, "m=global(f:g k0:g t0 k1:u t1:v),x=inline,o=global,g=inline;chunk=256;launch=joint", &s);
+  parse_ok(f, "m=global(f:g k0:g t0 k1:u t1:v),x=inline,o=global,g=inline;chunk=256;launch=joint",
+           &s);
   const stage_plan *m = &s.stage[STAGE_M];
   assert_int_equal(m->nloops, 5);
   static const axis_kind kinds[] = {AXIS_GRID, AXIS_GRID, AXIS_LOOP, AXIS_UNROLL, AXIS_VECTOR};
@@ -110,7 +111,8 @@ static void test_canonical(void **state) {
   static const char *const pairs[][2] = {
       {"x=global,g=global,m=inline,o=global", "o=global,m=inline,g=global,x=global"},
       {"x=reg,g=local,m=inline,o=global;t=4;k=2", "x=reg,g=local,m=inline,o=global;k=2,t=4"},
-      {"x=local,g=local,m=local(t0:l k0:l),o=local;wino=2", "m=local( t0  k0 ),x=local,o=local,g=local;wino=2"},
+      {"x=local,g=local,m=local(t0:l k0:l),o=local;wino=2",
+       "m=local( t0  k0 ),x=local,o=local,g=local;wino=2"},
       {"direct;k=4;t=8", "direct;t=8,k=4"},
   };
   for (size_t i = 0; i < LEN(pairs); ++i) {
@@ -124,24 +126,41 @@ static void test_canonical(void **state) {
 static void test_differences(void **state) {
   fixture *f = *state;
   static const char *const all[] = {
-      "direct", "direct;t=8", "direct;k=8", "direct;c=8", "direct;t=8.4", "direct;t=8.4.2", "direct;chunk=8",
-      "x=global,g=global,m=global,o=global", "x=inline,g=global,m=global,o=global",
-      "x=reg,g=global,m=global,o=global", "x=local,g=global,m=global,o=global",
-      "x=global,g=inline,m=global,o=global", "x=global,g=global,m=inline,o=global",
-      "x=global,g=global,m=global,o=inline", "x=global@t0,g=global,m=global,o=global",
-      "x=global@t1,g=global,m=global,o=global", "x=global@t,g=global,m=global,o=global",
-      "x=global@k,g=global,m=global,o=global", "x=global(t),g=global,m=global,o=global",
-      "x=global(t:g),g=global,m=global,o=global", "x=global(t:g k),g=global,m=global,o=global",
-      "x=global(k t:g),g=global,m=global,o=global", "x=global,g=global,m=global,o=global;wino=4",
-      "x=global,g=global,m=global,o=global;wino=4x4", "x=global,g=global,m=global,o=global;wino=4x2",
-      "x=global,g=global,m=global,o=global;chunk=64", "x=global,g=global,m=global,o=global;launch=joint",
+      "direct",
+      "direct;t=8",
+      "direct;k=8",
+      "direct;c=8",
+      "direct;t=8.4",
+      "direct;t=8.4.2",
+      "direct;chunk=8",
+      "x=global,g=global,m=global,o=global",
+      "x=inline,g=global,m=global,o=global",
+      "x=reg,g=global,m=global,o=global",
+      "x=local,g=global,m=global,o=global",
+      "x=global,g=inline,m=global,o=global",
+      "x=global,g=global,m=inline,o=global",
+      "x=global,g=global,m=global,o=inline",
+      "x=global@t0,g=global,m=global,o=global",
+      "x=global@t1,g=global,m=global,o=global",
+      "x=global@t,g=global,m=global,o=global",
+      "x=global@k,g=global,m=global,o=global",
+      "x=global(t),g=global,m=global,o=global",
+      "x=global(t:g),g=global,m=global,o=global",
+      "x=global(t:g k),g=global,m=global,o=global",
+      "x=global(k t:g),g=global,m=global,o=global",
+      "x=global,g=global,m=global,o=global;wino=4",
+      "x=global,g=global,m=global,o=global;wino=4x4",
+      "x=global,g=global,m=global,o=global;wino=4x2",
+      "x=global,g=global,m=global,o=global;chunk=64",
+      "x=global,g=global,m=global,o=global;launch=joint",
   };
   for (size_t i = 0; i < LEN(all); ++i) {
     for (size_t j = 0; j < i; ++j) {
       schedule a, b;
       parse_ok(f, all[i], &a);
       parse_ok(f, all[j], &b);
-      if (schedule_equal(&a, &b) || schedule_hash(&a) == schedule_hash(&b) || strcmp(print(f, &a), print(f, &b)) == 0) {
+      if (schedule_equal(&a, &b) || schedule_hash(&a) == schedule_hash(&b) ||
+          strcmp(print(f, &a), print(f, &b)) == 0) {
         fail_msg("%s is taken for %s", all[i], all[j]);
       }
     }
@@ -173,8 +192,9 @@ static void test_names(void **state) {
 static void test_placements(void **state) {
   fixture *f = *state;
   static const char *const table[][2] = {
-      {"old", "GGGG"}, {"old-2k", "GGGG"}, {"new", "IIGG"},    {"inline-m", "GGIG"}, {"one", "IIRG"},
-      {"x-only", "IGGG"}, {"g-only", "GIGG"}, {"split", "GGGG"}, {"fused", "LGLG"},
+      {"old", "GGGG"},      {"old-2k", "GGGG"}, {"new", "IIGG"},
+      {"inline-m", "GGIG"}, {"one", "IIRG"},    {"x-only", "IGGG"},
+      {"g-only", "GIGG"},   {"split", "GGGG"},  {"fused", "LGLG"},
   };
   for (size_t i = 0; i < LEN(table); ++i) {
     schedule s;
@@ -183,7 +203,8 @@ static void test_placements(void **state) {
     for (int j = 0; j < STAGE_COUNT; ++j) {
       char letter = "?IRLG"[s.stage[j].space];
       bool either = strcmp(table[i][0], "fused") == 0 && j == STAGE_M && letter == 'R';
-      if (letter != table[i][1][j] && !either) fail_msg("%s: stage %d is %c", table[i][0], j, letter);
+      if (letter != table[i][1][j] && !either)
+        fail_msg("%s: stage %d is %c", table[i][0], j, letter);
     }
   }
 }
@@ -270,10 +291,11 @@ static void test_mistakes(void **state) {
  * first as a whole. */
 static void test_repeated_sizes(void **state) {
   fixture *f = *state;
-  static const char *const texts[][2] = {{"direct;t=8.4;t=16", "direct;t=16"},
-                                         {"direct;k=8.4.2,k=4.4", "direct;k=4.4"},
-                                         {"direct;chunk=8;chunk=4", "direct;chunk=4"},
-                                         {"x=reg,g=reg,m=reg,o=reg;wino=4;wino=2", "x=reg,g=reg,m=reg,o=reg;wino=2"}};
+  static const char *const texts[][2] = {
+      {"direct;t=8.4;t=16", "direct;t=16"},
+      {"direct;k=8.4.2,k=4.4", "direct;k=4.4"},
+      {"direct;chunk=8;chunk=4", "direct;chunk=4"},
+      {"x=reg,g=reg,m=reg,o=reg;wino=4;wino=2", "x=reg,g=reg,m=reg,o=reg;wino=2"}};
   for (size_t i = 0; i < LEN(texts); ++i) {
     schedule twice, once;
     if (parse(f, texts[i][0], &twice) == WN_ERR_USAGE) continue;
@@ -353,8 +375,10 @@ static void test_mutations(void **state) {
     schedule a = random_schedule(&s);
     char *text = arena_strdup(&f->a, print(f, &a));
     size_t n = strlen(text), at = (size_t)pick(&s, (int)n);
-    if (pick(&s, 3)) text[at] = characters[pick(&s, (int)sizeof characters - 1)];
-    else memmove(text + at, text + at + 1, n - at);
+    if (pick(&s, 3))
+      text[at] = characters[pick(&s, (int)sizeof characters - 1)];
+    else
+      memmove(text + at, text + at + 1, n - at);
     schedule b;
     f->d.message[0] = '\0';
     wn_status st = parse(f, text, &b);
