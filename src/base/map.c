@@ -16,9 +16,12 @@ static uint64_t mix(uint64_t x) {
   return x ^ (x >> 31);
 }
 
+/* Multiplying by 2^64 / phi spreads runs of keys, which ids are, over the upper half. */
+static uint32_t first_slot(uint64_t key) { return (uint32_t)((key ^ key >> 32) * 0x9e3779b97f4a7c15u >> 32); }
+
 static uint32_t *find_slot(const map *m, uint64_t key) {
   uint32_t mask = m->nslots - 1;
-  for (uint32_t i = (uint32_t)mix(key) & mask;; i = (i + 1) & mask) {
+  for (uint32_t i = first_slot(key) & mask;; i = (i + 1) & mask) {
     uint32_t *slot = &m->slots[i];
     if (*slot == 0 || m->entries[*slot - 1].key == key) return slot;
   }

@@ -19,10 +19,14 @@ typedef struct pair {
 typedef struct env {
   int n, nranges; /* pairs, those of RANGEs first, sorted by id within each kind */
   pair *pairs;
-  map exact;        /* id of from -> index + 1 */
-  map done;         /* id -> result */
-  map inner;        /* id of a binder or SUBSTITUTE -> binding */
-  uint32_t oldest;  /* lowest id among the froms: older nodes hold none of them */
+  map exact;       /* id of from -> index + 1 */
+  map done;        /* id -> result */
+  map inner;       /* id of a binder or SUBSTITUTE -> binding */
+  uint32_t oldest; /* lowest id among the froms: older nodes hold none of them */
+  struct {         /* whether a set of free RANGEs meets the froms, for the sets met last */
+    const range_set *set;
+    bool meets;
+  } met[8];
   struct env *next; /* with the same hash */
 } env;
 
@@ -108,12 +112,16 @@ static env *env_of(replacer *r, int n, pair *pairs) {
   return e;
 }
 
-static bool env_touches(const env *e, const uop *u) {
+static bool env_touches(env *e, const uop *u) {
   if (u->id < e->oldest) return false;
   if (e->n > e->nranges) return true;
-  for (int k = 0; k < e->nranges; k++)
-    if (uop_has_range(u, e->pairs[k].from)) return true;
-  return false;
+  size_t at = ((uintptr_t)u->free_ >> 4) % (sizeof e->met / sizeof *e->met);
+  if (e->met[at].set == u->free_) return e->met[at].meets;
+  bool meets = false;
+  for (int k = 0; k < e->nranges && !meets; k++) meets = uop_has_range(u, e->pairs[k].from);
+  e->met[at].set = u->free_;
+  e->met[at].meets = meets;
+  return meets;
 }
 
 static bool is_bound(const uop *u, int first, int step, const uop *range) {
@@ -171,7 +179,8 @@ static binding *enter_binder(replacer *r, env *e, const uop *u) {
 /* The result for u under e if it is known without work, else NULL. */
 static const uop *known(replacer *r, const uop *u, env *e) {
   uint64_t at;
-  if (e->n && map_get(&e->exact, u->id, &at)) return e->pairs[at - 1].to;
+  bool listed = u->op == OP_RANGE ? e->nranges > 0 : e->n > e->nranges;
+  if (listed && map_get(&e->exact, u->id, &at)) return e->pairs[at - 1].to;
   if (u->nsrc == 0) return u;
   if (!env_touches(e, u)) {
     if (!r->resolve) return u;

@@ -3,13 +3,13 @@
  * In: an ELF object as code generation wrote it. Out: the instructions of one of its functions as
  * text. Always holds: the object is only read, and everything of LLVM's is released, also where
  * memory runs out on the way. */
+#include "runtime/llvm_backend.h"
+
 #include <llvm-c/Core.h>
 #include <llvm-c/Disassembler.h>
 #include <llvm-c/Object.h>
 #include <llvm-c/Target.h>
 #include <pthread.h>
-
-#include "runtime/llvm_backend.h"
 
 typedef struct reader { /* what one reading holds of LLVM */
   LLVMMemoryBufferRef bytes;

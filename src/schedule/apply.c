@@ -217,15 +217,6 @@ static nest *make_nest(apply *ap, stage *st) {
   return f != NULL && (o == NULL || o->inside) ? nest_tiled(ap, st) : nest_general(ap, st);
 }
 
-static bool name_matches(loop_name want, const char *name) {
-  char text[16];
-  int n = 0;
-  text[n++] = want.letter;
-  if (want.part >= 0) text[n++] = (char)('0' + want.part);
-  text[n] = '\0';
-  return strcmp(text, name) == 0;
-}
-
 /* Is a loop of this name where the stage is computed unless told otherwise? x: inside the blocks of tiles; the others: inside
  * the blocks of channels too. */
 static bool default_at(const stage *st, const char *name, bool grid) {
@@ -234,7 +225,7 @@ static bool default_at(const stage *st, const char *name, bool grid) {
 }
 
 static void consider_at(const stage *st, loop_name want, const char *name, bool grid, int open, int *best, bool *found) {
-  bool here = want.letter != 0 ? name_matches(want, name) : default_at(st, name, grid);
+  bool here = want.letter != 0 ? loop_named(want, name) : default_at(st, name, grid);
   if (here && open >= *best) *best = open;
   *found |= here;
 }
@@ -418,70 +409,6 @@ static void set_destination(apply *ap, nest *n, void *user) {
   if (strcmp(n->stage, st->node->arg.info->name) == 0) n->array = st->array;
 }
 
-/* --- launches -------------------------------------------------------------------------------------------------------------------- */
-
-static bool nest_reads(apply *ap, const nest *n, int array) {
-  const uop *roots[] = {n->value};
-  uop_order all = uop_toposort(ap->a, 1, roots);
-  for (size_t i = 0; i < all.len; ++i) {
-    if (all.at[i]->op == OP_BUFFER && all.at[i]->arg.i == array) return true;
-  }
-  for (int i = 0; i < n->nchildren; ++i) {
-    if (nest_reads(ap, n->child[i].nest, array)) return true;
-  }
-  return false;
-}
-
-static bool is_prepare(apply *ap, const kernel_plan *k) {
-  if (ap->target->variable_weights) return false;
-  for (size_t i = 0; i < ap->set->arrays.len; ++i) {
-    array_role role = ap->set->arrays.data[i].role;
-    if (role == ROLE_CONSTANT || role == ROLE_PREPARED || role == ROLE_LOCAL) continue;
-    if (k->root[0]->array == (int)i && role == ROLE_WORK) continue;
-    if (k->root[0]->array == (int)i || nest_reads(ap, k->root[0], (int)i)) return false;
-  }
-  return true;
-}
-
-/* Kernels into running order; those that depend on constants alone become the prepare part. */
-static void order_kernels(apply *ap) {
-  kernel_set *set = ap->set;
-  size_t n = set->kernels.len;
-  for (size_t i = 0; i < n / 2; ++i) {
-    kernel_plan t = set->kernels.data[i];
-    set->kernels.data[i] = set->kernels.data[n - 1 - i];
-    set->kernels.data[n - 1 - i] = t;
-  }
-  for (size_t i = 0; i < n; ++i) {
-    kernel_plan *k = &set->kernels.data[i];
-    k->prepare = is_prepare(ap, k);
-    if (k->prepare) set->arrays.data[k->root[0]->array].role = ROLE_PREPARED;
-  }
-  /* stable: the prepare part first */
-  kernel_plan *sorted = arena_array(ap->a, kernel_plan, n);
-  size_t at = 0;
-  for (int pass = 1; pass >= 0; --pass) {
-    for (size_t i = 0; i < n; ++i) {
-      if (set->kernels.data[i].prepare == (pass == 1)) sorted[at++] = set->kernels.data[i];
-    }
-  }
-  set->kernels.data = sorted;
-}
-
-/* launch=joint: neighbours of which neither reads what the other writes share a launch. */
-static void join_launches(apply *ap) {
-  kernel_set *set = ap->set;
-  size_t out = 0;
-  for (size_t i = 0; i < set->kernels.len; ++i) {
-    kernel_plan *k = &set->kernels.data[i], *prev = out > 0 ? &set->kernels.data[out - 1] : NULL;
-    bool join = prev != NULL && prev->prepare == k->prepare && prev->nroots < STAGE_COUNT;
-    for (int r = 0; join && r < prev->nroots; ++r) join = !nest_reads(ap, k->root[0], prev->root[r]->array);
-    if (join) prev->root[prev->nroots++] = k->root[0];
-    else set->kernels.data[out++] = *k;
-  }
-  set->kernels.len = out;
-}
-
 /* --- all of it ---------------------------------------------------------------------------------------------------------------------- */
 
 static void add_user_arrays(apply *ap, int nuser, const user_buffer *user) {
@@ -502,6 +429,18 @@ static void find_flows(apply *ap) {
   }
 }
 
+/* What is inlined has no loops of its own to say anything about. */
+static void check_loops(apply *ap) {
+  for (int id = 0; id < STAGE_COUNT && !ap->s->direct; ++id) {
+    const stage_plan *p = &ap->s->stage[id];
+    bool inlined = p->space == SPACE_INLINE || p->space == SPACE_REG;
+    if (inlined && (p->nloops > 0 || p->at.letter != 0) && id != STAGE_O && !(p->space == SPACE_REG && p->nloops == 0)) {
+      diag_fail(ap->g->diag, WN_ERR_REFUSED, "%c is %s: it has no loops of its own", stage_letters[id],
+                space_name[p->space]);
+    }
+  }
+}
+
 kernel_set *schedule_apply(graph *g, const wino_result *rewritten, const schedule *s, const apply_target *target,
                            int nuser, const user_buffer *user) {
   apply ap = {.g = g, .a = &g->arena, .s = s, .target = target, .w = rewritten, .nuser = nuser};
@@ -510,6 +449,7 @@ kernel_set *schedule_apply(graph *g, const wino_result *rewritten, const schedul
   map_init(&ap.by_node, ap.a);
   add_user_arrays(&ap, nuser, user);
   ap.flow = arena_array(ap.a, flow, rewritten->nsites + 1);
+  check_loops(&ap);
   find_flows(&ap);
 
   const uop *root = simplify(g, uop_transform(g, ap.a, rewritten->root, place_node, &ap));
@@ -525,8 +465,8 @@ kernel_set *schedule_apply(graph *g, const wino_result *rewritten, const schedul
     nest *home = ap.set->kernels.data[st->kernel - 1].root[0];
     collect_nests(&ap, home, set_destination, st);
   }
-  order_kernels(&ap);
-  if (s->joint) join_launches(&ap);
+  launch_order(&ap);
+  if (s->joint) launch_join(&ap);
   plan_memory(ap.set, ap.a);
   return ap.set;
 }

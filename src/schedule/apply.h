@@ -117,6 +117,14 @@ nest *nest_m(apply *ap, stage *st);
 /* Fills in the nest's value, mask and destination: ranges replaced in both steps, reads guarded. */
 nest *draft_finish(apply *ap, draft *d, stage *st);
 
+/* --- reorder.c -------------------------------------------------------------------------------------------------------- */
+void nest_reorder(apply *ap, nest *n, const stage_plan *plan); /* loops in parentheses */
+bool loop_named(loop_name want, const char *name);
+
+/* --- launch.c ----------------------------------------------------------------------------------------------------- */
+void launch_order(apply *ap); /* running order, prepare part first */
+void launch_join(apply *ap);  /* launch=joint */
+
 /* --- results.c, general.c: nests that write the user's arrays and everything that is no stage of a site --------------- */
 /* Does o of this site flow into one stored value whose ranges are its tiles? Fills f, or leaves found false. */
 void flow_find(apply *ap, const uop *root, int site, flow *f);

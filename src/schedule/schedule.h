@@ -7,7 +7,7 @@
  * Stages: x input transform, g weight transform, m products summed over channels, o output transform. Each has a
  * placement, an optional loop `@` of its consumer at which it is computed, and optional loops in parentheses, outermost
  * first, with kinds (grid, loop, unroll, vector by first letter): m=global(f:g k0:g t0:l k1:u t1:v).
- * Splits: t=48 makes t0 and an inner t1 of 48; t=48.16 makes t0, t1 of 3 and t2 of 16; 0 or absent: chosen for the machine.
+ * Splits: t=48 makes t0 and an inner t1 of 48; t=48.16 makes blocks of 48 and register tiles of 16; absent: chosen for the machine.
  *   t tiles (direct: the vectorised output loop)   k output channels   c input channels (partial sums of that many)
  * chunk=N: a host loop around the kernels, N tiles at a time, so that what they hand on stays in the cache.
  * wino: tile m per axis, 0 for none. launch=joint puts kernels that do not depend on each other into one launch.
@@ -19,7 +19,7 @@
 
 typedef enum { STAGE_X, STAGE_G, STAGE_M, STAGE_O, STAGE_COUNT } stage_id;
 
-enum { SCHEDULE_LOOPS = 12, SCHEDULE_PARTS = 3 };
+enum { SCHEDULE_LOOPS = 12, SCHEDULE_PARTS = 2 };
 
 typedef struct loop_name { /* a class letter and which part of its split: t0, k1, f, y, x0; part -1: unsplit */
   char letter;

@@ -80,7 +80,7 @@ static int64_t number(reader *r, int64_t lo, int64_t hi, const char *what) {
 static loop_name read_loop_name(reader *r) {
   if (*r->at == '\0' || strchr("tkcgfpnzyx", *r->at) == NULL) expected(r, "a loop (t, k, c, g, f, p, n, z, y or x)");
   loop_name l = {*r->at++, -1};
-  if (isdigit((unsigned char)*r->at)) l.part = (int8_t)number(r, 0, SCHEDULE_PARTS, "a part from 0 to 3");
+  if (isdigit((unsigned char)*r->at)) l.part = (int8_t)number(r, 0, 3, "a part from 0 to 3");
   return l;
 }
 
@@ -121,7 +121,7 @@ static void read_split(reader *r, int64_t *split) {
   if (split[0] != 0) expected(r, "each of t, k and c once");
   int n = 0;
   do {
-    if (n == SCHEDULE_PARTS) expected(r, "at most 3 sizes");
+    if (n == SCHEDULE_PARTS) expected(r, "at most 2 sizes, of a block and of a register tile in it");
     split[n] = number(r, 1, MAX_SPLIT, "a size from 1 to 1048576");
     if (n > 0 && split[n - 1] % split[n] != 0) expected(r, "a size that divides the one before it");
     n++;

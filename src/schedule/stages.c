@@ -108,6 +108,8 @@ nest *draft_finish(apply *ap, draft *d, stage *st) {
     offset = uop_add(ap->g, offset, uop_muli(ap->g, d->index[i], st->stride[i]));
   }
   n->offset = simplify(ap->g, offset);
+  stage_id id = flow_into(ap, st) != NULL ? STAGE_O : st->id;
+  if (id < STAGE_COUNT) nest_reorder(ap, n, &ap->s->stage[id]);
   return n;
 }
 
@@ -277,8 +279,11 @@ static nest *products_flat(apply *ap, stage *st, bool unroll_f, int64_t tile_blo
   int64_t klen = k >= 0 ? st->len[k] : 1, tlen = t >= 0 ? st->len[t] : 1;
   if (tile_block == 0) tile_block = tlen;
   register_tile rt = pick_register_tile(ap, (wn_dtype)st->node->dtype, klen, tile_block, unroll_f ? 8 : 0);
-  if (ap->s->k[0] > 0 && !st->inside) rt.k = ap->s->k[0];
-  if (ap->s->t[0] > 0 && !st->inside && tile_block == tlen) rt.t = round_up(ap->s->t[0], rt.lanes);
+  /* the last size given is the register tile's, where there is a block around it */
+  bool in_block = st->inside || tile_block < tlen;
+  int64_t k1_asked = ap->s->k[st->inside ? 1 : 0], t1_asked = ap->s->t[in_block ? 1 : 0];
+  if (k1_asked > 0) rt.k = k1_asked;
+  if (t1_asked > 0) rt.t = round_up(t1_asked, rt.lanes);
   axis_kind outer = outer_kind(st);
   const uop *tb = uop_int(ap->g, 0), *k0, *t0;
   const wino_site *site = &ap->w->site[st->site];

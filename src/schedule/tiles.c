@@ -103,3 +103,12 @@ register_tile pick_register_tile(const apply *ap, wn_dtype dtype, int64_t k, int
   }
   return best;
 }
+
+bool loop_named(loop_name want, const char *name) {
+  char text[16];
+  int n = 0;
+  text[n++] = want.letter;
+  if (want.part >= 0) text[n++] = (char)('0' + want.part);
+  text[n] = '\0';
+  return strcmp(text, name) == 0;
+}
