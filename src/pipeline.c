@@ -63,15 +63,17 @@ static bool dump_wanted(const char *pass) {
 static void check_dump(diag *d, const char *list) {
   for (const char *at = list; at != NULL; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL) {
     int n = (int)strcspn(at, ","), known = 0;
-    while (known < PASSES && (strncmp(passes[known].name, at, (size_t)n) != 0 || passes[known].name[n] != '\0')) ++known;
+    while (known < PASSES &&
+           (strncmp(passes[known].name, at, (size_t)n) != 0 || passes[known].name[n] != '\0'))
+      ++known;
     if (known < PASSES || (n == 3 && strncmp(at, "all", 3) == 0)) continue;
     char names[128] = "";
     for (int i = 0; i < PASSES; ++i) {
       size_t len = strlen(names);
       snprintf(names + len, sizeof names - len, "%s%s", i ? ", " : "", passes[i].name);
     }
-    diag_fail(d, WN_ERR_USAGE, "WINNOW_DUMP: there is no pass '%.*s'; expected all, or some of %s", n < 80 ? n : 80, at,
-              names);
+    diag_fail(d, WN_ERR_USAGE, "WINNOW_DUMP: there is no pass '%.*s'; expected all, or some of %s",
+              n < 80 ? n : 80, at, names);
   }
 }
 
@@ -79,7 +81,8 @@ void pipeline_check_environment(diag *d) {
   const char *dump = getenv("WINNOW_DUMP"), *trace = getenv("WINNOW_TRACE");
   if (dump != NULL && *dump) check_dump(d, dump);
   if (trace != NULL && *trace && strcmp(trace, "0") != 0 && strcmp(trace, "1") != 0) {
-    diag_fail(d, WN_ERR_USAGE, "WINNOW_TRACE '%.80s': expected 1 (each rule as it is applied) or 0", trace);
+    diag_fail(d, WN_ERR_USAGE, "WINNOW_TRACE '%.80s': expected 1 (each rule as it is applied) or 0",
+              trace);
   }
 }
 
@@ -93,7 +96,9 @@ static void show_text(pipeline *pl, const char *pass, const char *text) {
   pl->write(pl->user, arena_printf(&pl->g->arena, "--- %s: %s\n%s\n", pass, what, text));
 }
 
-static bool showing(const pipeline *pl, const char *pass) { return pl->write != NULL || dump_wanted(pass); }
+static bool showing(const pipeline *pl, const char *pass) {
+  return pl->write != NULL || dump_wanted(pass);
+}
 
 static void show_ir(pipeline *pl, const char *pass, int nroots, const uop *const *roots) {
 #ifndef NDEBUG
@@ -143,9 +148,11 @@ static const uop *const *import(pipeline *pl, int count, wn_tensor *const *outs)
     const uop *u = all.at[i];
     uop_arg arg = u->arg;
     uop_argkind kind = op_table[u->op].arg;
-    if (kind == ARG_LIST || kind == ARG_BUF) arg.list = intern_list(pl->g, arg.list->len, arg.list->at);
+    if (kind == ARG_LIST || kind == ARG_BUF)
+      arg.list = intern_list(pl->g, arg.list->len, arg.list->at);
     src.len = 0;
-    for (int s = 0; s < u->nsrc; ++s) vec_push(&pl->g->arena, &src, map_get_ptr(&copies, u->src[s]->id));
+    for (int s = 0; s < u->nsrc; ++s)
+      vec_push(&pl->g->arena, &src, map_get_ptr(&copies, u->src[s]->id));
     map_put_ptr(&copies, u->id, uop_new(pl->g, u->op, u->dtype, u->nsrc, src.data, arg));
   }
   for (int i = 0; i < count; ++i) roots[i] = map_get_ptr(&copies, roots[i]->id);
@@ -157,7 +164,8 @@ static void check_data(pipeline *pl, const uop *const *tensors, void *const *dat
   diag *d = &pl->p->diag;
   for (int i = 0; i < count; ++i) {
     if (data == NULL || data[i] == NULL) {
-      diag_fail(d, WN_ERR_USAGE, "output %d has nowhere to go: its data is NULL, which only wn_explain takes", i);
+      diag_fail(d, WN_ERR_USAGE,
+                "output %d has nowhere to go: its data is NULL, which only wn_explain takes", i);
     }
   }
   uop_order all = uop_toposort(&pl->g->arena, count, tensors);
@@ -167,8 +175,10 @@ static void check_data(pipeline *pl, const uop *const *tensors, void *const *dat
     if (b->data != NULL) continue;
     str shape;
     str_init(&shape, &pl->g->arena);
-    for (int k = 0; k < b->shape->len; ++k) str_printf(&shape, "%s%lld", k ? ", " : "", (long long)b->shape->at[k]);
-    diag_fail(d, WN_ERR_USAGE, "%s of shape [%s] has no data: NULL is only for what wn_explain explains",
+    for (int k = 0; k < b->shape->len; ++k)
+      str_printf(&shape, "%s%lld", k ? ", " : "", (long long)b->shape->at[k]);
+    diag_fail(d, WN_ERR_USAGE,
+              "%s of shape [%s] has no data: NULL is only for what wn_explain explains",
               b->constant ? "a wn_constant" : "a wn_input", str_text(&shape));
   }
 }
@@ -194,7 +204,8 @@ static user_buffer *describe_buffers(pipeline *pl) {
 
 static void linearise_all(pipeline *pl) {
   wn_program *p = pl->p;
-  linear_options lo = {.accumulators = runtime_target(p->rt)->registers - 4, .no_merge = pl->opt->no_merge != 0,
+  linear_options lo = {.accumulators = runtime_target(p->rt)->registers - 4,
+                       .no_merge = pl->opt->no_merge != 0,
                        .fma = runtime_target(p->rt)->fma};
   p->kernels = arena_array(&pl->g->arena, linear_kernel *, p->set->kernels.len);
   p->sources = arena_array(&pl->g->arena, const char *, p->set->kernels.len);
@@ -202,7 +213,8 @@ static void linearise_all(pipeline *pl) {
     p->kernels[i] = linearise(pl->g, p->set, &p->set->kernels.data[i], &lo);
     lin_kernel *k = &p->kernels[i]->lin;
     for (size_t j = 0; j < i; ++j) { /* names are unique in a program */
-      if (strcmp(p->kernels[j]->lin.name, k->name) == 0) k->name = arena_printf(&pl->g->arena, "%sn%zu", k->name, i);
+      if (strcmp(p->kernels[j]->lin.name, k->name) == 0)
+        k->name = arena_printf(&pl->g->arena, "%sn%zu", k->name, i);
     }
 #ifndef NDEBUG
     const char *broken = lin_verify(&pl->g->arena, k);
@@ -226,18 +238,27 @@ static void compile_kernels(pipeline *pl) {
   while (p->nprepare < (int)n && p->set->kernels.data[p->nprepare].prepare) p->nprepare++;
 }
 
-static void fill_info(pipeline *pl, const choice *ch, const wino_result *w, double schedule_s, double compile_s) {
+static void fill_info(pipeline *pl, const choice *ch, const wino_result *w, double schedule_s,
+                      double compile_s) {
   wn_program *p = pl->p;
   wn_program_info *i = &p->info;
   str placement;
   str_init(&placement, &pl->g->arena);
   schedule_print(&placement, &ch->schedule);
   const cpu_target *t = runtime_target(p->rt);
-  *i = (wn_program_info){.plan = ch->plan, .placement = str_text(&placement), .wino = "",
-                         .backend = runtime_backend(p->rt), .isa = t->name, .device = t->model,
-                         .threads = runtime_threads(p->rt), .prepare_kernels = p->nprepare,
-                         .workspace_bytes = p->set->workspace_bytes, .prepared_bytes = p->set->prepared_bytes,
-                         .schedule_s = schedule_s, .compile_s = compile_s, .cached = module_cached(p->module)};
+  *i = (wn_program_info){.plan = ch->plan,
+                         .placement = str_text(&placement),
+                         .wino = "",
+                         .backend = runtime_backend(p->rt),
+                         .isa = t->name,
+                         .device = t->model,
+                         .threads = runtime_threads(p->rt),
+                         .prepare_kernels = p->nprepare,
+                         .workspace_bytes = p->set->workspace_bytes,
+                         .prepared_bytes = p->set->prepared_bytes,
+                         .schedule_s = schedule_s,
+                         .compile_s = compile_s,
+                         .cached = module_cached(p->module)};
   i->kernels = (int)p->set->kernels.len - p->nprepare;
   for (size_t a = 0; a < p->set->arrays.len; ++a) {
     array_role role = p->set->arrays.data[a].role;
@@ -280,7 +301,8 @@ static void compile(pipeline *pl, wn_tensor *const *outs, void *const *data, int
   show_text(pl, "recognise", w.trace);
   show_ir(pl, "winograd", 1, &w.root);
   apply_target at = choice_apply_target(&target);
-  p->set = schedule_apply(pl->g, &w, &ch.schedule, &at, (int)pl->ctx->buffers.len, describe_buffers(pl));
+  p->set =
+      schedule_apply(pl->g, &w, &ch.schedule, &at, (int)pl->ctx->buffers.len, describe_buffers(pl));
   show_nests(pl);
   linearise_all(pl);
   show_kernels(pl);
@@ -290,7 +312,8 @@ static void compile(pipeline *pl, wn_tensor *const *outs, void *const *data, int
   double compiled = now();
   fill_info(pl, &ch, &w, scheduled - start, compiled - scheduled);
   if (opt->strict && p->info.fallback != NULL) {
-    diag_fail(&p->diag, WN_ERR_STRICT, "a kernel fell back to the interpreter: %s", p->info.fallback);
+    diag_fail(&p->diag, WN_ERR_STRICT, "a kernel fell back to the interpreter: %s",
+              p->info.fallback);
   }
   find_buffers(pl, data, count);
   program_allocate(p, opt->max_memory);
@@ -300,17 +323,19 @@ static void compile(pipeline *pl, wn_tensor *const *outs, void *const *data, int
 
 static wn_status check_outputs(wn_context *ctx, wn_tensor *const *outs, int count) {
   if (ctx->error != WN_OK) return diag_set(&ctx->diag, ctx->error, "%s", ctx->error_message);
-  if (count < 1 || outs == NULL) return diag_set(&ctx->diag, WN_ERR_USAGE, "nothing to compile: %d outputs", count);
+  if (count < 1 || outs == NULL)
+    return diag_set(&ctx->diag, WN_ERR_USAGE, "nothing to compile: %d outputs", count);
   for (int i = 0; i < count; ++i) {
     if (outs[i] == NULL) return diag_set(&ctx->diag, WN_ERR_USAGE, "output %d is NULL", i);
-    if (outs[i]->ctx != ctx) return diag_set(&ctx->diag, WN_ERR_USAGE, "output %d belongs to another context", i);
+    if (outs[i]->ctx != ctx)
+      return diag_set(&ctx->diag, WN_ERR_USAGE, "output %d belongs to another context", i);
   }
   return WN_OK;
 }
 
 static wn_status compile_into(wn_context *ctx, wn_tensor *const *outs, void *const *data, int count,
-                              const wn_options *options, void (*write)(void *, const char *), void *user,
-                              wn_program **program) {
+                              const wn_options *options, void (*write)(void *, const char *),
+                              void *user, wn_program **program) {
   static const wn_options defaults;
   if (program == NULL || ctx == NULL) return WN_ERR_USAGE;
   *program = NULL;
@@ -324,7 +349,11 @@ static wn_status compile_into(wn_context *ctx, wn_tensor *const *outs, void *con
   p->diag.warn_user = ctx->diag.warn_user;
   graph_init(&p->graph, &p->diag);
   p->has_turn = pthread_mutex_init(&p->turn, NULL) == 0;
-  pipeline pl = {.ctx = ctx, .opt = options != NULL ? options : &defaults, .p = p, .g = &p->graph, .write = write,
+  pipeline pl = {.ctx = ctx,
+                 .opt = options != NULL ? options : &defaults,
+                 .p = p,
+                 .g = &p->graph,
+                 .write = write,
                  .user = user};
   DIAG_TRY(&p->diag, st) compile(&pl, outs, data, count);
   DIAG_END(&p->diag, st)
@@ -337,8 +366,8 @@ static wn_status compile_into(wn_context *ctx, wn_tensor *const *outs, void *con
   return WN_OK;
 }
 
-wn_status wn_compile(wn_context *ctx, wn_tensor *const *outs, void *const *data, int count, const wn_options *options,
-                     wn_program **program) {
+wn_status wn_compile(wn_context *ctx, wn_tensor *const *outs, void *const *data, int count,
+                     const wn_options *options, wn_program **program) {
   return compile_into(ctx, outs, data, count, options, NULL, NULL, program);
 }
 
@@ -349,26 +378,30 @@ static void explain_program(wn_program *p, void (*write)(void *, const char *), 
   int all = info->kernels + info->prepare_kernels;
   str end;
   str_init(&end, a);
-  str_printf(&end, "--- program\nplan %s: %s\n%d kernel%s a run and %d once, %d buffers, %zu bytes of workspace\n",
-             info->plan, info->placement, info->kernels, info->kernels == 1 ? "" : "s", info->prepare_kernels,
-             info->buffers, info->workspace_bytes);
+  str_printf(&end,
+             "--- program\nplan %s: %s\n%d kernel%s a run and %d once, %d buffers, %zu bytes of "
+             "workspace\n",
+             info->plan, info->placement, info->kernels, info->kernels == 1 ? "" : "s",
+             info->prepare_kernels, info->buffers, info->workspace_bytes);
   for (int k = 0; k < all; ++k) {
     wn_kernel_info i;
     wn_status st = wn_program_get_kernel(p, k, &i);
     if (st != WN_OK) diag_fail(&p->diag, st, "no memory for the source of kernel %d", k);
-    write(user, arena_printf(a, "--- source: %s computes %s%s\n%s\n", i.name, i.stage, i.prepare ? ", once" : "",
-                             i.source));
-    str_printf(&end, "  %-30s %s%s, %d lines, %.3g flops\n    %s\n", i.name, i.stage, i.prepare ? " (once)" : "",
-               i.source_lines, i.flops, i.loops);
+    write(user, arena_printf(a, "--- source: %s computes %s%s\n%s\n", i.name, i.stage,
+                             i.prepare ? ", once" : "", i.source));
+    str_printf(&end, "  %-30s %s%s, %d lines, %.3g flops\n    %s\n", i.name, i.stage,
+               i.prepare ? " (once)" : "", i.source_lines, i.flops, i.loops);
     if (i.fallback != NULL) str_printf(&end, "    in the interpreter: %s\n", i.fallback);
   }
   write(user, str_text(&end));
 }
 
-wn_status wn_explain(wn_context *ctx, wn_tensor *const *outs, void *const *data, int count, const wn_options *options,
-                     void (*write)(void *user, const char *text), void *user) {
+wn_status wn_explain(wn_context *ctx, wn_tensor *const *outs, void *const *data, int count,
+                     const wn_options *options, void (*write)(void *user, const char *text),
+                     void *user) {
   wn_program *p;
-  if (ctx != NULL && write == NULL) return diag_set(&ctx->diag, WN_ERR_USAGE, "wn_explain has no function to write with");
+  if (ctx != NULL && write == NULL)
+    return diag_set(&ctx->diag, WN_ERR_USAGE, "wn_explain has no function to write with");
   volatile wn_status st = compile_into(ctx, outs, data, count, options, write, user, &p);
   if (st != WN_OK) return st;
   DIAG_TRY(&p->diag, st) explain_program(p, write, user);

@@ -13,11 +13,16 @@ enum { PAGE = 4096 };
 static void *address_of(const wn_program *p, const array_info *a) {
   switch (a->role) {
     case ROLE_INPUT:
-    case ROLE_CONSTANT: return p->user[a->user];
-    case ROLE_RESULT: return p->results[a->user];
-    case ROLE_PREPARED: return p->prepared + a->offset;
-    case ROLE_WORK: return p->workspace + a->offset;
-    default: return NULL;
+    case ROLE_CONSTANT:
+      return p->user[a->user];
+    case ROLE_RESULT:
+      return p->results[a->user];
+    case ROLE_PREPARED:
+      return p->prepared + a->offset;
+    case ROLE_WORK:
+      return p->workspace + a->offset;
+    default:
+      return NULL;
   }
 }
 
@@ -31,7 +36,8 @@ static char *block(wn_program *p, size_t bytes, const char *what) {
 void program_allocate(wn_program *p, size_t max_memory) {
   kernel_set *set = p->set;
   if (max_memory > 0 && set->workspace_bytes > max_memory) {
-    diag_fail(&p->diag, WN_ERR_REFUSED, "this plan needs %zu bytes of workspace, the limit is %zu (--max-memory)",
+    diag_fail(&p->diag, WN_ERR_REFUSED,
+              "this plan needs %zu bytes of workspace, the limit is %zu (--max-memory)",
               set->workspace_bytes, max_memory);
   }
   p->workspace = block(p, set->workspace_bytes, "workspace");
@@ -40,7 +46,8 @@ void program_allocate(wn_program *p, size_t max_memory) {
   for (size_t k = 0; k < set->kernels.len; ++k) {
     const linear_kernel *lk = p->kernels[k];
     p->args[k] = arena_array(&p->graph.arena, void *, lk->args.len + 1);
-    for (size_t i = 0; i < lk->args.len; ++i) p->args[k][i] = address_of(p, &set->arrays.data[lk->args.data[i]]);
+    for (size_t i = 0; i < lk->args.len; ++i)
+      p->args[k][i] = address_of(p, &set->arrays.data[lk->args.data[i]]);
   }
 }
 
@@ -61,8 +68,8 @@ static void launch(wn_program *p, int kernel, int64_t chunk, int64_t chunks, dou
 static int launch_group(wn_program *p, int first, double *us) {
   const kernel_plan *k = p->set->kernels.data;
   int end = first + 1;
-  while (k[first].chunks > 1 && end < (int)p->set->kernels.len && k[end].chunks == k[first].chunks &&
-         k[end].chunk_group == k[first].chunk_group) {
+  while (k[first].chunks > 1 && end < (int)p->set->kernels.len &&
+         k[end].chunks == k[first].chunks && k[end].chunk_group == k[first].chunk_group) {
     end++;
   }
   for (int i = first; us != NULL && i < end; ++i) us[i] = 0;
@@ -140,8 +147,16 @@ wn_status wn_program_get_kernel(wn_program *p, int index, wn_kernel_info *info) 
   if (st != WN_OK) return st;
   const lin_kernel *k = &p->kernels[index]->lin;
   kernel_state s = module_kernel(p->module, index);
-  *info = (wn_kernel_info){.name = k->name, .stage = k->stage, .loops = k->loops, .source = p->sources[index],
-                           .fallback = s.fallback, .source_lines = s.source_lines, .registers = registers,
-                           .spills = spills, .flops = k->flops, .bytes = k->bytes, .prepare = index < p->nprepare};
+  *info = (wn_kernel_info){.name = k->name,
+                           .stage = k->stage,
+                           .loops = k->loops,
+                           .source = p->sources[index],
+                           .fallback = s.fallback,
+                           .source_lines = s.source_lines,
+                           .registers = registers,
+                           .spills = spills,
+                           .flops = k->flops,
+                           .bytes = k->bytes,
+                           .prepare = index < p->nprepare};
   return WN_OK;
 }

@@ -13,7 +13,7 @@
 
 struct wn_program {
   diag diag;
-  graph graph;        /* IR and all text of the program */
+  graph graph; /* IR and all text of the program */
   runtime *rt;
   module *module;
   kernel_set *set;
@@ -21,11 +21,11 @@ struct wn_program {
   const char **sources;    /* as C, once asked for */
   void ***args;            /* per kernel, its arrays' addresses by slot */
   char *workspace, *prepared;
-  void **user;             /* by slot of the caller's buffers */
-  void **results;          /* by number of output */
+  void **user;    /* by slot of the caller's buffers */
+  void **results; /* by number of output */
   int nprepare;
   bool is_prepared;
-  pthread_mutex_t turn;    /* runs take turns */
+  pthread_mutex_t turn; /* runs take turns */
   bool has_turn;
   wn_program_info info;
 };

@@ -33,17 +33,18 @@ typedef struct diag {
  *     wn_status st;
  *     DIAG_TRY(d, st) { work(d); } DIAG_END(d, st)
  */
-#define DIAG_TRY(d, st)                          \
-  {                                              \
+#define DIAG_TRY(d, st)                           \
+  {                                               \
     jmp_buf diag_here_, *diag_outer_ = (d)->trap; \
-    (st) = WN_OK;                                \
-    if (setjmp(diag_here_) == 0) {               \
+    (st) = WN_OK;                                 \
+    if (setjmp(diag_here_) == 0) {                \
       (d)->trap = &diag_here_;
-#define DIAG_END(d, st)          \
-    } else {                     \
-      (st) = (d)->status;        \
-    }                            \
-    (d)->trap = diag_outer_;     \
+#define DIAG_END(d, st)    \
+  }                        \
+  else {                   \
+    (st) = (d)->status;    \
+  }                        \
+  (d)->trap = diag_outer_; \
   }
 
 void diag_init(diag *d);

@@ -17,7 +17,9 @@ static uint64_t mix(uint64_t x) {
 }
 
 /* Multiplying by 2^64 / phi spreads runs of keys, which ids are, over the upper half. */
-static uint32_t first_slot(uint64_t key) { return (uint32_t)((key ^ key >> 32) * 0x9e3779b97f4a7c15u >> 32); }
+static uint32_t first_slot(uint64_t key) {
+  return (uint32_t)((key ^ key >> 32) * 0x9e3779b97f4a7c15u >> 32);
+}
 
 static uint32_t *find_slot(const map *m, uint64_t key) {
   uint32_t mask = m->nslots - 1;

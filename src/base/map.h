@@ -22,8 +22,11 @@ void map_init(map *m, arena *a);
 void map_put(map *m, uint64_t key, uint64_t value); /* replaces */
 bool map_get(const map *m, uint64_t key, uint64_t *value);
 void *map_get_ptr(const map *m, uint64_t key); /* NULL if absent */
-static inline void map_put_ptr(map *m, uint64_t key, const void *p) { map_put(m, key, (uint64_t)(uintptr_t)p); }
+static inline void map_put_ptr(map *m, uint64_t key, const void *p) {
+  map_put(m, key, (uint64_t)(uintptr_t)p);
+}
 
-uint64_t hash_bytes(const void *p, size_t n, uint64_t seed); /* not cryptographic, stable between runs */
+uint64_t hash_bytes(const void *p, size_t n,
+                    uint64_t seed); /* not cryptographic, stable between runs */
 
 #endif

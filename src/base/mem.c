@@ -16,7 +16,7 @@
 #include <sanitizer/asan_interface.h>
 enum { ARENA_GAP = 16 };
 #else
-#define ASAN_POISON_MEMORY_REGION(p, n) ((void)(p), (void)(n))
+#define ASAN_POISON_MEMORY_REGION(p, n)   ((void)(p), (void)(n))
 #define ASAN_UNPOISON_MEMORY_REGION(p, n) ((void)(p), (void)(n))
 enum { ARENA_GAP = 0 };
 #endif
@@ -95,7 +95,8 @@ static void add_chunk(arena *a, size_t need) {
 }
 
 void *arena_alloc(arena *a, size_t size) {
-  if (size > SIZE_MAX / 2) diag_fail(a->diag, WN_ERR_NOMEM, "out of memory (%zu bytes wanted)", size);
+  if (size > SIZE_MAX / 2)
+    diag_fail(a->diag, WN_ERR_NOMEM, "out of memory (%zu bytes wanted)", size);
   size_t need = (size + ALIGN - 1) / ALIGN * ALIGN + ARENA_GAP;
   if (need > (size_t)(a->end - a->next)) add_chunk(a, need);
   void *p = a->next;
@@ -123,7 +124,8 @@ char *arena_printf(arena *a, const char *format, ...) {
 
 void *vec_grow(arena *a, void *data, size_t len, size_t *cap, size_t elem) {
   size_t bigger = *cap ? *cap * 2 : 8;
-  if (bigger > SIZE_MAX / 2 / elem) diag_fail(a->diag, WN_ERR_NOMEM, "out of memory (%zu elements)", bigger);
+  if (bigger > SIZE_MAX / 2 / elem)
+    diag_fail(a->diag, WN_ERR_NOMEM, "out of memory (%zu elements)", bigger);
   void *p = arena_alloc(a, bigger * elem);
   if (len) memcpy(p, data, len * elem);
   *cap = bigger;

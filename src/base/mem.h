@@ -12,7 +12,8 @@
 #include "base/diag.h"
 
 void *mem_alloc(size_t size);
-void *mem_alloc_aligned(size_t size, size_t align); /* zeroed; align a power of two >= 16; free with mem_free_aligned */
+void *mem_alloc_aligned(
+    size_t size, size_t align); /* zeroed; align a power of two >= 16; free with mem_free_aligned */
 void *mem_realloc(void *p, size_t size);
 void mem_free(void *p);
 void mem_free_aligned(void *p);
@@ -27,13 +28,13 @@ typedef struct arena {
   char *next, *end;
 } arena;
 
-void arena_init(arena *a, diag *d); /* allocates nothing */
-void arena_release(arena *a);       /* frees all; the arena may be used again */
+void arena_init(arena *a, diag *d);       /* allocates nothing */
+void arena_release(arena *a);             /* frees all; the arena may be used again */
 void *arena_alloc(arena *a, size_t size); /* zeroed, aligned for any type */
 void *arena_copy(arena *a, const void *p, size_t size);
 char *arena_strdup(arena *a, const char *s);
 char *arena_printf(arena *a, const char *format, ...) WN_PRINTF(2, 3);
-#define arena_new(a, T) ((T *)arena_alloc((a), sizeof(T)))
+#define arena_new(a, T)      ((T *)arena_alloc((a), sizeof(T)))
 #define arena_array(a, T, n) ((T *)arena_alloc((a), sizeof(T) * (size_t)(n)))
 
 /* VEC(T) v = {0}; vec_push(arena, &v, x); v.data[i], v.len. Lives in the arena; never freed by itself. */
@@ -44,10 +45,10 @@ char *arena_printf(arena *a, const char *format, ...) WN_PRINTF(2, 3);
     size_t cap; \
   }
 void *vec_grow(arena *a, void *data, size_t len, size_t *cap, size_t elem);
-#define vec_push(a, v, x)                                                                                \
-  ((v)->len == (v)->cap                                                                                  \
-       ? (void)((v)->data = vec_grow((a), (v)->data, (v)->len, &(v)->cap, sizeof *(v)->data))            \
-       : (void)0,                                                                                        \
+#define vec_push(a, v, x)                                                                     \
+  ((v)->len == (v)->cap                                                                       \
+       ? (void)((v)->data = vec_grow((a), (v)->data, (v)->len, &(v)->cap, sizeof *(v)->data)) \
+       : (void)0,                                                                             \
    (v)->data[(v)->len++] = (x))
 
 typedef struct str {

@@ -17,13 +17,15 @@ static const bounds unbounded = {INT64_MIN, INT64_MAX};
 /* Bounds are of mathematical values: an operation that may overflow is unbounded. */
 static bounds bounds_add(bounds a, bounds b) {
   bounds r;
-  if (__builtin_add_overflow(a.lo, b.lo, &r.lo) || __builtin_add_overflow(a.hi, b.hi, &r.hi)) return unbounded;
+  if (__builtin_add_overflow(a.lo, b.lo, &r.lo) || __builtin_add_overflow(a.hi, b.hi, &r.hi))
+    return unbounded;
   return r;
 }
 
 static bounds bounds_sub(bounds a, bounds b) {
   bounds r;
-  if (__builtin_sub_overflow(a.lo, b.hi, &r.lo) || __builtin_sub_overflow(a.hi, b.lo, &r.hi)) return unbounded;
+  if (__builtin_sub_overflow(a.lo, b.hi, &r.lo) || __builtin_sub_overflow(a.hi, b.lo, &r.hi))
+    return unbounded;
   return r;
 }
 
@@ -82,33 +84,51 @@ static bounds node_bounds(const uop *u) {
   const uop *const *s = u->src;
   bounds any = u->dtype == WN_BOOL ? (bounds){0, 1} : unbounded;
   switch (u->op) {
-    case OP_CONST: return (bounds){u->arg.i, u->arg.i};
-    case OP_RANGE: return (bounds){0, u->arg.j - 1};
-    case OP_ADD: return bounds_add(of(s[0]), of(s[1]));
-    case OP_SUB: return bounds_sub(of(s[0]), of(s[1]));
-    case OP_MUL: return bounds_mul(of(s[0]), of(s[1]));
-    case OP_NEG: return bounds_sub((bounds){0, 0}, of(s[0]));
-    case OP_IDIV: return bounds_div(of(s[0]), of(s[1]));
-    case OP_MOD: return bounds_mod(of(s[0]), of(s[1]));
+    case OP_CONST:
+      return (bounds){u->arg.i, u->arg.i};
+    case OP_RANGE:
+      return (bounds){0, u->arg.j - 1};
+    case OP_ADD:
+      return bounds_add(of(s[0]), of(s[1]));
+    case OP_SUB:
+      return bounds_sub(of(s[0]), of(s[1]));
+    case OP_MUL:
+      return bounds_mul(of(s[0]), of(s[1]));
+    case OP_NEG:
+      return bounds_sub((bounds){0, 0}, of(s[0]));
+    case OP_IDIV:
+      return bounds_div(of(s[0]), of(s[1]));
+    case OP_MOD:
+      return bounds_mod(of(s[0]), of(s[1]));
     case OP_AND:
-    case OP_MIN: return (bounds){min64(s[0]->vmin, s[1]->vmin), min64(s[0]->vmax, s[1]->vmax)};
+    case OP_MIN:
+      return (bounds){min64(s[0]->vmin, s[1]->vmin), min64(s[0]->vmax, s[1]->vmax)};
     case OP_OR:
-    case OP_MAX: return (bounds){max64(s[0]->vmin, s[1]->vmin), max64(s[0]->vmax, s[1]->vmax)};
-    case OP_NOT: return (bounds){!s[0]->vmax, !s[0]->vmin};
-    case OP_LT: return exact_source(s[0]) ? bounds_lt(of(s[0]), of(s[1])) : any;
-    case OP_EQ: return exact_source(s[0]) ? bounds_eq(of(s[0]), of(s[1])) : any;
-    case OP_WHERE: return (bounds){min64(s[1]->vmin, s[2]->vmin), max64(s[1]->vmax, s[2]->vmax)};
-    case OP_CAST: return exact_source(s[0]) && u->dtype == WN_I64 ? of(s[0]) : any;
+    case OP_MAX:
+      return (bounds){max64(s[0]->vmin, s[1]->vmin), max64(s[0]->vmax, s[1]->vmax)};
+    case OP_NOT:
+      return (bounds){!s[0]->vmax, !s[0]->vmin};
+    case OP_LT:
+      return exact_source(s[0]) ? bounds_lt(of(s[0]), of(s[1])) : any;
+    case OP_EQ:
+      return exact_source(s[0]) ? bounds_eq(of(s[0]), of(s[1])) : any;
+    case OP_WHERE:
+      return (bounds){min64(s[1]->vmin, s[2]->vmin), max64(s[1]->vmax, s[2]->vmax)};
+    case OP_CAST:
+      return exact_source(s[0]) && u->dtype == WN_I64 ? of(s[0]) : any;
     case OP_GET:
-    case OP_SUBSTITUTE: return any;
-    default: return any;
+    case OP_SUBSTITUTE:
+      return any;
+    default:
+      return any;
   }
 }
 
 void uop_bounds(const uop *u, int64_t *lo, int64_t *hi) {
   bounds b = unbounded;
   if (dtype_is_int(u->dtype) || u->dtype == WN_BOOL) b = node_bounds(u);
-  if (u->dtype == WN_I32 && (b.lo < INT32_MIN || b.hi > INT32_MAX)) b = (bounds){INT32_MIN, INT32_MAX};
+  if (u->dtype == WN_I32 && (b.lo < INT32_MIN || b.hi > INT32_MAX))
+    b = (bounds){INT32_MIN, INT32_MAX};
   *lo = b.lo;
   *hi = b.hi;
 }
@@ -124,31 +144,48 @@ static double larger(double a, double b) {
 
 static double fold_float(uop_op op, double a, double b) {
   switch (op) {
-    case OP_ADD: return a + b;
-    case OP_SUB: return a - b;
-    case OP_MUL: return a * b;
-    case OP_DIV: return a / b;
-    case OP_MAX: return larger(a, b);
-    case OP_MIN: return -larger(-a, -b);
-    default: diag_panic(__FILE__, __LINE__, "cannot fold %s", op_table[op].name);
+    case OP_ADD:
+      return a + b;
+    case OP_SUB:
+      return a - b;
+    case OP_MUL:
+      return a * b;
+    case OP_DIV:
+      return a / b;
+    case OP_MAX:
+      return larger(a, b);
+    case OP_MIN:
+      return -larger(-a, -b);
+    default:
+      diag_panic(__FILE__, __LINE__, "cannot fold %s", op_table[op].name);
   }
 }
 
 /* False where the result would overflow or is undefined; then the node stays. */
 static bool fold_int(uop_op op, int64_t a, int64_t b, int64_t *r) {
   switch (op) {
-    case OP_ADD: return !__builtin_add_overflow(a, b, r);
-    case OP_SUB: return !__builtin_sub_overflow(a, b, r);
-    case OP_MUL: return !__builtin_mul_overflow(a, b, r);
-    case OP_IDIV: return b != 0 && !(a == INT64_MIN && b == -1) ? (*r = floor_div(a, b), true) : false;
-    case OP_MOD: return b != 0 && !(a == INT64_MIN && b == -1) ? (*r = floor_mod(a, b), true) : false;
+    case OP_ADD:
+      return !__builtin_add_overflow(a, b, r);
+    case OP_SUB:
+      return !__builtin_sub_overflow(a, b, r);
+    case OP_MUL:
+      return !__builtin_mul_overflow(a, b, r);
+    case OP_IDIV:
+      return b != 0 && !(a == INT64_MIN && b == -1) ? (*r = floor_div(a, b), true) : false;
+    case OP_MOD:
+      return b != 0 && !(a == INT64_MIN && b == -1) ? (*r = floor_mod(a, b), true) : false;
     case OP_MAX:
-    case OP_OR: return *r = max64(a, b), true;
+    case OP_OR:
+      return *r = max64(a, b), true;
     case OP_MIN:
-    case OP_AND: return *r = min64(a, b), true;
-    case OP_LT: return *r = a < b, true;
-    case OP_EQ: return *r = a == b, true;
-    default: return false;
+    case OP_AND:
+      return *r = min64(a, b), true;
+    case OP_LT:
+      return *r = a < b, true;
+    case OP_EQ:
+      return *r = a == b, true;
+    default:
+      return false;
   }
 }
 
@@ -179,14 +216,22 @@ static const uop *fold_unit(graph *g, uop_op op, const uop *x, const uop *k) {
   bool exact = exact_source(x);
   switch (op) {
     case OP_ADD:
-    case OP_SUB: return exact && is_value(k, 0) ? x : NULL;
-    case OP_MUL: return is_value(k, 1) ? x : exact && is_value(k, 0) ? k : NULL;
-    case OP_DIV: return is_value(k, 1) ? x : NULL;
-    case OP_IDIV: return is_value(k, 1) ? x : NULL;
-    case OP_MOD: return is_value(k, 1) ? uop_new(g, OP_CONST, x->dtype, 0, NULL, (uop_arg){0}) : NULL;
-    case OP_AND: return k->arg.i ? x : k;
-    case OP_OR: return k->arg.i ? k : x;
-    default: return NULL;
+    case OP_SUB:
+      return exact && is_value(k, 0) ? x : NULL;
+    case OP_MUL:
+      return is_value(k, 1) ? x : exact && is_value(k, 0) ? k : NULL;
+    case OP_DIV:
+      return is_value(k, 1) ? x : NULL;
+    case OP_IDIV:
+      return is_value(k, 1) ? x : NULL;
+    case OP_MOD:
+      return is_value(k, 1) ? uop_new(g, OP_CONST, x->dtype, 0, NULL, (uop_arg){0}) : NULL;
+    case OP_AND:
+      return k->arg.i ? x : k;
+    case OP_OR:
+      return k->arg.i ? k : x;
+    default:
+      return NULL;
   }
 }
 
@@ -198,9 +243,12 @@ const uop *uop_alu2(graph *g, uop_op op, const uop *a, const uop *b) {
   WN_CHECK(a->dtype == b->dtype, "%s of dtypes %d and %d", op_table[op].name, a->dtype, b->dtype);
   const uop *r = NULL;
   bool commutes = op_table[op].flags & UOP_COMM;
-  if (a->op == OP_CONST && b->op == OP_CONST) r = fold_constants(g, op, a, b);
-  else if (b->op == OP_CONST) r = fold_unit(g, op, a, b);
-  else if (a->op == OP_CONST && commutes) r = fold_unit(g, op, b, a);
+  if (a->op == OP_CONST && b->op == OP_CONST)
+    r = fold_constants(g, op, a, b);
+  else if (b->op == OP_CONST)
+    r = fold_unit(g, op, a, b);
+  else if (a->op == OP_CONST && commutes)
+    r = fold_unit(g, op, b, a);
   if (r == NULL && a == b && (op == OP_AND || op == OP_OR || op == OP_MAX || op == OP_MIN)) r = a;
   if (r != NULL) return r;
   /* one order for commuted operands: constants last, else by age */
@@ -218,7 +266,8 @@ const uop *uop_alu1(graph *g, uop_op op, const uop *a) {
   if (op == OP_NOT && a->op == OP_NOT) return a->src[0];
   if (op == OP_NEG && a->op == OP_CONST) {
     if (dtype_is_float(a->dtype)) return uop_const(g, a->dtype, -a->arg.f);
-    if (a->arg.i != INT64_MIN) return uop_new(g, OP_CONST, a->dtype, 0, NULL, (uop_arg){.i = -a->arg.i});
+    if (a->arg.i != INT64_MIN)
+      return uop_new(g, OP_CONST, a->dtype, 0, NULL, (uop_arg){.i = -a->arg.i});
   }
   return uop_new(g, op, a->dtype, 1, &a, (uop_arg){0});
 }
@@ -234,15 +283,25 @@ const uop *uop_cast(graph *g, wn_dtype dtype, const uop *a) {
   bool safe = dtype_is_float(dtype) || exact_source(a) || fabs(uop_const_value(a)) < 2147483648.0;
   if (a->op == OP_CONST && safe) {
     if (dtype == WN_I64 && exact_source(a)) return uop_int(g, a->arg.i);
-    return uop_const(g, dtype, dtype_is_float(dtype) || dtype == WN_BOOL ? uop_const_value(a) : trunc(uop_const_value(a)));
+    return uop_const(
+        g, dtype,
+        dtype_is_float(dtype) || dtype == WN_BOOL ? uop_const_value(a) : trunc(uop_const_value(a)));
   }
   return uop_new(g, OP_CAST, dtype, 1, &a, (uop_arg){0});
 }
 
 const uop *uop_addi(graph *g, const uop *a, int64_t k) { return uop_add(g, a, uop_int(g, k)); }
 const uop *uop_muli(graph *g, const uop *a, int64_t k) { return uop_mul(g, a, uop_int(g, k)); }
-const uop *uop_divi(graph *g, const uop *a, int64_t k) { return uop_alu2(g, OP_IDIV, a, uop_int(g, k)); }
-const uop *uop_modi(graph *g, const uop *a, int64_t k) { return uop_alu2(g, OP_MOD, a, uop_int(g, k)); }
-const uop *uop_lt(graph *g, const uop *a, int64_t k) { return uop_alu2(g, OP_LT, a, uop_int(g, k)); }
-const uop *uop_ge(graph *g, const uop *a, int64_t k) { return uop_alu2(g, OP_LT, uop_int(g, k - 1), a); }
+const uop *uop_divi(graph *g, const uop *a, int64_t k) {
+  return uop_alu2(g, OP_IDIV, a, uop_int(g, k));
+}
+const uop *uop_modi(graph *g, const uop *a, int64_t k) {
+  return uop_alu2(g, OP_MOD, a, uop_int(g, k));
+}
+const uop *uop_lt(graph *g, const uop *a, int64_t k) {
+  return uop_alu2(g, OP_LT, a, uop_int(g, k));
+}
+const uop *uop_ge(graph *g, const uop *a, int64_t k) {
+  return uop_alu2(g, OP_LT, uop_int(g, k - 1), a);
+}
 const uop *uop_and(graph *g, const uop *a, const uop *b) { return uop_alu2(g, OP_AND, a, b); }

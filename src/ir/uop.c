@@ -65,7 +65,9 @@ const int_list *intern_list(graph *g, int n, const int64_t *values) {
   return intern(g, &g->lists, l, size, 1);
 }
 
-const char *intern_string(graph *g, const char *s) { return intern(g, &g->strings, s, strlen(s) + 1, 2); }
+const char *intern_string(graph *g, const char *s) {
+  return intern(g, &g->strings, s, strlen(s) + 1, 2);
+}
 
 const bufferize_info *intern_info(graph *g, bufferize_info info) {
   bufferize_info clean; /* padding bytes must not take part */
@@ -104,12 +106,16 @@ static bool set_contains(const range_set *a, const range_set *b) {
 static const range_set *set_union(graph *g, const range_set *a, const range_set *b) {
   if (a == b || set_contains(a, b)) return a;
   if (set_contains(b, a)) return b;
-  int64_t few[FEW], *out = a->len + b->len <= FEW ? few : arena_array(&g->arena, int64_t, a->len + b->len);
+  int64_t few[FEW],
+      *out = a->len + b->len <= FEW ? few : arena_array(&g->arena, int64_t, a->len + b->len);
   int n = 0, i = 0, j = 0;
   while (i < a->len || j < b->len) {
-    if (j == b->len || (i < a->len && a->at[i] < b->at[j])) out[n++] = a->at[i++];
-    else if (i == a->len || b->at[j] < a->at[i]) out[n++] = b->at[j++];
-    else out[n++] = a->at[i++], j++;
+    if (j == b->len || (i < a->len && a->at[i] < b->at[j]))
+      out[n++] = a->at[i++];
+    else if (i == a->len || b->at[j] < a->at[i])
+      out[n++] = b->at[j++];
+    else
+      out[n++] = a->at[i++], j++;
   }
   return intern_set(g, n, out);
 }
@@ -145,7 +151,8 @@ static const range_set *free_ranges(graph *g, const uop *u) {
   int64_t few[FEW], *bound = u->nsrc <= FEW ? few : arena_array(&g->arena, int64_t, u->nsrc);
   for (int i = first; i < u->nsrc; i += step) bound[n++] = u->src[i]->arg.i;
   s = set_minus(g, s, bound, n);
-  for (int i = 2; u->op == OP_SUBSTITUTE && i < u->nsrc; i += 2) s = set_union(g, s, u->src[i]->free_);
+  for (int i = 2; u->op == OP_SUBSTITUTE && i < u->nsrc; i += 2)
+    s = set_union(g, s, u->src[i]->free_);
   return s;
 }
 
@@ -154,8 +161,10 @@ bool uop_has_range(const uop *u, const uop *range) {
   int lo = 0, hi = s->len;
   while (lo < hi) {
     int mid = (lo + hi) / 2;
-    if (s->at[mid] < range->arg.i) lo = mid + 1;
-    else hi = mid;
+    if (s->at[mid] < range->arg.i)
+      lo = mid + 1;
+    else
+      hi = mid;
   }
   return lo < s->len && s->at[lo] == range->arg.i;
 }
@@ -174,8 +183,10 @@ static uint32_t node_hash(uop_op op, wn_dtype dtype, int nsrc, const uop *const 
   return (uint32_t)(h ^ (h >> 32));
 }
 
-static bool node_equal(const uop *u, uop_op op, wn_dtype dtype, int nsrc, const uop *const *src, uop_arg arg) {
-  return u->op == op && u->dtype == dtype && u->nsrc == nsrc && memcmp(&u->arg, &arg, sizeof arg) == 0 &&
+static bool node_equal(const uop *u, uop_op op, wn_dtype dtype, int nsrc, const uop *const *src,
+                       uop_arg arg) {
+  return u->op == op && u->dtype == dtype && u->nsrc == nsrc &&
+         memcmp(&u->arg, &arg, sizeof arg) == 0 &&
          (nsrc == 0 || memcmp(u->src, src, (size_t)nsrc * sizeof *src) == 0);
 }
 
@@ -195,16 +206,20 @@ static void grow_table(graph *g) {
 
 static void check_row(uop_op op, int nsrc, const uop *const *src) {
   const op_info *row = &op_table[op];
-  WN_CHECK(nsrc >= row->lo && (row->hi < 0 || nsrc <= row->hi), "%s with %d sources", row->name, nsrc);
-  for (int i = 0; i < nsrc; ++i) WN_CHECK(src[i] != NULL, "source %d of %s is missing", i, row->name);
+  WN_CHECK(nsrc >= row->lo && (row->hi < 0 || nsrc <= row->hi), "%s with %d sources", row->name,
+           nsrc);
+  for (int i = 0; i < nsrc; ++i)
+    WN_CHECK(src[i] != NULL, "source %d of %s is missing", i, row->name);
   int first, step;
   if (!binds(op, &first, &step)) return;
   for (int i = first; i < nsrc; i += step) {
-    WN_CHECK(src[i]->op == OP_RANGE, "%s binds a %s, not a RANGE", row->name, op_table[src[i]->op].name);
+    WN_CHECK(src[i]->op == OP_RANGE, "%s binds a %s, not a RANGE", row->name,
+             op_table[src[i]->op].name);
   }
 }
 
-const uop *uop_new(graph *g, uop_op op, wn_dtype dtype, int nsrc, const uop *const *src, uop_arg arg) {
+const uop *uop_new(graph *g, uop_op op, wn_dtype dtype, int nsrc, const uop *const *src,
+                   uop_arg arg) {
   check_row(op, nsrc, src);
   if (g->count * 2 >= g->nslots) grow_table(g);
   uint32_t hash = node_hash(op, dtype, nsrc, src, arg), mask = g->nslots - 1, at = hash & mask;
@@ -246,8 +261,10 @@ static float round_bf16(double v) {
 
 static double round_to(wn_dtype dtype, double v) {
   switch (dtype) {
-    case WN_F32: return (double)(float)v;
-    case WN_BF16: return (double)round_bf16(v);
+    case WN_F32:
+      return (double)(float)v;
+    case WN_BF16:
+      return (double)round_bf16(v);
     case WN_F16: { /* 11 significant bits, exponents -14..15, subnormals below */
       if (!isfinite(v) || v == 0) return v;
       int e;
@@ -255,22 +272,31 @@ static double round_to(wn_dtype dtype, double v) {
       double unit = ldexp(1.0, (e - 11 < -24) ? -24 : e - 11), q = nearbyint(v / unit) * unit;
       return fabs(q) >= 65520.0 ? copysign(INFINITY, v) : q;
     }
-    default: return v;
+    default:
+      return v;
   }
 }
 
 const uop *uop_const(graph *g, wn_dtype dtype, double value) {
   uop_arg arg = {.i = 0, .j = 0};
-  if (dtype_is_float(dtype)) arg.f = round_to(dtype, value);
-  else arg.i = dtype == WN_BOOL ? value != 0 : dtype == WN_I32 ? (int32_t)value : (int64_t)value;
+  if (dtype_is_float(dtype))
+    arg.f = round_to(dtype, value);
+  else
+    arg.i = dtype == WN_BOOL ? value != 0 : dtype == WN_I32 ? (int32_t)value : (int64_t)value;
   return uop_new(g, OP_CONST, dtype, 0, NULL, arg);
 }
 
-const uop *uop_int(graph *g, int64_t value) { return uop_new(g, OP_CONST, WN_I64, 0, NULL, (uop_arg){.i = value}); }
+const uop *uop_int(graph *g, int64_t value) {
+  return uop_new(g, OP_CONST, WN_I64, 0, NULL, (uop_arg){.i = value});
+}
 
-const uop *uop_bool(graph *g, bool value) { return uop_new(g, OP_CONST, WN_BOOL, 0, NULL, (uop_arg){.i = value}); }
+const uop *uop_bool(graph *g, bool value) {
+  return uop_new(g, OP_CONST, WN_BOOL, 0, NULL, (uop_arg){.i = value});
+}
 
-double uop_const_value(const uop *u) { return dtype_is_float(u->dtype) ? u->arg.f : (double)u->arg.i; }
+double uop_const_value(const uop *u) {
+  return dtype_is_float(u->dtype) ? u->arg.f : (double)u->arg.i;
+}
 
 const uop *uop_range(graph *g, int64_t extent, const char *name) {
   int64_t number = g->next_range++;
@@ -285,24 +311,31 @@ const char *uop_range_name(const graph *g, const uop *range) {
 }
 
 const uop *uop_buffer(graph *g, int64_t slot, wn_dtype dtype, int ndim, const int64_t *shape) {
-  return uop_new(g, OP_BUFFER, dtype, 0, NULL, (uop_arg){.i = slot, .list = intern_list(g, ndim, shape)});
+  return uop_new(g, OP_BUFFER, dtype, 0, NULL,
+                 (uop_arg){.i = slot, .list = intern_list(g, ndim, shape)});
 }
 
 const uop *uop_identity(graph *g, uop_op alu, wn_dtype dtype) {
   switch (alu) {
-    case OP_ADD: return uop_const(g, dtype, 0);
-    case OP_MUL: return uop_const(g, dtype, 1);
-    case OP_OR: return uop_bool(g, false);
-    case OP_AND: return uop_bool(g, true);
+    case OP_ADD:
+      return uop_const(g, dtype, 0);
+    case OP_MUL:
+      return uop_const(g, dtype, 1);
+    case OP_OR:
+      return uop_bool(g, false);
+    case OP_AND:
+      return uop_bool(g, true);
     case OP_MAX:
     case OP_MIN: {
       bool max = alu == OP_MAX;
       if (dtype_is_float(dtype)) return uop_const(g, dtype, max ? -INFINITY : INFINITY);
       if (dtype == WN_BOOL) return uop_bool(g, !max);
-      int64_t lo = dtype == WN_I32 ? INT32_MIN : INT64_MIN, hi = dtype == WN_I32 ? INT32_MAX : INT64_MAX;
+      int64_t lo = dtype == WN_I32 ? INT32_MIN : INT64_MIN,
+              hi = dtype == WN_I32 ? INT32_MAX : INT64_MAX;
       return uop_new(g, OP_CONST, dtype, 0, NULL, (uop_arg){.i = max ? lo : hi});
     }
-    default: diag_panic(__FILE__, __LINE__, "%s is no reduction", op_table[alu].name);
+    default:
+      diag_panic(__FILE__, __LINE__, "%s is no reduction", op_table[alu].name);
   }
 }
 
@@ -316,7 +349,8 @@ const uop *uop_index(graph *g, const uop *base, const uop *valid, int n, const u
   return uop_new(g, OP_INDEX, base->dtype, n + 2, src, (uop_arg){0});
 }
 
-static const uop *with_ranges(graph *g, uop_op op, const uop *value, int n, const uop *const *ranges, uop_arg arg) {
+static const uop *with_ranges(graph *g, uop_op op, const uop *value, int n,
+                              const uop *const *ranges, uop_arg arg) {
   const uop **src = arena_array(&g->arena, const uop *, n + 1);
   src[0] = value;
   for (int i = 0; i < n; ++i) src[i + 1] = ranges[i];
@@ -327,7 +361,8 @@ const uop *uop_reduce(graph *g, uop_op alu, const uop *value, int n, const uop *
   return n == 0 ? value : with_ranges(g, OP_REDUCE, value, n, ranges, (uop_arg){.i = alu});
 }
 
-const uop *uop_bufferize(graph *g, const uop *value, int n, const uop *const *ranges, bufferize_info info) {
+const uop *uop_bufferize(graph *g, const uop *value, int n, const uop *const *ranges,
+                         bufferize_info info) {
   return with_ranges(g, OP_BUFFERIZE, value, n, ranges, (uop_arg){.info = intern_info(g, info)});
 }
 
@@ -337,7 +372,8 @@ const uop *uop_stack(graph *g, int n, const uop *const *elems) {
 
 const uop *uop_get(graph *g, const uop *stack, const uop *which) {
   if (which->op == OP_CONST && stack->op == OP_STACK) {
-    WN_CHECK(which->arg.i >= 0 && which->arg.i < stack->nsrc, "GET %lld of %d", (long long)which->arg.i, stack->nsrc);
+    WN_CHECK(which->arg.i >= 0 && which->arg.i < stack->nsrc, "GET %lld of %d",
+             (long long)which->arg.i, stack->nsrc);
     return stack->src[which->arg.i];
   }
   return uop_new(g, OP_GET, stack->dtype, 2, (const uop *[]){stack, which}, (uop_arg){0});
@@ -363,7 +399,8 @@ typedef struct visit {
 } visit;
 
 /* Sources are older than the nodes over them: a bit for every id up to the newest root's tells what was met. */
-static uint64_t *bits_upto(arena *a, int nroots, const uop *const *roots, uint64_t *few, size_t nfew) {
+static uint64_t *bits_upto(arena *a, int nroots, const uop *const *roots, uint64_t *few,
+                           size_t nfew) {
   size_t newest = 0;
   for (int i = 0; i < nroots; ++i) newest = roots[i]->id > newest ? roots[i]->id : newest;
   size_t words = newest / 64 + 1;

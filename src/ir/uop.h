@@ -17,7 +17,17 @@ typedef enum uop_op {
 } uop_op;
 
 enum { UOP_TENSOR = 1, UOP_EXPR = 2, UOP_LIN = 4, UOP_COMM = 8, UOP_ALU = 16 };
-typedef enum { ARG_NONE, ARG_INT, ARG_FLOAT, ARG_NUM, ARG_RANGE, ARG_LIST, ARG_BUF, ARG_ALU, ARG_INFO } uop_argkind;
+typedef enum {
+  ARG_NONE,
+  ARG_INT,
+  ARG_FLOAT,
+  ARG_NUM,
+  ARG_RANGE,
+  ARG_LIST,
+  ARG_BUF,
+  ARG_ALU,
+  ARG_INFO
+} uop_argkind;
 typedef enum { DT_SAME, DT_BOOL, DT_FIRST, DT_FREE, DT_COND, DT_INT, DT_VOID } uop_dtrule;
 typedef enum { SH_ELEM, SH_MOVE, SH_AXES, SH_LEAF, SH_NONE } uop_shrule;
 
@@ -38,15 +48,23 @@ typedef struct int_list { /* interned: equal lists are the same pointer within a
 } int_list;
 
 /* Where a BUFFERIZE lives; ANY until a schedule says. */
-typedef enum { SPACE_ANY, SPACE_INLINE, SPACE_REG, SPACE_LOCAL, SPACE_GLOBAL, SPACE_COUNT } uop_space;
+typedef enum {
+  SPACE_ANY,
+  SPACE_INLINE,
+  SPACE_REG,
+  SPACE_LOCAL,
+  SPACE_GLOBAL,
+  SPACE_COUNT
+} uop_space;
 extern const char *const space_name[SPACE_COUNT]; /* any inline reg local global */
 
 typedef struct bufferize_info { /* interned */
-  const char *name;      /* "x", "g", "m", "o", "result0", "b3" ...; interned */
+  const char *name;             /* "x", "g", "m", "o", "result0", "b3" ...; interned */
   uop_space space;
-  int64_t at;            /* number of the consumer's RANGE it is computed at (reg, local); -1: none */
-  bool explicit_;        /* asked for by the user or the API's contract: the schedule may not change the space */
-  const int_list *pad;   /* extra storage per range, or NULL */
+  int64_t at; /* number of the consumer's RANGE it is computed at (reg, local); -1: none */
+  bool
+      explicit_; /* asked for by the user or the API's contract: the schedule may not change the space */
+  const int_list *pad; /* extra storage per range, or NULL */
 } bufferize_info;
 
 typedef struct uop_arg {
@@ -87,7 +105,8 @@ typedef struct graph {
   map lists, strings, sets, infos; /* intern tables */
   map range_names;                 /* number -> name */
   int64_t next_range;
-  struct rule_set *simplifier;     /* rules of simplify() and the normal forms known so far; made on first use */
+  struct rule_set
+      *simplifier; /* rules of simplify() and the normal forms known so far; made on first use */
 } graph;
 
 void graph_init(graph *g, diag *d);
@@ -95,11 +114,13 @@ void graph_release(graph *g);
 
 /* --- building --------------------------------------------------------------------------------------------------- */
 /* The node itself, nothing folded. Aborts on a node that breaks its row of ops.def. */
-const uop *uop_new(graph *g, uop_op op, wn_dtype dtype, int nsrc, const uop *const *src, uop_arg arg);
-const uop *uop_int(graph *g, int64_t value);                  /* i64 */
+const uop *uop_new(graph *g, uop_op op, wn_dtype dtype, int nsrc, const uop *const *src,
+                   uop_arg arg);
+const uop *uop_int(graph *g, int64_t value); /* i64 */
 const uop *uop_bool(graph *g, bool value);
 const uop *uop_const(graph *g, wn_dtype dtype, double value); /* of any dtype */
-const uop *uop_range(graph *g, int64_t extent, const char *name); /* a new loop; name is copied, may be NULL */
+const uop *uop_range(graph *g, int64_t extent,
+                     const char *name); /* a new loop; name is copied, may be NULL */
 const uop *uop_buffer(graph *g, int64_t slot, wn_dtype dtype, int ndim, const int64_t *shape);
 /* Elementwise; light folding of constants and units (x + 0, x * 1, x & true ...), dtype by the rule. */
 const uop *uop_alu1(graph *g, uop_op op, const uop *a);
@@ -115,9 +136,11 @@ const uop *uop_modi(graph *g, const uop *a, int64_t k);
 const uop *uop_lt(graph *g, const uop *a, int64_t k); /* a < k */
 const uop *uop_ge(graph *g, const uop *a, int64_t k); /* a >= k, as k - 1 < a */
 const uop *uop_and(graph *g, const uop *a, const uop *b);
-const uop *uop_index(graph *g, const uop *base, const uop *valid, int n, const uop *const *index); /* valid NULL: true */
+const uop *uop_index(graph *g, const uop *base, const uop *valid, int n,
+                     const uop *const *index); /* valid NULL: true */
 const uop *uop_reduce(graph *g, uop_op alu, const uop *value, int n, const uop *const *ranges);
-const uop *uop_bufferize(graph *g, const uop *value, int n, const uop *const *ranges, bufferize_info info);
+const uop *uop_bufferize(graph *g, const uop *value, int n, const uop *const *ranges,
+                         bufferize_info info);
 const uop *uop_stack(graph *g, int n, const uop *const *elems);
 const uop *uop_get(graph *g, const uop *stack, const uop *which); /* folds for a constant */
 /* A lazy SUBSTITUTE node; pairs: range, expression, ... Folds to value where none of the ranges is free in it. */
@@ -132,11 +155,12 @@ const bufferize_info *intern_info(graph *g, bufferize_info info);
 /* --- asking ------------------------------------------------------------------------------------------------------- */
 static inline bool uop_is_const(const uop *u) { return u->op == OP_CONST; }
 static inline bool uop_is_int(const uop *u, int64_t v) {
-  return u->op == OP_CONST && (u->dtype == WN_I64 || u->dtype == WN_I32 || u->dtype == WN_BOOL) && u->arg.i == v;
+  return u->op == OP_CONST && (u->dtype == WN_I64 || u->dtype == WN_I32 || u->dtype == WN_BOOL) &&
+         u->arg.i == v;
 }
 static inline bool dtype_is_float(unsigned dt) { return dt <= WN_BF16; }
 static inline bool dtype_is_int(unsigned dt) { return dt == WN_I32 || dt == WN_I64; }
-double uop_const_value(const uop *u); /* of a CONST of any dtype */
+double uop_const_value(const uop *u);               /* of a CONST of any dtype */
 bool uop_has_range(const uop *u, const uop *range); /* does range occur free in u? O(log n) */
 const char *uop_range_name(const graph *g, const uop *range); /* "r7" where it was not named */
 /* Identity of a reduction: 0 for ADD, 1 for MUL, -inf / lowest for MAX, ... */

@@ -23,8 +23,8 @@ struct scope {
   uint32_t head; /* its LOOP or IF; none at depth 0 */
   double share;  /* of an IF: how much of the grid enters it */
   VEC(scope_item) items;
-  map values;    /* node id -> instruction: what is known here */
-  map splats;    /* instruction -> its BROADCAST */
+  map values; /* node id -> instruction: what is known here */
+  map splats; /* instruction -> its BROADCAST */
 };
 
 typedef struct builder {
@@ -38,8 +38,8 @@ typedef struct builder {
   map loops;        /* RANGE number -> scope depth + 1 in which it has a value */
   map range_values; /* RANGE number -> instruction */
   map array_slot;   /* OP_BUFFER slot -> number in k->arrays + 1 */
-  map array_depth;  /* OP_BUFFER slot -> depth of the scope that fills it, for arrays written in this kernel */
-  map local_reads;  /* node id -> deepest such depth under it, memoised */
+  map array_depth; /* OP_BUFFER slot -> depth of the scope that fills it, for arrays written in this kernel */
+  map local_reads; /* node id -> deepest such depth under it, memoised */
   size_t ngroups;
   map groups;        /* INDEX node id -> access_group *, of strided loads that are read together */
   const uop *vector; /* the open VECTOR range, or NULL */
@@ -48,14 +48,15 @@ typedef struct builder {
 
 /* --- scopes.c --------------------------------------------------------------------------------------------------------- */
 uint32_t build_ins(builder *b, scope *at, lin_ins ins); /* appended to the scope */
-scope *build_open(builder *b, uint32_t head);           /* a LOOP or IF (made with build_head) becomes the current scope */
-uint32_t build_head(builder *b, lin_ins ins);           /* an instruction in no scope yet */
+scope *build_open(
+    builder *b, uint32_t head); /* a LOOP or IF (made with build_head) becomes the current scope */
+uint32_t build_head(builder *b, lin_ins ins); /* an instruction in no scope yet */
 void build_close(builder *b);
-void build_flatten(builder *b); /* pool and scopes -> k->ins */
+void build_flatten(builder *b);            /* pool and scopes -> k->ins */
 int build_array(builder *b, int64_t slot); /* number in k->arrays */
 
 /* --- emit.c: expressions ------------------------------------------------------------------------------------------------ */
-uint32_t emit(builder *b, const uop *u);  /* the value, scalar or of b->lanes lanes */
+uint32_t emit(builder *b, const uop *u);        /* the value, scalar or of b->lanes lanes */
 uint32_t emit_vector(builder *b, const uop *u); /* broadcast if it is scalar */
 bool is_vector(const builder *b, const uop *u);
 uint32_t emit_scalar_int(builder *b, int64_t v);
@@ -64,7 +65,9 @@ uint32_t emit_accumulate(builder *b, uop_op op, const uop *value, uint32_t acc, 
 
 /* --- memory.c: loads, stores, masks -------------------------------------------------------------------------------------- */
 uint32_t build_load(builder *b, const uop *index);
-uint32_t emit_mask(builder *b, const uop *valid); /* a bool of b->lanes lanes (or a scalar where there is no vector) */
+uint32_t emit_mask(
+    builder *b,
+    const uop *valid); /* a bool of b->lanes lanes (or a scalar where there is no vector) */
 void build_store(builder *b, int64_t slot, const uop *offset, const uop *value, const uop *mask);
 
 /* --- strided.c: neighbouring strided accesses as contiguous ones and shuffles ----------------------------------------------- */
@@ -83,7 +86,7 @@ void interleave_stores(builder *b, int64_t slot, size_t n, const store_ref *stor
  * as there are registers. Their values are then known to emit. */
 void emit_reductions(builder *b, int nroots, const uop *const *roots);
 
-wn_dtype register_dtype(unsigned dtype); /* f16, bf16 -> f32 */
+wn_dtype register_dtype(unsigned dtype);  /* f16, bf16 -> f32 */
 scope *home_of(builder *b, const uop *u); /* the outermost scope in which u can stand */
 
 #endif

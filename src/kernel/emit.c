@@ -9,7 +9,9 @@ wn_dtype register_dtype(unsigned dtype) {
   return dtype == WN_F16 || dtype == WN_BF16 ? WN_F32 : (wn_dtype)dtype;
 }
 
-bool is_vector(const builder *b, const uop *u) { return b->vector != NULL && uop_has_range(u, b->vector); }
+bool is_vector(const builder *b, const uop *u) {
+  return b->vector != NULL && uop_has_range(u, b->vector);
+}
 
 /* --- where an expression can stand ---------------------------------------------------------------------------------------- */
 
@@ -53,12 +55,17 @@ scope *home_of(builder *b, const uop *u) {
 
 /* --- instructions -------------------------------------------------------------------------------------------------------------- */
 
-
 static uint32_t splat(builder *b, scope *home, uint32_t scalar) {
-  uint64_t known, key = scalar | (uint64_t)b->lanes << 32; /* nests of one kernel have vectors of different lanes */
+  uint64_t known,
+      key = scalar | (uint64_t)b->lanes
+                         << 32; /* nests of one kernel have vectors of different lanes */
   if (map_get(&home->splats, key, &known)) return (uint32_t)known;
   lin_ins ins = b->pool.data[scalar];
-  lin_ins v = {.op = OP_BROADCAST, .dtype = ins.dtype, .lanes = (uint16_t)b->lanes, .nsrc = 1, .src = {scalar}};
+  lin_ins v = {.op = OP_BROADCAST,
+               .dtype = ins.dtype,
+               .lanes = (uint16_t)b->lanes,
+               .nsrc = 1,
+               .src = {scalar}};
   if (ins.op == OP_CONST) {
     v = ins;
     v.lanes = (uint16_t)b->lanes;
@@ -76,12 +83,16 @@ uint32_t emit_vector(builder *b, const uop *u) {
 
 uint32_t emit_scalar_int(builder *b, int64_t v) { return emit(b, uop_int(b->g, v)); }
 
-static uint32_t operand(builder *b, const uop *u, bool vector) { return vector ? emit_vector(b, u) : emit(b, u); }
+static uint32_t operand(builder *b, const uop *u, bool vector) {
+  return vector ? emit_vector(b, u) : emit(b, u);
+}
 
 static uint32_t emit_const(builder *b, scope *home, const uop *u) {
   lin_ins ins = {.op = OP_CONST, .dtype = (uint8_t)register_dtype(u->dtype), .lanes = 1};
-  if (dtype_is_float(u->dtype)) ins.f = u->arg.f;
-  else ins.i = u->arg.i;
+  if (dtype_is_float(u->dtype))
+    ins.f = u->arg.f;
+  else
+    ins.i = u->arg.i;
   return build_ins(b, home, ins);
 }
 
@@ -96,7 +107,8 @@ static bool is_number(const uop *u, double v) { return u->op == OP_CONST && u->a
 
 /* a + b for floats: fused where a term is a product; a - b where the factor is -1. */
 static lin_ins float_sum(builder *b, const uop *x, const uop *y, bool vector) {
-  if (x->op != OP_MUL || (y->op == OP_MUL && !is_number(y->src[1], -1) && is_number(x->src[1], -1))) {
+  if (x->op != OP_MUL ||
+      (y->op == OP_MUL && !is_number(y->src[1], -1) && is_number(x->src[1], -1))) {
     const uop *t = x;
     x = y;
     y = t;
@@ -177,14 +189,20 @@ uint32_t emit(builder *b, const uop *u) {
   uint64_t known;
   if (map_get(&home->values, u->id, &known)) return (uint32_t)known;
   uint32_t v;
-  if (u->op == OP_CONST) v = emit_const(b, home, u);
-  else if (u->op == OP_RANGE) v = emit_range(b, home, u);
-  else if (u->op == OP_INDEX) v = build_load(b, u);
-  else if (u->op == OP_ADD && !dtype_is_float(u->dtype) && ordered_sum(b, u) != u) v = emit(b, ordered_sum(b, u));
-  else if (op_table[u->op].flags & UOP_ALU) v = emit_alu(b, u);
+  if (u->op == OP_CONST)
+    v = emit_const(b, home, u);
+  else if (u->op == OP_RANGE)
+    v = emit_range(b, home, u);
+  else if (u->op == OP_INDEX)
+    v = build_load(b, u);
+  else if (u->op == OP_ADD && !dtype_is_float(u->dtype) && ordered_sum(b, u) != u)
+    v = emit(b, ordered_sum(b, u));
+  else if (op_table[u->op].flags & UOP_ALU)
+    v = emit_alu(b, u);
   else if (u->op == OP_GET) {
     diag_fail(b->g->diag, WN_ERR_REFUSED,
-              "kernel %s: a transform gives all its values at once, but %s here is a loop that takes one at a time: "
+              "kernel %s: a transform gives all its values at once, but %s here is a loop that "
+              "takes one at a time: "
               "place x and g inline or global, or m local or reg",
               b->k->stage, range_in(b, u->src[1]));
   } else {
@@ -195,7 +213,10 @@ uint32_t emit(builder *b, const uop *u) {
 }
 
 uint32_t emit_accumulate(builder *b, uop_op op, const uop *value, uint32_t acc, bool vector) {
-  lin_ins ins = {.op = (uint8_t)op, .dtype = b->pool.data[acc].dtype, .lanes = b->pool.data[acc].lanes, .nsrc = 2};
+  lin_ins ins = {.op = (uint8_t)op,
+                 .dtype = b->pool.data[acc].dtype,
+                 .lanes = b->pool.data[acc].lanes,
+                 .nsrc = 2};
   if (op == OP_ADD && value->op == OP_MUL && dtype_is_float(value->dtype) && b->opt->fma) {
     ins.op = OP_FMA;
     ins.nsrc = 3;

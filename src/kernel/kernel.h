@@ -21,6 +21,7 @@ typedef struct linear_kernel {
 } linear_kernel;
 
 /* A GET that no unrolling decided, or an op that no kernel has, is diag_fail(WN_ERR_REFUSED). */
-linear_kernel *linearise(graph *g, const kernel_set *set, const kernel_plan *plan, const linear_options *options);
+linear_kernel *linearise(graph *g, const kernel_set *set, const kernel_plan *plan,
+                         const linear_options *options);
 
 #endif

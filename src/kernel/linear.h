@@ -19,10 +19,11 @@
 typedef struct lin_array {
   const char *name;
   wn_dtype dtype;
-  uop_space space;      /* GLOBAL: args[slot]; LOCAL: scratch + offset; REG: private, indexed by constants only */
-  int64_t len;          /* elements */
-  int slot;             /* GLOBAL */
-  int64_t offset;       /* LOCAL: bytes into scratch, 64-byte aligned */
+  uop_space
+      space; /* GLOBAL: args[slot]; LOCAL: scratch + offset; REG: private, indexed by constants only */
+  int64_t len;    /* elements */
+  int slot;       /* GLOBAL */
+  int64_t offset; /* LOCAL: bytes into scratch, 64-byte aligned */
   bool read, written, aligned;
 } lin_array;
 
@@ -32,11 +33,13 @@ typedef struct lin_ins {
   uint16_t lanes; /* 1: scalar */
   uint8_t nsrc;
   uint32_t src[4];
-  int64_t disp;   /* LOAD, STORE, PREFETCH: elements added to every offset */
-  int64_t i;      /* CONST integer or bool, LOOP trip count, array number of LOAD/STORE/PREFETCH, lane of EXTRACT */
+  int64_t disp; /* LOAD, STORE, PREFETCH: elements added to every offset */
+  int64_t
+      i; /* CONST integer or bool, LOOP trip count, array number of LOAD/STORE/PREFETCH, lane of EXTRACT */
   union {
-    double f;     /* CONST of a float dtype (any lanes: the same in all) */
-    int64_t j;    /* LOAD/STORE with a scalar offset and lanes > 1: elements between lanes (1: contiguous; never 0) */
+    double f; /* CONST of a float dtype (any lanes: the same in all) */
+    int64_t
+        j; /* LOAD/STORE with a scalar offset and lanes > 1: elements between lanes (1: contiguous; never 0) */
     const int_list *list; /* SHUFFLE: lanes */
   };
 } lin_ins;
@@ -47,10 +50,11 @@ typedef struct lin_kernel {
   const char *loops; /* "grid k0 16, loop c 64, ...": for people */
   VEC(lin_array) arrays;
   VEC(lin_ins) ins;
-  int64_t grid;      /* number of blocks, >= 1 */
+  int64_t grid; /* number of blocks, >= 1 */
   size_t scratch_bytes;
-  bool once;         /* runs once in the life of a program: short code is worth more than fast code */
-  double flops, bytes; /* executed arithmetic on floats (FMA = 2), bytes of distinct loads and stores, per run */
+  bool once; /* runs once in the life of a program: short code is worth more than fast code */
+  double flops,
+      bytes; /* executed arithmetic on floats (FMA = 2), bytes of distinct loads and stores, per run */
 } lin_kernel;
 
 /* Renders "one instruction a line" text of the linear IR for dumps. */

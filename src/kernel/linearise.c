@@ -33,11 +33,12 @@ static void describe(builder *b, const nest *n, str *extents, str *loops, bool *
   bool reduced = false;
   for (int i = 0; i < n->naxes; ++i) {
     const axis *a = &n->axis[i];
-    if (a->kind >= AXIS_UNROLL && !reduced) find_reduce_ranges(b, n, extents, loops, reduces), reduced = true;
+    if (a->kind >= AXIS_UNROLL && !reduced)
+      find_reduce_ranges(b, n, extents, loops, reduces), reduced = true;
     str_printf(extents, "_%lld", (long long)a->range->arg.j);
     *reduces |= a->reduces;
-    str_printf(loops, "%s%s%s %s %lld", loops->len ? ", " : "", a->reduces ? "reduce " : "", axis_kind_name[a->kind],
-               a->name, (long long)a->range->arg.j);
+    str_printf(loops, "%s%s%s %s %lld", loops->len ? ", " : "", a->reduces ? "reduce " : "",
+               axis_kind_name[a->kind], a->name, (long long)a->range->arg.j);
   }
   if (!reduced) find_reduce_ranges(b, n, extents, loops, reduces);
 }
@@ -88,7 +89,8 @@ static void bind_range(builder *b, const uop *range, const scope *at, uint32_t v
 
 static int64_t grid_of(const nest *n) {
   int64_t blocks = 1;
-  for (int i = 0; i < n->naxes && n->axis[i].kind == AXIS_GRID; ++i) blocks *= n->axis[i].range->arg.j;
+  for (int i = 0; i < n->naxes && n->axis[i].kind == AXIS_GRID; ++i)
+    blocks *= n->axis[i].range->arg.j;
   return blocks;
 }
 
@@ -190,7 +192,8 @@ static void emit_stores(builder *b, const nest *n) {
   if (!b->opt->no_merge || !reduces) {
     emit_reductions(b, (int)count, values);
     store_ref *stores = arena_array(b->a, store_ref, count);
-    for (size_t i = 0; i < count; ++i) stores[i] = (store_ref){all[i].offset, all[i].mask, all[i].value};
+    for (size_t i = 0; i < count; ++i)
+      stores[i] = (store_ref){all[i].offset, all[i].mask, all[i].value};
     interleave_stores(b, n->array, count, stores, done);
   }
   for (size_t i = 0; i < count; ++i) {
@@ -229,7 +232,8 @@ static void emit_nest(builder *b, const nest *n, int opened) {
   for (int i = opened; i < n->naxes && n->axis[i].kind <= AXIS_LOOP; ++i) {
     emit_children(b, n, i);
     const uop *range = n->axis[i].range;
-    uint32_t head = build_head(b, (lin_ins){.op = OP_LOOP, .dtype = WN_I64, .lanes = 1, .i = range->arg.j});
+    uint32_t head =
+        build_head(b, (lin_ins){.op = OP_LOOP, .dtype = WN_I64, .lanes = 1, .i = range->arg.j});
     build_open(b, head);
     bind_range(b, range, b->cur, head);
     if (n->axis[i].reduces) set_filled(b, n->array);
@@ -256,7 +260,8 @@ static void emit_root(builder *b, nest *n, const uop *block) {
   emit_nest(b, n, grid);
 }
 
-linear_kernel *linearise(graph *g, const kernel_set *set, const kernel_plan *plan, const linear_options *options) {
+linear_kernel *linearise(graph *g, const kernel_set *set, const kernel_plan *plan,
+                         const linear_options *options) {
   linear_kernel *out = arena_new(&g->arena, linear_kernel);
   builder b = {.g = g, .a = &g->arena, .set = set, .opt = options, .k = &out->lin, .lanes = 1};
   map_init(&b.loops, b.a);

@@ -7,8 +7,8 @@
 typedef struct address {
   const uop *base; /* scalar offset without the constant */
   int64_t disp;
-  int64_t stride;  /* elements between lanes; 0: the same for all */
-  bool gather;     /* base is a vector */
+  int64_t stride; /* elements between lanes; 0: the same for all */
+  bool gather;    /* base is a vector */
 } address;
 
 static address split_address(builder *b, const uop *flat) {
@@ -59,16 +59,24 @@ static uint32_t narrow_vector(builder *b, const uop *e) {
   if (map_get(&top->values, lane_key->id, &known)) {
     lanes = (uint32_t)known;
   } else {
-    lanes = build_ins(b, top, (lin_ins){.op = OP_IOTA, .dtype = WN_I32, .lanes = (uint16_t)b->lanes});
+    lanes =
+        build_ins(b, top, (lin_ins){.op = OP_IOTA, .dtype = WN_I32, .lanes = (uint16_t)b->lanes});
     if (a.stride != 1) {
-      uint32_t k = build_ins(b, top, (lin_ins){.op = OP_CONST, .dtype = WN_I32, .lanes = (uint16_t)b->lanes, .i = a.stride});
-      lin_ins mul = {.op = OP_MUL, .dtype = WN_I32, .lanes = (uint16_t)b->lanes, .nsrc = 2, .src = {lanes, k}};
+      uint32_t k = build_ins(
+          b, top,
+          (lin_ins){.op = OP_CONST, .dtype = WN_I32, .lanes = (uint16_t)b->lanes, .i = a.stride});
+      lin_ins mul = {
+          .op = OP_MUL, .dtype = WN_I32, .lanes = (uint16_t)b->lanes, .nsrc = 2, .src = {lanes, k}};
       lanes = build_ins(b, top, mul);
     }
     map_put(&top->values, lane_key->id, lanes);
   }
   if (uop_is_int(base, 0)) return lanes;
-  lin_ins sum = {.op = OP_ADD, .dtype = WN_I32, .lanes = (uint16_t)b->lanes, .nsrc = 2, .src = {lanes, scalar}};
+  lin_ins sum = {.op = OP_ADD,
+                 .dtype = WN_I32,
+                 .lanes = (uint16_t)b->lanes,
+                 .nsrc = 2,
+                 .src = {lanes, scalar}};
   return build_ins(b, home_of(b, e), sum);
 }
 
@@ -77,12 +85,14 @@ static uint32_t mask_node(builder *b, const uop *u) {
   if (u->op == OP_LT && u->src[0]->dtype == WN_I64) {
     uint32_t x = narrow_vector(b, u->src[0]), y = x ? narrow_vector(b, u->src[1]) : 0;
     if (y == 0) return emit_vector(b, u);
-    lin_ins lt = {.op = OP_LT, .dtype = WN_BOOL, .lanes = (uint16_t)b->lanes, .nsrc = 2, .src = {x, y}};
+    lin_ins lt = {
+        .op = OP_LT, .dtype = WN_BOOL, .lanes = (uint16_t)b->lanes, .nsrc = 2, .src = {x, y}};
     return build_ins(b, home_of(b, u), lt);
   }
   if (u->op == OP_AND || u->op == OP_OR) {
     uint32_t x = emit_mask(b, u->src[0]), y = emit_mask(b, u->src[1]);
-    lin_ins both = {.op = u->op, .dtype = WN_BOOL, .lanes = (uint16_t)b->lanes, .nsrc = 2, .src = {x, y}};
+    lin_ins both = {
+        .op = u->op, .dtype = WN_BOOL, .lanes = (uint16_t)b->lanes, .nsrc = 2, .src = {x, y}};
     return build_ins(b, home_of(b, u), both);
   }
   return emit_vector(b, u);

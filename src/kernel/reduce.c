@@ -92,7 +92,9 @@ static bool same_loops(const uop *x, const uop *y) {
 
 static group_list group_reductions(builder *b, const uop_list *found) {
   group_list groups = {0};
-  size_t limit = b->opt->no_merge ? 1 : b->opt->accumulators > 0 ? (size_t)b->opt->accumulators : SIZE_MAX;
+  size_t limit = b->opt->no_merge           ? 1
+                 : b->opt->accumulators > 0 ? (size_t)b->opt->accumulators
+                                            : SIZE_MAX;
   for (size_t i = 0; i < found->len; ++i) {
     const uop *r = found->data[i];
     scope *home = home_of(b, r);
@@ -112,7 +114,8 @@ static group_list group_reductions(builder *b, const uop_list *found) {
 
 /* --- bodies -------------------------------------------------------------------------------------------------------------- */
 
-typedef VEC(const uop **) copies; /* each: one body per member, for one combination of the unrolled RANGEs */
+typedef VEC(const uop **)
+    copies; /* each: one body per member, for one combination of the unrolled RANGEs */
 
 /* The bodies of all members for every value of the unrolled ranges, last range fastest. */
 static copies expand_bodies(builder *b, const group *gr) {
@@ -170,7 +173,8 @@ static uint32_t new_accumulator(builder *b, scope *home, const uop *reduce) {
 }
 
 static void open_loop(builder *b, const uop *range) {
-  uint32_t head = build_head(b, (lin_ins){.op = OP_LOOP, .dtype = WN_I64, .lanes = 1, .i = range->arg.j});
+  uint32_t head =
+      build_head(b, (lin_ins){.op = OP_LOOP, .dtype = WN_I64, .lanes = 1, .i = range->arg.j});
   scope *s = build_open(b, head);
   map_put(&b->loops, (uint64_t)range->arg.i, (uint64_t)s->depth + 1);
   map_put(&b->range_values, (uint64_t)range->arg.i, head);
@@ -196,13 +200,15 @@ static void emit_group(builder *b, const group *gr) {
   copies bodies = expand_bodies(b, gr);
   const uop *head = gr->first;
   if (!has_loop(b, head)) {
-    for (size_t n = 0; n < bodies.len; ++n) emit_reductions(b, (int)gr->members.len, bodies.data[n]);
+    for (size_t n = 0; n < bodies.len; ++n)
+      emit_reductions(b, (int)gr->members.len, bodies.data[n]);
     emit_straight(b, gr, &bodies);
     b->cur = outside;
     return;
   }
   uint32_t *acc = arena_array(b->a, uint32_t, gr->members.len);
-  for (size_t m = 0; m < gr->members.len; ++m) acc[m] = new_accumulator(b, gr->home, gr->members.data[m]);
+  for (size_t m = 0; m < gr->members.len; ++m)
+    acc[m] = new_accumulator(b, gr->home, gr->members.data[m]);
   int opened = 0;
   for (int i = 1; i < head->nsrc; ++i) {
     if (reduce_kind(b, head->src[i]) != AXIS_LOOP) continue;
@@ -213,13 +219,16 @@ static void emit_group(builder *b, const group *gr) {
     emit_reductions(b, (int)gr->members.len, bodies.data[n]);
     for (size_t m = 0; m < gr->members.len; ++m) {
       const uop *reduce = gr->members.data[m];
-      uint32_t next = emit_accumulate(b, (uop_op)reduce->arg.i, bodies.data[n][m], acc[m], is_vector(b, reduce));
-      lin_ins set = {.op = OP_ACC_SET, .dtype = WN_DTYPE_COUNT, .lanes = 1, .nsrc = 2, .src = {acc[m], next}};
+      uint32_t next = emit_accumulate(b, (uop_op)reduce->arg.i, bodies.data[n][m], acc[m],
+                                      is_vector(b, reduce));
+      lin_ins set = {
+          .op = OP_ACC_SET, .dtype = WN_DTYPE_COUNT, .lanes = 1, .nsrc = 2, .src = {acc[m], next}};
       build_ins(b, b->cur, set);
     }
   }
   while (opened-- > 0) build_close(b);
-  for (size_t m = 0; m < gr->members.len; ++m) map_put(&gr->home->values, gr->members.data[m]->id, acc[m]);
+  for (size_t m = 0; m < gr->members.len; ++m)
+    map_put(&gr->home->values, gr->members.data[m]->id, acc[m]);
   for (int i = 1; i < head->nsrc; ++i) { /* another group may open the same RANGE again */
     map_put(&b->loops, (uint64_t)head->src[i]->arg.i, 1);
   }

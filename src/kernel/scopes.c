@@ -68,7 +68,8 @@ typedef struct flattener {
 
 static double flops_of(const lin_ins *i) {
   bool is_float = dtype_is_float(i->dtype);
-  if (!is_float || !(op_table[i->op].flags & UOP_ALU) || i->op == OP_WHERE || i->op == OP_CAST) return 0;
+  if (!is_float || !(op_table[i->op].flags & UOP_ALU) || i->op == OP_WHERE || i->op == OP_CAST)
+    return 0;
   return (i->op == OP_FMA ? 2.0 : 1.0) * i->lanes;
 }
 
@@ -89,11 +90,14 @@ static void flatten(flattener *f, const scope *s) {
     if (head->op == OP_IF) f->trips *= s->share;
   }
   for (size_t i = 0; i < s->items.len; ++i) {
-    if (s->items.data[i].inner != NULL) flatten(f, s->items.data[i].inner);
-    else put(f, s->items.data[i].ins);
+    if (s->items.data[i].inner != NULL)
+      flatten(f, s->items.data[i].inner);
+    else
+      put(f, s->items.data[i].ins);
   }
   if (head != NULL) {
-    lin_ins end = {.op = OP_END, .dtype = WN_DTYPE_COUNT, .lanes = 1, .nsrc = 1, .src = {f->number[s->head]}};
+    lin_ins end = {
+        .op = OP_END, .dtype = WN_DTYPE_COUNT, .lanes = 1, .nsrc = 1, .src = {f->number[s->head]}};
     vec_push(f->b->a, &f->b->k->ins, end);
   }
   f->trips = trips;

@@ -8,7 +8,13 @@
  * lacks are proved for it before they are shared; where that fails the accesses stay as they were. */
 #include "kernel/build.h"
 
-enum { MAX_CONDS = 6, MAX_STRIDE = 8, MAX_MEMBERS = 16, MIN_LANES = 4, MAX_STRETCH = 2 * MAX_STRIDE + 2 };
+enum {
+  MAX_CONDS = 6,
+  MAX_STRIDE = 8,
+  MAX_MEMBERS = 16,
+  MIN_LANES = 4,
+  MAX_STRETCH = 2 * MAX_STRIDE + 2
+};
 
 typedef struct lane_cond { /* base + coeff * lane + k < 0; fixed: the same lanes for every member */
   const uop *base;
@@ -17,10 +23,10 @@ typedef struct lane_cond { /* base + coeff * lane + k < 0; fixed: the same lanes
 } lane_cond;
 
 typedef struct lane_access {
-  const uop *node;         /* loads: the INDEX */
-  const uop *base;         /* of the offset, scalar, without the constant */
+  const uop *node; /* loads: the INDEX */
+  const uop *base; /* of the offset, scalar, without the constant */
   int64_t stride, disp;
-  const uop *scalar;       /* the conditions that do not move with the lanes */
+  const uop *scalar; /* the conditions that do not move with the lanes */
   int nconds;
   lane_cond cond[MAX_CONDS];
 } lane_access;
@@ -60,7 +66,8 @@ static bool split_lanes(builder *b, const uop *e, const uop **base, int64_t *coe
 }
 
 static bool split_valid(builder *b, const uop *valid, lane_access *a) {
-  if (valid->op == OP_AND) return split_valid(b, valid->src[0], a) && split_valid(b, valid->src[1], a);
+  if (valid->op == OP_AND)
+    return split_valid(b, valid->src[0], a) && split_valid(b, valid->src[1], a);
   if (!is_vector(b, valid)) {
     a->scalar = uop_and(b->g, a->scalar, valid);
     return true;
@@ -92,7 +99,8 @@ static bool always_holds(builder *b, const access_group *gr, const lane_cond *c)
   graph *g = b->g;
   const uop *at_first = simplify(g, uop_addi(g, c->base, c->k));
   if (c->coeff <= 0) return at_first->vmax < 0;
-  if (at_first->vmax <= INT64_MAX / 4 && at_first->vmax + c->coeff * (b->lanes - 1) < 0) return true;
+  if (at_first->vmax <= INT64_MAX / 4 && at_first->vmax + c->coeff * (b->lanes - 1) < 0)
+    return true;
   for (int i = 0; i < gr->nconds; ++i) {
     const lane_cond *f = &gr->cond[i];
     if (!f->fixed) continue; /* lane <= -base - k - 1 */
@@ -103,8 +111,8 @@ static bool always_holds(builder *b, const access_group *gr, const lane_cond *c)
   return false;
 }
 
-static bool proved_for_others(builder *b, const access_group *gr, const lane_cond *like, int64_t per_element,
-                              int64_t origin) {
+static bool proved_for_others(builder *b, const access_group *gr, const lane_cond *like,
+                              int64_t per_element, int64_t origin) {
   for (int i = 0; i < gr->n; ++i) { /* members without it must not be affected */
     const lane_cond *own = find_cond(&gr->member[i], like);
     lane_cond there = {.base = like->base, .coeff = per_element * gr->member[i].stride};
@@ -149,7 +157,8 @@ static bool add_moving(builder *b, access_group *gr, const lane_cond *like) {
     if (at > lo) lo = at;
     if (at + slack < hi) hi = at + slack;
   }
-  if (lo > hi || gr->nconds == MAX_CONDS || !proved_for_others(b, gr, like, per_element, lo)) return false;
+  if (lo > hi || gr->nconds == MAX_CONDS || !proved_for_others(b, gr, like, per_element, lo))
+    return false;
   lane_cond *out = &gr->cond[gr->nconds++];
   *out = (lane_cond){.base = like->base, .coeff = per_element * stride, .k = lo};
   if (divided) out->base = uop_muli(b->g, like->base, stride);
@@ -165,7 +174,8 @@ static cond_list distinct_conds(builder *b, const access_group *gr) {
     for (int c = 0; c < gr->member[i].nconds; ++c) {
       const lane_cond *like = &gr->member[i].cond[c];
       bool known = false;
-      for (size_t k = 0; k < all.len; ++k) known |= all.data[k].base == like->base && all.data[k].coeff == like->coeff;
+      for (size_t k = 0; k < all.len; ++k)
+        known |= all.data[k].base == like->base && all.data[k].coeff == like->coeff;
       if (!known) vec_push(b->a, &all, *like);
     }
   }
@@ -175,7 +185,8 @@ static cond_list distinct_conds(builder *b, const access_group *gr) {
 static bool merge_conds(builder *b, access_group *gr) {
   cond_list all = distinct_conds(b, gr);
   for (size_t k = 0; k < all.len; ++k) {
-    if (all.data[k].coeff == 1) take_fixed(gr, &all.data[k]); /* moving ones are proved with the help of fixed ones */
+    if (all.data[k].coeff == 1)
+      take_fixed(gr, &all.data[k]); /* moving ones are proved with the help of fixed ones */
   }
   for (size_t k = 0; k < all.len; ++k) {
     bool left = false;
@@ -188,7 +199,9 @@ static bool merge_conds(builder *b, access_group *gr) {
   return true;
 }
 
-static int64_t span_of(const access_group *gr) { return gr->member[gr->n - 1].disp - gr->member[0].disp; }
+static int64_t span_of(const access_group *gr) {
+  return gr->member[gr->n - 1].disp - gr->member[0].disp;
+}
 
 /* The condition of element e = first + lane of the stretch, which starts at the first member's lane 0. `reach`: by how many
  * elements a lane's part of the stretch extends (loads: the span; stores: one stride less one). */
@@ -225,7 +238,8 @@ static bool insert_member(access_group *gr, const lane_access *a) {
   int at = gr->n;
   while (at > 0 && gr->member[at - 1].disp > a->disp) --at;
   if (at > 0 && gr->member[at - 1].disp == a->disp) return false;
-  int64_t lo = at == 0 ? a->disp : gr->member[0].disp, hi = at == gr->n ? a->disp : gr->member[gr->n - 1].disp;
+  int64_t lo = at == 0 ? a->disp : gr->member[0].disp,
+          hi = at == gr->n ? a->disp : gr->member[gr->n - 1].disp;
   if (gr->n > 0 && hi - lo > 2 * a->stride) return false;
   for (int i = gr->n++; i > at; --i) gr->member[i] = gr->member[i - 1];
   gr->member[at] = *a;
@@ -244,7 +258,8 @@ void group_strided_loads(builder *b, size_t nvalues, const uop *const *values) {
   for (size_t i = 0; i < all.len; ++i) {
     const uop *u = all.at[i];
     lane_access a;
-    if (u->op != OP_INDEX || u->nsrc != 3 || u->src[0]->op != OP_BUFFER || !is_vector(b, u->src[2])) continue;
+    if (u->op != OP_INDEX || u->nsrc != 3 || u->src[0]->op != OP_BUFFER || !is_vector(b, u->src[2]))
+      continue;
     if (!describe_access(b, u->src[2], u->src[1], &a)) continue;
     a.node = u;
     bool placed = false;
@@ -270,10 +285,13 @@ void group_strided_loads(builder *b, size_t nvalues, const uop *const *values) {
 static const uop *make_stretch(builder *b, const access_group *gr, int64_t q) {
   graph *g = b->g;
   int64_t first = q * b->lanes, last = gr->member[0].stride * (b->lanes - 1) + span_of(gr);
-  const uop *flat = uop_addi(g, uop_add(g, gr->member[0].base, b->vector), gr->member[0].disp + first);
+  const uop *flat =
+      uop_addi(g, uop_add(g, gr->member[0].base, b->vector), gr->member[0].disp + first);
   const uop *valid = element_valid(b, gr, first, span_of(gr));
-  if (first + b->lanes - 1 > last) valid = uop_and(g, valid, uop_lt(g, b->vector, last - first + 1));
-  const uop *sink = uop_new(g, OP_SINK, WN_DTYPE_COUNT, 2, (const uop *[]){flat, valid}, (uop_arg){0});
+  if (first + b->lanes - 1 > last)
+    valid = uop_and(g, valid, uop_lt(g, b->vector, last - first + 1));
+  const uop *sink =
+      uop_new(g, OP_SINK, WN_DTYPE_COUNT, 2, (const uop *[]){flat, valid}, (uop_arg){0});
   sink = simplify(g, sink);
   return uop_index(g, gr->buffer, sink->src[1], 1, sink->src);
 }
@@ -296,7 +314,8 @@ static scope *group_home(builder *b, access_group *gr) {
 }
 
 static uint32_t shuffle(builder *b, scope *home, uint32_t x, uint32_t y, const int64_t *lanes) {
-  lin_ins ins = {.op = OP_SHUFFLE, .dtype = b->pool.data[x].dtype, .lanes = (uint16_t)b->lanes, .nsrc = 2};
+  lin_ins ins = {
+      .op = OP_SHUFFLE, .dtype = b->pool.data[x].dtype, .lanes = (uint16_t)b->lanes, .nsrc = 2};
   ins.src[0] = x;
   ins.src[1] = y;
   ins.list = intern_list(b->g, b->lanes, lanes);
@@ -316,17 +335,20 @@ static uint32_t pick_column(builder *b, access_group *gr, int64_t step, int64_t 
   const uop *vector = stretch(b, gr, q);
   if (step == 1) return emit(b, vector);
   scope *home = group_home(b, gr);
-  uint64_t known, key = (uint64_t)1 << 56 | (uint64_t)gr->number << 24 | (uint64_t)(q << 12 | step << 6 | first);
+  uint64_t known, key = (uint64_t)1 << 56 | (uint64_t)gr->number << 24 |
+                        (uint64_t)(q << 12 | step << 6 | first);
   if (map_get(&home->values, key, &known)) return (uint32_t)known;
   int64_t half = step / 2;
-  uint32_t x = pick_column(b, gr, half, first % half, q), y = pick_column(b, gr, half, first % half, q + half);
+  uint32_t x = pick_column(b, gr, half, first % half, q),
+           y = pick_column(b, gr, half, first % half, q + half);
   uint32_t v = every_other(b, home, x, y, first / half);
   map_put(&home->values, key, v);
   return v;
 }
 
 /* The column, moved on by some of its elements: its tail, and the elements behind it one by one from vector `from` on. */
-static uint32_t move_column(builder *b, access_group *gr, uint32_t column, int64_t by, int64_t residue) {
+static uint32_t move_column(builder *b, access_group *gr, uint32_t column, int64_t by,
+                            int64_t residue) {
   int64_t stride = gr->member[0].stride, lanes = b->lanes, pick[64];
   for (int64_t k = 0; k < by; ++k) {
     int64_t e = stride * (lanes + k) + residue;
@@ -346,7 +368,9 @@ static uint32_t gather_column(builder *b, access_group *gr, int64_t shift) {
     uint32_t next = emit(b, stretch(b, gr, q));
     for (int64_t l = 0; l < lanes; ++l) {
       int64_t e = shift + stride * l;
-      pick[l] = e / lanes == q ? lanes + e % lanes : e / lanes < q && q == first + 1 ? e % lanes : l;
+      pick[l] = e / lanes == q                    ? lanes + e % lanes
+                : e / lanes < q && q == first + 1 ? e % lanes
+                                                  : l;
     }
     acc = shuffle(b, group_home(b, gr), acc, next, pick);
   }
@@ -365,15 +389,18 @@ bool load_from_group(builder *b, const uop *index, uint32_t *value) {
     *value = gather_column(b, gr, shift);
     return true;
   }
-  *value = move_column(b, gr, pick_column(b, gr, stride, shift % stride, 0), shift / stride, shift % stride);
+  *value = move_column(b, gr, pick_column(b, gr, stride, shift % stride, 0), shift / stride,
+                       shift % stride);
   return true;
 }
 
 /* --- stores ----------------------------------------------------------------------------------------------------------------- */
 
-static void store_vector(builder *b, int64_t slot, const access_group *gr, int64_t q, uint32_t value) {
+static void store_vector(builder *b, int64_t slot, const access_group *gr, int64_t q,
+                         uint32_t value) {
   const uop *valid = simplify(b->g, element_valid(b, gr, q * b->lanes, gr->member[0].stride - 1));
-  lin_ins ins = {.op = OP_STORE, .dtype = WN_DTYPE_COUNT, .lanes = (uint16_t)b->lanes, .nsrc = 2, .j = 1};
+  lin_ins ins = {
+      .op = OP_STORE, .dtype = WN_DTYPE_COUNT, .lanes = (uint16_t)b->lanes, .nsrc = 2, .j = 1};
   ins.i = build_array(b, slot);
   ins.src[0] = emit(b, gr->member[0].base);
   ins.disp = gr->member[0].disp + q * b->lanes;
@@ -446,7 +473,8 @@ void interleave_stores(builder *b, int64_t slot, size_t n, const store_ref *stor
     for (size_t j = i + 1; j < n && gr.n < a.stride; ++j) {
       lane_access other;
       if (done[j] || !describe_access(b, stores[j].offset, stores[j].mask, &other)) continue;
-      if (!same_stretch(&a, &other) || other.disp <= home || other.disp >= home + a.stride) continue;
+      if (!same_stretch(&a, &other) || other.disp <= home || other.disp >= home + a.stride)
+        continue;
       other.node = stores[j].value;
       size_t count = (size_t)gr.n;
       if (insert_member(&gr, &other)) member_of[count] = j;

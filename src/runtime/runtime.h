@@ -12,15 +12,15 @@
 typedef enum { ISA_SSE2, ISA_AVX2, ISA_AVX512, ISA_NEON, ISA_GENERIC, ISA_COUNT } cpu_isa;
 typedef struct cpu_target {
   cpu_isa isa;
-  const char *name;          /* "sse2", "avx2", "avx512", "neon", "generic" */
-  int vector_bytes;          /* 16, 32, 64, 16, 16 */
-  int registers;             /* vector registers: 16, 16, 32, 32, 16 */
+  const char *name; /* "sse2", "avx2", "avx512", "neon", "generic" */
+  int vector_bytes; /* 16, 32, 64, 16, 16 */
+  int registers;    /* vector registers: 16, 16, 32, 32, 16 */
   bool fma;
   const char *llvm_cpu, *llvm_features; /* for LLVM's target machine */
   const char *cc_flags;                 /* for the system compiler */
   char model[64];                       /* "AMD EPYC ...", for people */
   int cores;
-  size_t l1, l2, l3;         /* bytes; guesses of 32K, 512K, 8M where unknown */
+  size_t l1, l2, l3; /* bytes; guesses of 32K, 512K, 8M where unknown */
 } cpu_target;
 /* isa NULL: the best of this machine. An unknown or unsupported one is diag_fail(WN_ERR_USAGE) listing what there is. */
 void cpu_target_init(cpu_target *t, diag *d, const char *isa);
@@ -37,17 +37,18 @@ const cpu_target *runtime_target(const runtime *rt);
 int runtime_threads(const runtime *rt);
 
 typedef struct compile_options {
-  int max_lines;  /* 0: 2000 */
+  int max_lines; /* 0: 2000 */
   bool no_cache;
 } compile_options;
 
 typedef struct module module;
 /* Compiles all kernels together. The kernels must outlive the module. */
-module *module_compile(runtime *rt, diag *d, int count, const lin_kernel *const *kernels, const compile_options *options);
+module *module_compile(runtime *rt, diag *d, int count, const lin_kernel *const *kernels,
+                       const compile_options *options);
 void module_destroy(module *m);
 
 typedef struct kernel_state {
-  const char *fallback;      /* NULL: compiled */
+  const char *fallback; /* NULL: compiled */
   int source_lines;
 } kernel_state;
 kernel_state module_kernel(const module *m, int index);
@@ -69,6 +70,7 @@ void module_launch(module *m, int index, void *const *args, int64_t begin, int64
 typedef struct interp_code interp_code;
 const interp_code *interp_prepare(arena *a, const lin_kernel *k);
 size_t interp_scratch(const interp_code *code);
-void interp_run(const interp_code *code, void *const *args, void *scratch, int64_t begin, int64_t end);
+void interp_run(const interp_code *code, void *const *args, void *scratch, int64_t begin,
+                int64_t end);
 
 #endif

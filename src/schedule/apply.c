@@ -9,7 +9,10 @@
  * Always holds: a stage's readers are placed before it, so what they need of it is known when its nest is made. */
 #include "schedule/apply.h"
 
-enum { CHAIN = 64, LONG_CHAIN = 128 }; /* channels summed in one chain of additions; longer ones are split */
+enum {
+  CHAIN = 64,
+  LONG_CHAIN = 128
+}; /* channels summed in one chain of additions; longer ones are split */
 
 static const char stage_letters[STAGE_COUNT] = {'x', 'g', 'm', 'o'};
 
@@ -68,7 +71,9 @@ static uop_space space_of(apply *ap, const uop *bufferize) {
   /* the result is the array of an output transform that flows straight into it */
   if (id == STAGE_O && space == SPACE_GLOBAL && f[site].found) return SPACE_INLINE;
   if (id == STAGE_O && space != SPACE_GLOBAL && !f[site].found) {
-    refuse(ap, "o can only be global here: its tiles are read at other places than where they are stored");
+    refuse(
+        ap,
+        "o can only be global here: its tiles are read at other places than where they are stored");
   }
   return space;
 }
@@ -118,14 +123,16 @@ static void add_stage(apply *ap, const uop *node) {
   st->id = stage_of_name(ap, node->arg.info->name, &st->site);
   st->space = node->arg.info->space;
   const stage_plan *p = st->id < STAGE_COUNT ? &ap->s->stage[st->id] : NULL;
-  st->inside = p != NULL && (st->space == SPACE_LOCAL || (st->space == SPACE_GLOBAL && p->at.letter != 0));
+  st->inside =
+      p != NULL && (st->space == SPACE_LOCAL || (st->space == SPACE_GLOBAL && p->at.letter != 0));
   st->exact = st->id == STAGE_COUNT;
   st->n = node->nsrc - 1;
   WN_CHECK(st->n <= STAGE_RANGES, "%d ranges", st->n);
   st->range = node->src + 1;
   bool unrolled = st->id < STAGE_COUNT && reads_all_frequencies(ap, st->id);
   int at = 0;
-  for (int pass = 0; pass < 3; ++pass) { /* where a reader takes all frequencies at once, they stand together */
+  for (int pass = 0; pass < 3;
+       ++pass) { /* where a reader takes all frequencies at once, they stand together */
     for (int i = 0; i < st->n; ++i) {
       char letter = uop_range_name(ap->g, st->range[i])[0];
       int turn = !unrolled ? 0 : letter == 'f' ? 1 : letter == 't' ? 2 : 0;
@@ -151,12 +158,11 @@ static void collect_nests(apply *ap, nest *n, void (*fn)(apply *, nest *, void *
 typedef struct need { /* what the nests of one kernel need of a stage */
   stage *st;
   const nest *root;
-  int at;           /* axes of root that are open around the stage */
+  int at; /* axes of root that are open around the stage */
   bool used, whole[STAGE_RANGES];
   const uop *base[STAGE_RANGES];
   int64_t lo[STAGE_RANGES], hi[STAGE_RANGES], reach[STAGE_RANGES];
 } need;
-
 
 static bool all_open(const need *nd, const uop *e) {
   int open = 0;
@@ -205,11 +211,16 @@ static void scan_nest(apply *ap, nest *n, void *user) {
 
 static nest *make_nest(apply *ap, stage *st) {
   switch (st->id) {
-    case STAGE_X: return nest_x(ap, st);
-    case STAGE_G: return nest_g(ap, st);
-    case STAGE_M: return nest_m(ap, st);
-    case STAGE_O: return nest_o(ap, st);
-    default: break;
+    case STAGE_X:
+      return nest_x(ap, st);
+    case STAGE_G:
+      return nest_g(ap, st);
+    case STAGE_M:
+      return nest_m(ap, st);
+    case STAGE_O:
+      return nest_o(ap, st);
+    default:
+      break;
   }
   const flow *f = flow_into(ap, st);
   const stage *o = f != NULL ? stage_find(ap, f->site, STAGE_O) : NULL;
@@ -224,7 +235,8 @@ static bool default_at(const stage *st, const char *name, bool grid) {
   return grid || strcmp(name, "t0") == 0 || strcmp(name, "n") == 0;
 }
 
-static void consider_at(const stage *st, loop_name want, const char *name, bool grid, int open, int *best, bool *found) {
+static void consider_at(const stage *st, loop_name want, const char *name, bool grid, int open,
+                        int *best, bool *found) {
   bool here = want.letter != 0 ? loop_named(want, name) : default_at(st, name, grid);
   if (here && open >= *best) *best = open;
   *found |= here;
@@ -248,7 +260,8 @@ static int find_at(apply *ap, const stage *st, const nest *root) {
   if ((want.letter == 'k' && site->K == 1) || (want.letter == 't' && site->T == 1)) {
     want.letter = 0; /* a loop of one iteration: where it would be */
     for (int i = 0; i < outer; ++i) {
-      consider_at(st, want, root->axis[i].name, root->axis[i].kind == AXIS_GRID, i + 1, &best, &found);
+      consider_at(st, want, root->axis[i].name, root->axis[i].kind == AXIS_GRID, i + 1, &best,
+                  &found);
     }
     return best;
   }
@@ -257,7 +270,8 @@ static int find_at(apply *ap, const stage *st, const nest *root) {
   for (int i = 0; i < outer; ++i) str_printf(&names, " %s", root->axis[i].name);
   for (int i = 0; i < root->nunits; ++i) str_printf(&names, " %s", root->unit[i].name);
   char part[4] = {want.part >= 0 ? (char)('0' + want.part) : '\0', 0};
-  diag_fail(ap->g->diag, WN_ERR_REFUSED, "no loop %c%s in the kernel of %s, in which %c would be computed; its loops:%s",
+  diag_fail(ap->g->diag, WN_ERR_REFUSED,
+            "no loop %c%s in the kernel of %s, in which %c would be computed; its loops:%s",
             want.letter, part, root->stage, stage_letters[st->id], str_text(&names));
 }
 
@@ -273,11 +287,14 @@ static void set_domain(apply *ap, stage *st, const need *nd) {
     int64_t extent = st->range[i]->arg.j;
     st->base[i] = NULL;
     st->len[i] = extent;
-    st->dim[i] = st->space == SPACE_LOCAL ? 1 : nd->reach[i] + 1 > extent ? nd->reach[i] + 1 : extent;
+    st->dim[i] = st->space == SPACE_LOCAL    ? 1
+                 : nd->reach[i] + 1 > extent ? nd->reach[i] + 1
+                                             : extent;
     bool whole = nd->whole[i] || nd->base[i] == NULL || uop_is_int(nd->base[i], 0) || nd->lo[i] < 0;
     int64_t len = nd->hi[i] + 1;
     if (whole) {
-      if (st->space == SPACE_LOCAL) st->dim[i] = nd->reach[i] + 1 > extent ? nd->reach[i] + 1 : extent;
+      if (st->space == SPACE_LOCAL)
+        st->dim[i] = nd->reach[i] + 1 > extent ? nd->reach[i] + 1 : extent;
       continue;
     }
     st->base[i] = nd->base[i];
@@ -328,7 +345,8 @@ static void set_chunks(apply *ap, const stage *st, kernel_plan *k) {
   }
   for (stage_id id = STAGE_X; id < STAGE_COUNT; ++id) {
     const stage *other = stage_find(ap, site, id);
-    if (other != NULL && other->inside) refuse(ap, "chunk= and a stage computed inside another's kernel exclude each other");
+    if (other != NULL && other->inside)
+      refuse(ap, "chunk= and a stage computed inside another's kernel exclude each other");
   }
   k->chunks = ws->T / ws->t_extent[ws->nt - 1] / chunk_rows(ap, ws);
   k->chunk_group = site;
@@ -413,7 +431,10 @@ static void set_destination(apply *ap, nest *n, void *user) {
 
 static void add_user_arrays(apply *ap, int nuser, const user_buffer *user) {
   for (int i = 0; i < nuser; ++i) {
-    array_info a = {.name = arena_printf(ap->a, "in%d", i), .dtype = user[i].dtype, .len = user[i].len, .user = i};
+    array_info a = {.name = arena_printf(ap->a, "in%d", i),
+                    .dtype = user[i].dtype,
+                    .len = user[i].len,
+                    .user = i};
     a.role = user[i].constant ? ROLE_CONSTANT : ROLE_INPUT;
     vec_push(ap->a, &ap->set->arrays, a);
   }
@@ -424,7 +445,8 @@ static void find_flows(apply *ap) {
   for (int i = 0; i < ap->w->nsites; ++i) {
     flow_find(ap, ap->w->root, i, &ap->flow[i]);
     for (int j = 0; j < i && ap->flow[i].found; ++j) {
-      if (ap->flow[j].found && strcmp(ap->flow[j].root, ap->flow[i].root) == 0) ap->flow[i].found = false;
+      if (ap->flow[j].found && strcmp(ap->flow[j].root, ap->flow[i].root) == 0)
+        ap->flow[i].found = false;
     }
   }
 }
@@ -434,15 +456,16 @@ static void check_loops(apply *ap) {
   for (int id = 0; id < STAGE_COUNT && !ap->s->direct; ++id) {
     const stage_plan *p = &ap->s->stage[id];
     bool inlined = p->space == SPACE_INLINE || p->space == SPACE_REG;
-    if (inlined && (p->nloops > 0 || p->at.letter != 0) && id != STAGE_O && !(p->space == SPACE_REG && p->nloops == 0)) {
-      diag_fail(ap->g->diag, WN_ERR_REFUSED, "%c is %s: it has no loops of its own", stage_letters[id],
-                space_name[p->space]);
+    if (inlined && (p->nloops > 0 || p->at.letter != 0) && id != STAGE_O &&
+        !(p->space == SPACE_REG && p->nloops == 0)) {
+      diag_fail(ap->g->diag, WN_ERR_REFUSED, "%c is %s: it has no loops of its own",
+                stage_letters[id], space_name[p->space]);
     }
   }
 }
 
-kernel_set *schedule_apply(graph *g, const wino_result *rewritten, const schedule *s, const apply_target *target,
-                           int nuser, const user_buffer *user) {
+kernel_set *schedule_apply(graph *g, const wino_result *rewritten, const schedule *s,
+                           const apply_target *target, int nuser, const user_buffer *user) {
   apply ap = {.g = g, .a = &g->arena, .s = s, .target = target, .w = rewritten, .nuser = nuser};
   ap.set = arena_new(ap.a, kernel_set);
   map_init(&ap.set->kinds, ap.a);
@@ -459,8 +482,10 @@ kernel_set *schedule_apply(graph *g, const wino_result *rewritten, const schedul
   }
   for (size_t i = ap.stages.len; i-- > 0;) {
     stage *st = ap.stages.data[i];
-    if (st->inside) place_inside(&ap, st);
-    else place_global(&ap, st);
+    if (st->inside)
+      place_inside(&ap, st);
+    else
+      place_global(&ap, st);
     connect_stage(&ap, st);
     nest *home = ap.set->kernels.data[st->kernel - 1].root[0];
     collect_nests(&ap, home, set_destination, st);

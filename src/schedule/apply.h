@@ -17,27 +17,28 @@ typedef struct stage {
   stage_id id;     /* STAGE_COUNT: a result or another value that must be stored */
   int site;        /* -1: none */
   uop_space space;
-  bool inside;     /* computed in its consumer's kernel */
-  bool exact;      /* the array is as large as the ranges say: nothing may be written or read past it */
+  bool inside; /* computed in its consumer's kernel */
+  bool exact;  /* the array is as large as the ranges say: nothing may be written or read past it */
   int n;
   const uop *const *range;
   char letter[STAGE_RANGES]; /* class of each range: f g k c t p, or 0 */
   const uop *base[STAGE_RANGES];
   int64_t len[STAGE_RANGES];
   int64_t dim[STAGE_RANGES], stride[STAGE_RANGES]; /* of the array, in elements */
-  int order[STAGE_RANGES];                         /* ranges from the slowest in storage to the fastest */
+  int order[STAGE_RANGES]; /* ranges from the slowest in storage to the fastest */
   int array;
   int kernel; /* index + 1 of the kernel that its nest is in; 0: not placed yet */
 } stage;
 
 /* How an output transform reaches the value that is stored: its site and what each of the stored ranges is. */
 typedef struct flow {
-  const char *root;                     /* name of the BUFFERIZE */
+  const char *root; /* name of the BUFFERIZE */
   int site;
   bool found;
-  int64_t phases[WN_MAX_SPATIAL];       /* dilation phases of window axis i: range = (y * m + p) * phases + phi */
-  const uop *window[WN_MAX_SPATIAL];    /* the RANGE of window axis i */
-  const uop *index;                     /* the INDEX of o */
+  int64_t phases
+      [WN_MAX_SPATIAL]; /* dilation phases of window axis i: range = (y * m + p) * phases + phi */
+  const uop *window[WN_MAX_SPATIAL]; /* the RANGE of window axis i */
+  const uop *index;                  /* the INDEX of o */
 } flow;
 
 typedef struct apply {
@@ -60,18 +61,20 @@ enum { DRAFT_LIMITS = 12 };
 typedef struct draft {
   nest *n;
   const stage *st;
-  const uop *value;                        /* what is stored; over the stage's ranges */
-  const uop *index[STAGE_RANGES];          /* value of the stage's range i less its base, over exact loops */
+  const uop *value;               /* what is stored; over the stage's ranges */
+  const uop *index[STAGE_RANGES]; /* value of the stage's range i less its base, over exact loops */
   int nexact;
   const uop *exact[NEST_AXES], *over_axes[NEST_AXES];
-  int nlimits;                             /* conditions (over axes) that points past an end fail: */
-  const uop *limit[DRAFT_LIMITS];          /* reads of exact arrays are guarded by them */
-  bool aliases[DRAFT_LIMITS];              /* a point that fails would overwrite another: the store is masked too */
+  int nlimits;                    /* conditions (over axes) that points past an end fail: */
+  const uop *limit[DRAFT_LIMITS]; /* reads of exact arrays are guarded by them */
+  bool aliases
+      [DRAFT_LIMITS]; /* a point that fails would overwrite another: the store is masked too */
 } draft;
 
 /* --- tiles.c: choosing sizes, making axes ------------------------------------------------------------------------- */
 
-int stage_range(const stage *st, char letter, int from); /* position of the first range of a class, -1 */
+int stage_range(const stage *st, char letter,
+                int from); /* position of the first range of a class, -1 */
 /* Appends an axis of this extent and returns its RANGE (the constant 0 for an extent of 1, and then no axis). */
 const uop *draft_axis(apply *ap, draft *d, axis_kind kind, int64_t extent, const char *name);
 /* An exact loop: the stage's expressions use it, axes will stand for it. */
@@ -80,8 +83,8 @@ const uop *draft_exact(apply *ap, draft *d, int64_t extent, const char *name);
 void draft_bind(apply *ap, draft *d, const uop *exact, const uop *over_axes, bool aliases);
 void draft_limit(apply *ap, draft *d, const uop *value, int64_t extent, bool aliases);
 /* extent = outer * inner axes, named like t0 and t1; binds the exact loop. */
-const uop *draft_split(apply *ap, draft *d, const uop *exact, const uop *outer, const uop *inner, int64_t inner_extent,
-                       bool aliases);
+const uop *draft_split(apply *ap, draft *d, const uop *exact, const uop *outer, const uop *inner,
+                       int64_t inner_extent, bool aliases);
 /* Lanes for an axis of this extent: the count that wastes least. */
 int pick_lanes(const apply_target *t, wn_dtype dtype, int64_t extent);
 int64_t round_up(int64_t a, int64_t b);
@@ -90,14 +93,15 @@ typedef struct register_tile {
   int64_t k, t; /* output channels, tiles (lanes * vectors) held in registers */
   int lanes;
 } register_tile;
-register_tile pick_register_tile(const apply *ap, wn_dtype dtype, int64_t k, int64_t t, int64_t limit);
+register_tile pick_register_tile(const apply *ap, wn_dtype dtype, int64_t k, int64_t t,
+                                 int64_t limit);
 
 /* --- stages.c: the nests of x, g and m, and what other nests share with them ------------------------------------------- */
 draft draft_begin(apply *ap, const stage *st);
 /* One axis for the stage's range i (nothing if i < 0). */
 void draft_plain(apply *ap, draft *d, int i, axis_kind kind, const char *name);
 axis_kind outer_kind(const stage *st); /* GRID, or LOOP inside a consumer's kernel */
-typedef struct row_axes { /* of tiles in rows */
+typedef struct row_axes {              /* of tiles in rows */
   const uop *x, *x0;
   int lanes;
   const uop *y, *y0; /* y is unrolled by `rows`; NULL: one row at a time */
@@ -128,7 +132,8 @@ void launch_join(apply *ap);  /* launch=joint */
 /* --- results.c, general.c: nests that write the user's arrays and everything that is no stage of a site --------------- */
 /* Does o of this site flow into one stored value whose ranges are its tiles? Fills f, or leaves found false. */
 void flow_find(apply *ap, const uop *root, int site, flow *f);
-const flow *flow_into(const apply *ap, const stage *st); /* the flow that ends in this value, NULL */
+const flow *flow_into(const apply *ap,
+                      const stage *st); /* the flow that ends in this value, NULL */
 nest *nest_tiled(apply *ap, stage *st);
 nest *nest_o(apply *ap, stage *st); /* an output transform with an array of its own */
 nest *nest_general(apply *ap, stage *st);

@@ -6,7 +6,15 @@
 
 /* GRID: a thread-pool task or GPU block. WARP, LANE: GPU threads. LOOP: an ordinary loop. UNROLL: one copy of the body per
  * value. VECTOR: the lanes of a vector. Whether an axis reduces is a separate matter. */
-typedef enum { AXIS_GRID, AXIS_WARP, AXIS_LANE, AXIS_LOOP, AXIS_UNROLL, AXIS_VECTOR, AXIS_KINDS } axis_kind;
+typedef enum {
+  AXIS_GRID,
+  AXIS_WARP,
+  AXIS_LANE,
+  AXIS_LOOP,
+  AXIS_UNROLL,
+  AXIS_VECTOR,
+  AXIS_KINDS
+} axis_kind;
 extern const char *const axis_kind_name[AXIS_KINDS]; /* grid warp lane loop unroll vector */
 
 typedef struct axis {

@@ -17,8 +17,9 @@ static void set_tiles(diag *d, const char *text, const char *whose, wino_options
     if (*end != 'x') break;
     at = end + 1;
   }
-  diag_fail(d, WN_ERR_USAGE, "%s \"%s\": expected a tile size from %d to %d, or one per axis such as 4x4", whose, text,
-            MIN_TILE, MAX_TILE);
+  diag_fail(d, WN_ERR_USAGE,
+            "%s \"%s\": expected a tile size from %d to %d, or one per axis such as 4x4", whose,
+            text, MIN_TILE, MAX_TILE);
 }
 
 /* $WINO: 0 off, 1 on with the default tile, else the tile. Returns -1 where it is not set. */
@@ -27,7 +28,8 @@ static int environment(diag *d, wino_options *w) {
   if (v == NULL || *v == '\0') return -1;
   if (strcmp(v, "0") == 0 || strcmp(v, "1") == 0) return v[0] - '0';
   if (strlen(v) != 1 || strchr("2346", v[0]) == NULL) {
-    diag_fail(d, WN_ERR_USAGE, "WINO=%s: expected 0 (off), 1 (on), or a tile size of 2, 3, 4 or 6", v);
+    diag_fail(d, WN_ERR_USAGE, "WINO=%s: expected 0 (off), 1 (on), or a tile size of 2, 3, 4 or 6",
+              v);
   }
   set_tiles(d, v, "WINO", w);
   return 1;
@@ -56,8 +58,10 @@ wino_result choose_rewrite(graph *g, const uop *root, const choice_target *targe
   memset(out, 0, sizeof *out);
   out->plan = intern_string(g, o->plan != NULL ? o->plan : env == 0 ? "direct" : "auto");
   bool named = schedule_parse(g->diag, out->plan, &out->schedule);
-  if (o->wino != NULL && strcmp(o->wino, "0") == 0) w.off = true;
-  else if (o->wino != NULL) set_tiles(g->diag, o->wino, "wino", &w);
+  if (o->wino != NULL && strcmp(o->wino, "0") == 0)
+    w.off = true;
+  else if (o->wino != NULL)
+    set_tiles(g->diag, o->wino, "wino", &w);
   else if (named && out->schedule.nm > 0) {
     w.nm = out->schedule.nm;
     memcpy(w.m, out->schedule.m, sizeof out->schedule.m);
@@ -86,7 +90,9 @@ wino_result choose_rewrite(graph *g, const uop *root, const choice_target *targe
 }
 
 apply_target choice_apply_target(const choice_target *t) {
-  return (apply_target){.vector_bytes = t->vector_bytes, .registers = t->registers, .l2 = t->l2,
+  return (apply_target){.vector_bytes = t->vector_bytes,
+                        .registers = t->registers,
+                        .l2 = t->l2,
                         .variable_weights = t->options->variable_weights != 0,
                         .no_merge = t->options->no_merge != 0};
 }

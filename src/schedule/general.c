@@ -12,7 +12,8 @@ enum { UNROLLED_BODY = 200, SHORT_LOOP = 9 };
 
 typedef struct survey { /* of the loads under the value's reductions */
   bool reduces;
-  int64_t contiguous[STAGE_RANGES]; /* loads in which neighbours of range i are neighbours in memory */
+  int64_t
+      contiguous[STAGE_RANGES]; /* loads in which neighbours of range i are neighbours in memory */
   int64_t strided[STAGE_RANGES];
 } survey;
 
@@ -71,7 +72,8 @@ static int register_range(apply *ap, const stage *st, const uop *value, int vect
   for (int i = 0; i < st->n; ++i) {
     if (i == vector || st->len[i] < 2) continue;
     int64_t shared = sharing(ap, st, value, i, vector);
-    if (shared > most || (shared == most && best >= 0 && st->len[i] > st->len[best])) best = i, most = shared;
+    if (shared > most || (shared == most && best >= 0 && st->len[i] > st->len[best]))
+      best = i, most = shared;
   }
   return best;
 }
@@ -99,8 +101,10 @@ static register_tile general_tile(apply *ap, const stage *st, const survey *s, i
   wn_dtype dtype = (wn_dtype)st->node->dtype;
   int64_t vlen = v >= 0 ? st->len[v] : 1, ulen = u >= 0 ? st->len[u] : 1;
   register_tile rt = {1, 1, 1};
-  if (s->reduces) rt = pick_register_tile(ap, dtype, ulen, vlen, 0);
-  else rt.lanes = pick_lanes(ap->target, dtype, vlen), rt.t = rt.lanes;
+  if (s->reduces)
+    rt = pick_register_tile(ap, dtype, ulen, vlen, 0);
+  else
+    rt.lanes = pick_lanes(ap->target, dtype, vlen), rt.t = rt.lanes;
   if (v < 0) rt.t = rt.lanes = 1;
   if (u < 0) rt.k = 1;
   if (ap->s->direct && ap->s->k[0] > 0 && u >= 0) rt.k = ap->s->k[0] < ulen ? ap->s->k[0] : ulen;
@@ -123,11 +127,13 @@ nest *nest_general(apply *ap, stage *st) {
   if (u >= 0) ublock = draft_axis(ap, &d, AXIS_GRID, (st->len[u] + rt.k - 1) / rt.k, "k0");
   if (v >= 0) {
     bool alone = d.n->naxes == 0;
-    vblock = draft_axis(ap, &d, alone ? AXIS_GRID : AXIS_LOOP, (st->len[v] + rt.t - 1) / rt.t, "t0");
+    vblock =
+        draft_axis(ap, &d, alone ? AXIS_GRID : AXIS_LOOP, (st->len[v] + rt.t - 1) / rt.t, "t0");
   }
   if (u >= 0) {
     d.index[u] = draft_exact(ap, &d, st->len[u], "k");
-    draft_split(ap, &d, d.index[u], ublock, draft_axis(ap, &d, AXIS_UNROLL, rt.k, "k1"), rt.k, true);
+    draft_split(ap, &d, d.index[u], ublock, draft_axis(ap, &d, AXIS_UNROLL, rt.k, "k1"), rt.k,
+                true);
   }
   if (v >= 0) {
     d.index[v] = draft_exact(ap, &d, st->len[v], "t");

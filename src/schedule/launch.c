@@ -58,10 +58,12 @@ void launch_join(apply *ap) {
   for (size_t i = 0; i < set->kernels.len; ++i) {
     kernel_plan *k = &set->kernels.data[i], *prev = out > 0 ? &set->kernels.data[out - 1] : NULL;
     bool join = prev != NULL && prev->prepare == k->prepare && prev->nroots < STAGE_COUNT;
-    for (int r = 0; join && r < prev->nroots; ++r) join = !nest_reads(ap, k->root[0], prev->root[r]->array);
-    if (join) prev->root[prev->nroots++] = k->root[0];
-    else set->kernels.data[out++] = *k;
+    for (int r = 0; join && r < prev->nroots; ++r)
+      join = !nest_reads(ap, k->root[0], prev->root[r]->array);
+    if (join)
+      prev->root[prev->nroots++] = k->root[0];
+    else
+      set->kernels.data[out++] = *k;
   }
   set->kernels.len = out;
 }
-

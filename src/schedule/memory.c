@@ -53,7 +53,9 @@ static size_t lowest_free(const life *placed, int n, const life *l) {
 void plan_memory(kernel_set *set, arena *scratch) {
   int n = (int)set->arrays.len, nplaced = 0;
   life *lives = arena_array(scratch, life, n + 1), *placed = arena_array(scratch, life, n + 1);
-  for (int i = 0; i < n; ++i) lives[i] = (life){.array = i, .first = -1, .last = -1, .size = padded_size(&set->arrays.data[i])};
+  for (int i = 0; i < n; ++i)
+    lives[i] =
+        (life){.array = i, .first = -1, .last = -1, .size = padded_size(&set->arrays.data[i])};
   for (size_t k = 0; k < set->kernels.len; ++k) {
     const kernel_plan *kp = &set->kernels.data[k];
     for (int r = 0; r < kp->nroots; ++r) scan_nest_arrays(scratch, kp->root[r], (int)k, lives);

@@ -15,20 +15,27 @@
 
 enum { NEST_AXES = 24 };
 
-typedef enum { ROLE_INPUT, ROLE_CONSTANT, ROLE_RESULT, ROLE_PREPARED, ROLE_WORK, ROLE_LOCAL } array_role;
+typedef enum {
+  ROLE_INPUT,
+  ROLE_CONSTANT,
+  ROLE_RESULT,
+  ROLE_PREPARED,
+  ROLE_WORK,
+  ROLE_LOCAL
+} array_role;
 
 typedef struct array_info {
   const char *name;
   wn_dtype dtype;
   array_role role;
-  int64_t len;    /* elements, padding included */
-  int user;       /* INPUT, CONSTANT: slot of the caller's buffer; RESULT: number of the output; else -1 */
-  size_t offset;  /* WORK: bytes into the workspace; PREPARED: into the prepared block */
+  int64_t len; /* elements, padding included */
+  int user; /* INPUT, CONSTANT: slot of the caller's buffer; RESULT: number of the output; else -1 */
+  size_t offset; /* WORK: bytes into the workspace; PREPARED: into the prepared block */
 } array_info;
 
 typedef struct nest nest;
 struct nest {
-  const char *stage; /* "x", "g", "m", "o", "result0", ... */
+  const char *stage;                /* "x", "g", "m", "o", "result0", ... */
   const uop *value, *offset, *mask; /* mask NULL: everywhere */
   int array;                        /* written */
   int naxes;
@@ -49,14 +56,15 @@ typedef struct kernel_plan {
   int nroots; /* nests side by side in one launch: each has its own share of the grid */
   nest *root[STAGE_COUNT];
   bool prepare; /* depends on constants alone */
-  int64_t chunks; /* > 1: equal shares of the grid, run in turns with those of the neighbours of the same chunk_group */
+  int64_t
+      chunks; /* > 1: equal shares of the grid, run in turns with those of the neighbours of the same chunk_group */
   int chunk_group;
 } kernel_plan;
 
 typedef struct kernel_set {
   VEC(array_info) arrays; /* by slot of OP_BUFFER */
   VEC(kernel_plan) kernels;
-  map kinds;         /* number of a reduction RANGE -> axis_kind */
+  map kinds; /* number of a reduction RANGE -> axis_kind */
   size_t workspace_bytes, prepared_bytes;
 } kernel_set;
 
@@ -66,7 +74,7 @@ typedef struct apply_target {
   int registers;    /* vector registers */
   bool variable_weights;
   bool no_merge;
-  size_t l2;        /* bytes */
+  size_t l2; /* bytes */
 } apply_target;
 
 /* The caller's buffers, by slot: what lower_tensors left as OP_BUFFER. */
@@ -78,8 +86,8 @@ typedef struct user_buffer {
 
 /* Applies the schedule: placements, splits, loop order and kinds; inline and reg stages resolved; global stages cut the
  * graph into kernels. A combination that does not exist is diag_fail(WN_ERR_REFUSED) with the reason. */
-kernel_set *schedule_apply(graph *g, const wino_result *rewritten, const schedule *s, const apply_target *target,
-                           int nuser, const user_buffer *user);
+kernel_set *schedule_apply(graph *g, const wino_result *rewritten, const schedule *s,
+                           const apply_target *target, int nuser, const user_buffer *user);
 
 /* Fills in what the schedule left to the machine (the default tile of `auto`'s stages, splits): apply.c uses it, and it is
  * what `placement` in reports prints. */

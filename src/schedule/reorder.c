@@ -13,13 +13,16 @@ static _Noreturn void refuse_loops(apply *ap, const nest *n, const char *why) {
   for (int i = 0; i < n->naxes; ++i) {
     str_printf(&names, " %s:%c", n->axis[i].name, axis_kind_name[n->axis[i].kind][0]);
   }
-  diag_fail(ap->g->diag, WN_ERR_REFUSED, "the loops of %s: %s; its axes by default:%s", n->stage, why, str_text(&names));
+  diag_fail(ap->g->diag, WN_ERR_REFUSED, "the loops of %s: %s; its axes by default:%s", n->stage,
+            why, str_text(&names));
 }
 
 static void check_kind(apply *ap, const nest *n, const axis *was, axis_kind kind) {
-  if ((was->kind == AXIS_VECTOR) != (kind == AXIS_VECTOR)) refuse_loops(ap, n, "another axis cannot be the vector");
+  if ((was->kind == AXIS_VECTOR) != (kind == AXIS_VECTOR))
+    refuse_loops(ap, n, "another axis cannot be the vector");
   if (was->reduces && kind != AXIS_LOOP) refuse_loops(ap, n, "the sum's axis is a loop");
-  if (kind == AXIS_UNROLL && was->range->arg.j > MOST_COPIES) refuse_loops(ap, n, "more than 64 copies of the body");
+  if (kind == AXIS_UNROLL && was->range->arg.j > MOST_COPIES)
+    refuse_loops(ap, n, "more than 64 copies of the body");
   if (was->kind == AXIS_UNROLL && kind != AXIS_UNROLL && was->name[0] == 'f') {
     refuse_loops(ap, n, "a transform gives all its frequencies at once: f is unrolled");
   }
@@ -46,7 +49,8 @@ void nest_reorder(apply *ap, nest *n, const stage_plan *plan) {
   }
   if (count < n->naxes) refuse_loops(ap, n, "one is left out");
   for (int i = 1; i < count; ++i) {
-    if (out[i].kind < out[i - 1].kind) refuse_loops(ap, n, "the order of kinds is grid, loop, unroll, vector");
+    if (out[i].kind < out[i - 1].kind)
+      refuse_loops(ap, n, "the order of kinds is grid, loop, unroll, vector");
   }
   memcpy(n->axis, out, sizeof out);
 }

@@ -46,7 +46,8 @@ void flow_find(apply *ap, const uop *root, int site, flow *f) {
     bool covers = true;
     for (int w = 0; w < ws->ndim && covers; ++w) {
       const uop *p = index->src[index->nsrc - ws->ndim + w];
-      covers = match_position(p, ws->m[w], &f->window[w], &f->phases[w]) && is_bound_by(b, f->window[w]);
+      covers =
+          match_position(p, ws->m[w], &f->window[w], &f->phases[w]) && is_bound_by(b, f->window[w]);
       for (int v = 0; v < w; ++v) covers &= f->window[v] != f->window[w];
     }
     if (covers) into = b;
@@ -105,9 +106,9 @@ typedef struct tiled {
   bool products; /* the sums over channels are made here */
   bool chunks;   /* rows of tiles are the outermost axes */
   window_axes win[WN_MAX_SPATIAL];
-  int last;      /* window axis of the vectors */
+  int last; /* window axis of the vectors */
   const uop *phase[WN_MAX_SPATIAL];
-  int ki;        /* the range of output channels, -1 */
+  int ki; /* the range of output channels, -1 */
   int64_t klen, kblock;
   const uop *k, *k0, *k1;
 } tiled;
@@ -157,13 +158,15 @@ static void channel_block(tiled *t) {
 }
 
 static void open_channels(tiled *t, axis_kind kind) {
-  if (t->ki >= 0) t->k0 = draft_axis(t->ap, &t->d, kind, (t->klen + t->kblock - 1) / t->kblock, "k0");
+  if (t->ki >= 0)
+    t->k0 = draft_axis(t->ap, &t->d, kind, (t->klen + t->kblock - 1) / t->kblock, "k0");
 }
 
 static void phases(tiled *t) {
   for (int w = 0; w < t->site->ndim; ++w) {
     t->phase[w] = draft_exact(t->ap, &t->d, t->f->phases[w], "n");
-    draft_bind(t->ap, &t->d, t->phase[w], draft_axis(t->ap, &t->d, AXIS_GRID, t->f->phases[w], "n"), false);
+    draft_bind(t->ap, &t->d, t->phase[w], draft_axis(t->ap, &t->d, AXIS_GRID, t->f->phases[w], "n"),
+               false);
   }
 }
 
@@ -203,7 +206,8 @@ static void inner_loops(tiled *t) {
   if (t->ki >= 0 && t->blocked) t->k1 = draft_axis(ap, d, AXIS_LOOP, t->kblock, "k1");
   for (int w = 0; w < t->last; ++w) {
     window_axes *win = &t->win[w];
-    draft_split(ap, d, win->y, win->y0, draft_axis(ap, d, AXIS_LOOP, win->block, "y1"), win->block, false);
+    draft_split(ap, d, win->y, win->y0, draft_axis(ap, d, AXIS_LOOP, win->block, "y1"), win->block,
+                false);
   }
   int lanes = pick_lanes(ap->target, (wn_dtype)t->st->node->dtype, last->block);
   const uop *x0 = draft_axis(ap, d, AXIS_LOOP, (last->block + lanes - 1) / lanes, "x0");
@@ -211,7 +215,8 @@ static void inner_loops(tiled *t) {
   for (int w = 0; w < t->site->ndim; ++w) {
     draft_bind(ap, d, t->win[w].p, draft_axis(ap, d, AXIS_UNROLL, t->site->m[w], "p"), false);
   }
-  const uop *x = uop_add(ap->g, uop_muli(ap->g, x0, lanes), draft_axis(ap, d, AXIS_VECTOR, lanes, "x1"));
+  const uop *x =
+      uop_add(ap->g, uop_muli(ap->g, x0, lanes), draft_axis(ap, d, AXIS_VECTOR, lanes, "x1"));
   if (last->y0 != NULL) {
     draft_limit(ap, d, x, last->block, true);
     x = uop_add(ap->g, uop_muli(ap->g, last->y0, last->block), x);

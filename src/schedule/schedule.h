@@ -21,7 +21,8 @@ typedef enum { STAGE_X, STAGE_G, STAGE_M, STAGE_O, STAGE_COUNT } stage_id;
 
 enum { SCHEDULE_LOOPS = 12, SCHEDULE_PARTS = 2 };
 
-typedef struct loop_name { /* a class letter and which part of its split: t0, k1, f, y, x0; part -1: unsplit */
+typedef struct
+    loop_name { /* a class letter and which part of its split: t0, k1, f, y, x0; part -1: unsplit */
   char letter;
   int8_t part;
 } loop_name;
@@ -33,18 +34,18 @@ typedef struct loop_spec {
 
 typedef struct stage_plan {
   uop_space space;
-  loop_name at;                     /* letter 0: the default loop */
-  int nloops;                       /* 0: the default nest */
+  loop_name at; /* letter 0: the default loop */
+  int nloops;   /* 0: the default nest */
   loop_spec loop[SCHEDULE_LOOPS];
 } stage_plan;
 
 typedef struct schedule {
-  bool direct;                          /* no rewrite; stage[] unused */
+  bool direct; /* no rewrite; stage[] unused */
   stage_plan stage[STAGE_COUNT];
   int64_t t[SCHEDULE_PARTS], k[SCHEDULE_PARTS], c[SCHEDULE_PARTS]; /* split sizes, 0-terminated */
-  int nm, m[WN_MAX_SPATIAL];            /* nm 0: the default tile */
-  int64_t chunk;                        /* tiles a round of the host loop; 0: no such loop */
-  bool joint;                           /* launch=joint */
+  int nm, m[WN_MAX_SPATIAL];                                       /* nm 0: the default tile */
+  int64_t chunk; /* tiles a round of the host loop; 0: no such loop */
+  bool joint;    /* launch=joint */
 } schedule;
 
 /* A named plan ("old", "fused", ...) as a schedule without splits, or a schedule's text. "auto" is not a schedule: false.

@@ -7,7 +7,8 @@
 
 const char *const axis_kind_name[AXIS_KINDS] = {"grid", "warp", "lane", "loop", "unroll", "vector"};
 static const char stage_letter[STAGE_COUNT] = {'x', 'g', 'm', 'o'};
-static const char kind_letters[] = "g?\?luv"; /* by axis_kind; warps and lanes have no spelling on a CPU yet */
+static const char kind_letters[] =
+    "g?\?luv"; /* by axis_kind; warps and lanes have no spelling on a CPU yet */
 enum { MAX_TILE = 8, MAX_SPLIT = 1 << 20 };
 
 /* --- named plans ------------------------------------------------------------------------------------------------------ */
@@ -30,8 +31,8 @@ static const named_plan named_plans[] = {
 };
 enum { NAMED_PLANS = sizeof named_plans / sizeof *named_plans };
 
-const char *const schedule_plan_names[] = {"direct", "old", "old-2k", "new", "inline-m", "one",
-                                           "x-only", "g-only", "fused", "split", "auto", NULL};
+const char *const schedule_plan_names[] = {"direct", "old",    "old-2k", "new",   "inline-m", "one",
+                                           "x-only", "g-only", "fused",  "split", "auto",     NULL};
 
 /* --- parsing ------------------------------------------------------------------------------------------------------------ */
 
@@ -42,7 +43,8 @@ typedef struct reader {
 
 static _Noreturn void expected(reader *r, const char *what) {
   int column = (int)(r->at - r->text);
-  diag_fail(r->d, WN_ERR_USAGE, "plan \"%s\": expected %s at column %d (\"%.12s\")", r->text, what, column + 1, r->at);
+  diag_fail(r->d, WN_ERR_USAGE, "plan \"%s\": expected %s at column %d (\"%.12s\")", r->text, what,
+            column + 1, r->at);
 }
 
 static bool accept(reader *r, const char *word) {
@@ -78,7 +80,8 @@ static int64_t number(reader *r, int64_t lo, int64_t hi, const char *what) {
 }
 
 static loop_name read_loop_name(reader *r) {
-  if (*r->at == '\0' || strchr("tkcgfpnzyx", *r->at) == NULL) expected(r, "a loop (t, k, c, g, f, p, n, z, y or x)");
+  if (*r->at == '\0' || strchr("tkcgfpnzyx", *r->at) == NULL)
+    expected(r, "a loop (t, k, c, g, f, p, n, z, y or x)");
   loop_name l = {*r->at++, -1};
   if (isdigit((unsigned char)*r->at)) l.part = (int8_t)number(r, 0, 3, "a part from 0 to 3");
   return l;
@@ -121,7 +124,8 @@ static void read_split(reader *r, int64_t *split) {
   if (split[0] != 0) expected(r, "each of t, k and c once");
   int n = 0;
   do {
-    if (n == SCHEDULE_PARTS) expected(r, "at most 2 sizes, of a block and of a register tile in it");
+    if (n == SCHEDULE_PARTS)
+      expected(r, "at most 2 sizes, of a block and of a register tile in it");
     split[n] = number(r, 1, MAX_SPLIT, "a size from 1 to 1048576");
     if (n > 0 && split[n - 1] % split[n] != 0) expected(r, "a size that divides the one before it");
     n++;
@@ -137,13 +141,20 @@ static void read_wino(reader *r, schedule *s) {
 }
 
 static void read_option(reader *r, schedule *s) {
-  if (accept(r, "t=")) read_split(r, s->t);
-  else if (accept(r, "k=")) read_split(r, s->k);
-  else if (accept(r, "c=")) read_split(r, s->c);
-  else if (accept(r, "wino=")) read_wino(r, s);
-  else if (accept(r, "chunk=")) s->chunk = number(r, 1, MAX_SPLIT, "a number of tiles from 1 to 1048576");
-  else if (accept(r, "launch=joint")) s->joint = true;
-  else expected(r, "t=, k=, c=, wino=, chunk= or launch=joint");
+  if (accept(r, "t="))
+    read_split(r, s->t);
+  else if (accept(r, "k="))
+    read_split(r, s->k);
+  else if (accept(r, "c="))
+    read_split(r, s->c);
+  else if (accept(r, "wino="))
+    read_wino(r, s);
+  else if (accept(r, "chunk="))
+    s->chunk = number(r, 1, MAX_SPLIT, "a number of tiles from 1 to 1048576");
+  else if (accept(r, "launch=joint"))
+    s->joint = true;
+  else
+    expected(r, "t=, k=, c=, wino=, chunk= or launch=joint");
 }
 
 static void read_schedule(reader *r, schedule *s) {
@@ -176,7 +187,8 @@ bool schedule_parse(diag *d, const char *text, schedule *out) {
   }
   if (strchr(text, '=') == NULL && strncmp(text, "direct", 6) != 0) {
     diag_fail(d, WN_ERR_USAGE,
-              "unknown plan \"%s\": expected direct, old, old-2k, new, inline-m, one, x-only, g-only, fused, split, auto "
+              "unknown plan \"%s\": expected direct, old, old-2k, new, inline-m, one, x-only, "
+              "g-only, fused, split, auto "
               "or a schedule such as x=global,g=global,m=global,o=global;t=16,k=4",
               text);
   }
@@ -257,7 +269,8 @@ static bool same_loop(loop_name a, loop_name b) {
 static bool same_stage(const stage_plan *a, const stage_plan *b) {
   if (a->space != b->space || a->nloops != b->nloops || !same_loop(a->at, b->at)) return false;
   for (int i = 0; i < a->nloops; ++i) {
-    if (!same_loop(a->loop[i].name, b->loop[i].name) || a->loop[i].kind != b->loop[i].kind) return false;
+    if (!same_loop(a->loop[i].name, b->loop[i].name) || a->loop[i].kind != b->loop[i].kind)
+      return false;
   }
   return true;
 }
@@ -268,5 +281,6 @@ bool schedule_equal(const schedule *a, const schedule *b) {
   }
   return a->direct == b->direct && a->joint == b->joint && a->chunk == b->chunk && a->nm == b->nm &&
          memcmp(a->t, b->t, sizeof a->t) == 0 && memcmp(a->k, b->k, sizeof a->k) == 0 &&
-         memcmp(a->c, b->c, sizeof a->c) == 0 && memcmp(a->m, b->m, (size_t)a->nm * sizeof a->m[0]) == 0;
+         memcmp(a->c, b->c, sizeof a->c) == 0 &&
+         memcmp(a->m, b->m, (size_t)a->nm * sizeof a->m[0]) == 0;
 }

@@ -167,7 +167,8 @@ row_axes rows_begin(apply *ap, draft *d, int t, axis_kind kind, int64_t rows) {
 }
 
 void rows_end(apply *ap, draft *d, row_axes r) {
-  if (r.y != NULL) draft_split(ap, d, r.y, r.y0, draft_axis(ap, d, AXIS_UNROLL, r.rows, "y1"), r.rows, false);
+  if (r.y != NULL)
+    draft_split(ap, d, r.y, r.y0, draft_axis(ap, d, AXIS_UNROLL, r.rows, "y1"), r.rows, false);
   const uop *lane = draft_axis(ap, d, AXIS_VECTOR, r.lanes, "x1");
   draft_split(ap, d, r.x, r.x0, lane, r.lanes, true);
 }
@@ -278,7 +279,8 @@ static nest *products_flat(apply *ap, stage *st, bool unroll_f, int64_t tile_blo
   int k = stage_range(st, 'k', 0), t = stage_range(st, 't', 0);
   int64_t klen = k >= 0 ? st->len[k] : 1, tlen = t >= 0 ? st->len[t] : 1;
   if (tile_block == 0) tile_block = tlen;
-  register_tile rt = pick_register_tile(ap, (wn_dtype)st->node->dtype, klen, tile_block, unroll_f ? 8 : 0);
+  register_tile rt =
+      pick_register_tile(ap, (wn_dtype)st->node->dtype, klen, tile_block, unroll_f ? 8 : 0);
   /* the last size given is the register tile's, where there is a block around it */
   bool in_block = st->inside || tile_block < tlen;
   int64_t k1_asked = ap->s->k[st->inside ? 1 : 0], t1_asked = ap->s->t[in_block ? 1 : 0];
@@ -295,18 +297,23 @@ static nest *products_flat(apply *ap, stage *st, bool unroll_f, int64_t tile_blo
   }
   draft_plain(ap, &d, stage_range(st, 'g', 0), outer, "g");
   int64_t kblocks = (klen + rt.k - 1) / rt.k, tblocks = (tile_block + rt.t - 1) / rt.t;
-  bool blocked = tile_block < tlen && !chunks; /* a block of tiles is staged at t0: it goes outside */
+  bool blocked =
+      tile_block < tlen && !chunks; /* a block of tiles is staged at t0: it goes outside */
   if (blocked || !unroll_f) {
-    if (blocked) tb = draft_axis(ap, &d, outer, (tlen + tile_block - 1) / tile_block, "t0");
-    else if (!st->inside && stage_find(ap, st->site, STAGE_X) != NULL && stage_find(ap, st->site, STAGE_X)->inside)
+    if (blocked)
+      tb = draft_axis(ap, &d, outer, (tlen + tile_block - 1) / tile_block, "t0");
+    else if (!st->inside && stage_find(ap, st->site, STAGE_X) != NULL &&
+             stage_find(ap, st->site, STAGE_X)->inside)
       tb = draft_axis(ap, &d, outer, 1, "t0");
   }
   if (!blocked && !unroll_f) {
-    for (int i = stage_range(st, 'f', 0); i >= 0; i = stage_range(st, 'f', i + 1)) draft_plain(ap, &d, i, outer, "f");
+    for (int i = stage_range(st, 'f', 0); i >= 0; i = stage_range(st, 'f', i + 1))
+      draft_plain(ap, &d, i, outer, "f");
   }
   k0 = draft_axis(ap, &d, blocked ? AXIS_LOOP : outer, kblocks, "k0");
   if (blocked && !unroll_f) {
-    for (int i = stage_range(st, 'f', 0); i >= 0; i = stage_range(st, 'f', i + 1)) draft_plain(ap, &d, i, AXIS_LOOP, "f");
+    for (int i = stage_range(st, 'f', 0); i >= 0; i = stage_range(st, 'f', i + 1))
+      draft_plain(ap, &d, i, AXIS_LOOP, "f");
   }
   t0 = draft_axis(ap, &d, blocked ? AXIS_LOOP : outer, tblocks, blocked ? "t1" : "t0");
   if (unroll_f) unrolled_frequencies(ap, &d);
@@ -382,7 +389,8 @@ nest *nest_m(apply *ap, stage *st) {
   bool unroll_f = x == NULL || g == NULL;
   int64_t unroll_k = ap->s->k[0] > 0 ? ap->s->k[0] : 4;
   if (x == NULL) return products_rows(ap, st, unroll_k);
-  if (g == NULL && !st->inside && !x->inside && outside_sum(st) != NULL) return products_shared_g(ap, st, outside_sum(st));
+  if (g == NULL && !st->inside && !x->inside && outside_sum(st) != NULL)
+    return products_shared_g(ap, st, outside_sum(st));
   bool staged = !st->inside && x->inside;
   return products_flat(ap, st, unroll_f, staged ? tile_block(ap, &ap->w->site[st->site]) : 0);
 }

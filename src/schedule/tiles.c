@@ -48,8 +48,8 @@ void draft_bind(apply *ap, draft *d, const uop *exact, const uop *over_axes, boo
   draft_limit(ap, d, over_axes, exact->arg.j, aliases);
 }
 
-const uop *draft_split(apply *ap, draft *d, const uop *exact, const uop *outer, const uop *inner, int64_t inner_extent,
-                       bool aliases) {
+const uop *draft_split(apply *ap, draft *d, const uop *exact, const uop *outer, const uop *inner,
+                       int64_t inner_extent, bool aliases) {
   const uop *e = uop_add(ap->g, uop_muli(ap->g, outer, inner_extent), inner);
   draft_bind(ap, d, exact, e, aliases);
   return e;
@@ -62,8 +62,9 @@ int pick_lanes(const apply_target *t, wn_dtype dtype, int64_t extent) {
   double best_cost = (double)extent;
   for (int lanes = 2; lanes <= widest; lanes *= 2) {
     double rounds = (double)((extent + lanes - 1) / lanes);
-    double cost = rounds * (0.4 + 0.6 * lanes / widest); /* a narrow vector costs more than its share */
-    if (extent < lanes) cost *= 1.1;                     /* masks */
+    double cost =
+        rounds * (0.4 + 0.6 * lanes / widest); /* a narrow vector costs more than its share */
+    if (extent < lanes) cost *= 1.1;           /* masks */
     if (cost <= best_cost) {
       best = lanes;
       best_cost = cost;
@@ -82,7 +83,8 @@ static double tile_cost(int64_t k, int64_t t, int64_t kt, int64_t vectors, int l
   return waste * (per_product > chains ? per_product : chains);
 }
 
-register_tile pick_register_tile(const apply *ap, wn_dtype dtype, int64_t k, int64_t t, int64_t limit) {
+register_tile pick_register_tile(const apply *ap, wn_dtype dtype, int64_t k, int64_t t,
+                                 int64_t limit) {
   int widest = ap->target->vector_bytes / (int)wn_dtype_size(dtype);
   int64_t budget = ap->target->registers - 4;
   if (limit > 0 && limit < budget) budget = limit;

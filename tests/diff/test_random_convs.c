@@ -18,9 +18,9 @@
 
 enum {
   PATIENCE = 300, /* seconds for one shape, sanitizers and all */
-  RUNNING = 512,
-  TILE_FACTOR = 4 /* an error over the predicted one: it is an average over data */
+  RUNNING = 512
 };
+#define TILE_FACTOR 4.0 /* an error over the predicted one: it is an average over data */
 
 static const char *const plans[] = {"auto",  "old",    "new",    "one",    "inline-m", "fused",
                                     "split", "old-2k", "direct", "x-only", "g-only"};
