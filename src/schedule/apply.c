@@ -339,9 +339,18 @@ static void set_chunks(apply *ap, const stage *st, kernel_plan *k) {
   if (st->id == STAGE_COUNT && flow_into(ap, st) != NULL) site = flow_into(ap, st)->site;
   if (ap->s->chunk == 0 || site < 0) return;
   const wino_site *ws = &ap->w->site[site];
-  if (chunk_rows(ap, ws) == 0) return;
-  if (stage_find(ap, site, STAGE_X) == NULL || stage_find(ap, site, STAGE_M) == NULL) {
-    refuse(ap, "chunk= needs x and m in arrays of their own");
+  if (chunk_rows(ap, ws) == 0) {
+    if (st->id == STAGE_M) {
+      diag_warn(ap->g->diag,
+                "chunk=: the result of %s does not go through the rows of its tiles in order: all "
+                "tiles run at once",
+                st->node->arg.info->name);
+    }
+    return;
+  }
+  for (stage_id id = STAGE_X; id <= STAGE_M; ++id) {
+    if (stage_find(ap, site, id) == NULL)
+      refuse(ap, "chunk= needs x, g and m in arrays of their own");
   }
   for (stage_id id = STAGE_X; id < STAGE_COUNT; ++id) {
     const stage *other = stage_find(ap, site, id);

@@ -35,6 +35,7 @@ typedef struct flow {
   const char *root; /* name of the BUFFERIZE */
   int site;
   bool found;
+  bool by_rows; /* its loops go through the rows of tiles in order */
   int64_t phases
       [WN_MAX_SPATIAL]; /* dilation phases of window axis i: range = (y * m + p) * phases + phi */
   const uop *window[WN_MAX_SPATIAL]; /* the RANGE of window axis i */

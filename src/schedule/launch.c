@@ -57,7 +57,8 @@ void launch_join(apply *ap) {
   size_t out = 0;
   for (size_t i = 0; i < set->kernels.len; ++i) {
     kernel_plan *k = &set->kernels.data[i], *prev = out > 0 ? &set->kernels.data[out - 1] : NULL;
-    bool join = prev != NULL && prev->prepare == k->prepare && prev->nroots < STAGE_COUNT;
+    bool join = prev != NULL && prev->prepare == k->prepare && prev->chunks == 1 &&
+                k->chunks == 1 && prev->nroots < STAGE_COUNT;
     for (int r = 0; join && r < prev->nroots; ++r)
       join = !nest_reads(ap, k->root[0], prev->root[r]->array);
     if (join)

@@ -26,6 +26,47 @@ static bool is_bound_by(const uop *bufferize, const uop *r) {
   return false;
 }
 
+/* Class of a stored range that is no window: k, g, or n for what the tiles depend on. */
+static char other_letter(const apply *ap, const flow *f, const uop *r) {
+  const wino_site *ws = &ap->w->site[f->site];
+  int at = 2;
+  if (ws->G > 1 && uop_has_range(f->index->src[at++], r)) return 'g';
+  if (ws->K > 1 && uop_has_range(f->index->src[at++], r)) return 'k';
+  return 'n';
+}
+
+static bool is_window(const flow *f, const wino_site *ws, const uop *r) {
+  for (int w = 0; w < ws->ndim; ++w) {
+    if (f->window[w] == r) return true;
+  }
+  return false;
+}
+
+/* Do the stored value's loops, in their order, go through the rows of tiles one after the other? That is, is the tile
+ * index of o, at the first position of each tile, the row-major number of those loops? */
+static bool goes_by_rows(apply *ap, const uop *into, const flow *f) {
+  graph *g = ap->g;
+  const wino_site *ws = &ap->w->site[f->site];
+  const uop *from[WN_MAX_SPATIAL], *to[WN_MAX_SPATIAL], *loop[STAGE_RANGES + WN_MAX_SPATIAL];
+  int n = 0;
+  for (int i = 1; i < into->nsrc; ++i) {
+    if (!is_window(f, ws, into->src[i]) && other_letter(ap, f, into->src[i]) == 'n')
+      loop[n++] = into->src[i];
+  }
+  for (int w = 0; w < ws->ndim; ++w) {
+    if (f->phases[w] != 1) return false;
+    int64_t tiles = (f->window[w]->arg.j + ws->m[w] - 1) / ws->m[w];
+    loop[n] = tiles > 1 ? uop_range(g, tiles, "y") : uop_int(g, 0);
+    from[w] = f->window[w];
+    to[w] = uop_muli(g, loop[n++], ws->m[w]);
+  }
+  int t = 2 + (ws->G > 1) + (ws->K > 1);
+  if (t + ws->ndim >= f->index->nsrc) return ws->T == 1;
+  const uop *tile = uop_replace(g, f->index->src[t], ws->ndim, from, to), *number = uop_int(g, 0);
+  for (int i = 0; i < n; ++i) number = uop_add(g, uop_muli(g, number, loop[i]->vmax + 1), loop[i]);
+  return simplify(g, tile) == simplify(g, number);
+}
+
 void flow_find(apply *ap, const uop *root, int site, flow *f) {
   const wino_site *ws = &ap->w->site[site];
   memset(f, 0, sizeof *f);
@@ -54,7 +95,9 @@ void flow_find(apply *ap, const uop *root, int site, flow *f) {
   }
   f->index = index;
   f->found = into != NULL && uop_is_int(index->src[1], 1);
-  if (f->found) f->root = into->arg.info->name;
+  if (!f->found) return;
+  f->root = into->arg.info->name;
+  f->by_rows = goes_by_rows(ap, into, f);
 }
 
 /* --- the nest ----------------------------------------------------------------------------------------------------------- */
@@ -65,15 +108,6 @@ typedef struct window_axes {
   int64_t tiles, block;
 } window_axes;
 
-/* Class of a stored range that is no window: k, g, or n for what the tiles depend on. */
-static char other_letter(const apply *ap, const flow *f, const uop *r) {
-  const wino_site *ws = &ap->w->site[f->site];
-  int at = 2;
-  if (ws->G > 1 && uop_has_range(f->index->src[at++], r)) return 'g';
-  if (ws->K > 1 && uop_has_range(f->index->src[at++], r)) return 'k';
-  return 'n';
-}
-
 static bool anything_inside(const apply *ap, int site) {
   for (size_t i = 0; i < ap->stages.len; ++i) {
     const stage *st = ap->stages.data[i];
@@ -82,13 +116,6 @@ static bool anything_inside(const apply *ap, int site) {
     const stage *m = stage_find((apply *)ap, site, STAGE_M);
     if ((st->id == STAGE_X || st->id == STAGE_G) && m != NULL && !m->inside) continue;
     return true;
-  }
-  return false;
-}
-
-static bool is_window(const flow *f, const wino_site *ws, const uop *r) {
-  for (int w = 0; w < ws->ndim; ++w) {
-    if (f->window[w] == r) return true;
   }
   return false;
 }

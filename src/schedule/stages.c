@@ -178,7 +178,7 @@ void rows_end(apply *ap, draft *d, row_axes r) {
 axis_kind outer_kind(const stage *st) { return st->inside ? AXIS_LOOP : AXIS_GRID; }
 
 int64_t chunk_rows(const apply *ap, const wino_site *site) {
-  if (ap->s->chunk == 0 || !ap->flow[site - ap->w->site].found) return 0;
+  if (ap->s->chunk == 0 || !ap->flow[site - ap->w->site].by_rows) return 0;
   int64_t width = site->t_extent[site->nt - 1], rows = site->T / width;
   int64_t most = ap->s->chunk > width ? ap->s->chunk / width : 1;
   for (int64_t r = most < rows ? most : rows; r > 1; --r) {
