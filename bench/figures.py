@@ -211,7 +211,7 @@ def recomputed(rows):
 def count_ops(args, plan, *words):
     """Loops, accumulators and loads in the last kernel of the linear IR."""
     text = output(args, "explain", REFERENCE, "--plan", plan, "--max-lines", "1", *words)
-    last = text.split("--- linearise\n")[-1].split("\n\n")[0]
+    last = re.split(r"--- linearise[^\n]*\n", text)[-1].split("\n\n")[0]
     return [len(re.findall(rf"= {op}\b", last)) for op in ("LOOP", "ACC", "LOAD")]
 
 
