@@ -59,7 +59,6 @@ int build_array(builder *b, int64_t slot); /* number in k->arrays */
 uint32_t emit(builder *b, const uop *u);        /* the value, scalar or of b->lanes lanes */
 uint32_t emit_vector(builder *b, const uop *u); /* broadcast if it is scalar */
 bool is_vector(const builder *b, const uop *u);
-uint32_t emit_scalar_int(builder *b, int64_t v);
 /* A fused a * b + acc where value is a product, else op(acc, value). */
 uint32_t emit_accumulate(builder *b, uop_op op, const uop *value, uint32_t acc, bool vector);
 
@@ -86,7 +85,6 @@ void interleave_stores(builder *b, int64_t slot, size_t n, const store_ref *stor
  * as there are registers. Their values are then known to emit. */
 void emit_reductions(builder *b, int nroots, const uop *const *roots);
 
-wn_dtype register_dtype(unsigned dtype);  /* f16, bf16 -> f32 */
 scope *home_of(builder *b, const uop *u); /* the outermost scope in which u can stand */
 
 #endif

@@ -5,10 +5,6 @@
  * last, so that what is invariant in a loop is computed outside it. */
 #include "kernel/build.h"
 
-wn_dtype register_dtype(unsigned dtype) {
-  return dtype == WN_F16 || dtype == WN_BF16 ? WN_F32 : (wn_dtype)dtype;
-}
-
 bool is_vector(const builder *b, const uop *u) {
   return b->vector != NULL && uop_has_range(u, b->vector);
 }
@@ -80,8 +76,6 @@ uint32_t emit_vector(builder *b, const uop *u) {
   if (b->lanes == 1 || b->pool.data[v].lanes > 1) return v;
   return splat(b, home_of(b, u), v);
 }
-
-uint32_t emit_scalar_int(builder *b, int64_t v) { return emit(b, uop_int(b->g, v)); }
 
 static uint32_t operand(builder *b, const uop *u, bool vector) {
   return vector ? emit_vector(b, u) : emit(b, u);

@@ -7,6 +7,10 @@
 
 #include <inttypes.h>
 
+wn_dtype register_dtype(unsigned dtype) {
+  return dtype == WN_F16 || dtype == WN_BF16 ? WN_F32 : (wn_dtype)dtype;
+}
+
 /* --- printing --------------------------------------------------------------------------------- */
 
 static bool has_value(int op) {
@@ -172,10 +176,6 @@ static const char *check_alu(const checker *c, const lin_ins *u) {
     if (source(c, u, s)->dtype != need) return broken(c, "has an operand of another dtype");
   }
   return dtype_fits(u->op, want) ? NULL : broken(c, "does not exist for its dtype");
-}
-
-static wn_dtype register_dtype(wn_dtype memory) {
-  return memory == WN_F16 || memory == WN_BF16 ? WN_F32 : memory;
 }
 
 /* REG arrays have no address: offset and extent must be known here. */

@@ -57,6 +57,8 @@ typedef struct lin_kernel {
       bytes; /* executed arithmetic on floats (FMA = 2), bytes of distinct loads and stores, per run */
 } lin_kernel;
 
+/* The dtype of a value in a register whose memory has this one: f32 for f16 and bf16. */
+wn_dtype register_dtype(unsigned memory);
 /* Renders "one instruction a line" text of the linear IR for dumps. */
 void lin_print(str *out, const lin_kernel *k);
 /* NULL, or one line saying what breaks the laws above (text in arena a). */

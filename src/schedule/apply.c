@@ -78,6 +78,17 @@ static uop_space space_of(apply *ap, const uop *bufferize) {
   return space;
 }
 
+/* The value of a BUFFERIZE at other indices; resolved with everything else when the graph is simplified. */
+static const uop *substitute_ranges(apply *ap, const uop *b, const uop *const *index) {
+  int n = b->nsrc - 1;
+  const uop **pairs = arena_array(ap->a, const uop *, 2 * n + 1);
+  for (int i = 0; i < n; ++i) {
+    pairs[2 * i] = b->src[i + 1];
+    pairs[2 * i + 1] = index[i];
+  }
+  return uop_substitute(ap->g, b->src[0], n, pairs);
+}
+
 static const uop *place_node(void *user, const uop *u) {
   apply *ap = user;
   if (u->op == OP_BUFFERIZE) {
@@ -93,7 +104,7 @@ static const uop *place_node(void *user, const uop *u) {
     const uop *b = u->src[0];
     uop_space space = b->arg.info->space;
     if (space != SPACE_INLINE && space != SPACE_REG) return u;
-    const uop *value = uop_replace(ap->g, b->src[0], b->nsrc - 1, b->src + 1, u->src + 2);
+    const uop *value = substitute_ranges(ap, b, u->src + 2);
     return uop_is_int(u->src[1], 1) ? value : guard_value(ap->g, value, u->src[1]);
   }
   return u;

@@ -92,7 +92,5 @@ wino_result choose_rewrite(graph *g, const uop *root, const choice_target *targe
 apply_target choice_apply_target(const choice_target *t) {
   return (apply_target){.vector_bytes = t->vector_bytes,
                         .registers = t->registers,
-                        .l2 = t->l2,
-                        .variable_weights = t->options->variable_weights != 0,
-                        .no_merge = t->options->no_merge != 0};
+                        .variable_weights = t->options->variable_weights != 0};
 }

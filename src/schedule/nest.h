@@ -73,8 +73,6 @@ typedef struct apply_target {
   int vector_bytes; /* of the widest vectors */
   int registers;    /* vector registers */
   bool variable_weights;
-  bool no_merge;
-  size_t l2; /* bytes */
 } apply_target;
 
 /* The caller's buffers, by slot: what lower_tensors left as OP_BUFFER. */
