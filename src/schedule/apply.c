@@ -315,6 +315,22 @@ static void set_domain(apply *ap, stage *st, const need *nd) {
   }
 }
 
+/* A stage is made no further inside than its readers run: `at`, or the outermost of them. */
+static int not_inside_readers(apply *ap, const stage *st, nest *root, int at) {
+  int outermost = at;
+  for (int i = 0; i < root->nchildren; ++i) {
+    need nd = {.st = (stage *)st, .root = root};
+    collect_nests(ap, root->child[i].nest, scan_nest, &nd);
+    if (nd.used && root->child[i].at < outermost) outermost = root->child[i].at;
+  }
+  if (outermost < at && ap->s->stage[st->id].at.letter != 0) {
+    diag_fail(ap->g->diag, WN_ERR_REFUSED,
+              "%c would be computed at a loop inside the one at which its reader has already run",
+              stage_letters[st->id]);
+  }
+  return outermost;
+}
+
 static void place_inside(apply *ap, stage *st) {
   int home = -1;
   need best;
@@ -327,7 +343,7 @@ static void place_inside(apply *ap, stage *st) {
     memset(&nd, 0, sizeof nd);
     nd.st = st;
     nd.root = root;
-    nd.at = find_at(ap, st, root);
+    nd.at = not_inside_readers(ap, st, root, find_at(ap, st, root));
     collect_nests(ap, root, scan_nest, &nd);
     best = nd;
     home = (int)k;
