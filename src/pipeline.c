@@ -25,12 +25,6 @@ typedef struct pipeline {
   const uop *shown;
 } pipeline;
 
-static double now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 /* --- showing passes: WINNOW_DUMP=pass,... on stderr, and explain ----------------------------------------------------------- */
 
 static const struct {
@@ -285,7 +279,7 @@ static void compile(pipeline *pl, wn_tensor *const *outs, void *const *data, int
   const wn_options *opt = pl->opt;
   pipeline_check_environment(&p->diag);
   p->rt = runtime_create(&p->diag, opt->backend, opt->isa, opt->threads);
-  double start = now();
+  double start = program_now();
   const cpu_target *cpu = runtime_target(p->rt);
   choice_target target = {cpu->vector_bytes, cpu->registers, cpu->l2, opt};
 
@@ -307,9 +301,9 @@ static void compile(pipeline *pl, wn_tensor *const *outs, void *const *data, int
   linearise_all(pl);
   show_kernels(pl);
 
-  double scheduled = now();
+  double scheduled = program_now();
   compile_kernels(pl);
-  double compiled = now();
+  double compiled = program_now();
   fill_info(pl, &ch, &w, scheduled - start, compiled - scheduled);
   if (opt->strict && p->info.fallback != NULL) {
     diag_fail(&p->diag, WN_ERR_STRICT, "a kernel fell back to the interpreter: %s",

@@ -51,17 +51,17 @@ void program_allocate(wn_program *p, size_t max_memory) {
   }
 }
 
-static double now(void) {
+double program_now(void) {
   struct timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);
   return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
 static void launch(wn_program *p, int kernel, int64_t chunk, int64_t chunks, double *us) {
-  double start = us != NULL ? now() : 0;
+  double start = us != NULL ? program_now() : 0;
   int64_t share = p->kernels[kernel]->lin.grid / chunks;
   module_launch(p->module, kernel, p->args[kernel], chunk * share, (chunk + 1) * share);
-  if (us != NULL) us[kernel] += (now() - start) * 1e6;
+  if (us != NULL) us[kernel] += (program_now() - start) * 1e6;
 }
 
 /* Runs one kernel, or chunk by chunk the kernels that share a host loop. Returns the next one. us, by kernel, may be NULL. */

@@ -34,4 +34,7 @@ struct wn_program {
  * (0: none). */
 void program_allocate(wn_program *p, size_t max_memory);
 
+/* Seconds of a clock that only goes forward. */
+double program_now(void);
+
 #endif

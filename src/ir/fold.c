@@ -43,25 +43,15 @@ static bounds bounds_mul(bounds a, bounds b) {
   return r;
 }
 
-static int64_t floor_div(int64_t a, int64_t b) {
-  int64_t q = a / b;
-  return q - ((a % b != 0) && ((a < 0) != (b < 0)));
-}
-
-static int64_t floor_mod(int64_t a, int64_t b) {
-  int64_t r = a % b;
-  return r != 0 && ((r < 0) != (b < 0)) ? r + b : r;
-}
-
 static bounds bounds_div(bounds a, bounds b) {
   if (b.lo != b.hi || b.lo <= 0) return unbounded;
-  return (bounds){floor_div(a.lo, b.lo), floor_div(a.hi, b.lo)};
+  return (bounds){int_div(a.lo, b.lo), int_div(a.hi, b.lo)};
 }
 
 static bounds bounds_mod(bounds a, bounds b) {
   if (b.lo <= 0) return unbounded;
-  if (b.lo == b.hi && a.lo != INT64_MIN && floor_div(a.lo, b.lo) == floor_div(a.hi, b.lo)) {
-    return (bounds){floor_mod(a.lo, b.lo), floor_mod(a.hi, b.lo)};
+  if (b.lo == b.hi && a.lo != INT64_MIN && int_div(a.lo, b.lo) == int_div(a.hi, b.lo)) {
+    return (bounds){int_mod(a.lo, b.lo), int_mod(a.hi, b.lo)};
   }
   return (bounds){0, b.hi - 1};
 }
@@ -171,9 +161,9 @@ static bool fold_int(uop_op op, int64_t a, int64_t b, int64_t *r) {
     case OP_MUL:
       return !__builtin_mul_overflow(a, b, r);
     case OP_IDIV:
-      return b != 0 && !(a == INT64_MIN && b == -1) ? (*r = floor_div(a, b), true) : false;
+      return b != 0 && !(a == INT64_MIN && b == -1) ? (*r = int_div(a, b), true) : false;
     case OP_MOD:
-      return b != 0 && !(a == INT64_MIN && b == -1) ? (*r = floor_mod(a, b), true) : false;
+      return b != 0 && !(a == INT64_MIN && b == -1) ? (*r = int_mod(a, b), true) : false;
     case OP_MAX:
     case OP_OR:
       return *r = max64(a, b), true;

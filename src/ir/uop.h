@@ -160,6 +160,14 @@ static inline bool uop_is_int(const uop *u, int64_t v) {
 }
 static inline bool dtype_is_float(unsigned dt) { return dt <= WN_BF16; }
 static inline bool dtype_is_int(unsigned dt) { return dt == WN_I32 || dt == WN_I64; }
+/* What IDIV and MOD compute: rounded down. b != 0, and not INT64_MIN by -1. */
+static inline int64_t int_div(int64_t a, int64_t b) {
+  return a / b - (a % b != 0 && (a < 0) != (b < 0));
+}
+static inline int64_t int_mod(int64_t a, int64_t b) {
+  int64_t r = a % b;
+  return r != 0 && (r < 0) != (b < 0) ? r + b : r;
+}
 double uop_const_value(const uop *u);               /* of a CONST of any dtype */
 bool uop_has_range(const uop *u, const uop *range); /* does range occur free in u? O(log n) */
 const char *uop_range_name(const graph *g, const uop *range); /* "r7" where it was not named */

@@ -182,6 +182,7 @@ uint32_t emit(builder *b, const uop *u) {
   scope *home = home_of(b, u);
   uint64_t known;
   if (map_get(&home->values, u->id, &known)) return (uint32_t)known;
+  const uop *sum = u->op == OP_ADD ? ordered_sum(b, u) : u;
   uint32_t v;
   if (u->op == OP_CONST)
     v = emit_const(b, home, u);
@@ -189,8 +190,8 @@ uint32_t emit(builder *b, const uop *u) {
     v = emit_range(b, home, u);
   else if (u->op == OP_INDEX)
     v = build_load(b, u);
-  else if (u->op == OP_ADD && !dtype_is_float(u->dtype) && ordered_sum(b, u) != u)
-    v = emit(b, ordered_sum(b, u));
+  else if (sum != u)
+    v = emit(b, sum);
   else if (op_table[u->op].flags & UOP_ALU)
     v = emit_alu(b, u);
   else if (u->op == OP_GET) {

@@ -7,11 +7,6 @@
 
 extern const rule_table index_rules, bool_rules, value_rules, memory_rules;
 
-/* --- integers, rounded down ------------------------------------------------------------------- */
-static inline int64_t int_div(int64_t a, int64_t b) {
-  int64_t q = a / b;
-  return q - (a % b != 0 && (a < 0) != (b < 0));
-}
 int64_t int_gcd(int64_t a, int64_t b); /* >= 0 */
 
 /* --- linear forms ----------------------------------------------------------------------------- */

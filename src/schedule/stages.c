@@ -123,9 +123,9 @@ void draft_plain(apply *ap, draft *d, int i, axis_kind kind, const char *name) {
   draft_bind(ap, d, e, draft_axis(ap, d, kind, d->st->len[i], name), false);
 }
 
-static void unrolled_frequencies(apply *ap, draft *d) {
+static void frequencies(apply *ap, draft *d, axis_kind kind) {
   for (int i = stage_range(d->st, 'f', 0); i >= 0; i = stage_range(d->st, 'f', i + 1)) {
-    draft_plain(ap, d, i, AXIS_UNROLL, "f");
+    draft_plain(ap, d, i, kind, "f");
   }
 }
 
@@ -197,10 +197,10 @@ nest *nest_x(apply *ap, stage *st) {
   draft_plain(ap, &d, c, outer_kind(st), "c");
   if (t >= 0) {
     if (!chunks) r = rows_begin(ap, &d, t, outer_kind(st), 1);
-    unrolled_frequencies(ap, &d);
+    frequencies(ap, &d, AXIS_UNROLL);
     rows_end(ap, &d, r);
   } else {
-    unrolled_frequencies(ap, &d);
+    frequencies(ap, &d, AXIS_UNROLL);
   }
   return draft_finish(ap, &d, st);
 }
@@ -212,14 +212,14 @@ nest *nest_g(apply *ap, stage *st) {
   int v = c >= 0 ? c : k; /* the vectorised range */
   if (k != v) draft_plain(ap, &d, k, outer_kind(st), "k");
   if (v < 0) {
-    unrolled_frequencies(ap, &d);
+    frequencies(ap, &d, AXIS_UNROLL);
     return draft_finish(ap, &d, st);
   }
   int lanes = pick_lanes(ap->target, (wn_dtype)st->node->dtype, st->len[v]);
   const uop *e = draft_exact(ap, &d, st->len[v], "c");
   d.index[v] = e;
   const uop *outer = draft_axis(ap, &d, AXIS_LOOP, (st->len[v] + lanes - 1) / lanes, "c0");
-  unrolled_frequencies(ap, &d);
+  frequencies(ap, &d, AXIS_UNROLL);
   draft_split(ap, &d, e, outer, draft_axis(ap, &d, AXIS_VECTOR, lanes, "c1"), lanes, false);
   return draft_finish(ap, &d, st);
 }
@@ -262,7 +262,7 @@ static nest *products_shared_g(apply *ap, stage *st, const uop *sum) {
   int64_t tlen = t >= 0 ? st->len[t] : 1;
   int lanes = pick_lanes(ap->target, (wn_dtype)st->node->dtype, tlen);
   const uop *t0 = draft_axis(ap, &d, AXIS_LOOP, (tlen + lanes - 1) / lanes, "t0");
-  unrolled_frequencies(ap, &d);
+  frequencies(ap, &d, AXIS_UNROLL);
   const uop *lane = draft_axis(ap, &d, AXIS_VECTOR, lanes, "t1");
   if (t >= 0) {
     d.index[t] = draft_exact(ap, &d, tlen, "t");
@@ -307,16 +307,14 @@ static nest *products_flat(apply *ap, stage *st, bool unroll_f, int64_t tile_blo
       tb = draft_axis(ap, &d, outer, 1, "t0");
   }
   if (!blocked && !unroll_f) {
-    for (int i = stage_range(st, 'f', 0); i >= 0; i = stage_range(st, 'f', i + 1))
-      draft_plain(ap, &d, i, outer, "f");
+    frequencies(ap, &d, outer);
   }
   k0 = draft_axis(ap, &d, blocked ? AXIS_LOOP : outer, kblocks, "k0");
   if (blocked && !unroll_f) {
-    for (int i = stage_range(st, 'f', 0); i >= 0; i = stage_range(st, 'f', i + 1))
-      draft_plain(ap, &d, i, AXIS_LOOP, "f");
+    frequencies(ap, &d, AXIS_LOOP);
   }
   t0 = draft_axis(ap, &d, blocked ? AXIS_LOOP : outer, tblocks, blocked ? "t1" : "t0");
-  if (unroll_f) unrolled_frequencies(ap, &d);
+  if (unroll_f) frequencies(ap, &d, AXIS_UNROLL);
   const uop *k1 = draft_axis(ap, &d, AXIS_UNROLL, rt.k, "k1");
   const uop *t1 = draft_axis(ap, &d, AXIS_UNROLL, rt.t / rt.lanes, blocked ? "t2" : "t1");
   const uop *lane = draft_axis(ap, &d, AXIS_VECTOR, rt.lanes, blocked ? "t3" : "t2");
@@ -358,7 +356,7 @@ static nest *products_rows(apply *ap, stage *st, int64_t unroll_k) {
     open_sum(&d, sum);
     k1 = draft_axis(ap, &d, AXIS_LOOP, unroll_k, "k1");
   }
-  unrolled_frequencies(ap, &d);
+  frequencies(ap, &d, AXIS_UNROLL);
   if (sum == NULL) k1 = draft_axis(ap, &d, AXIS_UNROLL, unroll_k, "k1");
   if (k >= 0) {
     d.index[k] = draft_exact(ap, &d, klen, "k");
