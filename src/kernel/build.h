@@ -80,6 +80,10 @@ typedef struct store_ref { /* one store of a nest's body */
 /* Emits the stores that together fill a stretch, interleaved; marks them done. */
 void interleave_stores(builder *b, int64_t slot, size_t n, const store_ref *stores, bool *done);
 
+/* --- transpose.c: neighbours whose lanes lie far apart ------------------------------------------------------------------ */
+/* Emits the runs of stores that are transposed in registers; marks them done. */
+void transpose_stores(builder *b, int64_t slot, size_t n, const store_ref *stores, bool *done);
+
 /* --- reduce.c --------------------------------------------------------------------------------------------------------------- */
 /* Emits all reductions under the roots (those not inside another one): equal loops merged, as many accumulators at once
  * as there are registers. Their values are then known to emit. */

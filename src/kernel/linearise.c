@@ -195,6 +195,7 @@ static void emit_stores(builder *b, const nest *n) {
     for (size_t i = 0; i < count; ++i)
       stores[i] = (store_ref){all[i].offset, all[i].mask, all[i].value};
     interleave_stores(b, n->array, count, stores, done);
+    transpose_stores(b, n->array, count, stores, done);
   }
   for (size_t i = 0; i < count; ++i) {
     if (done[i] || uop_is_int(all[i].mask, 0)) continue;

@@ -239,7 +239,9 @@ void emit_reductions(builder *b, int nroots, const uop *const *roots) {
   uop_list found = {0};
   find_reductions(b, nroots, roots, &found);
   if (found.len == 0) return;
-  if (found.len > 1 && !b->opt->no_merge) cluster(b, &found);
+  size_t most = b->opt->accumulators > 0 ? (size_t)b->opt->accumulators : SIZE_MAX;
+  if (found.len > most && !b->opt->no_merge)
+    cluster(b, &found); /* else they are one group anyway */
   group_list groups = group_reductions(b, &found);
   for (size_t i = 0; i < groups.len; ++i) emit_group(b, &groups.data[i]);
 }

@@ -140,13 +140,16 @@ static void add_stage(apply *ap, const uop *node) {
   st->n = node->nsrc - 1;
   WN_CHECK(st->n <= STAGE_RANGES, "%d ranges", st->n);
   st->range = node->src + 1;
+  st->pack = 1;
   bool unrolled = st->id < STAGE_COUNT && reads_all_frequencies(ap, st->id);
+  bool k_fastest = st->id == STAGE_M && lanes_over_k(ap, st->site);
   int at = 0;
   for (int pass = 0; pass < 3;
        ++pass) { /* where a reader takes all frequencies at once, they stand together */
     for (int i = 0; i < st->n; ++i) {
       char letter = uop_range_name(ap->g, st->range[i])[0];
-      int turn = !unrolled ? 0 : letter == 'f' ? 1 : letter == 't' ? 2 : 0;
+      int turn = unrolled && letter == 'f' ? 1 : unrolled && letter == 't' ? 2 : 0;
+      if (k_fastest && letter == 'k') turn = 2;
       if (turn == pass) st->order[at++] = i;
     }
   }
@@ -412,7 +415,7 @@ static void place_global(apply *ap, stage *st) {
 static array_info array_for(apply *ap, const stage *st) {
   array_info a = {.name = st->node->arg.info->name, .dtype = (wn_dtype)st->node->dtype, .user = -1};
   a.role = st->space == SPACE_LOCAL ? ROLE_LOCAL : ROLE_WORK;
-  a.len = st->n ? st->stride[st->order[0]] * st->dim[st->order[0]] : 1;
+  a.len = stored_len(st);
   if (st->id == STAGE_COUNT && st->node->arg.info->explicit_) {
     a.role = ROLE_RESULT;
     a.user = (int)strtol(a.name + strlen("result"), NULL, 10);
@@ -437,7 +440,7 @@ static const uop *connect_read(void *user, const uop *u) {
     if (c->st->space == SPACE_LOCAL && c->st->base[i] != NULL) {
       e = uop_add(g, e, uop_muli(g, c->st->base[i], -1));
     }
-    flat = uop_add(g, flat, uop_muli(g, e, c->st->stride[i]));
+    flat = uop_add(g, flat, stored_at(g, c->st, i, e));
   }
   return uop_index(g, c->buffer, u->src[1], 1, (const uop *[]){flat});
 }

@@ -26,6 +26,9 @@ typedef struct stage {
   int64_t len[STAGE_RANGES];
   int64_t dim[STAGE_RANGES], stride[STAGE_RANGES]; /* of the array, in elements */
   int order[STAGE_RANGES]; /* ranges from the slowest in storage to the fastest */
+  /* g: this many channels k stand together innermost, as the products read them, and stride[] of k is that of such a
+   * panel; 1: as every other range */
+  int64_t pack;
   int array;
   int kernel; /* index + 1 of the kernel that its nest is in; 0: not placed yet */
 } stage;
@@ -97,6 +100,12 @@ typedef struct register_tile {
 register_tile pick_register_tile(const apply *ap, wn_dtype dtype, int64_t k, int64_t t,
                                  int64_t limit);
 
+/* --- layout.c: where an element is ---------------------------------------------------------------------------------- */
+void lay_out(stage *st);             /* fills in the strides */
+int64_t stored_len(const stage *st); /* elements of the array */
+const uop *stored_at(graph *g, const stage *st, int i,
+                     const uop *index); /* range i's part of the offset */
+
 /* --- stages.c: the nests of x, g and m, and what other nests share with them ------------------------------------------- */
 draft draft_begin(apply *ap, const stage *st);
 /* One axis for the stage's range i (nothing if i < 0). */
@@ -112,6 +121,8 @@ typedef struct row_axes {              /* of tiles in rows */
 row_axes rows_begin(apply *ap, draft *d, int t, axis_kind kind, int64_t rows);
 void rows_end(apply *ap, draft *d, row_axes r);
 int64_t tile_block(const apply *ap, const wino_site *site);
+/* Are output channels in the lanes of the products' vectors, and of what reads them, rather than tiles? */
+bool lanes_over_k(const apply *ap, int site);
 /* Rows of tiles in a chunk of the host loop, a divisor of all rows; 0: no such loop. Where there is one, the rows are the
  * outermost axes of x, m and the result, so that a chunk is a share of each kernel's grid. Only where o flows into a stored
  * value: another reader may want all of it. */

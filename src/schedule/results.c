@@ -132,6 +132,7 @@ typedef struct tiled {
   bool blocked;  /* stages are computed inside, for blocks of tiles and channels */
   bool products; /* the sums over channels are made here */
   bool chunks;   /* rows of tiles are the outermost axes */
+  int lanes;     /* channels in a vector; 0: tiles are */
   window_axes win[WN_MAX_SPATIAL];
   int last; /* window axis of the vectors */
   const uop *phase[WN_MAX_SPATIAL];
@@ -181,6 +182,11 @@ static void channel_block(tiled *t) {
   int64_t asked = t->ap->s->k[0];
   t->kblock = asked > 0 ? asked : t->blocked ? 32 : t->products ? 2 : 1;
   if (t->kblock > t->klen) t->kblock = t->klen;
+  if (lanes_over_k(t->ap, t->f->site)) {
+    t->lanes = pick_lanes(t->ap->target, (wn_dtype)t->st->node->dtype, t->klen);
+    int64_t block = !t->blocked ? t->lanes : asked > 0 ? asked : 64;
+    t->kblock = round_up(block < t->klen ? block : t->klen, t->lanes);
+  }
   t->k = draft_exact(t->ap, &t->d, t->klen, "k");
 }
 
@@ -225,23 +231,39 @@ static void window_loops(tiled *t) {
   }
 }
 
-/* Loops inside the blocks: channels, tiles, vectors of tiles; positions in a tile unrolled. */
-static void inner_loops(tiled *t) {
+static void bind_positions(tiled *t) {
+  for (int w = 0; w < t->site->ndim; ++w) {
+    const uop *p = draft_axis(t->ap, &t->d, AXIS_UNROLL, t->site->m[w], "p");
+    draft_bind(t->ap, &t->d, t->win[w].p, p, false);
+  }
+}
+
+/* The last window axis tile by tile, channels in the lanes. */
+static void channels_in_lanes(tiled *t) {
   apply *ap = t->ap;
   draft *d = &t->d;
   window_axes *last = &t->win[t->last];
-  if (t->ki >= 0 && t->blocked) t->k1 = draft_axis(ap, d, AXIS_LOOP, t->kblock, "k1");
-  for (int w = 0; w < t->last; ++w) {
-    window_axes *win = &t->win[w];
-    draft_split(ap, d, win->y, win->y0, draft_axis(ap, d, AXIS_LOOP, win->block, "y1"), win->block,
-                false);
-  }
+  const uop *x = draft_axis(ap, d, AXIS_LOOP, last->block, "x0");
+  if (last->y0 != NULL)
+    draft_split(ap, d, last->y, last->y0, x, last->block, true);
+  else
+    draft_bind(ap, d, last->y, x, false);
+  bind_positions(t);
+  const uop *lane = draft_axis(ap, d, AXIS_VECTOR, t->lanes, "k2");
+  const uop *in = t->k1 != NULL ? uop_add(ap->g, uop_muli(ap->g, t->k1, t->lanes), lane) : lane;
+  d->index[t->ki] = t->k;
+  draft_split(ap, d, t->k, t->k0, in, t->kblock, true);
+}
+
+/* The last window axis in vectors of tiles. */
+static void tiles_in_lanes(tiled *t) {
+  apply *ap = t->ap;
+  draft *d = &t->d;
+  window_axes *last = &t->win[t->last];
   int lanes = pick_lanes(ap->target, (wn_dtype)t->st->node->dtype, last->block);
   const uop *x0 = draft_axis(ap, d, AXIS_LOOP, (last->block + lanes - 1) / lanes, "x0");
   if (t->ki >= 0 && !t->blocked) t->k1 = draft_axis(ap, d, AXIS_UNROLL, t->kblock, "k1");
-  for (int w = 0; w < t->site->ndim; ++w) {
-    draft_bind(ap, d, t->win[w].p, draft_axis(ap, d, AXIS_UNROLL, t->site->m[w], "p"), false);
-  }
+  bind_positions(t);
   const uop *x =
       uop_add(ap->g, uop_muli(ap->g, x0, lanes), draft_axis(ap, d, AXIS_VECTOR, lanes, "x1"));
   if (last->y0 != NULL) {
@@ -252,6 +274,23 @@ static void inner_loops(tiled *t) {
   if (t->ki < 0) return;
   d->index[t->ki] = t->k;
   draft_split(ap, d, t->k, t->k0, t->k1, t->kblock, true);
+}
+
+/* Loops inside the blocks: channels, tiles; positions in a tile unrolled. */
+static void inner_loops(tiled *t) {
+  if (t->ki >= 0 && t->blocked) {
+    int64_t step = t->lanes > 0 ? t->lanes : 1;
+    t->k1 = draft_axis(t->ap, &t->d, AXIS_LOOP, t->kblock / step, "k1");
+  }
+  for (int w = 0; w < t->last; ++w) {
+    window_axes *win = &t->win[w];
+    const uop *y1 = draft_axis(t->ap, &t->d, AXIS_LOOP, win->block, "y1");
+    draft_split(t->ap, &t->d, win->y, win->y0, y1, win->block, false);
+  }
+  if (t->lanes > 0)
+    channels_in_lanes(t);
+  else
+    tiles_in_lanes(t);
 }
 
 /* o = (y * m + p) * phases + phi, masked where it reaches past the image. */

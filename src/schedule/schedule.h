@@ -9,6 +9,7 @@
  * first, with kinds (grid, loop, unroll, vector by first letter): m=global(f:g k0:g t0:l k1:u t1:v).
  * Splits: t=48 makes t0 and an inner t1 of 48; t=48.16 makes blocks of 48 and register tiles of 16; absent: chosen for the machine.
  *   t tiles (direct: the vectorised output loop)   k output channels   c input channels (partial sums of that many)
+ * v=k or v=t: whose neighbours are the lanes of the products' vectors, output channels or tiles; absent: what wastes less.
  * chunk=N: a host loop around the kernels, N tiles at a time, so that what they hand on stays in the cache.
  * wino: tile m per axis, 0 for none. launch=joint puts kernels that do not depend on each other into one launch.
  * Always holds: printing and parsing give the same value back; equal values print equally. */
@@ -44,6 +45,7 @@ typedef struct schedule {
   stage_plan stage[STAGE_COUNT];
   int64_t t[SCHEDULE_PARTS], k[SCHEDULE_PARTS], c[SCHEDULE_PARTS]; /* split sizes, 0-terminated */
   int nm, m[WN_MAX_SPATIAL];                                       /* nm 0: the default tile */
+  char v;        /* class in the lanes of the products: 't', 'k', or 0 for the machine's choice */
   int64_t chunk; /* tiles a round of the host loop; 0: no such loop */
   bool joint;    /* launch=joint */
 } schedule;

@@ -153,8 +153,11 @@ static void read_option(reader *r, schedule *s) {
     s->chunk = number(r, 1, MAX_SPLIT, "a number of tiles from 1 to 1048576");
   else if (accept(r, "launch=joint"))
     s->joint = true;
-  else
-    expected(r, "t=, k=, c=, wino=, chunk= or launch=joint");
+  else if (accept(r, "v=")) {
+    if (*r->at != 't' && *r->at != 'k') expected(r, "t or k");
+    s->v = *r->at++;
+  } else
+    expected(r, "t=, k=, c=, v=, wino=, chunk= or launch=joint");
 }
 
 static void read_schedule(reader *r, schedule *s) {
@@ -237,6 +240,7 @@ void schedule_print(str *out, const schedule *s) {
   print_split(out, 't', s->t, &sep);
   print_split(out, 'k', s->k, &sep);
   print_split(out, 'c', s->c, &sep);
+  if (s->v) str_printf(out, ";v=%c", s->v);
   for (int i = 0; i < s->nm; ++i) str_printf(out, "%s%d", i ? "x" : ";wino=", s->m[i]);
   if (s->chunk) str_printf(out, ";chunk=%lld", (long long)s->chunk);
   if (s->joint) str_add(out, ";launch=joint");
@@ -259,6 +263,7 @@ uint64_t schedule_hash(const schedule *s) {
   h = hash_bytes(s->t, sizeof s->t, h);
   h = hash_bytes(s->k, sizeof s->k, h);
   h = hash_bytes(s->c, sizeof s->c, h);
+  h = hash_bytes(&s->v, sizeof s->v, h);
   return hash_bytes(s->m, (size_t)s->nm * sizeof s->m[0], h);
 }
 
@@ -279,8 +284,8 @@ bool schedule_equal(const schedule *a, const schedule *b) {
   for (int i = 0; i < STAGE_COUNT; ++i) {
     if (!same_stage(&a->stage[i], &b->stage[i])) return false;
   }
-  return a->direct == b->direct && a->joint == b->joint && a->chunk == b->chunk && a->nm == b->nm &&
-         memcmp(a->t, b->t, sizeof a->t) == 0 && memcmp(a->k, b->k, sizeof a->k) == 0 &&
-         memcmp(a->c, b->c, sizeof a->c) == 0 &&
+  return a->direct == b->direct && a->joint == b->joint && a->v == b->v && a->chunk == b->chunk &&
+         a->nm == b->nm && memcmp(a->t, b->t, sizeof a->t) == 0 &&
+         memcmp(a->k, b->k, sizeof a->k) == 0 && memcmp(a->c, b->c, sizeof a->c) == 0 &&
          memcmp(a->m, b->m, (size_t)a->nm * sizeof a->m[0]) == 0;
 }

@@ -58,18 +58,6 @@ static const uop *over_axes(apply *ap, const draft *d, const uop *e) {
   return simplify(ap->g, uop_replace(ap->g, e, d->nexact, d->exact, d->over_axes));
 }
 
-/* Strides, fastest range first. Planes of frequencies a multiple of 2 KiB apart would fall into the same few cache sets. */
-static void lay_out(stage *st) {
-  int64_t stride = 1;
-  for (int i = st->n; i-- > 0;) {
-    int r = st->order[i];
-    int64_t bytes = stride * (int64_t)wn_dtype_size((wn_dtype)st->node->dtype);
-    if (st->letter[r] == 'f' && bytes % 2048 == 0 && !st->exact) stride += 16;
-    st->stride[r] = stride;
-    stride *= st->dim[r];
-  }
-}
-
 /* A block of the consumer may reach past the end of the stage. */
 static void limit_to_extents(apply *ap, draft *d) {
   const stage *st = d->st;
@@ -105,7 +93,7 @@ nest *draft_finish(apply *ap, draft *d, stage *st) {
   }
   lay_out(st);
   for (int i = 0; i < st->n; ++i) {
-    offset = uop_add(ap->g, offset, uop_muli(ap->g, d->index[i], st->stride[i]));
+    offset = uop_add(ap->g, offset, stored_at(ap->g, st, i, d->index[i]));
   }
   n->offset = simplify(ap->g, offset);
   stage_id id = flow_into(ap, st) != NULL ? STAGE_O : st->id;
@@ -209,18 +197,27 @@ nest *nest_g(apply *ap, stage *st) {
   draft d = draft_begin(ap, st);
   int k = stage_range(st, 'k', 0), c = stage_range(st, 'c', 0);
   draft_plain(ap, &d, stage_range(st, 'g', 0), outer_kind(st), "g");
-  int v = c >= 0 ? c : k; /* the vectorised range */
-  if (k != v) draft_plain(ap, &d, k, outer_kind(st), "k");
+  bool panels = st->pack > 1;
+  int v = c >= 0 && !panels
+              ? c
+              : k; /* the vectorised range: the one whose neighbours are stored together */
+  int other = v == c ? k : c;
+  if (other != v) draft_plain(ap, &d, other, outer_kind(st), other == k ? "k" : "c");
   if (v < 0) {
     frequencies(ap, &d, AXIS_UNROLL);
     return draft_finish(ap, &d, st);
   }
   int lanes = pick_lanes(ap->target, (wn_dtype)st->node->dtype, st->len[v]);
-  const uop *e = draft_exact(ap, &d, st->len[v], "c");
+  if (panels) {
+    while (st->pack % lanes != 0) lanes /= 2;
+  }
+  const uop *e = draft_exact(ap, &d, st->len[v], v == c ? "c" : "k");
   d.index[v] = e;
-  const uop *outer = draft_axis(ap, &d, AXIS_LOOP, (st->len[v] + lanes - 1) / lanes, "c0");
+  const uop *outer =
+      draft_axis(ap, &d, AXIS_LOOP, (st->len[v] + lanes - 1) / lanes, v == c ? "c0" : "k0");
   frequencies(ap, &d, AXIS_UNROLL);
-  draft_split(ap, &d, e, outer, draft_axis(ap, &d, AXIS_VECTOR, lanes, "c1"), lanes, false);
+  const uop *lane = draft_axis(ap, &d, AXIS_VECTOR, lanes, v == c ? "c1" : "k1");
+  draft_split(ap, &d, e, outer, lane, lanes, false);
   return draft_finish(ap, &d, st);
 }
 
@@ -273,63 +270,144 @@ static nest *products_shared_g(apply *ap, stage *st, const uop *sum) {
   return n;
 }
 
-/* The products over fused tiles: f, k and t outside, a register tile of k1 channels by t1 tiles inside. */
+/* The step of the products in each direction: channels and tiles that are summed together in registers. */
+typedef struct product_step {
+  int64_t k, t;
+  int lanes;
+} product_step;
+
+static bool is_inlined(const apply *ap, stage_id id) {
+  uop_space space = ap->s->stage[id].space;
+  return space == SPACE_INLINE || space == SPACE_REG;
+}
+
+/* Products that are computed and thrown away, over those wanted, with n in vectors. */
+static double lanes_waste(const apply *ap, int64_t n) {
+  int lanes = pick_lanes(ap->target, WN_F32, n);
+  double widest = ap->target->vector_bytes / (double)sizeof(float);
+  return (double)round_up(n, lanes) / (double)n * (0.5 + 0.5 * widest / lanes);
+}
+
+bool lanes_over_k(const apply *ap, int site) {
+  const wino_site *ws = &ap->w->site[site];
+  bool possible = !is_inlined(ap, STAGE_X) && !is_inlined(ap, STAGE_G) && !is_inlined(ap, STAGE_M);
+  if (ap->s->v == 'k' && !possible) {
+    diag_fail(
+        ap->g->diag, WN_ERR_REFUSED,
+        "v=k needs arrays for x, g and m: a transform that is inlined has tiles in its lanes");
+  }
+  if (ap->s->v != 0) return ap->s->v == 'k';
+  if (!possible || !ap->flow[site].found || ws->K < 4) return false;
+  bool blocked = ap->s->stage[STAGE_X].space == SPACE_LOCAL;
+  int64_t tiles = blocked ? tile_block(ap, ws) : ws->T;
+  return lanes_waste(ap, ws->K) <= lanes_waste(ap, tiles < ws->T ? tiles : ws->T);
+}
+
+static product_step pick_step(const apply *ap, const stage *st, int64_t k, int64_t t, bool vk,
+                              bool in_block, int64_t most) {
+  wn_dtype dtype = (wn_dtype)st->node->dtype;
+  register_tile rt =
+      vk ? pick_register_tile(ap, dtype, t, k, most) : pick_register_tile(ap, dtype, k, t, most);
+  /* the last size given is the register tile's, where there is a block around it */
+  int64_t k_asked = ap->s->k[st->inside ? 1 : 0], t_asked = ap->s->t[in_block ? 1 : 0];
+  int64_t *vector_asked = vk ? &k_asked : &t_asked, *other_asked = vk ? &t_asked : &k_asked;
+  if (*vector_asked > 0) rt.t = round_up(*vector_asked, rt.lanes);
+  if (*other_asked > 0) rt.k = *other_asked;
+  return vk ? (product_step){rt.t, rt.k, rt.lanes} : (product_step){rt.k, rt.t, rt.lanes};
+}
+
+/* extent = outer * step + the copies and lanes of a step. */
+static const uop *in_step(apply *ap, const uop *outer, int64_t step, const uop *copy, int lanes,
+                          const uop *lane) {
+  graph *g = ap->g;
+  const uop *in = lane != NULL ? uop_add(g, uop_muli(g, copy, lanes), lane) : copy;
+  return uop_add(g, uop_muli(g, outer, step), in);
+}
+
+/* Where a long sum is cut into partial ones, the sum over the partial ones can be the loop around a panel of products: the
+ * weights of its c are then read for all tiles while they are in the nearest cache, and the registers hold one partial sum
+ * instead of two. NULL: it is not cut, or not evenly. */
+static const uop *sum_of_sums(const stage *st) {
+  const uop *v = st->node->src[0];
+  bool nested = v->op == OP_REDUCE && v->arg.i == OP_ADD && v->nsrc == 2;
+  return nested && v->src[0]->op == OP_REDUCE ? v : NULL;
+}
+
+/* The loops of products_flat outside its register tile. */
+typedef struct product_loops {
+  const uop *tb, *k0, *t0;
+  int64_t tile_block; /* tiles in an iteration of tb */
+  bool blocked;       /* x is made for each iteration of tb */
+  bool chunks;
+} product_loops;
+
+static product_loops open_products(apply *ap, draft *d, product_step step, int64_t tile_block,
+                                   bool unroll_f) {
+  const stage *st = d->st;
+  int k = stage_range(st, 'k', 0), t = stage_range(st, 't', 0);
+  int64_t klen = k >= 0 ? st->len[k] : 1, tlen = t >= 0 ? st->len[t] : 1;
+  const wino_site *site = &ap->w->site[st->site];
+  const stage *x = stage_find(ap, st->site, STAGE_X);
+  axis_kind outer = outer_kind(st);
+  product_loops l = {.tb = uop_int(ap->g, 0), .tile_block = tile_block};
+  int64_t rows = chunk_rows(ap, site), chunk = rows * site->t_extent[site->nt - 1];
+  l.chunks = rows > 0 && chunk < tlen;
+  if (l.chunks) {
+    l.tile_block = chunk;
+    l.tb = draft_axis(ap, d, outer, tlen / chunk, "t0");
+  }
+  draft_plain(ap, d, stage_range(st, 'g', 0), outer, "g");
+  int64_t kblocks = (klen + step.k - 1) / step.k, tblocks = (l.tile_block + step.t - 1) / step.t;
+  l.blocked = l.tile_block < tlen && !l.chunks;
+  if (l.blocked)
+    l.tb = draft_axis(ap, d, outer, (tlen + tile_block - 1) / tile_block, "t0");
+  else if (!unroll_f && !st->inside && x != NULL && x->inside)
+    l.tb = draft_axis(ap, d, outer, 1, "t0");
+  if (!l.blocked && !unroll_f) frequencies(ap, d, outer);
+  l.k0 = draft_axis(ap, d, l.blocked ? AXIS_LOOP : outer, kblocks, "k0");
+  if (l.blocked && !unroll_f) frequencies(ap, d, AXIS_LOOP);
+  const uop *sum = unroll_f ? NULL : sum_of_sums(st);
+  if (sum != NULL) open_sum(d, sum);
+  axis_kind inner = l.blocked || sum != NULL ? AXIS_LOOP : outer;
+  l.t0 = draft_axis(ap, d, inner, tblocks, l.blocked ? "t1" : "t0");
+  if (unroll_f) frequencies(ap, d, AXIS_UNROLL);
+  return l;
+}
+
+/* The products over fused tiles: f, k and t outside, inside a register tile of k1 channels by t1 tiles, either of them in
+ * vectors. */
 static nest *products_flat(apply *ap, stage *st, bool unroll_f, int64_t tile_block) {
   draft d = draft_begin(ap, st);
   int k = stage_range(st, 'k', 0), t = stage_range(st, 't', 0);
   int64_t klen = k >= 0 ? st->len[k] : 1, tlen = t >= 0 ? st->len[t] : 1;
   if (tile_block == 0) tile_block = tlen;
-  register_tile rt =
-      pick_register_tile(ap, (wn_dtype)st->node->dtype, klen, tile_block, unroll_f ? 8 : 0);
-  /* the last size given is the register tile's, where there is a block around it */
-  bool in_block = st->inside || tile_block < tlen;
-  int64_t k1_asked = ap->s->k[st->inside ? 1 : 0], t1_asked = ap->s->t[in_block ? 1 : 0];
-  if (k1_asked > 0) rt.k = k1_asked;
-  if (t1_asked > 0) rt.t = round_up(t1_asked, rt.lanes);
-  axis_kind outer = outer_kind(st);
-  const uop *tb = uop_int(ap->g, 0), *k0, *t0;
-  const wino_site *site = &ap->w->site[st->site];
-  int64_t rows = chunk_rows(ap, site), chunk = rows * site->t_extent[site->nt - 1];
-  bool chunks = rows > 0 && chunk < tlen;
-  if (chunks) {
-    tile_block = chunk;
-    tb = draft_axis(ap, &d, outer, tlen / chunk, "t0");
-  }
-  draft_plain(ap, &d, stage_range(st, 'g', 0), outer, "g");
-  int64_t kblocks = (klen + rt.k - 1) / rt.k, tblocks = (tile_block + rt.t - 1) / rt.t;
-  bool blocked =
-      tile_block < tlen && !chunks; /* a block of tiles is staged at t0: it goes outside */
-  if (blocked || !unroll_f) {
-    if (blocked)
-      tb = draft_axis(ap, &d, outer, (tlen + tile_block - 1) / tile_block, "t0");
-    else if (!st->inside && stage_find(ap, st->site, STAGE_X) != NULL &&
-             stage_find(ap, st->site, STAGE_X)->inside)
-      tb = draft_axis(ap, &d, outer, 1, "t0");
-  }
-  if (!blocked && !unroll_f) {
-    frequencies(ap, &d, outer);
-  }
-  k0 = draft_axis(ap, &d, blocked ? AXIS_LOOP : outer, kblocks, "k0");
-  if (blocked && !unroll_f) {
-    frequencies(ap, &d, AXIS_LOOP);
-  }
-  t0 = draft_axis(ap, &d, blocked ? AXIS_LOOP : outer, tblocks, blocked ? "t1" : "t0");
-  if (unroll_f) frequencies(ap, &d, AXIS_UNROLL);
-  const uop *k1 = draft_axis(ap, &d, AXIS_UNROLL, rt.k, "k1");
-  const uop *t1 = draft_axis(ap, &d, AXIS_UNROLL, rt.t / rt.lanes, blocked ? "t2" : "t1");
-  const uop *lane = draft_axis(ap, &d, AXIS_VECTOR, rt.lanes, blocked ? "t3" : "t2");
+  bool vk = lanes_over_k(ap, st->site), in_block = st->inside || tile_block < tlen;
+  product_step step = pick_step(ap, st, klen, tile_block, vk, in_block, unroll_f ? 8 : 0);
+  stage *g = stage_find(ap, st->site, STAGE_G);
+  if (g != NULL && !unroll_f) g->pack = step.k;
+  product_loops l = open_products(ap, &d, step, tile_block, unroll_f);
+  int64_t kcopies = vk ? step.k / step.lanes : step.k, tcopies = vk ? step.t : step.t / step.lanes;
+  /* vectors innermost: they are few and stay in registers while the other operand is broadcast one by one */
+  const uop *k1 = vk ? NULL : draft_axis(ap, &d, AXIS_UNROLL, kcopies, "k1");
+  const uop *t1 = draft_axis(ap, &d, AXIS_UNROLL, tcopies, l.blocked ? "t2" : "t1");
+  if (vk) k1 = draft_axis(ap, &d, AXIS_UNROLL, kcopies, "k1");
+  const char *lane_name = vk ? "k2" : l.blocked ? "t3" : "t2";
+  const uop *lane = draft_axis(ap, &d, AXIS_VECTOR, step.lanes, lane_name);
   if (k >= 0) {
     d.index[k] = draft_exact(ap, &d, klen, "k");
-    draft_split(ap, &d, d.index[k], k0, k1, rt.k, false);
+    const uop *in = in_step(ap, l.k0, step.k, k1, step.lanes, vk ? lane : NULL);
+    draft_bind(ap, &d, d.index[k], in, false);
   }
   if (t >= 0) {
     d.index[t] = draft_exact(ap, &d, tlen, "t");
-    const uop *in = uop_add(ap->g, uop_muli(ap->g, t1, rt.lanes), lane);
-    in = uop_add(ap->g, uop_muli(ap->g, t0, rt.t), in);
-    draft_bind(ap, &d, d.index[t], uop_add(ap->g, uop_muli(ap->g, tb, tile_block), in), blocked);
-    if (blocked || chunks) draft_limit(ap, &d, in, tile_block, true);
+    const uop *in = in_step(ap, l.t0, step.t, t1, step.lanes, vk ? NULL : lane);
+    const uop *whole = uop_add(ap->g, uop_muli(ap->g, l.tb, l.tile_block), in);
+    draft_bind(ap, &d, d.index[t], whole, l.blocked);
+    if (l.blocked || l.chunks) draft_limit(ap, &d, in, l.tile_block, true);
   }
-  return draft_finish(ap, &d, st);
+  nest *n = draft_finish(ap, &d, st);
+  fill_with_zeros(ap, n);
+  return n;
 }
 
 /* The products with the input transform inlined: tiles in rows, as the transform wants them. */

@@ -147,6 +147,7 @@ static void draw_schedule(uint64_t *s, char *text, size_t size) {
     if (chance(s, 40))
       n += (size_t)snprintf(text + n, size - n, ";%c=%d", options[i], (int)between(s, 1, 40));
   }
+  if (chance(s, 60)) n += (size_t)snprintf(text + n, size - n, ";v=%c", "tk"[below(s, 2)]);
   if (chance(s, 50)) n += (size_t)snprintf(text + n, size - n, ";chunk=%d", (int)between(s, 1, 30));
   if (chance(s, 20)) snprintf(text + n, size - n, ";launch=joint");
 }

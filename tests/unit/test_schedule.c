@@ -90,6 +90,7 @@ static void test_values(void **state) {
   assert_false(s.joint);
   parse_ok(f, "m=global(f:g k0:g t0 k1:u t1:v),x=inline,o=global,g=inline;chunk=256;launch=joint",
            &s);
+  assert_int_equal(s.v, 0);
   const stage_plan *m = &s.stage[STAGE_M];
   assert_int_equal(m->nloops, 5);
   static const axis_kind kinds[] = {AXIS_GRID, AXIS_GRID, AXIS_LOOP, AXIS_UNROLL, AXIS_VECTOR};
@@ -226,7 +227,7 @@ static const mistake mistakes[] = {
     {"old;k=4", 1, "expected"},
     {"directly", 1, "expected"},
     {"direct ", 7, "or the end"},
-    {"direct;", 8, "t=, k=, c=, wino=, chunk= or launch=joint"},
+    {"direct;", 8, "t=, k=, c=, v=, wino=, chunk= or launch=joint"},
     {"direct;;k=4", 8, "t=, k=, c="},
     {"direct,k=4", 7, "or the end"},
     {"direct;k=", 10, "a size from 1"},
