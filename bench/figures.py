@@ -31,7 +31,8 @@ def command(args, words):
 
 
 def output(args, *words):
-    done = subprocess.run(command(args, words), capture_output=True, text=True, cwd=ROOT)
+    cold = {**os.environ, "WINNOW_CACHE": ""}  # compiled anew, picked untuned
+    done = subprocess.run(command(args, words), capture_output=True, text=True, cwd=ROOT, env=cold)
     if done.returncode == 2:
         sys.exit(f"figures.py: winnow {' '.join(words)}: {done.stderr.strip()}")
     return done.stdout
@@ -90,9 +91,9 @@ def least_costs(args, rounds=5):
 
 
 def error_of_defaults(args):
-    """Worst relative L2 error as a multiple of the promise, over bench/shapes.txt."""
+    """Worst relative L2 error as a multiple of the promise, over bench/shapes/filters.txt."""
     worst = (0.0, "", 0.0)
-    with open(os.path.join(ROOT, "bench/shapes.txt")) as file:
+    with open(os.path.join(ROOT, "bench/shapes/filters.txt")) as file:
         problems = [line.strip() for line in file if line.strip() and line[0] not in "#-"]
     for problem in problems:
         rows = compare(args, problem, "--runs", "1", "--plan", "direct", "--plan", "old", "--plan", "auto")

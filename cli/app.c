@@ -5,6 +5,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "base/map.h"
 #include "file.h"
 
 report_style app_style(const cli *app) {
@@ -34,6 +35,17 @@ void app_progress(cli *app, const char *format, ...) {
 void app_progress_clear(cli *app) {
   if (app->progress_shown) fputs("\r\033[K", stderr);
   app->progress_shown = false;
+}
+
+void app_warn(void *user, const char *line) {
+  cli *app = user;
+  enum { MOST = sizeof app->warned / sizeof *app->warned };
+  uint64_t hash = hash_bytes(line, strlen(line), 0);
+  for (int i = 0; i < app->warned_count; ++i)
+    if (app->warned[i] == hash) return;
+  if (app->warned_count < MOST) app->warned[app->warned_count++] = hash;
+  app_progress_clear(app);
+  fprintf(stderr, "winnow: warning: %s\n", line);
 }
 
 void app_write_row(cli *app, const report_row *row) {

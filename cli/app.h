@@ -15,16 +15,20 @@ typedef struct cli {
   arena arena;
   options opt;
   bool out_tty, err_tty, progress_shown;
-  bool header_done;            /* of CSV */
+  bool header_done;    /* of CSV */
+  uint64_t warned[32]; /* hashes of the warnings that were shown */
+  int warned_count;
   const char *progress_prefix; /* before each progress line; NULL: none */
   const char *detail;          /* lines for below the message of a failure; NULL: none */
-  int status;                  /* exit status so far: 0 or 1 */
+  int status;                  /* exit status so far: 0, 1, or 130 after an interrupt */
 } cli;
 
 report_style app_style(const cli *app);
 /* A line on stderr that the next one replaces; nothing unless stderr is a terminal. */
 void app_progress(cli *app, const char *format, ...) WN_PRINTF(2, 3);
 void app_progress_clear(cli *app);
+/* A wn_warning_fn whose user is the cli: a line on stderr, once however many programs give it. */
+void app_warn(void *app, const char *line);
 /* JSON, or CSV under its header. */
 void app_write_row(cli *app, const report_row *row);
 /* Fail with the text and a caret under the character at fault. where: "", or "file:3: ". */
@@ -40,7 +44,10 @@ const char *app_wino(const cli *app); /* --wino, else the tile of $WINO, else NU
 void command_compare(cli *app);
 void command_conv(cli *app);
 void command_bench(cli *app);
+void command_peers(cli *app); /* bench --peers; returns only by failing */
 void command_explain(cli *app);
+void command_tune(cli *app);
 void command_devices(cli *app);
+void command_cache(cli *app);
 
 #endif

@@ -124,6 +124,7 @@ static void bench_one(job *j, void *user) {
   bench_state *state = user;
   cli *app = j->app;
   plan_spec spec = app_plan(app);
+  job_beam(j, &spec);
   job_measure(j, &spec, 1);
   job_debug(j);
   report_row *row = &j->entries[0].row;
@@ -145,6 +146,7 @@ void command_bench(cli *app) {
   static const char bar[] = "##############################";
   problem_list problems = {0};
   bench_state state = {0};
+  if (app->opt.peers) command_peers(app);
   app_problems(app, &problems);
   state.total = (int)problems.len;
   state.rows = arena_array(&app->arena, report_row, problems.len);

@@ -71,6 +71,7 @@ static void conv_one(job *j, void *user) {
   cli *app = j->app;
   plan_spec spec = app_plan(app);
   (void)user;
+  job_beam(j, &spec);
   job_measure(j, &spec, 1);
   const report_row *row = &j->entries[0].row;
   if (row->refused) diag_fail(&app->diag, WN_ERR_REFUSED, "%s: %s", row->plan, row->refused);
@@ -80,6 +81,7 @@ static void conv_one(job *j, void *user) {
   if (app->opt.output) write_output(j, app->opt.output);
   if (app->opt.json || app->opt.csv) {
     app_write_row(app, row);
+    if (app->opt.on_request) request_serve(j);
     return;
   }
   report_style style = app_style(app);
@@ -87,6 +89,7 @@ static void conv_one(job *j, void *user) {
   putchar('\n');
   report_kernels(stdout, &j->arena, row, 1, style);
   print_range(j);
+  if (app->opt.on_request) request_serve(j);
 }
 
 void command_conv(cli *app) {

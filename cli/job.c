@@ -252,6 +252,7 @@ void job_options(const job *j, const plan_spec *spec, wn_options *out) {
       .max_lines = o->max_lines,
       .no_merge = o->no_merge,
       .no_cache = o->no_cache,
+      .untuned = o->untuned,
       .strict = o->strict,
   };
 }

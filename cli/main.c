@@ -1,5 +1,5 @@
 /* winnow COMMAND ...: a client of the public API. Data goes to stdout, everything else to stderr.
- * Exit status: 0 right, 1 a result was wrong or --strict met a fallback, 2 bad usage or input. */
+ * Exit status: 0 right, 1 a result was wrong or --strict met a fallback, 2 bad usage or input, 130 tuning was interrupted. */
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -9,8 +9,9 @@
 
 static void dispatch(cli *app, int argc, char *const *argv) {
   static void (*const run[CMD_COUNT])(cli *) = {
-      [CMD_COMPARE] = command_compare, [CMD_CONV] = command_conv,       [CMD_BENCH] = command_bench,
-      [CMD_EXPLAIN] = command_explain, [CMD_DEVICES] = command_devices,
+      [CMD_COMPARE] = command_compare, [CMD_CONV] = command_conv, [CMD_BENCH] = command_bench,
+      [CMD_EXPLAIN] = command_explain, [CMD_TUNE] = command_tune, [CMD_DEVICES] = command_devices,
+      [CMD_CACHE] = command_cache,
   };
   options_parse(&app->opt, &app->arena, argc, argv);
   if (app->opt.version)
@@ -28,6 +29,8 @@ static int run_command(int argc, char *const *argv) {
   wn_status status;
   memset(&app, 0, sizeof app);
   diag_init(&app.diag);
+  app.diag.warn = app_warn;
+  app.diag.warn_user = &app;
   arena_init(&app.arena, &app.diag);
   app.out_tty = isatty(STDOUT_FILENO);
   app.err_tty = isatty(STDERR_FILENO);

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "job.h"
+#include "roofline.h"
 
 #define SAMPLE_US     50.0
 #define BUDGET_US     3e5 /* of samples a plan, without --runs */
@@ -32,11 +33,6 @@ static int by_value(const void *a, const void *b) {
 static double median(double *v, int count) {
   qsort(v, (size_t)count, sizeof *v, by_value);
   return count % 2 ? v[count / 2] : (v[count / 2 - 1] + v[count / 2]) / 2;
-}
-
-static void warn(void *user, const char *line) {
-  app_progress_clear(user);
-  fprintf(stderr, "winnow: warning: %s\n", line);
 }
 
 static const char *keep(job *j, const char *s) { return s ? arena_strdup(&j->arena, s) : NULL; }
@@ -66,7 +62,7 @@ static void check(job *j, entry *e, wn_status status) {
 static bool compile(job *j, entry *e) {
   wn_status status = wn_context_create(&e->ctx);
   if (status != WN_OK) diag_fail(&j->app->diag, status, "no memory for a context");
-  wn_on_warning(e->ctx, warn, j->app);
+  wn_on_warning(e->ctx, app_warn, j->app);
   wn_options o;
   job_options(j, &e->spec, &o);
   wn_tensor *y = job_graph(j, e->ctx);
@@ -102,6 +98,7 @@ static void read_info(job *j, entry *e, wn_program_info *info) {
   row->source_lines = info->source_lines;
   row->promise_missed = info->promise_missed != 0;
   row->cached = info->cached != 0;
+  row->tuned = info->tuned != 0;
   row->workspace_bytes = (double)info->workspace_bytes;
   row->schedule_ms = info->schedule_s * 1e3;
   row->compile_ms = info->compile_s * 1e3;
@@ -233,6 +230,20 @@ static void finish(job *j, entry *e) {
   time_kernels(j, e);
 }
 
+/* Shares of what the machine can do, where that was measured. */
+static void compare_with_limits(job *j) {
+  machine_limits limits;
+  bool asked = false, known = false;
+  for (int i = 0; i < j->entry_count; ++i) {
+    report_row *row = &j->entries[i].row;
+    if (j->entries[i].sample_count == 0 || strcmp(row->backend, "interp") == 0) continue;
+    if (!asked) known = roofline_limits(j->app, row->isa, row->threads, &limits);
+    asked = true;
+    if (known)
+      row->roofline_share = roofline_us(&limits, row->kernel, row->kernel_count) / row->median_us;
+  }
+}
+
 /* The earlier plan that is the same program: `auto` often is. */
 static int find_same(const job *j, int index) {
   const entry *e = &j->entries[index];
@@ -276,6 +287,7 @@ void job_measure(job *j, const plan_spec *specs, int count) {
   time_in_turns(j);
   for (int i = 0; i < count; ++i)
     if (j->entries[i].sample_count) finish(j, &j->entries[i]);
+  compare_with_limits(j);
   for (int i = 0; i < count; ++i)
     if (j->entries[i].shares >= 0) share(j, &j->entries[i]);
   app_progress_clear(j->app);

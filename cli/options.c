@@ -10,17 +10,19 @@
 
 #define BIT(c)       (1u << (c))
 #define RUNS         (BIT(CMD_COMPARE) | BIT(CMD_CONV) | BIT(CMD_BENCH))
-#define COMPILES     (RUNS | BIT(CMD_EXPLAIN))
-#define CHOSEN       (COMPILES & ~BIT(CMD_COMPARE)) /* one plan a problem */
-#define ALL_COMMANDS (COMPILES | BIT(CMD_DEVICES))
+#define DATA         (RUNS | BIT(CMD_TUNE))
+#define COMPILES     (DATA | BIT(CMD_EXPLAIN))
+#define CHOSEN       (COMPILES & ~BIT(CMD_COMPARE) & ~BIT(CMD_TUNE)) /* one plan a problem */
+#define ALL_COMMANDS (COMPILES | BIT(CMD_DEVICES) | BIT(CMD_CACHE))
 
-enum { MOST_THREADS = 1024, MOST_NUMBER = 1000000 };
+enum { MOST_THREADS = 1024, MOST_NUMBER = 1000000, MOST_CANDIDATES = 1000 };
 
 typedef enum flag_kind {
   SWITCH,
   WORD,
   LIST,
   POSITIVE,
+  DURATION,
   THREADS,
   SEED,
   MEMORY,
@@ -29,7 +31,9 @@ typedef enum flag_kind {
   BACKEND,
   WEIGHTS_MODE,
   ACT,
-  LAYOUT
+  LAYOUT,
+  PEERS, /* a switch that takes a list after '=' */
+  CSV,   /* a switch; with a file where the next word ends in .csv */
 } flag_kind;
 
 typedef struct flag {
@@ -55,8 +59,8 @@ static const flag flags[] = {
      COMPILES},
     {"--weights-mode", "MODE", "constant (default: prepared once) or variable", WEIGHTS_MODE,
      AT(variable_weights), COMPILES},
-    {"--input", "FILE", ".npy (mb, ic, [[d,] h,] w) or a photo", WORD, AT(input), RUNS},
-    {"--weights", "FILE", ".npy (oc, ic/g, [[kd,] kh,] kw)", WORD, AT(weights), RUNS},
+    {"--input", "FILE", ".npy (mb, ic, [[d,] h,] w) or a photo", WORD, AT(input), DATA},
+    {"--weights", "FILE", ".npy (oc, ic/g, [[kd,] kh,] kw)", WORD, AT(weights), DATA},
     {"--bias", "FILE", ".npy (oc), or the word random", WORD, AT(bias), COMPILES},
     {"--residual", "FILE", ".npy of the result's shape, or random", WORD, AT(residual), COMPILES},
     {"--act", "NAME", "none (default), relu, sigmoid, tanh, gelu or abs", ACT, AT(act), COMPILES},
@@ -65,8 +69,11 @@ static const flag flags[] = {
     {"--output", "FILE", "the result: .npy, or .png of 1 to 4 channels", WORD, AT(output),
      BIT(CMD_CONV)},
     {"--batch", "FILE", "a problem a line; lines with # and -- are skipped", WORD, AT(batch),
-     BIT(CMD_COMPARE) | BIT(CMD_BENCH)},
-    {"--seed", "N", "of the data that no file gives, uniform in [-1, 1)", SEED, AT(seed), RUNS},
+     BIT(CMD_COMPARE) | BIT(CMD_BENCH) | BIT(CMD_TUNE)},
+    {"--seconds", "S", "limit a problem, about; default 10", DURATION, AT(seconds), BIT(CMD_TUNE)},
+    {"--candidates", "N", "of the least predicted cost, to start from; default 8", POSITIVE,
+     AT(candidates), BIT(CMD_TUNE)},
+    {"--seed", "N", "of the data that no file gives, uniform in [-1, 1)", SEED, AT(seed), DATA},
     {"--runs", "N", "measurements of each plan; default: about 0.3 s", POSITIVE, AT(runs), RUNS},
     {"--max-memory", "SIZE", "limit of the workspace: 64K, 512M, 2G", MEMORY, AT(max_memory),
      COMPILES},
@@ -74,11 +81,31 @@ static const flag flags[] = {
      AT(max_lines), COMPILES},
     {"--no-merge", NULL, "every use of a reduction gets a loop of its own", SWITCH, AT(no_merge),
      COMPILES},
-    {"--no-cache", NULL, "compile anew; always so here: no kernel is kept on disk", SWITCH,
-     AT(no_cache), COMPILES},
+    {"--no-cache", NULL, "neither use nor fill the cache on disk", SWITCH, AT(no_cache), COMPILES},
+    {"--untuned", NULL, "auto by predicted cost, whatever tune has stored", SWITCH, AT(untuned),
+     COMPILES & ~BIT(CMD_TUNE)},
     {"--strict", NULL, "a kernel that falls back is an error", SWITCH, AT(strict), COMPILES},
-    {"--json", NULL, "one object a line", SWITCH, AT(json), RUNS | BIT(CMD_DEVICES)},
-    {"--csv", NULL, "the same columns, without the kernels", SWITCH, AT(csv), RUNS},
+    {"--json", NULL, "one object a line", SWITCH, AT(json),
+     DATA | BIT(CMD_DEVICES) | BIT(CMD_CACHE)},
+    {"--csv", NULL, "the same columns, without the kernels", SWITCH, AT(csv),
+     DATA & ~BIT(CMD_BENCH)},
+    {"--csv", "[FILE.csv]", "without the kernels; FILE: --peers adds every row to it", CSV,
+     AT(csv_file), BIT(CMD_BENCH)},
+    {"--peers", "[=LIST]", "in turns with other libraries, all or those of LIST", PEERS, AT(peers),
+     BIT(CMD_BENCH)},
+    {"--peers-dir", "DIR", "where they are: $WINNOW_PEERS, else .peers (tools/peers)", WORD,
+     AT(peers_dir), BIT(CMD_BENCH)},
+    {"--rounds", "N", "turns of each library; default 5", POSITIVE, AT(rounds), BIT(CMD_BENCH)},
+    {"--secs", "S", "of all turns of one together; default 0.5", DURATION, AT(secs),
+     BIT(CMD_BENCH)},
+    {"--plot", "FILE", "of --peers, by layer: .svg, or .png through rsvg-convert", WORD, AT(plot),
+     BIT(CMD_BENCH)},
+    {"--on-request", NULL, "then times each line \"SECONDS LEAST\" of stdin", SWITCH,
+     AT(on_request), BIT(CMD_CONV)},
+    {"--measure", NULL, "what this machine can do, in a second or two", SWITCH, AT(measure),
+     BIT(CMD_DEVICES)},
+    {"--clear", NULL, "removes the file: kernels, tuned plans, limits", SWITCH, AT(clear),
+     BIT(CMD_CACHE)},
     {"--help", NULL, "this text", SWITCH, AT(help), ALL_COMMANDS | BIT(CMD_NONE)},
     {"--version", NULL, "the version", SWITCH, AT(version), ALL_COMMANDS | BIT(CMD_NONE)},
 };
@@ -99,15 +126,31 @@ static const struct {
                   "One convolution, y = act(conv(x, w) + bias + residual), on your data. Without\n"
                   "PROBLEM the sizes are those of the files of --input and --weights, padded so\n"
                   "that the image keeps its size."},
-    [CMD_BENCH] = {"bench", "PROBLEM... | --batch FILE",
-                   "The chosen plan of each problem, a line each."},
+    [CMD_BENCH] =
+        {"bench", "PROBLEM... | --batch FILE",
+         "The chosen plan of each problem, a line each. --peers: beside other libraries,\n"
+         "each pinned in a process of its own, in turns; --plan then takes several names\n"
+         "with commas between."},
     [CMD_EXPLAIN] = {"explain", "PROBLEM",
                      "What the recogniser saw, the program after each pass that changed it, each\n"
                      "kernel as loops and as C. Nothing is run."},
+    [CMD_TUNE] =
+        {"tune", "PROBLEM... | --batch FILE",
+         "Measures the best few schedules of each problem and their neighbours, and\n"
+         "keeps the fastest whose error is within the promise: every program of this user\n"
+         "that computes the same takes it for plan auto, with this --math, --weights-mode,\n"
+         "--threads, --isa, CPU and version. An interrupt keeps what was found until then\n"
+         "(exit status 130)."},
     [CMD_DEVICES] =
         {"devices", "",
          "The backends of this machine, each tried on a small convolution, or why one is\n"
-         "missing."},
+         "missing. --measure: rates, cache sizes and bandwidths, kept in the cache on\n"
+         "disk; auto predicts with them from then on. Best on an idle machine."},
+    [CMD_CACHE] =
+        {"cache", "",
+         "The cache on disk: where it is and what it holds. It is in $WINNOW_CACHE, a\n"
+         "folder, else in $XDG_CACHE_HOME/winnow, else in ~/.cache/winnow; WINNOW_CACHE=\n"
+         "turns it off."},
 };
 
 const char *command_name(command c) { return c < CMD_COUNT ? commands[c].name : "winnow"; }
@@ -121,7 +164,8 @@ void help_main(FILE *out) {
       "  winnow conv    PROBLEM    one convolution on your data (.npy or a photo)\n"
       "  winnow bench   PROBLEM    the chosen plan of each problem, or of --batch FILE\n"
       "  winnow explain PROBLEM    what the recogniser saw, each pass, the kernels\n"
-      "  winnow devices            the backends of this machine\n"
+      "  winnow tune    PROBLEM    measures schedules and keeps the fastest for auto\n"
+      "  winnow devices, cache     the backends of this machine; what is kept on disk\n"
       "  winnow COMMAND --help     the flags of a command\n"
       "\n"
       "PROBLEM is in benchdnn's notation: mb1ic16ih32oc16kh3ph1 is a batch of 1, 16\n"
@@ -133,9 +177,9 @@ void help_main(FILE *out) {
       "and output o of Winograd recomputed (inline), in registers (reg), in a kernel's\n"
       "array (local) or in memory (global); more in docs/architecture.md.\n"
       "Environment: DEBUG=1..5 (2: kernels, 3: plans, 4: source, 5: IR), WINO=0, 1, 2,\n"
-      "3, 4 or 6 (0: off, 1: on, else the tile size), WINNOW_THREADS, WINNOW_ISA,\n"
-      "WINNOW_DUMP=all or passes such as lower,apply (IR on stderr), WINNOW_TRACE=1\n"
-      "(rules applied), NO_COLOR.\n"
+      "3, 4, 6 (0: off, 1: on, else the tile), BEAM=n (conv, bench: tune n candidates\n"
+      "first), WINNOW_THREADS, WINNOW_ISA, WINNOW_CACHE=folder, WINNOW_TRACE=1 (rules),\n"
+      "WINNOW_DUMP=all or passes such as lower,apply (IR on stderr), NO_COLOR.\n"
       "Exit status: 0 right, 1 a wrong result or --strict met a fallback, 2 bad usage.\n",
       out);
 }
@@ -168,6 +212,14 @@ static int read_positive(arena *a, const char *what, const char *s, unsigned mos
   if (!read_whole(s, &v) || v < 1 || v > most)
     usage(a, what, s, arena_printf(a, "a whole number from 1 to %u", most));
   return (int)v;
+}
+
+static double read_seconds(arena *a, const char *what, const char *s) {
+  char *end;
+  double v = strtod(s, &end);
+  if (end == s || *end || !(v >= 0.01 && v <= 1e6))
+    usage(a, what, s, "seconds from 0.01 to 1000000");
+  return v;
 }
 
 static size_t read_memory(arena *a, const char *what, const char *s) {
@@ -237,6 +289,9 @@ static void set_flag(options *o, arena *a, const flag *f, const char *value) {
     case POSITIVE:
       *(int *)field = read_positive(a, f->name, value, MOST_NUMBER);
       break;
+    case DURATION:
+      *(double *)field = read_seconds(a, f->name, value);
+      break;
     case THREADS:
       o->threads = read_positive(a, f->name, value, MOST_THREADS);
       break;
@@ -266,6 +321,13 @@ static void set_flag(options *o, arena *a, const flag *f, const char *value) {
     case LAYOUT:
       o->nhwc = one_of(a, f->name, value, layouts) == 1;
       break;
+    case PEERS:
+      o->peers = value ? value : "all";
+      break;
+    case CSV:
+      o->csv = true;
+      o->csv_file = value;
+      break;
     default:
       *(const char **)field = value;
       break;
@@ -282,8 +344,13 @@ static const flag *find_flag(const char *arg, size_t n, command c) {
   return found;
 }
 
+static bool is_csv(const char *word) {
+  size_t n = strlen(word);
+  return *word != '-' && n > 4 && !strcmp(word + n - 4, ".csv");
+}
+
 /* The flag at argv[i]; returns the index of the last word that it used. */
-static int parse_flag(options *o, arena *a, int argc, char *const *argv, int i, unsigned *seen) {
+static int parse_flag(options *o, arena *a, int argc, char *const *argv, int i, uint64_t *seen) {
   const char *arg = argv[i], *equals = strchr(arg, '=');
   size_t n = equals ? (size_t)(equals - arg) : strlen(arg);
   const flag *f =
@@ -296,7 +363,7 @@ static int parse_flag(options *o, arena *a, int argc, char *const *argv, int i, 
     diag_fail(a->diag, WN_ERR_USAGE, "%s has no flag %s; see winnow %s--help",
               command_name(o->command), f->name,
               o->command < CMD_COUNT ? arena_printf(a, "%s ", command_name(o->command)) : "");
-  unsigned bit = 1u << (f - flags);
+  uint64_t bit = UINT64_C(1) << (f - flags);
   if (*seen & bit && f->kind != LIST && f->kind != SWITCH)
     diag_fail(a->diag, WN_ERR_USAGE, "%s is given twice; %s takes one", f->name,
               command_name(o->command));
@@ -308,6 +375,10 @@ static int parse_flag(options *o, arena *a, int argc, char *const *argv, int i, 
   }
   if (equals) {
     set_flag(o, a, f, equals + 1);
+    return i;
+  }
+  if (f->kind == PEERS || (f->kind == CSV && (i + 1 >= argc || !is_csv(argv[i + 1])))) {
+    set_flag(o, a, f, NULL);
     return i;
   }
   if (i + 1 >= argc) diag_fail(a->diag, WN_ERR_USAGE, "%s needs a value: %s", f->name, f->help);
@@ -329,6 +400,8 @@ static void read_environment(options *o, arena *a) {
   const char *s = variable("DEBUG");
   if (s) o->debug = one_of(a, "DEBUG", s, debug);
   o->no_color = variable("NO_COLOR") != NULL;
+  s = variable("BEAM");
+  if (s && strcmp(s, "0") != 0) o->beam = read_positive(a, "BEAM", s, MOST_CANDIDATES);
   s = variable("WINNOW_THREADS");
   if (s) {
     int threads = read_positive(a, "WINNOW_THREADS", s, MOST_THREADS);
@@ -346,14 +419,29 @@ static void read_environment(options *o, arena *a) {
   pipeline_check_environment(a->diag);
 }
 
+/* Flags that say something about --peers only. */
+static void check_peers(const options *o, diag *d) {
+  const char *what = o->csv_file    ? "--csv with a file"
+                     : o->peers_dir ? "--peers-dir"
+                     : o->rounds    ? "--rounds"
+                     : o->secs > 0  ? "--secs"
+                     : o->plot      ? "--plot"
+                                    : NULL;
+  if (what && !o->peers) diag_fail(d, WN_ERR_USAGE, "%s is for bench --peers", what);
+}
+
 /* What no single flag can tell. */
 static void check(const options *o, arena *a) {
   diag *d = a->diag;
-  if (o->json && o->csv) diag_fail(d, WN_ERR_USAGE, "--json and --csv exclude each other");
+  if (o->json && o->csv && !o->csv_file)
+    diag_fail(d, WN_ERR_USAGE, "--json and --csv exclude each other");
+  check_peers(o, d);
   if (o->all && o->plans.len) diag_fail(d, WN_ERR_USAGE, "--all and --plan exclude each other");
-  if (o->command == CMD_DEVICES && o->problems.len)
-    diag_fail(d, WN_ERR_USAGE, "devices takes no operand, but '%.80s' was given",
-              o->problems.data[0]);
+  if ((o->command == CMD_DEVICES || o->command == CMD_CACHE) && o->problems.len)
+    diag_fail(d, WN_ERR_USAGE, "%s takes no operand, but '%.80s' was given",
+              command_name(o->command), o->problems.data[0]);
+  if (o->command == CMD_CACHE && o->json && o->clear)
+    diag_fail(d, WN_ERR_USAGE, "--json and --clear exclude each other");
   if ((o->command == CMD_CONV || o->command == CMD_EXPLAIN) && o->problems.len > 1)
     diag_fail(d, WN_ERR_USAGE, "%s takes one problem, but '%.80s' follows",
               command_name(o->command), o->problems.data[1]);
@@ -367,7 +455,7 @@ static void check(const options *o, arena *a) {
 }
 
 void options_parse(options *o, arena *a, int argc, char *const *argv) {
-  unsigned seen = 0;
+  uint64_t seen = 0;
   memset(o, 0, sizeof *o);
   o->command = CMD_NONE;
   int i = 1;
@@ -380,7 +468,8 @@ void options_parse(options *o, arena *a, int argc, char *const *argv) {
     }
     if (o->command == CMD_NONE)
       diag_fail(a->diag, WN_ERR_USAGE,
-                "unknown command '%.80s': expected compare, conv, bench, explain or devices",
+                "unknown command '%.80s': expected compare, conv, bench, explain, tune, devices or "
+                "cache",
                 argv[1]);
     ++i;
   }

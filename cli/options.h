@@ -16,7 +16,9 @@ typedef enum command {
   CMD_CONV,
   CMD_BENCH,
   CMD_EXPLAIN,
+  CMD_TUNE,
   CMD_DEVICES,
+  CMD_CACHE,
   CMD_COUNT,
   CMD_NONE
 } command;
@@ -32,13 +34,21 @@ typedef struct options {
   const char *env_wino; /* the tile that $WINO names, NULL: none */
   const char *backend, *isa;
   const char *input, *weights, *bias, *residual, *output;
+  const char *peers;           /* of bench: libraries to take turns with, "all"; NULL: none */
+  const char *peers_dir;       /* where they are installed */
+  const char *csv_file, *plot; /* of bench --peers */
   wn_math math;
   activation act;
   size_t max_memory;
   uint64_t seed;
-  int threads, max_lines, runs, debug;
-  bool nhwc, variable_weights, all, no_merge, no_cache, strict, json, csv;
-  bool wino_env; /* $WINO is set: without --plan and --wino the library follows it */
+  int threads, max_lines, runs, rounds, debug;
+  double seconds; /* of tune, 0: its default */
+  double secs;    /* of bench --peers, 0: its default */
+  int candidates; /* the same */
+  int beam;       /* conv and bench tune first, with as many candidates; 0: they do not */
+  bool nhwc, variable_weights, all, no_merge, no_cache, untuned, strict, json, csv, clear, measure;
+  bool on_request; /* of conv */
+  bool wino_env;   /* $WINO is set: without --plan and --wino the library follows it */
   bool help, version;
   bool no_color;
 } options;

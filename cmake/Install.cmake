@@ -4,6 +4,11 @@ include(CMakePackageConfigHelpers)
 install(TARGETS winnow_shared EXPORT winnow_targets LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(DIRECTORY include/winnow DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h")
 
+# winnow bench --peers: found from the program as ../share/winnow/peers.
+install(DIRECTORY bench/peers DESTINATION ${CMAKE_INSTALL_DATADIR}/winnow FILES_MATCHING PATTERN "*.py" PATTERN "*.cpp"
+  PATTERN "__pycache__" EXCLUDE)
+install(PROGRAMS tools/peers DESTINATION ${CMAKE_INSTALL_DATADIR}/winnow/tools)
+
 # Relative to where the .pc file lies, so that `cmake --install build --prefix anywhere` is right.
 file(RELATIVE_PATH pc_to_prefix /p/${CMAKE_INSTALL_LIBDIR}/pkgconfig /p)
 string(REGEX REPLACE "/$" "" pc_to_prefix ${pc_to_prefix})

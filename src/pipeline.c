@@ -12,8 +12,11 @@
 #include "program.h"
 #include "render/render.h"
 #include "rewrite/rewrite.h"
+#include "runtime/machine.h"
 #include "schedule/choose.h"
+#include "schedule/fit.h"
 #include "tensor/tensor.h"
+#include "tune/tune.h"
 
 typedef struct pipeline {
   wn_context *ctx;
@@ -37,6 +40,7 @@ static const struct {
     {"winograd", "each convolution as input, filter and output transforms around a product"},
     {"apply", "the schedule applied: arrays, and the loops of each kernel"},
     {"linearise", "one kernel, an operation a line"},
+    {"assembly", "one kernel in machine code"},
 };
 enum { PASSES = sizeof passes / sizeof passes[0] };
 
@@ -116,6 +120,15 @@ static void show_nests(pipeline *pl) {
   str_init(&s, &pl->g->arena);
   nest_print(pl->g, &s, pl->p->set);
   show_text(pl, "apply", str_text(&s));
+}
+
+/* On request only: explain ends with the source. */
+static void show_assembly(const pipeline *pl) {
+  for (size_t i = 0; dump_wanted("assembly") && i < pl->p->set->kernels.len; ++i) {
+    const char *text = module_assembly(pl->p->module, (int)i);
+    fprintf(stderr, "--- assembly of %s\n%s\n", pl->p->kernels[i]->lin.name,
+            text != NULL ? text : "none: the kernel is not machine code");
+  }
 }
 
 static void show_kernels(pipeline *pl) {
@@ -227,7 +240,7 @@ static void compile_kernels(pipeline *pl) {
   size_t n = p->set->kernels.len;
   const lin_kernel **ks = arena_array(&pl->g->arena, const lin_kernel *, n);
   for (size_t i = 0; i < n; ++i) ks[i] = &p->kernels[i]->lin;
-  compile_options co = {.max_lines = pl->opt->max_lines, .no_cache = pl->opt->no_cache != 0};
+  compile_options co = {.max_lines = pl->opt->max_lines, .store = p->store};
   p->module = module_compile(p->rt, &p->diag, (int)n, ks, &co);
   while (p->nprepare < (int)n && p->set->kernels.data[p->nprepare].prepare) p->nprepare++;
 }
@@ -248,7 +261,7 @@ static void fill_info(pipeline *pl, const choice *ch, const wino_result *w, doub
                          .device = t->model,
                          .threads = runtime_threads(p->rt),
                          .prepare_kernels = p->nprepare,
-                         .workspace_bytes = p->set->workspace_bytes,
+                         .workspace_bytes = memory_needed(p->set, runtime_threads(p->rt)),
                          .prepared_bytes = p->set->prepared_bytes,
                          .schedule_s = schedule_s,
                          .compile_s = compile_s,
@@ -274,15 +287,8 @@ static void fill_info(pipeline *pl, const choice *ch, const wino_result *w, doub
   }
 }
 
-static void compile(pipeline *pl, wn_tensor *const *outs, void *const *data, int count) {
-  wn_program *p = pl->p;
-  const wn_options *opt = pl->opt;
-  pipeline_check_environment(&p->diag);
-  p->rt = runtime_create(&p->diag, opt->backend, opt->isa, opt->threads);
-  double start = program_now();
-  const cpu_target *cpu = runtime_target(p->rt);
-  choice_target target = {cpu->vector_bytes, cpu->registers, cpu->l2, opt};
-
+/* Tensors to simplified range IR: all that does not depend on the schedule. */
+static const uop *front(pipeline *pl, wn_tensor *const *outs, void *const *data, int count) {
   const uop *const *tensors = import(pl, count, outs);
   if (pl->write == NULL) check_data(pl, tensors, data, count);
   show_ir(pl, "tensor", count, tensors);
@@ -290,13 +296,117 @@ static void compile(pipeline *pl, wn_tensor *const *outs, void *const *data, int
   show_ir(pl, "lower", 1, &root);
   root = simplify(pl->g, root);
   show_ir(pl, "simplify", 1, &root);
-  choice ch;
-  wino_result w = choose_rewrite(pl->g, root, &target, &ch);
+  return root;
+}
+
+static choice_target describe_target(const pipeline *pl, const wn_options *opt) {
+  const cpu_target *cpu = runtime_target(pl->p->rt);
+  arena *a = &pl->g->arena;
+  machine m, *measured = machine_load(pl->p->store, a, cpu, &m) ? &m : NULL;
+  machine_limits *limits = arena_new(a, machine_limits);
+  *limits = machine_limits_for(measured, cpu, runtime_threads(pl->p->rt));
+  return (choice_target){.vector_bytes = cpu->vector_bytes,
+                         .registers = cpu->registers,
+                         .options = opt,
+                         .limits = limits,
+                         .threads = runtime_threads(pl->p->rt)};
+}
+
+/* Where no limit was given, the machine's memory is one: what does not fit there would not fail but be killed. */
+static size_t memory_limit(const wn_options *opt) {
+  return opt->max_memory > 0 ? opt->max_memory : mem_physical();
+}
+
+static _Noreturn void refuse_memory(pipeline *pl, const choice *ch, size_t least) {
+  const wn_options *opt = pl->opt;
+  str smallest;
+  str_init(&smallest, &pl->g->arena);
+  schedule_print(&smallest, &ch->schedule);
+  bool asked = opt->max_memory > 0;
+  diag_fail(&pl->p->diag, asked ? WN_ERR_REFUSED : WN_ERR_NOMEM,
+            "plan %s needs at least %zu bytes of workspace (%s), %s %zu%s", ch->plan, least,
+            str_text(&smallest), asked ? "the limit is" : "there are", memory_limit(opt),
+            asked ? " (--max-memory)" : "");
+}
+
+static bool is_plan_name(const char *text) {
+  const char *const *names = schedule_plan_names;
+  while (*names != NULL && strcmp(*names, text) != 0) ++names;
+  return *names != NULL;
+}
+
+/* The schedule that the options ask for, carried out within the limit of memory: a plan that was asked for by name, or not
+ * at all, may have smaller blocks, and `auto` may be direct after all. */
+static wino_result choose_and_apply(pipeline *pl, const uop *root, const wn_options *opt,
+                                    choice *ch) {
+  wn_options with = *opt;
+  with.max_memory = memory_limit(opt);
+  choice_target target = describe_target(pl, &with);
+  wino_result w = choose_rewrite(pl->g, root, &target, ch);
   show_text(pl, "recognise", w.trace);
   show_ir(pl, "winograd", 1, &w.root);
   apply_target at = choice_apply_target(&target);
-  p->set =
-      schedule_apply(pl->g, &w, &ch.schedule, &at, (int)pl->ctx->buffers.len, describe_buffers(pl));
+  fit_limit limit = {
+      .bytes = with.max_memory, .threads = target.threads, .shrink = is_plan_name(ch->plan)};
+  size_t least;
+  pl->p->set = schedule_fit(pl->g, &w, &ch->schedule, &at, (int)pl->ctx->buffers.len,
+                            describe_buffers(pl), &limit, &least);
+  if (pl->p->set != NULL) return w;
+  if (strcmp(ch->plan, "auto") != 0 || ch->schedule.direct) refuse_memory(pl, ch, least);
+  with.plan = "direct";
+  with.max_memory = opt->max_memory;
+  w = choose_and_apply(pl, root, &with, ch);
+  ch->plan = "auto";
+  return w;
+}
+
+static bool is_auto(const wn_options *opt) {
+  const char *env = getenv("WINO");
+  if (opt->wino != NULL) return false;
+  return opt->plan != NULL ? strcmp(opt->plan, "auto") == 0 : env == NULL || *env == '\0';
+}
+
+static const char *graph_key(pipeline *pl, const uop *root) {
+  size_t n = pl->ctx->buffers.len;
+  bool *constant = arena_array(&pl->g->arena, bool, n + 1);
+  for (size_t i = 0; i < n; ++i)
+    constant[i] = pl->ctx->buffers.data[i].constant && !pl->opt->variable_weights;
+  return plans_key(pl->g, root, constant, pl->p->rt, pl->opt);
+}
+
+/* What was tuned for this graph, if anything was: it must still parse, apply and keep the promise. */
+static bool apply_stored(pipeline *pl, const uop *root, choice *ch, wino_result *w) {
+  diag *d = &pl->p->diag;
+  stored_plan plan;
+  if (pl->p->store == NULL || !is_auto(pl->opt) || pl->opt->untuned) return false;
+  if (!plans_get(pl->p->store, d, &pl->g->arena, graph_key(pl, root), &plan)) return false;
+  wn_options with = *pl->opt;
+  with.plan = plan.text;
+  volatile wn_status st;
+  DIAG_TRY(d, st) *w = choose_and_apply(pl, root, &with, ch);
+  DIAG_END(d, st)
+  const char *why = st == WN_OK ? NULL : arena_strdup(&pl->g->arena, d->message);
+  if (st == WN_ERR_NOMEM) diag_fail(d, st, "%s", why);
+  for (int i = 0; st == WN_OK && i < w->nsites; ++i) {
+    if (w->site[i].promise_missed) why = "its error is over the promise";
+  }
+  if (why != NULL) diag_warn(d, "the tuned plan \"%.200s\" is not used: %s", plan.text, why);
+  ch->plan = "auto";
+  return why == NULL;
+}
+
+static void compile(pipeline *pl, wn_tensor *const *outs, void *const *data, int count) {
+  wn_program *p = pl->p;
+  const wn_options *opt = pl->opt;
+  pipeline_check_environment(&p->diag);
+  p->rt = runtime_create(&p->diag, opt->backend, opt->isa, opt->threads);
+  double start = program_now();
+  p->store = store_open(&p->diag, opt->no_cache != 0);
+  const uop *root = front(pl, outs, data, count);
+  choice ch;
+  wino_result w;
+  bool tuned = apply_stored(pl, root, &ch, &w);
+  if (!tuned) w = choose_and_apply(pl, root, opt, &ch);
   show_nests(pl);
   linearise_all(pl);
   show_kernels(pl);
@@ -304,13 +414,16 @@ static void compile(pipeline *pl, wn_tensor *const *outs, void *const *data, int
   double scheduled = program_now();
   compile_kernels(pl);
   double compiled = program_now();
+  show_assembly(pl);
   fill_info(pl, &ch, &w, scheduled - start, compiled - scheduled);
+  p->info.tuned = tuned;
   if (opt->strict && p->info.fallback != NULL) {
     diag_fail(&p->diag, WN_ERR_STRICT, "a kernel fell back to the interpreter: %s",
               p->info.fallback);
   }
   find_buffers(pl, data, count);
-  program_allocate(p, opt->max_memory);
+  program_allocate(p);
+  program_close_store(p);
 }
 
 /* --- the public functions ---------------------------------------------------------------------------------------------------- */
@@ -327,28 +440,36 @@ static wn_status check_outputs(wn_context *ctx, wn_tensor *const *outs, int coun
   return WN_OK;
 }
 
-static wn_status compile_into(wn_context *ctx, wn_tensor *const *outs, void *const *data, int count,
-                              const wn_options *options, void (*write)(void *, const char *),
-                              void *user, wn_program **program) {
+/* A program with nothing in it yet; *status says why where it is NULL. */
+static wn_program *begin(wn_context *ctx, wn_tensor *const *outs, int count,
+                         const wn_options *options, pipeline *pl, wn_status *status) {
   static const wn_options defaults;
-  if (program == NULL || ctx == NULL) return WN_ERR_USAGE;
-  *program = NULL;
-  wn_status st = check_outputs(ctx, outs, count);
-  if (st != WN_OK) return st;
+  *status = check_outputs(ctx, outs, count);
+  if (*status != WN_OK) return NULL;
   wn_program *p = mem_alloc(sizeof *p);
-  if (p == NULL) return diag_set(&ctx->diag, WN_ERR_NOMEM, "out of memory");
+  if (p == NULL) *status = diag_set(&ctx->diag, WN_ERR_NOMEM, "out of memory");
+  if (p == NULL) return NULL;
   memset(p, 0, sizeof *p);
   diag_init(&p->diag);
   p->diag.warn = ctx->diag.warn;
   p->diag.warn_user = ctx->diag.warn_user;
   graph_init(&p->graph, &p->diag);
-  p->has_turn = pthread_mutex_init(&p->turn, NULL) == 0;
-  pipeline pl = {.ctx = ctx,
-                 .opt = options != NULL ? options : &defaults,
-                 .p = p,
-                 .g = &p->graph,
-                 .write = write,
-                 .user = user};
+  *pl =
+      (pipeline){.ctx = ctx, .opt = options != NULL ? options : &defaults, .p = p, .g = &p->graph};
+  return p;
+}
+
+static wn_status compile_into(wn_context *ctx, wn_tensor *const *outs, void *const *data, int count,
+                              const wn_options *options, void (*write)(void *, const char *),
+                              void *user, wn_program **program) {
+  if (program == NULL || ctx == NULL) return WN_ERR_USAGE;
+  *program = NULL;
+  pipeline pl;
+  wn_status st;
+  wn_program *p = begin(ctx, outs, count, options, &pl, &st);
+  if (p == NULL) return st;
+  pl.write = write;
+  pl.user = user;
   DIAG_TRY(&p->diag, st) compile(&pl, outs, data, count);
   DIAG_END(&p->diag, st)
   if (st != WN_OK) {
@@ -373,10 +494,11 @@ static void explain_program(wn_program *p, void (*write)(void *, const char *), 
   str end;
   str_init(&end, a);
   str_printf(&end,
-             "--- program\nplan %s: %s\n%d kernel%s a run and %d once, %d buffers, %zu bytes of "
+             "--- program\nplan %s%s: %s\n%d kernel%s a run and %d once, %d buffers, %zu bytes of "
              "workspace\n",
-             info->plan, info->placement, info->kernels, info->kernels == 1 ? "" : "s",
-             info->prepare_kernels, info->buffers, info->workspace_bytes);
+             info->plan, info->tuned ? ", tuned" : "", info->placement, info->kernels,
+             info->kernels == 1 ? "" : "s", info->prepare_kernels, info->buffers,
+             info->workspace_bytes);
   for (int k = 0; k < all; ++k) {
     wn_kernel_info i;
     wn_status st = wn_program_get_kernel(p, k, &i);
@@ -401,6 +523,58 @@ wn_status wn_explain(wn_context *ctx, wn_tensor *const *outs, void *const *data,
   DIAG_TRY(&p->diag, st) explain_program(p, write, user);
   DIAG_END(&p->diag, st)
   if (st != WN_OK) diag_set(&ctx->diag, st, "%s", p->diag.message);
+  wn_program_destroy(p);
+  return st;
+}
+
+/* What the tuner has to know of the graph: its key, and schedules in the order of their predicted costs. */
+static void survey(pipeline *pl, wn_tensor *const *outs, void *const *data, int count,
+                   tune_subject *subject) {
+  enum { CANDIDATES = 64 };
+  wn_program *p = pl->p;
+  wn_options opt = *pl->opt;
+  if (!is_auto(&(wn_options){.plan = "auto", .wino = opt.wino}) ||
+      (opt.plan != NULL && strcmp(opt.plan, "auto") != 0))
+    diag_fail(&p->diag, WN_ERR_USAGE, "wn_tune chooses the plan: options.plan and wino are set");
+  p->rt = runtime_create(&p->diag, opt.backend, opt.isa, opt.threads);
+  p->store = store_open(&p->diag, opt.no_cache != 0);
+  const uop *root = front(pl, outs, data, count);
+  choice_target target = describe_target(pl, &opt);
+  program_close_store(p);
+  wino_survey found = wino_survey_graph(pl->g, root, &(wino_options){.math = opt.math});
+  candidate *list = arena_array(&pl->g->arena, candidate, CANDIDATES);
+  *subject = (tune_subject){.key = graph_key(pl, root),
+                            .candidate = list,
+                            .count = (int)choose_candidates(pl->g, root, &target, list, CANDIDATES),
+                            .sizes.lanes = target.vector_bytes / (int)sizeof(float),
+                            .threads = runtime_threads(p->rt)};
+  if (found.nconvs > 0) {
+    subject->sizes.K = found.conv[0].K;
+    subject->sizes.C = found.conv[0].C;
+  }
+}
+
+wn_status wn_tune(wn_context *ctx, wn_tensor *const *outs, void *const *data, int count,
+                  const wn_options *options, const wn_tune_options *tune, wn_tune_result *result) {
+  static const wn_tune_options defaults;
+  if (ctx == NULL || result == NULL) return WN_ERR_USAGE;
+  *result = (wn_tune_result){0};
+  pipeline pl;
+  tune_subject subject;
+  wn_status st;
+  wn_program *p = begin(ctx, outs, count, options, &pl, &st);
+  if (p == NULL) return st;
+  DIAG_TRY(&p->diag, st) survey(&pl, outs, data, count, &subject);
+  DIAG_END(&p->diag, st)
+  if (st == WN_OK) {
+    result->backend = runtime_backend(p->rt);
+    result->isa = runtime_target(p->rt)->name;
+    result->threads = subject.threads;
+    st = tune_search(ctx, outs, data, count, pl.opt, tune != NULL ? tune : &defaults, &subject,
+                     result);
+  } else {
+    diag_set(&ctx->diag, st, "%s", p->diag.message);
+  }
   wn_program_destroy(p);
   return st;
 }

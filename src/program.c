@@ -1,14 +1,14 @@
 /* Running a compiled program. In: a program from the pipeline. Out: results in the caller's memory.
  *
  * Always holds: constants are prepared once, before the first run; a run is a sequence of launches, and neither allocates
- * nor reads a clock (but for wn_run_timed). */
+ * nor reads a clock (but for wn_run_timed); its turn at the pool is the only lock, and guards the program as well. */
 #include "program.h"
 
 #include <time.h>
 
 #include "render/render.h"
 
-enum { PAGE = 4096 };
+enum { PAGE = 4096, LINE = 64 };
 
 static void *address_of(const wn_program *p, const array_info *a) {
   switch (a->role) {
@@ -33,19 +33,16 @@ static char *block(wn_program *p, size_t bytes, const char *what) {
   return m;
 }
 
-void program_allocate(wn_program *p, size_t max_memory) {
+void program_allocate(wn_program *p) {
   kernel_set *set = p->set;
-  if (max_memory > 0 && set->workspace_bytes > max_memory) {
-    diag_fail(&p->diag, WN_ERR_REFUSED,
-              "this plan needs %zu bytes of workspace, the limit is %zu (--max-memory)",
-              set->workspace_bytes, max_memory);
-  }
   p->workspace = block(p, set->workspace_bytes, "workspace");
   p->prepared = block(p, set->prepared_bytes, "prepared weights");
   p->args = arena_array(&p->graph.arena, void **, set->kernels.len);
+  p->moved = arena_array(&p->graph.arena, void **, set->kernels.len);
   for (size_t k = 0; k < set->kernels.len; ++k) {
     const linear_kernel *lk = p->kernels[k];
     p->args[k] = arena_array(&p->graph.arena, void *, lk->args.len + 1);
+    p->moved[k] = arena_array(&p->graph.arena, void *, lk->args.len + 1);
     for (size_t i = 0; i < lk->args.len; ++i)
       p->args[k][i] = address_of(p, &set->arrays.data[lk->args.data[i]]);
   }
@@ -57,10 +54,25 @@ double program_now(void) {
   return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+/* Addresses for a round of a host loop: kernels address all rounds' tiles, arrays hold one's. By whole lines, since kernels
+ * count on lines: what is left over of a step shifts the round's tiles by as much, for which there is room. */
+static void *const *args_of_round(wn_program *p, int kernel, int64_t chunk) {
+  if (chunk == 0) return p->args[kernel];
+  const linear_kernel *lk = p->kernels[kernel];
+  for (size_t i = 0; i < lk->args.len; ++i) {
+    const array_info *a = &p->set->arrays.data[lk->args.data[i]];
+    size_t step = (size_t)(chunk * a->chunk_step) * wn_dtype_size(a->dtype);
+    uintptr_t address = (uintptr_t)p->args[kernel][i] - step / LINE * LINE;
+    p->moved[kernel][i] = (void *)address;
+  }
+  return p->moved[kernel];
+}
+
 static void launch(wn_program *p, int kernel, int64_t chunk, int64_t chunks, double *us) {
   double start = us != NULL ? program_now() : 0;
   int64_t share = p->kernels[kernel]->lin.grid / chunks;
-  module_launch(p->module, kernel, p->args[kernel], chunk * share, (chunk + 1) * share);
+  module_launch(p->module, kernel, args_of_round(p, kernel, chunk), chunk * share,
+                (chunk + 1) * share);
   if (us != NULL) us[kernel] += (program_now() - start) * 1e6;
 }
 
@@ -86,35 +98,40 @@ static void prepare_once(wn_program *p) {
 }
 
 wn_status wn_prepare(wn_program *p) {
-  pthread_mutex_lock(&p->turn);
+  runtime_begin(p->rt);
   prepare_once(p);
-  pthread_mutex_unlock(&p->turn);
+  runtime_end(p->rt);
   return WN_OK;
 }
 
 wn_status wn_run(wn_program *p) {
-  pthread_mutex_lock(&p->turn);
+  runtime_begin(p->rt);
   prepare_once(p);
   for (int k = p->nprepare; k < (int)p->set->kernels.len;) k = launch_group(p, k, NULL);
-  pthread_mutex_unlock(&p->turn);
+  runtime_end(p->rt);
   return WN_OK;
 }
 
 wn_status wn_run_timed(wn_program *p, double *us) {
-  pthread_mutex_lock(&p->turn);
+  runtime_begin(p->rt);
   prepare_once(p);
   for (int k = p->nprepare; k < (int)p->set->kernels.len;) k = launch_group(p, k, us - p->nprepare);
-  pthread_mutex_unlock(&p->turn);
+  runtime_end(p->rt);
   return WN_OK;
+}
+
+void program_close_store(wn_program *p) {
+  store_close(p->store);
+  p->store = NULL;
 }
 
 void wn_program_destroy(wn_program *p) {
   if (p == NULL) return;
+  program_close_store(p);
   if (p->module != NULL) module_destroy(p->module);
   if (p->rt != NULL) runtime_destroy(p->rt);
   mem_free_aligned(p->workspace);
   mem_free_aligned(p->prepared);
-  if (p->has_turn) pthread_mutex_destroy(&p->turn);
   graph_release(&p->graph);
   mem_free(p);
 }

@@ -10,9 +10,9 @@ gcc cc
 libc6-dev /usr/include/stdio.h
 cmake cmake
 ninja-build ninja
-libpthreadpool-dev /usr/include/pthreadpool.h
 libstb-dev /usr/include/stb/stb_image.h
 libcjson-dev /usr/include/cjson/cJSON.h
+libsqlite3-dev /usr/include/sqlite3.h
 '
 test_needs='
 libcmocka-dev /usr/include/cmocka.h
@@ -38,6 +38,9 @@ have_llvm() {
   done
   return 1
 }
+
+# What runs AArch64's code anywhere: some 50 MB.
+have_neon() { have aarch64-linux-gnu-gcc && { have qemu-aarch64 || have qemu-aarch64-static; }; }
 
 # The first of the known LLVM versions that this system has, of the package NAME-VERSION.
 newest() {
@@ -67,6 +70,7 @@ optional_missing() { # $1: run or check
   have "/usr/lib/llvm-*/bin/clang" || printf 'clang '
   have "/usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer*" || printf 'fuzzer '
   have clang-format-19 || printf 'format '
+  have_neon || printf 'neon '
 }
 
 optional_packages() { # names of packages for optional_missing's words, as this system calls them
@@ -76,6 +80,7 @@ optional_packages() { # names of packages for optional_missing's words, as this 
       clang) newest 'clang-%s' ;;
       fuzzer) newest 'libclang-rt-%s-dev' ;;
       format) apt-cache show clang-format-19 >/dev/null 2>&1 && printf 'clang-format-19 ' ;;
+      neon) printf 'gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user ' ;;
       *) printf '%s ' "$word" ;;
     esac
   done
@@ -104,7 +109,7 @@ install_missing() {
   if ! command -v apt-get >/dev/null 2>&1; then
     say "missing: $required$optional"
     say "not a Debian or Ubuntu system, so install by its own means: a C17 compiler, cmake 3.22 or newer, ninja,"
-    say "pthreadpool, the stb headers, cJSON; LLVM 16 or newer to compile kernels in process; cmocka for ./check"
+    say "the stb headers, cJSON, SQLite; LLVM 16 or newer to compile kernels in process; cmocka for ./check"
   else
     install_with_apt
   fi

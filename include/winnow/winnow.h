@@ -19,8 +19,9 @@
  * context's tensor functions stays: every later wn_compile of that context fails with it.
  * Threads: a context is used by one thread at a time; see wn_run for programs.
  * Environment: WINO, WINNOW_THREADS and WINNOW_ISA stand in for options that are not set
- * (wn_options); WINNOW_DUMP and WINNOW_TRACE print what the compiler does on stderr
- * (docs/architecture.md). */
+ * (wn_options); WINNOW_CACHE is the folder of the cache of compiled kernels and tuned plans, else
+ * $XDG_CACHE_HOME/winnow or ~/.cache/winnow, and turns it off when empty; WINNOW_DUMP and
+ * WINNOW_TRACE print what the compiler does on stderr (docs/architecture.md). */
 #ifndef WINNOW_WINNOW_H
 #define WINNOW_WINNOW_H
 
@@ -71,9 +72,9 @@ WN_API wn_status wn_context_create(wn_context **ctx); /* *ctx is NULL on error *
 WN_API void wn_context_destroy(wn_context *ctx);      /* NULL is allowed */
 /* The last error of this context, one line without a newline, "" if none. Owned by the context. */
 WN_API const char *wn_message(const wn_context *ctx);
-/* Warnings (a kernel that falls back to the interpreter, cpu:cc in the place of cpu) go to this
- * function; NULL: to stderr, as before any call. Programs keep the function that was set when they
- * were compiled. */
+/* Warnings (a kernel that falls back to the interpreter, cpu:cc in the place of cpu, a cache that
+ * cannot be used) go to this function; NULL: to stderr, as before any call. Programs keep the
+ * function that was set when they were compiled. */
 typedef void (*wn_warning_fn)(void *user, const char *line);
 WN_API void wn_on_warning(wn_context *ctx, wn_warning_fn fn, void *user);
 WN_API const char *wn_version(void);
@@ -182,8 +183,9 @@ typedef enum wn_math { WN_MATH_FP32, WN_MATH_FP32_FAST } wn_math;
 
 /* Zero-initialise; zero is the default everywhere. Strings are borrowed during the call only. */
 typedef struct wn_options {
-  /* A name (wn_plan_names) or a schedule (docs/architecture.md); NULL: auto. Where plan and wino
-   * are both NULL, $WINO decides: 0 direct, 1 Winograd whether it pays or not, 2 3 4 6 its tile. */
+  /* A name (wn_plan_names) or a schedule (docs/architecture.md); NULL: auto, which is what wn_tune
+   * stored for the graph, else by predicted cost. Where plan and wino are both NULL, $WINO decides:
+   * 0 direct, 1 Winograd whether it pays or not, 2 3 4 6 its tile. */
   const char *plan;
   /* "4" or "4x4": tile m from 1 to 8 per axis; "0": off, as with $WINO; NULL: by cost, within the
    * promise. */
@@ -195,11 +197,14 @@ typedef struct wn_options {
   const char *isa; /* sse2, avx2, avx512, neon, generic; NULL: $WINNOW_ISA, else the best here */
   int threads;     /* 0: $WINNOW_THREADS, else all cores */
   int variable_weights; /* treat constants as inputs: everything runs in every call */
-  size_t max_memory;    /* bytes of workspace, more is WN_ERR_REFUSED; 0: no limit */
-  int max_lines;        /* a kernel with more source lines runs in the interpreter; 0: 2000 */
-  int no_merge;         /* every use of a reduction gets its own loop */
-  int no_cache;         /* compile anew, as this version always does: no kernels are kept */
-  int strict;           /* a fallback is WN_ERR_STRICT */
+  /* Bytes of workspace_bytes; 0: the machine's memory. A named plan (or none) takes smaller blocks
+   * where it has any; what still needs more is WN_ERR_REFUSED and says how much. */
+  size_t max_memory;
+  int max_lines; /* a kernel with more source lines runs in the interpreter; 0: 2000 */
+  int no_merge;  /* every use of a reduction gets its own loop */
+  int no_cache;  /* neither use nor fill the cache on disk */
+  int untuned;   /* auto goes by predicted cost, whatever wn_tune has stored */
+  int strict;    /* a fallback is WN_ERR_STRICT */
 } wn_options;
 
 /* Compile the graph that computes outs[0..count) into data[0..count) (borrowed, row-major, of the
@@ -244,7 +249,9 @@ typedef struct wn_program_info {
   int source_lines;             /* of all kernels */
   int promise_missed;           /* nonzero: predicted to break what `math` promises */
   int cached;                   /* nonzero: the code came from an earlier compile */
-  size_t workspace_bytes;       /* besides inputs, weights, prepared weights and results */
+  int tuned; /* nonzero: auto took the schedule that wn_tune had stored for this graph */
+  size_t workspace_bytes;       /* besides inputs, weights, prepared weights and results; scratch
+                                   of all threads included */
   size_t prepared_bytes;        /* of prepared weights */
   double schedule_s, compile_s; /* tensor graph to kernels, kernels to machine code */
   double error_bound;           /* relative L2, predicted; 0 when there was no rewrite */
@@ -260,6 +267,53 @@ WN_API wn_status wn_program_get_kernel(wn_program *program, int index, wn_kernel
 WN_API wn_status wn_explain(wn_context *ctx, wn_tensor *const *outs, void *const *data, int count,
                             const wn_options *options, void (*write)(void *user, const char *text),
                             void *user);
+
+/* --- tuning ------------------------------------------------------------------------------------- */
+
+/* What is going on, several times a second; strings are valid during the call only. */
+typedef struct wn_tune_state {
+  const char *trying; /* the schedule that is being compiled; NULL: programs are being timed */
+  const char *best;   /* so far; NULL: nothing was measured yet */
+  double best_us;
+  int measured; /* schedules that were run */
+  double seconds;
+} wn_tune_state;
+typedef int (*wn_tune_fn)(void *user, const wn_tune_state *state); /* nonzero: stop now */
+
+/* Zero-initialise. */
+typedef struct wn_tune_options {
+  double seconds;      /* about the longest that it may take; 0: 10 */
+  int candidates;      /* how many of those with the least predicted cost are measured; 0: 8 */
+  wn_tune_fn progress; /* may be NULL */
+  void *user;
+} wn_tune_options;
+
+/* Strings belong to the context. */
+typedef struct wn_tune_result {
+  const char *plan;           /* the fastest schedule; NULL: stopped before there was one */
+  const char *untuned;        /* what auto picks by itself; NULL: it was not measured */
+  double plan_us, untuned_us; /* least times of a run */
+  double error;               /* of plan, relative L2 against float64 at `places` places */
+  int64_t places;
+  const char *backend, *isa; /* that it holds for */
+  int threads;
+  int measured; /* schedules that were run */
+  double seconds;
+  int stopped;            /* progress said so */
+  int stored;             /* nonzero: wn_compile with plan auto takes it from now on */
+  const char *not_stored; /* NULL, or why not */
+} wn_tune_result;
+
+/* Measures the schedules with the least predicted cost for the graph, and their neighbours, on the
+ * caller's data, and stores the fastest for later compiles of the same graph, by any process of
+ * this user, with the same dtype, math, weights, threads, ISA, CPU and version. Writes to data as
+ * wn_run does; what inputs hold should be like real data, on which a pick's error is checked.
+ * options->plan and wino must be NULL (or "auto"). Being stopped is no error: what was found until
+ * then is kept. A few tensors stay in the context. options, tune: may be NULL; *result is zeros
+ * where tuning fails. */
+WN_API wn_status wn_tune(wn_context *ctx, wn_tensor *const *outs, void *const *data, int count,
+                         const wn_options *options, const wn_tune_options *tune,
+                         wn_tune_result *result);
 
 /* Named plans, NULL-terminated, in the order in which `compare` shows them. */
 WN_API const char *const *wn_plan_names(void);

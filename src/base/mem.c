@@ -1,9 +1,14 @@
 /* In: sizes. Out: memory; see mem.h. Arenas are chains of chunks that grow geometrically and are freed whole; under
  * AddressSanitizer each allocation is followed by a poisoned gap, so running over its end is seen. */
+#define _DEFAULT_SOURCE /* madvise */
 #include "base/mem.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
 
 #if defined(__SANITIZE_ADDRESS__)
 #define ARENA_ASAN 1
@@ -44,15 +49,49 @@ void *mem_realloc(void *p, size_t size) { return must_fail() ? NULL : realloc(p,
 
 void mem_free(void *p) { free(p); }
 
+enum { HUGE_PAGE = 2 << 20, WORTH_HUGE = 1 << 20 };
+
 void *mem_alloc_aligned(size_t size, size_t align) {
+  if (size >= WORTH_HUGE && align < HUGE_PAGE) align = HUGE_PAGE;
   if (must_fail() || size > SIZE_MAX - align) return NULL;
   size_t rounded = (size + align - 1) / align * align;
   void *p = aligned_alloc(align, rounded ? rounded : align);
+#if defined(MADV_HUGEPAGE)
+  /* where the system says no, pages stay small */
+  if (p != NULL && size >= WORTH_HUGE) (void)madvise(p, rounded, MADV_HUGEPAGE);
+#endif
   if (p != NULL) memset(p, 0, rounded);
   return p;
 }
 
 void mem_free_aligned(void *p) { free(p); }
+
+/* --- the machine ---------------------------------------------------------------------------------------------------- */
+
+/* A limit in a file of the control groups' file system; "max" or no such file: none. */
+static size_t limit_in(const char *path) {
+  unsigned long long bytes = 0;
+  FILE *f = fopen(path, "r");
+  if (f == NULL) return SIZE_MAX;
+  bool found = fscanf(f, "%llu", &bytes) == 1;
+  fclose(f);
+  return found && bytes > 0 && bytes < SIZE_MAX ? (size_t)bytes : SIZE_MAX;
+}
+
+size_t mem_physical(void) {
+  static const char *const files[] = {"/sys/fs/cgroup/memory.max",
+                                      "/sys/fs/cgroup/memory/memory.limit_in_bytes"};
+  long pages = -1, size = sysconf(_SC_PAGESIZE);
+#ifdef _SC_PHYS_PAGES
+  pages = sysconf(_SC_PHYS_PAGES);
+#endif
+  size_t least = pages > 0 && size > 0 ? (size_t)pages * (size_t)size : SIZE_MAX;
+  for (size_t i = 0; i < sizeof files / sizeof *files; ++i) {
+    size_t bytes = limit_in(files[i]);
+    least = bytes < least ? bytes : least;
+  }
+  return least;
+}
 
 /* --- arenas ------------------------------------------------------------------------------------------------------- */
 

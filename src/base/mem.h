@@ -20,6 +20,8 @@ void mem_free_aligned(void *p);
 /* Make the n-th allocation from now (counted from 1) and every later one fail; 0 turns it off. For tests. */
 void mem_fail_at(long n);
 long mem_count(void); /* allocations so far */
+/* Bytes that the process may have: the machine's, or its control group's where that is less; SIZE_MAX: not known. */
+size_t mem_physical(void);
 
 typedef struct arena_chunk arena_chunk;
 typedef struct arena {

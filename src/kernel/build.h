@@ -42,6 +42,8 @@ typedef struct builder {
   map local_reads; /* node id -> deepest such depth under it, memoised */
   size_t ngroups;
   map groups;        /* INDEX node id -> access_group *, of strided loads that are read together */
+  const uop *next;   /* of the nest: see there */
+  bool inside;       /* in a loop of which there are two, with guards and without */
   const uop *vector; /* the open VECTOR range, or NULL */
   int lanes;
 } builder;
@@ -51,6 +53,8 @@ uint32_t build_ins(builder *b, scope *at, lin_ins ins); /* appended to the scope
 scope *build_open(
     builder *b, uint32_t head); /* a LOOP or IF (made with build_head) becomes the current scope */
 uint32_t build_head(builder *b, lin_ins ins); /* an instruction in no scope yet */
+/* An IF; share: how much of the time it is entered. */
+void build_open_if(builder *b, const uop *cond, double share);
 void build_close(builder *b);
 void build_flatten(builder *b);            /* pool and scopes -> k->ins */
 int build_array(builder *b, int64_t slot); /* number in k->arrays */
@@ -67,6 +71,9 @@ uint32_t build_load(builder *b, const uop *index);
 uint32_t emit_mask(
     builder *b,
     const uop *valid); /* a bool of b->lanes lanes (or a scalar where there is no vector) */
+/* Prefetches what the next iteration of the nest's loop `next` will touch in the place of this access, if the array is
+ * large and comes from memory. */
+void prefetch_next(builder *b, const lin_ins *access, int64_t slot, const uop *offset);
 void build_store(builder *b, int64_t slot, const uop *offset, const uop *value, const uop *mask);
 
 /* --- strided.c: neighbouring strided accesses as contiguous ones and shuffles ----------------------------------------------- */
@@ -89,6 +96,10 @@ void transpose_stores(builder *b, int64_t slot, size_t n, const store_ref *store
  * as there are registers. Their values are then known to emit. */
 void emit_reductions(builder *b, int nroots, const uop *const *roots);
 
+/* --- inside.c ---------------------------------------------------------------------------------------------------------------- */
+/* A scalar condition under which guards of loads under the REDUCEs hold throughout, and the REDUCEs without them; NULL:
+ * there is none that is open. */
+const uop *inside_of(builder *b, size_t n, const uop *const *reduce, const uop **without);
 scope *home_of(builder *b, const uop *u); /* the outermost scope in which u can stand */
 
 #endif

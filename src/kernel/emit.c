@@ -207,7 +207,14 @@ uint32_t emit(builder *b, const uop *u) {
   return v;
 }
 
+/* A product with what padding gives: it adds nothing. */
+static bool adds_nothing(uop_op op, const uop *value) {
+  return op == OP_ADD && value->op == OP_MUL && dtype_is_float(value->dtype) &&
+         (is_number(value->src[0], 0) || is_number(value->src[1], 0));
+}
+
 uint32_t emit_accumulate(builder *b, uop_op op, const uop *value, uint32_t acc, bool vector) {
+  if (adds_nothing(op, value)) return acc;
   lin_ins ins = {.op = (uint8_t)op,
                  .dtype = b->pool.data[acc].dtype,
                  .lanes = b->pool.data[acc].lanes,

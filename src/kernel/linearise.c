@@ -221,7 +221,9 @@ static void emit_children(builder *b, const nest *n, int opened) {
     if (n->child[c].at != opened) continue;
     const uop *vector = b->vector;
     int lanes = b->lanes;
+    b->next = n->child[c].nest->next;
     emit_nest(b, n->child[c].nest, 0);
+    b->next = n->next;
     b->vector = vector;
     b->lanes = lanes;
     set_filled(b, n->child[c].nest->array);
@@ -258,6 +260,7 @@ static void emit_root(builder *b, nest *n, const uop *block) {
   for (int c = 0; c < n->nchildren; ++c) {
     if (n->child[c].at < grid) n->child[c].at = grid;
   }
+  b->next = n->next;
   emit_nest(b, n, grid);
 }
 

@@ -194,6 +194,32 @@ static void emit_straight(builder *b, const group *gr, const copies *bodies) {
   }
 }
 
+/* The loops of a group around its bodies, which add to the accumulators. */
+static void emit_loops(builder *b, const group *gr, const copies *bodies, const uint32_t *acc) {
+  const uop *head = gr->first;
+  int opened = 0;
+  for (int i = 1; i < head->nsrc; ++i) {
+    if (reduce_kind(b, head->src[i]) != AXIS_LOOP) continue;
+    open_loop(b, head->src[i]);
+    opened++;
+  }
+  for (size_t n = 0; n < bodies->len; ++n) {
+    emit_reductions(b, (int)gr->members.len, bodies->data[n]);
+    for (size_t m = 0; m < gr->members.len; ++m) {
+      const uop *reduce = gr->members.data[m];
+      uint32_t next = emit_accumulate(b, (uop_op)reduce->arg.i, bodies->data[n][m], acc[m],
+                                      is_vector(b, reduce));
+      lin_ins set = {
+          .op = OP_ACC_SET, .dtype = WN_DTYPE_COUNT, .lanes = 1, .nsrc = 2, .src = {acc[m], next}};
+      build_ins(b, b->cur, set);
+    }
+  }
+  while (opened-- > 0) build_close(b);
+  for (int i = 1; i < head->nsrc; ++i) { /* another group may open the same RANGE again */
+    map_put(&b->loops, (uint64_t)head->src[i]->arg.i, 1);
+  }
+}
+
 static void emit_group(builder *b, const group *gr) {
   scope *outside = b->cur;
   b->cur = gr->home;
@@ -209,29 +235,28 @@ static void emit_group(builder *b, const group *gr) {
   uint32_t *acc = arena_array(b->a, uint32_t, gr->members.len);
   for (size_t m = 0; m < gr->members.len; ++m)
     acc[m] = new_accumulator(b, gr->home, gr->members.data[m]);
-  int opened = 0;
-  for (int i = 1; i < head->nsrc; ++i) {
-    if (reduce_kind(b, head->src[i]) != AXIS_LOOP) continue;
-    open_loop(b, head->src[i]);
-    opened++;
+  const uop **without = arena_array(b->a, const uop *, gr->members.len);
+  const uop *inside = b->inside || b->opt->no_merge
+                          ? NULL
+                          : inside_of(b, gr->members.len, gr->members.data, without);
+  if (inside == NULL) {
+    emit_loops(b, gr, &bodies, acc);
+  } else {
+    group bare = *gr;
+    bare.members.data = without;
+    bare.first = without[0];
+    b->inside = true;
+    build_open_if(b, inside, 1.0);
+    copies unguarded = expand_bodies(b, &bare);
+    emit_loops(b, &bare, &unguarded, acc);
+    build_close(b);
+    build_open_if(b, uop_alu1(b->g, OP_NOT, inside), 0.0);
+    emit_loops(b, gr, &bodies, acc);
+    build_close(b);
+    b->inside = false;
   }
-  for (size_t n = 0; n < bodies.len; ++n) {
-    emit_reductions(b, (int)gr->members.len, bodies.data[n]);
-    for (size_t m = 0; m < gr->members.len; ++m) {
-      const uop *reduce = gr->members.data[m];
-      uint32_t next = emit_accumulate(b, (uop_op)reduce->arg.i, bodies.data[n][m], acc[m],
-                                      is_vector(b, reduce));
-      lin_ins set = {
-          .op = OP_ACC_SET, .dtype = WN_DTYPE_COUNT, .lanes = 1, .nsrc = 2, .src = {acc[m], next}};
-      build_ins(b, b->cur, set);
-    }
-  }
-  while (opened-- > 0) build_close(b);
   for (size_t m = 0; m < gr->members.len; ++m)
     map_put(&gr->home->values, gr->members.data[m]->id, acc[m]);
-  for (int i = 1; i < head->nsrc; ++i) { /* another group may open the same RANGE again */
-    map_put(&b->loops, (uint64_t)head->src[i]->arg.i, 1);
-  }
   b->cur = outside;
 }
 

@@ -28,6 +28,12 @@ scope *build_open(builder *b, uint32_t head) {
   return b->cur = s;
 }
 
+void build_open_if(builder *b, const uop *cond, double share) {
+  lin_ins in = {.op = OP_IF, .dtype = WN_DTYPE_COUNT, .lanes = 1, .nsrc = 1};
+  in.src[0] = emit(b, cond);
+  build_open(b, build_head(b, in))->share = share;
+}
+
 void build_close(builder *b) {
   scope *s = b->cur;
   b->cur = s->parent;

@@ -1,30 +1,42 @@
-/* Stores whose lanes lie far apart while their values are neighbours in memory: output channels in the lanes of an NCHW
- * image.
+/* Stores whose lanes lie far apart, transposed in registers into contiguous stores.
  *
- * In: the stores of a nest's body. Out: runs of 2 or 4 neighbouring stores are transposed in registers and stored piece by
- * piece, a piece for each lane. Always holds: the pieces are stored where every lane of every store of the run is inside;
- * elsewhere the run is stored as it came, behind the opposite condition. */
+ * In: the stores of a nest's body, of which some write neighbouring elements with lanes a plane apart: a register tile of
+ * pixels by output channels, channels on the lanes, while the array has pixels next to each other. Out: the tile is
+ * transposed by shuffles, two vectors at a time, and written a row of pixels at a time. A row that is no power of two
+ * long is covered by two that overlap: what is written twice is the same value from the same register.
+ * Always holds: the same elements are written as without it. Conditions of a tile are asked once: where all of them hold
+ * the tile is transposed, else it is stored lane by lane; lanes that never exist are left out. */
 #include <stdlib.h>
 
 #include "kernel/build.h"
 
-enum { PIECE_BYTES = 16, MOST_PIECE = 4, NEAR = 8 };
+enum { FAR = 8, TILE = 32, MOST_ROWS = 8, TERMS = 40 };
 
-typedef struct far_store {
-  const uop *base; /* of the offset, scalar, without the constant */
+typedef struct far_store { /* lane l goes to base + disp + stride * l */
+  const store_ref *ref;
+  size_t number;
+  const uop *base;
   int64_t stride, disp;
-  size_t number; /* in the list of stores */
 } far_store;
 
-static bool describe_store(builder *b, const uop *offset, far_store *out) {
+typedef struct tile_store { /* neighbours: disp, disp + 1, ... */
+  int n;
+  far_store row[TILE];
+  const uop *all;  /* scalar: what must hold for all of it to exist */
+  bool absent[64]; /* lanes that never do */
+} tile_store;
+
+static bool describe(builder *b, const store_ref *ref, far_store *s) {
   linear_form f;
-  if (!linear_of(offset, &f)) return false;
-  *out = (far_store){.disp = f.constant};
+  s->ref = ref;
+  s->stride = 0;
+  if (!linear_of(ref->offset, &f)) return false;
+  s->disp = f.constant;
   f.constant = 0;
   int keep = 0;
   for (int i = 0; i < f.n; ++i) {
     if (f.atom[i] == b->vector) {
-      out->stride = f.coeff[i];
+      s->stride = f.coeff[i];
       continue;
     }
     if (is_vector(b, f.atom[i])) return false;
@@ -32,159 +44,197 @@ static bool describe_store(builder *b, const uop *offset, far_store *out) {
     f.coeff[keep++] = f.coeff[i];
   }
   f.n = keep;
-  out->base = linear_to_uop(b->g, &f);
-  return out->stride > NEAR || out->stride < -NEAR;
+  s->base = linear_to_uop(b->g, &f);
+  return llabs(s->stride) > FAR && is_vector(b, ref->value);
 }
 
-/* --- where all lanes are inside --------------------------------------------------------------------------------------- */
+/* --- conditions -------------------------------------------------------------------------------------------------------- */
 
-/* A scalar condition under which `valid` holds in every lane; NULL where there is none to be seen. */
-static const uop *in_every_lane(builder *b, const uop *valid) {
-  if (!is_vector(b, valid)) return valid;
-  if (valid->op == OP_AND) {
-    const uop *x = in_every_lane(b, valid->src[0]), *y = in_every_lane(b, valid->src[1]);
-    return x != NULL && y != NULL ? uop_and(b->g, x, y) : NULL;
-  }
+static const uop *at_lane(builder *b, const uop *term, int64_t lane) {
+  const uop *l = uop_int(b->g, lane);
+  return simplify(b->g, uop_replace(b->g, term, 1, &b->vector, &l));
+}
+
+/* A condition that moves with the lanes holds in all that exist if it does in the first and the last of them. */
+static bool add_lane_term(builder *b, tile_store *t, const uop *term) {
   linear_form f;
-  if (valid->op != OP_LT || is_vector(b, valid->src[1]) || !linear_of(valid->src[0], &f))
-    return NULL;
-  int64_t worst = 0;
-  for (int i = 0; i < f.n; ++i) {
-    if (f.atom[i] == b->vector) worst = f.coeff[i] > 0 ? b->lanes - 1 : 0;
+  if (term->op != OP_LT || !linear_of(term->src[0], &f) || !linear_of(term->src[1], &f))
+    return false;
+  int64_t first = -1, last = -1;
+  for (int64_t l = 0; l < b->lanes; ++l) {
+    bool never = uop_is_int(at_lane(b, term, l), 0);
+    t->absent[l] |= never;
+    if (!never && first < 0) first = l;
+    if (!never) last = l;
   }
-  const uop *lane = uop_int(b->g, worst);
-  return simplify(b->g, uop_replace(b->g, valid, 1, &b->vector, &lane));
+  if (first < 0) return false;
+  t->all = uop_and(b->g, t->all, at_lane(b, term, first));
+  t->all = uop_and(b->g, t->all, at_lane(b, term, last));
+  return true;
 }
 
-static const uop *whole_run(builder *b, const store_ref *stores, const far_store *run, int64_t n) {
-  const uop *all = uop_bool(b->g, true);
-  for (int64_t i = 0; i < n; ++i) {
-    const uop *mask = stores[run[i].number].mask;
-    const uop *inside = mask != NULL ? in_every_lane(b, mask) : uop_bool(b->g, true);
-    if (inside == NULL) return NULL;
-    all = uop_and(b->g, all, inside);
+static bool add_terms(builder *b, tile_store *t, const uop *mask, int *nseen, const uop **seen) {
+  if (mask->op == OP_AND) {
+    return add_terms(b, t, mask->src[0], nseen, seen) && add_terms(b, t, mask->src[1], nseen, seen);
   }
-  return simplify(b->g, all);
+  for (int i = 0; i < *nseen; ++i) {
+    if (seen[i] == mask) return true;
+  }
+  if (*nseen == TERMS) return false;
+  seen[(*nseen)++] = mask;
+  if (is_vector(b, mask)) return add_lane_term(b, t, mask);
+  t->all = uop_and(b->g, t->all, mask);
+  return true;
 }
 
-/* --- the pieces --------------------------------------------------------------------------------------------------------- */
+static bool find_conditions(builder *b, tile_store *t) {
+  const uop *seen[TERMS];
+  int nseen = 0;
+  t->all = uop_bool(b->g, true);
+  for (int i = 0; i < t->n; ++i) {
+    const uop *mask = t->row[i].ref->mask;
+    if (mask != NULL && !add_terms(b, t, mask, &nseen, seen)) return false;
+  }
+  t->all = simplify(b->g, t->all);
+  return !uop_is_int(t->all, 0);
+}
 
-static uint32_t shuffle(builder *b, uint32_t x, uint32_t y, int64_t lanes, const int64_t *pick) {
-  lin_ins ins = {
-      .op = OP_SHUFFLE, .dtype = b->pool.data[x].dtype, .lanes = (uint16_t)lanes, .nsrc = 2};
+/* --- transposing --------------------------------------------------------------------------------------------------------- */
+
+static uint32_t shuffle(builder *b, uint32_t x, uint32_t y, int n, const int64_t *pick) {
+  lin_ins ins = {.op = OP_SHUFFLE, .dtype = b->pool.data[x].dtype, .lanes = (uint16_t)n};
+  ins.nsrc = x == y ? 1 : 2;
   ins.src[0] = x;
   ins.src[1] = y;
-  ins.list = intern_list(b->g, (int)lanes, pick);
+  ins.list = intern_list(b->g, n, pick);
   return build_ins(b, b->cur, ins);
 }
 
-/* Interleaves x and y in units of `unit` lanes within each block of `block` lanes: its lower half or its upper half. */
-static uint32_t unpack(builder *b, uint32_t x, uint32_t y, int64_t unit, int64_t block,
-                       bool upper) {
-  int64_t pick[64];
-  for (int64_t l = 0; l < b->lanes; ++l) {
-    int64_t in = l % block, pair = in / (2 * unit), from = pair * unit + in % unit;
-    int64_t lane = l - in + from + (upper ? block / 2 : 0);
-    pick[l] = in / unit % 2 ? b->lanes + lane : lane;
+/* x and y with the odd blocks of s lanes of x and the even ones of y exchanged. */
+static void exchange(builder *b, int s, uint32_t *x, uint32_t *y) {
+  int64_t low[64], high[64], lanes = b->lanes;
+  for (int64_t l = 0; l < lanes; ++l) {
+    low[l] = l & s ? lanes + (l ^ s) : l;
+    high[l] = l & s ? lanes + l : l ^ s;
+  }
+  uint32_t first = shuffle(b, *x, *y, b->lanes, low);
+  *y = shuffle(b, *x, *y, b->lanes, high);
+  *x = first;
+}
+
+/* Within each group of four lanes: n = 1, lanes of x and y in turn; n = 2, pairs of them. From the group's lower or upper
+ * half: every x86 since SSE has these as one instruction. */
+static uint32_t unpack(builder *b, uint32_t x, uint32_t y, int n, bool upper) {
+  int64_t pick[64], lanes = b->lanes;
+  for (int64_t l = 0; l < lanes; ++l) {
+    int64_t in = l % 4, group = l - in + (upper ? 2 : 0);
+    pick[l] = n == 1 ? group + in / 2 + (in % 2) * lanes : group + in % 2 + (in / 2) * lanes;
   }
   return shuffle(b, x, y, b->lanes, pick);
 }
 
-/* n vectors, whose lane l together is a piece, into n vectors in which pieces stand together: lane l's is in vector
- * l % n, at l - l % n. */
-static void transpose_blocks(builder *b, int64_t n, const uint32_t *in, uint32_t *out) {
-  if (n == 2) {
-    for (int i = 0; i < 2; ++i) out[i] = unpack(b, in[0], in[1], 1, 2, i == 1);
-    return;
+static void transpose_four(builder *b, uint32_t *v) {
+  uint32_t t0 = unpack(b, v[0], v[1], 1, false), t1 = unpack(b, v[0], v[1], 1, true);
+  uint32_t t2 = unpack(b, v[2], v[3], 1, false), t3 = unpack(b, v[2], v[3], 1, true);
+  v[0] = unpack(b, t0, t2, 2, false);
+  v[1] = unpack(b, t0, t2, 2, true);
+  v[2] = unpack(b, t1, t3, 2, false);
+  v[3] = unpack(b, t1, t3, 2, true);
+}
+
+/* rows (a power of two) vectors: afterwards lane l of vector r is what lane r + (l - l % rows) of vector l % rows was. */
+static void transpose(builder *b, int rows, uint32_t *v) {
+  int s = 1;
+  if (rows >= 4) {
+    for (int r = 0; r < rows; r += 4) transpose_four(b, v + r);
+    s = 4;
   }
-  uint32_t low[2], high[2];
-  for (int i = 0; i < 2; ++i) {
-    low[i] = unpack(b, in[2 * i], in[2 * i + 1], 1, 4, false);
-    high[i] = unpack(b, in[2 * i], in[2 * i + 1], 1, 4, true);
-  }
-  for (int i = 0; i < 2; ++i) {
-    out[i] = unpack(b, low[0], low[1], 2, 4, i == 1);
-    out[2 + i] = unpack(b, high[0], high[1], 2, 4, i == 1);
+  for (; s < rows; s *= 2) {
+    for (int r = 0; r < rows; ++r) {
+      if (!(r & s)) exchange(b, s, &v[r], &v[r + s]);
+    }
   }
 }
 
-static void store_pieces(builder *b, int64_t slot, const far_store *run, int64_t n,
-                         const uint32_t *value) {
-  uint32_t block[MOST_PIECE];
-  transpose_blocks(b, n, value, block);
-  lin_ins ins = {.op = OP_STORE, .dtype = WN_DTYPE_COUNT, .lanes = (uint16_t)n, .nsrc = 2, .j = 1};
-  ins.i = build_array(b, slot);
-  ins.src[0] = emit(b, run[0].base);
-  for (int64_t l = 0; l < b->lanes; ++l) {
-    int64_t pick[MOST_PIECE];
-    for (int64_t i = 0; i < n; ++i) pick[i] = l - l % n + i;
-    ins.disp = run[0].disp + l * run[0].stride;
-    ins.src[1] = b->lanes == n ? block[l % n] : shuffle(b, block[l % n], block[l % n], n, pick);
+static void store_rows(builder *b, int64_t slot, const tile_store *t, int from, int rows) {
+  uint32_t v[TILE];
+  int64_t pick[64];
+  for (int r = 0; r < rows; ++r) v[r] = emit_vector(b, t->row[from + r].ref->value);
+  transpose(b, rows, v);
+  for (int l = 0; l < b->lanes; ++l) {
+    if (t->absent[l]) continue;
+    uint32_t value = v[l % rows];
+    for (int r = 0; r < rows; ++r) pick[r] = l - l % rows + r;
+    if (rows < b->lanes) value = shuffle(b, value, value, rows, pick);
+    lin_ins ins = {.op = OP_STORE, .dtype = WN_DTYPE_COUNT, .nsrc = 2, .lanes = (uint16_t)rows};
+    ins.i = build_array(b, slot);
+    ins.src[0] = emit(b, t->row[from].base);
+    ins.src[1] = value;
+    ins.disp = t->row[from].disp + l * t->row[from].stride;
+    ins.j = 1;
     build_ins(b, b->cur, ins);
+    prefetch_next(b, &ins, slot, t->row[from].base);
   }
 }
 
-/* --- runs ----------------------------------------------------------------------------------------------------------------- */
-
-static void open_if(builder *b, const uop *condition, double share) {
-  lin_ins in = {.op = OP_IF, .dtype = WN_DTYPE_COUNT, .lanes = 1, .nsrc = 1};
-  in.src[0] = emit(b, condition);
-  build_open(b, build_head(b, in))->share = share;
+static void store_tile(builder *b, int64_t slot, const tile_store *t) {
+  int rows = 1, at = 0;
+  while (2 * rows <= t->n && 2 * rows <= b->lanes && 2 * rows <= MOST_ROWS) rows *= 2;
+  for (; at + rows <= t->n; at += rows) store_rows(b, slot, t, at, rows);
+  int rest = t->n - at, cover = 2;
+  if (rest == 0) return;
+  while (cover < rest) cover *= 2;
+  store_rows(b, slot, t, t->n - cover, cover);
 }
 
-static bool store_run(builder *b, int64_t slot, const store_ref *stores, const far_store *run,
-                      int64_t n) {
-  const uop *whole = whole_run(b, stores, run, n);
-  if (whole == NULL || uop_is_int(whole, 0)) return false;
-  uint32_t value[MOST_PIECE];
-  for (int64_t i = 0; i < n; ++i) value[i] = emit_vector(b, stores[run[i].number].value);
-  if (uop_is_int(whole, 1)) {
-    store_pieces(b, slot, run, n, value);
-    return true;
+/* --- finding tiles ---------------------------------------------------------------------------------------------------------- */
+
+static void add_row(tile_store *t, const far_store *s) {
+  int at = t->n++;
+  for (; at > 0 && t->row[at - 1].disp > s->disp; --at) t->row[at] = t->row[at - 1];
+  t->row[at] = *s;
+}
+
+/* The stores that go next to this one, without gaps around it. */
+static void find_tile(builder *b, size_t n, const store_ref *stores, const bool *done,
+                      const far_store *seed, tile_store *t) {
+  tile_store all = {0};
+  add_row(&all, seed);
+  for (size_t j = seed->number + 1; j < n && all.n < TILE; ++j) {
+    far_store s = {.number = j};
+    if (done[j] || !describe(b, &stores[j], &s)) continue;
+    if (s.base == seed->base && s.stride == seed->stride && llabs(s.disp - seed->disp) < TILE)
+      add_row(&all, &s);
   }
-  open_if(b, whole, 1);
-  store_pieces(b, slot, run, n, value);
-  build_close(b);
-  open_if(b, uop_new(b->g, OP_NOT, WN_BOOL, 1, &whole, (uop_arg){0}), 0);
-  for (int64_t i = 0; i < n; ++i) {
-    const store_ref *s = &stores[run[i].number];
-    if (!uop_is_int(s->mask, 0)) build_store(b, slot, s->offset, s->value, s->mask);
-  }
-  build_close(b);
-  return true;
-}
-
-static int by_place(const void *x, const void *y) {
-  const far_store *a = x, *c = y;
-  if (a->base->id != c->base->id) return a->base->id < c->base->id ? -1 : 1;
-  if (a->stride != c->stride) return a->stride < c->stride ? -1 : 1;
-  return a->disp < c->disp ? -1 : a->disp > c->disp;
-}
-
-static bool follows(const far_store *a, const far_store *next) {
-  return a->base == next->base && a->stride == next->stride && next->disp == a->disp + 1;
+  int at = 0;
+  while (all.row[at].number != seed->number) ++at;
+  int first = at, last = at;
+  while (first > 0 && all.row[first - 1].disp == all.row[first].disp - 1) --first;
+  while (last + 1 < all.n && all.row[last + 1].disp == all.row[last].disp + 1) ++last;
+  *t = (tile_store){.n = last + 1 - first};
+  for (int i = 0; i < t->n; ++i) t->row[i] = all.row[first + i];
 }
 
 void transpose_stores(builder *b, int64_t slot, size_t n, const store_ref *stores, bool *done) {
-  if (b->lanes < MOST_PIECE || b->lanes % MOST_PIECE != 0) return;
-  wn_dtype dtype = register_dtype(b->set->arrays.data[slot].dtype);
-  int64_t most = PIECE_BYTES / (int64_t)wn_dtype_size(dtype);
-  if (most > MOST_PIECE) most = MOST_PIECE;
-  far_store *far = arena_array(b->a, far_store, n + 1);
-  size_t count = 0;
+  if (b->lanes < 4) return;
   for (size_t i = 0; i < n; ++i) {
-    if (done[i] || !describe_store(b, stores[i].offset, &far[count])) continue;
-    far[count++].number = i;
-  }
-  qsort(far, count, sizeof *far, by_place);
-  for (size_t i = 0; i < count;) {
-    size_t run = 1;
-    while (i + run < count && follows(&far[i + run - 1], &far[i + run])) ++run;
-    int64_t take = most;
-    while (take > (int64_t)run) take /= 2;
-    if (take > 1 && store_run(b, slot, stores, &far[i], take)) {
-      for (int64_t k = 0; k < take; ++k) done[far[i + (size_t)k].number] = true;
+    far_store seed = {.number = i};
+    tile_store t;
+    if (done[i] || !describe(b, &stores[i], &seed)) continue;
+    find_tile(b, n, stores, done, &seed, &t);
+    if (t.n < 2 || !find_conditions(b, &t)) continue;
+    bool always = uop_is_int(t.all, 1);
+    if (!always) build_open_if(b, t.all, 1.0);
+    store_tile(b, slot, &t);
+    if (!always) {
+      build_close(b);
+      build_open_if(b, uop_alu1(b->g, OP_NOT, t.all), 0.0);
+      for (int r = 0; r < t.n; ++r) {
+        const store_ref *ref = t.row[r].ref;
+        build_store(b, slot, ref->offset, ref->value, ref->mask);
+      }
+      build_close(b);
     }
-    i += (size_t)take;
+    for (int r = 0; r < t.n; ++r) done[t.row[r].number] = true;
   }
 }

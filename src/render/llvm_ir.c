@@ -123,6 +123,8 @@ static void add_function(emitter *e) {
   e->fn = LLVMAddFunction(e->m, e->k->name,
                           LLVMFunctionType(LLVMVoidTypeInContext(e->c), params, 4, 0));
   set_flag(e, (LLVMAttributeIndex)LLVMAttributeFunctionIndex, "nounwind");
+  /* said early, so that a register is kept for it: spilled vectors would straddle cache lines else */
+  set_attribute(e, "stackrealign", "");
   if (e->t->cpu[0]) set_attribute(e, "target-cpu", e->t->cpu);
   if (e->t->features[0]) set_attribute(e, "target-features", e->t->features);
   if (e->t->x86) { /* else LLVM halves 512-bit vectors on CPUs where it thinks them slow */

@@ -9,6 +9,8 @@
 
 #include "render/llvm_emit.h"
 
+enum { NOWHERE_BYTES = 4096 };
+
 typedef struct access {
   const lin_ins *i;
   const lin_array *array;
@@ -37,29 +39,38 @@ static access access_of(emitter *e, const lin_ins *i, int mask_at) {
   return m;
 }
 
-/* Address of element offset + plus. Constants are split off, so that they become displacements and
- * what is left is shared. Not inbounds: a masked-out lane may lie anywhere, and the part without
- * the constant too. */
-static LLVMValueRef address(emitter *e, const access *m, int64_t plus) {
-  plus += m->i->disp;
+static LLVMValueRef plus_elements(emitter *e, const access *m, LLVMValueRef p, int64_t plus) {
+  LLVMValueRef n = emit_int(e, plus);
+  return plus == 0 ? p : LLVMBuildGEP2(e->b, m->elem, p, &n, 1, "");
+}
+
+/* Address of element 0 of what the offset is without its constants; *plus: these. */
+static LLVMValueRef variable_address(emitter *e, const access *m, int64_t *plus) {
   const lin_ins *ins = e->k->ins.data;
   uint32_t at = m->offset;
+  *plus = m->i->disp;
   for (;;) {
     const lin_ins *o = &ins[at];
     if (o->op == OP_CONST) {
-      LLVMValueRef n = emit_int(e, o->i + plus);
-      return LLVMBuildGEP2(e->b, m->elem, e->base[m->id], &n, 1, "");
+      *plus += o->i;
+      return e->base[m->id];
     }
     if (o->op != OP_ADD) break;
     bool first = ins[o->src[0]].op == OP_CONST, second = ins[o->src[1]].op == OP_CONST;
     if (!first && !second) break;
-    plus += ins[o->src[second]].i;
+    *plus += ins[o->src[second]].i;
     at = o->src[first];
   }
-  LLVMValueRef p = LLVMBuildGEP2(e->b, m->elem, e->base[m->id], &e->value[at], 1, "");
-  if (plus == 0) return p;
-  LLVMValueRef n = emit_int(e, plus);
-  return LLVMBuildGEP2(e->b, m->elem, p, &n, 1, "");
+  return LLVMBuildGEP2(e->b, m->elem, e->base[m->id], &e->value[at], 1, "");
+}
+
+/* Address of element offset + plus. Constants are split off, so that they become displacements and
+ * what is left is shared. Not inbounds: a masked-out lane may lie anywhere, and the part without
+ * the constant too. */
+static LLVMValueRef address(emitter *e, const access *m, int64_t plus) {
+  int64_t constant;
+  LLVMValueRef p = variable_address(e, m, &constant);
+  return plus_elements(e, m, p, constant + plus);
 }
 
 /* What a vector of offsets counts from. */
@@ -98,12 +109,12 @@ static void store_at(emitter *e, const access *m, LLVMValueRef v, LLVMValueRef p
   mark(e, m, s);
 }
 
-/* 64 zero bytes that masked-out lanes read. */
+/* Zero bytes that masked-out lanes read: the middle of a block, so that what is near it can be read too. */
 static LLVMValueRef nowhere(emitter *e) {
   if (e->nowhere == NULL) {
     e->nowhere = LLVMGetNamedGlobal(e->m, "nowhere");
     if (e->nowhere != NULL) return e->nowhere;
-    LLVMTypeRef type = LLVMArrayType(LLVMInt64TypeInContext(e->c), 8);
+    LLVMTypeRef type = LLVMArrayType(LLVMInt64TypeInContext(e->c), NOWHERE_BYTES / 8);
     e->nowhere = LLVMAddGlobal(e->m, type, "nowhere");
     LLVMSetInitializer(e->nowhere, LLVMConstNull(type));
     LLVMSetGlobalConstant(e->nowhere, 1);
@@ -127,7 +138,24 @@ static LLVMValueRef sink(emitter *e) {
 
 /* --- loads ------------------------------------------------------------------------------------ */
 
+/* A masked element: the address without its constants is chosen between, so that neighbours under the same condition share
+ * the choice. */
+static LLVMValueRef load_one_masked(emitter *e, const access *m) {
+  int64_t plus, bytes;
+  LLVMValueRef p = variable_address(e, m, &plus), zeros = nowhere(e);
+  bytes = plus * m->size;
+  if (bytes >= NOWHERE_BYTES / 2 || bytes < -NOWHERE_BYTES / 2) {
+    p = plus_elements(e, m, p, plus);
+    plus = 0;
+  }
+  LLVMValueRef middle = emit_int(e, NOWHERE_BYTES / 2 / m->size);
+  zeros = LLVMConstGEP2(m->elem, zeros, &middle, 1);
+  p = LLVMBuildSelect(e->b, m->mask, p, zeros, "");
+  return load_at(e, m, m->elem, plus_elements(e, m, p, plus), m->size);
+}
+
 static LLVMValueRef load_each(emitter *e, const access *m) {
+  if (m->lanes == 1 && m->mask != NULL) return load_one_masked(e, m);
   LLVMValueRef v = LLVMGetUndef(emit_vec(m->elem, m->lanes));
   for (int l = 0; l < m->lanes; l++) {
     LLVMValueRef p = lane_address(e, m, l);
@@ -286,7 +314,7 @@ void emit_store(emitter *e, const lin_ins *i) {
 void emit_prefetch(emitter *e, const lin_ins *i) {
   access m = access_of(e, i, 1);
   LLVMTypeRef i32 = LLVMInt32TypeInContext(e->c), type = LLVMPointerTypeInContext(e->c, 0);
-  LLVMValueRef args[4] = {address(e, &m, 0), LLVMConstInt(i32, 0, 0), LLVMConstInt(i32, 3, 0),
-                          LLVMConstInt(i32, 1, 0)};
+  LLVMValueRef args[4] = {address(e, &m, 0), LLVMConstInt(i32, i->j != 0, 0),
+                          LLVMConstInt(i32, 2, 0), LLVMConstInt(i32, 1, 0)};
   emit_intrinsic(e, "llvm.prefetch", 1, &type, 4, args);
 }

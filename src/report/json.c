@@ -6,15 +6,8 @@
 
 #include <cjson/cJSON.h>
 
+#include "report/columns.h"
 #include "report/report.h"
-
-typedef enum column_kind { TEXT, COUNT, FLAG, REAL, BYTES } column_kind;
-
-typedef struct column {
-  const char *key;
-  column_kind kind;
-  size_t offset;
-} column;
 
 #define ROW(kind, field) {#field, kind, offsetof(report_row, field)}
 static const column columns[] = {
@@ -132,11 +125,9 @@ static bool add_kernels(cJSON *object, const report_row *row) {
   return array != NULL;
 }
 
-bool report_json(FILE *out, const report_row *row) {
-  cJSON *object = cJSON_CreateObject();
-  char *text = NULL;
-  if (object && add(object, columns, COLUMNS, row) && add_kernels(object, row))
-    text = cJSON_PrintUnformatted(object);
+/* Prints and deletes the object; false where it is not whole. */
+static bool print(FILE *out, cJSON *object, bool whole) {
+  char *text = whole ? cJSON_PrintUnformatted(object) : NULL;
   cJSON_Delete(object);
   if (!text) return false;
   fprintf(out, "%s\n", text);
@@ -145,10 +136,23 @@ bool report_json(FILE *out, const report_row *row) {
   return true;
 }
 
-void report_csv_header(FILE *out) {
-  for (size_t i = 0; i < COLUMNS; ++i) fprintf(out, "%s%s", i ? "," : "", columns[i].key);
+bool columns_json(FILE *out, const column *list, size_t count, const void *record) {
+  cJSON *object = cJSON_CreateObject();
+  return print(out, object, object && add(object, list, count, record));
+}
+
+bool report_json(FILE *out, const report_row *row) {
+  cJSON *object = cJSON_CreateObject();
+  return print(out, object,
+               object && add(object, columns, COLUMNS, row) && add_kernels(object, row));
+}
+
+void columns_csv_header(FILE *out, const column *list, size_t count) {
+  for (size_t i = 0; i < count; ++i) fprintf(out, "%s%s", i ? "," : "", list[i].key);
   fputc('\n', out);
 }
+
+void report_csv_header(FILE *out) { columns_csv_header(out, columns, COLUMNS); }
 
 /* RFC 4180: quoted where needed, quotes doubled. */
 static void csv_text(FILE *out, const char *s) {
@@ -164,13 +168,13 @@ static void csv_text(FILE *out, const char *s) {
   fputc('"', out);
 }
 
-void report_csv(FILE *out, const report_row *row) {
-  for (size_t i = 0; i < COLUMNS; ++i) {
-    const void *field = (const char *)row + columns[i].offset;
+void columns_csv(FILE *out, const column *list, size_t count, const void *record) {
+  for (size_t i = 0; i < count; ++i) {
+    const void *field = (const char *)record + list[i].offset;
     char number[32];
     if (i) fputc(',', out);
-    if (is_unknown(&columns[i], field)) continue;
-    switch (columns[i].kind) {
+    if (is_unknown(&list[i], field)) continue;
+    switch (list[i].kind) {
       case TEXT:
         csv_text(out, *(const char *const *)field);
         break;
@@ -181,10 +185,12 @@ void report_csv(FILE *out, const report_row *row) {
         fputs(*(const bool *)field ? "true" : "false", out);
         break;
       default:
-        real_text(number, sizeof number, &columns[i], *(const double *)field);
+        real_text(number, sizeof number, &list[i], *(const double *)field);
         fputs(number, out);
     }
   }
   fputc('\n', out);
   fflush(out);
 }
+
+void report_csv(FILE *out, const report_row *row) { columns_csv(out, columns, COLUMNS, row); }

@@ -22,10 +22,10 @@ typedef struct backend {
   const char *name; /* "cpu", "cpu:cc" */
   /* Compiles kernels[0..count) as one unit and fills out[0..count) (zeroed by the caller). The
    * handle keeps the code alive; NULL when nothing was compiled. Text in `out` is allocated in `a`,
-   * which outlives the handle. A diag_fail out of memory must leave nothing behind. `*cached` says
-   * that the code came from an earlier compile. */
+   * which outlives the handle. A diag_fail out of memory must leave nothing behind. Code is looked
+   * up in the store first and kept there; `*cached` says that it was found. */
   void *(*compile)(arena *a, diag *d, const cpu_target *target, int count,
-                   const lin_kernel *const *kernels, backend_kernel *out, bool no_cache,
+                   const lin_kernel *const *kernels, backend_kernel *out, struct store *cache,
                    bool *cached);
   void (*release)(void *handle); /* NULL is allowed */
   /* The compiled kernel of this name as text, an instruction a line, in arena a, and its vector

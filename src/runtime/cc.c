@@ -3,7 +3,8 @@
  * In: kernels. Out: functions, or the compiler's complaint. The compiler is the first of cc, gcc
  * and clang on PATH, started without a shell, with no input but one file and no network. Source
  * and object live in a private directory that is gone again when compile returns; a loaded object
- * needs its file no longer.
+ * needs its file no longer. The store keeps the object's bytes under the source, the flags and the
+ * compiler's file: its path, size and time of change.
  * Always holds: nothing that is fast but inexact is switched on (no fast-math, no contraction), so
  * this backend and the LLVM one round alike. */
 #define _GNU_SOURCE
@@ -13,12 +14,14 @@
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/mem.h"
 #include "render/render.h"
 #include "runtime/backend.h"
+#include "runtime/store.h"
 
 extern char **environ;
 
@@ -36,6 +39,8 @@ typedef struct build {
   char reason[REASON]; /* why the last step failed */
   char name[8], flags[512], math[4];
   char *args[MAX_ARGS];
+  store *cache;
+  bool compiled; /* not all was in the store */
 } build;
 
 /* --- the private directory -------------------------------------------------------------------- */
@@ -61,24 +66,28 @@ static void close_directory(const build *b) {
   rmdir(b->dir);
 }
 
-static bool write_source(build *b, const char *text, size_t len) {
-  FILE *f = fopen(b->source, "w");
-  bool ok = f && fwrite(text, 1, len, f) == len;
+static bool write_file(build *b, const char *path, const void *bytes, size_t len) {
+  FILE *f = fopen(path, "w");
+  bool ok = f && fwrite(bytes, 1, len, f) == len;
   if (f && fclose(f) != 0) ok = false;
-  if (!ok) snprintf(b->reason, REASON, "cannot write %.150s: %s", b->source, strerror(errno));
+  if (!ok) snprintf(b->reason, REASON, "cannot write %.150s: %s", path, strerror(errno));
   return ok;
 }
 
 /* --- the compiler ----------------------------------------------------------------------------- */
 
+static const char *const compilers[] = {"cc", "gcc", "clang"}; /* the first that starts */
+enum { COMPILERS = sizeof compilers / sizeof *compilers };
+
+static const char fixed_flags[] =
+    "-std=gnu17 -O2 -fno-fast-math -ffp-contract=off -fno-math-errno -fno-trapping-math -fwrapv "
+    "-fno-strict-aliasing"
+    " -w -fPIC -shared";
+
 static void set_args(build *b, const cpu_target *target) {
-  static const char fixed[] =
-      "-std=gnu17 -O2 -fno-fast-math -ffp-contract=off -fno-math-errno -fno-trapping-math -fwrapv "
-      "-fno-strict-aliasing"
-      " -w -fPIC -shared";
   int n = 0;
   b->args[n++] = b->name;
-  snprintf(b->flags, sizeof b->flags, "%s %s -o", fixed, target->cc_flags);
+  snprintf(b->flags, sizeof b->flags, "%s %s -o", fixed_flags, target->cc_flags);
   for (char *rest = b->flags, *word; n < MAX_ARGS - 4 && (word = strtok_r(rest, " ", &rest));)
     b->args[n++] = word;
   b->args[n++] = b->object;
@@ -116,7 +125,6 @@ static bool wait_for(pid_t pid, int *status) {
 }
 
 static bool run_compiler(build *b) {
-  static const char *const names[] = {"cc", "gcc", "clang"};
   posix_spawn_file_actions_t files;
   if (posix_spawn_file_actions_init(&files) != 0) return false;
   posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
@@ -124,8 +132,8 @@ static bool run_compiler(build *b) {
   posix_spawn_file_actions_addopen(&files, 2, b->errors, O_WRONLY | O_CREAT | O_TRUNC, 0600);
   int failed = ENOENT, status = 0;
   pid_t pid = 0;
-  for (size_t i = 0; i < sizeof names / sizeof names[0] && failed; i++) {
-    snprintf(b->name, sizeof b->name, "%s", names[i]);
+  for (size_t i = 0; i < COMPILERS && failed; i++) {
+    snprintf(b->name, sizeof b->name, "%s", compilers[i]);
     failed = posix_spawnp(&pid, b->name, &files, NULL, b->args, environ);
   }
   posix_spawn_file_actions_destroy(&files);
@@ -141,17 +149,64 @@ static bool run_compiler(build *b) {
 
 /* --- one object ------------------------------------------------------------------------------- */
 
-/* NULL with b->reason set on failure. Allocates nothing. */
-static void *build_object(build *b, const cpu_target *target, const char *text, size_t len) {
-  if (!open_directory(b)) return NULL;
-  set_args(b, target);
-  void *object = NULL;
-  if (write_source(b, text, len) && run_compiler(b)) {
-    object = dlopen(b->object, RTLD_NOW | RTLD_LOCAL);
-    if (!object) {
-      const char *why = dlerror();
-      snprintf(b->reason, REASON, "does not load: %.200s", why ? why : "unknown");
+/* Everything that the object depends on. Two compilers of one name differ in their files. */
+static void make_key(str *key, const cpu_target *target, const char *text, size_t len) {
+  str_printf(key, "cpu:cc %s %s\n", fixed_flags, target->cc_flags);
+  const char *path = getenv("PATH");
+  bool found = false;
+  for (size_t i = 0; i < COMPILERS && !found; i++)
+    for (const char *at = path; at && *at && !found; at += strcspn(at, ":"), at += *at == ':') {
+      char file[1024];
+      struct stat s;
+      snprintf(file, sizeof file, "%.*s/%s", (int)strcspn(at, ":"), at, compilers[i]);
+      found = access(file, X_OK) == 0 && stat(file, &s) == 0;
+      if (found)
+        str_printf(key, "%s %lld %lld.%09ld\n", file, (long long)s.st_size,
+                   (long long)s.st_mtim.tv_sec, s.st_mtim.tv_nsec);
     }
+  str_addn(key, text, len);
+}
+
+static void *load_object(build *b) {
+  void *object = dlopen(b->object, RTLD_NOW | RTLD_LOCAL);
+  if (object) return object;
+  const char *why = dlerror();
+  snprintf(b->reason, REASON, "does not load: %.200s", why ? why : "unknown");
+  return NULL;
+}
+
+/* Puts the object's bytes into the store. What fails here is nobody's loss. */
+static void keep_object(build *b, const str *key) {
+  struct stat s;
+  FILE *f = b->cache ? fopen(b->object, "r") : NULL;
+  size_t size = f && fstat(fileno(f), &s) == 0 ? (size_t)s.st_size : 0;
+  char *bytes = size ? mem_alloc(size) : NULL;
+  if (bytes && fread(bytes, 1, size, f) == size)
+    store_put(b->cache, STORE_KERNELS, key->data, key->len, bytes, size);
+  mem_free(bytes);
+  if (f) fclose(f);
+}
+
+/* From the store, else compiled. NULL with b->reason set on failure. Allocates from the arena only
+ * while there is no directory. */
+static void *build_object(build *b, arena *scratch, const cpu_target *target, const char *text,
+                          size_t len) {
+  set_args(b, target);
+  str key;
+  str_init(&key, scratch);
+  size_t size = 0;
+  const void *bytes = NULL;
+  if (b->cache) {
+    make_key(&key, target, text, len);
+    bytes = store_get(b->cache, scratch, STORE_KERNELS, key.data, key.len, &size);
+  }
+  if (!open_directory(b)) return NULL;
+  void *object = NULL;
+  if (bytes && write_file(b, b->object, bytes, size)) object = load_object(b);
+  if (!object) {
+    b->compiled = true;
+    if (write_file(b, b->source, text, len) && run_compiler(b)) object = load_object(b);
+    if (object) keep_object(b, &key);
   }
   close_directory(b);
   return object;
@@ -180,7 +235,7 @@ static bool compile_part(build *b, arena *scratch, cc_code *code, const cpu_targ
   str_init(&text, scratch);
   render_c_prelude(&text, last - first, kernels + first);
   for (int i = first; i < last; i++) render_c(&text, kernels[i]);
-  void *object = build_object(b, target, str_text(&text), text.len);
+  void *object = build_object(b, scratch, target, str_text(&text), text.len);
   if (!object) return false;
   code->object[code->count++] = object;
   for (int i = first; i < last; i++)
@@ -199,20 +254,19 @@ static void compile_all(build *b, arena *a, arena *scratch, cc_code *code, const
 }
 
 static void *cc_compile(arena *a, diag *d, const cpu_target *target, int count,
-                        const lin_kernel *const *kernels, backend_kernel *out, bool no_cache,
+                        const lin_kernel *const *kernels, backend_kernel *out, store *cache,
                         bool *cached) {
-  (void)no_cache;
-  *cached = false;
   cc_code *code = mem_alloc(sizeof *code + (size_t)count * sizeof code->object[0]);
   if (!code) diag_fail(d, WN_ERR_NOMEM, "out of memory while compiling kernels");
   code->count = 0;
   arena scratch;
   arena_init(&scratch, d);
-  build b = {.reason = "unknown"};
+  build b = {.reason = "unknown", .cache = cache};
   wn_status st;
   DIAG_TRY(d, st) { compile_all(&b, a, &scratch, code, target, count, kernels, out); }
   DIAG_END(d, st)
   arena_release(&scratch);
+  *cached = !b.compiled && code->count > 0;
   if (st == WN_OK) return code;
   cc_release(code);
   diag_fail(d, st, "out of memory while compiling kernels");

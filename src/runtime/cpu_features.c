@@ -165,23 +165,24 @@ static size_t cache_size(int level) {
 
 /* --- choosing --------------------------------------------------------------------------------- */
 
-static _Noreturn void refuse(diag *d, const char *isa) {
+static _Noreturn void refuse(diag *d, const char *isa, bool any) {
   char have[128] = "";
   for (int i = 0; i < ISA_COUNT; i++) {
-    if (!isa_supported((cpu_isa)i)) continue;
+    if (!any && !isa_supported((cpu_isa)i)) continue;
     size_t len = strlen(have);
     snprintf(have + len, sizeof have - len, "%s%s", len ? ", " : "", isa_table[i].name);
   }
+  if (any) diag_fail(d, WN_ERR_USAGE, "unknown instruction set '%s'; there are %s", isa, have);
   diag_fail(d, WN_ERR_USAGE, "instruction set '%s' is not one that this machine runs; it runs %s",
             isa, have);
 }
 
-void cpu_target_init(cpu_target *t, diag *d, const char *isa) {
+static void choose(cpu_target *t, diag *d, const char *isa, bool any) {
   static const cpu_isa best_first[] = {ISA_AVX512, ISA_AVX2, ISA_NEON, ISA_SSE2, ISA_GENERIC};
   for (size_t i = 0; i < sizeof best_first / sizeof best_first[0]; i++) {
     cpu_isa id = best_first[i];
     if (isa ? strcmp(isa, isa_table[id].name) != 0 : false) continue;
-    if (!isa_supported(id)) continue;
+    if (!any && !isa_supported(id)) continue;
     *t = isa_table[id];
     t->isa = id;
     set_model(t);
@@ -191,5 +192,9 @@ void cpu_target_init(cpu_target *t, diag *d, const char *isa) {
     t->l3 = cache_size(3);
     return;
   }
-  refuse(d, isa ? isa : "");
+  refuse(d, isa ? isa : "", any);
 }
+
+void cpu_target_init(cpu_target *t, diag *d, const char *isa) { choose(t, d, isa, false); }
+
+void cpu_target_foreign(cpu_target *t, diag *d, const char *isa) { choose(t, d, isa, true); }

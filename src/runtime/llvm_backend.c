@@ -19,6 +19,9 @@
 #include <pthread.h>
 #include <stdio.h>
 
+#include "runtime/kernel_key.h"
+#include "runtime/store.h"
+
 /* Arrays of kind REG become values; equal addresses and loads merge; what a loop does not change
  * leaves it. */
 static const char passes[] = "function(sroa,early-cse,loop-mssa(licm),instsimplify)";
@@ -207,19 +210,19 @@ static LLVMErrorRef define_externals(LLVMOrcLLJITRef jit, LLVMOrcJITDylibRef lib
   return LLVMOrcJITDylibDefine(lib, LLVMOrcAbsoluteSymbols(pairs, COUNT));
 }
 
-static LLVMErrorRef load(code *c, work *w, int count, const lin_kernel *const *kernels,
-                         backend_kernel *out) {
+/* Loads the object and finds its functions. The bytes are copied. */
+static LLVMErrorRef load(code *c, const void *bytes, size_t size, int count,
+                         const lin_kernel *const *kernels, backend_kernel *out) {
   LLVMErrorRef failed = LLVMOrcCreateLLJIT(&c->jit, NULL);
   if (failed != NULL) return failed;
   LLVMOrcJITDylibRef lib = LLVMOrcLLJITGetMainJITDylib(c->jit);
   failed = define_externals(c->jit, lib);
   if (failed != NULL) return failed;
-  LLVMMemoryBufferRef object = w->code;
-  c->size = LLVMGetBufferSize(object);
-  c->object = mem_alloc(c->size); /* NULL: nothing is said about the code then */
-  if (c->object != NULL) memcpy(c->object, LLVMGetBufferStart(object), c->size);
-  w->code = NULL; /* the JIT takes it */
-  failed = LLVMOrcLLJITAddObjectFile(c->jit, lib, object);
+  c->size = size;
+  c->object = mem_alloc(size); /* NULL: nothing is said about the code then */
+  if (c->object != NULL) memcpy(c->object, bytes, size);
+  LLVMMemoryBufferRef object = LLVMCreateMemoryBufferWithMemoryRangeCopy(bytes, size, "kernels");
+  failed = LLVMOrcLLJITAddObjectFile(c->jit, lib, object); /* takes it */
   for (int n = 0; n < count && failed == NULL; n++) {
     LLVMOrcExecutorAddress at = 0;
     failed = LLVMOrcLLJITLookup(c->jit, &at, kernels[n]->name);
@@ -228,11 +231,16 @@ static LLVMErrorRef load(code *c, work *w, int count, const lin_kernel *const *k
   return failed;
 }
 
+static void release_jit(code *c) {
+  if (c->jit != NULL) LLVMConsumeError(LLVMOrcDisposeLLJIT(c->jit));
+  mem_free(c->object);
+  *c = (code){0};
+}
+
 static void release_code(void *handle) {
   code *c = handle;
   if (c == NULL) return;
-  if (c->jit != NULL) LLVMConsumeError(LLVMOrcDisposeLLJIT(c->jit));
-  mem_free(c->object);
+  release_jit(c);
   mem_free(c);
 }
 
@@ -246,43 +254,92 @@ static const char *assembly(const void *handle, arena *a, const cpu_target *cpu,
   return text;
 }
 
-static void compile_into(arena *a, code *c, work *w, const cpu_target *cpu, int count,
-                         const lin_kernel *const *kernels, backend_kernel *out) {
-  llvm_ir_target t = llvm_target_of(a, cpu);
-  const char *error = generate(a, w, &t, count, kernels, false);
-  LLVMErrorRef failed = error == NULL ? load(c, w, count, kernels, out) : NULL;
+/* Everything that the object depends on. */
+static void make_key(str *key, const llvm_ir_target *t, int count,
+                     const lin_kernel *const *kernels) {
+  unsigned major, minor, patch;
+  LLVMGetVersion(&major, &minor, &patch);
+  str_printf(key, "cpu %u.%u.%u %s\n%s\n%s\n%s\n%d %d %d %d\n", major, minor, patch, passes,
+             t->triple, t->cpu, t->features, t->vector_bytes, t->x86, t->fma, t->f16);
+  kernel_key_add(key, count, kernels);
+}
+
+typedef struct compilation {
+  arena scratch; /* the key and the object as the store gave it */
+  work work;
+  code *code;
+  const cpu_target *cpu;
+  int count;
+  const lin_kernel *const *kernels;
+  backend_kernel *out;
+  store *cache;
+  bool was_cached;
+} compilation;
+
+/* The code of an earlier compile, loaded. */
+static bool load_stored(compilation *c, const str *key) {
+  size_t size;
+  const void *object = store_get(c->cache, &c->scratch, STORE_KERNELS, key->data, key->len, &size);
+  if (object == NULL) return false;
+  LLVMErrorRef failed = load(c->code, object, size, c->count, c->kernels, c->out);
+  if (failed == NULL) return true;
+  LLVMConsumeError(failed);
+  release_jit(c->code);
+  return false;
+}
+
+static const char *compile_anew(arena *a, compilation *c, const llvm_ir_target *t, const str *key) {
+  work *w = &c->work;
+  const char *error = generate(a, w, t, c->count, c->kernels, false);
+  if (error != NULL) return error;
+  const char *object = LLVMGetBufferStart(w->code);
+  size_t size = LLVMGetBufferSize(w->code);
+  LLVMErrorRef failed = load(c->code, object, size, c->count, c->kernels, c->out);
   if (failed != NULL) {
     keep_error(w, failed);
-    error = one_line(a, "LLVM could not load the code", w->diagnostic);
+    return one_line(a, "LLVM could not load the code", w->diagnostic);
   }
-  for (int n = 0; n < count; n++) {
-    if (error != NULL) out[n].fn = NULL;
-    out[n].error = error;
+  store_put(c->cache, STORE_KERNELS, key->data, key->len, object, size);
+  return NULL;
+}
+
+static void compile_into(arena *a, compilation *c) {
+  llvm_ir_target t = llvm_target_of(a, c->cpu);
+  str key;
+  str_init(&key, &c->scratch);
+  if (c->cache != NULL) make_key(&key, &t, c->count, c->kernels);
+  c->was_cached = load_stored(c, &key);
+  const char *error = c->was_cached ? NULL : compile_anew(a, c, &t, &key);
+  for (int n = 0; n < c->count; n++) {
+    if (error != NULL) c->out[n].fn = NULL;
+    c->out[n].error = error;
   }
 }
 
 static void *compile(arena *a, diag *d, const cpu_target *cpu, int count,
-                     const lin_kernel *const *kernels, backend_kernel *out, bool no_cache,
+                     const lin_kernel *const *kernels, backend_kernel *out, store *cache,
                      bool *cached) {
-  (void)no_cache; /* code lives in this process only */
-  *cached = false;
-  code *c = mem_alloc(sizeof *c);
-  if (c == NULL) diag_fail(d, WN_ERR_NOMEM, "out of memory");
-  *c = (code){0};
-  work w = {0};
+  code *made = mem_alloc(sizeof *made);
+  if (made == NULL) diag_fail(d, WN_ERR_NOMEM, "out of memory");
+  *made = (code){0};
+  compilation c = {
+      .code = made, .cpu = cpu, .count = count, .kernels = kernels, .out = out, .cache = cache};
+  arena_init(&c.scratch, d);
   wn_status st;
-  DIAG_TRY(d, st) { compile_into(a, c, &w, cpu, count, kernels, out); }
+  DIAG_TRY(d, st) { compile_into(a, &c); }
   DIAG_END(d, st)
-  release(&w);
+  arena_release(&c.scratch);
+  release(&c.work);
   if (st != WN_OK) {
-    release_code(c);
+    release_code(made);
     diag_fail(d, st, "%s", d->message);
   }
+  *cached = c.was_cached;
   if (count > 0 && out[0].fn == NULL) {
-    release_code(c);
+    release_code(made);
     return NULL;
   }
-  return c;
+  return made;
 }
 
 const backend backend_llvm = {

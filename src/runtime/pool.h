@@ -10,11 +10,17 @@
 typedef struct pool pool;
 typedef void (*pool_task)(void *context, int worker, int64_t begin, int64_t end);
 
-pool *pool_create(int threads); /* NULL: no memory or no threads to be had */
-void pool_destroy(pool *p);
+/* The process's pool of this many threads, started when first asked for and stopped when the last
+ * holder has released it; a pool of one thread is the caller alone and belongs to one holder. NULL:
+ * no memory or no threads to be had. */
+pool *pool_acquire(int threads);
+void pool_release(pool *p); /* NULL is allowed */
 int pool_threads(const pool *p);
-/* Calls task for parts of [begin, end), worker in [0, threads); returns when all are done. One
- * caller at a time. */
+/* Holders take turns, in the order in which they came. */
+void pool_begin(pool *p);
+void pool_end(pool *p);
+/* Between begin and end: calls task for parts of [begin, end), worker in [0, threads); returns when
+ * all are done. */
 void pool_run(pool *p, pool_task task, void *context, int64_t begin, int64_t end);
 
 #endif

@@ -4,17 +4,18 @@
  * interpreted.
  * Always holds: whatever fails in a backend leaves a kernel that runs in the interpreter and says
  * why; blocks are independent, so which worker runs which changes nothing; scratch belongs to the
- * runtime, is at least as large as every living module needs, and is touched only under the lock. */
+ * runtime, is at least as large as every living module needs, and is touched only by whose turn it
+ * is at the pool. */
 #include "runtime/runtime.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "render/render.h"
 #include "runtime/backend.h"
 #include "runtime/pool.h"
+#include "schedule/nest.h"
 
 enum { DEFAULT_MAX_LINES = 2000, MAX_THREADS = 1024 };
 
@@ -22,7 +23,6 @@ struct runtime {
   const backend *backend; /* NULL: the interpreter */
   cpu_target target;
   pool *pool;
-  pthread_mutex_t lock;
   char *scratch;         /* one block per worker */
   size_t scratch_stride; /* bytes of a block */
 };
@@ -62,11 +62,19 @@ static const backend *choose_backend(diag *d, const char *name) {
 #endif
 }
 
+/* Threads beyond the cores would only take turns, and keep those waiting that spin. */
+static int at_most(diag *d, int asked, int cores) {
+  if (asked <= cores) return asked;
+  diag_warn(d, "%d threads asked for, %d core%s to be had: %d will run", asked, cores,
+            cores == 1 ? "" : "s", cores);
+  return cores;
+}
+
 static int choose_threads(diag *d, int asked, int cores) {
   if (asked < 0 || asked > MAX_THREADS)
     diag_fail(d, WN_ERR_USAGE, "threads must be from 1 to %d (0: all cores), not %d", MAX_THREADS,
               asked);
-  if (asked > 0) return asked;
+  if (asked > 0) return at_most(d, asked, cores);
   const char *text = getenv("WINNOW_THREADS");
   if (!text || !*text) return cores < MAX_THREADS ? cores : MAX_THREADS;
   char *rest;
@@ -75,20 +83,23 @@ static int choose_threads(diag *d, int asked, int cores) {
   if (errno || *rest || n < 1 || n > MAX_THREADS)
     diag_fail(d, WN_ERR_USAGE, "WINNOW_THREADS must be a whole number from 1 to %d, not '%s'",
               MAX_THREADS, text);
-  return (int)n;
+  return at_most(d, (int)n, cores);
 }
 
 runtime *runtime_create(diag *d, const char *backend_name, const char *isa, int threads) {
   const backend *b = choose_backend(d, backend_name);
   const char *env = getenv("WINNOW_ISA");
   cpu_target target;
-  cpu_target_init(&target, d, isa ? isa : env && *env ? env : NULL);
+  if (!isa && env && *env) isa = env;
+  if (isa && !b)
+    cpu_target_foreign(&target, d, isa);
+  else
+    cpu_target_init(&target, d, isa);
   threads = choose_threads(d, threads, target.cores);
   runtime *rt = mem_alloc(sizeof *rt);
   if (!rt) diag_fail(d, WN_ERR_NOMEM, "out of memory while setting up a runtime");
-  *rt = (runtime){.backend = b, .target = target, .pool = pool_create(threads)};
-  if (!rt->pool || pthread_mutex_init(&rt->lock, NULL) != 0) {
-    pool_destroy(rt->pool);
+  *rt = (runtime){.backend = b, .target = target, .pool = pool_acquire(threads)};
+  if (!rt->pool) {
     mem_free(rt);
     diag_fail(d, WN_ERR_NOMEM, "cannot start %d threads", threads);
   }
@@ -97,8 +108,7 @@ runtime *runtime_create(diag *d, const char *backend_name, const char *isa, int 
 
 void runtime_destroy(runtime *rt) {
   if (!rt) return;
-  pool_destroy(rt->pool);
-  pthread_mutex_destroy(&rt->lock);
+  pool_release(rt->pool);
   mem_free_aligned(rt->scratch);
   mem_free(rt);
 }
@@ -109,22 +119,19 @@ const char *runtime_backend(const runtime *rt) {
 const cpu_target *runtime_target(const runtime *rt) { return &rt->target; }
 int runtime_threads(const runtime *rt) { return pool_threads(rt->pool); }
 
-/* Blocks are whole pages and an odd line apart, so that workers share neither lines nor cache sets.
- */
 static void reserve_scratch(runtime *rt, diag *d, size_t bytes) {
-  if (bytes == 0) return;
-  size_t stride = (bytes + 4095) / 4096 * 4096 + 64, workers = (size_t)pool_threads(rt->pool);
+  size_t stride = scratch_stride(bytes), workers = (size_t)pool_threads(rt->pool);
   if (stride <= rt->scratch_stride) return;
   char *grown = stride < bytes || stride > SIZE_MAX / workers
                     ? NULL
                     : mem_alloc_aligned(stride * workers, 64);
   if (!grown)
     diag_fail(d, WN_ERR_NOMEM, "out of memory: kernels need %zu bytes of scratch a thread", bytes);
-  pthread_mutex_lock(&rt->lock);
   char *old = rt->scratch;
+  if (old) pool_begin(rt->pool); /* another module may be running */
   rt->scratch = grown;
   rt->scratch_stride = stride;
-  pthread_mutex_unlock(&rt->lock);
+  if (old) pool_end(rt->pool);
   mem_free_aligned(old);
 }
 
@@ -164,7 +171,7 @@ static void count_lines(module *m, int max_lines) {
 }
 
 /* Hands the backend all kernels that are within the limit, as one unit. */
-static void compile_native(module *m, bool no_cache) {
+static void compile_native(module *m, struct store *cache) {
   diag *d = m->arena.diag;
   const lin_kernel **kernels = arena_array(&m->arena, const lin_kernel *, m->count + 1);
   backend_kernel *out = arena_array(&m->arena, backend_kernel, m->count + 1);
@@ -176,7 +183,7 @@ static void compile_native(module *m, bool no_cache) {
   }
   if (n == 0) return;
   m->handle =
-      m->rt->backend->compile(&m->arena, d, &m->rt->target, n, kernels, out, no_cache, &m->cached);
+      m->rt->backend->compile(&m->arena, d, &m->rt->target, n, kernels, out, cache, &m->cached);
   for (int i = 0; i < n; i++) {
     module_entry *e = &m->entries[entry[i]];
     e->fn = out[i].fn;
@@ -192,7 +199,7 @@ static void compile_entries(module *m, int count, const lin_kernel *const *kerne
   for (int i = 0; i < count; i++)
     m->entries[i] = (module_entry){.kernel = kernels[i], .registers = -1, .spills = -1};
   count_lines(m, options && options->max_lines > 0 ? options->max_lines : DEFAULT_MAX_LINES);
-  if (m->rt->backend) compile_native(m, options && options->no_cache);
+  if (m->rt->backend) compile_native(m, options ? options->store : NULL);
   size_t scratch = 0;
   for (int i = 0; i < count; i++) {
     module_entry *e = &m->entries[i];
@@ -264,6 +271,9 @@ typedef struct launch {
   void *const *args;
 } launch;
 
+void runtime_begin(runtime *rt) { pool_begin(rt->pool); }
+void runtime_end(runtime *rt) { pool_end(rt->pool); }
+
 static void run_part(void *context, int worker, int64_t begin, int64_t end) {
   const launch *l = context;
   char *scratch = l->rt->scratch ? l->rt->scratch + (size_t)worker * l->rt->scratch_stride : NULL;
@@ -276,7 +286,5 @@ static void run_part(void *context, int worker, int64_t begin, int64_t end) {
 void module_launch(module *m, int index, void *const *args, int64_t begin, int64_t end) {
   WN_CHECK(index >= 0 && index < m->count, "module has no kernel %d", index);
   launch l = {.rt = m->rt, .entry = &m->entries[index], .args = args};
-  pthread_mutex_lock(&m->rt->lock);
   pool_run(m->rt->pool, run_part, &l, begin, end);
-  pthread_mutex_unlock(&m->rt->lock);
 }

@@ -2,7 +2,7 @@
  *
  * In: linear kernels. Out: a module whose kernels can be launched. A kernel that is over max_lines, does not compile or
  * does not load runs in the interpreter: its `fallback` says why and a warning was given through diag.
- * Always holds: launch allocates nothing and takes no lock beyond the runtime's and the thread pool's. */
+ * Always holds: launch allocates nothing and takes no lock but those of the thread pool. */
 #ifndef WN_RUNTIME_RUNTIME_H
 #define WN_RUNTIME_RUNTIME_H
 
@@ -24,21 +24,29 @@ typedef struct cpu_target {
 } cpu_target;
 /* isa NULL: the best of this machine. An unknown or unsupported one is diag_fail(WN_ERR_USAGE) listing what there is. */
 void cpu_target_init(cpu_target *t, diag *d, const char *isa);
+/* The same for kernels that are looked at or interpreted, not run: any of the table. */
+void cpu_target_foreign(cpu_target *t, diag *d, const char *isa);
 
 /* --- runtime -------------------------------------------------------------------------------------------------------- */
 typedef struct runtime runtime;
 /* backend: NULL or "cpu" (LLVM; cpu:cc where LLVM was not built in, with a note if "cpu" was asked for), "cpu:cc",
- * "interp". isa NULL: $WINNOW_ISA or the best. threads 0: $WINNOW_THREADS or all cores. On error diag_fail.
- * Modules of one runtime take turns at running. */
+ * "interp", which takes kernels for any instruction set. isa NULL: $WINNOW_ISA or the best. threads 0: $WINNOW_THREADS or
+ * all cores; more than there are cores in the process's affinity mask is a warning and runs as many as there are. On error
+ * diag_fail. Runtimes of equally many threads, two or more, share them. */
 runtime *runtime_create(diag *d, const char *backend, const char *isa, int threads);
 void runtime_destroy(runtime *rt);
 const char *runtime_backend(const runtime *rt); /* "cpu", "cpu:cc", "interp" */
 const cpu_target *runtime_target(const runtime *rt);
 int runtime_threads(const runtime *rt);
+/* Around launches: runtimes that share threads take turns, in the order in which they came, and the scratch is for whose
+ * turn it is. */
+void runtime_begin(runtime *rt);
+void runtime_end(runtime *rt);
 
+struct store;
 typedef struct compile_options {
-  int max_lines; /* 0: 2000 */
-  bool no_cache;
+  int max_lines;       /* 0: 2000 */
+  struct store *store; /* has or gets the code, during the call only; NULL: compile anew */
 } compile_options;
 
 typedef struct module module;
@@ -59,8 +67,8 @@ const char *module_assembly(module *m, int index);
 void module_registers(module *m, int index, int *registers, int *spills);
 bool module_cached(const module *m);
 
-/* Run kernel `index` for the blocks [begin, end) of its grid, over the pool's threads; returns when all are done.
- * args: one pointer per global array, by slot. Scratch is the runtime's, one block per worker, sized at compile time. */
+/* Between runtime_begin and runtime_end: run kernel `index` for the blocks [begin, end) of its grid, over the pool's
+ * threads; returns when all are done. args: one pointer per global array, by slot. Scratch is the runtime's, one block per worker, sized at compile time. */
 void module_launch(module *m, int index, void *const *args, int64_t begin, int64_t end);
 
 /* The reference interpreter: one thread a call, arithmetic of floats in float64, every op of the linear IR; memory keeps

@@ -128,6 +128,24 @@ static bool reads_all_frequencies(const apply *ap, stage_id id) {
   return m == SPACE_INLINE || m == SPACE_REG || other == SPACE_INLINE || other == SPACE_REG;
 }
 
+/* From the slowest in storage to the fastest: as they come, but frequencies and tiles last where a reader takes all
+ * frequencies at once, and last of all the class that is in the lanes. */
+static void order_ranges(apply *ap, stage *st) {
+  bool unrolled = st->id < STAGE_COUNT && reads_all_frequencies(ap, st->id);
+  bool over_k = st->id < STAGE_COUNT && lanes_over_k(ap, st->site);
+  st->c_lanes = st->id == STAGE_X && over_k && channels_are_neighbours(ap, st);
+  char fastest = st->id == STAGE_M && over_k ? 'k' : st->c_lanes ? 'c' : 0;
+  int at = 0;
+  for (int pass = 0; pass < 3; ++pass) {
+    for (int i = 0; i < st->n; ++i) {
+      char letter = st->letter[i];
+      int turn = unrolled && letter == 'f' ? 1 : unrolled && letter == 't' ? 2 : 0;
+      if (letter != 0 && letter == fastest) turn = 2;
+      if (turn == pass) st->order[at++] = i;
+    }
+  }
+}
+
 static void add_stage(apply *ap, const uop *node) {
   stage *st = arena_new(ap->a, stage);
   st->node = node;
@@ -136,28 +154,17 @@ static void add_stage(apply *ap, const uop *node) {
   const stage_plan *p = st->id < STAGE_COUNT ? &ap->s->stage[st->id] : NULL;
   st->inside =
       p != NULL && (st->space == SPACE_LOCAL || (st->space == SPACE_GLOBAL && p->at.letter != 0));
-  st->exact = st->id == STAGE_COUNT;
+  uint64_t packed;
+  st->exact = st->id == STAGE_COUNT && !map_get(&ap->packed, node->id, &packed);
   st->n = node->nsrc - 1;
   WN_CHECK(st->n <= STAGE_RANGES, "%d ranges", st->n);
   st->range = node->src + 1;
   st->pack = 1;
-  bool unrolled = st->id < STAGE_COUNT && reads_all_frequencies(ap, st->id);
-  bool k_fastest = st->id == STAGE_M && lanes_over_k(ap, st->site);
-  int at = 0;
-  for (int pass = 0; pass < 3;
-       ++pass) { /* where a reader takes all frequencies at once, they stand together */
-    for (int i = 0; i < st->n; ++i) {
-      char letter = uop_range_name(ap->g, st->range[i])[0];
-      int turn = unrolled && letter == 'f' ? 1 : unrolled && letter == 't' ? 2 : 0;
-      if (k_fastest && letter == 'k') turn = 2;
-      if (turn == pass) st->order[at++] = i;
-    }
-  }
   for (int i = 0; i < st->n; ++i) {
-    const char *name = uop_range_name(ap->g, st->range[i]);
-    st->letter[i] = st->id < STAGE_COUNT ? name[0] : 0;
+    st->letter[i] = st->id < STAGE_COUNT ? uop_range_name(ap->g, st->range[i])[0] : 0;
     st->len[i] = st->dim[i] = st->range[i]->arg.j;
   }
+  order_ranges(ap, st);
   vec_push(ap->a, &ap->stages, st);
   map_put_ptr(&ap->by_node, node->id, st);
 }
@@ -334,6 +341,15 @@ static int not_inside_readers(apply *ap, const stage *st, nest *root, int at) {
   return outermost;
 }
 
+/* The loop over blocks that moves fastest, of those open. */
+static const uop *last_block(const nest *root, int open) {
+  const uop *last = NULL;
+  for (int i = 0; i < open; ++i) {
+    if (root->axis[i].kind == AXIS_GRID) last = root->axis[i].range;
+  }
+  return last;
+}
+
 static void place_inside(apply *ap, stage *st) {
   int home = -1;
   need best;
@@ -355,6 +371,7 @@ static void place_inside(apply *ap, stage *st) {
   nest *root = ap->set->kernels.data[home].root[0];
   set_domain(ap, st, &best);
   nest *n = make_nest(ap, st);
+  if (st->id == STAGE_X) n->next = last_block(root, best.at);
   st->kernel = home + 1;
   WN_CHECK(root->nchildren < STAGE_COUNT * 2, "too many stages in a kernel");
   /* sources first: stages arrive consumers first */
@@ -391,7 +408,18 @@ static void set_chunks(apply *ap, const stage *st, kernel_plan *k) {
   k->chunk_group = site;
 }
 
+/* Between x, m and the result only a round's tiles are handed on: x and m have room for those. */
+static int64_t tiles_elsewhere(const apply *ap, const stage *st) {
+  if (st->id != STAGE_X && st->id != STAGE_M) return 0;
+  const wino_site *site = &ap->w->site[st->site];
+  int64_t rows = chunk_rows(ap, site);
+  return rows > 0 ? site->T - rows * site->t_extent[site->nt - 1] : 0;
+}
+
 static void place_global(apply *ap, stage *st) {
+  int t = stage_range(st, 't', 0);
+  st->elsewhere = t >= 0 ? tiles_elsewhere(ap, st) : 0;
+  if (t >= 0) st->dim[t] -= st->elsewhere;
   need nd = {.st = st};
   static const nest no_axes;
   nd.root = &no_axes;
@@ -401,7 +429,8 @@ static void place_global(apply *ap, stage *st) {
     }
   }
   for (int i = 0; i < st->n && !st->exact && nd.used; ++i) {
-    if (nd.reach[i] + 1 > st->dim[i]) st->dim[i] = nd.reach[i] + 1;
+    int64_t reach = nd.reach[i] + 1 - (i == t ? st->elsewhere : 0);
+    if (reach > st->dim[i]) st->dim[i] = reach;
   }
   kernel_plan k = {.nroots = 1, .chunks = 1};
   k.root[0] = make_nest(ap, st);
@@ -416,11 +445,16 @@ static array_info array_for(apply *ap, const stage *st) {
   array_info a = {.name = st->node->arg.info->name, .dtype = (wn_dtype)st->node->dtype, .user = -1};
   a.role = st->space == SPACE_LOCAL ? ROLE_LOCAL : ROLE_WORK;
   a.len = stored_len(st);
+  if (st->elsewhere > 0) {
+    int64_t all = ap->w->site[st->site].T, held = all - st->elsewhere;
+    a.chunks = all / held;
+    a.chunk_step = held * st->stride[stage_range(st, 't', 0)];
+    a.len += (a.chunks - 1) * a.chunk_step;
+  }
   if (st->id == STAGE_COUNT && st->node->arg.info->explicit_) {
     a.role = ROLE_RESULT;
     a.user = (int)strtol(a.name + strlen("result"), NULL, 10);
   }
-  (void)ap;
   return a;
 }
 
@@ -515,6 +549,7 @@ kernel_set *schedule_apply(graph *g, const wino_result *rewritten, const schedul
   find_flows(&ap);
 
   const uop *root = simplify(g, uop_transform(g, ap.a, rewritten->root, place_node, &ap));
+  root = channels_pack(&ap, root);
   uop_order all = uop_toposort(ap.a, 1, &root);
   for (size_t i = 0; i < all.len; ++i) {
     if (all.at[i]->op == OP_BUFFERIZE) add_stage(&ap, all.at[i]);

@@ -29,6 +29,9 @@ typedef struct stage {
   /* g: this many channels k stand together innermost, as the products read them, and stride[] of k is that of such a
    * panel; 1: as every other range */
   int64_t pack;
+  bool c_lanes; /* x: channels are in the lanes and fastest in storage */
+  int64_t
+      elsewhere; /* tiles that the array has no room for: those of other rounds of the host loop */
   int array;
   int kernel; /* index + 1 of the kernel that its nest is in; 0: not placed yet */
 } stage;
@@ -56,6 +59,8 @@ typedef struct apply {
   flow *flow;          /* per site */
   VEC(stage *) stages; /* in order of node id: sources first */
   map by_node;         /* node id -> stage * */
+  map packed;          /* node id of a BUFFERIZE of packed weights -> 1 */
+  map channel_tiles; /* node id of a stored value -> channel_tile *, where channels go on the lanes */
 } apply;
 
 enum { DRAFT_LIMITS = 12 };
@@ -118,11 +123,14 @@ typedef struct row_axes {              /* of tiles in rows */
   int64_t rows;
 } row_axes;
 /* Splits the range t of a stage into rows: outer axes now, the vector axis (which must be last) by rows_end. */
-row_axes rows_begin(apply *ap, draft *d, int t, axis_kind kind, int64_t rows);
-void rows_end(apply *ap, draft *d, row_axes r);
+/* lanes 0: chosen. */
+row_axes rows_begin(apply *ap, draft *d, int t, axis_kind kind, int64_t rows, int lanes);
+void rows_end(apply *ap, draft *d, row_axes r, bool adds); /* adds: each tile exactly once */
 int64_t tile_block(const apply *ap, const wino_site *site);
 /* Are output channels in the lanes of the products' vectors, and of what reads them, rather than tiles? */
 bool lanes_over_k(const apply *ap, int site);
+/* Is every element of the caller's array that x reads next to that of the next channel? */
+bool channels_are_neighbours(apply *ap, const stage *st);
 /* Rows of tiles in a chunk of the host loop, a divisor of all rows; 0: no such loop. Where there is one, the rows are the
  * outermost axes of x, m and the result, so that a chunk is a share of each kernel's grid. Only where o flows into a stored
  * value: another reader may want all of it. */
@@ -149,6 +157,21 @@ const flow *flow_into(const apply *ap,
 nest *nest_tiled(apply *ap, stage *st);
 nest *nest_o(apply *ap, stage *st); /* an output transform with an array of its own */
 nest *nest_general(apply *ap, stage *st);
+
+/* --- channels.c: output channels on the lanes -------------------------------------------------------------------------- */
+typedef struct channel_tile { /* held in registers: vectors * lanes channels by ys * xs pixels */
+  int k, x, y;                /* positions of the stage's ranges; y -1: none */
+  int lanes, vectors;
+  int64_t xs, ys;
+  bool k_first;  /* blocks of channels outside those of pixels */
+  bool overlaps; /* the last tile of a row may begin early and compute some pixels again */
+} channel_tile;
+/* The graph with weights packed where that is what a product of two arrays wants; those BUFFERIZEs are noted. */
+const uop *channels_pack(apply *ap, const uop *root);
+int64_t array_elements(const uop *base); /* of a BUFFER or BUFFERIZE */
+/* The register tile of v (lanes) by u where that is pixels by channels of such a product. */
+bool pixel_tile(const apply *ap, const stage *st, const uop *value, int v, int u, register_tile *t);
+nest *nest_channels(apply *ap, stage *st); /* NULL: the value has no such plan */
 
 /* Which stage of which site has this name; STAGE_COUNT: none. */
 stage_id stage_of_name(const apply *ap, const char *name, int *site);

@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-enum { MIN_TILE = 1, MAX_TILE = 8, MANY_TILES = 64 };
+enum { MIN_TILE = 1, MAX_TILE = 8, CANDIDATES = 64, SHOWN = 8 };
 
 static void set_tiles(diag *d, const char *text, const char *whose, wino_options *w) {
   const char *at = text;
@@ -35,20 +35,60 @@ static int environment(diag *d, wino_options *w) {
   return 1;
 }
 
-/* Products per output below which the transforms cost more than they save, and images too small for tiles. */
-static bool worth_it(const wino_site *s) { return s->C >= 8 && s->K >= 8 && s->T >= 4; }
+static cost_target cost_target_of(const choice_target *t) {
+  return (cost_target){.limits = t->limits,
+                       .vector_bytes = t->vector_bytes,
+                       .registers = t->registers,
+                       .threads = t->threads,
+                       .variable_weights = t->options->variable_weights != 0,
+                       .max_memory = t->options->max_memory};
+}
 
-/* With many tiles whose transforms do not fit the cache, blocks that do; else whole arrays. */
-static const char *pick_plan(const wino_result *w, const choice_target *target) {
-  for (int i = 0; i < w->nsites; ++i) {
-    if (!worth_it(&w->site[i])) return "direct";
+static size_t list_candidates(graph *g, const uop *root, const choice_target *target,
+                              const wino_options *w, candidate *out, size_t max) {
+  wino_survey s = wino_survey_graph(g, root, w);
+  cost_target t = cost_target_of(target);
+  return schedule_candidates(&s, &t, out, max);
+}
+
+/* What was considered, for explain. */
+static const char *candidates_text(graph *g, const choice_target *target, const candidate *list,
+                                   size_t count) {
+  str text;
+  str_init(&text, &g->arena);
+  str_printf(&text, "considered, predicted for %d thread%s from %s limits of the machine:\n",
+             target->threads, target->threads == 1 ? "" : "s",
+             target->limits->measured ? "measured" : "guessed");
+  for (size_t i = 0; i < count; ++i) {
+    if (i >= SHOWN && !list[i].schedule.direct) continue;
+    str_printf(&text, "%10.1f us  ", list[i].seconds * 1e6);
+    schedule_print(&text, &list[i].schedule);
+    str_add(&text, "\n");
   }
-  if (w->nsites == 0) return "direct";
-  const wino_site *s = &w->site[0];
-  int64_t frequencies = 1;
-  for (int i = 0; i < s->ndim; ++i) frequencies *= s->n[i];
-  int64_t bytes = (s->C + s->K) * s->T * frequencies * (int64_t)sizeof(float);
-  return s->T >= MANY_TILES && bytes > (int64_t)target->l2 ? "fused" : "old";
+  return str_text(&text);
+}
+
+/* The candidate predicted to be fastest; with `always` the fastest that rewrites anything. */
+static const candidate *pick(const candidate *list, size_t count, bool always) {
+  for (size_t i = 0; i < count && always; ++i) {
+    if (!list[i].schedule.direct) return &list[i];
+  }
+  return &list[0];
+}
+
+/* `auto`: what the model expects to be fastest. A tile that was asked for is the only one considered. */
+static wino_result rewrite_best(graph *g, const uop *root, const choice_target *target,
+                                wino_options *w, choice *out) {
+  candidate *list = arena_array(&g->arena, candidate, CANDIDATES);
+  size_t count = list_candidates(g, root, target, w, list, CANDIDATES);
+  out->schedule = pick(list, count, w->always)->schedule;
+  w->off = out->schedule.direct;
+  w->nm = out->schedule.nm;
+  memcpy(w->m, out->schedule.m, sizeof out->schedule.m);
+  wino_result r = wino_rewrite(g, root, w);
+  WN_CHECK(out->schedule.direct || r.nsites > 0, "a tile of the survey was not taken: %s", r.trace);
+  r.trace = arena_printf(&g->arena, "%s%s", r.trace, candidates_text(g, target, list, count));
+  return r;
 }
 
 wino_result choose_rewrite(graph *g, const uop *root, const choice_target *target, choice *out) {
@@ -69,17 +109,11 @@ wino_result choose_rewrite(graph *g, const uop *root, const choice_target *targe
   }
   if (named && out->schedule.direct) w.off = true;
   w.always = (named && !out->schedule.direct) || env == 1; /* asked for, whether it pays or not */
+  if (!named && !w.off) return rewrite_best(g, root, target, &w, out);
   wino_result r = wino_rewrite(g, root, &w);
+  if (!named) out->schedule.direct = true;
   if (named && !out->schedule.direct && r.nsites == 0) {
     diag_fail(g->diag, WN_ERR_REFUSED, "plan %s: nothing to rewrite: %s", out->plan, r.trace);
-  }
-  if (!named) {
-    const char *pick = env == 1 && r.nsites > 0 ? "old" : pick_plan(&r, target);
-    if (strcmp(pick, "direct") == 0 && r.nsites > 0) {
-      w.off = true;
-      r = wino_rewrite(g, root, &w);
-    }
-    schedule_parse(g->diag, pick, &out->schedule);
   }
   if (!out->schedule.direct && r.nsites > 0) {
     out->schedule.nm = r.site[0].nwindow;
@@ -87,6 +121,12 @@ wino_result choose_rewrite(graph *g, const uop *root, const choice_target *targe
   }
   if (out->schedule.direct) out->schedule.nm = 0;
   return r;
+}
+
+size_t choose_candidates(graph *g, const uop *root, const choice_target *target, candidate *out,
+                         size_t max) {
+  wino_options w = {.math = target->options->math};
+  return list_candidates(g, root, target, &w, out, max);
 }
 
 apply_target choice_apply_target(const choice_target *t) {

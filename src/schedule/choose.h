@@ -1,10 +1,11 @@
 /* Which plan: from the options, the environment and the graph to a rewritten graph and a schedule.
  *
  * In: simplified range IR, the machine, the caller's options. Out: the schedule and the graph that it applies to. `auto` is
- * a short heuristic on the sites' sizes. Always holds: a plan that was asked for by name is that plan or an error. */
+ * the candidate with the least predicted cost. Always holds: a plan that was asked for by name is that plan or an error. */
 #ifndef WN_SCHEDULE_CHOOSE_H
 #define WN_SCHEDULE_CHOOSE_H
 
+#include "schedule/cost.h"
 #include "schedule/nest.h"
 
 typedef struct choice {
@@ -14,11 +15,15 @@ typedef struct choice {
 
 typedef struct choice_target {
   int vector_bytes, registers;
-  size_t l2;
   const wn_options *options;
+  const machine_limits *limits;
+  int threads;
 } choice_target;
 
 wino_result choose_rewrite(graph *g, const uop *root, const choice_target *target, choice *out);
+/* The best `max` schedules of `auto` by predicted cost, best first: see schedule_candidates. */
+size_t choose_candidates(graph *g, const uop *root, const choice_target *target, candidate *out,
+                         size_t max);
 apply_target choice_apply_target(const choice_target *t);
 
 #endif

@@ -6,12 +6,13 @@
  * Always holds: the array is exact; axes that reach past a range carry a limit. */
 #include "schedule/apply.h"
 
-enum { UNROLLED_BODY = 200, SHORT_LOOP = 9 };
+enum { UNROLLED_BODY = 200, SHORT_LOOP = 9, NEAR_ELEMENTS = 160 << 10 };
 
 /* --- what kind of value --------------------------------------------------------------------------------------------------- */
 
 typedef struct survey { /* of the loads under the value's reductions */
   bool reduces;
+  int64_t innermost; /* the shortest innermost loop of a sum */
   int64_t
       contiguous[STAGE_RANGES]; /* loads in which neighbours of range i are neighbours in memory */
   int64_t strided[STAGE_RANGES];
@@ -22,7 +23,11 @@ static survey look_at(apply *ap, const stage *st, const uop *value) {
   uop_order all = uop_toposort(ap->a, 1, &value);
   for (size_t k = 0; k < all.len; ++k) {
     const uop *u = all.at[k];
-    if (u->op == OP_REDUCE) s.reduces = true;
+    if (u->op == OP_REDUCE) {
+      int64_t extent = u->nsrc > 1 ? u->src[u->nsrc - 1]->arg.j : 1;
+      if (!s.reduces || extent < s.innermost) s.innermost = extent;
+      s.reduces = true;
+    }
     if (u->op != OP_INDEX || u->nsrc < 3) continue;
     const uop *flat = u->src[u->nsrc - 1];
     for (int i = 0; i < st->n; ++i) {
@@ -78,6 +83,19 @@ static int register_range(apply *ap, const stage *st, const uop *value, int vect
   return best;
 }
 
+/* Is everything that range i shares small enough to stay near while all of i passes by? Then i goes outside, and what is
+ * stored is written in long stretches. */
+static bool shares_little(apply *ap, const stage *st, const uop *value, int i) {
+  int64_t elements = 0;
+  uop_order all = uop_toposort(ap->a, 1, &value);
+  for (size_t k = 0; k < all.len; ++k) {
+    const uop *u = all.at[k];
+    if (u->op != OP_INDEX || uop_has_range(u, st->range[i])) continue;
+    elements += array_elements(u->src[0]);
+  }
+  return elements <= NEAR_ELEMENTS;
+}
+
 /* --- reductions --------------------------------------------------------------------------------------------------------------- */
 
 static void choose_reduce_kinds(apply *ap, const uop *value, int64_t copies) {
@@ -97,12 +115,16 @@ static void choose_reduce_kinds(apply *ap, const uop *value, int64_t copies) {
 
 /* --- the nest -------------------------------------------------------------------------------------------------------------------- */
 
-static register_tile general_tile(apply *ap, const stage *st, const survey *s, int v, int u) {
+static register_tile general_tile(apply *ap, const stage *st, const uop *value, const survey *s,
+                                  int v, int u) {
   wn_dtype dtype = (wn_dtype)st->node->dtype;
   int64_t vlen = v >= 0 ? st->len[v] : 1, ulen = u >= 0 ? st->len[u] : 1;
   register_tile rt = {1, 1, 1};
+  if (u >= 0 && v >= 0 && pixel_tile(ap, st, value, v, u, &rt)) return rt;
+  /* where short loops are unrolled, what their copies share stays in registers beside the sums */
+  int64_t few = ap->target->registers > 16 ? 10 : 8;
   if (s->reduces)
-    rt = pick_register_tile(ap, dtype, ulen, vlen, 0);
+    rt = pick_register_tile(ap, dtype, ulen, vlen, s->innermost <= SHORT_LOOP ? few : 0);
   else
     rt.lanes = pick_lanes(ap->target, dtype, vlen), rt.t = rt.lanes;
   if (v < 0) rt.t = rt.lanes = 1;
@@ -113,18 +135,23 @@ static register_tile general_tile(apply *ap, const stage *st, const survey *s, i
 }
 
 nest *nest_general(apply *ap, stage *st) {
+  nest *channels = nest_channels(ap, st);
+  if (channels != NULL) return channels;
   draft d = draft_begin(ap, st);
   const uop *value = st->node->src[0];
   survey s = look_at(ap, st, value);
   int v = vector_range(st, &s), u = s.reduces ? register_range(ap, st, value, v) : -1;
-  register_tile rt = general_tile(ap, st, &s, v, u);
+  register_tile rt = general_tile(ap, st, value, &s, v, u);
   const uop *ublock = NULL, *vblock = NULL;
+  bool outside = u >= 0 && shares_little(ap, st, value, u);
+  if (outside) ublock = draft_axis(ap, &d, AXIS_GRID, (st->len[u] + rt.k - 1) / rt.k, "k0");
   for (int i = 0; i < st->n; ++i) {
     const char *name = arena_printf(ap->a, "i%d", i);
     if (i != v && i != u) draft_plain(ap, &d, i, AXIS_GRID, name);
   }
-  /* innermost: what does not move with it is read again for each of its blocks, and then is still in the cache */
-  if (u >= 0) ublock = draft_axis(ap, &d, AXIS_GRID, (st->len[u] + rt.k - 1) / rt.k, "k0");
+  /* else innermost: what does not move with it is read again for each of its blocks, and then is still in the cache */
+  if (u >= 0 && !outside)
+    ublock = draft_axis(ap, &d, AXIS_GRID, (st->len[u] + rt.k - 1) / rt.k, "k0");
   if (v >= 0) {
     bool alone = d.n->naxes == 0;
     vblock =

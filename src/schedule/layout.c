@@ -2,11 +2,11 @@
  *
  * In: a stage whose ranges have their extents in the array. Out: a flat offset for every index. Ranges are stored in
  * stage.order; where g is packed, panels of `pack` output channels stand innermost, so that the products read their weights
- * in one stream. Always holds: planes of frequencies are not a multiple of 2 KiB apart: they would fall into the same few
- * cache sets. */
+ * in one stream. Always holds: planes of frequencies are an odd number of cache lines apart. The transforms touch the same
+ * place of all planes: were they a power of two apart, these would fall into a few sets of the cache. */
 #include "schedule/apply.h"
 
-enum { SAME_SETS = 2048, APART = 16 };
+enum { LINE = 64, WORTH_APART = 1024 };
 
 static bool is_packed(const stage *st, int i) { return st->pack > 1 && st->letter[i] == 'k'; }
 
@@ -18,8 +18,9 @@ void lay_out(stage *st) {
   int64_t stride = st->pack > 1 ? st->pack : 1;
   for (int i = st->n; i-- > 0;) {
     int r = st->order[i];
-    int64_t bytes = stride * (int64_t)wn_dtype_size((wn_dtype)st->node->dtype);
-    if (st->letter[r] == 'f' && bytes % SAME_SETS == 0 && !st->exact) stride += APART;
+    int64_t line = LINE / (int64_t)wn_dtype_size((wn_dtype)st->node->dtype);
+    if (st->letter[r] == 'f' && !st->exact && stride >= WORTH_APART / LINE * line)
+      stride = ((stride + line - 1) / line | 1) * line;
     st->stride[r] = stride;
     stride *= stored_extent(st, r);
   }

@@ -3,10 +3,10 @@
  * In: arrays and the kernels that read and write them, in order. Out: offsets such that arrays whose lives overlap do not.
  * Largest first, each at the lowest place that is free during its life (greedy by size: Pisarchyk and Lee,
  * arXiv:2001.03288). Always holds: 64-byte alignment, and a little room behind each array so that neighbours do not share
- * cache sets. */
+ * cache sets; what the kernels of a host loop touch is alive in all of its rounds. */
 #include "schedule/nest.h"
 
-enum { ALIGNMENT = 64 };
+enum { ALIGNMENT = 64, PAGE = 4096 };
 
 typedef struct life {
   int array;
@@ -14,9 +14,12 @@ typedef struct life {
   size_t size, offset;
 } life;
 
-static size_t padded_size(const array_info *a) {
-  size_t bytes = (size_t)a->len * wn_dtype_size(a->dtype);
-  return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT + ALIGNMENT;
+size_t array_bytes(const array_info *a) {
+  int64_t len = a->len - a->chunk_step * (a->chunks > 0 ? a->chunks - 1 : 0);
+  size_t bytes = (size_t)len * wn_dtype_size(a->dtype);
+  /* the chunks' shares of an array are not a whole number of lines apart: see program.c */
+  size_t room = a->chunk_step > 0 ? 2 * ALIGNMENT : ALIGNMENT;
+  return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT + room;
 }
 
 static void touch(life *l, int kernel) {
@@ -33,6 +36,50 @@ static void scan_nest_arrays(arena *a, const nest *n, int kernel, life *lives) {
   }
   for (int i = 0; i < n->nchildren; ++i) scan_nest_arrays(a, n->child[i].nest, kernel, lives);
 }
+
+static bool same_loop(const kernel_plan *a, const kernel_plan *b) {
+  return a->chunks > 1 && a->chunks == b->chunks && a->chunk_group == b->chunk_group;
+}
+
+/* From the first kernel of a host loop to its last. */
+static void widen(const kernel_set *set, life *l) {
+  const kernel_plan *k = set->kernels.data;
+  if (l->first < 0) return;
+  while (l->first > 0 && same_loop(&k[l->first], &k[l->first - 1])) l->first--;
+  while (l->last + 1 < (int)set->kernels.len && same_loop(&k[l->last], &k[l->last + 1])) l->last++;
+}
+
+/* --- scratch ------------------------------------------------------------------------------------------------------------ */
+
+static size_t local_bytes(const kernel_set *set, const nest *n) {
+  const array_info *a = &set->arrays.data[n->array];
+  size_t bytes = a->role == ROLE_LOCAL ? array_bytes(a) : 0;
+  for (int i = 0; i < n->nchildren; ++i) {
+    bool again = n->child[i].nest->array == n->array; /* the zeros that a nest adds to */
+    bytes += again ? 0 : local_bytes(set, n->child[i].nest);
+  }
+  return bytes;
+}
+
+static void measure_scratch(kernel_set *set) {
+  for (size_t k = 0; k < set->kernels.len; ++k) {
+    const kernel_plan *kp = &set->kernels.data[k];
+    size_t bytes = 0;
+    for (int r = 0; r < kp->nroots; ++r) bytes += local_bytes(set, kp->root[r]);
+    if (bytes > set->scratch_bytes) set->scratch_bytes = bytes;
+  }
+}
+
+/* Blocks are whole pages and an odd line apart, so that workers share neither lines nor cache sets. */
+size_t scratch_stride(size_t bytes) {
+  return bytes == 0 ? 0 : (bytes + PAGE - 1) / PAGE * PAGE + ALIGNMENT;
+}
+
+size_t memory_needed(const kernel_set *set, int threads) {
+  return set->workspace_bytes + scratch_stride(set->scratch_bytes) * (size_t)threads;
+}
+
+/* --- placing ------------------------------------------------------------------------------------------------------------ */
 
 static size_t lowest_free(const life *placed, int n, const life *l) {
   size_t at = 0;
@@ -55,11 +102,13 @@ void plan_memory(kernel_set *set, arena *scratch) {
   life *lives = arena_array(scratch, life, n + 1), *placed = arena_array(scratch, life, n + 1);
   for (int i = 0; i < n; ++i)
     lives[i] =
-        (life){.array = i, .first = -1, .last = -1, .size = padded_size(&set->arrays.data[i])};
+        (life){.array = i, .first = -1, .last = -1, .size = array_bytes(&set->arrays.data[i])};
   for (size_t k = 0; k < set->kernels.len; ++k) {
     const kernel_plan *kp = &set->kernels.data[k];
     for (int r = 0; r < kp->nroots; ++r) scan_nest_arrays(scratch, kp->root[r], (int)k, lives);
   }
+  for (int i = 0; i < n; ++i) widen(set, &lives[i]);
+  measure_scratch(set);
   for (;;) {
     life *biggest = NULL;
     for (int i = 0; i < n; ++i) {
@@ -78,6 +127,6 @@ void plan_memory(kernel_set *set, arena *scratch) {
     array_info *a = &set->arrays.data[i];
     if (a->role != ROLE_PREPARED) continue;
     a->offset = set->prepared_bytes;
-    set->prepared_bytes += padded_size(a);
+    set->prepared_bytes += array_bytes(a);
   }
 }

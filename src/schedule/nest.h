@@ -28,9 +28,12 @@ typedef struct array_info {
   const char *name;
   wn_dtype dtype;
   array_role role;
-  int64_t len; /* elements, padding included */
+  int64_t len; /* elements, padding included, as addressed */
   int user; /* INPUT, CONSTANT: slot of the caller's buffer; RESULT: number of the output; else -1 */
   size_t offset; /* WORK: bytes into the workspace; PREPARED: into the prepared block */
+  /* WORK, where not 0: it has room for one of `chunks` rounds of a host loop, and what a round addresses begins this many
+   * elements after what the last one does; the caller of the kernels moves the array's address back by as much. */
+  int64_t chunk_step, chunks;
 } array_info;
 
 typedef struct nest nest;
@@ -38,6 +41,9 @@ struct nest {
   const char *stage;                /* "x", "g", "m", "o", "result0", ... */
   const uop *value, *offset, *mask; /* mask NULL: everywhere */
   int array;                        /* written */
+  /* RANGE of a loop around: what its next iteration touches of large arrays that come from memory (the caller's and the
+   * prepared ones) is prefetched; or NULL */
+  const uop *next;
   int naxes;
   axis axis[NEST_AXES];
   int nunits; /* loops of one iteration, which are no axes: their names still say where a stage can be computed */
@@ -66,6 +72,7 @@ typedef struct kernel_set {
   VEC(kernel_plan) kernels;
   map kinds; /* number of a reduction RANGE -> axis_kind */
   size_t workspace_bytes, prepared_bytes;
+  size_t scratch_bytes; /* local arrays of the kernel that has most of them, for one worker */
 } kernel_set;
 
 /* What applying needs to know of the machine. */
@@ -91,7 +98,15 @@ kernel_set *schedule_apply(graph *g, const wino_result *rewritten, const schedul
  * what `placement` in reports prints. */
 void nest_print(graph *g, str *out, const kernel_set *set);
 
-/* Assigns offsets: arrays whose lives do not overlap share memory (memory.c). */
+/* --- memory.c ----------------------------------------------------------------------------------------------------------- */
+
+/* Assigns offsets: arrays whose lives do not overlap share memory. */
 void plan_memory(kernel_set *set, arena *scratch);
+/* Bytes that an array takes, what stands between it and the next included. */
+size_t array_bytes(const array_info *a);
+/* A worker's block of scratch of this many bytes, and the room between it and the next worker's. */
+size_t scratch_stride(size_t bytes);
+/* Everything that a run needs besides the caller's arrays and prepared weights: the workspace, and scratch for each thread. */
+size_t memory_needed(const kernel_set *set, int threads);
 
 #endif

@@ -120,6 +120,8 @@ static bool anything_inside(const apply *ap, int site) {
   return false;
 }
 
+enum { LINE = 64 };
+
 static const char *const tile_names[] = {"x", "y", "z", "w"};
 
 /* A result in tiles, while its nest is made. */
@@ -133,6 +135,7 @@ typedef struct tiled {
   bool products; /* the sums over channels are made here */
   bool chunks;   /* rows of tiles are the outermost axes */
   int lanes;     /* channels in a vector; 0: tiles are */
+  int64_t line;  /* channels of a cache line of m, taken together */
   window_axes win[WN_MAX_SPATIAL];
   int last; /* window axis of the vectors */
   const uop *phase[WN_MAX_SPATIAL];
@@ -183,9 +186,12 @@ static void channel_block(tiled *t) {
   t->kblock = asked > 0 ? asked : t->blocked ? 32 : t->products ? 2 : 1;
   if (t->kblock > t->klen) t->kblock = t->klen;
   if (lanes_over_k(t->ap, t->f->site)) {
-    t->lanes = pick_lanes(t->ap->target, (wn_dtype)t->st->node->dtype, t->klen);
-    int64_t block = !t->blocked ? t->lanes : asked > 0 ? asked : 64;
-    t->kblock = round_up(block < t->klen ? block : t->klen, t->lanes);
+    wn_dtype dtype = (wn_dtype)t->st->node->dtype;
+    t->lanes = pick_lanes(t->ap->target, dtype, t->klen);
+    t->line = LINE / (int64_t)wn_dtype_size(dtype);
+    t->line = round_up(t->line < t->klen ? t->line : t->klen, t->lanes);
+    int64_t block = !t->blocked ? t->line : asked > 0 ? asked : 64;
+    t->kblock = round_up(block < t->klen ? block : t->klen, t->line);
   }
   t->k = draft_exact(t->ap, &t->d, t->klen, "k");
 }
@@ -248,9 +254,11 @@ static void channels_in_lanes(tiled *t) {
     draft_split(ap, d, last->y, last->y0, x, last->block, true);
   else
     draft_bind(ap, d, last->y, x, false);
+  const uop *vector = draft_axis(ap, d, AXIS_LOOP, t->line / t->lanes, "k2");
   bind_positions(t);
-  const uop *lane = draft_axis(ap, d, AXIS_VECTOR, t->lanes, "k2");
-  const uop *in = t->k1 != NULL ? uop_add(ap->g, uop_muli(ap->g, t->k1, t->lanes), lane) : lane;
+  const uop *in = uop_add(ap->g, uop_muli(ap->g, vector, t->lanes),
+                          draft_axis(ap, d, AXIS_VECTOR, t->lanes, "k3"));
+  if (t->k1 != NULL) in = uop_add(ap->g, uop_muli(ap->g, t->k1, t->line), in);
   d->index[t->ki] = t->k;
   draft_split(ap, d, t->k, t->k0, in, t->kblock, true);
 }
@@ -279,7 +287,7 @@ static void tiles_in_lanes(tiled *t) {
 /* Loops inside the blocks: channels, tiles; positions in a tile unrolled. */
 static void inner_loops(tiled *t) {
   if (t->ki >= 0 && t->blocked) {
-    int64_t step = t->lanes > 0 ? t->lanes : 1;
+    int64_t step = t->lanes > 0 ? t->line : 1;
     t->k1 = draft_axis(t->ap, &t->d, AXIS_LOOP, t->kblock / step, "k1");
   }
   for (int w = 0; w < t->last; ++w) {
@@ -319,6 +327,7 @@ nest *nest_tiled(apply *ap, stage *st) {
   other_ranges(&t, true);
   if (!channels_outside) open_channels(&t, t.blocked ? AXIS_LOOP : AXIS_GRID);
   inner_loops(&t);
+  if (t.lanes > 0 && t.k1 != NULL && t.k1->op == OP_RANGE) t.d.n->next = t.k1;
   window_indices(&t);
   return draft_finish(ap, &t.d, st);
 }
@@ -331,7 +340,7 @@ nest *nest_o(apply *ap, stage *st) {
   row_axes r = {0};
   bool blocked = !st->inside && anything_inside(ap, st->site);
   if (!blocked) draft_plain(ap, &d, k, outer, "k0");
-  if (t >= 0) r = rows_begin(ap, &d, t, outer, 1);
+  if (t >= 0) r = rows_begin(ap, &d, t, outer, 1, 0);
   if (blocked && k >= 0) {
     int64_t kblock = st->len[k] < 32 ? st->len[k] : 32;
     d.index[k] = draft_exact(ap, &d, st->len[k], "k");
@@ -341,6 +350,6 @@ nest *nest_o(apply *ap, stage *st) {
   for (int i = stage_range(st, 'p', 0); i >= 0; i = stage_range(st, 'p', i + 1)) {
     draft_plain(ap, &d, i, AXIS_UNROLL, "p");
   }
-  if (t >= 0) rows_end(ap, &d, r);
+  if (t >= 0) rows_end(ap, &d, r, false);
   return draft_finish(ap, &d, st);
 }

@@ -19,11 +19,13 @@ typedef struct guard {
   const draft *d;
 } guard;
 
-/* An array that nothing may read past: the caller's, or one stored in its natural size. */
+/* An array that nothing may read past: the caller's, one stored in its natural size, or one whose neighbouring part
+ * another block may just be writing. */
 static bool is_exact_array(apply *ap, const uop *base) {
   if (base->op == OP_BUFFER) return base->arg.i < ap->nuser;
   const stage *st = map_get_ptr(&ap->by_node, base->id);
-  return st != NULL && st->exact;
+  /* where other blocks write beside it, a lane past the end would read what one of them is writing */
+  return st != NULL && (st->exact || (st->inside && st->space == SPACE_GLOBAL));
 }
 
 /* Does b depend on every loop of a? A limit guards a read only then: a read that moves with only some of a limit's loops
@@ -87,7 +89,7 @@ nest *draft_finish(apply *ap, draft *d, stage *st) {
     const uop *e = uop_replace(ap->g, d->index[i], d->nexact, d->exact, d->over_axes);
     e = simplify(ap->g, e);
     if (shared && st->base[i] != NULL) e = uop_add(ap->g, st->base[i], e);
-    int64_t covered = e->vmax + 1;
+    int64_t covered = e->vmax + 1 - (st->letter[i] == 't' ? st->elsewhere : 0);
     if (!st->exact && covered > st->dim[i]) st->dim[i] = covered;
     d->index[i] = e;
   }
@@ -100,6 +102,10 @@ nest *draft_finish(apply *ap, draft *d, stage *st) {
   if (id < STAGE_COUNT) nest_reorder(ap, n, &ap->s->stage[id]);
   return n;
 }
+
+enum {
+  CHEAP_MASKS = 64
+}; /* vectors of this many bytes come with masked stores that cost no more than others */
 
 /* --- axes of a class ------------------------------------------------------------------------------------------------ */
 
@@ -118,7 +124,7 @@ static void frequencies(apply *ap, draft *d, axis_kind kind) {
 }
 
 /* Splits the range t into rows: outer axes now, the lanes by rows_end. */
-row_axes rows_begin(apply *ap, draft *d, int t, axis_kind kind, int64_t rows) {
+row_axes rows_begin(apply *ap, draft *d, int t, axis_kind kind, int64_t rows, int lanes) {
   const stage *st = d->st;
   const wino_site *site = &ap->w->site[st->site];
   int64_t width = site->t_extent[site->nt - 1], len = st->len[t];
@@ -147,18 +153,27 @@ row_axes rows_begin(apply *ap, draft *d, int t, axis_kind kind, int64_t rows) {
   } else {
     width = len;
   }
-  r.lanes = pick_lanes(ap->target, (wn_dtype)st->node->dtype, width);
+  r.lanes = lanes > 0 ? lanes : pick_lanes(ap->target, (wn_dtype)st->node->dtype, width);
+  while (ap->target->vector_bytes < CHEAP_MASKS && r.lanes > width) r.lanes /= 2;
   r.x = draft_exact(ap, d, width, "x");
   r.x0 = draft_axis(ap, d, AXIS_LOOP, (width + r.lanes - 1) / r.lanes, "x0");
   d->index[t] = uop_add(ap->g, uop_muli(ap->g, index, width), r.x);
   return r;
 }
 
-void rows_end(apply *ap, draft *d, row_axes r) {
+void rows_end(apply *ap, draft *d, row_axes r, bool adds) {
   if (r.y != NULL)
     draft_split(ap, d, r.y, r.y0, draft_axis(ap, d, AXIS_UNROLL, r.rows, "y1"), r.rows, false);
   const uop *lane = draft_axis(ap, d, AXIS_VECTOR, r.lanes, "x1");
-  draft_split(ap, d, r.x, r.x0, lane, r.lanes, true);
+  int64_t width = r.x->vmax + 1;
+  if (adds || width < r.lanes || width % r.lanes == 0) {
+    draft_split(ap, d, r.x, r.x0, lane, r.lanes, true);
+    return;
+  }
+  /* the last vector of a row starts where it fits: some tiles are computed twice, and nothing is masked */
+  const uop *first = uop_muli(ap->g, r.x0, r.lanes), *last = uop_int(ap->g, width - r.lanes);
+  first = uop_alu2(ap->g, OP_MIN, first, last);
+  draft_bind(ap, d, r.x, uop_add(ap->g, first, lane), true);
 }
 
 /* --- the stages ------------------------------------------------------------------------------------------------------ */
@@ -175,18 +190,56 @@ int64_t chunk_rows(const apply *ap, const wino_site *site) {
   return 1;
 }
 
+/* Channels in the lanes: they are neighbours in the image, and each tile is read and written in whole vectors. */
+static nest *nest_x_channels(apply *ap, stage *st) {
+  draft d = draft_begin(ap, st);
+  int c = stage_range(st, 'c', 0), t = stage_range(st, 't', 0);
+  bool chunks = chunk_rows(ap, &ap->w->site[st->site]) > 0 && t >= 0;
+  row_axes r = {0};
+  if (chunks) r = rows_begin(ap, &d, t, outer_kind(st), 1, 1);
+  draft_plain(ap, &d, stage_range(st, 'g', 0), outer_kind(st), "g");
+  int lanes = pick_lanes(ap->target, (wn_dtype)st->node->dtype, st->len[c]);
+  const uop *c0 = draft_axis(ap, &d, chunks ? AXIS_LOOP : outer_kind(st),
+                             (st->len[c] + lanes - 1) / lanes, "c0");
+  if (t >= 0 && !chunks) r = rows_begin(ap, &d, t, outer_kind(st), 1, 1);
+  frequencies(ap, &d, AXIS_UNROLL);
+  if (t >= 0) rows_end(ap, &d, r, false);
+  d.index[c] = draft_exact(ap, &d, st->len[c], "c");
+  const uop *c1 = draft_axis(ap, &d, AXIS_VECTOR, lanes, "c1");
+  draft_split(ap, &d, d.index[c], c0, c1, lanes, false);
+  return draft_finish(ap, &d, st);
+}
+
+bool channels_are_neighbours(apply *ap, const stage *st) {
+  int c = stage_range(st, 'c', 0), loads = 0;
+  if (c < 0 || st->range[c]->arg.j < 4) return false;
+  const uop *value = st->node->src[0];
+  uop_order all = uop_toposort(ap->a, 1, &value);
+  for (size_t i = 0; i < all.len; ++i) {
+    linear_form f;
+    int64_t coeff = 0;
+    if (all.at[i]->op != OP_INDEX) continue;
+    if (all.at[i]->nsrc != 3 || !linear_of(all.at[i]->src[2], &f)) return false;
+    for (int k = 0; k < f.n; ++k) coeff = f.atom[k] == st->range[c] ? f.coeff[k] : coeff;
+    if (coeff != 1) return false;
+    loads++;
+  }
+  return loads > 0;
+}
+
 nest *nest_x(apply *ap, stage *st) {
+  if (st->c_lanes) return nest_x_channels(ap, st);
   draft d = draft_begin(ap, st);
   int c = stage_range(st, 'c', 0), t = stage_range(st, 't', 0);
   row_axes r = {0};
   bool chunks = chunk_rows(ap, &ap->w->site[st->site]) > 0 && t >= 0;
-  if (chunks) r = rows_begin(ap, &d, t, outer_kind(st), 1);
+  if (chunks) r = rows_begin(ap, &d, t, outer_kind(st), 1, 0);
   draft_plain(ap, &d, stage_range(st, 'g', 0), outer_kind(st), "g");
   draft_plain(ap, &d, c, outer_kind(st), "c");
   if (t >= 0) {
-    if (!chunks) r = rows_begin(ap, &d, t, outer_kind(st), 1);
+    if (!chunks) r = rows_begin(ap, &d, t, outer_kind(st), 1, 0);
     frequencies(ap, &d, AXIS_UNROLL);
-    rows_end(ap, &d, r);
+    rows_end(ap, &d, r, false);
   } else {
     frequencies(ap, &d, AXIS_UNROLL);
   }
@@ -368,6 +421,8 @@ static product_loops open_products(apply *ap, draft *d, product_step step, int64
   if (l.blocked && !unroll_f) frequencies(ap, d, AXIS_LOOP);
   const uop *sum = unroll_f ? NULL : sum_of_sums(st);
   if (sum != NULL) open_sum(d, sum);
+  const axis *last = d->n->naxes > 0 ? &d->n->axis[d->n->naxes - 1] : NULL;
+  if (last != NULL && last->range != l.tb) d->n->next = last->range; /* the next weights */
   axis_kind inner = l.blocked || sum != NULL ? AXIS_LOOP : outer;
   l.t0 = draft_axis(ap, d, inner, tblocks, l.blocked ? "t1" : "t0");
   if (unroll_f) frequencies(ap, d, AXIS_UNROLL);
@@ -382,7 +437,10 @@ static nest *products_flat(apply *ap, stage *st, bool unroll_f, int64_t tile_blo
   int64_t klen = k >= 0 ? st->len[k] : 1, tlen = t >= 0 ? st->len[t] : 1;
   if (tile_block == 0) tile_block = tlen;
   bool vk = lanes_over_k(ap, st->site), in_block = st->inside || tile_block < tlen;
-  product_step step = pick_step(ap, st, klen, tile_block, vk, in_block, unroll_f ? 8 : 0);
+  const wino_site *site = &ap->w->site[st->site];
+  int64_t round = chunk_rows(ap, site) * site->t_extent[site->nt - 1]; /* of the host loop */
+  product_step step =
+      pick_step(ap, st, klen, round > 0 ? round : tile_block, vk, in_block, unroll_f ? 8 : 0);
   stage *g = stage_find(ap, st->site, STAGE_G);
   if (g != NULL && !unroll_f) g->pack = step.k;
   product_loops l = open_products(ap, &d, step, tile_block, unroll_f);
@@ -429,7 +487,7 @@ static nest *products_rows(apply *ap, stage *st, int64_t unroll_k) {
   if (unroll_k > klen) unroll_k = klen;
   const uop *k0 = draft_axis(ap, &d, outer, (klen + unroll_k - 1) / unroll_k, "k0"), *k1 = NULL;
   row_axes r = {0};
-  if (t >= 0) r = rows_begin(ap, &d, t, outer, rows);
+  if (t >= 0) r = rows_begin(ap, &d, t, outer, rows, 0);
   if (sum != NULL) {
     open_sum(&d, sum);
     k1 = draft_axis(ap, &d, AXIS_LOOP, unroll_k, "k1");
@@ -440,7 +498,7 @@ static nest *products_rows(apply *ap, stage *st, int64_t unroll_k) {
     d.index[k] = draft_exact(ap, &d, klen, "k");
     draft_split(ap, &d, d.index[k], k0, k1, unroll_k, false);
   }
-  if (t >= 0) rows_end(ap, &d, r);
+  if (t >= 0) rows_end(ap, &d, r, sum != NULL);
   nest *n = draft_finish(ap, &d, st);
   fill_with_zeros(ap, n);
   return n;
@@ -448,7 +506,7 @@ static nest *products_rows(apply *ap, stage *st, int64_t unroll_k) {
 
 /* Tiles staged together when the input transform is local: whole rows, or a divisor of a long one. */
 int64_t tile_block(const apply *ap, const wino_site *site) {
-  int64_t want = ap->s->t[0] > 0 ? ap->s->t[0] : 48, width = site->t_extent[site->nt - 1];
+  int64_t want = ap->s->t[0] > 0 ? ap->s->t[0] : 28, width = site->t_extent[site->nt - 1];
   int64_t rows = site->ndim > 1 ? site->t_extent[site->nt - 2] : 1; /* of an image */
   if (width <= want) {
     int64_t blocks = (rows * width + want - 1) / want;

@@ -79,7 +79,9 @@ static double tile_cost(int64_t k, int64_t t, int64_t kt, int64_t vectors, int l
   double waste = (double)(round_up(k, kt) * round_up(t, vectors * lanes)) / (double)(k * t);
   double products = (double)(kt * vectors), loads = (double)(kt + vectors);
   double per_product = products < loads ? loads / products : 1.0 + 0.05 * loads / products;
-  double chains = products < 8 ? 8.0 / products : 1.0; /* latency: 4 cycles, two pipes */
+  /* latency: 4 cycles, two pipes; a few more hide what else delays an addition */
+  double chains = products < 8 ? 8.0 / products : 1.0;
+  if (products < 12) chains += 0.03 * (12 - products);
   return waste * (per_product > chains ? per_product : chains);
 }
 
@@ -93,7 +95,7 @@ register_tile pick_register_tile(const apply *ap, wn_dtype dtype, int64_t k, int
   for (int lanes = widest; lanes >= 1; lanes /= 2) {
     double narrow = 0.35 + 0.65 * widest / lanes;
     for (int64_t v = 1; v <= 6; ++v) {
-      for (int64_t kt = 1; kt <= 12 && kt * v + v + 1 <= ap->target->registers; ++kt) {
+      for (int64_t kt = 1; kt <= 12 && kt * v + v + 2 <= ap->target->registers; ++kt) {
         if (kt * v > budget) break;
         double cost = tile_cost(k, t, kt, v, lanes) * narrow;
         if (cost < best_cost * 0.999) {

@@ -20,7 +20,6 @@ static const double OVERHEAD = 1.3; /* of the products' loops over direct's, eas
 static const double TRANSFORM = 2;  /* a step of a transform with its share of loads and stores */
 static const double UNEQUAL = 1.05; /* unequal transforms are more code and harder to read */
 static const double MARGIN = 0.85;  /* dearer than this it may as well lose */
-static const double SPREAD = 0.80;  /* with few outputs errors vary around what is predicted */
 /* Reading one element of the weights, in multiply-adds. */
 static const double CACHED_READ = 2, MEMORY_READ = 8;
 static const double CACHE_BYTES = 16 << 20;
@@ -156,7 +155,7 @@ static void run_search(arena *a, search *s, const int *r, const int64_t *extent,
     }
   }
   s->direct = outputs * s->c * s->k * taps + weights_read(s->c * s->k * taps);
-  s->bound = SPREAD * math_bound(math, (int64_t)fmin(s->c * taps, 1e15));
+  s->bound = WINO_SPREAD * math_bound(math, (int64_t)fmin(s->c * taps, 1e15));
   pick(s, 0, 1);
 }
 

@@ -2,6 +2,7 @@
 #ifndef WN_WINOGRAD_EMIT_H
 #define WN_WINOGRAD_EMIT_H
 
+#include "winograd/model.h"
 #include "winograd/recognise.h"
 #include "winograd/winograd.h"
 
@@ -24,13 +25,29 @@ typedef struct wino_axis_plan {
   int64_t pieces, tiles;
 } wino_axis_plan;
 
+/* Models of one axis that were made already, F(m, r) at [m][r]; n 0: not yet. Zero-initialise. */
+enum { WINO_MODEL_M = 8, WINO_MODEL_R = 5 };
+typedef struct wino_models {
+  wino_axis at[WINO_MODEL_M + 1][WINO_MODEL_R + 1];
+} wino_models;
+
 typedef struct wino_plan {
   graph *g;
+  wino_models *models; /* NULL: each model is made anew */
   wino_match match;
   wino_axis_plan axis[WN_MAX_SPATIAL]; /* of match.axis[0..match.naxes) */
   wino_fused t, k, grp, c;
   int site; /* how many were rewritten before: names "x", "x1", ... */
 } wino_plan;
+
+wino_axis_plan wino_plan_axis(const wino_slide *x); /* before tiles are chosen */
+int64_t wino_loops_extent(const loop_list *l);
+int64_t wino_products(const uop *reduce); /* summed into one element */
+/* Tiles and geometry for a match; NULL, or the reason why it stays as it is. Windows that are left alone leave p->match. */
+const char *wino_plan_site(wino_plan *p, const wino_options *o, wino_site *site);
+/* How many times over the error keeps the promise with room for what a prediction does not see; below 1 it does not. */
+double wino_plan_margin(const wino_plan *p, const wino_options *o, double error);
+const wino_axis *wino_plan_model(const wino_plan *p, int axis); /* of an axis with a tile */
 
 /* Extents of the classes from match and axis[]. */
 void wino_plan_classes(wino_plan *p);

@@ -7,6 +7,9 @@
 
 enum { WINO_MAX_N = 16 };
 
+/* With few outputs errors vary around what is predicted: a choice stays below this share of the promise. */
+static const double WINO_SPREAD = 0.80;
+
 /* The m + r - 2 finite points for F(m, r), n <= WINO_MAX_N, into points. */
 void wino_points(int m, int r, rational *points);
 

@@ -9,6 +9,7 @@
  * remains is F(m, piece) at stride 1. An axis on which nothing is gained (one tap, one output, m =
  * 1) is left alone: its loops are a batch loop and a channel.
  * Always holds: a REDUCE that is not rewritten stays the node it was. */
+#include <math.h>
 #include <stdlib.h>
 
 #include "winograd/emit.h"
@@ -25,7 +26,7 @@ static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 /* --- geometry --- */
 
-static wino_axis_plan plan_axis(const wino_slide *x) {
+wino_axis_plan wino_plan_axis(const wino_slide *x) {
   wino_axis_plan a = {.s = x->s, .d = x->d < 0 ? -x->d : x->d, .reversed = x->d < 0};
   a.taps = x->taps;
   a.outputs = x->outputs;
@@ -47,7 +48,7 @@ static void set_tile(wino_axis_plan *a, int m, int piece) {
   a->tiles = ceil_div(a->phase_outputs, m);
 }
 
-static int64_t loops_extent(const loop_list *l) {
+int64_t wino_loops_extent(const loop_list *l) {
   int64_t n = 1;
   for (int i = 0; i < l->n; i++) n *= l->at[i]->arg.j;
   return n;
@@ -55,12 +56,12 @@ static int64_t loops_extent(const loop_list *l) {
 
 /* Channels of the stride-1 problem: input channels times stride phases. */
 static int64_t phase_channels(const wino_plan *p) {
-  int64_t c = loops_extent(&p->match.chans);
+  int64_t c = wino_loops_extent(&p->match.chans);
   for (int i = 0; i < p->match.naxes; i++) c *= p->axis[i].s;
   return c;
 }
 
-static int64_t products(const uop *reduce) {
+int64_t wino_products(const uop *reduce) {
   int64_t n = 1;
   for (int i = 1; i < reduce->nsrc; i++) n *= reduce->src[i]->arg.j;
   return n;
@@ -71,19 +72,29 @@ static double precision(const wino_plan *p) {
   return p->match.reduce->dtype == WN_F64 ? 0x1p-29 : 1;
 }
 
+const wino_axis *wino_plan_model(const wino_plan *p, int axis) {
+  int m = p->axis[axis].m, r = p->axis[axis].piece;
+  arena *a = &p->g->arena;
+  if (p->models == NULL || m > WINO_MODEL_M || r > WINO_MODEL_R)
+    return arena_copy(a, &(wino_axis[]){wino_axis_of(a, wino_matrices_build(a, m, r))},
+                      sizeof(wino_axis));
+  wino_axis *model = &p->models->at[m][r];
+  if (model->n == 0) *model = wino_axis_of(a, wino_matrices_build(a, m, r));
+  return model;
+}
+
 static double plan_error(const wino_plan *p) {
-  int m[WN_MAX_SPATIAL], r[WN_MAX_SPATIAL], n = p->match.naxes;
+  wino_axis axis[WN_MAX_SPATIAL];
   int64_t c = phase_channels(p);
-  for (int i = 0; i < n; i++) {
-    m[i] = p->axis[i].m;
-    r[i] = p->axis[i].piece;
+  for (int i = 0; i < p->match.naxes; i++) {
+    axis[i] = *wino_plan_model(p, i);
     c *= p->axis[i].pieces;
   }
-  return wino_error(&p->g->arena, n, m, r, c < WINO_CHAIN ? c : WINO_CHAIN) * precision(p);
+  return wino_axes_error(p->match.naxes, axis, c < WINO_CHAIN ? c : WINO_CHAIN) * precision(p);
 }
 
 static bool keeps_promise(const wino_plan *p, const wino_options *o, double error) {
-  return error <= math_bound(o->math, products(p->match.reduce));
+  return error <= math_bound(o->math, wino_products(p->match.reduce));
 }
 
 /* --- tile sizes --- */
@@ -125,19 +136,31 @@ static void set_pieces(wino_plan *p, const int *m, const cut *c) {
   for (int i = 0; i < p->match.naxes; i++) set_tile(&p->axis[i], m[i], c->at[i]);
 }
 
-/* Tiles that were asked for: the cheapest pieces that keep the promise, else the most accurate. */
+double wino_plan_margin(const wino_plan *p, const wino_options *o, double error) {
+  double padding = 1;
+  for (int i = 0; i < p->match.naxes; i++) {
+    padding *= (double)(p->axis[i].pieces * p->axis[i].piece) / (double)p->axis[i].phase_taps;
+  }
+  return WINO_SPREAD * math_bound(o->math, wino_products(p->match.reduce)) /
+         (error * sqrt(padding));
+}
+
+/* Tiles that were asked for: the cheapest pieces that keep the promise with a margin, else the cheapest that keep it, else
+ * the most accurate. */
 static double use_given_tiles(wino_plan *p, const wino_options *o, const int *m) {
   cut list[MAX_CUTS];
-  int n = list_pieces(p, m, list), best = 0;
-  double least = 0;
+  double error[MAX_CUTS];
+  int n = list_pieces(p, m, list), best = 0, keeps = -1;
   for (int i = 0; i < n; i++) {
     set_pieces(p, m, &list[i]);
-    double error = plan_error(p);
-    if (keeps_promise(p, o, error)) return error;
-    if (i == 0 || error < least) best = i, least = error;
+    error[i] = plan_error(p);
+    if (wino_plan_margin(p, o, error[i]) >= 1) return error[i];
+    if (keeps < 0 && keeps_promise(p, o, error[i])) keeps = i;
+    if (error[i] < error[best]) best = i;
   }
+  if (keeps >= 0) best = keeps;
   set_pieces(p, m, &list[best]);
-  return least;
+  return error[best];
 }
 
 /* Multiplications that the stride-1 problem counts as direct over those that there are: zero-padded
@@ -158,7 +181,7 @@ static const char *choose_tiles(wino_plan *p, const wino_options *o, wino_site *
     r[i] = (int)p->axis[i].phase_taps;
     extent[i] = p->axis[i].phase_outputs;
   }
-  int64_t c = phase_channels(p), k = loops_extent(&p->match.outs);
+  int64_t c = phase_channels(p), k = wino_loops_extent(&p->match.outs);
   bool faster = wino_choose(&p->g->arena, n, r, extent, c, k, o->math, &choice);
   if (choice.ndim == 0) return "no tile keeps the promise on the error";
   site->cost = choice.cost * padding_waste(p);
@@ -184,7 +207,7 @@ static const char *plan_tiles(wino_plan *p, const wino_options *o, wino_site *si
   int m[WN_MAX_SPATIAL], n = 0;
   site->nwindow = p->match.naxes;
   for (int i = 0; i < site->nwindow; i++) {
-    p->axis[i] = plan_axis(&p->match.axis[i]);
+    p->axis[i] = wino_plan_axis(&p->match.axis[i]);
     if (p->axis[i].phase_taps > LONGEST_FILTER) return "the filter is too long";
   }
   for (int i = 0; i < site->nwindow && o->nm > 0; i++) {
@@ -228,6 +251,12 @@ static void fill_site(const wino_plan *p, const wino_options *o, wino_site *s) {
   s->promise_missed = !keeps_promise(p, o, s->error);
 }
 
+const char *wino_plan_site(wino_plan *p, const wino_options *o, wino_site *site) {
+  const char *why = plan_tiles(p, o, site);
+  if (why == NULL) fill_site(p, o, site);
+  return why;
+}
+
 /* --- the trace --- */
 
 static void add_extents(str *s, int n, const int64_t *at) {
@@ -250,9 +279,9 @@ static void trace_match(str *s, graph *g, const wino_match *m) {
     stride[i] = m->axis[i].s;
     dilation[i] = m->axis[i].d;
   }
-  int64_t groups = loops_extent(&m->groups);
-  str_printf(s, "conv %d-D, %lld -> %lld channels, ", m->naxes, (long long)loops_extent(&m->chans),
-             (long long)loops_extent(&m->outs));
+  int64_t groups = wino_loops_extent(&m->groups);
+  str_printf(s, "conv %d-D, %lld -> %lld channels, ", m->naxes,
+             (long long)wino_loops_extent(&m->chans), (long long)wino_loops_extent(&m->outs));
   add_extents(s, m->naxes, taps);
   if (m->naxes == 1) str_printf(s, " tap%s", taps[0] == 1 ? "" : "s");
   add_unless_ones(s, "stride", m->naxes, stride);
@@ -278,7 +307,7 @@ static void trace_site(str *s, const wino_plan *p, const wino_site *site) {
   add_extents(s, site->ndim, r);
   str_printf(s, "), %lld tiles", (long long)site->T);
   if (pieces > 1) str_printf(s, ", filter in %lld pieces", (long long)pieces);
-  int64_t c = loops_extent(&p->match.chans);
+  int64_t c = wino_loops_extent(&p->match.chans);
   if (site->C != c) str_printf(s, ", sums of %lld", (long long)site->C);
   str_printf(s, ", error %.1e%s", site->error, site->promise_missed ? " (over the promise)" : "");
   if (site->cost > 0) str_printf(s, ", cost %.2f of direct", site->cost);
@@ -298,12 +327,13 @@ static void trace_reduce(str *s, graph *g, const uop *r) {
 typedef struct pass {
   graph *g;
   const wino_options *options;
+  wino_models *models;
   str trace;
   VEC(wino_site) sites;
 } pass;
 
 static const uop *visit_reduce(pass *s, const uop *reduce) {
-  wino_plan p = {.g = s->g, .site = (int)s->sites.len};
+  wino_plan p = {.g = s->g, .models = s->models, .site = (int)s->sites.len};
   wino_site site = {0};
   trace_reduce(&s->trace, s->g, reduce);
   const char *why = wino_recognise(s->g, reduce, &p.match);
@@ -312,12 +342,11 @@ static const uop *visit_reduce(pass *s, const uop *reduce) {
     return reduce;
   }
   trace_match(&s->trace, s->g, &p.match);
-  why = s->options->off ? "rewriting is off" : plan_tiles(&p, s->options, &site);
+  why = s->options->off ? "rewriting is off" : wino_plan_site(&p, s->options, &site);
   if (why != NULL) {
     str_printf(&s->trace, "; not rewritten, %s\n", why);
     return reduce;
   }
-  fill_site(&p, s->options, &site);
   const uop *result = wino_emit(&p, &site);
   trace_site(&s->trace, &p, &site);
   str_add(&s->trace, "\n");
@@ -326,7 +355,7 @@ static const uop *visit_reduce(pass *s, const uop *reduce) {
 }
 
 wino_result wino_rewrite(graph *g, const uop *root, const wino_options *options) {
-  pass s = {.g = g, .options = options};
+  pass s = {.g = g, .options = options, .models = arena_new(&g->arena, wino_models)};
   str_init(&s.trace, &g->arena);
   uop_order order = uop_toposort(&g->arena, 1, &root);
   const uop **made = arena_array(&g->arena, const uop *, root->id + 1);

@@ -8,7 +8,7 @@ that 'too wide' test -z "$(awk 'length($0) > 80' out)"
 says out 'winnow compare PROBLEM'
 for word in 'a demonstration' inline reg local global 'docs/architecture.md' WINNOW_DUMP WINNOW_TRACE; do says out "$word"; done
 end
-for command in compare conv bench explain devices; do
+for command in compare conv bench explain tune devices cache; do
   run 0 "help of $command" $command --help
   says out "winnow $command"
   says out '--help'
@@ -35,8 +35,7 @@ usage() {
   that 'wrote to stdout' test ! -s out
   end
 }
-usage "unknown command 'tune'" tune $small
-usage "unknown command 'cache'" cache
+usage "unknown command 'winnow'" winnow $small
 usage "unknown flag '--frob'; see winnow compare --help" compare $small --frob
 usage "unknown flag '-x'" compare $small -x
 usage 'winnow has no flag --json' --json

@@ -1,7 +1,8 @@
 /* Whole graphs against float64: convolutions with what stands before and after them, in chains, in
  * other layouts and written by hand; softmax, pooling and products of matrices; and graphs drawn at
  * random from a printed seed. WINNOW_SEED=<seed> draws the same ones again. */
-#define _DEFAULT_SOURCE /* MAP_ANONYMOUS */
+#include "cores.h" /* with _GNU_SOURCE: MAP_ANONYMOUS */
+
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -14,6 +15,7 @@
 #include <unistd.h>
 
 #include "diff/twin.h"
+#include "isas.h"
 
 enum { MOST_OUTPUTS = 3, PATIENCE = 300, RUNNING = 1024 };
 #define TOLERANCE 1e-5
@@ -68,8 +70,12 @@ static int run_program(const attempt *a, wn_context *ctx, arena *mem, const outp
     memset(y[i], 0xff, sizeof(float) * (size_t)twin_count(&o->out[i]));
   }
   wn_program *p;
-  const wn_options opt = {
-      .plan = a->plan, .backend = a->backend, .threads = 1 + (int)(a->seed % 2), .no_cache = 1};
+  isa_list isas = machine_isas();
+  const wn_options opt = {.plan = a->plan,
+                          .backend = a->backend,
+                          .isa = isas.name[a->seed % (uint64_t)isas.count],
+                          .threads = 1 + (int)(a->seed % 3),
+                          .no_cache = 1};
   wn_status st = wn_compile(ctx, t, data, o->count, &opt, &p);
   if (st != WN_OK) {
     bool named = strcmp(a->plan, "auto") != 0 && strcmp(a->plan, "direct") != 0;

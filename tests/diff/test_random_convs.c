@@ -2,7 +2,8 @@
  * backend, against plain loops in float64. The seed is printed; WINNOW_SEED=<seed> draws the same
  * shapes again, and the seed that a failure names draws its shape first. WINNOW_LONG=1 goes on for
  * minutes, WINNOW_SECONDS=<n> for that long. */
-#define _DEFAULT_SOURCE /* MAP_ANONYMOUS */
+#include "cores.h" /* with _GNU_SOURCE: MAP_ANONYMOUS */
+
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -15,6 +16,7 @@
 #include <unistd.h>
 
 #include "diff/conv_case.h"
+#include "isas.h"
 
 enum {
   PATIENCE = 300, /* seconds for one shape, sanitizers and all */
@@ -37,7 +39,7 @@ static double time_limit(double quick) {
 typedef struct attempt {
   const conv_case *c;
   const char *plan, *backend;
-  const char *isa, *wino; /* NULL: the default */
+  const char *isa, *wino; /* wino NULL: the default */
   bool variable, may_refuse;
   int failures;
   char *running; /* shared with the parent process */
@@ -113,7 +115,7 @@ static void try_one(attempt *a) {
                         .isa = a->isa,
                         .wino = a->wino,
                         .variable_weights = a->variable,
-                        .threads = 1 + (int)(a->c->seed % 2),
+                        .threads = 1 + (int)(a->c->seed % 4),
                         .no_cache = 1};
   wn_status st = wn_compile(ctx, &y, &data, 1, &o, &p);
   if (st == WN_OK)
@@ -124,13 +126,10 @@ static void try_one(attempt *a) {
   wn_context_destroy(ctx);
 }
 
-/* Vectors of another length now and then. */
+/* Any of the machine's: each has vectors, registers and masks of its own. */
 static const char *draw_isa(uint64_t *s) {
-  if (chance(s, 75)) return NULL;
-#if defined(__x86_64__)
-  if (chance(s, 60) && __builtin_cpu_supports("avx2")) return "avx2";
-#endif
-  return "generic";
+  isa_list have = machine_isas();
+  return have.name[below(s, have.count)];
 }
 
 /* A schedule that nobody would choose. */

@@ -128,7 +128,7 @@ static inline void *compile(const cpu_target *t, int count, const lin_kernel *co
   }
   bool cached = true;
   memset(out, 0, sizeof *out * (size_t)count);
-  void *code = backend_llvm.compile(&mem, &errors, t, count, kernels, out, true, &cached);
+  void *code = backend_llvm.compile(&mem, &errors, t, count, kernels, out, NULL, &cached);
   for (int n = 0; n < count; n++)
     if (out[n].fn == NULL)
       fail_msg("%s on %s: %s", kernels[n]->name, t->name, out[n].error ? out[n].error : "?");

@@ -225,7 +225,7 @@ static void test_allocation_failures(void **state) {
     volatile wn_status st;
     mem_fail_at(n);
     DIAG_TRY(&errors, st) {
-      code = backend_llvm.compile(&a, &errors, &targets[0], 1, &k, &out, true, &cached);
+      code = backend_llvm.compile(&a, &errors, &targets[0], 1, &k, &out, NULL, &cached);
     }
     DIAG_END(&errors, st)
     mem_fail_at(0);

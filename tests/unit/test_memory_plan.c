@@ -203,7 +203,7 @@ static void test_random(void **state) {
   uint64_t seed = test_seed();
   double peak = 0, planned = 0;
   for (uint64_t round = 0; round < 300; ++round) {
-    void *fresh;
+    void *fresh = NULL;
     assert_int_equal(set_up(&fresh), 0);
     fixture *f = fresh;
     uint64_t s = seed + round;

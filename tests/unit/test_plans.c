@@ -1,6 +1,8 @@
 /* The named plans through the public API: kernels and buffers as the table of plans has them, their
  * names, what is refused and why, one workspace for many lives, the explosion of `inline-m` with and
  * without merging, the loud fallback, and results that do not depend on the number of threads. */
+#include "cores.h"
+
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -334,8 +336,10 @@ static void test_threads(void **state) {
   size_t bytes = sizeof *f->c.y * (size_t)f->c.y_count;
   float *first = malloc(bytes);
   assert_non_null(first);
+  static const int counts[] = {1, 2, 3, 5};
   for (size_t i = 0; i < LEN(table); ++i) {
-    for (int threads = 1; threads <= 3; ++threads) {
+    for (size_t n = 0; n < LEN(counts); ++n) {
+      int threads = counts[n];
       compile_ok(f, (wn_options){.plan = table[i].name, .threads = threads, .max_lines = 5000});
       assert_int_equal(f->info.threads, threads);
       assert_true(run(f) <= case_promise(&f->c));

@@ -1,5 +1,7 @@
 /* The runtime: targets, options, the fallback to the interpreter and its reasons, threads, scratch,
  * turns, memory. */
+#include "cores.h"
+
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -84,6 +86,13 @@ static void check_sum(const data *v, int64_t begin, int64_t end) {
     assert_true(v->y[i] == (i >= 8 * begin && i < 8 * end ? v->a[i] + v->b[i] : -1));
 }
 
+static void launch_in_turn(runtime *rt, module *m, int index, void *const *args, int64_t begin,
+                           int64_t end) {
+  runtime_begin(rt);
+  module_launch(m, index, args, begin, end);
+  runtime_end(rt);
+}
+
 static const char *const backends[] = {"cpu:cc", "interp", NULL};
 
 static void test_launch(void **state) {
@@ -99,11 +108,11 @@ static void test_launch(void **state) {
       assert_null(s.fallback);
       assert_int_equal(s.source_lines, render_c_lines(&f->a, k));
       data *v = fresh_data(f);
-      module_launch(m, 0, (void *[]){v->a, v->b, v->y}, 3, 490);
+      launch_in_turn(rt, m, 0, (void *[]){v->a, v->b, v->y}, 3, 490);
       check_sum(v, 3, 490);
-      module_launch(m, 0, (void *[]){v->a, v->b, v->y}, 7, 7);
+      launch_in_turn(rt, m, 0, (void *[]){v->a, v->b, v->y}, 7, 7);
       check_sum(v, 3, 490);
-      module_launch(m, 0, (void *[]){v->a, v->b, v->y}, 0, GRID);
+      launch_in_turn(rt, m, 0, (void *[]){v->a, v->b, v->y}, 0, GRID);
       check_sum(v, 0, GRID);
       module_destroy(m);
       runtime_destroy(rt);
@@ -130,10 +139,10 @@ static void test_line_limit(void **state) {
   assert_string_equal(f->warned,
                       "kernel big runs in the interpreter: 2,471 lines, over --max-lines 2000");
   float result = 0;
-  module_launch(m, 1, (void *[]){&result}, 0, 1);
+  launch_in_turn(rt, m, 1, (void *[]){&result}, 0, 1);
   assert_true(result == 2465);
   data *d = fresh_data(f);
-  module_launch(m, 0, (void *[]){d->a, d->b, d->y}, 0, GRID);
+  launch_in_turn(rt, m, 0, (void *[]){d->a, d->b, d->y}, 0, GRID);
   check_sum(d, 0, GRID);
   module_destroy(m);
   m = module_compile(rt, &f->d, 2, kernels, &(compile_options){.max_lines = 2471});
@@ -168,7 +177,7 @@ static int fallbacks(fixture *f, const char *path, const char *bad_name) {
   for (int i = 0; i < 2; i++) {
     n += module_kernel(m, i).fallback != NULL;
     data *v = fresh_data(f);
-    module_launch(m, i, (void *[]){v->a, v->b, v->y}, 0, GRID);
+    launch_in_turn(rt, m, i, (void *[]){v->a, v->b, v->y}, 0, GRID);
     check_sum(v, 0, GRID);
   }
   module_destroy(m);
@@ -227,6 +236,29 @@ static void test_bad_options(void **state) {
   unsetenv("WINNOW_THREADS");
 }
 
+/* No more threads than cores, and it is said. */
+static void test_more_threads_than_cores(void **state) {
+  fixture *f = *state;
+  pretended_cores = 2;
+  runtime *rt = runtime_create(&f->d, "interp", NULL, 64);
+  assert_int_equal(runtime_threads(rt), 2);
+  assert_string_equal(f->warned, "64 threads asked for, 2 cores to be had: 2 will run");
+  assert_int_equal(f->d.warnings, 1);
+  runtime_destroy(rt);
+  pretended_cores = 1;
+  setenv("WINNOW_THREADS", "3", 1);
+  rt = runtime_create(&f->d, "interp", NULL, 0);
+  unsetenv("WINNOW_THREADS");
+  pretended_cores = 8;
+  assert_int_equal(runtime_threads(rt), 1);
+  assert_string_equal(f->warned, "3 threads asked for, 1 core to be had: 1 will run");
+  runtime_destroy(rt);
+  rt = runtime_create(&f->d, "interp", NULL, 0);
+  assert_int_equal(runtime_threads(rt), 8);
+  runtime_destroy(rt);
+  assert_int_equal(f->d.warnings, 2);
+}
+
 /* Against /proc/cpuinfo, which the kernel writes. */
 static void test_target(void **state) {
   fixture *f = *state;
@@ -250,6 +282,7 @@ static void test_target(void **state) {
 
 /* Threads that launch modules of one runtime at once take turns. */
 typedef struct caller {
+  runtime *rt;
   module *m;
   data *v;
 } caller;
@@ -257,7 +290,7 @@ typedef struct caller {
 static void *call_often(void *argument) {
   caller *c = argument;
   for (int i = 0; i < 50; i++)
-    module_launch(c->m, 0, (void *[]){c->v->a, c->v->b, c->v->y}, 0, GRID);
+    launch_in_turn(c->rt, c->m, 0, (void *[]){c->v->a, c->v->b, c->v->y}, 0, GRID);
   return NULL;
 }
 
@@ -269,7 +302,7 @@ static void test_turns(void **state) {
   caller callers[3];
   pthread_t threads[3];
   for (int i = 0; i < 3; i++) {
-    callers[i] = (caller){m, fresh_data(f)};
+    callers[i] = (caller){rt, m, fresh_data(f)};
     assert_int_equal(pthread_create(&threads[i], NULL, call_often, &callers[i]), 0);
   }
   for (int i = 0; i < 3; i++) pthread_join(threads[i], NULL);
@@ -317,7 +350,7 @@ static void test_launch_allocates_nothing(void **state) {
     runtime *rt = runtime_create(&f->d, backends[b], NULL, 2);
     module *m = module_compile(rt, &f->d, 1, &k, NULL);
     mem_fail_at(1000);
-    module_launch(m, 0, (void *[]){v->a, v->b, v->y}, 0, GRID);
+    launch_in_turn(rt, m, 0, (void *[]){v->a, v->b, v->y}, 0, GRID);
     assert_int_equal(mem_count(), 0);
     mem_fail_at(0);
     module_destroy(m);
@@ -331,6 +364,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(test_line_limit, setup, teardown),
       cmocka_unit_test_setup_teardown(test_compiler_fails, setup, teardown),
       cmocka_unit_test_setup_teardown(test_bad_options, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_more_threads_than_cores, setup, teardown),
       cmocka_unit_test_setup_teardown(test_target, setup, teardown),
       cmocka_unit_test_setup_teardown(test_turns, setup, teardown),
       cmocka_unit_test_setup_teardown(test_allocation_failures, setup, teardown),

@@ -1,7 +1,7 @@
 # Sourced by the tests of the command line, with the program as $1: cases in TAP, a scratch folder that goes away.
 WINNOW=${1:-${WINNOW:?the program to test}}
 case $WINNOW in /*) ;; *) WINNOW=$PWD/$WINNOW ;; esac
-unset DEBUG WINO WINNOW_THREADS WINNOW_ISA WINNOW_DUMP WINNOW_TRACE NO_COLOR
+unset DEBUG WINO BEAM WINNOW_THREADS WINNOW_ISA WINNOW_DUMP WINNOW_TRACE NO_COLOR
 here=$PWD
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT

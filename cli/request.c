@@ -1,0 +1,71 @@
+/* Timing on request: another program says when a compiled plan runs, so that it can take turns with
+ * others (`winnow conv --on-request`, bench/peers/driver.py).
+ *
+ * In: lines "SECONDS LEAST" on stdin. Out: for each one line on stdout, a JSON array of µs a run,
+ * one number a sample; at least LEAST samples over at least SECONDS. Always holds: a sample is at
+ * least 50 µs of runs, warm runs before the first are not counted, nothing runs between requests. */
+#include <math.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "job.h"
+
+enum { MOST_SAMPLES = 20000, WARM_RUNS = 2 };
+#define SAMPLE_US   50.0
+#define WARM_US     2e4
+#define SLOW_US     1e4 /* one warm run of this length is enough */
+#define MOST_SECS   3600.0
+#define PATIENCE_US 8e6 /* after which a slow plan has enough samples */
+
+static double now_us(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec * 1e6 + (double)t.tv_nsec * 1e-3;
+}
+
+/* µs of so many runs. */
+static double run(job *j, int64_t calls) {
+  const entry *e = &j->entries[0];
+  double start = now_us();
+  for (int64_t i = 0; i < calls; ++i) {
+    wn_status status = wn_run(e->program);
+    if (status != WN_OK) diag_fail(&j->app->diag, status, "%s", wn_message(e->ctx));
+  }
+  return now_us() - start;
+}
+
+static int measure(job *j, double secs, int least, double *samples) {
+  double spent = 0, once = 0, length = fmax(SAMPLE_US, secs * 1e6 / (double)MOST_SAMPLES);
+  for (int warm = 0; (warm < WARM_RUNS && once < SLOW_US) || spent < fmin(WARM_US, secs * 2e5);
+       ++warm)
+    spent += once = run(j, 1);
+  int64_t calls = once < length ? (int64_t)ceil(length / fmax(once, 0.01)) : 1;
+  int count = 0;
+  for (spent = 0; count < MOST_SAMPLES; ++count) {
+    if ((spent >= secs * 1e6 && count >= least) || spent > PATIENCE_US) break;
+    double us = run(j, calls);
+    spent += us;
+    samples[count] = us / (double)calls;
+    if (us < length) ++calls; /* the run that set the number was a slow one */
+  }
+  return count;
+}
+
+void request_serve(job *j) {
+  double *samples = arena_array(&j->arena, double, MOST_SAMPLES);
+  char line[128];
+  fflush(stdout);
+  while (fgets(line, sizeof line, stdin)) {
+    double secs;
+    int least, end = 0;
+    if (sscanf(line, "%lf %d %n", &secs, &least, &end) != 2 || line[end] || !(secs > 0) ||
+        secs > MOST_SECS || least < 1 || least > MOST_SAMPLES)
+      diag_fail(&j->app->diag, WN_ERR_USAGE,
+                "request '%.*s': expected SECONDS LEAST, such as 0.1 5 (up to %g and %d)",
+                (int)strcspn(line, "\r\n"), line, MOST_SECS, MOST_SAMPLES);
+    int count = measure(j, secs, least, samples);
+    for (int i = 0; i < count; ++i) printf("%c%.3f", i ? ',' : '[', samples[i]);
+    puts("]");
+    if (fflush(stdout)) return;
+  }
+}

@@ -1,0 +1,166 @@
+/* `winnow tune`, and what BEAM does: the search of wn_tune on problems of the command line.
+ *
+ * An interrupt is a request: the search ends between two runs, what it found is stored, and the problems after it are left
+ * alone. A second one ends the program. */
+#include <inttypes.h>
+#include <math.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include "job.h"
+#include "report/tuning.h"
+
+enum { INTERRUPTED = 130 }; /* exit status: 128 + SIGINT */
+
+/* A signal handler can reach nothing else. */
+static volatile sig_atomic_t interrupted;
+
+static void on_interrupt(int signal) {
+  (void)signal;
+  interrupted = 1;
+}
+
+static void catch_interrupts(void) {
+  struct sigaction a = {.sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND};
+  struct sigaction before;
+  sigemptyset(&a.sa_mask);
+  interrupted = 0;
+  sigaction(SIGINT, &a, &before);
+  if (before.sa_handler == SIG_IGN) sigaction(SIGINT, &before, NULL); /* as nohup asked */
+}
+
+typedef struct tune_state {
+  tuning_row *rows;
+  int count, total, stored;
+} tune_state;
+
+typedef struct watch {
+  job *j;
+  double shown, limit; /* seconds */
+} watch;
+
+static int progress(void *user, const wn_tune_state *s) {
+  watch *w = user;
+  if (interrupted) return 1;
+  if (s->seconds - w->shown < 0.1 && s->seconds >= w->shown) return 0;
+  w->shown = s->seconds;
+  const char *what = s->trying ? s->trying : "timing";
+  if (s->best)
+    app_progress(w->j->app, "%s: %.1f of %g s, %d measured, best %.1f µs, now %s",
+                 w->j->problem.text, s->seconds, w->limit, s->measured, s->best_us, what);
+  else
+    app_progress(w->j->app, "%s: %.1f of %g s, now %s", w->j->problem.text, s->seconds, w->limit,
+                 what);
+  return 0;
+}
+
+static const char *keep(job *j, const char *s) {
+  return s ? arena_strdup(&j->app->arena, s) : NULL;
+}
+
+static double known(double v) { return v > 0 ? v : (double)NAN; }
+
+static void fill(job *j, const wn_tune_result *r, tuning_row *row) {
+  const options *o = &j->app->opt;
+  *row = (tuning_row){.problem = keep(j, j->problem.text),
+                      .backend = r->backend,
+                      .isa = r->isa,
+                      .version = wn_version(),
+                      .math = o->math == WN_MATH_FP32_FAST ? "fp32-fast" : "fp32",
+                      .weights = o->variable_weights ? "variable" : "constant",
+                      .pick = keep(j, r->plan),
+                      .untuned = keep(j, r->untuned),
+                      .not_stored = keep(j, r->not_stored),
+                      .threads = r->threads,
+                      .measured = r->measured,
+                      .untuned_us = known(r->untuned_us),
+                      .tuned_us = known(r->plan_us),
+                      .speedup = known(r->untuned_us) / known(r->plan_us),
+                      .rel_l2_err = r->places > 0 ? r->error : (double)NAN,
+                      .seconds = r->seconds,
+                      .stored = r->stored != 0,
+                      .stopped = r->stopped != 0};
+}
+
+/* Tunes the job's problem; ctx owns the result's texts. */
+static void tune(job *j, wn_context *ctx, int candidates, wn_tune_result *r) {
+  const options *o = &j->app->opt;
+  const plan_spec spec = {NULL, NULL};
+  watch w = {j, -1, o->seconds > 0 ? o->seconds : 10};
+  wn_options with;
+  job_options(j, &spec, &with);
+  wn_on_warning(ctx, app_warn, j->app);
+  wn_tensor *y = job_graph(j, ctx);
+  void *out = j->y;
+  const wn_tune_options how = {
+      .seconds = w.limit, .candidates = candidates, .progress = progress, .user = &w};
+  wn_status st = wn_tune(ctx, &y, &out, 1, &with, &how, r);
+  app_progress_clear(j->app);
+  if (st == WN_OK) return;
+  const char *message = arena_strdup(&j->app->arena, wn_message(ctx));
+  wn_context_destroy(ctx);
+  diag_fail(&j->app->diag, st, "%s", message);
+}
+
+static wn_context *new_context(job *j) {
+  wn_context *ctx;
+  wn_status st = wn_context_create(&ctx);
+  if (st != WN_OK) diag_fail(&j->app->diag, st, "no memory for a context");
+  return ctx;
+}
+
+static void tune_one(job *j, void *user) {
+  tune_state *state = user;
+  cli *app = j->app;
+  wn_tune_result r;
+  wn_context *ctx = new_context(j);
+  tune(j, ctx, app->opt.candidates, &r);
+  tuning_row *row = &state->rows[state->count++];
+  fill(j, &r, row);
+  wn_context_destroy(ctx);
+  state->stored += row->stored;
+  if (app->opt.json) {
+    if (!tuning_json(stdout, row)) diag_fail(&app->diag, WN_ERR_NOMEM, "no memory for the report");
+  } else if (app->opt.csv) {
+    if (state->count == 1) tuning_csv_header(stdout);
+    tuning_csv(stdout, row);
+  }
+}
+
+void command_tune(cli *app) {
+  static const char bar[] = "##############################";
+  problem_list problems = {0};
+  tune_state state = {0};
+  app_problems(app, &problems);
+  state.total = (int)problems.len;
+  state.rows = arena_array(&app->arena, tuning_row, problems.len);
+  catch_interrupts();
+  for (int i = 0; i < state.total && !interrupted; ++i) {
+    int done = (int)(sizeof bar - 1) * i / state.total;
+    app->progress_prefix =
+        arena_printf(&app->arena, "[%.*s%*s] ", done, bar, (int)(sizeof bar - 1) - done, "");
+    job_with(app, problems.data[i], false, tune_one, &state);
+  }
+  app->progress_prefix = NULL;
+  if (state.count && !app->opt.json && !app->opt.csv)
+    tuning_table(stdout, &app->arena, state.rows, state.count, app_style(app));
+  if (!interrupted) return;
+  fflush(stdout);
+  fprintf(
+      stderr,
+      "winnow: interrupted: %d of %d problem%s stored, the last one as far as it was measured\n",
+      state.stored, state.total, state.total == 1 ? "" : "s");
+  app->status = INTERRUPTED;
+}
+
+/* A pick that could not be stored is taken by its name. */
+void job_beam(job *j, plan_spec *spec) {
+  const options *o = &j->app->opt;
+  bool automatic = !spec->wino && spec->plan && !strcmp(spec->plan, "auto");
+  if (o->beam == 0 || !automatic) return;
+  wn_tune_result r;
+  wn_context *ctx = new_context(j);
+  tune(j, ctx, o->beam, &r);
+  if (!r.stored && r.plan) spec->plan = arena_strdup(&j->arena, r.plan);
+  wn_context_destroy(ctx);
+}

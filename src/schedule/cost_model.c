@@ -1,0 +1,94 @@
+/* Work to seconds; see cost.h for the rule and cost_model.h for the constants.
+ *
+ * In: counts of a kernel. Out: its time. Always holds: more of anything takes no less. */
+#include "schedule/cost_model.h"
+
+#include <math.h>
+
+model model_of(const cost_target *t, wn_dtype dtype) {
+  model m = {.t = t, .l = t->limits, .element = wn_dtype_size(dtype)};
+  m.width = t->vector_bytes > 32 ? 2 : t->vector_bytes > 16 ? 1 : 0;
+  double lanes = (double)t->vector_bytes / (double)m.element;
+  m.slot = 2 * lanes / (t->limits->flops[m.width] * 4 / (double)m.element);
+  return m;
+}
+
+double ceil_div(double a, double b) { return ceil(a / b); }
+
+/* How reads of arrays of this size, over and over, are spread over the levels. */
+static void spread(const model *m, double bytes, double *share) {
+  double left = 1;
+  for (int i = 0; i < LEVEL_MEMORY; ++i) {
+    double fits = FITS[i] * (double)m->l->size[i], spills = SPILLS[i] * (double)m->l->size[i];
+    double miss = bytes <= fits ? 0 : bytes >= spills ? 1 : (bytes - fits) / (spills - fits);
+    share[i] = left * (1 - miss);
+    left *= miss;
+  }
+  share[LEVEL_MEMORY] = left;
+}
+
+void add_reads(const model *m, work *w, double bytes, double footprint) {
+  double share[LEVEL_COUNT];
+  spread(m, footprint, share);
+  for (int i = 0; i < LEVEL_COUNT; ++i) {
+    double part = bytes * share[i] / (i == LEVEL_MEMORY ? MEMORY_SHARE : 1);
+    w->seconds += part / m->l->read[i];
+    w->exposed += part / m->l->read[i] * EXPOSED[i];
+    w->shared += part / m->l->read_all[i];
+  }
+}
+
+/* Caches are written at a share of the rate at which they are read; memory has a rate of its own. */
+void add_writes(const model *m, work *w, double bytes, double footprint, double dearer) {
+  double share[LEVEL_COUNT];
+  spread(m, footprint, share);
+  for (int i = 0; i < LEVEL_COUNT; ++i) {
+    double rate = i < LEVEL_MEMORY ? m->l->read[i] * WRITE : m->l->write / dearer;
+    double all = i < LEVEL_MEMORY ? m->l->read_all[i] * WRITE : m->l->write_all / dearer;
+    w->seconds += bytes * share[i] / rate;
+    w->exposed += bytes * share[i] / rate * EXPOSED_WRITE[i];
+    w->shared += bytes * share[i] / all;
+  }
+}
+
+double work_seconds(const model *m, const work *w) {
+  double arithmetic = fmax(w->slots, w->loads) * m->slot + w->exposed;
+  double traffic = w->seconds, threads = m->t->threads;
+  double start = w->launches * LAUNCH;
+  if (threads > 1 && w->blocks > 1) {
+    double speedup = w->blocks / ceil_div(w->blocks, threads);
+    arithmetic /= speedup;
+    traffic = fmax(traffic / speedup, w->shared);
+    start += w->launches * m->l->wake;
+  }
+  return start + fmax(arithmetic, traffic);
+}
+
+void add_work(work *to, const work *w) {
+  to->slots += w->slots;
+  to->loads += w->loads;
+  to->seconds += w->seconds;
+  to->exposed += w->exposed;
+  to->shared += w->shared;
+}
+
+/* Time of a vector of so many lanes, in slots. */
+double lanes_slots(const model *m, double lanes) {
+  double bytes = lanes * (double)m->element;
+  int width = bytes > 32 ? 2 : bytes > 16 ? 1 : 0;
+  if (width > m->width) width = m->width;
+  double full = m->l->flops[m->width], here = m->l->flops[width];
+  double widest = (double)(16 << m->width), vector = (double)(16 << width);
+  return full / here * vector / widest;
+}
+
+/* Between additions to the same register. */
+double latency_slots(const model *m) { return LATENCY * lanes_slots(m, 16 / (double)m->element); }
+
+void multiply_work(work *w, double by) {
+  w->slots *= by;
+  w->loads *= by;
+  w->seconds *= by;
+  w->exposed *= by;
+  w->shared *= by;
+}

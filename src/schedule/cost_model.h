@@ -1,0 +1,85 @@
+/* The cost model's constants and what all its files count in; internal to src/schedule.
+ *
+ * In: work of a kernel, in operations and bytes. Out: seconds. To fit the model to measurements change the constants here. */
+#ifndef WN_SCHEDULE_COST_MODEL_H
+#define WN_SCHEDULE_COST_MODEL_H
+
+#include "schedule/apply.h"
+#include "schedule/cost.h"
+
+/* --- the constants of the model ------------------------------------------------------------------------------------------- */
+
+/* Share of the peak that loops reach whose register tiles hide the latency of additions. */
+static const double PRODUCTS_SHARE = 0.98;
+static const double DIRECT_SHARE = 0.95;
+/* In multiply-adds of a full vector, which are what the machine is measured by: */
+static const double LATENCY = 7.5;   /* additions of the shortest vectors that must be in flight */
+static const double BROADCAST = 0.5; /* loading one element into all lanes */
+static const double VECTOR_LOAD = 0.83;
+static const double UNALIGNED = 1.8;  /* of loads at any offset over aligned ones */
+static const double STRIDED = 3.0;    /* of loads of elements that are no neighbours */
+static const double TILE_ENDS = 6;    /* looping and addresses of a register tile, */
+static const double TILE_STORE = 0.7; /* and for each accumulator zeroing and storing, */
+static const double TILE_RELOAD = 1;  /* and adding to what an earlier part of a long sum left */
+static const double STEP = 0.8;       /* a step of a transform */
+/* One value of a transform in, loaded, shuffled, stored, where tiles are 1, 2, 4 ... apart, and where they are not. */
+static const double GATHER = 3.3, GATHER_ODD = 4.2;
+static const double PICK = 1.2; /* a lane of either, where strides or dilations keep tiles apart */
+static const double TAKE = 0.6; /* one value of a transform that is loaded as it was stored */
+static const double SCATTER = 3.0; /* one result of lanes of tiles, on its way to the image */
+/* One row of a tile's results of one channel where the lanes are channels: a short store; rows of other lengths than
+ * 2, 4, ... more; at the edges of an image, of which the store is masked, more again. */
+static const double ROW = 1.6, ROW_ODD = 2.5, ROW_EDGE = 3.5;
+static const double SAME_SET = 3.3; /* the same where channels are a multiple of 4 KiB apart */
+/* Share of the bandwidth of memory that loops reach beside what else they do. */
+static const double MEMORY_SHARE = 0.7;
+/* What of reading from each level is not hidden behind arithmetic. */
+static const double EXPOSED[LEVEL_COUNT] = {0, 0.13, 0.35, 0.15};
+static const double EXPOSED_WRITE[LEVEL_COUNT] = {0, 0.1, 0.4, 1};
+static const double WRITE = 0.8; /* writing a cache, over reading it */
+/* Results are written in short rows all over an image: where it is in memory, that many times the bandwidth. */
+static const double SHORT_ROWS = 4;
+/* Of a cache: below the first share all reads hit, above the second all miss. L3 has others' data too. */
+static const double FITS[LEVEL_MEMORY] = {0.6, 0.7, 0.3}, SPILLS[LEVEL_MEMORY] = {1.3, 1.05, 0.55};
+static const double UNSURE = 1.04;   /* direct is left where more than this is to be gained */
+static const double LAUNCH = 0.2e-6; /* seconds, a kernel of one thread */
+static const double KEPT_WEIGHTS = 256 << 10; /* bytes; more are outside the loop over pixels */
+enum { LONG_SUM = 128 }; /* channels; longer sums are made in parts of WINO_CHAIN */
+
+/* --- what a kernel does --------------------------------------------------------------------------------------------------- */
+
+typedef struct work {
+  double slots;   /* time on the pipes of the multiply-adds: 1 is one on a full vector */
+  double loads;   /* the same of what is loaded meanwhile */
+  double seconds; /* of traffic, one thread */
+  double exposed; /* of it, what is not hidden behind arithmetic */
+  double shared;  /* what all threads would need together, were memory all that binds */
+  double launches;
+  double blocks; /* of a launch, that threads share */
+} work;
+
+typedef struct model {
+  const cost_target *t;
+  const machine_limits *l;
+  double slot; /* seconds of a multiply-add on a full vector */
+  int width;
+  size_t element;
+} model;
+
+/* a / b, the last part counted whole; both are counts. */
+double ceil_div(double a, double b);
+
+model model_of(const cost_target *t, wn_dtype dtype);
+/* `bytes` moved, of an array that together with what is used meanwhile has `footprint` bytes. */
+void add_reads(const model *m, work *w, double bytes, double footprint);
+void add_writes(const model *m, work *w, double bytes, double footprint,
+                double dearer); /* times, where it is memory */
+void add_work(work *to, const work *w);
+void multiply_work(work *w, double by);
+double work_seconds(const model *m, const work *w);
+double lanes_slots(const model *m, double lanes); /* time of a vector of so many lanes, in slots */
+double latency_slots(const model *m);             /* between additions to the same register */
+
+double direct_seconds(const model *m, const wino_conv *c, const schedule *s); /* cost_direct.c */
+
+#endif

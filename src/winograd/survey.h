@@ -1,0 +1,36 @@
+/* The convolutions of a graph and every tile that each may be rewritten with, before one is chosen.
+ *
+ * In: simplified range IR and the options of wino_rewrite (math; nm and m if a tile was asked for). Out: one wino_conv for
+ * each REDUCE that the recogniser matches, with the tiles that keep the promise on the error with a margin (a tile that was
+ * asked for is there whatever its error).
+ * Always holds: wino_rewrite with a tile's window_m gives a site with that tile's geometry. */
+#ifndef WN_WINOGRAD_SURVEY_H
+#define WN_WINOGRAD_SURVEY_H
+
+#include "winograd/winograd.h"
+
+typedef struct wino_tile {
+  wino_site site;                /* as the rewrite would make it; window_m gives it again */
+  int64_t tiles[WN_MAX_SPATIAL]; /* along each transformed window */
+  int steps_b[WN_MAX_SPATIAL], steps_g[WN_MAX_SPATIAL], steps_a[WN_MAX_SPATIAL]; /* of a column */
+} wino_tile;
+
+typedef struct wino_conv {
+  wn_dtype dtype;
+  int nwindow;
+  int64_t outputs[WN_MAX_SPATIAL], taps[WN_MAX_SPATIAL], stride[WN_MAX_SPATIAL],
+      dilation[WN_MAX_SPATIAL];
+  int64_t batch, K, G, C; /* extents of the other loops, 1 where absent */
+  bool channels_last;     /* neighbours in memory of the activations are channels */
+  int ntiles;
+  const wino_tile *tile; /* in the graph's arena */
+} wino_conv;
+
+typedef struct wino_survey {
+  int nconvs;
+  const wino_conv *conv;
+} wino_survey;
+
+wino_survey wino_survey_graph(graph *g, const uop *root, const wino_options *options);
+
+#endif

@@ -1,0 +1,54 @@
+#!/bin/sh
+# devices --measure, and what depends on it: limits are kept, choosing and the roofline use them, and without a store both
+# do without.
+. tests/cli/support/cases.sh
+WINNOW_CACHE=$scratch/cache
+export WINNOW_CACHE
+p=mb1ic64ih14oc64oh14kh3ph1
+
+run 0 'without limits there is no roofline' conv $p --runs 1 --json
+says out '"roofline_share":null'
+end
+run 0 'without limits choosing guesses' explain $p --threads 1
+says out 'considered, predicted for 1 thread from guessed limits'
+says out ' us  direct'
+end
+run 0 'measuring' devices --measure
+says out 'reading L2'
+says out 'GFLOP/s'
+that 'warned' test ! -s err
+end
+run 0 'measuring as JSON' devices --measure --json
+says out '"kept":true'
+says out '"fma_128"'
+says out '"read_memory"'
+that 'not one object' test "$(wc -l <out)" -eq 1
+end
+run 0 'the cache has the limits' cache
+says out 'machine'
+end
+run 0 'with limits there is a roofline' conv $p --plan direct --threads 1 --runs 3 --json
+lacks out '"roofline_share":null'
+end
+run 0 'of compiled kernels only' conv $small --backend interp --runs 1 --json
+says out '"roofline_share":null'
+end
+run 0 'with limits choosing uses them' explain $p --threads 1
+says out 'from measured limits'
+end
+run 0 'for another instruction set too' explain $p --threads 2 --isa generic
+says out 'for 2 threads from measured limits'
+end
+run 0 'a plan by name considers nothing' explain $p --plan old
+lacks out 'considered'
+end
+run 0 'without a cache choosing guesses' explain $p --no-cache
+says out 'from guessed limits'
+end
+WINNOW_CACHE=
+run 0 'nothing is kept where there is no cache' devices --measure --json
+says out '"kept":false'
+end
+run 2 'not of other commands' conv $p --measure
+end
+finish

@@ -1,0 +1,179 @@
+/* Direct convolution with output channels in the lanes: weights are packed once, what is stored is
+ * contiguous, tiles inside the image run without guards, taps in the padding of a tiny image are
+ * not computed; and results are those of the seven loops whatever the tile. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "diff/conv_case.h"
+#include "program.h"
+
+#define PADDED {.stride = {1, 1}, .dilation = {1, 1}, .pad_lo = {1, 1}, .pad_hi = {1, 1}}
+
+static const conv_case wide = {
+    .nd = 2, .n = 1, .c = 12, .k = 32, .in = {9, 60}, .r = {3, 3}, .groups = 1, .p = PADDED};
+static const conv_case tiny = {
+    .nd = 2, .n = 1, .c = 24, .k = 32, .in = {2, 2}, .r = {3, 3}, .groups = 1, .p = PADDED};
+
+typedef struct compiled {
+  conv_case c;
+  wn_context *ctx;
+  wn_program *p;
+} compiled;
+
+static void ignore_warning(void *user, const char *line) {
+  (void)user;
+  (void)line;
+}
+
+static compiled compile(conv_case c, const char *plan, const char *backend) {
+  compiled r = {.c = c};
+  assert_true(case_finish(&r.c));
+  assert_true(case_fill(&r.c));
+  case_describe(&r.c);
+  assert_int_equal(wn_context_create(&r.ctx), WN_OK);
+  wn_on_warning(r.ctx, ignore_warning, NULL);
+  wn_tensor *y = case_graph(&r.c, r.ctx);
+  void *data = r.c.y;
+  const wn_options o = {.plan = plan, .backend = backend, .threads = 1};
+  if (wn_compile(r.ctx, &y, &data, 1, &o, &r.p) != WN_OK)
+    fail_msg("%s %s: %s", r.c.text, plan, wn_message(r.ctx));
+  return r;
+}
+
+static void release(compiled *r) {
+  wn_program_destroy(r->p);
+  wn_context_destroy(r->ctx);
+  case_free(&r->c);
+}
+
+/* The kernel that writes the result, which runs last. */
+static const lin_kernel *last_kernel(const compiled *r) {
+  return &r->p->kernels[r->p->set->kernels.len - 1]->lin;
+}
+
+static void test_packed_weights(void **state) {
+  (void)state;
+  compiled r = compile(wide, "direct", "interp");
+  assert_int_equal(r.p->set->kernels.len, 2);
+  assert_true(r.p->set->kernels.data[0].prepare);
+  assert_false(r.p->set->kernels.data[1].prepare);
+  const lin_kernel *k = last_kernel(&r);
+  int vectors = 0;
+  for (size_t i = 0; i < k->ins.len; ++i) {
+    const lin_ins *ins = &k->ins.data[i];
+    if (ins->op != OP_LOAD || ins->lanes == 1) continue;
+    vectors++;
+    assert_int_equal(ins->j, 1);
+    assert_true(k->arrays.data[ins->i].aligned); /* winnow's own array, not the caller's weights */
+  }
+  assert_true(vectors > 0);
+  release(&r);
+}
+
+/* The array has pixels next to each other, the registers have channels: no store goes lane by lane
+ * where the tile is whole. */
+static void test_contiguous_stores(void **state) {
+  (void)state;
+  compiled r = compile(wide, "direct", "interp");
+  const lin_kernel *k = last_kernel(&r);
+  int64_t elements = 0;
+  for (size_t i = 0; i < k->ins.len; ++i) {
+    const lin_ins *ins = &k->ins.data[i];
+    if (ins->op != OP_STORE) continue;
+    int lanes = k->ins.data[ins->src[1]].lanes;
+    assert_true(lanes > 1 && ins->j == 1);
+    elements += lanes;
+  }
+  assert_true(elements > 0);
+  release(&r);
+}
+
+/* Of the two loops over the channels one reads the image without asking. */
+static void test_inside(void **state) {
+  (void)state;
+  compiled r = compile(wide, "direct", "interp");
+  const lin_kernel *k = last_kernel(&r);
+  int guarded[2] = {0}, free_[2] = {0}, branches = 0, open = -1, depth = 0;
+  for (size_t i = 0; i < k->ins.len; ++i) {
+    const lin_ins *ins = &k->ins.data[i];
+    if (ins->op == OP_IF && depth++ == 0) open = branches < 2 ? branches++ : -1;
+    if (ins->op == OP_LOOP && depth > 0) depth++;
+    if (ins->op == OP_END && depth > 0) depth--;
+    if (depth == 0) open = -1;
+    if (ins->op != OP_LOAD || open < 0) continue;
+    if (ins->nsrc == 2)
+      guarded[open]++;
+    else
+      free_[open]++;
+  }
+  assert_int_equal(branches, 2);
+  assert_true(free_[0] > 0);
+  assert_int_equal(guarded[0], 0);
+  assert_true(guarded[1] > 0);
+  release(&r);
+}
+
+/* A pixel of a 2x2 image has 4 of its 9 taps inside. */
+static void test_taps_in_padding(void **state) {
+  (void)state;
+  compiled r = compile(tiny, "direct", "interp");
+  double products = 0;
+  const lin_kernel *k = last_kernel(&r);
+  products = k->flops / 2;
+  assert_true(products == 16.0 * 24 * 32);
+  release(&r);
+}
+
+/* Every size of the register tile, by name. */
+static void test_tiles(void **state) {
+  (void)state;
+  static const char *const plans[] = {
+      "direct",          "direct;t=1,k=4", "direct;t=3,k=8",  "direct;t=7,k=8",  "direct;t=8,k=8",
+      "direct;t=5,k=16", "direct;t=6,k=4", "direct;t=4,k=12", "direct;t=12,k=4", "direct;t=2,k=32",
+  };
+  static const conv_case cases[] = {
+      {.nd = 2, .n = 2, .c = 5, .k = 20, .in = {7, 29}, .r = {3, 3}, .groups = 1, .p = PADDED},
+      {.nd = 2, .n = 1, .c = 12, .k = 14, .in = {6, 13}, .r = {3, 2}, .groups = 2, .p = PADDED},
+      {.nd = 2,
+       .n = 1,
+       .c = 3,
+       .k = 9,
+       .in = {11, 22},
+       .r = {5, 3},
+       .groups = 1,
+       .p = {.stride = {2, 2}, .dilation = {1, 1}, .pad_lo = {2, 1}, .pad_hi = {1, 1}}},
+      {.nd = 1,
+       .n = 3,
+       .c = 40,
+       .k = 33,
+       .in = {50},
+       .r = {1},
+       .groups = 1,
+       .p = {.stride = {1}, .dilation = {1}}},
+      {.nd = 2, .n = 1, .c = 9, .k = 17, .in = {3, 3}, .r = {3, 3}, .groups = 1, .p = PADDED},
+  };
+  for (size_t c = 0; c < sizeof cases / sizeof *cases; ++c) {
+    for (size_t i = 0; i < sizeof plans / sizeof *plans; ++i) {
+      for (int b = 0; b < 2; ++b) {
+        compiled r = compile(cases[c], plans[i], b ? "cpu" : "interp");
+        memset(r.c.y, 0xff, sizeof *r.c.y * (size_t)r.c.y_count);
+        assert_int_equal(wn_run(r.p), WN_OK);
+        double error = relative_l2(r.c.y, r.c.expected, r.c.y_count);
+        if (!(error <= 1.2e-6)) fail_msg("%s %s: error %g", r.c.text, plans[i], error);
+        release(&r);
+      }
+    }
+  }
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_packed_weights), cmocka_unit_test(test_contiguous_stores),
+      cmocka_unit_test(test_inside),         cmocka_unit_test(test_taps_in_padding),
+      cmocka_unit_test(test_tiles),
+  };
+  return cmocka_run_group_tests_name("direct", tests, NULL, NULL);
+}
