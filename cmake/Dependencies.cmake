@@ -1,4 +1,4 @@
-# What winnow needs: winnow_dependencies (cJSON, SQLite, m, dl and, when found, LLVM) for the library,
+# What winnow needs: winnow_dependencies (pthreadpool, cJSON, SQLite, m, dl and, when found, LLVM) for the library,
 # winnow_cli_dependencies (stb) for the program. docs/dependencies.md says what each is for.
 find_package(Threads REQUIRED)
 
@@ -12,6 +12,11 @@ find_library(CJSON_LIBRARY cjson)
 if(NOT CJSON_INCLUDE OR NOT CJSON_LIBRARY)
   list(APPEND WINNOW_MISSING "cJSON (Debian: libcjson-dev)")
 endif()
+find_path(PTHREADPOOL_INCLUDE pthreadpool.h)
+find_library(PTHREADPOOL_LIBRARY pthreadpool)
+if(NOT PTHREADPOOL_INCLUDE OR NOT PTHREADPOOL_LIBRARY)
+  list(APPEND WINNOW_MISSING "pthreadpool (Debian: libpthreadpool-dev)")
+endif()
 find_path(SQLITE_INCLUDE sqlite3.h)
 find_library(SQLITE_LIBRARY sqlite3)
 if(NOT SQLITE_INCLUDE OR NOT SQLITE_LIBRARY)
@@ -23,10 +28,10 @@ if(WINNOW_MISSING)
 endif()
 
 add_library(winnow_dependencies INTERFACE)
-target_include_directories(winnow_dependencies SYSTEM INTERFACE ${CJSON_INCLUDE}
+target_include_directories(winnow_dependencies SYSTEM INTERFACE ${PTHREADPOOL_INCLUDE} ${CJSON_INCLUDE}
   ${SQLITE_INCLUDE})
 target_link_libraries(winnow_dependencies INTERFACE
-  ${CJSON_LIBRARY} ${SQLITE_LIBRARY} Threads::Threads m ${CMAKE_DL_LIBS})
+  ${PTHREADPOOL_LIBRARY} ${CJSON_LIBRARY} ${SQLITE_LIBRARY} Threads::Threads m ${CMAKE_DL_LIBS})
 
 # stb comes as stb/stb_image.h or stb_image.h, depending on the system: both spellings are found.
 get_filename_component(STB_PARENT ${STB_INCLUDE} DIRECTORY)
@@ -79,7 +84,7 @@ else()
   message(STATUS "no LLVM 16 or newer (Debian: llvm-19-dev): kernels go through the system C compiler")
 endif()
 
-set(WINNOW_SYSTEM_INCLUDES ${STB_INCLUDE} ${STB_PARENT} ${CJSON_INCLUDE} ${SQLITE_INCLUDE}
+set(WINNOW_SYSTEM_INCLUDES ${PTHREADPOOL_INCLUDE} ${STB_INCLUDE} ${STB_PARENT} ${CJSON_INCLUDE} ${SQLITE_INCLUDE}
   ${LLVM_C_INCLUDE})
 list(REMOVE_DUPLICATES WINNOW_SYSTEM_INCLUDES)
 list(REMOVE_ITEM WINNOW_SYSTEM_INCLUDES /usr/include)

@@ -12,6 +12,7 @@ cmake cmake
 ninja-build ninja
 libstb-dev /usr/include/stb/stb_image.h
 libcjson-dev /usr/include/cjson/cJSON.h
+libpthreadpool-dev /usr/include/pthreadpool.h
 libsqlite3-dev /usr/include/sqlite3.h
 '
 test_needs='
@@ -109,7 +110,7 @@ install_missing() {
   if ! command -v apt-get >/dev/null 2>&1; then
     say "missing: $required$optional"
     say "not a Debian or Ubuntu system, so install by its own means: a C17 compiler, cmake 3.22 or newer, ninja,"
-    say "the stb headers, cJSON, SQLite; LLVM 16 or newer to compile kernels in process; cmocka for ./check"
+    say "pthreadpool, the stb headers, cJSON, SQLite; LLVM 16 or newer to compile kernels in process; cmocka for ./check"
   else
     install_with_apt
   fi

@@ -210,7 +210,7 @@ bool machine_load(store *s, arena *a, const cpu_target *cpu, machine *out) {
 
 static machine guess(const cpu_target *cpu) {
   static const double clock = 2.5e9;
-  machine m = {.threads = cpu->cores, .wake = 1e-5};
+  machine m = {.threads = cpu->cores, .wake = 2e-5};
   m.flops[MACHINE_MUL_ADD] = 8 * clock;
   m.flops[MACHINE_FMA_16] = 16 * clock;
   m.flops[MACHINE_FMA_32] = m.flops[MACHINE_FMA_64] = 32 * clock;

@@ -350,6 +350,20 @@ static const uop *last_block(const nest *root, int open) {
   return last;
 }
 
+/* An array in memory that is filled inside its reader's kernel: blocks that would all write the same part of it would race. */
+static void check_own_part(apply *ap, const stage *st, const nest *root) {
+  for (int i = 0; st->space == SPACE_GLOBAL && i < root->naxes; ++i) {
+    bool moves = false;
+    for (int r = 0; r < st->n; ++r)
+      moves |= st->base[r] != NULL && uop_has_range(st->base[r], root->axis[i].range);
+    if (moves || root->axis[i].kind != AXIS_GRID) continue;
+    diag_fail(
+        ap->g->diag, WN_ERR_REFUSED,
+        "every block %s of %s would write the same part of %c: place it local, or global without @",
+        root->axis[i].name, root->stage, stage_letters[st->id]);
+  }
+}
+
 static void place_inside(apply *ap, stage *st) {
   int home = -1;
   need best;
@@ -370,6 +384,7 @@ static void place_inside(apply *ap, stage *st) {
   WN_CHECK(home >= 0, "nobody reads %s", st->node->arg.info->name);
   nest *root = ap->set->kernels.data[home].root[0];
   set_domain(ap, st, &best);
+  check_own_part(ap, st, root);
   nest *n = make_nest(ap, st);
   if (st->id == STAGE_X) n->next = last_block(root, best.at);
   st->kernel = home + 1;

@@ -18,8 +18,7 @@ enum {
   NEAR_ELEMENTS = 160 << 10,
   MOST_VECTORS = 4,
   IN_L1 = 24 << 10,
-  IN_L2 = 640 << 10,
-  DEAR_MASK = 6
+  IN_L2 = 640 << 10
 };
 
 /* --- what is computed ---------------------------------------------------------------------------------------------------- */
@@ -196,7 +195,9 @@ static double channel_cost(const apply *ap, const product *p, const channel_tile
   double pixels = (double)(t->xs * t->ys), fill = t->vectors * pixels,
          loads = t->vectors + pixels * broadcast_cost(t->lanes);
   double block = (double)(p->taps * t->vectors * t->lanes) * 4.0;
-  loads += t->vectors * (block > IN_L2 ? 4.0 : block > IN_L1 ? 1.0 : 0.0); /* from further away */
+  loads += t->vectors * (block > (double)IN_L2   ? 4.0
+                         : block > (double)IN_L1 ? 1.0
+                                                 : 0.0); /* from further away */
   /* transposed by up to eight pixels at a time: shuffles, and a part of every lane cut out and stored */
   int64_t part = 1;
   while (2 * part <= t->xs && 2 * part <= t->lanes && part < 8) part *= 2;
@@ -363,7 +364,7 @@ static const uop *pack_node(void *user, const uop *u) {
   /* weights that do not fit the nearer caches are read once, all pixels inside; an image that does fit passes by again for
    * each block of channels, so that what is stored is written in long stretches */
   double weights = blocks(p.range[p.k]->arg.j, block) * (double)(block * p.taps) * 4.0;
-  plan->k_first = weights > FEW_BYTES || array_elements(p.image->src[0]) <= NEAR_ELEMENTS;
+  plan->k_first = weights > (double)FEW_BYTES || array_elements(p.image->src[0]) <= NEAR_ELEMENTS;
   plan->overlaps = p.overlaps;
   for (int i = 1; i < p.reduce->nsrc && takes_all(&p, &best); ++i) {
     if (uop_has_range(p.image->src[1], p.reduce->src[i]))

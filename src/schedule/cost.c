@@ -176,6 +176,16 @@ static void add_steps(work *w, double slots) {
   w->loads += slots;
 }
 
+/* Transforms touch one vector in each of many planes: past L2 that costs more than the bytes say. */
+static double in_planes(const model *m, double stored) {
+  return stored > (double)m->l->size[LEVEL_L2] ? SCATTERED : 1;
+}
+
+/* A step of a transform: values that do not fit the registers are spilled and fetched. */
+static double step_slots(const sizes *z) {
+  return STEP * (z->f > SPILLED_FROM ? z->f / SPILLED_FROM : 1);
+}
+
 /* The input transform of a block of tiles, `times` over. */
 static void add_x(const model *m, const sizes *z, const cut *u, work *w, double times) {
   int lanes;
@@ -184,11 +194,12 @@ static void add_x(const model *m, const sizes *z, const cut *u, work *w, double 
   double slot = lanes_slots(m, lanes), value = slot * (is_power_of_two(z->m) ? GATHER : GATHER_ODD);
   if (z->in_apart) value = PICK * lanes;
   if (z->channels_last) value = slot * TAKE;
-  add_steps(w, vectors * times * (slot * STEP * z->in + value * z->f));
+  add_steps(w, vectors * times * (slot * step_slots(z) * z->in + value * z->f));
   double bytes = z->f * z->C * (double)m->element;
   add_reads(m, w, z->image / z->G / u->blocks * times, z->total);
+  double stored = bytes * stored_tiles(z, u, STAGE_X);
   if (!is_inlined(u->s, STAGE_X))
-    add_writes(m, w, bytes * u->block * times, bytes * stored_tiles(z, u, STAGE_X), 1);
+    add_writes(m, w, bytes * u->block * times * in_planes(m, stored), stored, 1);
 }
 
 /* Storing the results of a vector of channels of one tile, a row of each channel at a time. */
@@ -199,7 +210,9 @@ static double store_rows(const sizes *z, const cut *u) {
 
 /* The output transform of a block. */
 static void add_o(const model *m, const sizes *z, const cut *u, work *w) {
-  double foot = z->f * u->kblock * u->block * (double)m->element;
+  bool local = u->s->stage[STAGE_M].space == SPACE_LOCAL;
+  double stored =
+      z->f * (local ? u->kblock : z->K) * stored_tiles(z, u, STAGE_M) * (double)m->element;
   int lanes = (int)u->lanes;
   double vectors =
       u->over_k ? u->block * ceil_div(z->K, u->lanes) : row_vectors(m, z, u->block, &lanes) * z->K;
@@ -208,9 +221,9 @@ static void add_o(const model *m, const sizes *z, const cut *u, work *w) {
     store = z->channels_last ? slot * TAKE * z->positions : store_rows(z, u);
   else if (z->channels_last || z->out_apart)
     store = PICK * lanes * z->positions;
-  add_steps(w, vectors * (slot * (STEP * z->out + TAKE * z->f) + store));
+  add_steps(w, vectors * (slot * (step_slots(z) * z->out + TAKE * z->f) + store));
   if (!is_inlined(u->s, STAGE_M))
-    add_reads(m, w, z->f * z->K * u->block * (double)m->element, foot);
+    add_reads(m, w, z->f * z->K * u->block * (double)m->element * in_planes(m, stored), stored);
   add_writes(m, w, z->result / z->G / u->blocks, z->total, SHORT_ROWS);
 }
 
@@ -286,6 +299,7 @@ static void count_stages(const model *m, const sizes *z, const cut *u, work *w) 
   add_o(m, z, u, &w[STAGE_O]);
   for (int i = 0; i < STAGE_COUNT; ++i) {
     multiply_work(&w[i], blocks);
+    w[i].exposed += blocks * BLOCK;
     w[i].launches = s->chunk > 0 ? u->blocks : 1;
     w[i].blocks = grid_of(z, u, (stage_id)i);
   }
@@ -322,6 +336,7 @@ static double rewritten_seconds(const model *m, const wino_conv *c, const wino_t
   work w[STAGE_COUNT] = {0};
   pick_cut(m, c, t, &z, &u);
   double bytes = workspace(&z, &u, m), weights = z.f * z.C * z.K * z.G * (double)m->element;
+  if (z.f > MOST_VALUES) return INFINITY; /* over the limit of lines, or near it */
   if (m->t->max_memory > 0 && bytes > (double)m->t->max_memory) return INFINITY;
   z.total = z.image + z.result + weights + bytes;
   count_stages(m, &z, &u, w);

@@ -15,11 +15,13 @@ model model_of(const cost_target *t, wn_dtype dtype) {
 
 double ceil_div(double a, double b) { return ceil(a / b); }
 
-/* How reads of arrays of this size, over and over, are spread over the levels. */
-static void spread(const model *m, double bytes, double *share) {
+/* How reads or writes of arrays of this size, over and over, are spread over the levels. */
+static void spread(const model *m, double bytes, bool writes, double *share) {
   double left = 1;
   for (int i = 0; i < LEVEL_MEMORY; ++i) {
-    double fits = FITS[i] * (double)m->l->size[i], spills = SPILLS[i] * (double)m->l->size[i];
+    bool last_level = i + 1 == LEVEL_MEMORY;
+    double fits = (writes && last_level ? FITS_WRITTEN : FITS[i]) * (double)m->l->size[i];
+    double spills = (writes && last_level ? SPILLS_WRITTEN : SPILLS[i]) * (double)m->l->size[i];
     double miss = bytes <= fits ? 0 : bytes >= spills ? 1 : (bytes - fits) / (spills - fits);
     share[i] = left * (1 - miss);
     left *= miss;
@@ -29,7 +31,7 @@ static void spread(const model *m, double bytes, double *share) {
 
 void add_reads(const model *m, work *w, double bytes, double footprint) {
   double share[LEVEL_COUNT];
-  spread(m, footprint, share);
+  spread(m, footprint, false, share);
   for (int i = 0; i < LEVEL_COUNT; ++i) {
     double part = bytes * share[i] / (i == LEVEL_MEMORY ? MEMORY_SHARE : 1);
     w->seconds += part / m->l->read[i];
@@ -41,7 +43,7 @@ void add_reads(const model *m, work *w, double bytes, double footprint) {
 /* Caches are written at a share of the rate at which they are read; memory has a rate of its own. */
 void add_writes(const model *m, work *w, double bytes, double footprint, double dearer) {
   double share[LEVEL_COUNT];
-  spread(m, footprint, share);
+  spread(m, footprint, true, share);
   for (int i = 0; i < LEVEL_COUNT; ++i) {
     double rate = i < LEVEL_MEMORY ? m->l->read[i] * WRITE : m->l->write / dearer;
     double all = i < LEVEL_MEMORY ? m->l->read_all[i] * WRITE : m->l->write_all / dearer;
@@ -53,15 +55,13 @@ void add_writes(const model *m, work *w, double bytes, double footprint, double 
 
 double work_seconds(const model *m, const work *w) {
   double arithmetic = fmax(w->slots, w->loads) * m->slot + w->exposed;
-  double traffic = w->seconds, threads = m->t->threads;
-  double start = w->launches * LAUNCH;
-  if (threads > 1 && w->blocks > 1) {
-    double speedup = w->blocks / ceil_div(w->blocks, threads);
-    arithmetic /= speedup;
-    traffic = fmax(traffic / speedup, w->shared);
-    start += w->launches * m->l->wake;
-  }
-  return start + fmax(arithmetic, traffic);
+  double start = w->launches * LAUNCH, alone = start + fmax(arithmetic, w->seconds);
+  double threads = m->t->threads;
+  if (threads <= 1 || w->blocks <= 1) return alone;
+  double speedup = w->blocks / ceil_div(w->blocks, threads);
+  double traffic = fmax(w->seconds / speedup, w->shared);
+  double together = start + w->launches * m->l->wake + fmax(arithmetic / speedup, traffic);
+  return fmin(alone, together); /* what is not worth waking workers for runs without them */
 }
 
 void add_work(work *to, const work *w) {

@@ -16,12 +16,15 @@ static const double DIRECT_SHARE = 0.95;
 static const double LATENCY = 7.5;   /* additions of the shortest vectors that must be in flight */
 static const double BROADCAST = 0.5; /* loading one element into all lanes */
 static const double VECTOR_LOAD = 0.83;
-static const double UNALIGNED = 1.8;  /* of loads at any offset over aligned ones */
-static const double STRIDED = 3.0;    /* of loads of elements that are no neighbours */
-static const double TILE_ENDS = 6;    /* looping and addresses of a register tile, */
-static const double TILE_STORE = 0.7; /* and for each accumulator zeroing and storing, */
-static const double TILE_RELOAD = 1;  /* and adding to what an earlier part of a long sum left */
-static const double STEP = 0.8;       /* a step of a transform */
+static const double UNALIGNED = 1.8;   /* of loads at any offset over aligned ones */
+static const double STRIDED = 3.0;     /* of loads of elements that are no neighbours */
+static const double TILE_ENDS = 6;     /* looping and addresses of a register tile, */
+static const double TILE_STORE = 0.7;  /* and for each accumulator zeroing and storing, */
+static const double TILE_RELOAD = 1;   /* and adding to what an earlier part of a long sum left */
+static const double STEP = 0.8;        /* a step of a transform */
+static const double SPILLED_FROM = 36; /* values of a tile */
+static const double MOST_VALUES =
+    49; /* of a tile whose results are transposed: more is a kernel of 2,000 lines */
 /* One value of a transform in, loaded, shuffled, stored, where tiles are 1, 2, 4 ... apart, and where they are not. */
 static const double GATHER = 3.3, GATHER_ODD = 4.2;
 static const double PICK = 1.2; /* a lane of either, where strides or dilations keep tiles apart */
@@ -34,14 +37,19 @@ static const double SAME_SET = 3.3; /* the same where channels are a multiple of
 /* Share of the bandwidth of memory that loops reach beside what else they do. */
 static const double MEMORY_SHARE = 0.7;
 /* What of reading from each level is not hidden behind arithmetic. */
-static const double EXPOSED[LEVEL_COUNT] = {0, 0.13, 0.35, 0.15};
-static const double EXPOSED_WRITE[LEVEL_COUNT] = {0, 0.1, 0.4, 1};
+static const double EXPOSED[LEVEL_COUNT] = {0, 0.13, 0.4, 0.15};
+static const double EXPOSED_WRITE[LEVEL_COUNT] = {0, 0.1, 0.9, 1};
 static const double WRITE = 0.8; /* writing a cache, over reading it */
 /* Results are written in short rows all over an image: where it is in memory, that many times the bandwidth. */
 static const double SHORT_ROWS = 4;
-/* Of a cache: below the first share all reads hit, above the second all miss. L3 has others' data too. */
-static const double FITS[LEVEL_MEMORY] = {0.6, 0.7, 0.3}, SPILLS[LEVEL_MEMORY] = {1.3, 1.05, 0.55};
+/* Of a cache: below the first share all reads hit, above the second all miss. Of L3, which has others' data too, less is
+ * to be had for what is written. */
+static const double FITS_WRITTEN = 0.3, SPILLS_WRITTEN = 0.55;
+static const double FITS[LEVEL_MEMORY] = {0.6, 0.7, 0.5}, SPILLS[LEVEL_MEMORY] = {1.3, 1.05, 0.95};
+static const double SCATTERED =
+    3; /* what a transform writes to or reads from planes past L2, over its bytes */
 static const double UNSURE = 1.04;   /* direct is left where more than this is to be gained */
+static const double BLOCK = 0.2e-6;  /* seconds, starting a stage of a block */
 static const double LAUNCH = 0.2e-6; /* seconds, a kernel of one thread */
 static const double KEPT_WEIGHTS = 256 << 10; /* bytes; more are outside the loop over pixels */
 enum { LONG_SUM = 128 }; /* channels; longer sums are made in parts of WINO_CHAIN */

@@ -1,4 +1,7 @@
-/* Bottom-up rebuilding of a graph. In: a root and a function of one node. Out: the root with every node passed through it. */
+/* Bottom-up rebuilding of a graph. In: a root and a function of one node. Out: the root with every node passed through it.
+ * Always holds: what is rebuilt has the form that the simplifier would give it, commutative operands in order, so that a
+ * BUFFERIZE stays the same node when it is simplified later. */
+#include "rewrite/rebuild.h"
 #include "schedule/apply.h"
 
 const uop *uop_transform(graph *g, arena *a, const uop *root, rebuild_fn fn, void *user) {
@@ -9,14 +12,9 @@ const uop *uop_transform(graph *g, arena *a, const uop *root, rebuild_fn fn, voi
   VEC(const uop *) src = {0};
   for (size_t i = 0; i < all.len; ++i) {
     const uop *u = all.at[i];
-    bool same = true;
     src.len = 0;
-    for (int s = 0; s < u->nsrc; ++s) {
-      const uop *v = map_get_ptr(&done, u->src[s]->id);
-      same &= v == u->src[s];
-      vec_push(a, &src, v);
-    }
-    result = fn(user, same ? u : uop_with_src(g, u, src.data));
+    for (int s = 0; s < u->nsrc; ++s) vec_push(a, &src, map_get_ptr(&done, u->src[s]->id));
+    result = fn(user, uop_rebuild(g, u, src.data));
     map_put_ptr(&done, u->id, result);
   }
   return result;
