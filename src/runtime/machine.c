@@ -63,7 +63,7 @@ static void run_probe(void *context, int worker, int64_t begin, int64_t end) {
 
 static void run_on_all(pool *threads, pool_task task, void *context, int count) {
   pool_begin(threads);
-  pool_run(threads, task, context, 0, count);
+  pool_run(threads, task, context, 0, count, false);
   pool_end(threads);
 }
 

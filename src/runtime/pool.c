@@ -7,9 +7,9 @@
  * the only state here that is not somebody's: it is behind a lock, empty while nobody holds a pool,
  * and no run touches it.
  *
- * Workers sleep between launches. Those of pthreadpool can spin instead, and a launch then costs half a microsecond and not
- * 20: but it ends only when all workers have looked at it, so beside another busy process each launch may take a time slice
- * of some milliseconds. */
+ * Workers spin between launches, which then cost half a microsecond and not 20. But a launch ends only when all workers have
+ * looked at it, and beside another busy process that may take a time slice of milliseconds. So when workers come too late to
+ * take any part of two launches in a row, the pool lets them sleep between launches for a while. */
 #include "runtime/pool.h"
 
 #include <pthread.h>
@@ -22,6 +22,8 @@
 
 /* A worker takes this part of its share of what is left. */
 enum { PARTS = 4 };
+/* Launches in a row with late workers before these sleep, and how many launches they do. */
+enum { STRIKES = 2, ASLEEP = 1000 };
 
 struct pool {
   int threads;
@@ -29,6 +31,7 @@ struct pool {
   pthread_mutex_t lock;
   pthread_cond_t turn;
   uint64_t next_ticket, serving;
+  int strikes, asleep; /* of the holder whose turn it is */
   /* of the list of pools */
   pool *next;
   int holders;
@@ -128,12 +131,13 @@ typedef struct job {
   _Atomic int64_t next; /* the first block that nobody has taken */
   int64_t end;
   int parts;
-  atomic_int finished;
+  atomic_int finished, late;
 } job;
 
 static void work(void *context, size_t worker) {
   job *j = context;
   int64_t begin = atomic_load_explicit(&j->next, memory_order_acquire);
+  if (begin >= j->end) atomic_fetch_add_explicit(&j->late, 1, memory_order_relaxed);
   while (begin < j->end) {
     int64_t left = j->end - begin, take = left / j->parts;
     if (take < 1) take = 1;
@@ -146,18 +150,31 @@ static void work(void *context, size_t worker) {
   atomic_fetch_add_explicit(&j->finished, 1, memory_order_release);
 }
 
-void pool_run(pool *p, pool_task task, void *context, int64_t begin, int64_t end) {
+static void judge(pool *p, int late) {
+  if (p->asleep > 0)
+    p->asleep--;
+  else if (late == 0)
+    p->strikes = 0;
+  else if (++p->strikes == STRIKES)
+    p->strikes = 0, p->asleep = ASLEEP;
+}
+
+void pool_run(pool *p, pool_task task, void *context, int64_t begin, int64_t end, bool small) {
   if (begin >= end) return;
   int64_t blocks = end - begin;
-  if (!p->impl || blocks == 1) {
+  if (!p->impl || blocks == 1 || (small && p->asleep > 0)) {
     task(context, 0, begin, end);
+    judge(p, 0);
     return;
   }
   job j = {.task = task, .context = context, .end = end, .parts = PARTS * p->threads};
   atomic_init(&j.finished, 0);
+  atomic_init(&j.late, 0);
   atomic_store_explicit(&j.next, begin, memory_order_release);
   size_t workers = blocks < p->threads ? (size_t)blocks : (size_t)p->threads;
-  pthreadpool_parallelize_1d(p->impl, work, &j, workers, PTHREADPOOL_FLAG_YIELD_WORKERS);
+  uint32_t flags = p->asleep > 0 ? PTHREADPOOL_FLAG_YIELD_WORKERS : 0;
+  pthreadpool_parallelize_1d(p->impl, work, &j, workers, flags);
   size_t finished = (size_t)atomic_load_explicit(&j.finished, memory_order_acquire);
   WN_CHECK(finished == workers, "%zu of %zu workers finished", finished, workers);
+  judge(p, atomic_load_explicit(&j.late, memory_order_relaxed));
 }

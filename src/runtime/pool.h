@@ -5,6 +5,7 @@
 #ifndef WN_RUNTIME_POOL_H
 #define WN_RUNTIME_POOL_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 typedef struct pool pool;
@@ -20,7 +21,7 @@ int pool_threads(const pool *p);
 void pool_begin(pool *p);
 void pool_end(pool *p);
 /* Between begin and end: calls task for parts of [begin, end), worker in [0, threads); returns when
- * all are done. */
-void pool_run(pool *p, pool_task task, void *context, int64_t begin, int64_t end);
+ * all are done. small: not worth waking workers that sleep. */
+void pool_run(pool *p, pool_task task, void *context, int64_t begin, int64_t end, bool small);
 
 #endif

@@ -283,20 +283,21 @@ static void run_part(void *context, int worker, int64_t begin, int64_t end) {
     interp_run(l->entry->code, l->args, scratch, begin, end);
 }
 
-/* Waking the workers takes some 20 us: only for at least twice that, at 100 flops and 20 bytes a nanosecond. */
-static const double WORTH_WAKING = 4e6, FLOPS_A_BYTE = 5;
+/* At 100 flops and 20 bytes a nanosecond: two times the launch of workers that spin, and the waking of those that sleep. */
+static const double WORTH_SHARING = 4e5, WORTH_WAKING = 4e6, FLOPS_A_BYTE = 5;
 
-static bool worth_waking(const module_entry *e, int64_t blocks) {
+static double work_of(const module_entry *e, int64_t blocks) {
   const lin_kernel *k = e->kernel;
-  double share = (double)blocks / (double)k->grid;
-  return e->fn == NULL || (k->flops + FLOPS_A_BYTE * k->bytes) * share >= WORTH_WAKING;
+  if (e->fn == NULL) return WORTH_WAKING;
+  return (k->flops + FLOPS_A_BYTE * k->bytes) * (double)blocks / (double)k->grid;
 }
 
 void module_launch(module *m, int index, void *const *args, int64_t begin, int64_t end) {
   WN_CHECK(index >= 0 && index < m->count, "module has no kernel %d", index);
   launch l = {.rt = m->rt, .entry = &m->entries[index], .args = args};
-  if (worth_waking(l.entry, end - begin))
-    pool_run(m->rt->pool, run_part, &l, begin, end);
+  double work = work_of(l.entry, end - begin);
+  if (work >= WORTH_SHARING)
+    pool_run(m->rt->pool, run_part, &l, begin, end, work < WORTH_WAKING);
   else if (begin < end)
     run_part(&l, 0, begin, end);
 }

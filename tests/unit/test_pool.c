@@ -46,7 +46,7 @@ static void run_and_check(pool *p, int64_t begin, int64_t end) {
   memset(&t, 0, sizeof t);
   t.threads = pool_threads(p);
   pool_begin(p);
-  pool_run(p, count, &t, begin, end);
+  pool_run(p, count, &t, begin, end, false);
   pool_end(p);
   int64_t run = 0;
   for (int i = 0; i < WORKERS; ++i) run += t.run_by[i];
@@ -123,7 +123,7 @@ static void *hold_often(void *argument) {
     _Atomic int64_t blocks = 0;
     pool_begin(p);
     h->overlaps += atomic_fetch_add(h->inside, 1) != 0;
-    pool_run(p, add, &blocks, 0, 100);
+    pool_run(p, add, &blocks, 0, 100, false);
     *h->sum += blocks;
     atomic_fetch_sub(h->inside, 1);
     pool_end(p);
@@ -162,7 +162,7 @@ static void test_child(void **state) {
     pool *mine = pool_acquire(2);
     _Atomic int64_t blocks = 0;
     pool_begin(mine);
-    pool_run(mine, add, &blocks, 0, 100);
+    pool_run(mine, add, &blocks, 0, 100, false);
     pool_end(mine);
     bool ok = mine != p && blocks == 100;
     pool_release(mine);
