@@ -14,6 +14,7 @@
 
 #include <pthread.h>
 #include <pthreadpool.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <unistd.h>
@@ -43,6 +44,16 @@ static pool *pools; /* of two threads and more */
 
 /* --- the list --------------------------------------------------------------------------------- */
 
+/* Workers take no signals: those of the process are for threads that know what is going on. */
+static pthreadpool_t start(int threads) {
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  pthreadpool_t impl = pthreadpool_create((size_t)threads);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  return impl;
+}
+
 static pool *create(int threads) {
   pool *p = mem_alloc(sizeof *p);
   if (!p) return NULL;
@@ -56,7 +67,7 @@ static pool *create(int threads) {
     mem_free(p);
     return NULL;
   }
-  if (threads > 1 && !(p->impl = pthreadpool_create((size_t)threads))) {
+  if (threads > 1 && !(p->impl = start(threads))) {
     pthread_cond_destroy(&p->turn);
     pthread_mutex_destroy(&p->lock);
     mem_free(p);
