@@ -50,6 +50,8 @@ typedef struct builder {
 
 /* --- scopes.c --------------------------------------------------------------------------------------------------------- */
 uint32_t build_ins(builder *b, scope *at, lin_ins ins); /* appended to the scope */
+/* n lanes of x followed by y; of x alone where y is x and no pick goes past it. */
+uint32_t build_shuffle(builder *b, scope *at, uint32_t x, uint32_t y, int n, const int64_t *pick);
 scope *build_open(
     builder *b, uint32_t head); /* a LOOP or IF (made with build_head) becomes the current scope */
 uint32_t build_head(builder *b, lin_ins ins); /* an instruction in no scope yet */
@@ -67,6 +69,9 @@ bool is_vector(const builder *b, const uop *u);
 uint32_t emit_accumulate(builder *b, uop_op op, const uop *value, uint32_t acc, bool vector);
 
 /* --- memory.c: loads, stores, masks -------------------------------------------------------------------------------------- */
+/* e as base + coeff * lane + k with a scalar base. False where a lane moves it in any other way; k is its constant all the
+ * same, and 0 where it is not linear at all. */
+bool split_lanes(builder *b, const uop *e, const uop **base, int64_t *coeff, int64_t *k);
 uint32_t build_load(builder *b, const uop *index);
 uint32_t emit_mask(
     builder *b,

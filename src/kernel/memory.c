@@ -11,31 +11,33 @@ typedef struct address {
   bool gather;    /* base is a vector */
 } address;
 
-static address split_address(builder *b, const uop *flat) {
+bool split_lanes(builder *b, const uop *e, const uop **base, int64_t *coeff, int64_t *k) {
   linear_form f;
-  address a = {.base = flat};
-  if (!linear_of(flat, &f)) {
-    a.gather = is_vector(b, flat);
-    return a;
-  }
-  a.disp = f.constant;
+  *coeff = *k = 0;
+  if (!linear_of(e, &f)) return false;
+  *k = f.constant;
   f.constant = 0;
   int keep = 0;
   for (int i = 0; i < f.n; ++i) {
     if (f.atom[i] == b->vector) {
-      a.stride = f.coeff[i];
+      *coeff = f.coeff[i];
       continue;
     }
-    a.gather |= is_vector(b, f.atom[i]);
+    if (is_vector(b, f.atom[i])) return false;
     f.atom[keep] = f.atom[i];
     f.coeff[keep++] = f.coeff[i];
   }
   f.n = keep;
-  a.base = linear_to_uop(b->g, &f);
-  if (a.gather) {
-    a.base = uop_addi(b->g, flat, -a.disp);
-    a.stride = 0;
-  }
+  *base = linear_to_uop(b->g, &f);
+  return true;
+}
+
+static address split_address(builder *b, const uop *flat) {
+  address a = {0};
+  if (split_lanes(b, flat, &a.base, &a.stride, &a.disp)) return a;
+  a.base = uop_addi(b->g, flat, -a.disp);
+  a.stride = 0;
+  a.gather = is_vector(b, flat);
   return a;
 }
 
@@ -134,17 +136,15 @@ void prefetch_next(builder *b, const lin_ins *access, int64_t slot, const uop *o
   const array_info *info = &b->set->arrays.data[slot];
   int64_t bytes = info->len * (int64_t)wn_dtype_size(info->dtype);
   bool far = info->role == ROLE_INPUT || info->role == ROLE_RESULT || info->role == ROLE_PREPARED;
-  linear_form f;
-  if (b->next == NULL || !far || bytes < WORTH_PREFETCHING || !linear_of(offset, &f)) return;
-  for (int i = 0; i < f.n; ++i) {
-    if (f.atom[i] != b->next) continue;
-    lin_ins ahead = {.op = OP_PREFETCH, .dtype = WN_DTYPE_COUNT, .lanes = 1, .nsrc = 1};
-    ahead.src[0] = access->src[0];
-    ahead.i = access->i;
-    ahead.j = access->op == OP_STORE;
-    ahead.disp = access->disp + f.coeff[i];
-    build_ins(b, access->op == OP_STORE ? b->cur : home_of(b, offset), ahead);
-  }
+  if (b->next == NULL || !far || bytes < WORTH_PREFETCHING) return;
+  int64_t step = linear_coefficient(offset, b->next);
+  if (step == 0) return;
+  lin_ins ahead = {.op = OP_PREFETCH, .dtype = WN_DTYPE_COUNT, .lanes = 1, .nsrc = 1};
+  ahead.src[0] = access->src[0];
+  ahead.i = access->i;
+  ahead.j = access->op == OP_STORE;
+  ahead.disp = access->disp + step;
+  build_ins(b, access->op == OP_STORE ? b->cur : home_of(b, offset), ahead);
 }
 
 uint32_t build_load(builder *b, const uop *index) {

@@ -12,6 +12,17 @@ uint32_t build_ins(builder *b, scope *at, lin_ins ins) {
   return id;
 }
 
+uint32_t build_shuffle(builder *b, scope *at, uint32_t x, uint32_t y, int n, const int64_t *pick) {
+  lin_ins ins = {.op = OP_SHUFFLE, .dtype = b->pool.data[x].dtype, .lanes = (uint16_t)n, .nsrc = 1};
+  for (int l = 0; l < n; ++l) {
+    if (x != y || pick[l] >= b->pool.data[x].lanes) ins.nsrc = 2;
+  }
+  ins.src[0] = x;
+  ins.src[1] = y;
+  ins.list = intern_list(b->g, n, pick);
+  return build_ins(b, at, ins);
+}
+
 static scope *new_scope(builder *b, scope *parent, uint32_t head) {
   scope *s = arena_new(b->a, scope);
   s->parent = parent;

@@ -43,28 +43,6 @@ typedef struct access_group {
 
 /* --- one access -------------------------------------------------------------------------------------------------------- */
 
-/* e as base + coeff * lane + k. False where a lane moves it in any other way. */
-static bool split_lanes(builder *b, const uop *e, const uop **base, int64_t *coeff, int64_t *k) {
-  linear_form f;
-  if (!linear_of(e, &f)) return false;
-  *coeff = 0;
-  *k = f.constant;
-  f.constant = 0;
-  int keep = 0;
-  for (int i = 0; i < f.n; ++i) {
-    if (f.atom[i] == b->vector) {
-      *coeff = f.coeff[i];
-      continue;
-    }
-    if (is_vector(b, f.atom[i])) return false;
-    f.atom[keep] = f.atom[i];
-    f.coeff[keep++] = f.coeff[i];
-  }
-  f.n = keep;
-  *base = linear_to_uop(b->g, &f);
-  return true;
-}
-
 static bool split_valid(builder *b, const uop *valid, lane_access *a) {
   if (valid->op == OP_AND)
     return split_valid(b, valid->src[0], a) && split_valid(b, valid->src[1], a);
@@ -313,20 +291,11 @@ static scope *group_home(builder *b, access_group *gr) {
   return deepest;
 }
 
-static uint32_t shuffle(builder *b, scope *home, uint32_t x, uint32_t y, const int64_t *lanes) {
-  lin_ins ins = {
-      .op = OP_SHUFFLE, .dtype = b->pool.data[x].dtype, .lanes = (uint16_t)b->lanes, .nsrc = 2};
-  ins.src[0] = x;
-  ins.src[1] = y;
-  ins.list = intern_list(b->g, b->lanes, lanes);
-  return build_ins(b, home, ins);
-}
-
 /* Every step-th of the 2 * lanes elements of x and y, from the first. */
 static uint32_t every_other(builder *b, scope *home, uint32_t x, uint32_t y, int64_t first) {
   int64_t pick[64];
   for (int64_t l = 0; l < b->lanes; ++l) pick[l] = first + 2 * l;
-  return shuffle(b, home, x, y, pick);
+  return build_shuffle(b, home, x, y, b->lanes, pick);
 }
 
 /* Elements first, first + step, ... (step a power of two) of the stretch that starts at vector q: halves of half the step
@@ -354,7 +323,7 @@ static uint32_t move_column(builder *b, access_group *gr, uint32_t column, int64
     int64_t e = stride * (lanes + k) + residue;
     uint32_t behind = emit(b, stretch(b, gr, e / lanes));
     for (int64_t l = 0; l < lanes; ++l) pick[l] = l + 1 < lanes ? l + 1 : lanes + e % lanes;
-    column = shuffle(b, group_home(b, gr), column, behind, pick);
+    column = build_shuffle(b, group_home(b, gr), column, behind, b->lanes, pick);
   }
   return column;
 }
@@ -372,7 +341,7 @@ static uint32_t gather_column(builder *b, access_group *gr, int64_t shift) {
                 : e / lanes < q && q == first + 1 ? e % lanes
                                                   : l;
     }
-    acc = shuffle(b, group_home(b, gr), acc, next, pick);
+    acc = build_shuffle(b, group_home(b, gr), acc, next, b->lanes, pick);
   }
   return acc;
 }
@@ -426,7 +395,7 @@ static void interleave(builder *b, int64_t n, const uint32_t *in, uint32_t *out)
   for (int64_t i = 0; i < n; ++i) {
     int64_t from = (i % 2) * b->lanes / 2;
     for (int64_t l = 0; l < b->lanes; ++l) pick[l] = from + l / 2 + (l % 2) * b->lanes;
-    out[i] = shuffle(b, b->cur, even[i / 2], odd[i / 2], pick);
+    out[i] = build_shuffle(b, b->cur, even[i / 2], odd[i / 2], b->lanes, pick);
   }
 }
 
@@ -447,7 +416,7 @@ static void store_stretch(builder *b, int64_t slot, const access_group *gr, cons
         int64_t e = q * lanes + l, from = e / stride;
         pick[l] = e % stride == s ? lanes + from : s == 1 && e % stride == 0 ? from : l;
       }
-      acc = shuffle(b, b->cur, acc, value[s], pick);
+      acc = build_shuffle(b, b->cur, acc, value[s], b->lanes, pick);
     }
     store_vector(b, slot, gr, q, acc);
   }

@@ -27,25 +27,9 @@ typedef struct tile_store { /* neighbours: disp, disp + 1, ... */
 } tile_store;
 
 static bool describe(builder *b, const store_ref *ref, far_store *s) {
-  linear_form f;
   s->ref = ref;
-  s->stride = 0;
-  if (!linear_of(ref->offset, &f)) return false;
-  s->disp = f.constant;
-  f.constant = 0;
-  int keep = 0;
-  for (int i = 0; i < f.n; ++i) {
-    if (f.atom[i] == b->vector) {
-      s->stride = f.coeff[i];
-      continue;
-    }
-    if (is_vector(b, f.atom[i])) return false;
-    f.atom[keep] = f.atom[i];
-    f.coeff[keep++] = f.coeff[i];
-  }
-  f.n = keep;
-  s->base = linear_to_uop(b->g, &f);
-  return llabs(s->stride) > FAR && is_vector(b, ref->value);
+  return split_lanes(b, ref->offset, &s->base, &s->stride, &s->disp) && llabs(s->stride) > FAR &&
+         is_vector(b, ref->value);
 }
 
 /* --- conditions -------------------------------------------------------------------------------------------------------- */
@@ -101,15 +85,6 @@ static bool find_conditions(builder *b, tile_store *t) {
 
 /* --- transposing --------------------------------------------------------------------------------------------------------- */
 
-static uint32_t shuffle(builder *b, uint32_t x, uint32_t y, int n, const int64_t *pick) {
-  lin_ins ins = {.op = OP_SHUFFLE, .dtype = b->pool.data[x].dtype, .lanes = (uint16_t)n};
-  ins.nsrc = x == y ? 1 : 2;
-  ins.src[0] = x;
-  ins.src[1] = y;
-  ins.list = intern_list(b->g, n, pick);
-  return build_ins(b, b->cur, ins);
-}
-
 /* x and y with the odd blocks of s lanes of x and the even ones of y exchanged. */
 static void exchange(builder *b, int s, uint32_t *x, uint32_t *y) {
   int64_t low[64], high[64], lanes = b->lanes;
@@ -117,8 +92,8 @@ static void exchange(builder *b, int s, uint32_t *x, uint32_t *y) {
     low[l] = l & s ? lanes + (l ^ s) : l;
     high[l] = l & s ? lanes + l : l ^ s;
   }
-  uint32_t first = shuffle(b, *x, *y, b->lanes, low);
-  *y = shuffle(b, *x, *y, b->lanes, high);
+  uint32_t first = build_shuffle(b, b->cur, *x, *y, b->lanes, low);
+  *y = build_shuffle(b, b->cur, *x, *y, b->lanes, high);
   *x = first;
 }
 
@@ -130,7 +105,7 @@ static uint32_t unpack(builder *b, uint32_t x, uint32_t y, int n, bool upper) {
     int64_t in = l % 4, group = l - in + (upper ? 2 : 0);
     pick[l] = n == 1 ? group + in / 2 + (in % 2) * lanes : group + in % 2 + (in / 2) * lanes;
   }
-  return shuffle(b, x, y, b->lanes, pick);
+  return build_shuffle(b, b->cur, x, y, b->lanes, pick);
 }
 
 static void transpose_four(builder *b, uint32_t *v) {
@@ -165,7 +140,7 @@ static void store_rows(builder *b, int64_t slot, const tile_store *t, int from, 
     if (t->absent[l]) continue;
     uint32_t value = v[l % rows];
     for (int r = 0; r < rows; ++r) pick[r] = l - l % rows + r;
-    if (rows < b->lanes) value = shuffle(b, value, value, rows, pick);
+    if (rows < b->lanes) value = build_shuffle(b, b->cur, value, value, rows, pick);
     lin_ins ins = {.op = OP_STORE, .dtype = WN_DTYPE_COUNT, .nsrc = 2, .lanes = (uint16_t)rows};
     ins.i = build_array(b, slot);
     ins.src[0] = emit(b, t->row[from].base);

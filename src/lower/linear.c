@@ -99,3 +99,12 @@ const uop *linear_to_uop(graph *g, const linear_form *f) {
   if (!sum) return uop_int(g, f->constant);
   return f->constant ? uop_addi(g, sum, f->constant) : sum;
 }
+
+int64_t linear_coefficient(const uop *e, const uop *atom) {
+  linear_form f;
+  if (!linear_of(e, &f)) return 0;
+  for (int i = 0; i < f.n; ++i) {
+    if (f.atom[i] == atom) return f.coeff[i];
+  }
+  return 0;
+}

@@ -62,15 +62,6 @@ static bool is_constant(const apply *ap, const uop *index) {
          ap->set->arrays.data[base->arg.i].role == ROLE_CONSTANT;
 }
 
-static int64_t coefficient(const uop *index, const uop *range) {
-  linear_form f;
-  if (index->nsrc != 3 || !linear_of(index->src[2], &f)) return 0;
-  for (int i = 0; i < f.n; ++i) {
-    if (f.atom[i] == range) return f.coeff[i];
-  }
-  return 0;
-}
-
 /* The roles of the ranges when b holds the weights. */
 static bool assign_roles(product *p, const uop *a, const uop *b) {
   p->image = a;
@@ -151,7 +142,7 @@ static bool find_product(apply *ap, const uop *value, int n, const uop *const *r
   }
   p->taps = 1;
   for (int i = 1; i < p->reduce->nsrc; ++i) p->taps *= p->reduce->src[i]->arg.j;
-  p->stride = coefficient(p->image, range[p->x]);
+  p->stride = p->image->nsrc == 3 ? linear_coefficient(p->image->src[2], range[p->x]) : 0;
   p->overlaps = p->y >= 0 && is_pure(p, value);
   p->masked = uop_has_range(p->image->src[1], range[p->x]);
   p->inside = share_inside(ap, p);

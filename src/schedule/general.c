@@ -31,11 +31,7 @@ static survey look_at(apply *ap, const stage *st, const uop *value) {
     if (u->op != OP_INDEX || u->nsrc < 3) continue;
     const uop *flat = u->src[u->nsrc - 1];
     for (int i = 0; i < st->n; ++i) {
-      linear_form f;
-      int64_t coeff = 0;
-      if (linear_of(flat, &f)) {
-        for (int j = 0; j < f.n; ++j) coeff = f.atom[j] == st->range[i] ? f.coeff[j] : coeff;
-      }
+      int64_t coeff = linear_coefficient(flat, st->range[i]);
       bool moves = uop_has_range(u, st->range[i]);
       s.contiguous[i] += moves && coeff == 1;
       s.strided[i] += moves && coeff != 1;

@@ -216,12 +216,9 @@ bool channels_are_neighbours(apply *ap, const stage *st) {
   const uop *value = st->node->src[0];
   uop_order all = uop_toposort(ap->a, 1, &value);
   for (size_t i = 0; i < all.len; ++i) {
-    linear_form f;
-    int64_t coeff = 0;
-    if (all.at[i]->op != OP_INDEX) continue;
-    if (all.at[i]->nsrc != 3 || !linear_of(all.at[i]->src[2], &f)) return false;
-    for (int k = 0; k < f.n; ++k) coeff = f.atom[k] == st->range[c] ? f.coeff[k] : coeff;
-    if (coeff != 1) return false;
+    const uop *u = all.at[i];
+    if (u->op != OP_INDEX) continue;
+    if (u->nsrc != 3 || linear_coefficient(u->src[2], st->range[c]) != 1) return false;
     loads++;
   }
   return loads > 0;
