@@ -47,7 +47,8 @@ static void print_ins(str *out, const lin_kernel *k, size_t index, int depth) {
   str_printf(out, "%*s", 2 * depth + 2, "");
   if (has_value(u->op)) str_printf(out, "%%%zu = ", index);
   str_add(out, op_table[u->op].name);
-  if (has_value(u->op) && u->op != OP_LOOP && u->op != OP_GRID && u->dtype < WN_DTYPE_COUNT) {
+  if (has_value(u->op) && u->op != OP_LOOP && u->op != OP_GRID && u->op != OP_LANE &&
+      u->dtype < WN_DTYPE_COUNT) {
     str_printf(out, " %s", wn_dtype_name((wn_dtype)u->dtype));
     if (u->lanes > 1) str_printf(out, "x%d", u->lanes);
   }
@@ -263,6 +264,9 @@ static const char *check_ins(checker *c, const lin_ins *u) {
     case OP_CONST:
       return u->dtype == WN_BOOL && u->i != 0 && u->i != 1 ? broken(c, "bool must be 0 or 1")
                                                            : NULL;
+    case OP_LANE:
+      if (c->kernel->group == 0) return broken(c, "has no group whose work items have numbers");
+      return u->dtype == WN_I64 && u->lanes == 1 ? NULL : broken(c, "must be an i64 scalar");
     case OP_GRID:
       return u->dtype == WN_I64 && u->lanes == 1 ? NULL : broken(c, "must be an i64 scalar");
     case OP_IOTA:
@@ -327,6 +331,7 @@ static const char *check_array(arena *a, const lin_kernel *k, size_t index) {
 const char *lin_verify(arena *a, const lin_kernel *k) {
   if (!k->name) return "a kernel without a name";
   if (k->grid < 1) return arena_printf(a, "%s: a grid of no blocks", k->name);
+  if (k->group < 0) return arena_printf(a, "%s: a group of %d work items", k->name, k->group);
   for (size_t i = 0; i < k->arrays.len; i++) {
     const char *what = check_array(a, k, i);
     if (what) return what;

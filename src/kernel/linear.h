@@ -10,7 +10,10 @@
  * A CPU kernel is  void name(void *const *args, void *scratch, int64_t begin, int64_t end)
  * and runs its body for every block number GRID in [begin, end). args holds the global arrays in slot order; scratch is
  * a 64-byte aligned block of scratch_bytes of this worker, in which the local arrays lie at their offsets. Global arrays
- * are 64-byte aligned only if `aligned`. */
+ * are 64-byte aligned only if `aligned`.
+ * A kernel for a device has groups of `group` work items where a CPU's has blocks: GRID is the group, LANE the work item
+ * in it, local arrays belong to the group, everything else to the work item. A BARRIER stands where all work items of a
+ * group come by: in no IF whose condition differs between them. */
 #ifndef WN_KERNEL_LINEAR_H
 #define WN_KERNEL_LINEAR_H
 
@@ -35,7 +38,7 @@ typedef struct lin_ins {
   uint32_t src[4];
   int64_t disp; /* LOAD, STORE, PREFETCH: elements added to every offset */
   int64_t
-      i; /* CONST integer or bool, LOOP trip count, array number of LOAD/STORE/PREFETCH, lane of EXTRACT */
+      i; /* CONST integer or bool, LOOP trip count, array number of LOAD/STORE/PREFETCH, lane of EXTRACT, arrays of BARRIER */
   union {
     double f; /* CONST of a float dtype (any lanes: the same in all) */
     int64_t
@@ -50,7 +53,9 @@ typedef struct lin_kernel {
   const char *loops; /* "grid k0 16, loop c 64, ...": for people */
   VEC(lin_array) arrays;
   VEC(lin_ins) ins;
-  int64_t grid; /* number of blocks, >= 1 */
+  int64_t grid; /* number of blocks or groups, >= 1 */
+  int group;    /* work items of a group; 0: a CPU's block, which one thread runs, with vectors */
+  bool narrow;  /* no i64 value that it computes needs more than 32 bits */
   size_t scratch_bytes;
   bool once; /* runs once in the life of a program: short code is worth more than fast code */
   double flops,

@@ -21,6 +21,10 @@ typedef struct cpu_target {
   char model[64];                       /* "AMD EPYC ...", for people */
   int cores;
   size_t l1, l2, l3; /* bytes; guesses of 32K, 512K, 8M where unknown */
+  /* of a device whose kernels run in groups of work items, else 0 */
+  int group;          /* work items in a group at most */
+  int64_t items;      /* work items that fill the device */
+  size_t local_bytes; /* of a group's local arrays at most */
 } cpu_target;
 /* isa NULL: the best of this machine. An unknown or unsupported one is diag_fail(WN_ERR_USAGE) listing what there is. */
 void cpu_target_init(cpu_target *t, diag *d, const char *isa);
