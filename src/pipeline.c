@@ -211,7 +211,8 @@ static user_buffer *describe_buffers(pipeline *pl) {
 
 static void linearise_all(pipeline *pl) {
   wn_program *p = pl->p;
-  linear_options lo = {.accumulators = runtime_target(p->rt)->registers - 4,
+  bool device = runtime_target(p->rt)->group > 0;
+  linear_options lo = {.accumulators = device ? 0 : runtime_target(p->rt)->registers - 4,
                        .no_merge = pl->opt->no_merge != 0,
                        .fma = runtime_target(p->rt)->fma};
   p->kernels = arena_array(&pl->g->arena, linear_kernel *, p->set->kernels.len);
@@ -309,7 +310,10 @@ static choice_target describe_target(const pipeline *pl, const wn_options *opt) 
                          .registers = cpu->registers,
                          .options = opt,
                          .limits = limits,
-                         .threads = runtime_threads(pl->p->rt)};
+                         .threads = runtime_threads(pl->p->rt),
+                         .group = cpu->group,
+                         .items = cpu->items,
+                         .local_bytes = cpu->local_bytes};
 }
 
 /* Where no limit was given, the machine's memory is one: what does not fit there would not fail but be killed. */

@@ -46,6 +46,9 @@ typedef struct builder {
   bool inside;       /* in a loop of which there are two, with guards and without */
   const uop *vector; /* the open VECTOR range, or NULL */
   int lanes;
+  const uop *lane; /* of a device: number of the work item in its group */
+  bool in_item;    /* the axes that work items share are open */
+  bool wide;       /* some integer needs more than 32 bits */
 } builder;
 
 /* --- scopes.c --------------------------------------------------------------------------------------------------------- */

@@ -204,6 +204,7 @@ uint32_t emit(builder *b, const uop *u) {
     diag_panic(__FILE__, __LINE__, "%s reached a kernel", op_table[u->op].name);
   }
   map_put(&home->values, u->id, v);
+  b->wide |= u->dtype == WN_I64 && (u->vmin < INT32_MIN || u->vmax > INT32_MAX);
   return v;
 }
 

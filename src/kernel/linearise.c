@@ -87,24 +87,44 @@ static void bind_range(builder *b, const uop *range, const scope *at, uint32_t v
   map_put(&b->range_values, (uint64_t)range->arg.i, value);
 }
 
-static int64_t grid_of(const nest *n) {
-  int64_t blocks = 1;
-  for (int i = 0; i < n->naxes && n->axis[i].kind == AXIS_GRID; ++i)
-    blocks *= n->axis[i].range->arg.j;
-  return blocks;
+/* How many axes of this kind there are from `first` on; *points: how many points they have. */
+static int axes_of_kind(const nest *n, int first, axis_kind kind, int64_t *points) {
+  int count = 0;
+  *points = 1;
+  for (; first + count < n->naxes && n->axis[first + count].kind == kind; ++count)
+    *points *= n->axis[first + count].range->arg.j;
+  return count;
 }
 
-/* The leading GRID axes from the block number, last axis fastest. Returns how many there are. */
-static int bind_grid(builder *b, const nest *n, const uop *block) {
-  int count = 0;
-  while (count < n->naxes && n->axis[count].kind == AXIS_GRID) ++count;
-  const uop *rest = block;
-  for (int i = count; i-- > 0;) {
+/* A round of the host loop takes whole groups. */
+static int64_t groups_of_round(const kernel_plan *plan, int64_t items) {
+  return (items / plan->chunks + plan->group - 1) / plan->group;
+}
+
+static int64_t grid_of(const kernel_plan *plan, const nest *n) {
+  int64_t points;
+  if (axes_of_kind(n, 0, AXIS_LANE, &points) > 0)
+    return plan->chunks * groups_of_round(plan, points);
+  axes_of_kind(n, 0, AXIS_GRID, &points);
+  return points;
+}
+
+/* Axes [first, end) from their common number, last axis fastest. */
+static void bind_axes(builder *b, const nest *n, int first, int end, const uop *number) {
+  const uop *rest = number;
+  for (int i = end; i-- > first;) {
     const uop *range = n->axis[i].range;
-    const uop *value = i > 0 ? uop_modi(b->g, rest, range->arg.j) : rest;
+    const uop *value = i > first ? uop_modi(b->g, rest, range->arg.j) : rest;
     bind_range(b, range, b->cur, emit(b, value));
-    if (i > 0) rest = uop_divi(b->g, rest, range->arg.j);
+    if (i > first) rest = uop_divi(b->g, rest, range->arg.j);
   }
+}
+
+/* The leading GRID axes from the block number. Returns how many there are. */
+static int bind_grid(builder *b, const nest *n, const uop *block) {
+  int64_t points;
+  int count = axes_of_kind(n, 0, AXIS_GRID, &points);
+  bind_axes(b, n, 0, count, block);
   return count;
 }
 
@@ -215,34 +235,44 @@ static void set_filled(builder *b, int array) {
   map_init(&b->local_reads, b->a);
 }
 
-/* Children that run when `opened` axes are open. They fill arrays that later code reads. */
-static void emit_children(builder *b, const nest *n, int opened) {
+/* On a device: what the work items of a group stored into an array is there for all of them. */
+static void emit_barrier(builder *b, int array) {
+  if (b->k->group == 0) return;
+  bool local = b->set->arrays.data[array].role == ROLE_LOCAL;
+  build_ins(b, b->cur,
+            (lin_ins){.op = OP_BARRIER, .dtype = WN_DTYPE_COUNT, .lanes = 1, .i = local ? 1 : 2});
+}
+
+/* At the end of a loop around stages: the next iteration fills their arrays again. */
+static void emit_last_barrier(builder *b, const nest *n, int opened) {
+  if (b->in_item) return;
   for (int c = 0; c < n->nchildren; ++c) {
-    if (n->child[c].at != opened) continue;
-    const uop *vector = b->vector;
-    int lanes = b->lanes;
-    b->next = n->child[c].nest->next;
-    emit_nest(b, n->child[c].nest, 0);
-    b->next = n->next;
-    b->vector = vector;
-    b->lanes = lanes;
-    set_filled(b, n->child[c].nest->array);
+    if (n->child[c].at < opened || n->child[c].nest->array == n->array) continue;
+    emit_barrier(b, n->child[c].nest->array);
+    return;
   }
 }
 
-static void emit_nest(builder *b, const nest *n, int opened) {
-  int loops = 0;
-  for (int i = opened; i < n->naxes && n->axis[i].kind <= AXIS_LOOP; ++i) {
-    emit_children(b, n, i);
-    const uop *range = n->axis[i].range;
-    uint32_t head =
-        build_head(b, (lin_ins){.op = OP_LOOP, .dtype = WN_I64, .lanes = 1, .i = range->arg.j});
-    build_open(b, head);
-    bind_range(b, range, b->cur, head);
-    if (n->axis[i].reduces) set_filled(b, n->array);
-    loops++;
+/* Children that run when `opened` axes are open. They fill arrays that later code reads: zeros to add to, and stages, which
+ * on a device are made by all work items together. */
+static void emit_children(builder *b, const nest *n, int opened) {
+  for (int c = 0; c < n->nchildren; ++c) {
+    const nest *child = n->child[c].nest;
+    bool zeros = child->array == n->array;
+    if (n->child[c].at != opened || (b->k->group > 0 && zeros != b->in_item)) continue;
+    const uop *vector = b->vector;
+    int lanes = b->lanes;
+    b->next = child->next;
+    emit_nest(b, child, 0);
+    b->next = n->next;
+    b->vector = vector;
+    b->lanes = lanes;
+    set_filled(b, child->array);
+    if (!zeros) emit_barrier(b, child->array);
   }
-  emit_children(b, n, opened + loops);
+}
+
+static void emit_body(builder *b, const nest *n) {
   b->vector = NULL;
   b->lanes = 1;
   const axis *last = n->naxes > 0 ? &n->axis[n->naxes - 1] : NULL;
@@ -251,16 +281,86 @@ static void emit_nest(builder *b, const nest *n, int opened) {
     b->lanes = (int)last->range->arg.j;
   }
   emit_stores(b, n);
-  while (loops-- > 0) build_close(b);
+}
+
+static void open_loop(builder *b, const uop *range) {
+  uint32_t head =
+      build_head(b, (lin_ins){.op = OP_LOOP, .dtype = WN_I64, .lanes = 1, .i = range->arg.j});
+  build_open(b, head);
+  bind_range(b, range, b->cur, head);
+}
+
+/* The axes [opened, opened + count) have `items` points, and this work item the one of that number, if there is one; what
+ * is below them runs for that point. share: of the work items that have one. */
+static void emit_item(builder *b, const nest *n, int opened, int count, int64_t items,
+                      const uop *number, const uop *is_mine, double share) {
+  if (is_mine != NULL) build_open_if(b, is_mine, share);
+  const uop *mine = uop_range(b->g, items, "item"); /* the same number, within its bounds */
+  bind_range(b, mine, b->cur, emit(b, number));
+  bind_axes(b, n, opened, opened + count, mine);
+  b->in_item = true;
+  emit_nest(b, n, opened + count);
+  b->in_item = false;
+  if (is_mine != NULL) build_close(b);
+}
+
+/* Axes of kind GROUP: a work item has every group-th of their points. */
+static void emit_shared(builder *b, const nest *n, int opened) {
+  int64_t items, group = b->k->group;
+  int count = axes_of_kind(n, opened, AXIS_GROUP, &items);
+  int64_t turns = (items + group - 1) / group;
+  const uop *number = b->lane;
+  if (turns > 1) {
+    const uop *turn = uop_range(b->g, turns, "turn");
+    open_loop(b, turn);
+    number = uop_add(b->g, uop_muli(b->g, turn, group), number);
+  }
+  const uop *some = items % group != 0 ? uop_lt(b->g, number, items) : NULL;
+  emit_item(b, n, opened, count, items, number, some, (double)items / (double)(turns * group));
+  if (turns > 1) build_close(b);
+}
+
+/* What is left of a nest when `opened` axes are open. */
+static void emit_nest(builder *b, const nest *n, int opened) {
+  emit_children(b, n, opened);
+  if (b->k->group > 0 && !b->in_item && opened >= n->shared) {
+    emit_shared(b, n, opened);
+  } else if (opened < n->naxes && n->axis[opened].kind <= AXIS_LOOP) {
+    open_loop(b, n->axis[opened].range);
+    if (n->axis[opened].reduces) set_filled(b, n->array);
+    emit_nest(b, n, opened + 1);
+    emit_last_barrier(b, n, opened + 1);
+    build_close(b);
+  } else {
+    emit_body(b, n);
+  }
+}
+
+/* Axes of kind LANE: the points of a round of the host loop are cut into groups. */
+static void emit_lanes(builder *b, const kernel_plan *plan, const nest *n, const uop *block) {
+  int64_t items, group = plan->group;
+  int count = axes_of_kind(n, 0, AXIS_LANE, &items);
+  int64_t round = items / plan->chunks, groups = groups_of_round(plan, items);
+  const uop *in_round = uop_modi(b->g, block, groups);
+  in_round = uop_add(b->g, uop_muli(b->g, in_round, group), b->lane);
+  const uop *before = uop_muli(b->g, uop_divi(b->g, block, groups), round);
+  const uop *some = round % group != 0 ? uop_lt(b->g, in_round, round) : NULL;
+  emit_item(b, n, 0, count, items, uop_add(b->g, before, in_round), some,
+            (double)round / (double)(groups * group));
 }
 
 /* The children that hang at or outside the grid run once a block. */
-static void emit_root(builder *b, nest *n, const uop *block) {
+static void emit_root(builder *b, const kernel_plan *plan, nest *n, const uop *block) {
+  int64_t points;
+  b->next = n->next;
+  if (axes_of_kind(n, 0, AXIS_LANE, &points) > 0) {
+    emit_lanes(b, plan, n, block);
+    return;
+  }
   int grid = bind_grid(b, n, block);
   for (int c = 0; c < n->nchildren; ++c) {
     if (n->child[c].at < grid) n->child[c].at = grid;
   }
-  b->next = n->next;
   emit_nest(b, n, grid);
 }
 
@@ -276,30 +376,37 @@ linear_kernel *linearise(graph *g, const kernel_set *set, const kernel_plan *pla
   map_init(&b.groups, b.a);
   name_kernel(&b, plan);
   int64_t total = 0;
-  for (int r = 0; r < plan->nroots; ++r) total += grid_of(plan->root[r]);
+  for (int r = 0; r < plan->nroots; ++r) total += grid_of(plan, plan->root[r]);
   out->lin.grid = total;
+  out->lin.group = plan->group;
   out->lin.once = plan->prepare;
   build_open(&b, 0);
   uint32_t grid = build_ins(&b, b.top, (lin_ins){.op = OP_GRID, .dtype = WN_I64, .lanes = 1});
   const uop *block = uop_range(g, total, "block");
   bind_range(&b, block, b.top, grid);
+  if (plan->group > 0) {
+    b.lane = uop_range(g, plan->group, "lane");
+    bind_range(&b, b.lane, b.top,
+               build_ins(&b, b.top, (lin_ins){.op = OP_LANE, .dtype = WN_I64, .lanes = 1}));
+  }
   if (plan->nroots == 1) {
-    emit_root(&b, plan->root[0], block);
+    emit_root(&b, plan, plan->root[0], block);
   } else {
     int64_t first = 0;
     for (int r = 0; r < plan->nroots; ++r) { /* each nest has its share of the blocks */
-      int64_t share = grid_of(plan->root[r]);
+      int64_t share = grid_of(plan, plan->root[r]);
       const uop *mine = uop_range(g, share, "block");
       const uop *cond = uop_and(g, uop_ge(g, block, first), uop_lt(g, block, first + share));
       uint32_t test = emit(&b, cond);
       lin_ins in = {.op = OP_IF, .dtype = WN_DTYPE_COUNT, .lanes = 1, .nsrc = 1, .src = {test}};
       build_open(&b, build_head(&b, in))->share = (double)share / (double)total;
       bind_range(&b, mine, b.cur, emit(&b, uop_addi(g, block, -first)));
-      emit_root(&b, plan->root[r], mine);
+      emit_root(&b, plan, plan->root[r], mine);
       build_close(&b);
       first += share;
     }
   }
   build_flatten(&b);
+  out->lin.narrow = !b.wide;
   return out;
 }

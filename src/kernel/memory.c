@@ -136,7 +136,7 @@ void prefetch_next(builder *b, const lin_ins *access, int64_t slot, const uop *o
   const array_info *info = &b->set->arrays.data[slot];
   int64_t bytes = info->len * (int64_t)wn_dtype_size(info->dtype);
   bool far = info->role == ROLE_INPUT || info->role == ROLE_RESULT || info->role == ROLE_PREPARED;
-  if (b->next == NULL || !far || bytes < WORTH_PREFETCHING) return;
+  if (b->next == NULL || b->k->group > 0 || !far || bytes < WORTH_PREFETCHING) return;
   int64_t step = linear_coefficient(offset, b->next);
   if (step == 0) return;
   lin_ins ahead = {.op = OP_PREFETCH, .dtype = WN_DTYPE_COUNT, .lanes = 1, .nsrc = 1};

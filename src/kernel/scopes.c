@@ -69,6 +69,7 @@ int build_array(builder *b, int64_t slot) {
     arr.aligned = info->role == ROLE_WORK || info->role == ROLE_PREPARED;
     vec_push(b->a, &lk->args, (int)slot);
   }
+  b->wide |= info->len > INT32_MAX;
   vec_push(b->a, &b->k->arrays, arr);
   map_put(&b->array_slot, (uint64_t)slot, b->k->arrays.len);
   return (int)b->k->arrays.len - 1;
@@ -79,7 +80,7 @@ int build_array(builder *b, int64_t slot) {
 typedef struct flattener {
   builder *b;
   uint32_t *number; /* pool -> k->ins */
-  double trips;     /* of the loops around, per block */
+  double trips;     /* of the loops around, times blocks, times work items */
   VEC(double) outer_trips;
 } flattener;
 
@@ -121,7 +122,7 @@ static void flatten(flattener *f, const scope *s) {
 }
 
 void build_flatten(builder *b) {
-  flattener f = {.b = b, .trips = (double)b->k->grid};
+  flattener f = {.b = b, .trips = (double)b->k->grid * (b->k->group > 0 ? b->k->group : 1)};
   f.number = arena_array(b->a, uint32_t, b->pool.len + 1);
   flatten(&f, b->top);
   for (size_t i = 0; i < b->k->ins.len; ++i) {

@@ -112,8 +112,8 @@ static void print_operand(printer *p, uint32_t id) {
     print_value(p, u);
   } else if (u->op == OP_CONST) {
     print_const(p, u);
-  } else if (u->op == OP_GRID) {
-    str_add(p->out, "gid");
+  } else if (u->op == OP_GRID || u->op == OP_LANE) {
+    str_add(p->out, u->op == OP_GRID ? "gid" : "lane");
   } else if (u->op == OP_IOTA) {
     str_printf(p->out, "(%sx%d){", wn_dtype_name((wn_dtype)u->dtype), u->lanes);
     for (int l = 0; l < u->lanes; l++) str_printf(p->out, l ? ", %d" : "%d", l);
@@ -406,8 +406,8 @@ static void print_more_accumulators(printer *p, uint32_t id) {
 
 static void print_statement(printer *p, uint32_t id) {
   const lin_ins *u = ins(p, id);
-  if (u->op == OP_CONST || u->op == OP_GRID || u->op == OP_IOTA || is_folded(p, id) ||
-      follows_on_line(p, id))
+  if (u->op == OP_CONST || u->op == OP_GRID || u->op == OP_LANE || u->op == OP_IOTA ||
+      is_folded(p, id) || follows_on_line(p, id))
     return;
   if (u->op == OP_END) p->depth--;
   str_printf(p->out, "%*s", 2 * p->depth, "");

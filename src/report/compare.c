@@ -11,7 +11,7 @@
 static const struct {
   const char *kind, *escape;
 } kind_colors[] = {
-    {"grid", "\033[34m"}, {"warp", "\033[94m"},   {"lane", "\033[36m"},
+    {"grid", "\033[34m"}, {"group", "\033[94m"},  {"lane", "\033[36m"},
     {"loop", "\033[37m"}, {"unroll", "\033[33m"}, {"vector", "\033[32m"},
 };
 

@@ -63,6 +63,14 @@ static const cpu_target isa_table[ISA_COUNT] = {
                      .llvm_cpu = BASELINE_LLVM,
                      .llvm_features = "",
                      .cc_flags = ""},
+    /* no CPU's: what a device with groups of work items has at least, to be looked at or interpreted */
+    [ISA_SIMT] = {.name = "simt",
+                  .vector_bytes = 16,
+                  .registers = 32,
+                  .fma = true,
+                  .group = 256,
+                  .items = 128 << 11,
+                  .local_bytes = 32 << 10},
 };
 
 static bool isa_supported(cpu_isa isa) {
@@ -178,7 +186,8 @@ static _Noreturn void refuse(diag *d, const char *isa, bool any) {
 }
 
 static void choose(cpu_target *t, diag *d, const char *isa, bool any) {
-  static const cpu_isa best_first[] = {ISA_AVX512, ISA_AVX2, ISA_NEON, ISA_SSE2, ISA_GENERIC};
+  static const cpu_isa best_first[] = {ISA_AVX512, ISA_AVX2,    ISA_NEON,
+                                       ISA_SSE2,   ISA_GENERIC, ISA_SIMT};
   for (size_t i = 0; i < sizeof best_first / sizeof best_first[0]; i++) {
     cpu_isa id = best_first[i];
     if (isa ? strcmp(isa, isa_table[id].name) != 0 : false) continue;

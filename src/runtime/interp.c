@@ -6,7 +6,8 @@
  * float64 for every float dtype, int64 for i32, i64 and bool.
  * Always holds: i32 results are wrapped to 32 bits at once; floats are rounded to their dtype by
  * STORE and by CAST only; integer arithmetic wraps; x IDIV 0 is 0 and x MOD 0 is x; arrays in REG
- * space are cells, not memory. */
+ * space are cells, not memory. The work items of a group run one after the other from barrier to
+ * barrier, each with registers of its own. */
 #include <inttypes.h>
 #include <math.h>
 
@@ -26,7 +27,8 @@ typedef enum {
   S_LOG_F, S_SIN_F, S_TANH_F, S_ERF_F, S_FMA_F, S_LT_F, S_EQ_F, S_ADD_I, S_SUB_I, S_MUL_I,
   S_IDIV_I, S_MOD_I, S_MAX_I, S_MIN_I, S_NEG_I, S_ABS_I, S_FMA_I, S_LT_I, S_EQ_I, S_AND_B, S_OR_B,
   S_NOT_B, S_WHERE, S_ROUND_F, S_FLOAT_I, S_TRUNC_F, S_TRUTH_F, S_TRUTH_I, S_WRAP, S_COPY,
-  S_SPLAT, S_SHUFFLE, S_LOAD, S_STORE, S_REG_LOAD, S_REG_STORE, S_LOOP, S_IF, S_END, S_GRID
+  S_SPLAT, S_SHUFFLE, S_LOAD, S_STORE, S_REG_LOAD, S_REG_STORE, S_LOOP, S_IF, S_END, S_GRID,
+  S_LANE, S_BARRIER
 } step_op;
 /* clang-format on */
 
@@ -49,9 +51,10 @@ typedef struct step {
 struct interp_code {
   const lin_kernel *kernel;
   VEC(step) steps;
-  uint32_t *cell;     /* per instruction: its register */
-  uint32_t *reg_cell; /* per array in REG space: its first cell */
-  uint32_t cells;
+  uint32_t *cell;      /* per instruction: its register */
+  uint32_t *reg_cell;  /* per array in REG space: its first cell */
+  uint32_t cells;      /* of a work item */
+  int items;           /* in a group, 1 on a CPU */
   VEC(uint32_t) fixed; /* instructions that are CONST or IOTA: written once a call */
   size_t first_cell;   /* bytes into the scratch */
 };
@@ -167,8 +170,14 @@ static void decode(decoder *d, uint32_t id) {
       vec_push(d->arena, &code->fixed, id);
       return;
     case OP_PREFETCH:
-    case OP_BARRIER:
       return;
+    case OP_BARRIER:
+      if (code->kernel->group == 0) return;
+      s.op = S_BARRIER;
+      break;
+    case OP_LANE:
+      s.op = S_LANE;
+      break;
     case OP_LOAD:
     case OP_STORE:
       decode_access(d, u, s);
@@ -215,6 +224,7 @@ static void decode(decoder *d, uint32_t id) {
 const interp_code *interp_prepare(arena *a, const lin_kernel *k) {
   interp_code *code = arena_new(a, interp_code);
   code->kernel = k;
+  code->items = k->group > 0 ? k->group : 1;
   code->cell = arena_array(a, uint32_t, k->ins.len + 1);
   code->reg_cell = arena_array(a, uint32_t, k->arrays.len + 1);
   for (size_t i = 0; i < k->ins.len; i++) {
@@ -232,7 +242,8 @@ const interp_code *interp_prepare(arena *a, const lin_kernel *k) {
 }
 
 size_t interp_scratch(const interp_code *code) {
-  return code->first_cell + code->cells * sizeof(cell);
+  size_t items = (size_t)code->items;
+  return code->first_cell + items * (code->cells * sizeof(cell) + sizeof(int32_t));
 }
 
 /* --- memory ----------------------------------------------------------------------------------- */
@@ -439,10 +450,11 @@ static void write_fixed(const machine *m) {
   }
 }
 
-static void run_block(const machine *m, int64_t block) {
+/* From step pc to the next barrier, or to the end; returns the step behind it. */
+static int32_t run_item(const machine *m, int64_t block, int lane, int32_t pc) {
   const step *steps = m->code->steps.data;
   int32_t end = (int32_t)m->code->steps.len;
-  for (int32_t pc = 0; pc < end;) {
+  while (pc < end) {
     const step *s = &steps[pc++];
     switch (s->op) {
       case S_LOOP:
@@ -458,6 +470,11 @@ static void run_block(const machine *m, int64_t block) {
       case S_GRID:
         m->r[s->dst].i = block;
         break;
+      case S_LANE:
+        m->r[s->dst].i = lane;
+        break;
+      case S_BARRIER:
+        return pc;
       case S_LOAD:
         do_load(m, s);
         break;
@@ -475,15 +492,33 @@ static void run_block(const machine *m, int64_t block) {
         run_alu(m->r, s);
     }
   }
+  return end;
+}
+
+static void run_group(machine *m, cell *registers, int32_t *pc, int64_t block) {
+  const interp_code *code = m->code;
+  int32_t end = (int32_t)code->steps.len, reached = 0;
+  for (int i = 0; i < code->items; i++) pc[i] = 0;
+  do {
+    for (int i = 0; i < code->items; i++) {
+      m->r = registers + (size_t)i * code->cells;
+      pc[i] = run_item(m, block, i, pc[i]);
+      WN_CHECK(i == 0 || pc[i] == reached, "interp: kernel %s: work item %d is at another barrier",
+               code->kernel->name, i);
+      reached = pc[i];
+    }
+  } while (reached < end);
 }
 
 void interp_run(const interp_code *code, void *const *args, void *scratch, int64_t begin,
                 int64_t end) {
   char *memory = scratch;
-  machine m = {.code = code,
-               .args = args,
-               .scratch = memory,
-               .r = (cell *)(void *)(memory + code->first_cell)};
-  write_fixed(&m);
-  for (int64_t block = begin; block < end; block++) run_block(&m, block);
+  cell *registers = (cell *)(void *)(memory + code->first_cell);
+  int32_t *pc = (int32_t *)(void *)(registers + (size_t)code->items * code->cells);
+  machine m = {.code = code, .args = args, .scratch = memory};
+  for (int i = 0; i < code->items; i++) {
+    m.r = registers + (size_t)i * code->cells;
+    write_fixed(&m);
+  }
+  for (int64_t block = begin; block < end; block++) run_group(&m, registers, pc, block);
 }

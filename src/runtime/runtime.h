@@ -9,10 +9,11 @@
 #include "kernel/linear.h"
 
 /* --- the CPU of this machine, found at run time (src/runtime/cpu_features.c) ------------------------------------- */
-typedef enum { ISA_SSE2, ISA_AVX2, ISA_AVX512, ISA_NEON, ISA_GENERIC, ISA_COUNT } cpu_isa;
+typedef enum { ISA_SSE2, ISA_AVX2, ISA_AVX512, ISA_NEON, ISA_GENERIC, ISA_SIMT, ISA_COUNT } cpu_isa;
 typedef struct cpu_target {
   cpu_isa isa;
-  const char *name; /* "sse2", "avx2", "avx512", "neon", "generic" */
+  const char
+      *name; /* "sse2", "avx2", "avx512", "neon", "generic"; "simt": work items, of devices */
   int vector_bytes; /* 16, 32, 64, 16, 16 */
   int registers;    /* vector registers: 16, 16, 32, 32, 16 */
   bool fma;

@@ -581,6 +581,7 @@ kernel_set *schedule_apply(graph *g, const wino_result *rewritten, const schedul
   }
   launch_order(&ap);
   if (s->joint) launch_join(&ap);
+  simt_share(&ap);
   plan_memory(ap.set, ap.a);
   return ap.set;
 }

@@ -105,6 +105,13 @@ typedef struct register_tile {
 register_tile pick_register_tile(const apply *ap, wn_dtype dtype, int64_t k, int64_t t,
                                  int64_t limit);
 
+/* Of a work item; others: how many such products there are side by side; most: sums at most, 0 for the usual. */
+register_tile pick_item_tile(const apply *ap, int64_t k, int64_t t, int64_t others, int64_t most);
+int64_t site_frequencies(const wino_site *site); /* of a tile */
+int64_t item_channels(const apply *ap, const wino_site *site);
+int64_t channels_of_block(const apply *ap,
+                          const wino_site *site); /* of the loop k0 around stages inside */
+
 /* --- layout.c: where an element is ---------------------------------------------------------------------------------- */
 void lay_out(stage *st);             /* fills in the strides */
 int64_t stored_len(const stage *st); /* elements of the array */
@@ -148,6 +155,9 @@ bool loop_named(loop_name want, const char *name);
 /* --- launch.c ----------------------------------------------------------------------------------------------------- */
 void launch_order(apply *ap); /* running order, prepare part first */
 void launch_join(apply *ap);  /* launch=joint */
+
+/* --- simt.c -------------------------------------------------------------------------------------------------------- */
+void simt_share(apply *ap); /* devices: loops become work items */
 
 /* --- results.c, general.c: nests that write the user's arrays and everything that is no stage of a site --------------- */
 /* Does o of this site flow into one stored value whose ranges are its tiles? Fills f, or leaves found false. */

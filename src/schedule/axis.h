@@ -4,18 +4,20 @@
 
 #include "ir/uop.h"
 
-/* GRID: a thread-pool task or GPU block. WARP, LANE: GPU threads. LOOP: an ordinary loop. UNROLL: one copy of the body per
- * value. VECTOR: the lanes of a vector. Whether an axis reduces is a separate matter. */
+/* GRID: a task of the thread pool, or a group of work items. On devices, LANE: its points are work items, and groups are
+ * cut from all of them; GROUP: its points are shared out among the work items of one group, turn by turn. LOOP: an
+ * ordinary loop. UNROLL: one copy of the body per value. VECTOR: the lanes of a vector. Whether an axis reduces is a
+ * separate matter. */
 typedef enum {
   AXIS_GRID,
-  AXIS_WARP,
+  AXIS_GROUP,
   AXIS_LANE,
   AXIS_LOOP,
   AXIS_UNROLL,
   AXIS_VECTOR,
   AXIS_KINDS
 } axis_kind;
-extern const char *const axis_kind_name[AXIS_KINDS]; /* grid warp lane loop unroll vector */
+extern const char *const axis_kind_name[AXIS_KINDS]; /* grid group lane loop unroll vector */
 
 typedef struct axis {
   const uop *range;

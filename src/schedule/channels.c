@@ -368,6 +368,7 @@ static const uop *pack_node(void *user, const uop *u) {
 const uop *channels_pack(apply *ap, const uop *root) {
   map_init(&ap->packed, ap->a);
   map_init(&ap->channel_tiles, ap->a);
+  if (ap->target->group > 0) return root; /* neighbouring work items are neighbouring pixels */
   return uop_transform(ap->g, ap->a, root, pack_node, ap);
 }
 

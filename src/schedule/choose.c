@@ -132,5 +132,8 @@ size_t choose_candidates(graph *g, const uop *root, const choice_target *target,
 apply_target choice_apply_target(const choice_target *t) {
   return (apply_target){.vector_bytes = t->vector_bytes,
                         .registers = t->registers,
-                        .variable_weights = t->options->variable_weights != 0};
+                        .variable_weights = t->options->variable_weights != 0,
+                        .group = t->group,
+                        .items = t->items,
+                        .local_bytes = t->local_bytes};
 }

@@ -18,6 +18,10 @@ typedef struct choice_target {
   const wn_options *options;
   const machine_limits *limits;
   int threads;
+  /* of a device, else 0: see apply_target */
+  int group;
+  int64_t items;
+  size_t local_bytes;
 } choice_target;
 
 wino_result choose_rewrite(graph *g, const uop *root, const choice_target *target, choice *out);

@@ -116,6 +116,13 @@ static register_tile general_tile(apply *ap, const stage *st, const uop *value, 
   wn_dtype dtype = (wn_dtype)st->node->dtype;
   int64_t vlen = v >= 0 ? st->len[v] : 1, ulen = u >= 0 ? st->len[u] : 1;
   register_tile rt = {1, 1, 1};
+  if (ap->target->group > 0) {
+    int64_t others = 1;
+    for (int i = 0; i < st->n; ++i) others *= i == u || i == v ? 1 : st->len[i];
+    rt = s->reduces ? pick_item_tile(ap, ulen, vlen, others, 16) : rt;
+    rt.lanes = 1;
+    return rt;
+  }
   if (u >= 0 && v >= 0 && pixel_tile(ap, st, value, v, u, &rt)) return rt;
   /* where short loops are unrolled, what their copies share stays in registers beside the sums */
   int64_t few = ap->target->registers > 16 ? 10 : 8;

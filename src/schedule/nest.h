@@ -44,6 +44,7 @@ struct nest {
   /* RANGE of a loop around: what its next iteration touches of large arrays that come from memory (the caller's and the
    * prepared ones) is prefetched; or NULL */
   const uop *next;
+  int shared; /* on a device, unless its axes are LANE: from this one on a group's work items share them */
   int naxes;
   axis axis[NEST_AXES];
   int nunits; /* loops of one iteration, which are no axes: their names still say where a stage can be computed */
@@ -65,6 +66,7 @@ typedef struct kernel_plan {
   int64_t
       chunks; /* > 1: equal shares of the grid, run in turns with those of the neighbours of the same chunk_group */
   int chunk_group;
+  int group; /* work items of a group; 0: on a CPU */
 } kernel_plan;
 
 typedef struct kernel_set {
@@ -80,6 +82,10 @@ typedef struct apply_target {
   int vector_bytes; /* of the widest vectors */
   int registers;    /* vector registers */
   bool variable_weights;
+  /* of a device whose kernels run in groups of work items, else 0 */
+  int group;          /* work items in a group at most */
+  int64_t items;      /* work items that fill the device */
+  size_t local_bytes; /* of local arrays in a kernel at most; 0: no limit */
 } apply_target;
 
 /* The caller's buffers, by slot: what lower_tensors left as OP_BUFFER. */

@@ -183,7 +183,10 @@ static void other_ranges(tiled *t, bool after_rows) {
 static void channel_block(tiled *t) {
   if (t->ki < 0) return;
   int64_t asked = t->ap->s->k[0];
-  t->kblock = asked > 0 ? asked : t->blocked ? 32 : t->products ? 2 : 1;
+  t->kblock = asked > 0     ? asked
+              : t->blocked  ? channels_of_block(t->ap, t->site)
+              : t->products ? item_channels(t->ap, t->site)
+                            : 1;
   if (t->kblock > t->klen) t->kblock = t->klen;
   if (lanes_over_k(t->ap, t->f->site)) {
     wn_dtype dtype = (wn_dtype)t->st->node->dtype;

@@ -5,10 +5,11 @@
 
 #include "schedule/schedule.h"
 
-const char *const axis_kind_name[AXIS_KINDS] = {"grid", "warp", "lane", "loop", "unroll", "vector"};
+const char *const axis_kind_name[AXIS_KINDS] = {"grid", "group",  "lane",
+                                                "loop", "unroll", "vector"};
 static const char stage_letter[STAGE_COUNT] = {'x', 'g', 'm', 'o'};
 static const char kind_letters[] =
-    "g?\?luv"; /* by axis_kind; warps and lanes have no spelling on a CPU yet */
+    "g?\?luv"; /* by axis_kind; work items are shared out after that */
 enum { MAX_TILE = 8, MAX_SPLIT = 1 << 20 };
 
 /* --- named plans ------------------------------------------------------------------------------------------------------ */

@@ -194,14 +194,15 @@ int64_t chunk_rows(const apply *ap, const wino_site *site) {
 static nest *nest_x_channels(apply *ap, stage *st) {
   draft d = draft_begin(ap, st);
   int c = stage_range(st, 'c', 0), t = stage_range(st, 't', 0);
-  bool chunks = chunk_rows(ap, &ap->w->site[st->site]) > 0 && t >= 0;
+  /* neighbouring work items take neighbouring channels */
+  bool rows_first = t >= 0 && (chunk_rows(ap, &ap->w->site[st->site]) > 0 || ap->target->group > 0);
   row_axes r = {0};
-  if (chunks) r = rows_begin(ap, &d, t, outer_kind(st), 1, 1);
-  draft_plain(ap, &d, stage_range(st, 'g', 0), outer_kind(st), "g");
+  if (rows_first) r = rows_begin(ap, &d, t, outer_kind(st), 1, 1);
+  draft_plain(ap, &d, stage_range(st, 'g', 0), rows_first ? AXIS_LOOP : outer_kind(st), "g");
   int lanes = pick_lanes(ap->target, (wn_dtype)st->node->dtype, st->len[c]);
-  const uop *c0 = draft_axis(ap, &d, chunks ? AXIS_LOOP : outer_kind(st),
+  const uop *c0 = draft_axis(ap, &d, rows_first ? AXIS_LOOP : outer_kind(st),
                              (st->len[c] + lanes - 1) / lanes, "c0");
-  if (t >= 0 && !chunks) r = rows_begin(ap, &d, t, outer_kind(st), 1, 1);
+  if (t >= 0 && !rows_first) r = rows_begin(ap, &d, t, outer_kind(st), 1, 1);
   frequencies(ap, &d, AXIS_UNROLL);
   if (t >= 0) rows_end(ap, &d, r, false);
   d.index[c] = draft_exact(ap, &d, st->len[c], "c");
@@ -273,7 +274,8 @@ nest *nest_g(apply *ap, stage *st) {
 
 /* A sum over one range that is short enough for one chain: with a transform inlined into it, its loop goes outside the
  * loops over which the transform is shared, and the sums are kept in the array itself. */
-static const uop *outside_sum(const stage *st) {
+static const uop *outside_sum(const apply *ap, const stage *st) {
+  if (ap->target->group > 0) return NULL; /* a work item has the registers for all frequencies */
   const uop *v = st->node->src[0];
   return v->op == OP_REDUCE && v->arg.i == OP_ADD && v->nsrc == 2 ? v : NULL;
 }
@@ -347,7 +349,7 @@ bool lanes_over_k(const apply *ap, int site) {
         "v=k needs arrays for x, g and m: a transform that is inlined has tiles in its lanes");
   }
   if (ap->s->v != 0) return ap->s->v == 'k';
-  if (!possible || !ap->flow[site].found || ws->K < 4) return false;
+  if (!possible || !ap->flow[site].found || ws->K < 4 || ap->target->group > 0) return false;
   bool blocked = ap->s->stage[STAGE_X].space == SPACE_LOCAL;
   int64_t tiles = blocked ? tile_block(ap, ws) : ws->T;
   return lanes_waste(ap, ws->K) <= lanes_waste(ap, tiles < ws->T ? tiles : ws->T);
@@ -356,8 +358,13 @@ bool lanes_over_k(const apply *ap, int site) {
 static product_step pick_step(const apply *ap, const stage *st, int64_t k, int64_t t, bool vk,
                               bool in_block, int64_t most) {
   wn_dtype dtype = (wn_dtype)st->node->dtype;
-  register_tile rt =
-      vk ? pick_register_tile(ap, dtype, t, k, most) : pick_register_tile(ap, dtype, k, t, most);
+  int64_t others = 1;
+  for (int i = 0; i < st->n; ++i)
+    others *= st->letter[i] == 'g' || (st->letter[i] == 'f' && most == 0) ? st->len[i] : 1;
+  register_tile rt = ap->target->group > 0
+                         ? pick_item_tile(ap, vk ? t : k, vk ? k : t, others, most)
+                     : vk ? pick_register_tile(ap, dtype, t, k, most)
+                          : pick_register_tile(ap, dtype, k, t, most);
   /* the last size given is the register tile's, where there is a block around it */
   int64_t k_asked = ap->s->k[st->inside ? 1 : 0], t_asked = ap->s->t[in_block ? 1 : 0];
   int64_t *vector_asked = vk ? &k_asked : &t_asked, *other_asked = vk ? &t_asked : &k_asked;
@@ -473,7 +480,7 @@ static nest *products_rows(apply *ap, stage *st, int64_t unroll_k) {
   draft_plain(ap, &d, stage_range(st, 'g', 0), outer, "g");
   int64_t klen = k >= 0 ? st->len[k] : 1;
   if (unroll_k > klen) unroll_k = klen;
-  const uop *sum = outside_sum(st);
+  const uop *sum = outside_sum(ap, st);
   /* a weight's transform is shared by two rows, unless their vectors overlap: the second's load would wait for the first's
    * store */
   const wino_site *site = &ap->w->site[st->site];
@@ -481,6 +488,7 @@ static nest *products_rows(apply *ap, stage *st, int64_t unroll_k) {
   bool overlap = width % pick_lanes(ap->target, (wn_dtype)st->node->dtype, width) != 0;
   int64_t rows = sum != NULL && !overlap ? 2 : 1;
   if (sum != NULL && ap->s->k[0] == 0) unroll_k = 8;
+  if (ap->target->group > 0 && ap->s->k[0] == 0) unroll_k = item_channels(ap, site);
   if (unroll_k > klen) unroll_k = klen;
   const uop *k0 = draft_axis(ap, &d, outer, (klen + unroll_k - 1) / unroll_k, "k0"), *k1 = NULL;
   row_axes r = {0};
@@ -501,9 +509,20 @@ static nest *products_rows(apply *ap, stage *st, int64_t unroll_k) {
   return n;
 }
 
+/* How many tiles, unless the schedule says it: as many as a device has local memory for. */
+static int64_t tiles_that_fit(const apply *ap, const wino_site *site) {
+  const stage_plan *plan = ap->s->stage;
+  size_t tile = 0, f = (size_t)site_frequencies(site) * wn_dtype_size(WN_F32);
+  if (plan[STAGE_X].space == SPACE_LOCAL) tile += f * (size_t)site->C;
+  if (plan[STAGE_M].space == SPACE_LOCAL) tile += f * (size_t)channels_of_block(ap, site);
+  size_t fit = ap->target->local_bytes > 0 && tile > 0 ? ap->target->local_bytes / tile : 28;
+  return fit < 1 ? 1 : fit > 28 ? 28 : (int64_t)fit;
+}
+
 /* Tiles staged together when the input transform is local: whole rows, or a divisor of a long one. */
 int64_t tile_block(const apply *ap, const wino_site *site) {
-  int64_t want = ap->s->t[0] > 0 ? ap->s->t[0] : 28, width = site->t_extent[site->nt - 1];
+  int64_t want = ap->s->t[0] > 0 ? ap->s->t[0] : tiles_that_fit(ap, site),
+          width = site->t_extent[site->nt - 1];
   int64_t rows = site->ndim > 1 ? site->t_extent[site->nt - 2] : 1; /* of an image */
   if (width <= want) {
     int64_t blocks = (rows * width + want - 1) / want;
@@ -520,8 +539,8 @@ nest *nest_m(apply *ap, stage *st) {
   bool unroll_f = x == NULL || g == NULL;
   int64_t unroll_k = ap->s->k[0] > 0 ? ap->s->k[0] : 4;
   if (x == NULL) return products_rows(ap, st, unroll_k);
-  if (g == NULL && !st->inside && !x->inside && outside_sum(st) != NULL)
-    return products_shared_g(ap, st, outside_sum(st));
+  if (g == NULL && !st->inside && !x->inside && outside_sum(ap, st) != NULL)
+    return products_shared_g(ap, st, outside_sum(ap, st));
   bool staged = !st->inside && x->inside;
   return products_flat(ap, st, unroll_f, staged ? tile_block(ap, &ap->w->site[st->site]) : 0);
 }

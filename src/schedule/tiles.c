@@ -56,7 +56,7 @@ const uop *draft_split(apply *ap, draft *d, const uop *exact, const uop *outer, 
 }
 
 int pick_lanes(const apply_target *t, wn_dtype dtype, int64_t extent) {
-  if (extent <= 1) return 1;
+  if (extent <= 1 || t->group > 0) return 1; /* work items are lanes enough */
   int widest = t->vector_bytes / (int)wn_dtype_size(dtype);
   int best = 1;
   double best_cost = (double)extent;
@@ -106,6 +106,55 @@ register_tile pick_register_tile(const apply *ap, wn_dtype dtype, int64_t k, int
     }
   }
   return best;
+}
+
+/* --- devices ---------------------------------------------------------------------------------------------------------- */
+
+enum {
+  ITEM_SUMS = 64,  /* kept in the registers of a work item */
+  ITEM_VECTOR = 4, /* elements of a load */
+  BUSY_SHARE = 4   /* a device is busy with this share of the work items that it has room for */
+};
+
+static int64_t blocks_of(int64_t n, int64_t step) { return (n + step - 1) / step; }
+
+/* A register tile of a work item: k values of one operand by t neighbours of the other. Loads per product, what edges
+ * waste, and how much of the device has something to do decide. */
+register_tile pick_item_tile(const apply *ap, int64_t k, int64_t t, int64_t others, int64_t most) {
+  register_tile best = {1, 1, 1};
+  double best_cost = 1e30, busy = (double)ap->target->items / BUSY_SHARE;
+  int64_t sums = most > 0 && most < ITEM_SUMS ? most : ITEM_SUMS;
+  for (int64_t kt = 1; kt <= 8; kt *= 2) {
+    for (int64_t tt = 1; tt <= 8 && kt * tt <= sums; tt *= 2) {
+      int64_t items = others * blocks_of(k, kt) * blocks_of(t, tt);
+      double waste = (double)(items * kt * tt) / (double)(others * k * t);
+      double loads = (double)kt + (double)blocks_of(tt, ITEM_VECTOR);
+      double idle = (double)items < busy ? busy / (double)items : 1.0;
+      double cost = waste * (1.0 + loads / (double)(kt * tt)) * idle;
+      if (cost >= best_cost * 0.999) continue;
+      best_cost = cost;
+      best = (register_tile){kt, tt, tt % ITEM_VECTOR == 0 ? ITEM_VECTOR : 1};
+    }
+  }
+  return best;
+}
+
+int64_t site_frequencies(const wino_site *site) {
+  int64_t f = 1;
+  for (int i = 0; i < site->ndim; ++i) f *= site->n[i];
+  return f;
+}
+
+/* Output channels whose products with one tile a thread or work item sums at all frequencies at once. */
+int64_t item_channels(const apply *ap, const wino_site *site) {
+  if (ap->target->group == 0) return 2;
+  bool busy = site->K * site->T >= 2 * ap->target->items / BUSY_SHARE;
+  return busy && 2 * site_frequencies(site) <= ITEM_SUMS + ITEM_SUMS / 4 ? 2 : 1;
+}
+
+int64_t channels_of_block(const apply *ap, const wino_site *site) {
+  int64_t block = ap->s->k[0] > 0 ? ap->s->k[0] : ap->target->group > 0 ? 16 : 32;
+  return block < site->K ? block : site->K;
 }
 
 bool loop_named(loop_name want, const char *name) {
