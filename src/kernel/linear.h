@@ -35,6 +35,8 @@ typedef struct lin_ins {
   uint8_t dtype;  /* of the value */
   uint16_t lanes; /* 1: scalar */
   uint8_t nsrc;
+  bool
+      whole; /* LOAD, STORE of neighbours: the first is a multiple of `lanes` elements from the array's start */
   uint32_t src[4];
   int64_t disp; /* LOAD, STORE, PREFETCH: elements added to every offset */
   int64_t

@@ -114,10 +114,21 @@ uint32_t emit_mask(builder *b, const uop *valid) {
 
 /* --- accesses ------------------------------------------------------------------------------------------------------------------- */
 
+/* Is the offset a multiple of n in all iterations of the loops that are open? */
+static bool is_multiple(const address *a, int64_t n) {
+  linear_form f;
+  if (a->disp % n != 0 || !linear_of(a->base, &f) || f.constant % n != 0) return false;
+  for (int i = 0; i < f.n; ++i) {
+    if (f.coeff[i] % n != 0) return false;
+  }
+  return true;
+}
+
 static void set_address(builder *b, lin_ins *ins, address a) {
   ins->src[0] = a.gather ? emit_vector(b, a.base) : emit(b, a.base);
   ins->disp = a.disp;
   ins->j = a.stride;
+  ins->whole = ins->lanes > 1 && !a.gather && a.stride == 1 && is_multiple(&a, ins->lanes);
 }
 
 /* Every lane the same place, but a mask that differs: an offset per lane. */

@@ -34,20 +34,32 @@ static bool halve(schedule *s, const wino_result *w) {
   return true;
 }
 
+static _Noreturn void refuse_local(graph *g, size_t bytes, size_t limit) {
+  diag_fail(g->diag, WN_ERR_REFUSED,
+            "the local arrays of a kernel take %zu bytes and the device has %zu for a group: place "
+            "them global, or take fewer tiles or channels (t=, k=) or a smaller tile (wino)",
+            bytes, limit);
+}
+
 kernel_set *schedule_fit(graph *g, const wino_result *w, schedule *s, const apply_target *target,
                          int nuser, const user_buffer *user, const fit_limit *limit,
                          size_t *least) {
   schedule smallest = *s;
   *least = SIZE_MAX;
-  do {
+  for (;;) {
     kernel_set *set = schedule_apply(g, w, s, target, nuser, user);
+    if (target->local_bytes > 0 && set->scratch_bytes > target->local_bytes) {
+      if (limit->shrink && halve(s, w)) continue;
+      refuse_local(g, set->scratch_bytes, target->local_bytes);
+    }
     size_t bytes = memory_needed(set, limit->threads);
     if (bytes <= limit->bytes) return set;
     if (bytes < *least) {
       *least = bytes;
       smallest = *s;
     }
-  } while (limit->shrink && halve(s, w));
+    if (!limit->shrink || !halve(s, w)) break;
+  }
   *s = smallest;
   return NULL;
 }

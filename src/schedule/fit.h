@@ -2,7 +2,8 @@
  *
  * In: a schedule and a limit. Out: kernels, and the schedule that they carry out: the one that was given, or one with
  * smaller blocks of tiles. Always holds: what is returned needs no more than the limit; sizes are made smaller only where
- * that is allowed, and no more than the limit asks for, halving at a time. */
+ * that is allowed, and no more than the limit asks for, halving at a time. Local arrays that a device has no room for are
+ * diag_fail(WN_ERR_REFUSED). */
 #ifndef WN_SCHEDULE_FIT_H
 #define WN_SCHEDULE_FIT_H
 

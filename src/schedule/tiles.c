@@ -122,7 +122,7 @@ static int64_t blocks_of(int64_t n, int64_t step) { return (n + step - 1) / step
  * waste, and how much of the device has something to do decide. */
 register_tile pick_item_tile(const apply *ap, int64_t k, int64_t t, int64_t others, int64_t most) {
   register_tile best = {1, 1, 1};
-  double best_cost = 1e30, busy = (double)ap->target->items / BUSY_SHARE;
+  double best_cost = 1e30, busy = (double)(ap->target->items / BUSY_SHARE);
   int64_t sums = most > 0 && most < ITEM_SUMS ? most : ITEM_SUMS;
   for (int64_t kt = 1; kt <= 8; kt *= 2) {
     for (int64_t tt = 1; tt <= 8 && kt * tt <= sums; tt *= 2) {

@@ -33,7 +33,7 @@ static void ignore_warning(void *user, const char *line) {
 typedef struct tally {
   int ran, refused, wrong;
   bool variable;
-  const char *backend;
+  const char *backend, *isa;
 } tally;
 
 static void check_result(const conv_case *c, const char *plan, wn_program *p, tally *t) {
@@ -68,6 +68,7 @@ static void try_combination(const conv_case *c, int i, tally *t) {
   const wn_options o = {.plan = plan,
                         .wino = "2",
                         .backend = t->backend,
+                        .isa = t->isa,
                         .threads = 1,
                         .variable_weights = t->variable,
                         .no_cache = 1};
@@ -85,8 +86,8 @@ static void try_combination(const conv_case *c, int i, tally *t) {
   wn_context_destroy(ctx);
 }
 
-static void try_all(conv_case c, const char *backend, bool variable) {
-  tally t = {.backend = backend, .variable = variable};
+static void try_all(conv_case c, const char *backend, const char *isa, bool variable) {
+  tally t = {.backend = backend, .isa = isa, .variable = variable};
   c.p.groups = c.groups;
   assert_true(case_finish(&c));
   case_describe(&c);
@@ -132,35 +133,42 @@ static const conv_case strided = {
 
 static void test_square(void **state) {
   (void)state;
-  try_all(square, "interp", false);
+  try_all(square, "interp", NULL, false);
 }
 
 static void test_line(void **state) {
   (void)state;
-  try_all(line, "interp", true);
+  try_all(line, "interp", NULL, true);
 }
 
 static void test_strided(void **state) {
   (void)state;
-  try_all(strided, "interp", false);
+  try_all(strided, "interp", NULL, false);
+}
+
+/* As devices run them, in groups of work items. */
+static void test_work_items(void **state) {
+  (void)state;
+  try_all(square, "interp", "simt", true);
+  try_all(line, "interp", "simt", false);
+  try_all(strided, "interp", "simt", true);
 }
 
 static void test_compiled(void **state) {
   (void)state;
   if (getenv("WINNOW_LONG") == NULL) {
-    try_all(line, "cpu", false);
+    try_all(line, "cpu", NULL, false);
     return;
   }
-  try_all(square, "cpu", true);
-  try_all(strided, "cpu", true);
-  try_all(line, "cpu:cc", false);
+  try_all(square, "cpu", NULL, true);
+  try_all(strided, "cpu", NULL, true);
+  try_all(line, "cpu:cc", NULL, false);
 }
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_square),
-      cmocka_unit_test(test_line),
-      cmocka_unit_test(test_strided),
+      cmocka_unit_test(test_square),   cmocka_unit_test(test_line),
+      cmocka_unit_test(test_strided),  cmocka_unit_test(test_work_items),
       cmocka_unit_test(test_compiled),
   };
   return cmocka_run_group_tests_name("combinations", tests, NULL, NULL);

@@ -156,7 +156,13 @@ static void try_backends(attempt *a, uint64_t *s) {
   a->variable = chance(s, 25);
   a->isa = draw_isa(s);
   a->backend = "interp";
-  if (a->c->products < 400000) try_one(a);
+  const char *isa = a->isa;
+  if (a->c->products < 400000) {
+    try_one(a);
+    a->isa = "simt"; /* as a device would run it */
+    try_one(a);
+  }
+  a->isa = isa;
   a->backend = "cpu";
   try_one(a);
   a->backend = "cpu:cc";
