@@ -15,4 +15,16 @@ void render_c_prelude(str *out, int count, const lin_kernel *const *kernels);
 /* Lines of the kernel's function as render_c prints it. */
 int render_c_lines(arena *scratch, const lin_kernel *k);
 
+/* A value or an array of this dtype occurs: not all devices have f64. */
+bool render_uses_dtype(const lin_kernel *k, wn_dtype dtype);
+
+/* OpenCL C 1.2, one __kernel `name` a kernel; needs render_opencl_prelude once before it. Arguments: a __global pointer
+ * for each global array by slot, then for each of them a long, what is to be added to it in elements, then the long
+ * number of the first group: a launch runs groups first + get_group_id(0) of lin_kernel.group work items (one where that
+ * is 0) along dimension 0. Local arrays are __local inside of the kernel; where there is one work item a group they are
+ * private instead. */
+void render_opencl(str *out, const lin_kernel *k);
+/* Extensions and helpers that the given kernels need. */
+void render_opencl_prelude(str *out, int count, const lin_kernel *const *kernels);
+
 #endif
