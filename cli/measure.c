@@ -54,7 +54,9 @@ static void describe(job *j, entry *e) {
 }
 
 static void check(job *j, entry *e, wn_status status) {
-  if (status != WN_OK) diag_fail(&j->app->diag, status, "%s: %s", e->row.plan, wn_message(e->ctx));
+  if (status == WN_OK) return;
+  const char *why = e->program ? wn_program_message(e->program) : "";
+  diag_fail(&j->app->diag, status, "%s: %s", e->row.plan, *why ? why : wn_message(e->ctx));
 }
 
 /* A plan that cannot be is a row with its reason; a mistake of the user's or the machine's ends the
@@ -132,6 +134,14 @@ static void read_kernels(job *j, entry *e, const wn_program_info *info) {
 
 static void run(job *j, entry *e) { check(j, e, wn_run(e->program)); }
 
+/* What is timed: runs on data that is where the kernels want it, on a device all of them queued before the one wait. */
+static double time_launches(job *j, entry *e, int count) {
+  double start = now_us();
+  for (int i = 0; i < count; ++i) check(j, e, wn_launch(e->program));
+  check(j, e, wn_wait(e->program));
+  return now_us() - start;
+}
+
 static void judge(job *j, entry *e, double predicted) {
   report_row *row = &e->row;
   error_figures figures;
@@ -164,11 +174,7 @@ static void settle(job *j, entry *e) {
   run(j, e);
   e->once_us = now_us() - start;
   judge(j, e, info.error_bound);
-  if (e->once_us < PATIENCE_US) {
-    start = now_us();
-    run(j, e);
-    e->once_us = now_us() - start;
-  }
+  if (e->once_us < PATIENCE_US) e->once_us = time_launches(j, e, 1);
   double once = e->once_us > 0.1 ? e->once_us : 0.1;
   e->repeats = once < SAMPLE_US ? (int)ceil(SAMPLE_US / once) : 1;
   double fit = BUDGET_US / (once * e->repeats);
@@ -180,9 +186,7 @@ static void settle(job *j, entry *e) {
 }
 
 static void sample(job *j, entry *e) {
-  double start = now_us();
-  for (int i = 0; i < e->repeats; ++i) run(j, e);
-  e->samples[e->sample_count++] = (now_us() - start) / e->repeats;
+  e->samples[e->sample_count++] = time_launches(j, e, e->repeats) / e->repeats;
 }
 
 static void time_in_turns(job *j) {
@@ -236,7 +240,8 @@ static void compare_with_limits(job *j) {
   bool asked = false, known = false;
   for (int i = 0; i < j->entry_count; ++i) {
     report_row *row = &j->entries[i].row;
-    if (j->entries[i].sample_count == 0 || strcmp(row->backend, "interp") == 0) continue;
+    bool of_cpu = strncmp(row->backend, "cpu", 3) == 0; /* the limits are those of the CPU */
+    if (j->entries[i].sample_count == 0 || !of_cpu) continue;
     if (!asked) known = roofline_limits(j->app, row->isa, row->threads, &limits);
     asked = true;
     if (known)

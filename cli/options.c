@@ -53,7 +53,7 @@ static const flag flags[] = {
      BIT(CMD_COMPARE)},
     {"--wino", "M", "tile size 1 to 8, as 4 or 4x4; off: --plan direct", WINO, AT(wino), CHOSEN},
     {"--math", "MODE", "error promise: fp32 (default) or fp32-fast", MATH, AT(math), COMPILES},
-    {"--backend", "NAME", "cpu, cpu:cc or interp", BACKEND, AT(backend), COMPILES},
+    {"--backend", "NAME", "cpu, cpu:cc, interp or opencl[:PLATFORM:DEVICE]", BACKEND, AT(backend), COMPILES},
     {"--isa", "NAME", "sse2, avx2, avx512, ...; default: the best here", WORD, AT(isa), COMPILES},
     {"--threads", "N", "1 to 1024; default: $WINNOW_THREADS, else all cores", THREADS, AT(threads),
      COMPILES},
@@ -272,9 +272,18 @@ static int read_act(arena *a, const char *what, const char *s) {
   return one_of(a, what, s, words);
 }
 
+/* A device's backend may have more behind a colon, which its runtime checks. */
+static bool is_device(const char *backend) {
+  return backend && (!strcmp(backend, "opencl") || !strncmp(backend, "opencl:", 7));
+}
+
+static const char *read_backend(arena *a, const char *what, const char *s) {
+  static const char *const backends[] = {"cpu", "cpu:cc", "interp", "opencl", NULL};
+  return is_device(s) ? s : backends[one_of(a, what, s, backends)];
+}
+
 static void set_flag(options *o, arena *a, const flag *f, const char *value) {
   static const char *const math[] = {"fp32", "fp32-fast", NULL};
-  static const char *const backends[] = {"cpu", "cpu:cc", "interp", NULL};
   static const char *const modes[] = {"constant", "variable", NULL};
   static const char *const layouts[] = {"nchw", "nhwc", NULL};
   void *field = (char *)o + f->offset;
@@ -310,7 +319,7 @@ static void set_flag(options *o, arena *a, const flag *f, const char *value) {
       o->math = (wn_math)one_of(a, f->name, value, math);
       break;
     case BACKEND:
-      o->backend = backends[one_of(a, f->name, value, backends)];
+      o->backend = read_backend(a, f->name, value);
       break;
     case WEIGHTS_MODE:
       o->variable_weights = one_of(a, f->name, value, modes) == 1;
@@ -396,7 +405,8 @@ static const char *variable(const char *name) {
 static void read_environment(options *o, arena *a) {
   static const char *const debug[] = {"0", "1", "2", "3", "4", "5", NULL};
   static const char *const tiles[] = {"0", "1", "2", "3", "4", "6", NULL};
-  static const char *const isas[] = {"sse2", "avx2", "avx512", "neon", "generic", NULL};
+  static const char *const isas[] = {"sse2", "avx2", "avx512", "neon", "generic",
+                                     "simt", "simd", NULL};
   const char *s = variable("DEBUG");
   if (s) o->debug = one_of(a, "DEBUG", s, debug);
   o->no_color = variable("NO_COLOR") != NULL;
@@ -405,11 +415,12 @@ static void read_environment(options *o, arena *a) {
   s = variable("WINNOW_THREADS");
   if (s) {
     int threads = read_positive(a, "WINNOW_THREADS", s, MOST_THREADS);
-    if (!o->threads) o->threads = threads;
+    if (!o->threads && !is_device(o->backend)) o->threads = threads;
   }
   s = variable("WINNOW_ISA");
   if (s) one_of(a, "WINNOW_ISA", s, isas);
-  if (s && !o->isa) o->isa = s;
+  bool of_device = s && (!strcmp(s, "simt") || !strcmp(s, "simd"));
+  if (s && !o->isa && of_device == is_device(o->backend)) o->isa = s;
   s = variable("WINO");
   if (s) {
     one_of(a, "WINO", s, tiles);

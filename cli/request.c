@@ -27,10 +27,10 @@ static double now_us(void) {
 static double run(job *j, int64_t calls) {
   const entry *e = &j->entries[0];
   double start = now_us();
-  for (int64_t i = 0; i < calls; ++i) {
-    wn_status status = wn_run(e->program);
-    if (status != WN_OK) diag_fail(&j->app->diag, status, "%s", wn_message(e->ctx));
-  }
+  wn_status status = WN_OK;
+  for (int64_t i = 0; i < calls && status == WN_OK; ++i) status = wn_launch(e->program);
+  if (status == WN_OK) status = wn_wait(e->program);
+  if (status != WN_OK) diag_fail(&j->app->diag, status, "%s", wn_program_message(e->program));
   return now_us() - start;
 }
 

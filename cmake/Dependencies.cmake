@@ -84,7 +84,25 @@ else()
   message(STATUS "no LLVM 16 or newer (Debian: llvm-19-dev): kernels go through the system C compiler")
 endif()
 
+# --- OpenCL: headers only; the ICD loader is opened at run time ---------------------------------------------------------
+
+set(WINNOW_HAVE_OPENCL OFF)
+if(WINNOW_OPENCL)
+  find_path(OPENCL_INCLUDE NAMES CL/cl.h OpenCL/cl.h)
+  if(OPENCL_INCLUDE)
+    set(WINNOW_HAVE_OPENCL ON)
+    target_compile_definitions(winnow_dependencies INTERFACE WN_HAVE_OPENCL=1)
+    target_include_directories(winnow_dependencies SYSTEM INTERFACE ${OPENCL_INCLUDE})
+  else()
+    message(STATUS "no OpenCL headers (Debian: opencl-c-headers): no backend opencl")
+  endif()
+endif()
+
+if(NOT WINNOW_HAVE_OPENCL)
+  set(OPENCL_INCLUDE "")
+endif()
+
 set(WINNOW_SYSTEM_INCLUDES ${PTHREADPOOL_INCLUDE} ${STB_INCLUDE} ${STB_PARENT} ${CJSON_INCLUDE} ${SQLITE_INCLUDE}
-  ${LLVM_C_INCLUDE})
+  ${LLVM_C_INCLUDE} ${OPENCL_INCLUDE})
 list(REMOVE_DUPLICATES WINNOW_SYSTEM_INCLUDES)
 list(REMOVE_ITEM WINNOW_SYSTEM_INCLUDES /usr/include)

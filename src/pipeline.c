@@ -262,7 +262,7 @@ static void fill_info(pipeline *pl, const choice *ch, const wino_result *w, doub
                          .device = t->model,
                          .threads = runtime_threads(p->rt),
                          .prepare_kernels = p->nprepare,
-                         .workspace_bytes = memory_needed(p->set, runtime_threads(p->rt)),
+                         .workspace_bytes = memory_needed(p->set, runtime_scratch_blocks(p->rt)),
                          .prepared_bytes = p->set->prepared_bytes,
                          .schedule_s = schedule_s,
                          .compile_s = compile_s,
@@ -316,9 +316,12 @@ static choice_target describe_target(const pipeline *pl, const wn_options *opt) 
                          .local_bytes = cpu->local_bytes};
 }
 
-/* Where no limit was given, the machine's memory is one: what does not fit there would not fail but be killed. */
-static size_t memory_limit(const wn_options *opt) {
-  return opt->max_memory > 0 ? opt->max_memory : mem_physical();
+/* Where no limit was given, the machine's memory is one, or the device's: what does not fit there would not fail but be
+ * killed. */
+static size_t memory_limit(const pipeline *pl) {
+  size_t device = runtime_target(pl->p->rt)->memory;
+  if (pl->opt->max_memory > 0) return pl->opt->max_memory;
+  return device > 0 ? device : mem_physical();
 }
 
 static _Noreturn void refuse_memory(pipeline *pl, const choice *ch, size_t least) {
@@ -329,7 +332,7 @@ static _Noreturn void refuse_memory(pipeline *pl, const choice *ch, size_t least
   bool asked = opt->max_memory > 0;
   diag_fail(&pl->p->diag, asked ? WN_ERR_REFUSED : WN_ERR_NOMEM,
             "plan %s needs at least %zu bytes of workspace (%s), %s %zu%s", ch->plan, least,
-            str_text(&smallest), asked ? "the limit is" : "there are", memory_limit(opt),
+            str_text(&smallest), asked ? "the limit is" : "there are", memory_limit(pl),
             asked ? " (--max-memory)" : "");
 }
 
@@ -344,14 +347,15 @@ static bool is_plan_name(const char *text) {
 static wino_result choose_and_apply(pipeline *pl, const uop *root, const wn_options *opt,
                                     choice *ch) {
   wn_options with = *opt;
-  with.max_memory = memory_limit(opt);
+  with.max_memory = memory_limit(pl);
   choice_target target = describe_target(pl, &with);
   wino_result w = choose_rewrite(pl->g, root, &target, ch);
   show_text(pl, "recognise", w.trace);
   show_ir(pl, "winograd", 1, &w.root);
   apply_target at = choice_apply_target(&target);
-  fit_limit limit = {
-      .bytes = with.max_memory, .threads = target.threads, .shrink = is_plan_name(ch->plan)};
+  fit_limit limit = {.bytes = with.max_memory,
+                     .threads = runtime_scratch_blocks(pl->p->rt),
+                     .shrink = is_plan_name(ch->plan)};
   size_t least;
   pl->p->set = schedule_fit(pl->g, &w, &ch->schedule, &at, (int)pl->ctx->buffers.len,
                             describe_buffers(pl), &limit, &least);

@@ -1,12 +1,13 @@
 /* Running a compiled program. In: a program from the pipeline. Out: results in the caller's memory.
  *
+ * On a device a run is inputs written, kernels queued, results read; what was written and computed stays there between runs.
  * Always holds: constants are prepared once, before the first run; a run is a sequence of launches, and neither allocates
- * nor reads a clock (but for wn_run_timed); its turn at the pool is the only lock, and guards the program as well. */
+ * nor reads a clock (but for wn_run_timed); its turn at the pool is the only lock, and guards the program as well. A device
+ * that fails ends the run with one line, and the program can still be run again or destroyed. */
 #include "program.h"
 
 #include <time.h>
 
-#include "render/render.h"
 
 enum { PAGE = 4096, LINE = 64 };
 
@@ -35,6 +36,10 @@ static char *block(wn_program *p, size_t bytes, const char *what) {
 
 void program_allocate(wn_program *p) {
   kernel_set *set = p->set;
+  if (runtime_has_device(p->rt)) {
+    program_allocate_device(p);
+    return;
+  }
   p->workspace = block(p, set->workspace_bytes, "workspace");
   p->prepared = block(p, set->prepared_bytes, "prepared weights");
   p->args = arena_array(&p->graph.arena, void **, set->kernels.len);
@@ -54,71 +59,160 @@ double program_now(void) {
   return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* Addresses for a round of a host loop: kernels address all rounds' tiles, arrays hold one's. By whole lines, since kernels
- * count on lines: what is left over of a step shifts the round's tiles by as much, for which there is room. */
+int64_t program_round_shift(const array_info *a, int64_t chunk) {
+  return chunk * a->chunk_step * (int64_t)wn_dtype_size(a->dtype) / LINE * LINE;
+}
+
+/* Addresses for a round of a host loop: kernels address all rounds' tiles, arrays hold one's. */
 static void *const *args_of_round(wn_program *p, int kernel, int64_t chunk) {
   if (chunk == 0) return p->args[kernel];
   const linear_kernel *lk = p->kernels[kernel];
   for (size_t i = 0; i < lk->args.len; ++i) {
     const array_info *a = &p->set->arrays.data[lk->args.data[i]];
-    size_t step = (size_t)(chunk * a->chunk_step) * wn_dtype_size(a->dtype);
-    uintptr_t address = (uintptr_t)p->args[kernel][i] - step / LINE * LINE;
+    uintptr_t address =
+        (uintptr_t)p->args[kernel][i] - (uintptr_t)program_round_shift(a, chunk);
     p->moved[kernel][i] = (void *)address;
   }
   return p->moved[kernel];
 }
 
-static void launch(wn_program *p, int kernel, int64_t chunk, int64_t chunks, double *us) {
-  double start = us != NULL ? program_now() : 0;
-  int64_t share = p->kernels[kernel]->lin.grid / chunks;
-  module_launch(p->module, kernel, args_of_round(p, kernel, chunk), chunk * share,
-                (chunk + 1) * share);
-  if (us != NULL) us[kernel] += (program_now() - start) * 1e6;
+/* --- launches ---------------------------------------------------------------------------------------------------------- */
+
+/* Times of a run. By a device's clock they are asked for when all is done: launches go round a second time, and launch
+ * nothing. */
+typedef struct timing {
+  double *us; /* by kernel */
+  int stamps; /* launches with a stamp so far */
+  bool collect;
+} timing;
+
+static const char *collect_time(wn_program *p, int kernel, timing *t) {
+  double seconds = 0;
+  if (!program_is_on_device(p, kernel)) return NULL; /* the host's clock has told */
+  const char *why = runtime_stamp(p->rt, t->stamps++, &seconds);
+  t->us[kernel] += seconds * 1e6;
+  return why;
 }
 
-/* Runs one kernel, or chunk by chunk the kernels that share a host loop. Returns the next one. us, by kernel, may be NULL. */
-static int launch_group(wn_program *p, int first, double *us) {
+static const char *launch(wn_program *p, int kernel, int64_t chunk, int64_t chunks, timing *t) {
+  if (t != NULL && t->collect) return collect_time(p, kernel, t);
+  int64_t share = p->kernels[kernel]->lin.grid / chunks, begin = chunk * share;
+  bool stamped = t != NULL && p->device != NULL && program_is_on_device(p, kernel);
+  double start = t != NULL && !stamped ? program_now() : 0;
+  const char *why = NULL;
+  if (p->device != NULL)
+    why = program_launch_device(p, kernel, chunk, begin, begin + share, stamped ? t->stamps++ : -1);
+  else
+    module_launch(p->module, kernel, args_of_round(p, kernel, chunk), begin, begin + share);
+  if (t != NULL && !stamped) t->us[kernel] += (program_now() - start) * 1e6;
+  return why;
+}
+
+/* Runs one kernel, or chunk by chunk the kernels that share a host loop. Moves *next behind them. t may be NULL. */
+static const char *launch_group(wn_program *p, int *next, timing *t) {
   const kernel_plan *k = p->set->kernels.data;
-  int end = first + 1;
+  int first = *next, end = first + 1;
+  const char *why = NULL;
   while (k[first].chunks > 1 && end < (int)p->set->kernels.len &&
          k[end].chunks == k[first].chunks && k[end].chunk_group == k[first].chunk_group) {
     end++;
   }
-  for (int i = first; us != NULL && i < end; ++i) us[i] = 0;
   for (int64_t c = 0; c < k[first].chunks; ++c) {
-    for (int i = first; i < end; ++i) launch(p, i, c, k[first].chunks, us);
+    for (int i = first; i < end && why == NULL; ++i) why = launch(p, i, c, k[first].chunks, t);
   }
-  return end;
+  *next = end;
+  return why;
 }
 
-static void prepare_once(wn_program *p) {
-  if (p->is_prepared) return;
-  for (int k = 0; k < p->nprepare; ++k) launch(p, k, 0, 1, NULL);
-  p->is_prepared = true;
+static const char *launch_all(wn_program *p, timing *t) {
+  const char *why = NULL;
+  for (int k = p->nprepare; k < (int)p->set->kernels.len && why == NULL;)
+    why = launch_group(p, &k, t);
+  return why;
+}
+
+static const char *prepare_once(wn_program *p) {
+  if (p->is_prepared) return NULL;
+  const char *why = p->device != NULL ? program_write_constants(p) : NULL;
+  for (int k = 0; k < p->nprepare && why == NULL; ++k) why = launch(p, k, 0, 1, NULL);
+  p->is_prepared = why == NULL;
+  return why;
+}
+
+/* Drivers compile again, allocate and copy code when a kernel is first launched: that is part of preparing. What it computes
+ * here from inputs of zeros is overwritten by the first run. */
+static const char *warm_up(wn_program *p) {
+  const char *why = NULL;
+  for (int k = p->nprepare; k < (int)p->set->kernels.len && why == NULL; ++k) {
+    if (program_is_on_device(p, k)) why = launch(p, k, 0, p->set->kernels.data[k].chunks, NULL);
+  }
+  return why != NULL ? why : runtime_finish(p->rt);
+}
+
+/* --- the public functions ---------------------------------------------------------------------------------------------- */
+
+static wn_status end_turn(wn_program *p, const char *why) {
+  if (why != NULL) p->failure = why;
+  runtime_end(p->rt);
+  return why != NULL ? WN_ERR_DEVICE : WN_OK;
 }
 
 wn_status wn_prepare(wn_program *p) {
   runtime_begin(p->rt);
-  prepare_once(p);
-  runtime_end(p->rt);
-  return WN_OK;
+  bool first = !p->is_prepared;
+  const char *why = prepare_once(p);
+  if (why == NULL && first && p->device != NULL) why = warm_up(p);
+  return end_turn(p, why);
 }
 
 wn_status wn_run(wn_program *p) {
   runtime_begin(p->rt);
-  prepare_once(p);
-  for (int k = p->nprepare; k < (int)p->set->kernels.len;) k = launch_group(p, k, NULL);
-  runtime_end(p->rt);
-  return WN_OK;
+  const char *why = prepare_once(p);
+  if (why == NULL && p->device != NULL) why = program_write_inputs(p);
+  if (why == NULL) why = launch_all(p, NULL);
+  if (why == NULL && p->device != NULL) why = program_read_results(p);
+  return end_turn(p, why);
+}
+
+wn_status wn_upload(wn_program *p) {
+  runtime_begin(p->rt);
+  return end_turn(p, p->device != NULL ? program_write_inputs(p) : NULL);
+}
+
+wn_status wn_launch(wn_program *p) {
+  runtime_begin(p->rt);
+  const char *why = prepare_once(p);
+  if (why == NULL) why = launch_all(p, NULL);
+  return end_turn(p, why);
+}
+
+wn_status wn_wait(wn_program *p) {
+  runtime_begin(p->rt);
+  return end_turn(p, p->device != NULL ? runtime_finish(p->rt) : NULL);
+}
+
+wn_status wn_download(wn_program *p) {
+  runtime_begin(p->rt);
+  return end_turn(p, p->device != NULL ? program_read_results(p) : NULL);
 }
 
 wn_status wn_run_timed(wn_program *p, double *us) {
+  int n = (int)p->set->kernels.len;
+  for (int k = p->nprepare; k < n; ++k) us[k - p->nprepare] = 0;
+  timing t = {.us = us - p->nprepare};
   runtime_begin(p->rt);
-  prepare_once(p);
-  for (int k = p->nprepare; k < (int)p->set->kernels.len;) k = launch_group(p, k, us - p->nprepare);
-  runtime_end(p->rt);
-  return WN_OK;
+  const char *why = prepare_once(p);
+  if (why == NULL && p->device != NULL) why = program_write_inputs(p);
+  if (why == NULL) why = launch_all(p, &t);
+  if (why == NULL && p->device != NULL) why = runtime_finish(p->rt);
+  t.collect = true;
+  t.stamps = 0;
+  if (why == NULL && p->device != NULL) why = launch_all(p, &t);
+  if (why == NULL && p->device != NULL) why = program_read_results(p);
+  return end_turn(p, why);
 }
+
+const char *wn_program_message(const wn_program *p) { return p->failure != NULL ? p->failure : ""; }
 
 void program_close_store(wn_program *p) {
   store_close(p->store);
@@ -128,6 +222,7 @@ void program_close_store(wn_program *p) {
 void wn_program_destroy(wn_program *p) {
   if (p == NULL) return;
   program_close_store(p);
+  program_free_device(p);
   if (p->module != NULL) module_destroy(p->module);
   if (p->rt != NULL) runtime_destroy(p->rt);
   mem_free_aligned(p->workspace);
@@ -148,7 +243,7 @@ static wn_status look_at_kernel(wn_program *p, int index, int *registers, int *s
     if (p->sources[index] == NULL) {
       str s;
       str_init(&s, &p->graph.arena);
-      render_c(&s, &p->kernels[index]->lin);
+      module_source(p->module, index, &s);
       p->sources[index] = str_text(&s);
     }
     module_registers(p->module, index, registers, spills);
@@ -169,6 +264,7 @@ wn_status wn_program_get_kernel(wn_program *p, int index, wn_kernel_info *info) 
                            .loops = k->loops,
                            .source = p->sources[index],
                            .fallback = s.fallback,
+                           .note = s.note,
                            .source_lines = s.source_lines,
                            .registers = registers,
                            .spills = spills,

@@ -1,6 +1,7 @@
-/* A compiled program: what the pipeline leaves behind and what runs. Internal to src/program.c and src/pipeline.c.
+/* A compiled program: what the pipeline leaves behind and what runs. Internal to src/program*.c and src/pipeline.c.
  *
- * Always holds: everything is owned by the program and its graph; running it allocates nothing. */
+ * Always holds: everything is owned by the program and its graph; running it allocates nothing.
+ * src/program_device.c has what programs need whose arrays are in a device's memory. */
 #ifndef WN_PROGRAM_H
 #define WN_PROGRAM_H
 
@@ -21,6 +22,8 @@ struct wn_program {
   void ***args;            /* per kernel, its arrays' addresses by slot */
   void ***moved;           /* the same for a later round of a host loop, made when it is run */
   char *workspace, *prepared;
+  struct device_memory *device; /* where arrays are on a device: in place of args, moved, workspace and prepared */
+  const char *failure;          /* of the device, the last one; lives as long as the runtime */
   void **user;    /* by slot of the caller's buffers */
   void **results; /* by number of output */
   int nprepare;
@@ -30,6 +33,23 @@ struct wn_program {
 
 /* Lays the arrays into memory and points the kernels' arguments at them. diag_fail when memory is short. */
 void program_allocate(wn_program *p);
+
+/* Bytes by which a round of a host loop moves an array back: by whole lines, since kernels count on lines: what is left
+ * over of a step shifts the round's tiles by as much, for which there is room. */
+int64_t program_round_shift(const array_info *a, int64_t chunk);
+
+/* --- on a device (program_device.c) -------------------------------------------------------------------------------------- */
+
+/* Text that is returned is NULL, or one line that says what failed. */
+void program_allocate_device(wn_program *p); /* diag_fail when the device's memory is short */
+void program_free_device(wn_program *p);
+const char *program_write_constants(wn_program *p);
+const char *program_write_inputs(wn_program *p);
+const char *program_read_results(wn_program *p);
+bool program_is_on_device(const wn_program *p, int kernel); /* it did not fall back */
+/* Groups [begin, end) in a round of a host loop: queued, with this stamp, or interpreted here and now. */
+const char *program_launch_device(wn_program *p, int kernel, int64_t chunk, int64_t begin,
+                                  int64_t end, int stamp);
 
 void program_close_store(wn_program *p);
 

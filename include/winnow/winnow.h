@@ -19,7 +19,7 @@
  * context's tensor functions stays: every later wn_compile of that context fails with it.
  * Threads: a context is used by one thread at a time; see wn_run for programs.
  * Environment: WINO, WINNOW_THREADS and WINNOW_ISA stand in for options that are not set
- * (wn_options); WINNOW_CACHE is the folder of the cache of compiled kernels and tuned plans, else
+ * (wn_options); WINNOW_OPENCL is the OpenCL library to load, a path, in place of the system's; WINNOW_CACHE is the folder of the cache of compiled kernels and tuned plans, else
  * $XDG_CACHE_HOME/winnow or ~/.cache/winnow, and turns it off when empty; WINNOW_DUMP and
  * WINNOW_TRACE print what the compiler does on stderr (docs/architecture.md). */
 #ifndef WINNOW_WINNOW_H
@@ -192,12 +192,17 @@ typedef struct wn_options {
   const char *wino;
   wn_math math;
   /* "cpu" (LLVM in process; cpu:cc where it was built without), "cpu:cc" (the system's C compiler),
-   * "interp" (the reference, in float64); NULL: cpu. */
+   * "interp" (the reference, in float64), "opencl" or "opencl:PLATFORM:DEVICE" (numbers or parts of
+   * names, which `winnow devices` lists; without: a GPU, else the first device); NULL: cpu. */
   const char *backend;
-  const char *isa; /* sse2, avx2, avx512, neon, generic; NULL: $WINNOW_ISA, else the best here */
-  int threads;     /* 0: $WINNOW_THREADS, else all cores */
+  /* sse2, avx2, avx512, neon, generic; on a device simt (work items in groups: its default unless
+   * it is a CPU) or simd (one work item a group, with vectors); NULL: $WINNOW_ISA, else the best. */
+  const char *isa;
+  /* 0: $WINNOW_THREADS, else all cores. A device has its own: there these interpret the kernels that
+   * fall back. */
+  int threads;
   int variable_weights; /* treat constants as inputs: everything runs in every call */
-  /* Bytes of workspace_bytes; 0: the machine's memory. A named plan (or none) takes smaller blocks
+  /* Bytes of workspace_bytes; 0: the machine's memory, or the device's. A named plan (or none) takes smaller blocks
    * where it has any; what still needs more is WN_ERR_REFUSED and says how much. */
   size_t max_memory;
   int max_lines; /* a kernel with more source lines runs in the interpreter; 0: 2000 */
@@ -215,12 +220,27 @@ WN_API wn_status wn_compile(wn_context *ctx, wn_tensor *const *outs, void *const
                             const wn_options *options, wn_program **program);
 /* Run; constants are prepared by wn_prepare or, if it was not called, by the first run. Neither
  * allocates. Different programs may run at once from different threads; one program may be run by
- * several threads, which then take turns. Results do not depend on the number of threads. */
+ * several threads, which then take turns. Results do not depend on the number of threads. On a
+ * device wn_prepare launches every kernel once as well, since drivers compile and allocate at a
+ * first launch. WN_ERR_DEVICE, which only devices give: wn_program_message says what failed; the
+ * program may be run again, and must still be destroyed. */
 WN_API wn_status wn_prepare(wn_program *program);
 WN_API wn_status wn_run(wn_program *program);
-/* Run once with a clock around each kernel of the run part: microseconds into
- * us[0..wn_program_info.kernels). */
+/* The parts of wn_run, for data that stays on a device: upload inputs, launch any number of times,
+ * download results. wn_upload and wn_download return when the data is there; wn_launch may return
+ * before the run is done (a kernel that falls back waits), wn_wait when all runs that were launched
+ * are. On a backend of the CPU, which works in the caller's memory, wn_launch is wn_run and the
+ * others do nothing. */
+WN_API wn_status wn_upload(wn_program *program);
+WN_API wn_status wn_launch(wn_program *program);
+WN_API wn_status wn_wait(wn_program *program);
+WN_API wn_status wn_download(wn_program *program);
+/* Run once with a clock around each kernel of the run part, a device's own clock where there is
+ * one: microseconds into us[0..wn_program_info.kernels). */
 WN_API wn_status wn_run_timed(wn_program *program, double *us);
+/* What the last call that gave WN_ERR_DEVICE says, one line, "" if none did. It lives as long as the
+ * program, until the next such call. */
+WN_API const char *wn_program_message(const wn_program *program);
 WN_API void wn_program_destroy(wn_program *program); /* NULL is allowed */
 
 /* Strings of both belong to the program. */
@@ -228,10 +248,12 @@ typedef struct wn_kernel_info {
   const char *name;      /* extents of its loops, r_6_6_4_2_16_4_2_16; r_ sums, E_ does not */
   const char *stage;     /* what it computes: "x", "g", "m", "result0", several as "x+m+result0" */
   const char *loops;     /* with kinds: "m: grid f 6, grid k0 4, reduce loop c 16, vector t1 16" */
-  const char *source;    /* as the C renderer prints it, whatever the backend */
+  const char *source;    /* OpenCL C on backend opencl, else as the C renderer prints it */
   const char *fallback;  /* NULL, or why it runs in the interpreter */
+  const char *note;      /* what a device's compiler says of it, for people, or NULL */
   int source_lines;      /* of source */
-  int registers, spills; /* vector registers used, values spilled; -1: unknown */
+  int registers, spills; /* vector registers used (of a device: those of a work item), values
+                            spilled; -1: unknown */
   double flops;          /* executed per run, a fused multiply-add is two */
   double bytes;          /* of the global arrays that it reads, and again of those that it writes */
   int prepare;           /* nonzero: part of prepare, not of run */
@@ -243,7 +265,7 @@ typedef struct wn_program_info {
   const char *wino;      /* tile of the first convolution that was rewritten, "4x4"; "" for none */
   const char *backend, *isa, *device;
   const char *fallback; /* NULL, or the first kernel's reason */
-  int threads;
+  int threads;          /* of a device: its compute units */
   int kernels, prepare_kernels; /* launches of a run, and of preparing */
   int buffers;                  /* arrays written by either, results included */
   int source_lines;             /* of all kernels */

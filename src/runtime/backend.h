@@ -20,12 +20,6 @@ typedef struct backend_kernel {
 
 /* --- devices with memory of their own: OpenCL, Metal -------------------------------------------- */
 
-typedef struct
-    device_arg { /* an array: of a block of the device's memory, from `offset` bytes on */
-  void *block;
-  int64_t offset; /* may be negative: what a later round of a host loop addresses lies further on */
-} device_arg;
-
 typedef struct device_kernel {
   void *code;            /* NULL: not compiled */
   const char *error;     /* why, one line */
@@ -33,26 +27,35 @@ typedef struct device_kernel {
   const char *note;      /* what else it says ("maxTotalThreadsPerThreadgroup 832"), or NULL */
 } device_kernel;
 
-/* All but open are called by whose turn it is (runtime_begin) or before anything runs. A function that returns text
- * returns NULL where all went well, else one line that says what failed; the text lives as long as the device. */
+/* All but open and list are called by whose turn it is (runtime_begin) or before anything runs. A
+ * function that returns text returns NULL where all went well, else one line that says what failed;
+ * the text lives as long as the device. */
 typedef struct device_backend {
-  /* spec: what stood behind the backend's name and a colon ("0:1"), or NULL; isa: "simt" (work items and groups), "simd"
-   * (one work item a group, vectors as wide as the device's), or NULL: what suits the device. Fills in the target. What
-   * cannot be opened is diag_fail: USAGE for a spec or isa that does not exist, DEVICE for what is missing or failed. */
+  /* The devices that open would take, in the order of their numbers, into arena a; 0 with the
+   * reason in *why where there are none. */
+  int (*list)(diag *d, arena *a, const device_info **out, const char **why);
+  /* spec: what stood behind the backend's name and a colon ("0:1"), or NULL; isa: "simt" (work
+   * items and groups), "simd" (one work item a group, vectors as wide as the device's), or NULL:
+   * what suits the device. Fills in the target, whose text lives as long as the device. What cannot
+   * be opened is diag_fail: USAGE for a spec or isa that does not exist, DEVICE for what is missing
+   * or failed. */
   void *(*open)(diag *d, const char *spec, const char *isa, cpu_target *target);
   void (*close)(void *device);
-  void *(*alloc)(void *device, size_t bytes); /* NULL: there is not that much */
-  void (*free)(void *device, void *block);
+  void *(*alloc)(void *device, size_t bytes); /* of zeros; NULL: there is not that much */
+  void (*free)(void *device, void *block);    /* NULL is allowed */
   const char *(*write)(void *device, void *block, size_t offset, const void *from, size_t bytes);
   const char *(*read)(void *device, void *block, size_t offset, void *to, size_t bytes);
+  /* One kernel as the device's compiler reads it, without what all kernels share. */
+  void (*render)(str *out, const lin_kernel *k);
   /* Compiles as `compile` of struct backend does; out[i] is zeroed by the caller. */
   void *(*compile)(void *device, arena *a, diag *d, int count, const lin_kernel *const *kernels,
                    device_kernel *out, struct store *cache, bool *cached);
   void (*release)(void *handle); /* NULL is allowed */
-  /* Queues groups [begin, end) of a kernel behind everything queued before; args: its global arrays by slot. stamp: a
-   * number from 0 whose start and end `stamps` tells afterwards; -1: none. */
+  /* Queues groups [begin, end) of a kernel behind everything queued before; args: its global arrays
+   * by slot. stamp: a number whose start and end `stamps` tells afterwards, counted from 0 in each
+   * run that is timed; -1: none. */
   const char *(*launch)(void *device, const device_kernel *kernel, const device_arg *args,
-                        int nargs, int64_t begin, int64_t end, int stamp);
+                        int64_t begin, int64_t end, int stamp);
   const char *(*finish)(void *device); /* waits for all that was queued */
   /* Start and end of a stamped launch in seconds of the device's clock, after finish. */
   const char *(*stamps)(void *device, int stamp, double *start, double *end);
@@ -60,7 +63,7 @@ typedef struct device_backend {
 
 typedef struct backend {
   const char *name; /* "cpu", "cpu:cc", "opencl", "metal" */
-  /* Where this is not NULL, the functions below are. */
+  /* Where this is not NULL, the functions below are. The host's pointers then name no arrays. */
   const device_backend *device;
   /* Compiles kernels[0..count) as one unit and fills out[0..count) (zeroed by the caller). The
    * handle keeps the code alive; NULL when nothing was compiled. Text in `out` is allocated in `a`,
@@ -78,6 +81,7 @@ typedef struct backend {
 } backend;
 
 extern const backend backend_cc;
+extern const backend backend_opencl;
 #ifdef WN_HAVE_LLVM
 extern const backend backend_llvm;
 #endif

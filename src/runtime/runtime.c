@@ -21,6 +21,7 @@ enum { DEFAULT_MAX_LINES = 2000, MAX_THREADS = 1024 };
 
 struct runtime {
   const backend *backend; /* NULL: the interpreter */
+  void *device;           /* where the backend has one */
   cpu_target target;
   pool *pool;
   char *scratch;         /* one block per worker */
@@ -29,8 +30,9 @@ struct runtime {
 
 typedef struct module_entry {
   const lin_kernel *kernel;
-  kernel_fn fn;            /* NULL: interpreted */
-  const interp_code *code; /* where fn is NULL */
+  kernel_fn fn;            /* of a CPU's backend; NULL: interpreted */
+  device_kernel on_device; /* of a device's; no code: interpreted */
+  const interp_code *code; /* where it is interpreted */
   kernel_state state;
   bool read_back;       /* the two below are known */
   const char *assembly; /* or NULL */
@@ -48,18 +50,43 @@ struct module {
 
 /* --- runtime ---------------------------------------------------------------------------------- */
 
-static const backend *choose_backend(diag *d, const char *name) {
+static const backend *const device_backends[] = {&backend_opencl};
+enum { DEVICE_BACKENDS = sizeof device_backends / sizeof device_backends[0] };
+
+/* A device's backend; *spec: what stands behind its name, or NULL. */
+static const backend *find_device_backend(const char *name, const char **spec) {
+  for (int i = 0; name && i < DEVICE_BACKENDS; i++) {
+    size_t n = strlen(device_backends[i]->name);
+    if (strncmp(name, device_backends[i]->name, n) != 0 || (name[n] && name[n] != ':')) continue;
+    *spec = name[n] && name[n + 1] ? name + n + 1 : NULL;
+    return device_backends[i];
+  }
+  return NULL;
+}
+
+static const backend *choose_backend(diag *d, const char *name, const char **spec) {
+  *spec = NULL;
+  const backend *device = find_device_backend(name, spec);
+  if (device) return device;
   if (name && strcmp(name, "interp") == 0) return NULL;
   if (name && strcmp(name, "cpu:cc") == 0) return &backend_cc;
   if (name && strcmp(name, "cpu") != 0)
-    diag_fail(d, WN_ERR_USAGE, "backend '%s' does not exist: there are cpu, cpu:cc and interp",
-              name);
+    diag_fail(d, WN_ERR_USAGE,
+              "backend '%.80s' does not exist: there are cpu, cpu:cc, interp and opencl", name);
 #ifdef WN_HAVE_LLVM
   return &backend_llvm;
 #else
   if (name) diag_warn(d, "built without LLVM: backend cpu is cpu:cc, the system's C compiler");
   return &backend_cc;
 #endif
+}
+
+int runtime_devices(diag *d, arena *a, const char *name, const device_info **out,
+                    const char **why) {
+  const char *spec;
+  const backend *b = find_device_backend(name, &spec);
+  WN_CHECK(b, "%s is no backend of devices", name);
+  return b->device->list(d, a, out, why);
 }
 
 /* Threads beyond the cores would only take turns, and keep those waiting that spin. */
@@ -86,29 +113,50 @@ static int choose_threads(diag *d, int asked, int cores) {
   return at_most(d, (int)n, cores);
 }
 
-runtime *runtime_create(diag *d, const char *backend_name, const char *isa, int threads) {
-  const backend *b = choose_backend(d, backend_name);
+/* $WINNOW_ISA speaks to the backends that have it: a CPU's instruction set is none of a device's. */
+static const char *isa_for(const backend *b, const char *asked) {
   const char *env = getenv("WINNOW_ISA");
-  cpu_target target;
-  if (!isa && env && *env) isa = env;
-  if (isa && !b)
-    cpu_target_foreign(&target, d, isa);
+  if (asked || !env || !*env) return asked;
+  bool of_device = strcmp(env, "simt") == 0 || strcmp(env, "simd") == 0;
+  return of_device == (b && b->device) ? env : NULL;
+}
+
+static void start(runtime *rt, diag *d, const char *spec, const char *isa, int threads) {
+  const backend *b = rt->backend;
+  isa = isa_for(b, isa);
+  cpu_target host;
+  cpu_target_init(&host, d, NULL);
+  threads = choose_threads(d, threads, host.cores);
+  if (b && b->device)
+    rt->device = b->device->open(d, spec, isa, &rt->target);
+  else if (isa && !b)
+    cpu_target_foreign(&rt->target, d, isa);
   else
-    cpu_target_init(&target, d, isa);
-  threads = choose_threads(d, threads, target.cores);
+    cpu_target_init(&rt->target, d, isa);
+  rt->pool = pool_acquire(threads);
+  if (!rt->pool) diag_fail(d, WN_ERR_NOMEM, "cannot start %d threads", threads);
+}
+
+runtime *runtime_create(diag *d, const char *backend_name, const char *isa, int threads) {
+  const char *spec;
+  const backend *b = choose_backend(d, backend_name, &spec);
   runtime *rt = mem_alloc(sizeof *rt);
   if (!rt) diag_fail(d, WN_ERR_NOMEM, "out of memory while setting up a runtime");
-  *rt = (runtime){.backend = b, .target = target, .pool = pool_acquire(threads)};
-  if (!rt->pool) {
-    mem_free(rt);
-    diag_fail(d, WN_ERR_NOMEM, "cannot start %d threads", threads);
-  }
-  return rt;
+  *rt = (runtime){.backend = b};
+  wn_status st;
+  DIAG_TRY(d, st) { start(rt, d, spec, isa, threads); }
+  DIAG_END(d, st)
+  if (st == WN_OK) return rt;
+  char why[sizeof d->message];
+  memcpy(why, d->message, sizeof why);
+  runtime_destroy(rt);
+  diag_fail(d, st, "%s", why);
 }
 
 void runtime_destroy(runtime *rt) {
   if (!rt) return;
   pool_release(rt->pool);
+  if (rt->device) rt->backend->device->close(rt->device);
   mem_free_aligned(rt->scratch);
   mem_free(rt);
 }
@@ -117,7 +165,39 @@ const char *runtime_backend(const runtime *rt) {
   return rt->backend ? rt->backend->name : "interp";
 }
 const cpu_target *runtime_target(const runtime *rt) { return &rt->target; }
-int runtime_threads(const runtime *rt) { return pool_threads(rt->pool); }
+int runtime_threads(const runtime *rt) {
+  return rt->device ? rt->target.cores : pool_threads(rt->pool);
+}
+int runtime_scratch_blocks(const runtime *rt) { return rt->device ? 0 : pool_threads(rt->pool); }
+
+/* --- memory of a device ----------------------------------------------------------------------- */
+
+bool runtime_has_device(const runtime *rt) { return rt->device != NULL; }
+
+void *runtime_alloc(runtime *rt, size_t bytes) {
+  return rt->backend->device->alloc(rt->device, bytes);
+}
+
+void runtime_free(runtime *rt, void *block) { rt->backend->device->free(rt->device, block); }
+
+const char *runtime_write(runtime *rt, void *block, size_t offset, const void *from, size_t bytes) {
+  return rt->backend->device->write(rt->device, block, offset, from, bytes);
+}
+
+const char *runtime_read(runtime *rt, void *block, size_t offset, void *to, size_t bytes) {
+  return rt->backend->device->read(rt->device, block, offset, to, bytes);
+}
+
+const char *runtime_finish(runtime *rt) { return rt->backend->device->finish(rt->device); }
+
+const char *runtime_stamp(runtime *rt, int stamp, double *seconds) {
+  double from = 0, to = 0;
+  const char *why = rt->backend->device->stamps(rt->device, stamp, &from, &to);
+  *seconds = to - from;
+  return why;
+}
+
+/* --- scratch ---------------------------------------------------------------------------------- */
 
 static void reserve_scratch(runtime *rt, diag *d, size_t bytes) {
   size_t stride = scratch_stride(bytes), workers = (size_t)pool_threads(rt->pool);
@@ -150,6 +230,18 @@ static const char *with_commas(char *out, size_t size, int n) {
   return out;
 }
 
+/* Lines as the device's compiler reads them, else as C, on every CPU backend alike. */
+static int lines_of(const module *m, arena *scratch, const lin_kernel *k) {
+  const backend *b = m->rt->backend;
+  if (!b || !b->device) return render_c_lines(scratch, k);
+  str text;
+  str_init(&text, scratch);
+  b->device->render(&text, k);
+  int lines = 0;
+  for (size_t i = 0; i < text.len; i++) lines += text.data[i] == '\n';
+  return lines;
+}
+
 static void count_lines(module *m, int max_lines) {
   arena scratch;
   arena_init(&scratch, m->arena.diag);
@@ -157,7 +249,7 @@ static void count_lines(module *m, int max_lines) {
   DIAG_TRY(m->arena.diag, st) {
     for (int i = 0; i < m->count; i++) {
       module_entry *e = &m->entries[i];
-      e->state.source_lines = render_c_lines(&scratch, e->kernel);
+      e->state.source_lines = lines_of(m, &scratch, e->kernel);
       if (!m->rt->backend || e->state.source_lines <= max_lines) continue;
       char lines[32];
       e->state.fallback =
@@ -170,11 +262,24 @@ static void count_lines(module *m, int max_lines) {
   if (st != WN_OK) diag_fail(m->arena.diag, st, "out of memory while counting source lines");
 }
 
+static void take_native(module_entry *e, const backend_kernel *out) {
+  e->fn = out->fn;
+  if (!e->fn) e->state.fallback = out->error ? out->error : "did not compile";
+}
+
+static void take_device(module_entry *e, const device_kernel *out) {
+  e->on_device = *out;
+  e->state.note = out->note;
+  if (!out->code) e->state.fallback = out->error ? out->error : "did not compile";
+}
+
 /* Hands the backend all kernels that are within the limit, as one unit. */
 static void compile_native(module *m, struct store *cache) {
   diag *d = m->arena.diag;
+  const backend *b = m->rt->backend;
   const lin_kernel **kernels = arena_array(&m->arena, const lin_kernel *, m->count + 1);
-  backend_kernel *out = arena_array(&m->arena, backend_kernel, m->count + 1);
+  backend_kernel *host = arena_array(&m->arena, backend_kernel, m->count + 1);
+  device_kernel *device = arena_array(&m->arena, device_kernel, m->count + 1);
   int *entry = arena_array(&m->arena, int, m->count + 1), n = 0;
   for (int i = 0; i < m->count; i++) {
     if (m->entries[i].state.fallback) continue;
@@ -183,11 +288,14 @@ static void compile_native(module *m, struct store *cache) {
   }
   if (n == 0) return;
   m->handle =
-      m->rt->backend->compile(&m->arena, d, &m->rt->target, n, kernels, out, cache, &m->cached);
+      b->device ? b->device->compile(m->rt->device, &m->arena, d, n, kernels, device, cache,
+                                     &m->cached)
+                : b->compile(&m->arena, d, &m->rt->target, n, kernels, host, cache, &m->cached);
   for (int i = 0; i < n; i++) {
-    module_entry *e = &m->entries[entry[i]];
-    e->fn = out[i].fn;
-    if (!e->fn) e->state.fallback = out[i].error ? out[i].error : "did not compile";
+    if (b->device)
+      take_device(&m->entries[entry[i]], &device[i]);
+    else
+      take_native(&m->entries[entry[i]], &host[i]);
   }
 }
 
@@ -203,6 +311,7 @@ static void compile_entries(module *m, int count, const lin_kernel *const *kerne
   size_t scratch = 0;
   for (int i = 0; i < count; i++) {
     module_entry *e = &m->entries[i];
+    if (e->on_device.code) continue; /* its scratch is the device's */
     if (!e->fn) e->code = interp_prepare(&m->arena, e->kernel);
     size_t need = e->fn ? e->kernel->scratch_bytes : interp_scratch(e->code);
     if (need > scratch) scratch = need;
@@ -232,7 +341,9 @@ module *module_compile(runtime *rt, diag *d, int count, const lin_kernel *const 
 
 void module_destroy(module *m) {
   if (!m) return;
-  if (m->handle) m->rt->backend->release(m->handle);
+  const backend *b = m->rt->backend;
+  if (m->handle && b->device) b->device->release(m->handle);
+  if (m->handle && !b->device) b->release(m->handle);
   arena_release(&m->arena);
   mem_free(m);
 }
@@ -257,11 +368,20 @@ const char *module_assembly(module *m, int index) { return read_back(m, index)->
 
 void module_registers(module *m, int index, int *registers, int *spills) {
   const module_entry *e = read_back(m, index);
-  *registers = e->registers;
-  *spills = e->spills;
+  *registers = e->on_device.code ? e->on_device.registers : e->registers;
+  *spills = e->on_device.code ? e->on_device.spills : e->spills;
 }
 
 bool module_cached(const module *m) { return m->cached; }
+
+void module_source(const module *m, int index, str *out) {
+  WN_CHECK(index >= 0 && index < m->count, "module has no kernel %d", index);
+  const backend *b = m->rt->backend;
+  if (b && b->device)
+    b->device->render(out, m->entries[index].kernel);
+  else
+    render_c(out, m->entries[index].kernel);
+}
 
 /* --- launching -------------------------------------------------------------------------------- */
 
@@ -300,4 +420,13 @@ void module_launch(module *m, int index, void *const *args, int64_t begin, int64
     pool_run(m->rt->pool, run_part, &l, begin, end, work < WORTH_WAKING);
   else if (begin < end)
     run_part(&l, 0, begin, end);
+}
+
+const char *module_queue(module *m, int index, const device_arg *args, int64_t begin, int64_t end,
+                         int stamp) {
+  WN_CHECK(index >= 0 && index < m->count, "module has no kernel %d", index);
+  const module_entry *e = &m->entries[index];
+  WN_CHECK(e->on_device.code, "kernel %s is not on the device", e->kernel->name);
+  if (begin >= end) return NULL;
+  return m->rt->backend->device->launch(m->rt->device, &e->on_device, args, begin, end, stamp);
 }

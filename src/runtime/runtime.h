@@ -20,12 +20,13 @@ typedef struct cpu_target {
   const char *llvm_cpu, *llvm_features; /* for LLVM's target machine */
   const char *cc_flags;                 /* for the system compiler */
   char model[64];                       /* "AMD EPYC ...", for people */
-  int cores;
+  int cores; /* of a device: its compute units */
   size_t l1, l2, l3; /* bytes; guesses of 32K, 512K, 8M where unknown */
   /* of a device whose kernels run in groups of work items, else 0 */
   int group;          /* work items in a group at most */
   int64_t items;      /* work items that fill the device */
   size_t local_bytes; /* of a group's local arrays at most */
+  size_t memory;      /* bytes that the device has; 0: the host's memory is meant */
 } cpu_target;
 /* isa NULL: the best of this machine. An unknown or unsupported one is diag_fail(WN_ERR_USAGE) listing what there is. */
 void cpu_target_init(cpu_target *t, diag *d, const char *isa);
@@ -35,18 +36,49 @@ void cpu_target_foreign(cpu_target *t, diag *d, const char *isa);
 /* --- runtime -------------------------------------------------------------------------------------------------------- */
 typedef struct runtime runtime;
 /* backend: NULL or "cpu" (LLVM; cpu:cc where LLVM was not built in, with a note if "cpu" was asked for), "cpu:cc",
- * "interp", which takes kernels for any instruction set. isa NULL: $WINNOW_ISA or the best. threads 0: $WINNOW_THREADS or
+ * "interp", which takes kernels for any instruction set, "opencl" or "opencl:PLATFORM:DEVICE" (numbers or parts of names).
+ * isa NULL: $WINNOW_ISA or the best; for a device "simt" or "simd". threads 0: $WINNOW_THREADS or
  * all cores; more than there are cores in the process's affinity mask is a warning and runs as many as there are. On error
- * diag_fail. Runtimes of equally many threads, two or more, share them. */
+ * diag_fail. Runtimes of equally many threads, two or more, share them. Beside a device threads are what interprets the
+ * kernels that fall back. */
 runtime *runtime_create(diag *d, const char *backend, const char *isa, int threads);
 void runtime_destroy(runtime *rt);
-const char *runtime_backend(const runtime *rt); /* "cpu", "cpu:cc", "interp" */
+const char *runtime_backend(const runtime *rt); /* "cpu", "cpu:cc", "interp", "opencl" */
 const cpu_target *runtime_target(const runtime *rt);
-int runtime_threads(const runtime *rt);
+int runtime_threads(const runtime *rt);       /* that run kernels: of a device, its compute units */
+int runtime_scratch_blocks(const runtime *rt); /* of local arrays that the host holds: 0 for a device */
 /* Around launches: runtimes that share threads take turns, in the order in which they came, and the scratch is for whose
  * turn it is. */
 void runtime_begin(runtime *rt);
 void runtime_end(runtime *rt);
+
+/* --- memory of a device -------------------------------------------------------------------------------------------- */
+typedef struct device_info { /* for people, and for messages */
+  const char *spec;          /* that opens it: "0:1" */
+  const char *name, *platform, *version, *kind; /* kind: "gpu", "cpu", "accelerator", ... */
+  int units;
+  size_t memory, local_bytes;
+  int group;
+} device_info;
+/* The devices of a backend, by its name without a spec; 0 with the reason in *why where there are none. */
+int runtime_devices(diag *d, arena *a, const char *backend, const device_info **out,
+                    const char **why);
+
+typedef struct device_arg { /* an array: of a block of the device's memory, from `offset` bytes on */
+  void *block;
+  int64_t offset; /* may be negative: what a later round of a host loop addresses lies further on */
+} device_arg;
+
+/* False: arrays are in the host's memory, and nothing below may be called. Else it is called by whose turn it is. What
+ * returns text returns NULL where all went well, else one line that lives as long as the runtime. */
+bool runtime_has_device(const runtime *rt);
+void *runtime_alloc(runtime *rt, size_t bytes); /* of zeros; NULL: there is not that much */
+void runtime_free(runtime *rt, void *block);    /* NULL is allowed */
+const char *runtime_write(runtime *rt, void *block, size_t offset, const void *from, size_t bytes);
+const char *runtime_read(runtime *rt, void *block, size_t offset, void *to, size_t bytes);
+const char *runtime_finish(runtime *rt); /* waits for all that was queued */
+/* Seconds that a launch with this stamp took by the device's clock, after runtime_finish. */
+const char *runtime_stamp(runtime *rt, int stamp, double *seconds);
 
 struct store;
 typedef struct compile_options {
@@ -62,6 +94,7 @@ void module_destroy(module *m);
 
 typedef struct kernel_state {
   const char *fallback; /* NULL: compiled */
+  const char *note;     /* what the device's compiler says of it, or NULL */
   int source_lines;
 } kernel_state;
 kernel_state module_kernel(const module *m, int index);
@@ -71,10 +104,17 @@ const char *module_assembly(module *m, int index);
 /* Vector registers that the assembly names and its stores of registers to the stack; -1 where there is no assembly. */
 void module_registers(module *m, int index, int *registers, int *spills);
 bool module_cached(const module *m);
+/* The kernel as the backend's compiler reads it; as C where that reads no text. */
+void module_source(const module *m, int index, str *out);
 
 /* Between runtime_begin and runtime_end: run kernel `index` for the blocks [begin, end) of its grid, over the pool's
  * threads; returns when all are done. args: one pointer per global array, by slot. Scratch is the runtime's, one block per worker, sized at compile time. */
 void module_launch(module *m, int index, void *const *args, int64_t begin, int64_t end);
+
+/* The same on a device, of a kernel that did not fall back: queued behind everything before. args: by slot. stamp: -1, or
+ * a number for runtime_stamp, from 0 in each run that is timed. NULL, or one line that says what failed. */
+const char *module_queue(module *m, int index, const device_arg *args, int64_t begin, int64_t end,
+                         int stamp);
 
 /* The reference interpreter: one thread a call, arithmetic of floats in float64, every op of the linear IR; memory keeps
  * its dtype. An offset outside of an array is a broken invariant. interp_prepare decodes a verified kernel once, into

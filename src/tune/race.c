@@ -37,12 +37,22 @@ wn_status race_enter(runner *r) {
   return st;
 }
 
+/* On a device the runs are queued, and their data stays there. */
+static wn_status launch(runner *r, int runs) {
+  wn_status st = WN_OK;
+  for (int i = 0; i < runs && st == WN_OK; ++i) st = wn_launch(r->program);
+  return st == WN_OK ? wn_wait(r->program) : st;
+}
+
+/* A program that a device cannot run is out. */
 static void sample(runner *r) {
   int runs = r->us < SAMPLE ? (int)ceil(SAMPLE / r->us) : 1;
-  if (r->us < SHORT) wn_run(r->program); /* the others left their arrays in the caches */
+  wn_status st = WN_OK;
+  if (r->us < SHORT) st = launch(r, 1); /* the others left their arrays in the caches */
   double start = race_now();
-  for (int i = 0; i < runs; ++i) wn_run(r->program);
-  take(r, fmax((race_now() - start) / runs, 0.01));
+  if (st == WN_OK) st = launch(r, runs);
+  r->out = st != WN_OK;
+  if (st == WN_OK) take(r, fmax((race_now() - start) / runs, 0.01));
   r->samples++;
 }
 
