@@ -53,7 +53,8 @@ static const flag flags[] = {
      BIT(CMD_COMPARE)},
     {"--wino", "M", "tile size 1 to 8, as 4 or 4x4; off: --plan direct", WINO, AT(wino), CHOSEN},
     {"--math", "MODE", "error promise: fp32 (default) or fp32-fast", MATH, AT(math), COMPILES},
-    {"--backend", "NAME", "cpu, cpu:cc, interp or opencl[:PLATFORM:DEVICE]", BACKEND, AT(backend), COMPILES},
+    {"--backend", "NAME", "cpu, cpu:cc, interp or opencl[:PLATFORM:DEVICE]", BACKEND, AT(backend),
+     COMPILES},
     {"--isa", "NAME", "sse2, avx2, avx512, ...; default: the best here", WORD, AT(isa), COMPILES},
     {"--threads", "N", "1 to 1024; default: $WINNOW_THREADS, else all cores", THREADS, AT(threads),
      COMPILES},
@@ -405,8 +406,8 @@ static const char *variable(const char *name) {
 static void read_environment(options *o, arena *a) {
   static const char *const debug[] = {"0", "1", "2", "3", "4", "5", NULL};
   static const char *const tiles[] = {"0", "1", "2", "3", "4", "6", NULL};
-  static const char *const isas[] = {"sse2", "avx2", "avx512", "neon", "generic",
-                                     "simt", "simd", NULL};
+  static const char *const isas[] = {"sse2",    "avx2", "avx512", "neon",
+                                     "generic", "simt", "simd",   NULL};
   const char *s = variable("DEBUG");
   if (s) o->debug = one_of(a, "DEBUG", s, debug);
   o->no_color = variable("NO_COLOR") != NULL;

@@ -8,7 +8,6 @@
 
 #include <time.h>
 
-
 enum { PAGE = 4096, LINE = 64 };
 
 static void *address_of(const wn_program *p, const array_info *a) {
@@ -69,8 +68,7 @@ static void *const *args_of_round(wn_program *p, int kernel, int64_t chunk) {
   const linear_kernel *lk = p->kernels[kernel];
   for (size_t i = 0; i < lk->args.len; ++i) {
     const array_info *a = &p->set->arrays.data[lk->args.data[i]];
-    uintptr_t address =
-        (uintptr_t)p->args[kernel][i] - (uintptr_t)program_round_shift(a, chunk);
+    uintptr_t address = (uintptr_t)p->args[kernel][i] - (uintptr_t)program_round_shift(a, chunk);
     p->moved[kernel][i] = (void *)address;
   }
   return p->moved[kernel];

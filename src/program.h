@@ -22,10 +22,11 @@ struct wn_program {
   void ***args;            /* per kernel, its arrays' addresses by slot */
   void ***moved;           /* the same for a later round of a host loop, made when it is run */
   char *workspace, *prepared;
-  struct device_memory *device; /* where arrays are on a device: in place of args, moved, workspace and prepared */
-  const char *failure;          /* of the device, the last one; lives as long as the runtime */
-  void **user;    /* by slot of the caller's buffers */
-  void **results; /* by number of output */
+  struct device_memory
+      *device; /* where arrays are on a device: in place of args, moved, workspace and prepared */
+  const char *failure; /* of the device, the last one; lives as long as the runtime */
+  void **user;         /* by slot of the caller's buffers */
+  void **results;      /* by number of output */
   int nprepare;
   bool is_prepared;
   wn_program_info info;

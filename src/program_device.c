@@ -18,8 +18,8 @@ typedef struct device_block {
 typedef struct device_memory {
   int count;
   device_block *blocks;
-  int **block;       /* per kernel, by slot: its array's block */
-  device_arg **args; /* per kernel, by slot */
+  int **block;        /* per kernel, by slot: its array's block */
+  device_arg **args;  /* per kernel, by slot */
   device_arg **moved; /* the same for a later round of a host loop */
   void ***mirrors;    /* addresses for the interpreter */
 } device_memory;

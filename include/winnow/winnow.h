@@ -264,8 +264,8 @@ typedef struct wn_program_info {
   const char *placement; /* the schedule used, canonical spelling; may be given as options.plan */
   const char *wino;      /* tile of the first convolution that was rewritten, "4x4"; "" for none */
   const char *backend, *isa, *device;
-  const char *fallback; /* NULL, or the first kernel's reason */
-  int threads;          /* of a device: its compute units */
+  const char *fallback;         /* NULL, or the first kernel's reason */
+  int threads;                  /* of a device: its compute units */
   int kernels, prepare_kernels; /* launches of a run, and of preparing */
   int buffers;                  /* arrays written by either, results included */
   int source_lines;             /* of all kernels */

@@ -27,6 +27,7 @@ struct scope {
   map splats; /* instruction -> its BROADCAST */
 };
 
+struct load_run;
 typedef struct builder {
   graph *g;
   arena *a;
@@ -41,7 +42,10 @@ typedef struct builder {
   map array_depth; /* OP_BUFFER slot -> depth of the scope that fills it, for arrays written in this kernel */
   map local_reads; /* node id -> deepest such depth under it, memoised */
   size_t ngroups;
-  map groups;        /* INDEX node id -> access_group *, of strided loads that are read together */
+  map groups; /* INDEX node id -> access_group *, of strided loads that are read together */
+  VEC(struct load_run *) runs; /* neighbours.c */
+  uint64_t run_count;
+  map run_of_load;   /* INDEX node id -> load_run * */
   const uop *next;   /* of the nest: see there */
   bool inside;       /* in a loop of which there are two, with guards and without */
   const uop *vector; /* the open VECTOR range, or NULL */
@@ -75,6 +79,8 @@ uint32_t emit_accumulate(builder *b, uop_op op, const uop *value, uint32_t acc, 
 /* e as base + coeff * lane + k with a scalar base. False where a lane moves it in any other way; k is its constant all the
  * same, and 0 where it is not linear at all. */
 bool split_lanes(builder *b, const uop *e, const uop **base, int64_t *coeff, int64_t *k);
+/* Is e a multiple of n in all iterations of the loops that are open? */
+bool is_multiple(const uop *e, int64_t n);
 uint32_t build_load(builder *b, const uop *index);
 uint32_t emit_mask(
     builder *b,
@@ -94,6 +100,10 @@ typedef struct store_ref { /* one store of a nest's body */
 } store_ref;
 /* Emits the stores that together fill a stretch, interleaved; marks them done. */
 void interleave_stores(builder *b, int64_t slot, size_t n, const store_ref *stores, bool *done);
+
+/* --- neighbours.c: scalar loads of neighbours as vectors, on devices --------------------------------------------------- */
+void find_neighbours(builder *b, size_t nvalues, const uop *const *values);
+bool load_from_run(builder *b, const uop *index, uint32_t *value); /* false: it is in no run */
 
 /* --- transpose.c: neighbours whose lanes lie far apart ------------------------------------------------------------------ */
 /* Emits the runs of stores that are transposed in registers; marks them done. */

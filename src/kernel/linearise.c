@@ -207,6 +207,7 @@ static void emit_stores(builder *b, const nest *n) {
   const uop **values = arena_array(b->a, const uop *, count + 1);
   for (size_t i = 0; i < count; ++i) values[i] = all[i].value;
   group_strided_loads(b, count, values);
+  find_neighbours(b, count, values);
   bool reduces = count > 0 && has_reduction(b, values[0]);
   bool *done = arena_array(b->a, bool, count + 1);
   if (!b->opt->no_merge || !reduces) {
@@ -374,6 +375,7 @@ linear_kernel *linearise(graph *g, const kernel_set *set, const kernel_plan *pla
   map_init(&b.array_depth, b.a);
   map_init(&b.local_reads, b.a);
   map_init(&b.groups, b.a);
+  map_init(&b.run_of_load, b.a);
   name_kernel(&b, plan);
   int64_t total = 0;
   for (int r = 0; r < plan->nroots; ++r) total += grid_of(plan, plan->root[r]);

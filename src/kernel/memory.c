@@ -114,10 +114,9 @@ uint32_t emit_mask(builder *b, const uop *valid) {
 
 /* --- accesses ------------------------------------------------------------------------------------------------------------------- */
 
-/* Is the offset a multiple of n in all iterations of the loops that are open? */
-static bool is_multiple(const address *a, int64_t n) {
+bool is_multiple(const uop *e, int64_t n) {
   linear_form f;
-  if (a->disp % n != 0 || !linear_of(a->base, &f) || f.constant % n != 0) return false;
+  if (!linear_of(e, &f) || f.constant % n != 0) return false;
   for (int i = 0; i < f.n; ++i) {
     if (f.coeff[i] % n != 0) return false;
   }
@@ -128,7 +127,8 @@ static void set_address(builder *b, lin_ins *ins, address a) {
   ins->src[0] = a.gather ? emit_vector(b, a.base) : emit(b, a.base);
   ins->disp = a.disp;
   ins->j = a.stride;
-  ins->whole = ins->lanes > 1 && !a.gather && a.stride == 1 && is_multiple(&a, ins->lanes);
+  ins->whole = ins->lanes > 1 && !a.gather && a.stride == 1 && a.disp % ins->lanes == 0 &&
+               is_multiple(a.base, ins->lanes);
 }
 
 /* Every lane the same place, but a mask that differs: an offset per lane. */
@@ -163,7 +163,8 @@ uint32_t build_load(builder *b, const uop *index) {
            op_table[index->src[0]->op].name);
   bool vector = is_vector(b, index);
   uint32_t grouped;
-  if (vector && load_from_group(b, index, &grouped)) return grouped;
+  if (vector ? load_from_group(b, index, &grouped) : load_from_run(b, index, &grouped))
+    return grouped;
   lin_ins ins = {.op = OP_LOAD, .dtype = (uint8_t)register_dtype(index->dtype), .nsrc = 1};
   ins.lanes = (uint16_t)(vector ? b->lanes : 1);
   ins.i = build_array(b, index->src[0]->arg.i);

@@ -236,7 +236,8 @@ static void emit_group(builder *b, const group *gr) {
   for (size_t m = 0; m < gr->members.len; ++m)
     acc[m] = new_accumulator(b, gr->home, gr->members.data[m]);
   const uop **without = arena_array(b->a, const uop *, gr->members.len);
-  const uop *inside = b->inside || b->opt->no_merge
+  /* work items that run in step would run both versions, one after the other */
+  const uop *inside = b->inside || b->opt->no_merge || b->k->group > 0
                           ? NULL
                           : inside_of(b, gr->members.len, gr->members.data, without);
   if (inside == NULL) {

@@ -38,8 +38,8 @@ static void *allocate(void *handle, size_t bytes) {
   cl_mem block = dev->api.clCreateBuffer(dev->context, CL_MEM_READ_WRITE, bytes, NULL, &error);
   if (!block) return NULL;
   /* many drivers find out only now whether the memory is there */
-  error = dev->api.clEnqueueFillBuffer(dev->queue, block, &zero, sizeof zero, 0, bytes, 0, NULL,
-                                       NULL);
+  error =
+      dev->api.clEnqueueFillBuffer(dev->queue, block, &zero, sizeof zero, 0, bytes, 0, NULL, NULL);
   if (error == CL_SUCCESS) error = dev->api.clFinish(dev->queue);
   if (error == CL_SUCCESS) return block;
   dev->api.clReleaseMemObject(block);
@@ -70,8 +70,8 @@ static const char *write_block(void *handle, void *block, size_t offset, const v
   opencl_device *dev = handle;
   const char *why = use_ordinary(dev);
   if (why) return why;
-  cl_int error = dev->api.clEnqueueWriteBuffer(dev->queue, block, CL_TRUE, offset, bytes, from, 0,
-                                               NULL, NULL);
+  cl_int error =
+      dev->api.clEnqueueWriteBuffer(dev->queue, block, CL_TRUE, offset, bytes, from, 0, NULL, NULL);
   return error == CL_SUCCESS ? NULL : opencl_failed(dev, error, "writing %zu bytes to it", bytes);
 }
 

@@ -220,7 +220,8 @@ static size_t kernel_figure(const opencl_device *dev, cl_kernel kernel,
   cl_int error = dev->api.clGetKernelWorkGroupInfo(
       kernel, dev->facts.id, what, is_count ? sizeof count : sizeof bytes,
       is_count ? (void *)&count : (void *)&bytes, NULL);
-  if (error != CL_SUCCESS) return is_count ? SIZE_MAX : 0; /* what it does not tell is no obstacle */
+  if (error != CL_SUCCESS)
+    return is_count ? SIZE_MAX : 0; /* what it does not tell is no obstacle */
   return is_count ? count : (size_t)bytes;
 }
 
@@ -231,8 +232,8 @@ static const char *cannot_launch(const opencl_device *dev, arena *a, cl_kernel k
   size_t most = kernel_figure(dev, kernel, CL_KERNEL_WORK_GROUP_SIZE);
   size_t local = kernel_figure(dev, kernel, CL_KERNEL_LOCAL_MEM_SIZE);
   if (group > most)
-    return arena_printf(a, "groups of %zu work items, and the device runs at most %zu of this kernel",
-                        group, most);
+    return arena_printf(
+        a, "groups of %zu work items, and the device runs at most %zu of this kernel", group, most);
   if (local > dev->facts.local_bytes)
     return arena_printf(a, "%zu bytes of local arrays, and the device has %zu for a group", local,
                         (size_t)dev->facts.local_bytes);
@@ -243,8 +244,8 @@ static const char *note_of(const opencl_device *dev, arena *a, cl_kernel kernel)
   size_t most = kernel_figure(dev, kernel, CL_KERNEL_WORK_GROUP_SIZE);
   size_t local = kernel_figure(dev, kernel, CL_KERNEL_LOCAL_MEM_SIZE);
   size_t own = kernel_figure(dev, kernel, CL_KERNEL_PRIVATE_MEM_SIZE);
-  return arena_printf(a, "%zu bytes of local and %zu of private memory, groups of at most %zu", local,
-                      own, most);
+  return arena_printf(a, "%zu bytes of local and %zu of private memory, groups of at most %zu",
+                      local, own, most);
 }
 
 static opencl_kernel *describe(arena *a, cl_kernel kernel, const lin_kernel *k) {
@@ -322,7 +323,8 @@ void opencl_release(void *handle) {
 
 static opencl_code *new_code(opencl_device *device, int count) {
   size_t n = (size_t)count;
-  opencl_code *code = mem_alloc(sizeof *code + n * sizeof *code->program + n * sizeof *code->kernel);
+  opencl_code *code =
+      mem_alloc(sizeof *code + n * sizeof *code->program + n * sizeof *code->kernel);
   if (!code) return NULL;
   *code = (opencl_code){.device = device};
   code->program = (cl_program *)(code + 1);

@@ -123,9 +123,10 @@ static bool survey_all(survey *s, arena *a, char reason[OPENCL_REASON]) {
   for (cl_uint i = 0; i < n; i++) survey_platform(s, a, platforms[i], (int)i);
   if (s->count == 0)
     snprintf(reason, OPENCL_REASON, "%s",
-             n == 0 ? "OpenCL has no platform: no driver is installed (/etc/OpenCL/vendors; Debian: "
-                      "pocl-opencl-icd runs on any CPU)"
-                    : "OpenCL's platforms have no device");
+             n == 0
+                 ? "OpenCL has no platform: no driver is installed (/etc/OpenCL/vendors; Debian: "
+                   "pocl-opencl-icd runs on any CPU)"
+                 : "OpenCL's platforms have no device");
   return s->count > 0;
 }
 
@@ -171,8 +172,7 @@ static bool names(const char *word, size_t n, int number, const char *name) {
   if (isdigit((unsigned char)*word) && end == word + n) return value == number;
   for (; *name; name++) {
     size_t i = 0;
-    while (i < n && name[i] &&
-           tolower((unsigned char)name[i]) == tolower((unsigned char)word[i]))
+    while (i < n && name[i] && tolower((unsigned char)name[i]) == tolower((unsigned char)word[i]))
       i++;
     if (i == n) return true;
   }
@@ -185,9 +185,10 @@ static _Noreturn void refuse_spec(diag *d, arena *a, const survey *s, const char
   for (int i = 0; i < s->count; i++)
     str_printf(&list, "%s%d:%d %s (%s)", i ? ", " : "", s->facts[i].platform_number,
                s->facts[i].number, s->facts[i].name, s->facts[i].platform_name);
-  diag_fail(d, WN_ERR_USAGE,
-            "no OpenCL device is '%.80s' (PLATFORM:DEVICE, numbers or parts of names): there are %s",
-            spec, str_text(&list));
+  diag_fail(
+      d, WN_ERR_USAGE,
+      "no OpenCL device is '%.80s' (PLATFORM:DEVICE, numbers or parts of names): there are %s",
+      spec, str_text(&list));
 }
 
 /* PLATFORM, or PLATFORM:DEVICE. A GPU before others where several fit. */
@@ -306,8 +307,7 @@ static const char *connect(opencl_device *device) {
   device->shared = acquire_context(device, &error);
   if (!device->shared) return opencl_failed(device, error, "opening it");
   device->context = device->shared->context;
-  device->queue =
-      device->api.clCreateCommandQueue(device->context, device->facts.id, 0, &error);
+  device->queue = device->api.clCreateCommandQueue(device->context, device->facts.id, 0, &error);
   return device->queue ? NULL : opencl_failed(device, error, "making a command queue");
 }
 

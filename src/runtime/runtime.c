@@ -288,9 +288,9 @@ static void compile_native(module *m, struct store *cache) {
   }
   if (n == 0) return;
   m->handle =
-      b->device ? b->device->compile(m->rt->device, &m->arena, d, n, kernels, device, cache,
-                                     &m->cached)
-                : b->compile(&m->arena, d, &m->rt->target, n, kernels, host, cache, &m->cached);
+      b->device
+          ? b->device->compile(m->rt->device, &m->arena, d, n, kernels, device, cache, &m->cached)
+          : b->compile(&m->arena, d, &m->rt->target, n, kernels, host, cache, &m->cached);
   for (int i = 0; i < n; i++) {
     if (b->device)
       take_device(&m->entries[entry[i]], &device[i]);

@@ -20,8 +20,8 @@ typedef struct cpu_target {
   const char *llvm_cpu, *llvm_features; /* for LLVM's target machine */
   const char *cc_flags;                 /* for the system compiler */
   char model[64];                       /* "AMD EPYC ...", for people */
-  int cores; /* of a device: its compute units */
-  size_t l1, l2, l3; /* bytes; guesses of 32K, 512K, 8M where unknown */
+  int cores;                            /* of a device: its compute units */
+  size_t l1, l2, l3;                    /* bytes; guesses of 32K, 512K, 8M where unknown */
   /* of a device whose kernels run in groups of work items, else 0 */
   int group;          /* work items in a group at most */
   int64_t items;      /* work items that fill the device */
@@ -45,16 +45,17 @@ runtime *runtime_create(diag *d, const char *backend, const char *isa, int threa
 void runtime_destroy(runtime *rt);
 const char *runtime_backend(const runtime *rt); /* "cpu", "cpu:cc", "interp", "opencl" */
 const cpu_target *runtime_target(const runtime *rt);
-int runtime_threads(const runtime *rt);       /* that run kernels: of a device, its compute units */
-int runtime_scratch_blocks(const runtime *rt); /* of local arrays that the host holds: 0 for a device */
+int runtime_threads(const runtime *rt); /* that run kernels: of a device, its compute units */
+int runtime_scratch_blocks(
+    const runtime *rt); /* of local arrays that the host holds: 0 for a device */
 /* Around launches: runtimes that share threads take turns, in the order in which they came, and the scratch is for whose
  * turn it is. */
 void runtime_begin(runtime *rt);
 void runtime_end(runtime *rt);
 
 /* --- memory of a device -------------------------------------------------------------------------------------------- */
-typedef struct device_info { /* for people, and for messages */
-  const char *spec;          /* that opens it: "0:1" */
+typedef struct device_info {                    /* for people, and for messages */
+  const char *spec;                             /* that opens it: "0:1" */
   const char *name, *platform, *version, *kind; /* kind: "gpu", "cpu", "accelerator", ... */
   int units;
   size_t memory, local_bytes;
@@ -64,7 +65,8 @@ typedef struct device_info { /* for people, and for messages */
 int runtime_devices(diag *d, arena *a, const char *backend, const device_info **out,
                     const char **why);
 
-typedef struct device_arg { /* an array: of a block of the device's memory, from `offset` bytes on */
+typedef struct
+    device_arg { /* an array: of a block of the device's memory, from `offset` bytes on */
   void *block;
   int64_t offset; /* may be negative: what a later round of a host loop addresses lies further on */
 } device_arg;

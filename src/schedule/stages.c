@@ -398,6 +398,8 @@ typedef struct product_loops {
   bool chunks;
 } product_loops;
 
+enum { BESIDE = 16 }; /* blocks of tiles of neighbouring work items */
+
 static product_loops open_products(apply *ap, draft *d, product_step step, int64_t tile_block,
                                    bool unroll_f) {
   const stage *st = d->st;
@@ -421,6 +423,11 @@ static product_loops open_products(apply *ap, draft *d, product_step step, int64
   else if (!unroll_f && !st->inside && x != NULL && x->inside)
     l.tb = draft_axis(ap, d, outer, 1, "t0");
   if (!l.blocked && !unroll_f) frequencies(ap, d, outer);
+  /* on a device a group's work items take a rectangle of channels and tiles, so that they share what they read */
+  int64_t beside = ap->target->group > 0 && !l.blocked && tblocks > BESIDE ? BESIDE : tblocks;
+  bool rectangle = beside < tblocks && kblocks > 1;
+  const uop *t_outer = uop_int(ap->g, 0);
+  if (rectangle) t_outer = draft_axis(ap, d, outer, (tblocks + beside - 1) / beside, "t0");
   l.k0 = draft_axis(ap, d, l.blocked ? AXIS_LOOP : outer, kblocks, "k0");
   if (l.blocked && !unroll_f) frequencies(ap, d, AXIS_LOOP);
   const uop *sum = unroll_f ? NULL : sum_of_sums(st);
@@ -428,7 +435,9 @@ static product_loops open_products(apply *ap, draft *d, product_step step, int64
   const axis *last = d->n->naxes > 0 ? &d->n->axis[d->n->naxes - 1] : NULL;
   if (last != NULL && last->range != l.tb) d->n->next = last->range; /* the next weights */
   axis_kind inner = l.blocked || sum != NULL ? AXIS_LOOP : outer;
-  l.t0 = draft_axis(ap, d, inner, tblocks, l.blocked ? "t1" : "t0");
+  l.t0 =
+      draft_axis(ap, d, inner, rectangle ? beside : tblocks, l.blocked || rectangle ? "t1" : "t0");
+  if (rectangle) l.t0 = uop_add(ap->g, uop_muli(ap->g, t_outer, beside), l.t0);
   if (unroll_f) frequencies(ap, d, AXIS_UNROLL);
   return l;
 }
