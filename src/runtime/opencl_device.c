@@ -241,12 +241,12 @@ static void fill_target(cpu_target *t, diag *d, const opencl_device_facts *f, co
                     .l1 = 32 << 10,
                     .l2 = 512 << 10,
                     .l3 = f->cache_bytes ? (size_t)f->cache_bytes : 8 << 20,
-                    .local_bytes = (size_t)f->local_bytes,
                     .memory = (size_t)f->memory};
   snprintf(t->model, sizeof t->model, "%.63s", f->name);
   t->vector_bytes = simt ? 16 : 4 * floats;
   t->registers = simt || floats == 16 ? GPU_REGISTERS : 16;
-  if (!simt) return;
+  if (!simt) return; /* local arrays are the work item's own: any size */
+  t->local_bytes = (size_t)f->local_bytes;
   t->group = f->group < MOST_GROUP ? (int)f->group : MOST_GROUP;
   t->items = (int64_t)t->cores * items_of_unit(f);
 }
