@@ -102,6 +102,7 @@ static void read_info(job *j, entry *e, wn_program_info *info) {
   row->cached = info->cached != 0;
   row->tuned = info->tuned != 0;
   row->workspace_bytes = (double)info->workspace_bytes;
+  if (info->predicted_s > 0) row->predicted_us = info->predicted_s * 1e6;
   row->schedule_ms = info->schedule_s * 1e3;
   row->compile_ms = info->compile_s * 1e3;
 }

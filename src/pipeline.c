@@ -266,6 +266,7 @@ static void fill_info(pipeline *pl, const choice *ch, const wino_result *w, doub
                          .prepared_bytes = p->set->prepared_bytes,
                          .schedule_s = schedule_s,
                          .compile_s = compile_s,
+                         .predicted_s = ch->seconds,
                          .cached = module_cached(p->module)};
   i->kernels = (int)p->set->kernels.len - p->nprepare;
   for (size_t a = 0; a < p->set->arrays.len; ++a) {
@@ -359,6 +360,7 @@ static wino_result choose_and_apply(pipeline *pl, const uop *root, const wn_opti
   size_t least;
   pl->p->set = schedule_fit(pl->g, &w, &ch->schedule, &at, (int)pl->ctx->buffers.len,
                             describe_buffers(pl), &limit, &least);
+  ch->seconds = pl->p->set != NULL ? choose_predict(pl->g, root, &target, &ch->schedule) : 0;
   if (pl->p->set != NULL) return w;
   if (strcmp(ch->plan, "auto") != 0 || ch->schedule.direct) refuse_memory(pl, ch, least);
   with.plan = "direct";

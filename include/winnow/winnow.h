@@ -277,6 +277,7 @@ typedef struct wn_program_info {
   size_t prepared_bytes;        /* of prepared weights */
   double schedule_s, compile_s; /* tensor graph to kernels, kernels to machine code */
   double error_bound;           /* relative L2, predicted; 0 when there was no rewrite */
+  double predicted_s;           /* what the cost model expects of a run's convolutions; 0: nothing */
 } wn_program_info;
 WN_API wn_status wn_program_get_info(const wn_program *program, wn_program_info *info);
 /* Kernels in order of running, prepare part first; index in [0, kernels + prepare_kernels), else

@@ -30,6 +30,7 @@ static const column columns[] = {
     ROW(REAL, prepare_us),
     ROW(REAL, median_us),
     ROW(REAL, min_us),
+    ROW(REAL, predicted_us),
     ROW(REAL, schedule_ms),
     ROW(REAL, compile_ms),
     ROW(COUNT, source_lines),

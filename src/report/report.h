@@ -27,7 +27,7 @@ typedef struct report_row {
   int threads, kernels, buffers, source_lines, registers, spills;
   bool tuned, cached, promise_missed, wrong;
   bool stopped; /* --strict met the fallback and nothing was run */
-  double workspace_bytes, prepare_us, median_us, min_us, schedule_ms, compile_ms;
+  double workspace_bytes, prepare_us, median_us, min_us, predicted_us, schedule_ms, compile_ms;
   double max_abs_err, rel_l2_err, gflops_effective, gflops_executed, roofline_share;
   const report_kernel *kernel; /* in order of running, prepare part first */
   int kernel_count;

@@ -136,6 +136,8 @@ void rows_end(apply *ap, draft *d, row_axes r, bool adds); /* adds: each tile ex
 int64_t tile_block(const apply *ap, const wino_site *site);
 /* Are output channels in the lanes of the products' vectors, and of what reads them, rather than tiles? */
 bool lanes_over_k(const apply *ap, int site);
+/* Products that are computed and thrown away, over those wanted, with n in vectors. */
+double lanes_waste(const apply *ap, int64_t n);
 /* Is every element of the caller's array that x reads next to that of the next channel? */
 bool channels_are_neighbours(apply *ap, const stage *st);
 /* Rows of tiles in a chunk of the host loop, a divisor of all rows; 0: no such loop. Where there is one, the rows are the

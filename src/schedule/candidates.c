@@ -70,6 +70,14 @@ static double judge_tile(const listing *l, const wino_site *site) {
   return best;
 }
 
+/* Values of a tile: with more the kernels of results come near the most lines that are compiled. */
+static bool is_large(const wino_site *site) {
+  enum { MOST_VALUES = 49 };
+  int64_t values = 1;
+  for (int i = 0; i < site->ndim; ++i) values *= site->n[i];
+  return values > (int)MOST_VALUES;
+}
+
 /* Vectors of channels where there are hardly any are none. */
 static bool has_lanes(const wino_survey *survey, char lanes) {
   for (int i = 0; i < survey->nconvs && lanes == 'k'; ++i) {
@@ -101,6 +109,7 @@ size_t schedule_candidates(const wino_survey *survey, const cost_target *t, cand
   double cost[BEST_TILES];
   int n = 0;
   for (int i = 0; i < first->ntiles; ++i) {
+    if (is_large(&first->tile[i].site)) continue;
     double judged = judge_tile(&l, &first->tile[i].site);
     if (!isfinite(judged) || (n == BEST_TILES && judged >= cost[n - 1])) continue;
     int at = n < BEST_TILES ? n++ : BEST_TILES - 1;

@@ -1,6 +1,7 @@
 /* Choosing; see choose.h. */
 #include "schedule/choose.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 enum { MIN_TILE = 1, MAX_TILE = 8, CANDIDATES = 64, SHOWN = 8 };
@@ -35,7 +36,7 @@ static int environment(diag *d, wino_options *w) {
   return 1;
 }
 
-static cost_target cost_target_of(const choice_target *t) {
+cost_target choose_cost_target(const choice_target *t) {
   return (cost_target){.limits = t->limits,
                        .vector_bytes = t->vector_bytes,
                        .registers = t->registers,
@@ -47,7 +48,7 @@ static cost_target cost_target_of(const choice_target *t) {
 static size_t list_candidates(graph *g, const uop *root, const choice_target *target,
                               const wino_options *w, candidate *out, size_t max) {
   wino_survey s = wino_survey_graph(g, root, w);
-  cost_target t = cost_target_of(target);
+  cost_target t = choose_cost_target(target);
   return schedule_candidates(&s, &t, out, max);
 }
 
@@ -127,6 +128,16 @@ size_t choose_candidates(graph *g, const uop *root, const choice_target *target,
                          size_t max) {
   wino_options w = {.math = target->options->math};
   return list_candidates(g, root, target, &w, out, max);
+}
+
+double choose_predict(graph *g, const uop *root, const choice_target *target, const schedule *s) {
+  wino_options w = {.math = target->options->math, .off = s->direct, .nm = s->nm};
+  memcpy(w.m, s->m, sizeof w.m);
+  wino_survey survey = wino_survey_graph(g, root, &w);
+  cost_target t = choose_cost_target(target);
+  t.max_memory = 0;
+  double seconds = schedule_cost(&survey, s, &t);
+  return isfinite(seconds) ? seconds : 0;
 }
 
 apply_target choice_apply_target(const choice_target *t) {

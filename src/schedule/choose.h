@@ -11,6 +11,7 @@
 typedef struct choice {
   const char *plan; /* as asked for */
   schedule schedule;
+  double seconds; /* predicted, once it was applied */
 } choice;
 
 typedef struct choice_target {
@@ -29,5 +30,9 @@ wino_result choose_rewrite(graph *g, const uop *root, const choice_target *targe
 size_t choose_candidates(graph *g, const uop *root, const choice_target *target, candidate *out,
                          size_t max);
 apply_target choice_apply_target(const choice_target *t);
+cost_target choose_cost_target(const choice_target *t);
+/* Predicted seconds of the graph's convolutions under a schedule that was applied, whatever memory it needs; 0 where the
+ * model knows nothing in the graph. */
+double choose_predict(graph *g, const uop *root, const choice_target *target, const schedule *s);
 
 #endif

@@ -40,6 +40,11 @@ typedef struct cost_target {
  * the survey of every convolution). What is not a convolution costs the same under all schedules and is left out. */
 double schedule_cost(const wino_survey *s, const schedule *plan, const cost_target *t);
 
+/* The same, and what it is the sum of: by convolution and stage, a stage inside another's kernel added to that; 0 where
+ * nothing is left to run. All of a convolution that is not rewritten is its STAGE_O. */
+double schedule_cost_by_stage(const wino_survey *s, const schedule *plan, const cost_target *t,
+                              double (*seconds)[STAGE_COUNT]);
+
 typedef struct candidate {
   schedule schedule; /* complete: schedule_print gives text that --plan takes */
   double seconds;    /* predicted */

@@ -29,28 +29,43 @@ static void spread(const model *m, double bytes, bool writes, double *share) {
   share[LEVEL_MEMORY] = left;
 }
 
+static void add_moved(const model *m, work *w, double bytes, int level, bool writes,
+                      double dearer) {
+  double rate = m->l->read[level], all = m->l->read_all[level];
+  double exposed = writes ? EXPOSED_WRITE[level] : EXPOSED[level];
+  if (writes && level == LEVEL_MEMORY) {
+    rate = m->l->write / dearer;
+    all = m->l->write_all / dearer;
+  } else if (writes) { /* caches are written at a share of the rate at which they are read */
+    rate *= WRITE;
+    all *= WRITE;
+  } else if (level == LEVEL_MEMORY) {
+    rate *= MEMORY_SHARE;
+    all *= MEMORY_SHARE;
+  }
+  w->seconds += bytes / rate;
+  w->exposed += bytes / rate * exposed;
+  w->shared += bytes / all;
+}
+
 void add_reads(const model *m, work *w, double bytes, double footprint) {
   double share[LEVEL_COUNT];
   spread(m, footprint, false, share);
-  for (int i = 0; i < LEVEL_COUNT; ++i) {
-    double part = bytes * share[i] / (i == LEVEL_MEMORY ? MEMORY_SHARE : 1);
-    w->seconds += part / m->l->read[i];
-    w->exposed += part / m->l->read[i] * EXPOSED[i];
-    w->shared += part / m->l->read_all[i];
-  }
+  for (int i = 0; i < LEVEL_COUNT; ++i) add_moved(m, w, bytes * share[i], i, false, 1);
 }
 
-/* Caches are written at a share of the rate at which they are read; memory has a rate of its own. */
 void add_writes(const model *m, work *w, double bytes, double footprint, double dearer) {
   double share[LEVEL_COUNT];
   spread(m, footprint, true, share);
-  for (int i = 0; i < LEVEL_COUNT; ++i) {
-    double rate = i < LEVEL_MEMORY ? m->l->read[i] * WRITE : m->l->write / dearer;
-    double all = i < LEVEL_MEMORY ? m->l->read_all[i] * WRITE : m->l->write_all / dearer;
-    w->seconds += bytes * share[i] / rate;
-    w->exposed += bytes * share[i] / rate * EXPOSED_WRITE[i];
-    w->shared += bytes * share[i] / all;
-  }
+  for (int i = 0; i < LEVEL_COUNT; ++i) add_moved(m, w, bytes * share[i], i, true, dearer);
+}
+
+void add_vectors(const model *m, work *w, double vectors, double bytes, double lines,
+                 double footprint, bool writes) {
+  double share[LEVEL_COUNT];
+  spread(m, footprint, writes, share);
+  for (int i = 0; i < LEVEL_COUNT; ++i)
+    add_moved(m, w, vectors * (i == LEVEL_L1 ? bytes : lines * LINE) * share[i], i, writes, 1);
 }
 
 double work_seconds(const model *m, const work *w) {

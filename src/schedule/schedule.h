@@ -56,6 +56,8 @@ bool schedule_parse(diag *d, const char *text, schedule *out);
 void schedule_print(str *out, const schedule *s);
 uint64_t schedule_hash(const schedule *s);
 bool schedule_equal(const schedule *a, const schedule *b);
+/* Is the stage computed inside the kernel of its reader? */
+bool schedule_is_inside(const schedule *s, stage_id id);
 /* Names of the plans in the order of `compare`, "auto" last, NULL-terminated. */
 extern const char *const schedule_plan_names[];
 

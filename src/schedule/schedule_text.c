@@ -290,3 +290,8 @@ bool schedule_equal(const schedule *a, const schedule *b) {
          memcmp(a->k, b->k, sizeof a->k) == 0 && memcmp(a->c, b->c, sizeof a->c) == 0 &&
          memcmp(a->m, b->m, (size_t)a->nm * sizeof a->m[0]) == 0;
 }
+
+bool schedule_is_inside(const schedule *s, stage_id id) {
+  uop_space space = s->stage[id].space;
+  return space == SPACE_LOCAL || (space == SPACE_GLOBAL && s->stage[id].at.letter != 0);
+}

@@ -333,8 +333,7 @@ static bool is_inlined(const apply *ap, stage_id id) {
   return space == SPACE_INLINE || space == SPACE_REG;
 }
 
-/* Products that are computed and thrown away, over those wanted, with n in vectors. */
-static double lanes_waste(const apply *ap, int64_t n) {
+double lanes_waste(const apply *ap, int64_t n) {
   int lanes = pick_lanes(ap->target, WN_F32, n);
   double widest = ap->target->vector_bytes / (double)sizeof(float);
   return (double)round_up(n, lanes) / (double)n * (0.5 + 0.5 * widest / lanes);

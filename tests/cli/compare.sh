@@ -3,7 +3,7 @@
 . tests/cli/support/cases.sh
 
 keys='"problem" "backend" "device" "isa" "threads" "version" "math" "weights" "plan" "placement" "wino" "tuned" "cached"
-"kernels" "buffers" "workspace_bytes" "prepare_us" "median_us" "min_us" "schedule_ms" "compile_ms" "source_lines"
+"kernels" "buffers" "workspace_bytes" "prepare_us" "median_us" "min_us" "predicted_us" "schedule_ms" "compile_ms" "source_lines"
 "registers" "spills" "max_abs_err" "rel_l2_err" "promise_missed" "gflops_effective" "gflops_executed" "roofline_share"
 "fallback" "refused" "kernel"'
 reference=mb1ic16ih32oc16kh3ph1
