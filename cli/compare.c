@@ -1,7 +1,9 @@
 /* `winnow compare` and `winnow bench`: which plans, and how their rows are shown. */
 #include <inttypes.h>
 
-#include "job.h"
+#include "combinations.h"
+#include "interrupt.h"
+#include "report/pareto.h"
 
 #define COMBINATIONS 256
 
@@ -10,14 +12,19 @@ typedef VEC(plan_spec) spec_list;
 static void add_plan(cli *app, spec_list *list, const char *plan) {
   static const char *const tiles[] = {"2", "3", "4", "6"};
   const char *wino = app_wino(app);
-  bool every = wino && !strcmp(wino, "all");
-  if (every && strcmp(plan, "direct")) {
+  bool every = wino && !strcmp(wino, "all"), one_tile = app->opt.all && !strchr(plan, '=');
+  if (every && strcmp(plan, "direct") && !one_tile) {
     for (size_t i = 0; i < sizeof tiles / sizeof *tiles; ++i)
       vec_push(&app->arena, list, ((plan_spec){plan, tiles[i]}));
     return;
   }
   vec_push(&app->arena, list, ((plan_spec){plan, every ? NULL : wino}));
 }
+
+typedef struct comparison {
+  spec_list plans;
+  journal_list done;
+} comparison;
 
 /* x=..,g=..,m=..,o=.. over all four placements, the last fastest. */
 static void add_combinations(cli *app, spec_list *list) {
@@ -30,11 +37,10 @@ static void add_combinations(cli *app, spec_list *list) {
 
 static void choose_plans(cli *app, spec_list *list) {
   const options *o = &app->opt;
+  for (size_t i = 0; i < o->plans.len; ++i) add_plan(app, list, o->plans.data[i]);
   if (o->all) {
     add_combinations(app, list);
-  } else if (o->plans.len) {
-    for (size_t i = 0; i < o->plans.len; ++i) add_plan(app, list, o->plans.data[i]);
-  } else {
+  } else if (!o->plans.len) {
     for (const char *const *name = wn_plan_names(); *name; ++name) add_plan(app, list, *name);
   }
 }
@@ -52,8 +58,8 @@ static const report_row *find_run(const report_row *rows, int count) {
   return NULL;
 }
 
-static void print_title(job *j, const report_row *rows, report_style style) {
-  const report_row *ran = find_run(rows, j->entry_count), *some = ran ? ran : &rows[0];
+static void print_title(job *j, const report_row *rows, int count, report_style style) {
+  const report_row *ran = find_run(rows, count), *some = ran ? ran : &rows[0];
   printf("%s%s%s  %s", style.color ? "\033[1m" : "", j->problem.text, style.color ? "\033[0m" : "",
          some->backend);
   if (some->isa && *some->isa) printf(" %s", some->isa);
@@ -63,16 +69,18 @@ static void print_title(job *j, const report_row *rows, report_style style) {
   puts(ran ? "" : ": nothing was run");
 }
 
-static void print_summary(job *j, const report_row *rows) {
-  int refused = 0, stopped = 0, fallback = 0, wrong = 0, missed = 0, count = j->entry_count;
+static void print_summary(job *j, const report_row *rows, int count) {
+  int refused = 0, stopped = 0, fallback = 0, wrong = 0, missed = 0, shared = 0;
   for (int i = 0; i < count; ++i) {
     refused += rows[i].refused != NULL;
     stopped += rows[i].stopped;
     fallback += rows[i].fallback != NULL && !rows[i].stopped;
     wrong += rows[i].wrong;
     missed += rows[i].promise_missed;
+    shared += rows[i].same_as != NULL;
   }
   printf("%d plan%s", count, count == 1 ? "" : "s");
+  if (shared) printf(", %d the same program as another", shared);
   if (refused) printf(", %d refused", refused);
   if (stopped) printf(", %d stopped by --strict", stopped);
   if (fallback) printf(", %d in the interpreter", fallback);
@@ -83,36 +91,63 @@ static void print_summary(job *j, const report_row *rows) {
   putchar('\n');
 }
 
-static void compare_one(job *j, void *user) {
-  const spec_list *list = user;
-  cli *app = j->app;
-  job_measure(j, list->data, (int)list->len);
+static report_row *measure(job *j, comparison *c) {
+  int count = (int)c->plans.len;
+  if (j->app->opt.all) {
+    report_row *rows = combinations_measure(j, c->plans.data, count, &c->done);
+    if (rows) report_pareto(&j->arena, rows, count);
+    return rows;
+  }
+  job_measure(j, c->plans.data, count);
   job_debug(j);
-  report_row *rows = rows_of(j);
+  return rows_of(j);
+}
+
+static void compare_one(job *j, void *user) {
+  comparison *c = user;
+  cli *app = j->app;
+  int count = (int)c->plans.len;
+  report_row *rows = measure(j, c);
+  if (!rows) return;
   if (app->opt.json || app->opt.csv) {
-    for (int i = 0; i < j->entry_count; ++i) app_write_row(app, &rows[i]);
+    for (int i = 0; i < count; ++i) app_write_row(app, &rows[i]);
     return;
   }
   report_style style = app_style(app);
-  print_title(j, rows, style);
-  report_comparison(stdout, &j->arena, rows, j->entry_count, style);
-  if (!app->opt.all && find_run(rows, j->entry_count)) {
-    putchar('\n');
-    report_kernels(stdout, &j->arena, rows, j->entry_count, style);
+  print_title(j, rows, count, style);
+  if (app->opt.all) {
+    report_combinations(stdout, &j->arena, rows, count, style);
+  } else {
+    report_comparison(stdout, &j->arena, rows, count, style);
+    if (find_run(rows, count)) putchar('\n');
+    if (find_run(rows, count)) report_kernels(stdout, &j->arena, rows, count, style);
   }
-  print_summary(j, rows);
+  print_summary(j, rows, count);
   fflush(stdout);
+}
+
+/* What was measured is no longer needed once it is on its way to whoever reads it. */
+static void drop_journals(cli *app, journal_list *done) {
+  if (fflush(stdout) || ferror(stdout)) return;
+  for (size_t i = 0; i < done->len; ++i) {
+    journal *log = &done->data[i];
+    log->store = store_open(&app->diag, app->opt.no_cache);
+    journal_drop(log);
+    journal_close(log);
+  }
 }
 
 void command_compare(cli *app) {
   problem_list problems = {0};
-  spec_list plans = {0};
+  comparison c = {0};
   app_problems(app, &problems);
-  choose_plans(app, &plans);
-  for (size_t i = 0; i < problems.len; ++i) {
+  choose_plans(app, &c.plans);
+  if (app->opt.all) interrupt_catch();
+  for (size_t i = 0; i < problems.len && !interrupted(); ++i) {
     if (i && !app->opt.json && !app->opt.csv) putchar('\n');
-    job_with(app, problems.data[i], true, compare_one, &plans);
+    job_with(app, problems.data[i], true, compare_one, &c);
   }
+  if (app->status != INTERRUPTED) drop_journals(app, &c.done);
 }
 
 typedef struct bench_state {

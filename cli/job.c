@@ -1,11 +1,10 @@
 /* Arrays live outside arenas because kernels like them aligned; job_close is what frees them. */
-#include "job.h"
-
 #include <inttypes.h>
 #include <math.h>
 #include <unistd.h>
 
 #include "image.h"
+#include "measure.h"
 #include "npy.h"
 #include "random.h"
 
@@ -143,10 +142,7 @@ void job_open(job *j, cli *app, const problem *p, bool with_reference) {
 }
 
 void job_close(job *j) {
-  for (int i = 0; i < j->entry_count; ++i) {
-    if (j->entries[i].program) wn_program_destroy(j->entries[i].program);
-    if (j->entries[i].ctx) wn_context_destroy(j->entries[i].ctx);
-  }
+  for (int i = 0; i < j->entry_count; ++i) measure_close(&j->entries[i]);
   float *arrays[] = {j->x, j->w, j->bias, j->residual, j->y};
   for (size_t i = 0; i < sizeof arrays / sizeof *arrays; ++i)
     if (arrays[i]) mem_free_aligned(arrays[i]);
@@ -254,6 +250,7 @@ void job_options(const job *j, const plan_spec *spec, wn_options *out) {
       .no_cache = o->no_cache,
       .untuned = o->untuned,
       .strict = o->strict,
+      .cold = o->all,
   };
 }
 

@@ -1,16 +1,16 @@
 /* From plans to rows. Every program is compiled, prepared and checked first; then all are timed in
  * turns, round by round, so that a slow moment of the machine hits all alike. A sample is at least
- * 50 µs of calls. */
+ * 50 µs of calls. The steps are what combinations.c measures its batches with. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <time.h>
 
-#include "job.h"
+#include "interrupt.h"
+#include "measure.h"
 #include "roofline.h"
 
 #define SAMPLE_US     50.0
-#define BUDGET_US     3e5 /* of samples a plan, without --runs */
 #define MOST_ROUNDS   2000
 #define LEAST_ROUNDS  5
 #define PATIENCE_US   2e5 /* a plan slower than this is timed by its first runs alone */
@@ -37,7 +37,7 @@ static double median(double *v, int count) {
 
 static const char *keep(job *j, const char *s) { return s ? arena_strdup(&j->arena, s) : NULL; }
 
-static void describe(job *j, entry *e) {
+void measure_describe(job *j, entry *e) {
   static const char *const math[] = {[WN_MATH_FP32] = "fp32", [WN_MATH_FP32_FAST] = "fp32-fast"};
   report_row *row = &e->row;
   const options *o = &j->app->opt;
@@ -59,32 +59,44 @@ static void check(job *j, entry *e, wn_status status) {
   diag_fail(&j->app->diag, status, "%s: %s", e->row.plan, *why ? why : wn_message(e->ctx));
 }
 
+/* The tile that was asked for, as a program says it: 4x4 for 4 in two dimensions. */
+static const char *tile_of(job *j, const entry *e) {
+  const char *m = e->spec.wino;
+  if (!m || strchr(m, 'x') || j->problem.nd < 2) return m;
+  return j->problem.nd == 2 ? arena_printf(&j->arena, "%sx%s", m, m)
+                            : arena_printf(&j->arena, "%sx%sx%s", m, m, m);
+}
+
 /* A plan that cannot be is a row with its reason; a mistake of the user's or the machine's ends the
  * command. */
-static bool compile(job *j, entry *e) {
+bool measure_compile(job *j, entry *e, bool plan_only) {
   wn_status status = wn_context_create(&e->ctx);
   if (status != WN_OK) diag_fail(&j->app->diag, status, "no memory for a context");
   wn_on_warning(e->ctx, app_warn, j->app);
   wn_options o;
   job_options(j, &e->spec, &o);
+  o.plan_only = plan_only;
   wn_tensor *y = job_graph(j, e->ctx);
   void *out = j->y;
   status = wn_compile(e->ctx, &y, &out, 1, &o, &e->program);
   if (status == WN_OK) return true;
-  if (status == WN_ERR_REFUSED || (status == WN_ERR_NOMEM && o.max_memory)) {
+  /* among all combinations one that is too large for the machine is no reason to end */
+  if (status == WN_ERR_REFUSED || (status == WN_ERR_NOMEM && (o.max_memory || j->app->opt.all))) {
     e->row.refused = keep(j, wn_message(e->ctx));
+    e->row.wino = tile_of(j, e);
     return false;
   }
   if (status == WN_ERR_STRICT) {
     e->row.fallback = keep(j, wn_message(e->ctx));
     e->row.stopped = true;
+    e->row.wino = tile_of(j, e);
     j->app->status = 1;
     return false;
   }
   diag_fail(&j->app->diag, status, "%s", wn_message(e->ctx));
 }
 
-static void read_info(job *j, entry *e, wn_program_info *info) {
+void measure_read_info(job *j, entry *e, wn_program_info *info) {
   report_row *row = &e->row;
   check(j, e, wn_program_get_info(e->program, info));
   if (!e->spec.plan) row->plan = keep(j, info->plan);
@@ -101,8 +113,10 @@ static void read_info(job *j, entry *e, wn_program_info *info) {
   row->promise_missed = info->promise_missed != 0;
   row->cached = info->cached != 0;
   row->tuned = info->tuned != 0;
+  row->identity = keep(j, info->identity);
   row->workspace_bytes = (double)info->workspace_bytes;
   if (info->predicted_s > 0) row->predicted_us = info->predicted_s * 1e6;
+  row->prepared_bytes = (double)info->prepared_bytes;
   row->schedule_ms = info->schedule_s * 1e3;
   row->compile_ms = info->compile_s * 1e3;
 }
@@ -162,10 +176,9 @@ static void judge(job *j, entry *e, double predicted) {
                      j->special, figures.wrong_special, j->reference.count);
 }
 
-/* First run, errors, and how many samples of how many calls. */
-static void settle(job *j, entry *e) {
+void measure_settle(job *j, entry *e, double budget_us) {
   wn_program_info info;
-  read_info(j, e, &info);
+  measure_read_info(j, e, &info);
   read_kernels(j, e, &info);
   for (int64_t i = 0; i < j->problem.out_count; ++i) j->y[i] = NAN; /* what is not written shows */
   double start = now_us();
@@ -178,7 +191,7 @@ static void settle(job *j, entry *e) {
   if (e->once_us < PATIENCE_US) e->once_us = time_launches(j, e, 1);
   double once = e->once_us > 0.1 ? e->once_us : 0.1;
   e->repeats = once < SAMPLE_US ? (int)ceil(SAMPLE_US / once) : 1;
-  double fit = BUDGET_US / (once * e->repeats);
+  double fit = budget_us / (once * e->repeats);
   e->rounds = fit > MOST_ROUNDS ? MOST_ROUNDS : fit < LEAST_ROUNDS ? LEAST_ROUNDS : (int)fit;
   if (once > PATIENCE_US) e->rounds = once > 10 * PATIENCE_US ? 0 : 1;
   if (j->app->opt.runs) e->rounds = j->app->opt.runs;
@@ -190,14 +203,14 @@ static void sample(job *j, entry *e) {
   e->samples[e->sample_count++] = time_launches(j, e, e->repeats) / e->repeats;
 }
 
-static void time_in_turns(job *j) {
+void measure_in_turns(job *j, double budget_us) {
   int most = 0;
   double shown = 0, start = now_us();
   for (int i = 0; i < j->entry_count; ++i)
     if (j->entries[i].rounds > most) most = j->entries[i].rounds;
-  for (int round = 0; round < most; ++round) {
+  for (int round = 0; round < most && !interrupted(); ++round) {
     /* a machine that holds us up makes calls slow that were quick at first */
-    bool late = now_us() - start > 3 * BUDGET_US * j->entry_count;
+    bool late = now_us() - start > 3 * budget_us * j->entry_count;
     if (late && round >= LEAST_ROUNDS && j->app->opt.runs == 0) break;
     if (now_us() - shown > 1e5) {
       app_progress(j->app, "%s: measuring, round %d of %d", j->problem.text, round + 1, most);
@@ -226,7 +239,7 @@ static void time_kernels(job *j, entry *e) {
       e->kernels[i].median_us = median(&seen[k++ * KERNEL_ROUNDS], rounds);
 }
 
-static void finish(job *j, entry *e) {
+static void fill_times(job *j, entry *e) {
   report_row *row = &e->row;
   row->median_us = median(e->samples, e->sample_count);
   row->min_us = e->samples[0]; /* sorted by median() */
@@ -250,6 +263,19 @@ static void compare_with_limits(job *j) {
   }
 }
 
+void measure_finish(job *j) {
+  for (int i = 0; i < j->entry_count; ++i)
+    if (j->entries[i].sample_count) fill_times(j, &j->entries[i]);
+  compare_with_limits(j);
+}
+
+void measure_close(entry *e) {
+  if (e->program) wn_program_destroy(e->program);
+  if (e->ctx) wn_context_destroy(e->ctx);
+  e->program = NULL;
+  e->ctx = NULL;
+}
+
 /* The earlier plan that is the same program: `auto` often is. */
 static int find_same(const job *j, int index) {
   const entry *e = &j->entries[index];
@@ -258,7 +284,7 @@ static int find_same(const job *j, int index) {
   for (int i = 0; i < index; ++i) {
     if (!j->entries[i].program || wn_program_get_info(j->entries[i].program, &other) != WN_OK)
       continue;
-    if (!strcmp(mine.placement, other.placement) && !strcmp(mine.wino, other.wino)) return i;
+    if (!strcmp(mine.identity, other.identity)) return i;
   }
   return -1;
 }
@@ -266,10 +292,11 @@ static int find_same(const job *j, int index) {
 /* What was measured of the other; what was asked for and what compiling cost stay. */
 static void share(job *j, entry *e) {
   wn_program_info info;
-  read_info(j, e, &info);
+  measure_read_info(j, e, &info);
   report_row mine = e->row;
   e->row = j->entries[e->shares].row;
   e->row.plan = mine.plan;
+  e->row.placement = mine.placement;
   e->row.same_as = j->entries[e->shares].row.plan;
   e->row.cached = mine.cached;
   e->row.schedule_ms = mine.schedule_ms;
@@ -282,18 +309,16 @@ void job_measure(job *j, const plan_spec *specs, int count) {
     entry *e = &j->entries[i];
     e->spec = specs[i];
     ++j->entry_count;
-    describe(j, e);
+    measure_describe(j, e);
     app_progress(j->app, "%s: compiling %d of %d, %s", j->problem.text, i + 1, count, e->row.plan);
-    if (!compile(j, e)) continue;
+    if (!measure_compile(j, e, false)) continue;
     e->shares = find_same(j, i);
-    if (e->shares < 0) settle(j, e);
+    if (e->shares < 0) measure_settle(j, e, MEASURE_BUDGET_US);
   }
   for (int i = 0; i < count; ++i)
     if (j->entries[i].shares >= 0) j->entries[i].rounds = 0;
-  time_in_turns(j);
-  for (int i = 0; i < count; ++i)
-    if (j->entries[i].sample_count) finish(j, &j->entries[i]);
-  compare_with_limits(j);
+  measure_in_turns(j, MEASURE_BUDGET_US);
+  measure_finish(j);
   for (int i = 0; i < count; ++i)
     if (j->entries[i].shares >= 0) share(j, &j->entries[i]);
   app_progress_clear(j->app);

@@ -48,7 +48,7 @@ static const flag flags[] = {
     {"--plan", "PLAN", "a name or a schedule; again for more, in this order", LIST, AT(plans),
      BIT(CMD_COMPARE)},
     {"--plan", "PLAN", "a name or a schedule; default: auto", WORD, AT(plan), CHOSEN},
-    {"--all", NULL, "every combination of the four placements", SWITCH, AT(all), BIT(CMD_COMPARE)},
+    {"--all", NULL, "every combination of the four placements, after those of --plan", SWITCH, AT(all), BIT(CMD_COMPARE)},
     {"--wino", "M", "tile size 1 to 8, as 4 or 4x4; all: 2, 3, 4 and 6", WINO, AT(wino),
      BIT(CMD_COMPARE)},
     {"--wino", "M", "tile size 1 to 8, as 4 or 4x4; off: --plan direct", WINO, AT(wino), CHOSEN},
@@ -122,7 +122,10 @@ static const struct {
          "costs and errors against a float64 reference. The best value of a column is\n"
          "green, or has a *. ×direct, ×old: times as fast as that plan; prep µs: what\n"
          "constant weights cost once, before the first run; GFLOP/s: flops of the direct\n"
-         "convolution a second; executed: those that ran."},
+         "convolution a second; executed: those that ran.\n"
+         "--all --wino all takes a minute or two a problem and may be interrupted: the\n"
+         "same command goes on from there. Last it prints the Pareto front, rows that no\n"
+         "other beats in time, memory and compile cost at once."},
     [CMD_CONV] = {"conv", "[PROBLEM]",
                   "One convolution, y = act(conv(x, w) + bias + residual), on your data. Without\n"
                   "PROBLEM the sizes are those of the files of --input and --weights, padded so\n"
@@ -448,7 +451,6 @@ static void check(const options *o, arena *a) {
   if (o->json && o->csv && !o->csv_file)
     diag_fail(d, WN_ERR_USAGE, "--json and --csv exclude each other");
   check_peers(o, d);
-  if (o->all && o->plans.len) diag_fail(d, WN_ERR_USAGE, "--all and --plan exclude each other");
   if ((o->command == CMD_DEVICES || o->command == CMD_CACHE) && o->problems.len)
     diag_fail(d, WN_ERR_USAGE, "%s takes no operand, but '%.80s' was given",
               command_name(o->command), o->problems.data[0]);

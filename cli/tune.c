@@ -4,30 +4,11 @@
  * alone. A second one ends the program. */
 #include <inttypes.h>
 #include <math.h>
-#include <signal.h>
 #include <unistd.h>
 
+#include "interrupt.h"
 #include "job.h"
 #include "report/tuning.h"
-
-enum { INTERRUPTED = 130 }; /* exit status: 128 + SIGINT */
-
-/* A signal handler can reach nothing else. */
-static volatile sig_atomic_t interrupted;
-
-static void on_interrupt(int signal) {
-  (void)signal;
-  interrupted = 1;
-}
-
-static void catch_interrupts(void) {
-  struct sigaction a = {.sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND};
-  struct sigaction before;
-  sigemptyset(&a.sa_mask);
-  interrupted = 0;
-  sigaction(SIGINT, &a, &before);
-  if (before.sa_handler == SIG_IGN) sigaction(SIGINT, &before, NULL); /* as nohup asked */
-}
 
 typedef struct tune_state {
   tuning_row *rows;
@@ -41,7 +22,7 @@ typedef struct watch {
 
 static int progress(void *user, const wn_tune_state *s) {
   watch *w = user;
-  if (interrupted) return 1;
+  if (interrupted()) return 1;
   if (s->seconds - w->shown < 0.1 && s->seconds >= w->shown) return 0;
   w->shown = s->seconds;
   const char *what = s->trying ? s->trying : "timing";
@@ -134,8 +115,8 @@ void command_tune(cli *app) {
   app_problems(app, &problems);
   state.total = (int)problems.len;
   state.rows = arena_array(&app->arena, tuning_row, problems.len);
-  catch_interrupts();
-  for (int i = 0; i < state.total && !interrupted; ++i) {
+  interrupt_catch();
+  for (int i = 0; i < state.total && !interrupted(); ++i) {
     int done = (int)(sizeof bar - 1) * i / state.total;
     app->progress_prefix =
         arena_printf(&app->arena, "[%.*s%*s] ", done, bar, (int)(sizeof bar - 1) - done, "");
@@ -144,7 +125,7 @@ void command_tune(cli *app) {
   app->progress_prefix = NULL;
   if (state.count && !app->opt.json && !app->opt.csv)
     tuning_table(stdout, &app->arena, state.rows, state.count, app_style(app));
-  if (!interrupted) return;
+  if (!interrupted()) return;
   fflush(stdout);
   fprintf(
       stderr,

@@ -124,7 +124,7 @@ static void show_nests(pipeline *pl) {
 
 /* On request only: explain ends with the source. */
 static void show_assembly(const pipeline *pl) {
-  for (size_t i = 0; dump_wanted("assembly") && i < pl->p->set->kernels.len; ++i) {
+  for (size_t i = 0; pl->p->module != NULL && dump_wanted("assembly") && i < pl->p->set->kernels.len; ++i) {
     const char *text = module_assembly(pl->p->module, (int)i);
     fprintf(stderr, "--- assembly of %s\n%s\n", pl->p->kernels[i]->lin.name,
             text != NULL ? text : "none: the kernel is not machine code");
@@ -241,8 +241,9 @@ static void compile_kernels(pipeline *pl) {
   size_t n = p->set->kernels.len;
   const lin_kernel **ks = arena_array(&pl->g->arena, const lin_kernel *, n);
   for (size_t i = 0; i < n; ++i) ks[i] = &p->kernels[i]->lin;
-  compile_options co = {.max_lines = pl->opt->max_lines, .store = p->store};
-  p->module = module_compile(p->rt, &p->diag, (int)n, ks, &co);
+  compile_options co = {.max_lines = pl->opt->max_lines,
+                        .store = pl->opt->cold ? NULL : p->store};
+  if (!pl->opt->plan_only) p->module = module_compile(p->rt, &p->diag, (int)n, ks, &co);
   while (p->nprepare < (int)n && p->set->kernels.data[p->nprepare].prepare) p->nprepare++;
 }
 
@@ -267,15 +268,16 @@ static void fill_info(pipeline *pl, const choice *ch, const wino_result *w, doub
                          .schedule_s = schedule_s,
                          .compile_s = compile_s,
                          .predicted_s = ch->seconds,
-                         .cached = module_cached(p->module)};
+                         .cached = p->module != NULL && module_cached(p->module),
+                         .identity = program_identity(p)};
   i->kernels = (int)p->set->kernels.len - p->nprepare;
   for (size_t a = 0; a < p->set->arrays.len; ++a) {
     array_role role = p->set->arrays.data[a].role;
     i->buffers += role == ROLE_RESULT || role == ROLE_WORK || role == ROLE_PREPARED;
   }
   for (size_t k = 0; k < p->set->kernels.len; ++k) {
-    kernel_state s = module_kernel(p->module, (int)k);
-    i->source_lines += s.source_lines;
+    kernel_state s = program_kernel_state(p, (int)k);
+    i->source_lines = s.source_lines < 0 ? -1 : i->source_lines + s.source_lines;
     if (i->fallback == NULL) i->fallback = s.fallback;
   }
   for (int s = 0; s < w->nsites; ++s) {
@@ -431,8 +433,10 @@ static void compile(pipeline *pl, wn_tensor *const *outs, void *const *data, int
     diag_fail(&p->diag, WN_ERR_STRICT, "a kernel fell back to the interpreter: %s",
               p->info.fallback);
   }
-  find_buffers(pl, data, count);
-  program_allocate(p);
+  if (!opt->plan_only) {
+    find_buffers(pl, data, count);
+    program_allocate(p);
+  }
   program_close_store(p);
 }
 

@@ -8,6 +8,9 @@
 
 #include <time.h>
 
+#include "render/render.h"
+#include "runtime/kernel_key.h"
+
 enum { PAGE = 4096, LINE = 64 };
 
 static void *address_of(const wn_program *p, const array_info *a) {
@@ -155,7 +158,14 @@ static wn_status end_turn(wn_program *p, const char *why) {
   return why != NULL ? WN_ERR_DEVICE : WN_OK;
 }
 
+/* A program of plan_only has no code. */
+static wn_status check_code(wn_program *p) {
+  if (p->module != NULL) return WN_OK;
+  return diag_set(&p->diag, WN_ERR_USAGE, "a program compiled with plan_only has no code to run");
+}
+
 wn_status wn_prepare(wn_program *p) {
+  if (check_code(p) != WN_OK) return WN_ERR_USAGE;
   runtime_begin(p->rt);
   bool first = !p->is_prepared;
   const char *why = prepare_once(p);
@@ -164,6 +174,7 @@ wn_status wn_prepare(wn_program *p) {
 }
 
 wn_status wn_run(wn_program *p) {
+  if (check_code(p) != WN_OK) return WN_ERR_USAGE;
   runtime_begin(p->rt);
   const char *why = prepare_once(p);
   if (why == NULL && p->device != NULL) why = program_write_inputs(p);
@@ -195,6 +206,7 @@ wn_status wn_download(wn_program *p) {
 }
 
 wn_status wn_run_timed(wn_program *p, double *us) {
+  if (check_code(p) != WN_OK) return WN_ERR_USAGE;
   int n = (int)p->set->kernels.len;
   for (int k = p->nprepare; k < n; ++k) us[k - p->nprepare] = 0;
   timing t = {.us = us - p->nprepare};
@@ -211,6 +223,34 @@ wn_status wn_run_timed(wn_program *p, double *us) {
 }
 
 const char *wn_program_message(const wn_program *p) { return p->failure != NULL ? p->failure : ""; }
+/* What a kernel's code cannot say: which arrays it gets, and its part in a host loop. */
+static void add_launch(wn_program *p, int kernel, str *key) {
+  const kernel_plan *k = &p->set->kernels.data[kernel];
+  const linear_kernel *lk = p->kernels[kernel];
+  const int64_t head[] = {k->prepare, k->chunks, k->chunk_group, (int64_t)lk->args.len};
+  str_addn(key, (const char *)head, sizeof head);
+  for (size_t i = 0; i < lk->args.len; ++i) {
+    const array_info *a = &p->set->arrays.data[lk->args.data[i]];
+    const int64_t fields[] = {a->role, a->user, (int64_t)a->offset, a->chunk_step, a->dtype};
+    str_addn(key, (const char *)fields, sizeof fields);
+  }
+}
+
+const char *program_identity(wn_program *p) {
+  arena *a = &p->graph.arena;
+  int n = (int)p->set->kernels.len;
+  str key;
+  str_init(&key, a);
+  const int64_t sizes[] = {(int64_t)p->set->workspace_bytes, (int64_t)p->set->prepared_bytes};
+  str_addn(&key, (const char *)sizes, sizeof sizes);
+  for (int i = 0; i < n; ++i) {
+    const lin_kernel *k = &p->kernels[i]->lin;
+    kernel_key_add(&key, 1, &k);
+    add_launch(p, i, &key);
+  }
+  uint64_t half[2] = {hash_bytes(key.data, key.len, 0x77696e6e), hash_bytes(key.data, key.len, 0x6f770002)};
+  return arena_printf(a, "%016llx%016llx", (unsigned long long)half[0], (unsigned long long)half[1]);
+}
 
 void program_close_store(wn_program *p) {
   store_close(p->store);
@@ -244,10 +284,15 @@ static wn_status look_at_kernel(wn_program *p, int index, int *registers, int *s
       module_source(p->module, index, &s);
       p->sources[index] = str_text(&s);
     }
-    module_registers(p->module, index, registers, spills);
+    *registers = *spills = -1;
+    if (p->module != NULL) module_registers(p->module, index, registers, spills);
   }
   DIAG_END(&p->diag, st)
   return st;
+}
+
+kernel_state program_kernel_state(const wn_program *p, int index) {
+  return p->module != NULL ? module_kernel(p->module, index) : (kernel_state){.source_lines = -1};
 }
 
 wn_status wn_program_get_kernel(wn_program *p, int index, wn_kernel_info *info) {
@@ -256,7 +301,7 @@ wn_status wn_program_get_kernel(wn_program *p, int index, wn_kernel_info *info) 
   wn_status st = look_at_kernel(p, index, &registers, &spills);
   if (st != WN_OK) return st;
   const lin_kernel *k = &p->kernels[index]->lin;
-  kernel_state s = module_kernel(p->module, index);
+  kernel_state s = program_kernel_state(p, index);
   *info = (wn_kernel_info){.name = k->name,
                            .stage = k->stage,
                            .loops = k->loops,

@@ -54,6 +54,12 @@ const char *program_launch_device(wn_program *p, int kernel, int64_t chunk, int6
 
 void program_close_store(wn_program *p);
 
+/* 32 hexadecimal digits for what runs: kernels, the arrays that they get, the order. After linearising. */
+const char *program_identity(wn_program *p);
+
+/* Of the compiled kernel; source_lines -1 where there is no code (plan_only). */
+kernel_state program_kernel_state(const wn_program *p, int index);
+
 /* Seconds of a clock that only goes forward. */
 double program_now(void);
 

@@ -210,6 +210,10 @@ typedef struct wn_options {
   int no_cache;  /* neither use nor fill the cache on disk */
   int untuned;   /* auto goes by predicted cost, whatever wn_tune has stored */
   int strict;    /* a fallback is WN_ERR_STRICT */
+  int cold;      /* make code anew and do not keep it: compile_s is then what compiling costs */
+  /* Stop before machine code: the program says what it would be (a refusal, its identity, its
+   * kernels' source), but running it is WN_ERR_USAGE. */
+  int plan_only;
 } wn_options;
 
 /* Compile the graph that computes outs[0..count) into data[0..count) (borrowed, row-major, of the
@@ -278,6 +282,9 @@ typedef struct wn_program_info {
   double schedule_s, compile_s; /* tensor graph to kernels, kernels to machine code */
   double error_bound;           /* relative L2, predicted; 0 when there was no rewrite */
   double predicted_s;           /* what the cost model expects of a run's convolutions; 0: nothing */
+  /* 32 hexadecimal digits: programs with the same data, backend and identity are the same code over
+   * the same arrays, whatever their schedules are called. */
+  const char *identity;
 } wn_program_info;
 WN_API wn_status wn_program_get_info(const wn_program *program, wn_program_info *info);
 /* Kernels in order of running, prepare part first; index in [0, kernels + prepare_kernels), else

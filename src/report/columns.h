@@ -1,7 +1,7 @@
 /* Records as JSON and CSV: one list of columns says what both print, so their keys and order cannot differ.
  *
- * In: a list of columns and a record. Out: an object or a line. Always holds: what is not known (a text NULL, a count of -1,
- * a real NAN) is null, or nothing. */
+ * In: a list of columns and a record. Out: an object or a line, and a record from an object. Always holds: what is not known
+ * (a text NULL, a count or an answer of -1, a real NAN) is null, or nothing. */
 #ifndef WN_REPORT_COLUMNS_H
 #define WN_REPORT_COLUMNS_H
 
@@ -9,15 +9,25 @@
 #include <stddef.h>
 #include <stdio.h>
 
-typedef enum column_kind { TEXT, COUNT, FLAG, REAL, BYTES } column_kind;
+#include <cjson/cJSON.h>
+
+#include "base/mem.h"
+
+typedef enum column_kind { TEXT, COUNT, FLAG, ANSWER, REAL, BYTES } column_kind;
 
 typedef struct column {
   const char *key;
   column_kind kind;
-  size_t offset; /* of the field: const char *, int, bool, double, double */
+  size_t offset; /* of the field: const char *, int, bool, int (1 yes, 0 no), double, double */
 } column;
 
 bool columns_json(FILE *out, const column *list, size_t count, const void *record);
+/* Adds a key for each column; false: no memory. */
+bool columns_add(cJSON *object, const column *list, size_t count, const void *record);
+/* The inverse, into a record of unknowns; texts are copied. False: a key is missing or of another kind. */
+bool columns_read(const cJSON *object, const column *list, size_t count, arena *a, void *record);
+/* Every field unknown, flags false. */
+void columns_unknown(const column *list, size_t count, void *record);
 void columns_csv_header(FILE *out, const column *list, size_t count);
 void columns_csv(FILE *out, const column *list, size_t count, const void *record);
 

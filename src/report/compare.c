@@ -5,7 +5,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "report/report.h"
+#include "report/pareto.h"
 #include "report/table.h"
 
 static const struct {
@@ -139,10 +139,15 @@ static const char *note_of(arena *a, const report_row *row) {
   return s.data;
 }
 
-static double median_of(const report_row *rows, int count, const char *plan) {
+static double time_of(const report_row *rows, int count, const char *plan) {
   for (int i = 0; i < count; ++i)
-    if (rows[i].plan && !strcmp(rows[i].plan, plan)) return rows[i].median_us;
+    if (rows[i].plan && !strcmp(rows[i].plan, plan)) return report_relative_time(&rows[i]);
   return NAN;
+}
+
+/* How many times as fast as the plan that took turns with the row, if there is one (then it is `old`), else as `old` is. */
+static double against_old(const report_row *row, double old) {
+  return (isfinite(row->reference_us) ? 1 : old) / report_relative_time(row);
 }
 
 static void set_result(table_row *out, int *c, arena *a, const report_row *row) {
@@ -164,8 +169,9 @@ void report_comparison(FILE *out, arena *a, const report_row *rows, int count, r
       {"spills", false, BEST_LOW, 13},    {"max err", false, BEST_LOW, 9},
       {"rel L2", false, BEST_LOW, 1},     {"GFLOP/s", false, BEST_HIGH, 3},
       {"executed", false, BEST_NONE, 10}, {"roofline", false, BEST_HIGH, 12},
+      {"prepared", false, BEST_LOW, 9},   {"front", true, BEST_NONE, 1},
   };
-  double direct = median_of(rows, count, "direct"), old = median_of(rows, count, "old");
+  double direct = time_of(rows, count, "direct"), old = time_of(rows, count, "old");
   table t;
   table_init(&t, a, columns, (int)(sizeof columns / sizeof *columns));
   for (int i = 0; i < count; ++i) {
@@ -181,8 +187,9 @@ void report_comparison(FILE *out, arena *a, const report_row *rows, int count, r
     set(line, &c, report_bytes(a, row->workspace_bytes), row->workspace_bytes);
     set(line, &c, time_text(a, row->median_us), row->median_us);
     set(line, &c, time_text(a, row->min_us), row->min_us);
-    set(line, &c, ratio_text(a, direct / row->median_us), direct / row->median_us);
-    set(line, &c, ratio_text(a, old / row->median_us), old / row->median_us);
+    double time = report_relative_time(row), as_old = against_old(row, old);
+    set(line, &c, ratio_text(a, direct / time), direct / time);
+    set(line, &c, ratio_text(a, as_old), as_old);
     set(line, &c, time_text(a, row->prepare_us), NAN);
     set(line, &c, time_text(a, row->schedule_ms), row->schedule_ms);
     set(line, &c, row->cached ? "cached" : time_text(a, row->compile_ms),
@@ -192,6 +199,9 @@ void report_comparison(FILE *out, arena *a, const report_row *rows, int count, r
     set(line, &c, count_text(a, row->spills), known(row->spills));
     set_result(line, &c, a, row);
     set(line, &c, figure(a, "%.0f%%", 100 * row->roofline_share), row->roofline_share);
+    bool prepares = row->prepared_bytes > 0;
+    set(line, &c, prepares ? report_bytes(a, row->prepared_bytes) : "", row->prepared_bytes);
+    set(line, &c, row->pareto > 0 ? "●" : "", NAN);
   }
   table_print(&t, out, style.color, style.width);
 }

@@ -44,9 +44,21 @@ static const column columns[] = {
     ROW(REAL, roofline_share),
     ROW(TEXT, fallback),
     ROW(TEXT, refused),
+    ROW(TEXT, same_as),
+    ROW(REAL, reference_us),
+    ROW(BYTES, prepared_bytes),
+    ROW(ANSWER, pareto),
+};
+#define COLUMNS (sizeof columns / sizeof *columns)
+/* What a row has besides, for rows that are kept between runs. */
+static const column kept_columns[] = {
+    ROW(TEXT, note),
+    ROW(TEXT, identity),
+    ROW(FLAG, wrong),
+    ROW(FLAG, stopped),
 };
 #undef ROW
-#define COLUMNS             (sizeof columns / sizeof *columns)
+#define KEPT_COLUMNS        (sizeof kept_columns / sizeof *kept_columns)
 
 #define KERNEL(kind, field) {#field, kind, offsetof(report_kernel, field)}
 static const column kernel_columns[] = {
@@ -54,16 +66,29 @@ static const column kernel_columns[] = {
     KERNEL(COUNT, registers), KERNEL(COUNT, spills),   KERNEL(BYTES, bytes),
     KERNEL(BYTES, flops),
 };
-#undef KERNEL
 #define KERNEL_COLUMNS (sizeof kernel_columns / sizeof *kernel_columns)
+static const column kept_kernel_columns[] = {
+    KERNEL(TEXT, loops),
+    KERNEL(TEXT, stage),
+    KERNEL(TEXT, fallback),
+    KERNEL(FLAG, prepare),
+};
+#undef KERNEL
+#define KEPT_KERNEL_COLUMNS (sizeof kept_kernel_columns / sizeof *kept_kernel_columns)
+
+void columns_unknown(const column *list, size_t count, void *record) {
+  for (size_t i = 0; i < count; ++i) {
+    void *field = (char *)record + list[i].offset;
+    if (list[i].kind == COUNT || list[i].kind == ANSWER) *(int *)field = -1;
+    if (list[i].kind == REAL || list[i].kind == BYTES) *(double *)field = NAN;
+    if (list[i].kind == FLAG) *(bool *)field = false;
+    if (list[i].kind == TEXT) *(const char **)field = NULL;
+  }
+}
 
 void report_row_init(report_row *row) {
   memset(row, 0, sizeof *row);
-  for (size_t i = 0; i < COLUMNS; ++i) {
-    char *field = (char *)row + columns[i].offset;
-    if (columns[i].kind == COUNT) *(int *)(void *)field = -1;
-    if (columns[i].kind == REAL || columns[i].kind == BYTES) *(double *)(void *)field = NAN;
-  }
+  columns_unknown(columns, COLUMNS, row);
 }
 
 static bool is_unknown(const column *c, const void *field) {
@@ -71,6 +96,7 @@ static bool is_unknown(const column *c, const void *field) {
     case TEXT:
       return !*(const char *const *)field;
     case COUNT:
+    case ANSWER:
       return *(const int *)field < 0;
     case FLAG:
       return false;
@@ -94,13 +120,15 @@ static cJSON *value_of(const column *c, const void *record) {
       return cJSON_CreateNumber(*(const int *)field);
     case FLAG:
       return cJSON_CreateBool(*(const bool *)field);
+    case ANSWER:
+      return cJSON_CreateBool(*(const int *)field != 0);
     default:
       real_text(number, sizeof number, c, *(const double *)field);
       return cJSON_CreateRaw(number);
   }
 }
 
-static bool add(cJSON *object, const column *list, size_t count, const void *record) {
+bool columns_add(cJSON *object, const column *list, size_t count, const void *record) {
   for (size_t i = 0; i < count; ++i) {
     cJSON *value = value_of(&list[i], record);
     if (!value || !cJSON_AddItemToObject(object, list[i].key, value)) {
@@ -111,14 +139,16 @@ static bool add(cJSON *object, const column *list, size_t count, const void *rec
   return true;
 }
 
-/* Kernels of the run part, as `kernels` counts them. */
-static bool add_kernels(cJSON *object, const report_row *row) {
+/* Kernels of the run part, as `kernels` counts them; to keep a row, all of them and all of each. */
+static bool add_kernels(cJSON *object, const report_row *row, bool keep) {
   cJSON *array = cJSON_AddArrayToObject(object, "kernel");
   for (int i = 0; array && i < row->kernel_count; ++i) {
-    if (row->kernel[i].prepare) continue;
+    const report_kernel *k = &row->kernel[i];
+    if (k->prepare && !keep) continue;
     cJSON *kernel = cJSON_CreateObject();
-    if (!kernel || !add(kernel, kernel_columns, KERNEL_COLUMNS, &row->kernel[i]) ||
-        !cJSON_AddItemToArray(array, kernel)) {
+    bool ok = kernel && columns_add(kernel, kernel_columns, KERNEL_COLUMNS, k);
+    if (ok && keep) ok = columns_add(kernel, kept_kernel_columns, KEPT_KERNEL_COLUMNS, k);
+    if (!ok || !cJSON_AddItemToArray(array, kernel)) {
       cJSON_Delete(kernel);
       return false;
     }
@@ -139,13 +169,72 @@ static bool print(FILE *out, cJSON *object, bool whole) {
 
 bool columns_json(FILE *out, const column *list, size_t count, const void *record) {
   cJSON *object = cJSON_CreateObject();
-  return print(out, object, object && add(object, list, count, record));
+  return print(out, object, object && columns_add(object, list, count, record));
 }
 
 bool report_json(FILE *out, const report_row *row) {
   cJSON *object = cJSON_CreateObject();
   return print(out, object,
-               object && add(object, columns, COLUMNS, row) && add_kernels(object, row));
+               object && columns_add(object, columns, COLUMNS, row) && add_kernels(object, row, false));
+}
+
+/* --- keeping rows ------------------------------------------------------------------------------------------ */
+
+static bool read_value(const column *c, const cJSON *value, arena *a, void *field) {
+  if (!value) return false;
+  if (cJSON_IsNull(value)) return c->kind != FLAG;
+  switch (c->kind) {
+    case TEXT:
+      if (cJSON_IsString(value)) *(const char **)field = arena_strdup(a, value->valuestring);
+      return cJSON_IsString(value);
+    case FLAG:
+      *(bool *)field = cJSON_IsTrue(value);
+      return cJSON_IsBool(value);
+    case ANSWER:
+      *(int *)field = cJSON_IsTrue(value);
+      return cJSON_IsBool(value);
+    case COUNT:
+      if (cJSON_IsNumber(value)) *(int *)field = value->valueint;
+      return cJSON_IsNumber(value);
+    default:
+      if (cJSON_IsNumber(value)) *(double *)field = value->valuedouble;
+      return cJSON_IsNumber(value);
+  }
+}
+
+bool columns_read(const cJSON *object, const column *list, size_t count, arena *a, void *record) {
+  for (size_t i = 0; i < count; ++i) {
+    const cJSON *value = cJSON_GetObjectItemCaseSensitive(object, list[i].key);
+    if (!read_value(&list[i], value, a, (char *)record + list[i].offset)) return false;
+  }
+  return true;
+}
+
+cJSON *report_keep(const report_row *row) {
+  cJSON *object = cJSON_CreateObject();
+  if (object && columns_add(object, columns, COLUMNS, row) &&
+      columns_add(object, kept_columns, KEPT_COLUMNS, row) && add_kernels(object, row, true))
+    return object;
+  cJSON_Delete(object);
+  return NULL;
+}
+
+bool report_restore(const cJSON *object, arena *a, report_row *row) {
+  report_row_init(row);
+  const cJSON *array = cJSON_GetObjectItemCaseSensitive(object, "kernel"), *item;
+  if (!columns_read(object, columns, COLUMNS, a, row) ||
+      !columns_read(object, kept_columns, KEPT_COLUMNS, a, row) || !cJSON_IsArray(array))
+    return false;
+  report_kernel *kernels = arena_array(a, report_kernel, cJSON_GetArraySize(array) + 1);
+  row->kernel = kernels;
+  cJSON_ArrayForEach(item, array) {
+    report_kernel *k = &kernels[row->kernel_count++];
+    columns_unknown(kernel_columns, KERNEL_COLUMNS, k);
+    if (!columns_read(item, kernel_columns, KERNEL_COLUMNS, a, k) ||
+        !columns_read(item, kept_kernel_columns, KEPT_KERNEL_COLUMNS, a, k))
+      return false;
+  }
+  return true;
 }
 
 void columns_csv_header(FILE *out, const column *list, size_t count) {
@@ -184,6 +273,9 @@ void columns_csv(FILE *out, const column *list, size_t count, const void *record
         break;
       case FLAG:
         fputs(*(const bool *)field ? "true" : "false", out);
+        break;
+      case ANSWER:
+        fputs(*(const int *)field ? "true" : "false", out);
         break;
       default:
         real_text(number, sizeof number, &list[i], *(const double *)field);

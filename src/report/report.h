@@ -10,6 +10,8 @@
 
 #include <stdio.h>
 
+#include <cjson/cJSON.h>
+
 #include "base/mem.h"
 
 typedef struct report_kernel {
@@ -22,12 +24,16 @@ typedef struct report_kernel {
 typedef struct report_row {
   const char *problem, *backend, *device, *isa, *version, *math, *weights, *plan, *placement, *wino;
   const char *fallback, *refused; /* NULL, or the reason */
-  const char *same_as;            /* the plan whose program this one shares, or NULL */
+  const char *same_as;            /* the plan (of --all: the schedule) whose program this one shares, or NULL */
+  const char *identity;           /* of the program, or NULL */
   const char *note;               /* a line for a person below the row, or NULL; only in tables */
   int threads, kernels, buffers, source_lines, registers, spills;
   bool tuned, cached, promise_missed, wrong;
   bool stopped; /* --strict met the fallback and nothing was run */
   double workspace_bytes, prepare_us, median_us, min_us, predicted_us, schedule_ms, compile_ms;
+  double prepared_bytes; /* of weights, in the layout that a run reads */
+  double reference_us; /* median of a plan that took turns with this one, where rows were not all timed together */
+  int pareto;          /* 1: no other row of the problem is better (pareto.h), 0: one is, -1: not asked */
   double max_abs_err, rel_l2_err, gflops_effective, gflops_executed, roofline_share;
   const report_kernel *kernel; /* in order of running, prepare part first */
   int kernel_count;
@@ -37,6 +43,9 @@ void report_row_init(report_row *row); /* everything unknown */
 
 /* JSON needs cJSON's allocator set by the caller if it is not to be malloc. false: no memory. */
 bool report_json(FILE *out, const report_row *row);
+/* A row with all that it has, and back; NULL: no memory, false: no such row. cJSON_Delete frees it. */
+cJSON *report_keep(const report_row *row);
+bool report_restore(const cJSON *object, arena *a, report_row *row);
 void report_csv_header(FILE *out);
 void report_csv(FILE *out, const report_row *row);
 
@@ -47,6 +56,8 @@ typedef struct report_style {
 
 /* Rows of one problem and weights mode, ratios to `direct` and `old` where these are among them. */
 void report_comparison(FILE *out, arena *a, const report_row *rows, int count, report_style style);
+/* All combinations: each program once, fastest first, then what is refused, then the rows of the Pareto front. */
+void report_combinations(FILE *out, arena *a, const report_row *rows, int count, report_style style);
 /* Kernels of each row, coloured by kind of axis. */
 void report_kernels(FILE *out, arena *a, const report_row *rows, int count, report_style style);
 /* One row a problem. */

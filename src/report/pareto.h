@@ -1,0 +1,19 @@
+/* Which rows of a comparison are worth looking at: those that no other row beats in time, memory and compile cost at once.
+ *
+ * In: rows of one problem, all of them. Out: `pareto` of each. Always holds: where a row can be used there is a front, and
+ * its fastest row is in it; rows that cannot be used (refused, wrong, in the interpreter, outside the error promise) are not;
+ * rows that share a program are both in it or both not. */
+#ifndef WN_REPORT_PARETO_H
+#define WN_REPORT_PARETO_H
+
+#include "report/report.h"
+
+/* Compile costs are measured once each: what saves less of it than this part saves nothing. */
+#define PARETO_MARGIN 0.1
+
+void report_pareto(arena *a, report_row *rows, int count);
+
+/* Time for sorting: relative to the plan that took turns with the row, if there is one; NAN where nothing was measured. */
+double report_relative_time(const report_row *row);
+
+#endif
