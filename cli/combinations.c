@@ -263,10 +263,13 @@ static void say_interrupted(survey *s, int measured) {
   app->progress_prefix = NULL;
   app_progress_clear(app);
   app->status = INTERRUPTED;
-  fprintf(stderr, "winnow: interrupted after %d of %d programs of %s; %s\n", measured,
-          s->program_count, s->j->problem.text,
-          journal_is_on(&s->log) ? "the same command goes on from there"
-                                 : "nothing is kept without the cache");
+  const char *then = journal_is_on(&s->log) ? "the same command goes on from there"
+                                            : "nothing is kept without the cache";
+  if (s->program_count)
+    fprintf(stderr, "winnow: interrupted after %d of %d programs of %s; %s\n", measured,
+            s->program_count, s->j->problem.text, then);
+  else
+    fprintf(stderr, "winnow: interrupted before anything of %s was measured\n", s->j->problem.text);
 }
 
 static bool run(survey *s, journal_list *done) {
