@@ -202,7 +202,7 @@ static void close_batch(survey *s, int from) {
       e->row.identity = s->rows[at].identity;
       e->row.placement = s->rows[at].placement;
     }
-    if (timed) e->row.reference_us = s->entries[0].row.median_us;
+    if (timed) e->row.reference_us = s->entries[0].row.min_us;
     s->rows[at] = e->row;
     measure_close(e);
   }

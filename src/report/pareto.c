@@ -11,7 +11,7 @@ typedef struct candidate {
 } candidate;
 
 double report_relative_time(const report_row *row) {
-  return isfinite(row->reference_us) ? row->median_us / row->reference_us : row->median_us;
+  return isfinite(row->reference_us) ? row->min_us / row->reference_us : row->median_us;
 }
 
 static bool is_usable(const report_row *r) {

@@ -13,7 +13,8 @@
 
 void report_pareto(arena *a, report_row *rows, int count);
 
-/* Time for sorting: relative to the plan that took turns with the row, if there is one; NAN where nothing was measured. */
+/* Time to compare rows by; NAN where nothing was measured. Where there is a plan that took turns with each row, the least time
+ * relative to its least: noise only ever adds, and batches are minutes apart. */
 double report_relative_time(const report_row *row);
 
 #endif

@@ -32,7 +32,7 @@ typedef struct report_row {
   bool stopped; /* --strict met the fallback and nothing was run */
   double workspace_bytes, prepare_us, median_us, min_us, predicted_us, schedule_ms, compile_ms;
   double prepared_bytes; /* of weights, in the layout that a run reads */
-  double reference_us; /* median of a plan that took turns with this one, where rows were not all timed together */
+  double reference_us; /* least time of a plan that took turns with this one, where rows were not all timed together */
   int pareto;          /* 1: no other row of the problem is better (pareto.h), 0: one is, -1: not asked */
   double max_abs_err, rel_l2_err, gflops_effective, gflops_executed, roofline_share;
   const report_kernel *kernel; /* in order of running, prepare part first */

@@ -53,7 +53,6 @@ for command in conv bench explain; do
   usage "--wino '0': expected a tile size from 1 to 8; without Winograd it is --plan direct" $command $small --wino 0
   usage "--wino '9': expected a tile size" $command $small --wino 9
 done
-usage '--all and --plan exclude each other' compare $small --all --plan old
 usage '--json and --csv exclude each other' compare $small --json --csv
 usage '--json takes no value' compare $small --json=1
 usage '--seed is given twice' compare $small --seed 1 --seed 2
