@@ -189,6 +189,7 @@ wn_status wn_upload(wn_program *p) {
 }
 
 wn_status wn_launch(wn_program *p) {
+  if (check_code(p) != WN_OK) return WN_ERR_USAGE;
   runtime_begin(p->rt);
   const char *why = prepare_once(p);
   if (why == NULL) why = launch_all(p, NULL);
