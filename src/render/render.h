@@ -27,4 +27,13 @@ void render_opencl(str *out, const lin_kernel *k);
 /* Extensions and helpers that the given kernels need. */
 void render_opencl_prelude(str *out, int count, const lin_kernel *const *kernels);
 
+/* Metal Shading Language, one kernel `name` a kernel; needs render_metal_prelude once before it. Buffers: each global
+ * array by slot, then { long first; long offset[arrays]; }, whose members mean what they do for OpenCL. Groups lie along
+ * the first dimension. Local arrays are threadgroup memory, of scratch_bytes at most, or private as for OpenCL. */
+void render_metal(str *out, const lin_kernel *k);
+void render_metal_prelude(str *out, int count, const lin_kernel *const *kernels);
+/* NULL, or why the language cannot have this kernel, which is then not to be rendered: one line, in the arena if not
+ * fixed. Limits of a device are not looked at. */
+const char *render_metal_refusal(arena *a, const lin_kernel *k);
+
 #endif

@@ -1,0 +1,155 @@
+/* What the Metal renderer prints, run on the CPU: every op, dtype, vector length and way of moving
+ * memory; every named plan at the reference problem; random plans at random shapes. The seed is
+ * printed; WINNOW_SEED=<seed> draws the same again. WINNOW_LONG=1 draws 200 pairs instead of ten. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "diff/conv_case.h"
+#include "metal/shim.h"
+#include "program.h"
+#include "schedule/schedule.h"
+
+#define TOLERANCE 1e-4 /* of a kernel of a convolution, which in f32 rounds each step */
+
+static const char *const isas[] = {"sse2"};
+enum { ISAS = sizeof isas / sizeof *isas, PER_BATCH = 10 };
+
+typedef struct fixture {
+  diag d;
+  arena a;
+  shim_batch batch;
+  wn_context *ctx[128];
+  wn_program *programs[128]; /* own the kernels */
+  int count;
+} fixture;
+
+static int setup(void **state) {
+  fixture *f = mem_alloc(sizeof *f);
+  memset(f, 0, sizeof *f);
+  diag_init(&f->d);
+  arena_init(&f->a, &f->d);
+  f->batch.arena = &f->a;
+  *state = f;
+  return 0;
+}
+
+static void forget(fixture *f) {
+  for (int i = 0; i < f->count; i++) {
+    wn_program_destroy(f->programs[i]);
+    wn_context_destroy(f->ctx[i]);
+  }
+  f->count = 0;
+  arena_release(&f->a);
+  f->batch = (shim_batch){.arena = &f->a};
+}
+
+static int teardown(void **state) {
+  fixture *f = *state;
+  forget(f);
+  mem_free(f);
+  return 0;
+}
+
+/* --- every operation -------------------------------------------------------------------------- */
+
+static void test_operations(void **state) {
+  fixture *f = *state;
+  suite *s = arena_new(&f->a, suite);
+  s->arena = &f->a;
+  for (int lanes = 1; lanes <= 4; lanes *= 2) {
+    suite_add_alu(s, lanes);
+    suite_add_memory(s, lanes);
+  }
+  for (int i = 0; i < s->count; i++)
+    shim_add(&f->batch, s->kernels[i], "operation", s->tolerance[i], 1000 + (uint64_t)i);
+  shim_run(&f->batch);
+  print_message("# %zu kernels agree, %d are refused\n", f->batch.jobs.len, f->batch.refused);
+}
+
+/* --- plans ------------------------------------------------------------------------------------ */
+
+static void ignore_warning(void *user, const char *line) {
+  (void)user;
+  (void)line;
+}
+
+/* Adds the kernels of a plan; false where the plan is refused. */
+static bool add_plan(fixture *f, const conv_case *c, const char *plan, const char *isa) {
+  wn_context **ctx = &f->ctx[f->count];
+  wn_program **p = &f->programs[f->count];
+  assert_int_equal(wn_context_create(ctx), WN_OK);
+  wn_on_warning(*ctx, ignore_warning, NULL);
+  wn_tensor *y = case_graph(c, *ctx);
+  void *data = c->y;
+  const wn_options o = {.plan = plan, .backend = "interp", .isa = isa, .threads = 1, .no_cache = 1};
+  if (wn_compile(*ctx, &y, &data, 1, &o, p) != WN_OK) {
+    wn_context_destroy(*ctx);
+    return false;
+  }
+  const char *what = arena_printf(&f->a, "%s --plan %s --isa %s, WINNOW_SEED=%" PRIu64, c->text,
+                                  plan, isa, c->seed);
+  for (size_t k = 0; k < (*p)->set->kernels.len; k++)
+    shim_add(&f->batch, &(*p)->kernels[k]->lin, what, TOLERANCE, c->seed + k);
+  f->count++;
+  return true;
+}
+
+static void test_reference_problem(void **state) {
+  fixture *f = *state;
+  conv_case c = {.nd = 2, .n = 1, .c = 16, .k = 16, .groups = 1, .in = {32, 32}, .r = {3, 3}};
+  for (int i = 0; i < 2; i++) c.p.stride[i] = c.p.dilation[i] = c.p.pad_lo[i] = c.p.pad_hi[i] = 1;
+  assert_true(case_finish(&c));
+  assert_true(case_fill(&c));
+  case_describe(&c);
+  for (int i = 0; i < ISAS; i++)
+    for (const char *const *plan = schedule_plan_names; *plan != NULL; plan++)
+      if (!add_plan(f, &c, *plan, isas[i])) fail_msg("%s is refused", *plan);
+  shim_run(&f->batch);
+  print_message("# %d plans, %zu kernels agree\n", f->count, f->batch.jobs.len);
+  assert_int_equal(f->batch.refused, 0);
+  case_free(&c);
+}
+
+static void test_random_shapes(void **state) {
+  fixture *f = *state;
+  uint64_t seed = test_seed();
+  int wanted = getenv("WINNOW_LONG") != NULL ? 200 : 10, plans = 0, done = 0;
+  while (schedule_plan_names[plans] != NULL) plans++;
+  for (; done < wanted; seed++) {
+    conv_case c = case_draw(seed, 300000);
+    uint64_t s = seed ^ UINT64_C(0x3e7a1);
+    const char *isa = isas[below(&s, ISAS)], *plan = schedule_plan_names[below(&s, plans)];
+    c.x = random_values(&s, c.x_count);
+    c.w = random_values(&s, c.w_count);
+    c.y = random_values(&s, c.y_count);
+    done += add_plan(f, &c, plan, isa);
+    case_free(&c);
+    if (f->count < PER_BATCH && done < wanted) continue;
+    shim_run(&f->batch);
+    print_message("# %d pairs, %zu kernels agree\n", f->count, f->batch.jobs.len);
+    assert_int_equal(f->batch.refused, 0);
+    forget(f);
+  }
+}
+
+int main(void) {
+  arena a;
+  diag d;
+  diag_init(&d);
+  arena_init(&a, &d);
+  bool can = shim_has_compiler(&a);
+  arena_release(&a);
+  if (!can) {
+    print_message("1..0 # SKIP no C++ compiler\n");
+    return 0;
+  }
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test_setup_teardown(test_operations, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_reference_problem, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_random_shapes, setup, teardown),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
