@@ -41,6 +41,9 @@ typedef struct device_backend {
    * or failed. */
   void *(*open)(diag *d, const char *spec, const char *isa, cpu_target *target);
   void (*close)(void *device);
+  /* The target of a typical device, for kernels that are looked at where there is none; NULL: no
+   * device is typical. An isa that does not exist is diag_fail. */
+  void (*foreign)(diag *d, const char *isa, cpu_target *target);
   void *(*alloc)(void *device, size_t bytes); /* of zeros; NULL: there is not that much */
   void (*free)(void *device, void *block);    /* NULL is allowed */
   const char *(*write)(void *device, void *block, size_t offset, const void *from, size_t bytes);
@@ -59,6 +62,9 @@ typedef struct device_backend {
   const char *(*finish)(void *device); /* waits for all that was queued */
   /* Start and end of a stamped launch in seconds of the device's clock, after finish. */
   const char *(*stamps)(void *device, int stamp, double *start, double *end);
+  /* Starts to record what the device does, in the format of its maker's tools, into a file that does
+   * not exist; with NULL ends it. NULL: the backend records nothing. */
+  const char *(*capture)(void *device, const char *path);
 } device_backend;
 
 typedef struct backend {
@@ -82,6 +88,7 @@ typedef struct backend {
 
 extern const backend backend_cc;
 extern const backend backend_opencl;
+extern const backend backend_metal;
 #ifdef WN_HAVE_LLVM
 extern const backend backend_llvm;
 #endif

@@ -50,7 +50,7 @@ struct module {
 
 /* --- runtime ---------------------------------------------------------------------------------- */
 
-static const backend *const device_backends[] = {&backend_opencl};
+static const backend *const device_backends[] = {&backend_opencl, &backend_metal};
 enum { DEVICE_BACKENDS = sizeof device_backends / sizeof device_backends[0] };
 
 /* A device's backend; *spec: what stands behind its name, or NULL. */
@@ -72,7 +72,7 @@ static const backend *choose_backend(diag *d, const char *name, const char **spe
   if (name && strcmp(name, "cpu:cc") == 0) return &backend_cc;
   if (name && strcmp(name, "cpu") != 0)
     diag_fail(d, WN_ERR_USAGE,
-              "backend '%.80s' does not exist: there are cpu, cpu:cc, interp and opencl", name);
+              "backend '%.80s' does not exist: there are cpu, cpu:cc, interp, opencl and metal", name);
 #ifdef WN_HAVE_LLVM
   return &backend_llvm;
 #else
@@ -121,14 +121,28 @@ static const char *isa_for(const backend *b, const char *asked) {
   return of_device == (b && b->device) ? env : NULL;
 }
 
-static void start(runtime *rt, diag *d, const char *spec, const char *isa, int threads) {
+/* Where kernels are only looked at a typical device stands for one that is not there. */
+static void open_device(runtime *rt, diag *d, const char *spec, const char *isa, bool looked_at) {
+  const device_backend *device = rt->backend->device;
+  volatile wn_status st;
+  if (!looked_at || !device->foreign || spec) {
+    rt->device = device->open(d, spec, isa, &rt->target);
+    return;
+  }
+  DIAG_TRY(d, st) { rt->device = device->open(d, NULL, isa, &rt->target); }
+  DIAG_END(d, st)
+  if (st != WN_OK) device->foreign(d, isa, &rt->target);
+}
+
+static void start(runtime *rt, diag *d, const char *spec, const char *isa, int threads,
+                  bool looked_at) {
   const backend *b = rt->backend;
   isa = isa_for(b, isa);
   cpu_target host;
   cpu_target_init(&host, d, NULL);
   threads = choose_threads(d, threads, host.cores);
   if (b && b->device)
-    rt->device = b->device->open(d, spec, isa, &rt->target);
+    open_device(rt, d, spec, isa, looked_at);
   else if (isa && !b)
     cpu_target_foreign(&rt->target, d, isa);
   else
@@ -137,20 +151,29 @@ static void start(runtime *rt, diag *d, const char *spec, const char *isa, int t
   if (!rt->pool) diag_fail(d, WN_ERR_NOMEM, "cannot start %d threads", threads);
 }
 
-runtime *runtime_create(diag *d, const char *backend_name, const char *isa, int threads) {
+static runtime *create(diag *d, const char *backend_name, const char *isa, int threads,
+                       bool looked_at) {
   const char *spec;
   const backend *b = choose_backend(d, backend_name, &spec);
   runtime *rt = mem_alloc(sizeof *rt);
   if (!rt) diag_fail(d, WN_ERR_NOMEM, "out of memory while setting up a runtime");
   *rt = (runtime){.backend = b};
   wn_status st;
-  DIAG_TRY(d, st) { start(rt, d, spec, isa, threads); }
+  DIAG_TRY(d, st) { start(rt, d, spec, isa, threads, looked_at); }
   DIAG_END(d, st)
   if (st == WN_OK) return rt;
   char why[sizeof d->message];
   memcpy(why, d->message, sizeof why);
   runtime_destroy(rt);
   diag_fail(d, st, "%s", why);
+}
+
+runtime *runtime_create(diag *d, const char *name, const char *isa, int threads) {
+  return create(d, name, isa, threads, false);
+}
+
+runtime *runtime_create_foreign(diag *d, const char *name, const char *isa, int threads) {
+  return create(d, name, isa, threads, true);
 }
 
 void runtime_destroy(runtime *rt) {
@@ -189,6 +212,12 @@ const char *runtime_read(runtime *rt, void *block, size_t offset, void *to, size
 }
 
 const char *runtime_finish(runtime *rt) { return rt->backend->device->finish(rt->device); }
+
+const char *runtime_capture(runtime *rt, const char *path) {
+  const device_backend *device = rt->backend->device;
+  if (device->capture) return device->capture(rt->device, path);
+  return "the backend records nothing in a format of its own";
+}
 
 const char *runtime_stamp(runtime *rt, int stamp, double *seconds) {
   double from = 0, to = 0;
@@ -307,7 +336,8 @@ static void compile_entries(module *m, int count, const lin_kernel *const *kerne
   for (int i = 0; i < count; i++)
     m->entries[i] = (module_entry){.kernel = kernels[i], .registers = -1, .spills = -1};
   count_lines(m, options && options->max_lines > 0 ? options->max_lines : DEFAULT_MAX_LINES);
-  if (m->rt->backend) compile_native(m, options ? options->store : NULL);
+  bool here = m->rt->backend && (!m->rt->backend->device || m->rt->device);
+  if (here) compile_native(m, options ? options->store : NULL);
   size_t scratch = 0;
   for (int i = 0; i < count; i++) {
     module_entry *e = &m->entries[i];

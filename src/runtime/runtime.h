@@ -42,6 +42,9 @@ typedef struct runtime runtime;
  * diag_fail. Runtimes of equally many threads, two or more, share them. Beside a device threads are what interprets the
  * kernels that fall back. */
 runtime *runtime_create(diag *d, const char *backend, const char *isa, int threads);
+/* The same for kernels that are looked at, not run: where there is no such device a typical one of the backend's stands
+ * for it, and kernels are not compiled. */
+runtime *runtime_create_foreign(diag *d, const char *backend, const char *isa, int threads);
 void runtime_destroy(runtime *rt);
 const char *runtime_backend(const runtime *rt); /* "cpu", "cpu:cc", "interp", "opencl" */
 const cpu_target *runtime_target(const runtime *rt);
@@ -79,6 +82,8 @@ void runtime_free(runtime *rt, void *block);    /* NULL is allowed */
 const char *runtime_write(runtime *rt, void *block, size_t offset, const void *from, size_t bytes);
 const char *runtime_read(runtime *rt, void *block, size_t offset, void *to, size_t bytes);
 const char *runtime_finish(runtime *rt); /* waits for all that was queued */
+/* Records what the device does into a new file, in the format of its maker's tools (Metal: .gputrace); path NULL ends it. */
+const char *runtime_capture(runtime *rt, const char *path);
 /* Seconds that a launch with this stamp took by the device's clock, after runtime_finish. */
 const char *runtime_stamp(runtime *rt, int stamp, double *seconds);
 
