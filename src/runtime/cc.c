@@ -23,7 +23,13 @@
 #include "runtime/backend.h"
 #include "runtime/store.h"
 
+#ifdef __APPLE__ /* whose libraries have no environ, and whose files' times have another name */
+#include <crt_externs.h>
+#define environ (*_NSGetEnviron())
+#define st_mtim st_mtimespec
+#else
 extern char **environ;
+#endif
 
 enum { MAX_ARGS = 48, REASON = 256 };
 

@@ -75,18 +75,28 @@ ARITHMETIC(fma_16, vec16, "avx2,fma")
 ARITHMETIC(fma_32, vec32, "avx2,fma")
 MEMORY(read_16, write_16, vec16, "sse2")
 MEMORY(read_32, write_32, vec32, "avx2")
+/* Clang before 19 takes a register of 64 bytes for wrong unless the whole file is compiled for those. */
+#if defined(__clang__) && !defined(__AVX512F__) && \
+    (defined(__apple_build_version__) || __clang_major__ < 19)
+#define fma_64   fma_32
+#define read_64  read_32
+#define write_64 write_32
+#define HAS_64   false
+#else
+#define HAS_64 __builtin_cpu_supports("avx512f") != 0
 #undef VECTOR_REGISTER
 #define VECTOR_REGISTER(x) "v"(x)
 #undef FMA
 #define FMA _mm512_fmadd_ps
 ARITHMETIC(fma_64, vec64, "avx512f")
 MEMORY(read_64, write_64, vec64, "avx512f")
+#endif
 static void (*const arithmetic[MACHINE_RATES])(int64_t) = {mul_add_16, fma_16, fma_32, fma_64};
 
 bool probe_has(machine_rate rate) {
   __builtin_cpu_init();
   if (rate == MACHINE_MUL_ADD) return true;
-  if (rate == MACHINE_FMA_64) return __builtin_cpu_supports("avx512f") != 0;
+  if (rate == MACHINE_FMA_64) return HAS_64;
   return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 }
 

@@ -150,9 +150,20 @@ static void hold_signal(sigset_t *limit, sigset_t *before) {
   pthread_sigmask(SIG_BLOCK, limit, before);
 }
 
-static void free_signal(const sigset_t *limit, const sigset_t *before) {
+/* Takes the signal, if there is one. */
+static void take_signal(const sigset_t *limit) {
+#ifdef __APPLE__ /* which has no sigtimedwait; the signal is this thread's, so nobody else takes it meanwhile */
+  sigset_t pending;
+  int taken;
+  if (sigpending(&pending) == 0 && sigismember(&pending, SIGXFSZ) == 1) sigwait(limit, &taken);
+#else
   const struct timespec at_once = {0};
-  if (sigismember(before, SIGXFSZ) == 0) sigtimedwait(limit, NULL, &at_once); /* takes it, if any */
+  sigtimedwait(limit, NULL, &at_once);
+#endif
+}
+
+static void free_signal(const sigset_t *limit, const sigset_t *before) {
+  if (sigismember(before, SIGXFSZ) == 0) take_signal(limit);
   pthread_sigmask(SIG_SETMASK, before, NULL);
 }
 
