@@ -1,10 +1,9 @@
-/* `winnow devices`: a backend is here if it compiles and runs the smallest convolution. --measure: the limits of the
- * machine, measured and kept. */
+/* `winnow devices`: a backend is here if it compiles and runs the smallest convolution. */
 #include <cjson/cJSON.h>
 
-#include "app.h"
+#include "devices.h"
 #include "report/table.h"
-#include "runtime/machine.h"
+#include "runtime/runtime.h"
 
 typedef struct device {
   const char *backend, *compiler, *device, *isa, *problem;
@@ -14,6 +13,7 @@ typedef struct device {
 /* What turns kernels into code. `cpu` without LLVM is cpu:cc. */
 static const char *compiler_of(const char *backend) {
   if (!strcmp(backend, "cpu")) return "LLVM, in process";
+  if (!strcmp(backend, "opencl") || !strcmp(backend, "metal")) return "the driver's";
   return !strcmp(backend, "cpu:cc") ? "the system's C compiler" : "none: the reference, in float64";
 }
 
@@ -65,116 +65,51 @@ static void print_json(cli *app, const device *d) {
   cJSON_free(text);
 }
 
-/* --- --measure ------------------------------------------------------------------------------- */
-
-/* One limit, of one thread and of all of them; `all` 0 where there is only one. */
-typedef struct limit {
-  const char *key, *name, *unit;
-  double one, all;
-} limit;
-
-enum { MOST_LIMITS = (int)MACHINE_RATES + (int)LEVEL_MEMORY + (int)LEVEL_COUNT + 2 };
-
-static int list_limits(const machine *m, limit *out) {
-  static const char *const rates[] = {"mul_add_128", "fma_128", "fma_256", "fma_512"};
-  static const char *const sizes[] = {"l1_bytes", "l2_bytes", "l3_bytes"};
-  static const char *const size_names[] = {"L1 of a core", "L2 of a core", "L3"};
-  static const char *const reads[] = {"read_l1", "read_l2", "read_l3", "read_memory"};
-  static const char *const read_names[] = {"reading L1", "reading L2", "reading L3",
-                                           "reading memory"};
-  int n = 0;
-  for (int i = 0; i < MACHINE_RATES; ++i) {
-    if (m->flops[i] > 0)
-      out[n++] = (limit){rates[i], machine_rate_name[i], "GFLOP/s", m->flops[i] * 1e-9,
-                         m->flops_all[i] * 1e-9};
-  }
-  for (int i = 0; i < LEVEL_MEMORY; ++i)
-    out[n++] = (limit){sizes[i], size_names[i], "KiB", m->size[i] / 1024, 0};
-  for (int i = 0; i < LEVEL_COUNT; ++i)
-    out[n++] = (limit){reads[i], read_names[i], "GB/s", m->read[i] * 1e-9,
-                       i < LEVEL_L3 ? 0 : m->read_all[i] * 1e-9};
-  out[n++] =
-      (limit){"write_memory", "writing memory", "GB/s", m->write * 1e-9, m->write_all * 1e-9};
-  out[n++] = (limit){"wake_us", "an empty launch", "µs", 0, m->wake * 1e6};
-  return n;
+const char *const *devices_backends(void) {
+  static const char *const names[] = {"opencl", "metal", NULL};
+  return names;
 }
 
-static void print_limits_json(cli *app, const machine *m, const limit *list, int count, bool kept) {
-  cJSON *o = cJSON_CreateObject();
-  bool ok = o && cJSON_AddNumberToObject(o, "threads", m->threads) &&
-            cJSON_AddBoolToObject(o, "kept", kept);
-  for (int i = 0; i < count && ok; ++i) {
-    cJSON *l = cJSON_AddObjectToObject(o, list[i].key);
-    ok = l && cJSON_AddStringToObject(l, "unit", list[i].unit) &&
-         (list[i].one > 0 ? cJSON_AddNumberToObject(l, "one_thread", list[i].one)
-                          : cJSON_AddNullToObject(l, "one_thread")) &&
-         (list[i].all > 0 ? cJSON_AddNumberToObject(l, "all_threads", list[i].all)
-                          : cJSON_AddNullToObject(l, "all_threads"));
-  }
-  char *text = ok ? cJSON_PrintUnformatted(o) : NULL;
-  cJSON_Delete(o);
-  if (!text) diag_fail(&app->diag, WN_ERR_NOMEM, "no memory for the report");
-  puts(text);
-  cJSON_free(text);
+int devices_of(cli *app, const char *name, const char **specs, int most, const char **why) {
+  const device_info *list = NULL;
+  *why = NULL;
+  int count = runtime_devices(&app->diag, &app->arena, name, &list, why);
+  for (int i = 0; i < count && i < most; ++i)
+    specs[i] = arena_printf(&app->arena, "%s:%s", name, list[i].spec);
+  return count < most ? count : most;
 }
 
-static const char *limit_text(cli *app, double value) {
-  if (!(value > 0)) return NULL;
-  return arena_printf(&app->arena, value < 1000 ? "%.1f" : "%.0f", value);
-}
-
-static void print_limits(cli *app, const machine *m, const limit *list, int count) {
-  const table_column columns[] = {
-      {"limit", true, BEST_NONE, 0},
-      {"one thread", false, BEST_NONE, 0},
-      {arena_printf(&app->arena, "all %d", m->threads), false, BEST_NONE, 0},
-      {"", true, BEST_NONE, 0},
-  };
-  table t;
-  table_init(&t, &app->arena, columns, (int)(sizeof columns / sizeof *columns));
-  for (int i = 0; i < count; ++i) {
-    table_row *row = table_add(&t);
-    row->cells[0].text = list[i].name;
-    row->cells[1].text = limit_text(app, list[i].one);
-    row->cells[2].text = limit_text(app, list[i].all);
-    row->cells[3].text = list[i].unit;
-  }
-  report_style style = app_style(app);
-  table_print(&t, stdout, style.color, style.width);
-}
-
-static bool keep_limits(cli *app, const cpu_target *cpu, const machine *m) {
-  store *s = store_open(&app->diag, app->opt.no_cache);
-  volatile bool kept = false;
-  wn_status status;
-  DIAG_TRY(&app->diag, status) { kept = machine_store(s, &app->arena, cpu, m); }
-  DIAG_END(&app->diag, status)
-  store_close(s);
-  if (status != WN_OK) diag_fail(&app->diag, status, "no memory to keep the limits");
-  return kept;
-}
-
-static void measure_machine(cli *app) {
-  machine m;
-  cpu_target cpu;
-  limit list[MOST_LIMITS];
-  app_progress(app, "measuring the machine");
-  cpu_target_init(&cpu, &app->diag, NULL);
-  machine_measure(&app->diag, &cpu, &m);
-  app_progress_clear(app);
-  int count = list_limits(&m, list);
-  bool kept = keep_limits(app, &cpu, &m);
+static void show(cli *app, table *t, const device *d) {
   if (app->opt.json) {
-    print_limits_json(app, &m, list, count, kept);
+    print_json(app, d);
     return;
   }
-  print_limits(app, &m, list, count);
-  if (!kept) app_warn(app, "the limits could not be kept: auto goes on guessing them");
+  table_row *row = table_add(t);
+  row->cells[0].text = d->backend;
+  row->cells[1].text = d->compiler;
+  row->cells[2].text = d->isa;
+  row->cells[3].text = d->problem ? NULL : arena_printf(&app->arena, "%d", d->threads);
+  row->cells[4].text = d->device;
+  row->tone = d->problem ? TONE_FAINT : TONE_PLAIN;
+  if (d->problem) row->note = arena_printf(&app->arena, "not here: %s", d->problem);
+}
+
+static void show_backend(cli *app, table *t, const char *name) {
+  device d = probe(app, name);
+  show(app, t, &d);
+}
+
+static void show_devices(cli *app, table *t, const char *name) {
+  const char *specs[DEVICES_MOST], *why;
+  int count = devices_of(app, name, specs, DEVICES_MOST, &why);
+  for (int i = 0; i < count; ++i) show_backend(app, t, specs[i]);
+  device none = {.backend = name, .problem = why};
+  if (count == 0) show(app, t, &none);
 }
 
 void command_devices(cli *app) {
   if (app->opt.measure) {
-    measure_machine(app);
+    devices_measure(app);
     return;
   }
   static const char *const backends[] = {"cpu", "cpu:cc", "interp"};
@@ -185,21 +120,12 @@ void command_devices(cli *app) {
   };
   table t;
   table_init(&t, &app->arena, columns, (int)(sizeof columns / sizeof *columns));
-  for (size_t i = 0; i < sizeof backends / sizeof *backends; ++i) {
-    device d = probe(app, backends[i]);
-    if (app->opt.json) {
-      print_json(app, &d);
-      continue;
-    }
-    table_row *row = table_add(&t);
-    row->cells[0].text = d.backend;
-    row->cells[1].text = d.compiler;
-    row->cells[2].text = d.isa;
-    row->cells[3].text = d.problem ? NULL : arena_printf(&app->arena, "%d", d.threads);
-    row->cells[4].text = d.device;
-    row->tone = d.problem ? TONE_FAINT : TONE_PLAIN;
-    if (d.problem) row->note = arena_printf(&app->arena, "not here: %s", d.problem);
-  }
+  const char *only = app->opt.backend;
+  for (size_t i = 0; i < sizeof backends / sizeof *backends && !only; ++i)
+    show_backend(app, &t, backends[i]);
+  for (const char *const *name = devices_backends(); *name && !only; ++name)
+    show_devices(app, &t, *name);
+  if (only) show_backend(app, &t, only);
   report_style style = app_style(app);
   if (!app->opt.json) table_print(&t, stdout, style.color, style.width);
 }

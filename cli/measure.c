@@ -254,9 +254,8 @@ static void compare_with_limits(job *j) {
   bool asked = false, known = false;
   for (int i = 0; i < j->entry_count; ++i) {
     report_row *row = &j->entries[i].row;
-    bool of_cpu = strncmp(row->backend, "cpu", 3) == 0; /* the limits are those of the CPU */
-    if (j->entries[i].sample_count == 0 || !of_cpu) continue;
-    if (!asked) known = roofline_limits(j->app, row->isa, row->threads, &limits);
+    if (j->entries[i].sample_count == 0 || strcmp(row->backend, "interp") == 0) continue;
+    if (!asked) known = roofline_limits(j->app, &limits);
     asked = true;
     if (known)
       row->roofline_share = roofline_us(&limits, row->kernel, row->kernel_count) / row->median_us;

@@ -53,8 +53,8 @@ static const flag flags[] = {
      BIT(CMD_COMPARE)},
     {"--wino", "M", "tile size 1 to 8, as 4 or 4x4; off: --plan direct", WINO, AT(wino), CHOSEN},
     {"--math", "MODE", "error promise: fp32 (default) or fp32-fast", MATH, AT(math), COMPILES},
-    {"--backend", "NAME", "cpu, cpu:cc, interp or opencl[:PLATFORM:DEVICE]", BACKEND, AT(backend),
-     COMPILES},
+    {"--backend", "NAME", "cpu, cpu:cc, interp, opencl[:PLATFORM:DEVICE] or metal[:DEVICE]",
+     BACKEND, AT(backend), COMPILES | BIT(CMD_DEVICES)},
     {"--isa", "NAME", "sse2, avx2, avx512, ...; default: the best here", WORD, AT(isa), COMPILES},
     {"--threads", "N", "1 to 1024; default: $WINNOW_THREADS, else all cores", THREADS, AT(threads),
      COMPILES},
@@ -103,7 +103,7 @@ static const flag flags[] = {
      BIT(CMD_BENCH)},
     {"--on-request", NULL, "then times each line \"SECONDS LEAST\" of stdin", SWITCH,
      AT(on_request), BIT(CMD_CONV)},
-    {"--measure", NULL, "what this machine can do, in a second or two", SWITCH, AT(measure),
+    {"--measure", NULL, "what they can do, in some seconds each", SWITCH, AT(measure),
      BIT(CMD_DEVICES)},
     {"--clear", NULL, "removes the file: kernels, tuned plans, limits", SWITCH, AT(clear),
      BIT(CMD_CACHE)},
@@ -148,8 +148,9 @@ static const struct {
     [CMD_DEVICES] =
         {"devices", "",
          "The backends of this machine, each tried on a small convolution, or why one is\n"
-         "missing. --measure: rates, cache sizes and bandwidths, kept in the cache on\n"
-         "disk; auto predicts with them from then on. Best on an idle machine."},
+         "missing. --measure: rates, cache sizes and bandwidths of the CPU and of every\n"
+         "device, kept in the cache on disk; auto predicts with them from then on, and\n"
+         "shares of the roofline are of them. Best on an idle machine."},
     [CMD_CACHE] =
         {"cache", "",
          "The cache on disk: where it is and what it holds. It is in $WINNOW_CACHE, a\n"
@@ -278,11 +279,16 @@ static int read_act(arena *a, const char *what, const char *s) {
 
 /* A device's backend may have more behind a colon, which its runtime checks. */
 static bool is_device(const char *backend) {
-  return backend && (!strcmp(backend, "opencl") || !strncmp(backend, "opencl:", 7));
+  static const char *const names[] = {"opencl", "metal"};
+  for (size_t i = 0; backend && i < sizeof names / sizeof *names; ++i) {
+    size_t n = strlen(names[i]);
+    if (!strncmp(backend, names[i], n) && (!backend[n] || backend[n] == ':')) return true;
+  }
+  return false;
 }
 
 static const char *read_backend(arena *a, const char *what, const char *s) {
-  static const char *const backends[] = {"cpu", "cpu:cc", "interp", "opencl", NULL};
+  static const char *const backends[] = {"cpu", "cpu:cc", "interp", "opencl", "metal", NULL};
   return is_device(s) ? s : backends[one_of(a, what, s, backends)];
 }
 

@@ -4,19 +4,24 @@
 
 #include <math.h>
 
-bool roofline_limits(cli *app, const char *isa, int threads, machine_limits *out) {
-  cpu_target cpu;
-  machine m;
-  volatile bool found = false;
-  cpu_target_init(&cpu, &app->diag, isa);
-  store *s = store_open(&app->diag, app->opt.no_cache);
-  wn_status status;
-  DIAG_TRY(&app->diag, status) { found = machine_load(s, &app->arena, &cpu, &m); }
+#include "runtime/machine_device.h"
+
+bool roofline_limits(cli *app, machine_limits *out) {
+  runtime *volatile rt = NULL;
+  store *volatile s = NULL;
+  const options *o = &app->opt;
+  volatile wn_status status;
+  DIAG_TRY(&app->diag, status) {
+    rt = runtime_create(&app->diag, o->backend, o->isa, o->threads);
+    s = store_open(&app->diag, o->no_cache);
+    *out = machine_limits_of(s, &app->arena, rt);
+  }
   DIAG_END(&app->diag, status)
   store_close(s);
-  if (status != WN_OK) diag_fail(&app->diag, status, "no memory for the limits of the machine");
-  if (found) *out = machine_limits_for(&m, &cpu, threads);
-  return found;
+  runtime_destroy(rt);
+  if (status != WN_OK)
+    diag_fail(&app->diag, status, "%s", arena_strdup(&app->arena, app->diag.message));
+  return out->measured;
 }
 
 static double bandwidth(const machine_limits *l, double bytes) {

@@ -12,7 +12,7 @@
 #include "program.h"
 #include "render/render.h"
 #include "rewrite/rewrite.h"
-#include "runtime/machine.h"
+#include "runtime/machine_device.h"
 #include "schedule/choose.h"
 #include "schedule/fit.h"
 #include "tensor/tensor.h"
@@ -306,9 +306,8 @@ static const uop *front(pipeline *pl, wn_tensor *const *outs, void *const *data,
 static choice_target describe_target(const pipeline *pl, const wn_options *opt) {
   const cpu_target *cpu = runtime_target(pl->p->rt);
   arena *a = &pl->g->arena;
-  machine m, *measured = machine_load(pl->p->store, a, cpu, &m) ? &m : NULL;
   machine_limits *limits = arena_new(a, machine_limits);
-  *limits = machine_limits_for(measured, cpu, runtime_threads(pl->p->rt));
+  *limits = machine_limits_of(pl->p->store, a, pl->p->rt);
   return (choice_target){.vector_bytes = cpu->vector_bytes,
                          .registers = cpu->registers,
                          .options = opt,
@@ -411,7 +410,8 @@ static void compile(pipeline *pl, wn_tensor *const *outs, void *const *data, int
   wn_program *p = pl->p;
   const wn_options *opt = pl->opt;
   pipeline_check_environment(&p->diag);
-  p->rt = runtime_create(&p->diag, opt->backend, opt->isa, opt->threads);
+  p->rt = (pl->write != NULL ? runtime_create_foreign : runtime_create)(&p->diag, opt->backend,
+                                                                        opt->isa, opt->threads);
   double start = program_now();
   p->store = store_open(&p->diag, opt->no_cache != 0);
   const uop *root = front(pl, outs, data, count);

@@ -24,8 +24,9 @@ typedef struct machine_limits {
   double read[LEVEL_COUNT];     /* bytes, one thread */
   double read_all[LEVEL_COUNT]; /* all threads together */
   double write, write_all;      /* bytes to memory */
-  double wake; /* seconds from a launch on all threads to its end, with nothing to do */
-  int threads; /* that "all" means */
+  double local; /* bytes read from the local memory of all groups of a device; 0 of a CPU */
+  double wake;  /* seconds from a launch on all threads to its end, with nothing to do */
+  int threads;  /* that "all" means */
 } machine_limits;
 
 typedef struct cost_target {
