@@ -25,6 +25,8 @@ static const structure structures[] = {
     {{SPACE_LOCAL, SPACE_GLOBAL, SPACE_LOCAL, SPACE_GLOBAL},
      false,
      {32, 8, 12, 16, 24, 48, 64, 96}},
+    {{SPACE_LOCAL, SPACE_GLOBAL, SPACE_GLOBAL, SPACE_GLOBAL}, false, {32, 8, 16, 64}},
+    {{SPACE_GLOBAL, SPACE_GLOBAL, SPACE_LOCAL, SPACE_GLOBAL}, false, {32, 8, 16, 64}},
     {{SPACE_GLOBAL, SPACE_GLOBAL, SPACE_GLOBAL, SPACE_GLOBAL}, true, {256, 64, 128, 512}},
 };
 enum { STRUCTURES = sizeof structures / sizeof *structures };

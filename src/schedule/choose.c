@@ -42,7 +42,8 @@ cost_target choose_cost_target(const choice_target *t) {
                        .registers = t->registers,
                        .threads = t->threads,
                        .variable_weights = t->options->variable_weights != 0,
-                       .max_memory = t->options->max_memory};
+                       .max_memory = t->options->max_memory,
+                       .max_lines = t->options->max_lines};
 }
 
 static size_t list_candidates(graph *g, const uop *root, const choice_target *target,

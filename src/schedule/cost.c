@@ -98,7 +98,8 @@ static bool rewritten_parts(const model *m, const wino_conv *c, const wino_tile 
   cut u = cut_of(m, c, t, &z, s);
   work w[STAGE_COUNT] = {0};
   double bytes = workspace(&z, &u, m), weights = z.f * z.C * z.K * z.G * (double)m->element;
-  if (u.refused || (m->t->max_memory > 0 && bytes > (double)m->t->max_memory)) return false;
+  if (u.refused || too_long(m, &z, &u)) return false;
+  if (m->t->max_memory > 0 && bytes > (double)m->t->max_memory) return false;
   z.total = z.image + z.result + weights + bytes;
   count_stages(m, &z, &u, w);
   run_stages(m, &u, w, seconds);

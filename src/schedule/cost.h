@@ -35,10 +35,11 @@ typedef struct cost_target {
   int threads;                 /* that run the program */
   bool variable_weights;
   size_t max_memory; /* bytes of workspace, 0: no limit */
+  int max_lines;     /* of a kernel that is compiled, 0: 2000 */
 } cost_target;
 
-/* Predicted seconds of the graph's convolutions under this schedule; INFINITY where it cannot be had (a tile that is not in
- * the survey of every convolution). What is not a convolution costs the same under all schedules and is left out. */
+/* Predicted seconds of the graph's convolutions under this schedule; INFINITY where it cannot be had: a tile that is not in
+ * the survey of every convolution, a combination that is refused, a kernel that is too long to be compiled. What is not a convolution costs the same under all schedules and is left out. */
 double schedule_cost(const wino_survey *s, const schedule *plan, const cost_target *t);
 
 /* The same, and what it is the sum of: by convolution and stage, a stage inside another's kernel added to that; 0 where

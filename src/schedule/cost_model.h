@@ -170,7 +170,11 @@ void add_g(const model *m, const sizes *z, const cut *u, work *w);
 void add_m(const model *m, const sizes *z, const cut *u, work *w);
 void add_o(const model *m, const sizes *z, const cut *u, work *w);
 void add_sums(const model *m, const sizes *z, const cut *u,
-              work *w);                /* m where u->sum is not SUM_TILED */
+              work *w); /* m where u->sum is not SUM_TILED */
+/* How often a transform is made whose f values go into so many sums. */
+double made_again(const model *m, double sums);
+bool too_long(const model *m, const sizes *z,
+              const cut *u);           /* cost_lines.c: will a kernel be interpreted? */
 void add_steps(work *w, double slots); /* of arithmetic that no loads overlap */
 
 double direct_seconds(const model *m, const wino_conv *c, const schedule *s); /* cost_direct.c */

@@ -30,7 +30,7 @@ static double x_inlined_slots(const sizes *z, double slot, int lanes) {
 static double budget_of(const model *m) { return m->t->registers - 4; }
 
 /* How often a transform is made whose f values go into so many sums, a register file of which is made at a time. */
-static double made_again(const model *m, double sums) {
+double made_again(const model *m, double sums) {
   return 1 + AGAIN * (ceil_div(sums, budget_of(m)) - 1);
 }
 
