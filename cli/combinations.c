@@ -13,7 +13,7 @@
 #include "interrupt.h"
 #include "measure.h"
 
-enum { BATCH = 24 };                  /* programs alive at once, the reference not counted */
+enum { BATCH = 24 };                   /* programs alive at once, the reference not counted */
 static const double BATCH_BYTES = 2e8; /* of their arrays, after which a batch is full */
 static const double BUDGET_US = 1e5;   /* of samples a program: there are hundreds */
 
@@ -28,7 +28,7 @@ typedef struct survey {
   journal log;
   entry *entries; /* the reference, then the batch */
   bool has_reference;
-  double began; /* seconds */
+  double began;         /* seconds */
   int steps, all_steps; /* of what takes long in this process */
   char prefix[96];
 } survey;
@@ -77,8 +77,8 @@ static const char *make_key(const survey *s) {
   }
   str key;
   str_init(&key, &j->app->arena);
-  str_printf(&key, "compare %s\ndata %016" PRIx64 " plans %016" PRIx64 " %d\n", p->text, data, plans,
-             s->count);
+  str_printf(&key, "compare %s\ndata %016" PRIx64 " plans %016" PRIx64 " %d\n", p->text, data,
+             plans, s->count);
   str_printf(&key, "backend %s, %s, isa %s, threads %d, math %s, weights %s\n", r->backend,
              r->device ? r->device : "", r->isa ? r->isa : "", r->threads, r->math, r->weights);
   str_printf(&key, "layout %d, act %d, memory %zu, lines %d, runs %d, options %d%d%d\n", o->nhwc,
@@ -165,7 +165,8 @@ static int open_batch(survey *s, int from) {
   double bytes = 0;
   int at = from;
   j->entry_count = 1;
-  for (; at < s->program_count && at - from < BATCH && bytes < BATCH_BYTES && !interrupted(); ++at) {
+  for (; at < s->program_count && at - from < BATCH && bytes < BATCH_BYTES && !interrupted();
+       ++at) {
     entry *e = &s->entries[j->entry_count++];
     *e = (entry){.spec = s->specs[s->programs[at]]};
     measure_describe(j, e);
@@ -278,12 +279,14 @@ static bool run(survey *s, journal_list *done) {
   open_reference(s);
   journal_open(&s->log, j->app, make_key(s));
   s->began = now_s();
-  bool known = journal_read(&s->log, &j->arena, s->rows, s->count) == s->count, ok = known || look_at_all(s);
+  bool known = journal_read(&s->log, &j->arena, s->rows, s->count) == s->count,
+       ok = known || look_at_all(s);
   if (ok) find_programs(s);
   while (ok && known && at < s->program_count && restore_batch(s, &at)) continue;
   if (at > 0) {
     app_progress_clear(j->app);
-    fprintf(stderr, "winnow: %s: %d of %d programs were measured before; --no-cache measures all anew\n",
+    fprintf(stderr,
+            "winnow: %s: %d of %d programs were measured before; --no-cache measures all anew\n",
             j->problem.text, at, s->program_count);
   }
   s->began = now_s();

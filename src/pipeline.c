@@ -124,7 +124,8 @@ static void show_nests(pipeline *pl) {
 
 /* On request only: explain ends with the source. */
 static void show_assembly(const pipeline *pl) {
-  for (size_t i = 0; pl->p->module != NULL && dump_wanted("assembly") && i < pl->p->set->kernels.len; ++i) {
+  for (size_t i = 0;
+       pl->p->module != NULL && dump_wanted("assembly") && i < pl->p->set->kernels.len; ++i) {
     const char *text = module_assembly(pl->p->module, (int)i);
     fprintf(stderr, "--- assembly of %s\n%s\n", pl->p->kernels[i]->lin.name,
             text != NULL ? text : "none: the kernel is not machine code");
@@ -241,8 +242,7 @@ static void compile_kernels(pipeline *pl) {
   size_t n = p->set->kernels.len;
   const lin_kernel **ks = arena_array(&pl->g->arena, const lin_kernel *, n);
   for (size_t i = 0; i < n; ++i) ks[i] = &p->kernels[i]->lin;
-  compile_options co = {.max_lines = pl->opt->max_lines,
-                        .store = pl->opt->cold ? NULL : p->store};
+  compile_options co = {.max_lines = pl->opt->max_lines, .store = pl->opt->cold ? NULL : p->store};
   if (!pl->opt->plan_only) p->module = module_compile(p->rt, &p->diag, (int)n, ks, &co);
   while (p->nprepare < (int)n && p->set->kernels.data[p->nprepare].prepare) p->nprepare++;
 }

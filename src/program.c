@@ -249,8 +249,10 @@ const char *program_identity(wn_program *p) {
     kernel_key_add(&key, 1, &k);
     add_launch(p, i, &key);
   }
-  uint64_t half[2] = {hash_bytes(key.data, key.len, 0x77696e6e), hash_bytes(key.data, key.len, 0x6f770002)};
-  return arena_printf(a, "%016llx%016llx", (unsigned long long)half[0], (unsigned long long)half[1]);
+  uint64_t half[2] = {hash_bytes(key.data, key.len, 0x77696e6e),
+                      hash_bytes(key.data, key.len, 0x6f770002)};
+  return arena_printf(a, "%016llx%016llx", (unsigned long long)half[0],
+                      (unsigned long long)half[1]);
 }
 
 void program_close_store(wn_program *p) {

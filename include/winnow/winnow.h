@@ -281,7 +281,7 @@ typedef struct wn_program_info {
   size_t prepared_bytes;        /* of prepared weights */
   double schedule_s, compile_s; /* tensor graph to kernels, kernels to machine code */
   double error_bound;           /* relative L2, predicted; 0 when there was no rewrite */
-  double predicted_s;           /* what the cost model expects of a run's convolutions; 0: nothing */
+  double predicted_s; /* what the cost model expects of a run's convolutions; 0: nothing */
   /* 32 hexadecimal digits: programs with the same data, backend and identity are the same code over
    * the same arrays, whatever their schedules are called. */
   const char *identity;

@@ -44,11 +44,10 @@ typedef struct builder {
   size_t ngroups;
   map groups; /* INDEX node id -> access_group *, of strided loads that are read together */
   VEC(struct load_run *) runs; /* neighbours.c */
-  uint64_t run_count;
-  map run_of_load;   /* INDEX node id -> load_run * */
-  const uop *next;   /* of the nest: see there */
-  bool inside;       /* in a loop of which there are two, with guards and without */
-  const uop *vector; /* the open VECTOR range, or NULL */
+  map run_of_load;             /* INDEX node id -> load_run * */
+  const uop *next;             /* of the nest: see there */
+  bool inside;                 /* in a loop of which there are two, with guards and without */
+  const uop *vector;           /* the open VECTOR range, or NULL */
   int lanes;
   const uop *lane; /* of a device: number of the work item in its group */
   bool in_item;    /* the axes that work items share are open */

@@ -1,6 +1,6 @@
 /* Scalar loads of neighbours as one vector, on devices, where a work item has no lanes of its own to load with.
  *
- * In: the values that a nest stores. Out: four loads that fill an aligned vector of one of winnow's arrays become one load
+ * In: the values that a nest stores, or the terms of its sums. Out: four loads that fill an aligned vector of one of winnow's arrays become one load
  * and four EXTRACTs. Always holds: exactly what the four would touch is touched, and in the scope where they would stand. */
 #include "kernel/build.h"
 
@@ -34,14 +34,12 @@ static load_run *run_of(builder *b, int64_t slot, const uop *base, int64_t first
     if (r->slot == slot && r->base == base && r->first == first) return r;
   }
   load_run *r = arena_new(b->a, load_run);
-  *r = (load_run){.slot = slot, .base = base, .first = first, .number = b->run_count++};
+  *r = (load_run){.slot = slot, .base = base, .first = first, .number = b->runs.len};
   vec_push(b->a, &b->runs, r);
   return r;
 }
 
 void find_neighbours(builder *b, size_t nvalues, const uop *const *values) {
-  b->runs.len = 0;
-  map_init(&b->run_of_load, b->a);
   if (b->k->group == 0) return;
   uop_order all = uop_toposort(b->a, (int)nvalues, values);
   for (size_t i = 0; i < all.len; ++i) {

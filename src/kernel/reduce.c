@@ -152,6 +152,7 @@ static copies expand_bodies(builder *b, const group *gr) {
     }
     bodies = simple.data;
   }
+  if (total > 1) find_neighbours(b, all.len, bodies);
   for (int64_t n = 0; n < total; ++n) vec_push(b->a, &out, bodies + (size_t)n * gr->members.len);
   return out;
 }

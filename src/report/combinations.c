@@ -122,7 +122,8 @@ static void print_refused(FILE *out, arena *a, const report_row *rows, int count
   }
 }
 
-void report_combinations(FILE *out, arena *a, const report_row *rows, int count, report_style style) {
+void report_combinations(FILE *out, arena *a, const report_row *rows, int count,
+                         report_style style) {
   int shown, front = 0;
   report_row *all = programs(a, rows, count, &shown);
   if (shown) report_comparison(out, a, all, shown, style);
@@ -130,7 +131,9 @@ void report_combinations(FILE *out, arena *a, const report_row *rows, int count,
   for (int i = 0; i < shown; ++i)
     if (all[i].pareto > 0) all[front++] = all[i];
   if (!front) return;
-  fputs("\nPareto front: no other program is as good in time, in memory (workspace and prepared) and in compile cost\n",
-        out);
+  fputs(
+      "\nPareto front: no other program is as good in time, in memory (workspace and prepared) and "
+      "in compile cost\n",
+      out);
   report_comparison(out, a, all, front, style);
 }

@@ -174,8 +174,9 @@ bool columns_json(FILE *out, const column *list, size_t count, const void *recor
 
 bool report_json(FILE *out, const report_row *row) {
   cJSON *object = cJSON_CreateObject();
-  return print(out, object,
-               object && columns_add(object, columns, COLUMNS, row) && add_kernels(object, row, false));
+  return print(
+      out, object,
+      object && columns_add(object, columns, COLUMNS, row) && add_kernels(object, row, false));
 }
 
 /* --- keeping rows ------------------------------------------------------------------------------------------ */

@@ -21,10 +21,11 @@ static bool is_usable(const report_row *r) {
 
 static candidate candidate_of(const report_row *rows, int i) {
   const report_row *r = &rows[i];
-  return (candidate){.row = i,
-                     .time = report_relative_time(r),
-                     .bytes = r->workspace_bytes + (isfinite(r->prepared_bytes) ? r->prepared_bytes : 0),
-                     .cost_ms = r->schedule_ms + r->compile_ms};
+  return (candidate){
+      .row = i,
+      .time = report_relative_time(r),
+      .bytes = r->workspace_bytes + (isfinite(r->prepared_bytes) ? r->prepared_bytes : 0),
+      .cost_ms = r->schedule_ms + r->compile_ms};
 }
 
 static int compare(double x, double y) { return (x > y) - (x < y); }
@@ -46,12 +47,14 @@ static bool saves(const candidate *c, const candidate *front, int count) {
 
 static void copy_to_shared(report_row *rows, int count, const report_row *of) {
   for (int i = 0; i < count; ++i)
-    if (rows[i].same_as && of->identity && rows[i].identity && !strcmp(rows[i].identity, of->identity))
+    if (rows[i].same_as && of->identity && rows[i].identity &&
+        !strcmp(rows[i].identity, of->identity))
       rows[i].pareto = of->pareto;
 }
 
 void report_pareto(arena *a, report_row *rows, int count) {
-  candidate *all = arena_array(a, candidate, count + 1), *front = arena_array(a, candidate, count + 1);
+  candidate *all = arena_array(a, candidate, count + 1),
+            *front = arena_array(a, candidate, count + 1);
   int n = 0, kept = 0;
   for (int i = 0; i < count; ++i) {
     rows[i].pareto = 0;

@@ -24,16 +24,18 @@ typedef struct report_kernel {
 typedef struct report_row {
   const char *problem, *backend, *device, *isa, *version, *math, *weights, *plan, *placement, *wino;
   const char *fallback, *refused; /* NULL, or the reason */
-  const char *same_as;            /* the plan (of --all: the schedule) whose program this one shares, or NULL */
-  const char *identity;           /* of the program, or NULL */
-  const char *note;               /* a line for a person below the row, or NULL; only in tables */
+  const char
+      *same_as; /* the plan (of --all: the schedule) whose program this one shares, or NULL */
+  const char *identity; /* of the program, or NULL */
+  const char *note;     /* a line for a person below the row, or NULL; only in tables */
   int threads, kernels, buffers, source_lines, registers, spills;
   bool tuned, cached, promise_missed, wrong;
   bool stopped; /* --strict met the fallback and nothing was run */
   double workspace_bytes, prepare_us, median_us, min_us, predicted_us, schedule_ms, compile_ms;
   double prepared_bytes; /* of weights, in the layout that a run reads */
-  double reference_us; /* least time of a plan that took turns with this one, where rows were not all timed together */
-  int pareto;          /* 1: no other row of the problem is better (pareto.h), 0: one is, -1: not asked */
+  double
+      reference_us; /* least time of a plan that took turns with this one, where rows were not all timed together */
+  int pareto; /* 1: no other row of the problem is better (pareto.h), 0: one is, -1: not asked */
   double max_abs_err, rel_l2_err, gflops_effective, gflops_executed, roofline_share;
   const report_kernel *kernel; /* in order of running, prepare part first */
   int kernel_count;
@@ -57,7 +59,8 @@ typedef struct report_style {
 /* Rows of one problem and weights mode, ratios to `direct` and `old` where these are among them. */
 void report_comparison(FILE *out, arena *a, const report_row *rows, int count, report_style style);
 /* All combinations: each program once, fastest first, then what is refused, then the rows of the Pareto front. */
-void report_combinations(FILE *out, arena *a, const report_row *rows, int count, report_style style);
+void report_combinations(FILE *out, arena *a, const report_row *rows, int count,
+                         report_style style);
 /* Kernels of each row, coloured by kind of axis. */
 void report_kernels(FILE *out, arena *a, const report_row *rows, int count, report_style style);
 /* One row a problem. */

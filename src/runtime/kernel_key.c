@@ -16,8 +16,9 @@ static void add_array(str *key, const lin_array *a) {
 }
 
 static void add_instruction(str *key, const lin_ins *ins) {
-  const uint8_t head[] = {ins->op, ins->dtype, (uint8_t)(ins->lanes & 0xff),
-                          (uint8_t)(ins->lanes >> 8), ins->nsrc};
+  const uint8_t head[] = {
+      ins->op,   ins->dtype, (uint8_t)(ins->lanes & 0xff), (uint8_t)(ins->lanes >> 8),
+      ins->nsrc, ins->whole};
   str_addn(key, (const char *)head, sizeof head);
   str_addn(key, (const char *)ins->src, ins->nsrc * sizeof ins->src[0]);
   add_int(key, ins->disp);
@@ -34,8 +35,13 @@ void kernel_key_add(str *key, int count, const lin_kernel *const *kernels) {
   str_printf(key, "%s\n%d\n", WN_SOURCE_HASH, count);
   for (int n = 0; n < count; n++) {
     const lin_kernel *k = kernels[n];
-    const int64_t head[] = {k->grid, (int64_t)k->scratch_bytes, k->once, (int64_t)k->arrays.len,
-                            (int64_t)k->ins.len};
+    const int64_t head[] = {k->grid,
+                            (int64_t)k->scratch_bytes,
+                            k->once,
+                            (int64_t)k->arrays.len,
+                            (int64_t)k->ins.len,
+                            k->group,
+                            k->narrow};
     str_addn(key, k->name, strlen(k->name) + 1);
     str_addn(key, (const char *)head, sizeof head);
     for (size_t i = 0; i < k->arrays.len; i++) add_array(key, &k->arrays.data[i]);

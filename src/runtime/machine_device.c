@@ -224,7 +224,7 @@ static device_machine guess(const cpu_target *t) {
   double units = t->cores > 0 ? t->cores : 1;
   bool gpu = t->group > 0;
   return (device_machine){.flops = units * (gpu ? 256e9 : 80e9),
-                          .copy = gpu ? 100e9 : 15e9,
+                          .copy = gpu ? units * 15e9 : 15e9,
                           .local = units * (gpu ? 128e9 : 160e9),
                           .cache = units * (gpu ? 64e9 : 30e9),
                           .cache_bytes = (double)t->l3,
@@ -257,6 +257,8 @@ machine_limits machine_limits_of(store *s, arena *a, const runtime *rt) {
     bool kept = device_load(s, a, runtime_backend(rt), target, &m);
     return device_limits_for(kept ? &m : NULL, target);
   }
+  if (target->group > 0)
+    return device_limits_for(NULL, target); /* interpreted as one would run it */
   machine m;
   bool kept = machine_load(s, a, target, &m);
   return machine_limits_for(kept ? &m : NULL, target, runtime_threads(rt));

@@ -72,7 +72,8 @@ static const backend *choose_backend(diag *d, const char *name, const char **spe
   if (name && strcmp(name, "cpu:cc") == 0) return &backend_cc;
   if (name && strcmp(name, "cpu") != 0)
     diag_fail(d, WN_ERR_USAGE,
-              "backend '%.80s' does not exist: there are cpu, cpu:cc, interp, opencl and metal", name);
+              "backend '%.80s' does not exist: there are cpu, cpu:cc, interp, opencl and metal",
+              name);
 #ifdef WN_HAVE_LLVM
   return &backend_llvm;
 #else

@@ -62,6 +62,28 @@ static const uop *split_sum(apply *ap, const uop *reduce) {
   return uop_add(g, sum, uop_reduce(g, OP_ADD, uop_replace(g, body, 1, &c, &at), rest > 1, &c2));
 }
 
+/* On a device: the sums of products of two arrays take several channels in each turn of their loop, so that neighbouring
+ * weights come in one vector. The order of the additions stays. */
+static const uop *several_at_once(apply *ap, const uop *sum) {
+  enum { AT_ONCE = 4 };
+  graph *g = ap->g;
+  uop_space x = ap->s->stage[STAGE_X].space, w = ap->s->stage[STAGE_G].space;
+  bool arrays = (x == SPACE_GLOBAL || x == SPACE_LOCAL) && (w == SPACE_GLOBAL || w == SPACE_LOCAL);
+  bool array =
+      ap->s->stage[STAGE_M].space == SPACE_GLOBAL || ap->s->stage[STAGE_M].space == SPACE_LOCAL;
+  if (ap->target->group == 0 || !arrays || !array || sum->op != OP_REDUCE || sum->nsrc != 2)
+    return sum;
+  const uop *c = sum->src[1];
+  if (sum->src[0]->op == OP_REDUCE) {
+    return uop_reduce(g, (uop_op)sum->arg.i, several_at_once(ap, sum->src[0]), 1, &c);
+  }
+  if (c->arg.j % AT_ONCE != 0 || c->arg.j == AT_ONCE) return sum;
+  const uop *turn[] = {uop_range(g, c->arg.j / AT_ONCE, "c1"), uop_range(g, AT_ONCE, "c2")};
+  const uop *at = uop_add(g, uop_muli(g, turn[0], AT_ONCE), turn[1]);
+  map_put(&ap->set->kinds, (uint64_t)turn[1]->arg.i, AXIS_UNROLL);
+  return uop_reduce(g, OP_ADD, uop_replace(g, sum->src[0], 1, &c, &at), 2, turn);
+}
+
 static uop_space space_of(apply *ap, const uop *bufferize) {
   const flow *f = ap->flow;
   int site;
@@ -97,7 +119,8 @@ static const uop *place_node(void *user, const uop *u) {
     bufferize_info info = *u->arg.info;
     info.space = space_of(ap, u);
     const uop *value = u->src[0];
-    if (id == STAGE_M && value->op == OP_REDUCE && value->nsrc == 2) value = split_sum(ap, value);
+    if (id == STAGE_M && value->op == OP_REDUCE && value->nsrc == 2)
+      value = several_at_once(ap, split_sum(ap, value));
     return uop_bufferize(ap->g, value, u->nsrc - 1, u->src + 1, info);
   }
   if (u->op == OP_INDEX && u->src[0]->op == OP_BUFFERIZE) {

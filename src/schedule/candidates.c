@@ -18,16 +18,20 @@ typedef struct structure { /* where the stages live, and the sizes to try */
   bool
       chunked; /* sizes are chunks of a host loop, else blocks of tiles; neither where the first is 0 */
   int64_t size[10]; /* ends with 0; the first is judged for each tile */
+  bool items;       /* for devices: a transform made again costs less there than another launch */
 } structure;
 
 static const structure structures[] = {
-    {{SPACE_GLOBAL, SPACE_GLOBAL, SPACE_GLOBAL, SPACE_GLOBAL}, false, {0}},
+    {{SPACE_GLOBAL, SPACE_GLOBAL, SPACE_GLOBAL, SPACE_GLOBAL}, .size = {0}},
     {{SPACE_LOCAL, SPACE_GLOBAL, SPACE_LOCAL, SPACE_GLOBAL},
-     false,
-     {32, 8, 12, 16, 24, 48, 64, 96}},
-    {{SPACE_LOCAL, SPACE_GLOBAL, SPACE_GLOBAL, SPACE_GLOBAL}, false, {32, 8, 16, 64}},
-    {{SPACE_GLOBAL, SPACE_GLOBAL, SPACE_LOCAL, SPACE_GLOBAL}, false, {32, 8, 16, 64}},
-    {{SPACE_GLOBAL, SPACE_GLOBAL, SPACE_GLOBAL, SPACE_GLOBAL}, true, {256, 64, 128, 512}},
+     .size = {32, 8, 12, 16, 24, 48, 64, 96}},
+    {{SPACE_LOCAL, SPACE_GLOBAL, SPACE_GLOBAL, SPACE_GLOBAL}, .size = {32, 8, 16, 64}},
+    {{SPACE_GLOBAL, SPACE_GLOBAL, SPACE_LOCAL, SPACE_GLOBAL}, .size = {32, 8, 16, 64}},
+    {{SPACE_GLOBAL, SPACE_GLOBAL, SPACE_GLOBAL, SPACE_GLOBAL},
+     .chunked = true,
+     .size = {256, 64, 128, 512}},
+    {{SPACE_INLINE, SPACE_INLINE, SPACE_REG, SPACE_GLOBAL}, .items = true},
+    {{SPACE_INLINE, SPACE_INLINE, SPACE_GLOBAL, SPACE_GLOBAL}, .items = true},
 };
 enum { STRUCTURES = sizeof structures / sizeof *structures };
 
@@ -56,11 +60,17 @@ static schedule make(const structure *st, const wino_site *site, char lanes, int
   return s;
 }
 
+/* On a device neighbouring work items are the lanes, and they take neighbouring tiles. */
+static bool is_listed(const cost_target *t, const structure *st, char lanes) {
+  return t->group > 0 ? lanes == 't' : !st->items;
+}
+
 /* The cheapest of one schedule of each structure: of the first size that can be had. */
 static double judge_tile(const listing *l, const wino_site *site) {
   double best = INFINITY;
   for (int i = 0; i < STRUCTURES * LANES; ++i) {
     const structure *st = &structures[i / LANES];
+    if (!is_listed(l->t, st, lanes_of[i % LANES])) continue;
     double cost = INFINITY;
     int n = 0;
     do {
@@ -122,6 +132,7 @@ size_t schedule_candidates(const wino_survey *survey, const cost_target *t, cand
   for (int i = 0; i < n; ++i) {
     for (int j = 0; j < STRUCTURES * LANES; ++j) {
       if (!has_lanes(survey, lanes_of[j % LANES])) continue;
+      if (!is_listed(t, &structures[j / LANES], lanes_of[j % LANES])) continue;
       list_sizes(&l, &structures[j / LANES], best[i], lanes_of[j % LANES]);
     }
   }

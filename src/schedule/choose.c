@@ -43,6 +43,9 @@ cost_target choose_cost_target(const choice_target *t) {
                        .threads = t->threads,
                        .variable_weights = t->options->variable_weights != 0,
                        .max_memory = t->options->max_memory,
+                       .group = t->group,
+                       .items = t->items,
+                       .local_bytes = t->local_bytes,
                        .max_lines = t->options->max_lines};
 }
 

@@ -35,7 +35,11 @@ typedef struct cost_target {
   int threads;                 /* that run the program */
   bool variable_weights;
   size_t max_memory; /* bytes of workspace, 0: no limit */
-  int max_lines;     /* of a kernel that is compiled, 0: 2000 */
+  /* of a device whose kernels run in groups of work items, else 0: see apply_target */
+  int group;
+  int64_t items;
+  size_t local_bytes;
+  int max_lines; /* of a kernel that is compiled, 0: 2000 */
 } cost_target;
 
 /* Predicted seconds of the graph's convolutions under this schedule; INFINITY where it cannot be had: a tile that is not in

@@ -177,6 +177,9 @@ bool too_long(const model *m, const sizes *z,
               const cut *u);           /* cost_lines.c: will a kernel be interpreted? */
 void add_steps(work *w, double slots); /* of arithmetic that no loads overlap */
 
+/* Of a device, by stage; false: refused. tile: NULL for direct. cost_device.c */
+bool device_parts(const wino_conv *c, const wino_tile *tile, const schedule *s,
+                  const cost_target *t, double part[STAGE_COUNT]);
 double direct_seconds(const model *m, const wino_conv *c, const schedule *s); /* cost_direct.c */
 
 #endif

@@ -111,6 +111,13 @@ static void choose_reduce_kinds(apply *ap, const uop *value, int64_t copies) {
 
 /* --- the nest -------------------------------------------------------------------------------------------------------------------- */
 
+/* The schedule of a direct convolution may say the sizes. */
+static register_tile asked_tile(const apply *ap, register_tile rt, int u, int64_t ulen, int v) {
+  if (ap->s->direct && ap->s->k[0] > 0 && u >= 0) rt.k = ap->s->k[0] < ulen ? ap->s->k[0] : ulen;
+  if (ap->s->direct && ap->s->t[0] > 0 && v >= 0) rt.t = round_up(ap->s->t[0], rt.lanes);
+  return rt;
+}
+
 static register_tile general_tile(apply *ap, const stage *st, const uop *value, const survey *s,
                                   int v, int u) {
   wn_dtype dtype = (wn_dtype)st->node->dtype;
@@ -119,9 +126,9 @@ static register_tile general_tile(apply *ap, const stage *st, const uop *value, 
   if (ap->target->group > 0) {
     int64_t others = 1;
     for (int i = 0; i < st->n; ++i) others *= i == u || i == v ? 1 : st->len[i];
-    rt = s->reduces ? pick_item_tile(ap, ulen, vlen, others, 16) : rt;
+    if (s->reduces) rt = pick_item_tile(ap, ulen, vlen, others, 16);
     rt.lanes = 1;
-    return rt;
+    return asked_tile(ap, rt, u, ulen, v);
   }
   if (u >= 0 && v >= 0 && pixel_tile(ap, st, value, v, u, &rt)) return rt;
   /* where short loops are unrolled, what their copies share stays in registers beside the sums */
@@ -132,9 +139,7 @@ static register_tile general_tile(apply *ap, const stage *st, const uop *value, 
     rt.lanes = pick_lanes(ap->target, dtype, vlen), rt.t = rt.lanes;
   if (v < 0) rt.t = rt.lanes = 1;
   if (u < 0) rt.k = 1;
-  if (ap->s->direct && ap->s->k[0] > 0 && u >= 0) rt.k = ap->s->k[0] < ulen ? ap->s->k[0] : ulen;
-  if (ap->s->direct && ap->s->t[0] > 0 && v >= 0) rt.t = round_up(ap->s->t[0], rt.lanes);
-  return rt;
+  return asked_tile(ap, rt, u, ulen, v);
 }
 
 nest *nest_general(apply *ap, stage *st) {

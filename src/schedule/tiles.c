@@ -1,5 +1,7 @@
 /* Sizes and axes. In: extents and what the machine has. Out: lanes, register tiles, and axes appended to a nest.
  * Always holds: a tile never asks for more accumulators than there are vector registers less what the operands need. */
+#include <math.h>
+
 #include "schedule/apply.h"
 
 int64_t round_up(int64_t a, int64_t b) { return (a + b - 1) / b * b; }
@@ -113,7 +115,7 @@ register_tile pick_register_tile(const apply *ap, wn_dtype dtype, int64_t k, int
 enum {
   ITEM_SUMS = 64,  /* kept in the registers of a work item */
   ITEM_VECTOR = 4, /* elements of a load */
-  BUSY_SHARE = 4   /* a device is busy with this share of the work items that it has room for */
+  BUSY_SHARE = 6   /* a device is busy with this share of the work items that it has room for */
 };
 
 static int64_t blocks_of(int64_t n, int64_t step) { return (n + step - 1) / step; }
@@ -125,11 +127,11 @@ register_tile pick_item_tile(const apply *ap, int64_t k, int64_t t, int64_t othe
   double best_cost = 1e30, busy = (double)(ap->target->items / BUSY_SHARE);
   int64_t sums = most > 0 && most < ITEM_SUMS ? most : ITEM_SUMS;
   for (int64_t kt = 1; kt <= 8; kt *= 2) {
-    for (int64_t tt = 1; tt <= 8 && kt * tt <= sums; tt *= 2) {
+    for (int64_t tt = 1; tt <= ITEM_VECTOR && kt * tt <= sums; tt *= ITEM_VECTOR) {
       int64_t items = others * blocks_of(k, kt) * blocks_of(t, tt);
       double waste = (double)(items * kt * tt) / (double)(others * k * t);
       double loads = (double)kt + (double)blocks_of(tt, ITEM_VECTOR);
-      double idle = (double)items < busy ? busy / (double)items : 1.0;
+      double idle = (double)items < busy ? sqrt(busy / (double)items) : 1.0;
       double cost = waste * (1.0 + loads / (double)(kt * tt)) * idle;
       if (cost >= best_cost * 0.999) continue;
       best_cost = cost;

@@ -59,8 +59,9 @@ static void test_front(void **state) {
 
 static void test_unusable(void **state) {
   (void)state;
-  report_row rows[] = {row("refused", 1, 0, 2), row("interpreted", 1, 0, 2), row("wrong", 1, 0, 2),
-                       row("inexact", 1, 0, 2), row("stopped", 1, 0, 2),     row("unknown", NAN, 0, 2),
+  report_row rows[] = {row("refused", 1, 0, 2), row("interpreted", 1, 0, 2),
+                       row("wrong", 1, 0, 2),   row("inexact", 1, 0, 2),
+                       row("stopped", 1, 0, 2), row("unknown", NAN, 0, 2),
                        row("used", 50, 9, 9),   row("shared", 50, 9, 9)};
   rows[0].refused = rows[1].fallback = "a reason";
   rows[2].wrong = rows[3].promise_missed = rows[4].stopped = true;
@@ -87,7 +88,8 @@ static void test_relative_times(void **state) {
 
 static bool beats(const report_row *x, const report_row *y) {
   double cost_x = x->schedule_ms + x->compile_ms, cost_y = y->schedule_ms + y->compile_ms;
-  return x->median_us <= y->median_us && x->workspace_bytes <= y->workspace_bytes && cost_x <= cost_y;
+  return x->median_us <= y->median_us && x->workspace_bytes <= y->workspace_bytes &&
+         cost_x <= cost_y;
 }
 
 /* Each row outside is beaten by one of the front (up to the margin), no row of the front by any other. */
@@ -109,9 +111,11 @@ static void test_random(void **state) {
       for (int k = 0; k < n; ++k) {
         if (k == i) continue;
         report_row cheaper = rows[k];
-        if (!rows[i].pareto) cheaper.compile_ms -= PARETO_MARGIN * (cheaper.schedule_ms + cheaper.compile_ms);
+        if (!rows[i].pareto)
+          cheaper.compile_ms -= PARETO_MARGIN * (cheaper.schedule_ms + cheaper.compile_ms);
         bool same = beats(&rows[k], &rows[i]) && beats(&rows[i], &rows[k]);
-        beaten += rows[i].pareto ? beats(&rows[k], &rows[i]) && !same : rows[k].pareto && beats(&cheaper, &rows[i]);
+        beaten += rows[i].pareto ? beats(&rows[k], &rows[i]) && !same
+                                 : rows[k].pareto && beats(&cheaper, &rows[i]);
       }
       assert_true(rows[i].pareto ? beaten == 0 : beaten > 0);
     }
@@ -160,7 +164,8 @@ static void test_text(void **state) {
   assert_non_null(front);
   has(front, "x=local,g=global,m=local,o=reg");
   assert_null(strstr(front, "direct"));
-  assert_true(strstr(text, "x=local,g=global,m=local") < strstr(text, "x=inline|reg")); /* fastest first */
+  assert_true(strstr(text, "x=local,g=global,m=local") <
+              strstr(text, "x=inline|reg")); /* fastest first */
   free(text);
 }
 
@@ -169,8 +174,15 @@ static void test_kept_rows(void **state) {
   report_row before = row("a \"plan\", with commas", 12.3456, 77, 3), after;
   report_kernel kernels[2];
   memset(kernels, 0, sizeof kernels);
-  kernels[0] = (report_kernel){.name = "E_4", .stage = "g", .loops = "g: grid f 4", .median_us = NAN,
-                               .bytes = 4, .flops = 8, .source_lines = 3, .registers = -1, .spills = 2,
+  kernels[0] = (report_kernel){.name = "E_4",
+                               .stage = "g",
+                               .loops = "g: grid f 4",
+                               .median_us = NAN,
+                               .bytes = 4,
+                               .flops = 8,
+                               .source_lines = 3,
+                               .registers = -1,
+                               .spills = 2,
                                .prepare = true};
   kernels[1] = (report_kernel){.name = "r_4", .median_us = 1.5, .fallback = "too long"};
   before.kernel = kernels;
