@@ -151,11 +151,11 @@ static const char *space_of(const printer *p, const lin_array *a) {
   return a->space == SPACE_LOCAL && p->kernel->group ? p->dialect->local : p->dialect->reg;
 }
 
-/* The vector at a place in memory, as an lvalue: of a type that is aligned as its elements are. */
-static void print_packed(printer *p, const lin_ins *u, const gpu_access *x) {
+/* The vector at a place in memory, as an lvalue. */
+static void print_in_place(printer *p, const lin_ins *u, const gpu_access *x) {
   const lin_array *a = &p->kernel->arrays.data[u->i];
-  str_printf(p->out, "*(%s%spacked_%s *)(", space_of(p, a), u->op == OP_LOAD ? "const " : "",
-             gpu_type(p->out->arena, p->dialect, x->memory, x->lanes));
+  str_printf(p->out, "*(%s%s%s%s *)(", space_of(p, a), u->op == OP_LOAD ? "const " : "",
+             x->whole ? "" : "packed_", gpu_type(p->out->arena, p->dialect, x->memory, x->lanes));
   print_pointer(p, u);
   str_add(p->out, ")");
 }
@@ -175,9 +175,11 @@ static void print_access_rest(printer *p, const lin_ins *u, const gpu_access *x)
 }
 
 static void print_plain_load(printer *p, const lin_ins *u, const gpu_access *x) {
-  if (x->lanes > 1 && p->dialect->packed) {
+  if (x->whole) {
+    print_in_place(p, u, x);
+  } else if (x->lanes > 1 && p->dialect->packed) {
     print_make(p, u->dtype, x->lanes);
-    print_packed(p, u, x);
+    print_in_place(p, u, x);
     str_add(p->out, ")");
   } else if (x->lanes > 1) {
     str_printf(p->out, "vload%d(0, ", x->lanes);
@@ -191,7 +193,7 @@ static void print_plain_load(printer *p, const lin_ins *u, const gpu_access *x) 
 
 /* A masked scalar is a conditional expression around the plain load. */
 static void print_load(printer *p, const lin_ins *u) {
-  gpu_access x = gpu_access_of(p->kernel, u);
+  gpu_access x = gpu_access_of(p->dialect, p->kernel, u);
   bool conditional = x.lanes == 1 && x.masked;
   if (conditional) {
     print_operand(p, u->src[1]);
@@ -210,8 +212,8 @@ static void print_load(printer *p, const lin_ins *u) {
 }
 
 static void print_plain_store(printer *p, const lin_ins *u, const gpu_access *x) {
-  if (x->lanes > 1 && p->dialect->packed) {
-    print_packed(p, u, x);
+  if (x->whole || (x->lanes > 1 && p->dialect->packed)) {
+    print_in_place(p, u, x);
     str_add(p->out, " = ");
     print_operand(p, u->src[1]);
   } else if (x->lanes > 1) {
@@ -228,7 +230,7 @@ static void print_plain_store(printer *p, const lin_ins *u, const gpu_access *x)
 }
 
 static void print_store(printer *p, const lin_ins *u) {
-  gpu_access x = gpu_access_of(p->kernel, u);
+  gpu_access x = gpu_access_of(p->dialect, p->kernel, u);
   if (x.lanes == 1 && x.masked) {
     str_add(p->out, "if (");
     print_operand(p, u->src[2]);

@@ -22,6 +22,7 @@ typedef struct gpu_dialect {
   bool packed;    /* vectors of floats and ints have types that are aligned as their elements */
   gpu_around half_load; /* of p, around the number of the element */
   const char *erf;      /* the definition of erf_f32 where there is no function for it */
+  int alignment;        /* in bytes, of local and private arrays as `aligned` declares them */
   const char *global, *local, *reg; /* spaces, with a space behind */
   bool half_opaque;                 /* a half exists behind a pointer only */
   const char *aligned;              /* behind the name of an array: to 64 bytes or what suits */
@@ -63,8 +64,9 @@ typedef struct gpu_access {
   int lanes;
   gpu_kind kind;
   bool masked;
+  bool whole; /* contiguous and aligned as a vector */
 } gpu_access;
-gpu_access gpu_access_of(const lin_kernel *k, const lin_ins *u);
+gpu_access gpu_access_of(const gpu_dialect *d, const lin_kernel *k, const lin_ins *u);
 /* The language has it in one expression, for which no helper is called. */
 bool gpu_is_plain(const gpu_dialect *d, const gpu_access *x);
 void gpu_print_access_name(str *out, bool store, const gpu_access *x);

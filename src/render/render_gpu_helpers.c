@@ -11,13 +11,25 @@
 
 /* --- which -------------------------------------------------------------------------------------- */
 
-gpu_access gpu_access_of(const lin_kernel *k, const lin_ins *u) {
+/* Arrays that are aligned are so by 64 bytes, of which what a launch adds to them is a multiple. */
+static bool is_whole(const gpu_dialect *d, const lin_array *a, const lin_ins *u,
+                     const gpu_access *x) {
+  size_t bytes = (size_t)x->lanes * wn_dtype_size(a->dtype);
+  bool whole = u->whole && x->lanes > 1 && !x->masked && x->kind == GPU_CONTIGUOUS;
+  return whole && (a->space != SPACE_GLOBAL || a->aligned) && bytes <= (size_t)d->alignment;
+}
+
+gpu_access gpu_access_of(const gpu_dialect *d, const lin_kernel *k, const lin_ins *u) {
   bool store = u->op == OP_STORE;
-  gpu_access x = {.memory = k->arrays.data[u->i].dtype,
+  const lin_array *a = &k->arrays.data[u->i];
+  gpu_access x = {.memory = a->dtype,
                   .lanes = store ? k->ins.data[u->src[1]].lanes : u->lanes,
                   .masked = u->nsrc > (store ? 2 : 1)};
   if (x.lanes > 1)
-    x.kind = k->ins.data[u->src[0]].lanes > 1 ? GPU_INDEXED : u->j != 1 ? GPU_STRIDED : 0;
+    x.kind = k->ins.data[u->src[0]].lanes > 1 ? GPU_INDEXED
+             : u->j != 1                      ? GPU_STRIDED
+                                              : GPU_CONTIGUOUS;
+  x.whole = is_whole(d, a, u, &x);
   return x;
 }
 
@@ -25,8 +37,8 @@ bool gpu_is_plain(const gpu_dialect *d, const gpu_access *x) {
   bool converted = x->memory == WN_F16 || x->memory == WN_BF16;
   if (converted || x->masked || x->kind != GPU_CONTIGUOUS) return false;
   if (x->lanes == 1) return true;
-  if (d->packed) return x->memory == WN_F32 || x->memory == WN_I32;
-  return x->memory != WN_BOOL;
+  if (x->memory == WN_BOOL) return false;
+  return x->whole || !d->packed || x->memory == WN_F32 || x->memory == WN_I32;
 }
 
 void gpu_print_access_name(str *out, bool store, const gpu_access *x) {
@@ -91,7 +103,7 @@ static void collect(needs *n, arena *a, const gpu_dialect *d, const lin_kernel *
   for (size_t i = 0; i < k->ins.len; i++) {
     const lin_ins *u = &k->ins.data[i];
     if (u->op == OP_LOAD || u->op == OP_STORE) {
-      gpu_access x = gpu_access_of(k, u);
+      gpu_access x = gpu_access_of(d, k, u);
       if (x.lanes == 1) x.masked = false;
       if (x.memory == WN_BF16) n->bf16 = true;
       if (!gpu_is_plain(d, &x))

@@ -52,6 +52,7 @@ static const gpu_dialect dialect = {
     .packed = true,
     .half_load = {"float((p)[", "])"},
     .erf = erf_text,
+    .alignment = 16,
     .global = "device ",
     .local = "threadgroup ",
     .reg = "",

@@ -24,6 +24,7 @@ static const gpu_dialect dialect = {
     .int_masks = true,
     .half_opaque = true,
     .half_load = {"vload_half(", ", p)"},
+    .alignment = 64,
     .global = "__global ",
     .local = "__local ",
     .reg = "",

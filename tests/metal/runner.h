@@ -29,7 +29,7 @@
 #include <sanitizer/common_interface_defs.h>
 #endif
 
-enum { MAX_ARRAYS = 31, MAX_ITEMS = 1024, STACK = 1 << 20 };
+enum { MAX_ARRAYS = 31, MAX_ITEMS = 1024, STACK = 1 << 20, LINE = 64 };
 
 struct launch_args {
   long first, offset[MAX_ARRAYS];
@@ -177,7 +177,7 @@ static void run_group(const kernel_entry *k, void *const *arrays, const launch_a
 // --- jobs ----------------------------------------------------------------------------------------
 
 // A file of int64: kernel, groups, arrays; of each array elements, bytes of an element; then its
-// bytes. The groups run in two launches, and arrays are addressed from their middle, so that what a
+// bytes. The groups run in two launches, and arrays are addressed from about their middle, so that what a
 // launch says of its first group and of offsets counts.
 static bool read_all(FILE *f, void *p, size_t n) { return fread(p, 1, n, f) == n; }
 
@@ -190,9 +190,10 @@ static bool run_job(const kernel_entry *table, FILE *in, FILE *out) {
   for (int i = 0; i < head[2]; i++) {
     if (!read_all(in, shape[i], sizeof shape[i])) exit(2);
     size_t bytes = size_t(shape[i][0] * shape[i][1]);
-    block[i] = static_cast<char *>(malloc(bytes));
-    if (block[i] == nullptr || !read_all(in, block[i], bytes)) exit(2);
-    args.offset[i] = -(shape[i][0] / 2);
+    void *m;
+    if (posix_memalign(&m, LINE, bytes) != 0 || !read_all(in, m, bytes)) exit(2);
+    block[i] = static_cast<char *>(m);
+    args.offset[i] = -(shape[i][0] / 2 / LINE * LINE);
     arrays[i] = block[i] - args.offset[i] * shape[i][1];
   }
   const kernel_entry *k = &table[head[0]];

@@ -14,7 +14,7 @@
 
 #define TOLERANCE 1e-4 /* of a kernel of a convolution, which in f32 rounds each step */
 
-static const char *const isas[] = {"sse2"};
+static const char *const isas[] = {"sse2", "simt"};
 enum { ISAS = sizeof isas / sizeof *isas, PER_BATCH = 10 };
 
 typedef struct fixture {
