@@ -10,13 +10,13 @@
 
 #include <ctype.h>
 #include <inttypes.h>
-#include <math.h>
 
 typedef struct printer {
   str *out;
   const gpu_dialect *dialect;
   const lin_kernel *kernel;
   gpu_facts facts;
+  const uint32_t *uses; /* of each instruction, as an operand */
   int depth;
 } printer;
 
@@ -59,42 +59,42 @@ static void print_lane(printer *p, int64_t lane) {
 
 /* --- operands --------------------------------------------------------------------------------- */
 
-static void print_float(str *out, double f, bool single) {
-  if (single) f = (double)(float)f;
-  const char *suffix = single ? "f" : "", *sign = signbit(f) ? "-" : "";
-  if (isnan(f))
-    str_printf(out, "(%s)NAN", single ? "float" : "double");
-  else if (isinf(f))
-    str_printf(out, "(%s)(%sINFINITY)", single ? "float" : "double", sign);
-  else
-    str_printf(out, *sign ? "(%a%s)" : "%a%s", f, suffix);
-}
-
-static void print_int(str *out, int64_t i, bool wide) {
-  const char *suffix = wide ? "L" : "";
-  int64_t lowest = wide ? INT64_MIN : INT32_MIN;
-  if (i == lowest)
-    str_printf(out, "(%" PRId64 "%s - 1)", lowest + 1, suffix);
-  else
-    str_printf(out, i < 0 ? "(%" PRId64 "%s)" : "%" PRId64 "%s", i, suffix);
+/* Written where it is used: what only the next instruction wants, if that is a variable's new value or a
+ * broadcast; and a lane of what does not change. */
+static bool is_folded(const printer *p, uint32_t id) {
+  const lin_ins *u = ins(p, id);
+  if (u->op == OP_EXTRACT) {
+    int from = ins(p, u->src[0])->op;
+    return u->dtype != WN_BOOL && from != OP_CONST && from != OP_ACC;
+  }
+  if (id + 1 >= p->kernel->ins.len || p->uses[id] != 1) return false;
+  const lin_ins *next = ins(p, id + 1);
+  if (next->op == OP_BROADCAST)
+    return u->op == OP_LOAD && u->dtype != WN_BOOL && next->src[0] == id;
+  bool pure = (op_table[u->op].flags & UOP_ALU) != 0;
+  return next->op == OP_ACC_SET && pure && next->src[1] == id;
 }
 
 static void print_const(printer *p, const lin_ins *u) {
   if (u->lanes > 1) print_make(p, u->dtype, u->lanes);
   if (dtype_is_float(u->dtype))
-    print_float(p->out, u->f, u->dtype == WN_F32);
+    gpu_print_float(p->out, u->f, u->dtype == WN_F32);
   else if (u->dtype == WN_BOOL && u->lanes > 1 && p->dialect->int_masks)
     str_add(p->out, u->i ? "-1" : "0");
   else if (u->dtype == WN_BOOL)
     str_add(p->out, u->i ? "true" : "false");
   else
-    print_int(p->out, u->i, reg(p, u->dtype) == WN_I64);
+    gpu_print_int(p->out, u->i, reg(p, u->dtype) == WN_I64);
   if (u->lanes > 1) str_add(p->out, ")");
 }
 
+static void print_value(printer *p, const lin_ins *u);
+
 static void print_operand(printer *p, uint32_t id) {
   const lin_ins *u = ins(p, id);
-  if (u->op == OP_CONST)
+  if (is_folded(p, id))
+    print_value(p, u);
+  else if (u->op == OP_CONST)
     print_const(p, u);
   else if (u->op == OP_GRID)
     str_add(p->out, "gid");
@@ -119,7 +119,7 @@ static void print_place(printer *p, const lin_ins *u) {
   int64_t n = u->disp;
   if (offset->lanes == 1 && offset->op == OP_CONST) {
     n += offset->i;
-    print_int(p->out, n, n > INT32_MAX || n < INT32_MIN);
+    gpu_print_int(p->out, n, n > INT32_MAX || n < INT32_MIN);
     return;
   }
   print_operand(p, u->src[0]);
@@ -437,14 +437,15 @@ static void print_value(printer *p, const lin_ins *u) {
 
 /* --- statements ------------------------------------------------------------------------------- */
 
-static bool prints_nothing(const printer *p, const lin_ins *u) {
-  return u->op == OP_CONST || u->op == OP_GRID || u->op == OP_LANE || u->op == OP_PREFETCH ||
-         (u->op == OP_BARRIER && p->kernel->group == 0);
+static bool prints_nothing(const printer *p, uint32_t id) {
+  const lin_ins *u = ins(p, id);
+  return is_folded(p, id) || u->op == OP_CONST || u->op == OP_GRID || u->op == OP_LANE ||
+         u->op == OP_PREFETCH || (u->op == OP_BARRIER && p->kernel->group == 0);
 }
 
 static void print_statement(printer *p, uint32_t id) {
   const lin_ins *u = ins(p, id);
-  if (prints_nothing(p, u)) return;
+  if (prints_nothing(p, id)) return;
   if (u->op == OP_END) p->depth--;
   str_printf(p->out, "%*s", 2 * p->depth, "");
   switch (u->op) {
@@ -485,5 +486,9 @@ static void print_statement(printer *p, uint32_t id) {
 void gpu_print_body(str *out, const gpu_dialect *d, const lin_kernel *k) {
   printer p = {
       .out = out, .dialect = d, .kernel = k, .facts = gpu_study(out->arena, k), .depth = 1};
+  uint32_t *uses = arena_array(out->arena, uint32_t, k->ins.len + 1);
+  for (size_t i = 0; i < k->ins.len; i++)
+    for (int s = 0; s < k->ins.data[i].nsrc; s++) uses[k->ins.data[i].src[s]]++;
+  p.uses = uses;
   for (uint32_t i = 0; i < k->ins.len; i++) print_statement(&p, i);
 }

@@ -45,6 +45,10 @@ const char *gpu_type(arena *a, const gpu_dialect *d, wn_dtype reg, int lanes);
 const char *gpu_memory_type(wn_dtype dtype);
 void gpu_print_array_name(str *out, const lin_kernel *k, size_t index);
 
+/* A constant, exactly; wide: of 64 bits. */
+void gpu_print_float(str *out, double f, bool single);
+void gpu_print_int(str *out, int64_t i, bool wide);
+
 /* Numbers of the global arrays of a kernel, by slot. */
 const size_t *gpu_global_arrays(arena *a, const lin_kernel *k, int *count);
 

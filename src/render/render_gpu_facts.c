@@ -1,5 +1,5 @@
 /* What is to be known of a kernel before it is printed for a GPU: ranges of its integers, names,
- * and where its arrays lie.
+ * where its arrays lie, how its numbers are written.
  *
  * In: a verified kernel. Out: facts, and the declarations of its local and private arrays.
  * Always holds: a narrow kernel has no i64 array, constant or displacement that an int could not
@@ -10,6 +10,7 @@
 
 #include <ctype.h>
 #include <inttypes.h>
+#include <math.h>
 
 bool gpu_has(const lin_kernel *k, int op) {
   for (size_t i = 0; i < k->ins.len; i++)
@@ -120,6 +121,28 @@ void gpu_print_array_name(str *out, const lin_kernel *k, size_t index) {
     char c = isalnum((unsigned char)*s) ? *s : '_';
     str_addn(out, &c, 1);
   }
+}
+
+/* --- numbers ---------------------------------------------------------------------------------- */
+
+void gpu_print_float(str *out, double f, bool single) {
+  if (single) f = (double)(float)f;
+  const char *suffix = single ? "f" : "", *sign = signbit(f) ? "-" : "";
+  if (isnan(f))
+    str_printf(out, "(%s)NAN", single ? "float" : "double");
+  else if (isinf(f))
+    str_printf(out, "(%s)(%sINFINITY)", single ? "float" : "double", sign);
+  else
+    str_printf(out, *sign ? "(%a%s)" : "%a%s", f, suffix);
+}
+
+void gpu_print_int(str *out, int64_t i, bool wide) {
+  const char *suffix = wide ? "L" : "";
+  int64_t lowest = wide ? INT64_MIN : INT32_MIN;
+  if (i == lowest)
+    str_printf(out, "(%" PRId64 "%s - 1)", lowest + 1, suffix);
+  else
+    str_printf(out, i < 0 ? "(%" PRId64 "%s)" : "%" PRId64 "%s", i, suffix);
 }
 
 /* --- arrays ----------------------------------------------------------------------------------- */

@@ -167,7 +167,8 @@ static void run_group(const kernel_entry *k, void *const *arrays, const launch_a
                       uint group) {
   int items = k->group ? k->group : 1;
   if (!k->waits) {
-    for (int n = 0; n < items; n++) k->call(arrays, args, group, uint(n));
+    for (int n = 0; n < items; n++)
+      k->call(arrays, args, group, uint(group % 2 ? items - 1 - n : n));
     return;
   }
   turn.entry = k, turn.arrays = arrays, turn.args = &args, turn.group = group;

@@ -84,26 +84,29 @@ static inline double shim_largest(const lin_array *x, const void *data) {
   return largest;
 }
 
-static inline void shim_compare(const shim_batch *b, const shim_job *job, const lin_array *x,
-                                const void *got, const void *expected) {
+/* NULL, or what is wrong. */
+static inline const char *shim_compare(const shim_batch *b, const shim_job *job, const lin_array *x,
+                                       const void *got, const void *expected) {
   double room = dtype_is_float(x->dtype) ? job->tolerance * shim_largest(x, expected) : 0;
   for (int64_t i = 0; i < x->len; i++) {
     double y = suite_element(got, x->dtype, i), e = suite_element(expected, x->dtype, i);
     if (y == e || fabs(y - e) <= room || (isnan(y) && isnan(e))) continue;
     str text;
     str_init(&text, b->arena);
+    str_printf(&text, "%s: %s: %s[%lld] of %lld is %.9g, interpreted %.9g (seed %llu)\n", job->what,
+               job->k->name, x->name, (long long)i, (long long)x->len, y, e,
+               (unsigned long long)job->seed);
     render_metal(&text, job->k);
-    if (text.len > 20000) text.len = 20000;
-    fail_msg("%s: %s: %s[%lld] of %lld is %.9g, interpreted %.9g (seed %llu)\n%s", job->what,
-             job->k->name, x->name, (long long)i, (long long)x->len, y, e,
-             (unsigned long long)job->seed, str_text(&text));
+    return str_text(&text);
   }
+  return NULL;
 }
 
 /* Runs the job in the interpreter and reads what the runner made of it. */
-static inline void shim_check_job(const shim_batch *b, FILE *f, const shim_job *job) {
+static inline const char *shim_check_job(const shim_batch *b, FILE *f, const shim_job *job) {
   const lin_array *array[SHIM_ARRAYS];
   void *data[SHIM_ARRAYS];
+  const char *wrong = NULL;
   arena a;
   arena_init(&a, b->arena->diag);
   int n = shim_arrays(&a, job, array, data);
@@ -111,12 +114,13 @@ static inline void shim_check_job(const shim_batch *b, FILE *f, const shim_job *
   char *scratch = arena_alloc(&a, interp_scratch(code) + 64);
   scratch += -(uintptr_t)scratch % 64;
   interp_run(code, data, scratch, 0, job->k->grid);
-  for (int i = 0; i < n; i++) {
+  for (int i = 0; i < n && !wrong; i++) {
     void *got = arena_alloc(&a, shim_bytes(array[i]));
     assert_int_equal(fread(got, 1, shim_bytes(array[i]), f), shim_bytes(array[i]));
-    shim_compare(b, job, array[i], got, data[i]);
+    wrong = shim_compare(b, job, array[i], got, data[i]);
   }
   arena_release(&a);
+  return wrong;
 }
 
 /* --- source ----------------------------------------------------------------------------------- */
@@ -199,11 +203,7 @@ static inline void shim_compile(const shim_batch *b) {
   if (!shim_command(command)) fail_msg("does not compile: %s", command);
 }
 
-/* Everything that was added. The folder is left alone where something is wrong. */
-static inline void shim_run(shim_batch *b) {
-  strcpy(b->folder, "/tmp/winnow-metal-XXXXXX");
-  assert_non_null(mkdtemp(b->folder));
-  shim_compile(b);
+static inline void shim_write_jobs(const shim_batch *b) {
   FILE *f = fopen(shim_path(b, "jobs"), "wb");
   assert_non_null(f);
   for (size_t i = 0; i < b->jobs.len; i++) {
@@ -213,15 +213,43 @@ static inline void shim_run(shim_batch *b) {
     arena_release(&a);
   }
   assert_int_equal(fclose(f), 0);
+}
+
+/* What the runner said before it gave up. */
+static inline const char *shim_complaint(const shim_batch *b) {
+  char *text = arena_alloc(b->arena, 4096);
+  FILE *f = fopen(shim_path(b, "errors"), "r");
+  size_t n = f ? fread(text, 1, 4000, f) : 0;
+  if (f) fclose(f);
+  return n ? text : "the runner stopped without a word";
+}
+
+/* NULL, or the first thing that is wrong with what was added; then the folder stays, to be looked at. */
+static inline const char *shim_wrong(shim_batch *b) {
+  strcpy(b->folder, "/tmp/winnow-metal-XXXXXX");
+  assert_non_null(mkdtemp(b->folder));
+  shim_compile(b);
+  shim_write_jobs(b);
   const char *command =
-      arena_printf(b->arena, "ASAN_OPTIONS=detect_leaks=0 %s %s %s", shim_path(b, "kernels"),
-                   shim_path(b, "jobs"), shim_path(b, "results"));
-  if (!shim_command(command)) fail_msg("failed: %s", command);
-  f = fopen(shim_path(b, "results"), "rb");
+      arena_printf(b->arena, "ASAN_OPTIONS=detect_leaks=0 %s %s %s 2>%s", shim_path(b, "kernels"),
+                   shim_path(b, "jobs"), shim_path(b, "results"), shim_path(b, "errors"));
+  if (!shim_command(command)) return shim_complaint(b);
+  FILE *f = fopen(shim_path(b, "results"), "rb");
   assert_non_null(f);
-  for (size_t i = 0; i < b->jobs.len; i++) shim_check_job(b, f, &b->jobs.data[i]);
+  const char *wrong = NULL;
+  for (size_t i = 0; i < b->jobs.len && !wrong; i++) wrong = shim_check_job(b, f, &b->jobs.data[i]);
   fclose(f);
+  return wrong;
+}
+
+static inline void shim_forget(const shim_batch *b) {
   shim_command(arena_printf(b->arena, "rm -r %s", b->folder));
+}
+
+static inline void shim_run(shim_batch *b) {
+  const char *wrong = shim_wrong(b);
+  if (wrong) fail_msg("in %s: %.20000s", b->folder, wrong);
+  shim_forget(b);
 }
 
 #endif

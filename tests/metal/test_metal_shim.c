@@ -69,6 +69,56 @@ static void test_operations(void **state) {
   print_message("# %zu kernels agree, %d are refused\n", f->batch.jobs.len, f->batch.refused);
 }
 
+/* --- mistakes --------------------------------------------------------------------------------- */
+
+typedef enum { NO_MISTAKE, NO_BARRIER, ONE_SIDED, OUTSIDE } mistake;
+
+/* Each work item stores a value to local memory and loads its neighbour's. */
+static lin_kernel *pass_on(arena *a, mistake m) {
+  enum { ITEMS = 8, GROUPS = 4 };
+  lin_builder b = lb_new(a, "pass_on", GROUPS);
+  b.k->group = ITEMS;
+  int64_t x = lb_array(&b, SPACE_GLOBAL, WN_F32, ITEMS * GROUPS),
+          y = lb_array(&b, SPACE_GLOBAL, WN_F32, ITEMS * GROUPS),
+          row = lb_array(&b, SPACE_LOCAL, WN_F32, ITEMS);
+  uint32_t start = lb_op2(&b, OP_MUL, WN_I64, lb_grid(&b), lb_i64(&b, ITEMS));
+  uint32_t lane = lb_push(&b, (lin_ins){.op = OP_LANE, .dtype = WN_I64, .lanes = 1});
+  uint32_t at = lb_op2(&b, OP_ADD, WN_I64, start, lane);
+  lb_store(&b, row, lane, lb_load(&b, x, 1, at, 1, LB_NO_MASK), 1, LB_NO_MASK);
+  uint32_t head = 0;
+  if (m == ONE_SIDED) head = lb_if(&b, lb_op2(&b, OP_LT, WN_BOOL, lane, lb_i64(&b, ITEMS / 2)));
+  if (m != NO_BARRIER) lb_push(&b, (lin_ins){.op = OP_BARRIER, .i = 1});
+  if (m == ONE_SIDED) lb_end(&b, head);
+  uint32_t next = lb_op2(&b, OP_ADD, WN_I64, lane, lb_i64(&b, 1));
+  uint32_t v =
+      lb_load(&b, row, 1, lb_op2(&b, OP_MOD, WN_I64, next, lb_i64(&b, ITEMS)), 1, LB_NO_MASK);
+  if (m == OUTSIDE) v = lb_shift(&b, lb_load(&b, x, 1, at, 1, LB_NO_MASK), 1);
+  lb_store(&b, y, at, v, 1, LB_NO_MASK);
+  return b.k;
+}
+
+/* What the shim is there to see, it sees. */
+static void test_mistakes(void **state) {
+  fixture *f = *state;
+  static const struct {
+    mistake m;
+    const char *says;
+  } expected[] = {{NO_BARRIER, "interpreted"},
+                  {ONE_SIDED, "does not come by the barrier"},
+                  {OUTSIDE, "AddressSanitizer"}};
+  shim_add(&f->batch, pass_on(&f->a, NO_MISTAKE), "no mistake", 0, 1);
+  shim_run(&f->batch);
+  for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
+    f->batch.jobs.len = 0;
+    shim_add(&f->batch, pass_on(&f->a, expected[i].m), "a mistake", 0, 1);
+    const char *wrong = shim_wrong(&f->batch);
+    bool checked = expected[i].m != OUTSIDE || *shim_sanitizers(&f->batch);
+    if (checked && !(wrong && strstr(wrong, expected[i].says)))
+      fail_msg("not found: %s, but %s", expected[i].says, wrong ? wrong : "nothing");
+    shim_forget(&f->batch);
+  }
+}
+
 /* --- plans ------------------------------------------------------------------------------------ */
 
 static void ignore_warning(void *user, const char *line) {
@@ -148,6 +198,7 @@ int main(void) {
   }
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(test_operations, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_mistakes, setup, teardown),
       cmocka_unit_test_setup_teardown(test_reference_problem, setup, teardown),
       cmocka_unit_test_setup_teardown(test_random_shapes, setup, teardown),
   };
