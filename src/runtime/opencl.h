@@ -53,6 +53,8 @@ typedef struct opencl_api {
 } opencl_api;
 
 enum { OPENCL_REASON = 400 };
+/* Of local arrays where a group is one work item, which has them on its stack: a quarter of what threads mostly have. */
+enum { OPENCL_PRIVATE_BYTES = 2 << 20 };
 
 /* Loads the library: $WINNOW_OPENCL, a path, else where systems have it. It stays loaded: drivers leave threads behind that
  * must find their code. False with the reason. */

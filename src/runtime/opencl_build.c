@@ -234,6 +234,9 @@ static const char *cannot_launch(const opencl_device *dev, arena *a, cl_kernel k
   if (group > most)
     return arena_printf(
         a, "groups of %zu work items, and the device runs at most %zu of this kernel", group, most);
+  if (k->group == 0 && k->scratch_bytes > OPENCL_PRIVATE_BYTES)
+    return arena_printf(a, "%zu bytes of local arrays are more than a thread's stack should hold",
+                        k->scratch_bytes);
   if (local > dev->facts.local_bytes)
     return arena_printf(a, "%zu bytes of local arrays, and the device has %zu for a group", local,
                         (size_t)dev->facts.local_bytes);

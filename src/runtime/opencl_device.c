@@ -245,8 +245,8 @@ static void fill_target(cpu_target *t, diag *d, const opencl_device_facts *f, co
   snprintf(t->model, sizeof t->model, "%.63s", f->name);
   t->vector_bytes = simt ? 16 : 4 * floats;
   t->registers = simt || floats == 16 ? GPU_REGISTERS : 16;
-  if (!simt) return; /* local arrays are the work item's own: any size */
-  t->local_bytes = (size_t)f->local_bytes;
+  t->local_bytes = simt ? (size_t)f->local_bytes : OPENCL_PRIVATE_BYTES;
+  if (!simt) return;
   t->group = f->group < MOST_GROUP ? (int)f->group : MOST_GROUP;
   t->items = (int64_t)t->cores * items_of_unit(f);
 }

@@ -315,21 +315,31 @@ static void run_on_device(void *user, int index, void *const *args) {
   }
 }
 
-/* $WINNOW_TEST_OPENCL, as PLATFORM:DEVICE, or the first there is. Compiling is slow: long vectors wait for
- * WINNOW_LONG. */
-static void test_opencl_agrees(void **state) {
-  fixture *f = *state;
+/* $WINNOW_TEST_OPENCL, as PLATFORM:DEVICE, or the first there is. */
+static device open_device(fixture *f, const suite *s) {
   const device_info *list;
   const char *why, *asked = getenv("WINNOW_TEST_OPENCL");
   if (runtime_devices(&f->d, &f->a, "opencl", &list, &why) == 0) {
     print_message("# %s: nothing is run\n", why);
     skip();
   }
-  device d = {.s = everything(&f->a, getenv("WINNOW_LONG") ? 16 : 4)};
+  device d = {.s = s};
   const char *name = arena_printf(&f->a, "opencl:%s", asked ? asked : list[0].spec);
   d.rt = runtime_create(&f->d, name, NULL, 1);
   compile_options options = {.max_lines = 1000};
-  d.m = module_compile(d.rt, &f->d, d.s->count, d.s->kernels, &options);
+  d.m = module_compile(d.rt, &f->d, s->count, s->kernels, &options);
+  return d;
+}
+
+static void close_device(device *d) {
+  module_destroy(d->m);
+  runtime_destroy(d->rt);
+}
+
+/* Compiling is slow: long vectors wait for WINNOW_LONG. */
+static void test_opencl_agrees(void **state) {
+  fixture *f = *state;
+  device d = open_device(f, everything(&f->a, getenv("WINNOW_LONG") ? 16 : 4));
   runtime_begin(d.rt);
   for (int i = 0; i < d.s->count; i++) {
     const char *fallback = module_kernel(d.m, i).fallback;
@@ -338,8 +348,32 @@ static void test_opencl_agrees(void **state) {
     suite_check(d.s, i, run_on_device, &d, rendered(&f->a, render_opencl, d.s->kernels[i]));
   }
   runtime_end(d.rt);
-  module_destroy(d.m);
-  runtime_destroy(d.rt);
+  close_device(&d);
+}
+
+static void ignore_warning(void *user, const char *line) {
+  (void)user;
+  (void)line;
+}
+
+/* More than a stack holds is refused, since it would be the end of the process. */
+static void test_opencl_stack(void **state) {
+  fixture *f = *state;
+  suite *s = arena_new(&f->a, suite);
+  s->arena = &f->a;
+  lin_builder b = lb_new(&f->a, "large", 1);
+  int64_t local = lb_array(&b, SPACE_LOCAL, WN_F32, 1 << 22),
+          y = lb_array(&b, SPACE_GLOBAL, WN_F32, 1);
+  uint32_t zero = lb_i64(&b, 0), last = lb_i64(&b, (1 << 22) - 1);
+  lb_store(&b, local, last, lb_float(&b, WN_F32, 1, 1), 1, LB_NO_MASK);
+  lb_store(&b, y, zero, lb_load(&b, local, 1, last, 1, LB_NO_MASK), 1, LB_NO_MASK);
+  suite_add(s, b, 0);
+  f->d.warn = ignore_warning;
+  device d = open_device(f, s);
+  const char *fallback = module_kernel(d.m, 0).fallback;
+  assert_non_null(fallback);
+  assert_has(fallback, "a thread's stack");
+  close_device(&d);
 }
 
 int main(void) {
@@ -352,6 +386,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(test_refusals, setup, teardown),
       cmocka_unit_test_setup_teardown(test_opencl_compiles, setup, teardown),
       cmocka_unit_test_setup_teardown(test_opencl_agrees, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_opencl_stack, setup, teardown),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
