@@ -186,7 +186,7 @@ static void time_batch(survey *s) {
   int most = 0, own = ref->rounds;
   for (int i = 1; i < j->entry_count; ++i)
     if (s->entries[i].rounds > most) most = s->entries[i].rounds;
-  ref->sample_count = own == 0; /* too slow for more than its first run */
+  ref->sample_count = s->has_reference && own == 0; /* too slow for more than its first run */
   if (ref->rounds > most) ref->rounds = most;
   measure_in_turns(j, BUDGET_US);
   ref->rounds = own;

@@ -45,7 +45,8 @@ void report_row_init(report_row *row); /* everything unknown */
 
 /* JSON needs cJSON's allocator set by the caller if it is not to be malloc. false: no memory. */
 bool report_json(FILE *out, const report_row *row);
-/* A row with all that it has, and back; NULL: no memory, false: no such row. cJSON_Delete frees it. */
+/* A row with all that it has, to be printed; and back from what is parsed. NULL: no memory, false: no such row. cJSON_Delete
+ * frees it. */
 cJSON *report_keep(const report_row *row);
 bool report_restore(const cJSON *object, arena *a, report_row *row);
 void report_csv_header(FILE *out);

@@ -14,7 +14,8 @@ run 0 'all combinations as JSON' compare $tiny --all --wino 2 $quick --json
 that 'not 256 rows' test "$(wc -l <out)" -eq 256
 that 'plans are not spelled out' test "$(sed 's/.*"plan":"\([^"]*\)".*/\1/' out | sort -u | grep -c '^x=[a-z]*,g=[a-z]*,m=[a-z]*,o=[a-z]*$')" -eq 256
 that 'nothing is the same program' test "$(grep -c '"same_as":"x=' out)" -gt 100
-that 'no row has a front' test "$(count '"pareto":true')" -eq 0 # nothing but the interpreter ran
+that 'no row is in the front' test "$(count '"pareto":true')" -gt 0
+that 'no row is outside of it' test "$(count '"pareto":false')" -gt 0
 that 'a row without an answer' test "$(count '"pareto":null')" -eq 0
 that 'a row that ran has no reference' test -z "$(grep -F '"refused":null' out | grep -F '"reference_us":null')"
 that 'a refused row without a tile' test -z "$(grep -v -F '"refused":null' out | grep -v -F '"wino":"2x2"')"
@@ -42,24 +43,21 @@ says out 'stopped by --strict'
 end
 
 # Killed in the middle: the rows measured until then are not measured again.
-again="compare mb1ic4ih9oc4kh3ph1 --all --wino 3 $quick --json"
+again="compare mb1ic2ih9oc3kh3ph1 --all --wino all $quick --json"
 "$WINNOW" $again >/dev/null 2>&1 &
 victim=$!
 i=0
-while [ $i -lt 1200 ] && [ "$("$WINNOW" cache | sed -n 's/^ *progress *\([0-9]*\).*/\1/p')" != 2 ]; do
+while [ $i -lt 600 ] && ! "$WINNOW" cache | grep -q '^ *progress *[2-9]'; do
   i=$((i + 1))
-  sleep 0.05
+  sleep 0.1
 done
 kill -KILL $victim
 wait $victim 2>/dev/null
 run 0 'going on' $again
 says err 'programs were measured before'
-that 'not 256 rows' test "$(wc -l <out)" -eq 256
+that 'not 1024 rows' test "$(wc -l <out)" -eq 1024
 that 'a row that was not measured' test -z "$(grep -F '"refused":null' out | grep -F '"median_us":null')"
 that 'something is kept after the end' test "$(kept)" -eq 0
-end
-run 0 'anew, as everything was printed' $again
-lacks err 'before'
 end
 
 run_timeout() { timeout --preserve-status -s INT 2 "$program" "$@"; }
