@@ -1,10 +1,11 @@
-/* Three steps. The survey schedules every plan without compiling it: which are refused, and which are the same program.
- * Then the programs are compiled and measured, a batch at a time. Last, rows that share a program get its figures. Compiling
- * is most of the time; the survey is a tenth of it. See combinations.h. */
+/* Four steps. The survey schedules every plan without compiling it: which are refused, and which are the same program.
+ * Then the programs are compiled and measured, a batch at a time. Those that matter, the fastest and the front, are
+ * compiled and measured again, longer and together. Last, rows that share a program get its figures. See combinations.h. */
 #include "combinations.h"
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -12,8 +13,12 @@
 #include "base/map.h"
 #include "interrupt.h"
 #include "measure.h"
+#include "report/pareto.h"
 
-enum { BATCH = 24 };                   /* programs alive at once, the reference not counted */
+enum {
+  BATCH = 24, /* programs alive at once, the reference not counted */
+  FINAL = 16, /* programs that are measured again, with those of the front */
+};
 static const double BATCH_BYTES = 2e8; /* of their arrays, after which a batch is full */
 static const double BUDGET_US = 1e5;   /* of samples a program: there are hundreds */
 
@@ -24,7 +29,7 @@ typedef struct survey {
   int count;
   int *programs; /* the first row of each program that is to be compiled */
   int program_count;
-  int restored; /* of these, measured before this process */
+  int measured, restored; /* programs, those of the final counted again; in an earlier process */
   journal log;
   entry *entries; /* the reference, then the batch */
   bool has_reference;
@@ -159,28 +164,36 @@ static bool look_at_all(survey *s) {
 
 /* --- batches -------------------------------------------------------------------------------------- */
 
-/* Compiles from the from-th program on until the batch is full; returns behind the last. */
-static int open_batch(survey *s, int from) {
+/* Rows that are measured one after the other, in batches. */
+typedef struct heat {
+  const int *rows;
+  int count, done;
+  double budget_us; /* of samples a program */
+  const char *unit;
+} heat;
+
+/* Compiles the next programs until the batch is full; returns how many. */
+static int open_batch(survey *s, const heat *h) {
   job *j = s->j;
   double bytes = 0;
-  int at = from;
+  int n = 0;
   j->entry_count = 1;
-  for (; at < s->program_count && at - from < BATCH && bytes < BATCH_BYTES && !interrupted();
-       ++at) {
+  for (; h->done + n < h->count && n < BATCH && bytes < BATCH_BYTES && !interrupted(); ++n) {
+    int row = h->rows[h->done + n];
     entry *e = &s->entries[j->entry_count++];
-    *e = (entry){.spec = s->specs[s->programs[at]]};
+    *e = (entry){.spec = s->specs[row]};
     measure_describe(j, e);
-    show(s, at, s->program_count, "programs");
-    app_progress(j->app, "%s: compiling %s", j->problem.text, s->rows[s->programs[at]].placement);
-    if (measure_compile(j, e, false)) measure_settle(j, e, BUDGET_US);
+    show(s, h->done + n, h->count, h->unit);
+    app_progress(j->app, "%s: compiling %s", j->problem.text, s->rows[row].placement);
+    if (measure_compile(j, e, false)) measure_settle(j, e, h->budget_us);
     if (isfinite(e->row.workspace_bytes)) bytes += e->row.workspace_bytes + e->row.prepared_bytes;
     ++s->steps;
   }
-  return at;
+  return n;
 }
 
 /* No more samples of the reference than its longest companion has. */
-static void time_batch(survey *s) {
+static void time_batch(survey *s, double budget_us) {
   job *j = s->j;
   entry *ref = &s->entries[0];
   int most = 0, own = ref->rounds;
@@ -188,51 +201,89 @@ static void time_batch(survey *s) {
     if (s->entries[i].rounds > most) most = s->entries[i].rounds;
   ref->sample_count = s->has_reference && own == 0; /* too slow for more than its first run */
   if (ref->rounds > most) ref->rounds = most;
-  measure_in_turns(j, BUDGET_US);
+  measure_in_turns(j, budget_us);
   ref->rounds = own;
   if (!interrupted()) measure_finish(j);
 }
 
-static void close_batch(survey *s, int from) {
-  job *j = s->j;
-  bool timed = s->has_reference && s->entries[0].sample_count > 0;
-  for (int i = 1; i < j->entry_count; ++i) {
-    entry *e = &s->entries[i];
-    int at = s->programs[from + i - 1];
-    if (!e->row.identity) { /* not compiled after all */
-      e->row.identity = s->rows[at].identity;
-      e->row.placement = s->rows[at].placement;
-    }
-    if (timed) e->row.reference_us = s->entries[0].row.min_us;
-    s->rows[at] = e->row;
-    measure_close(e);
+/* What compiling costs was measured before where a program comes again: the least. */
+static void take_row(survey *s, int at, entry *e) {
+  report_row *row = &s->rows[at];
+  if (!e->row.identity) { /* not compiled after all */
+    e->row.identity = row->identity;
+    e->row.placement = row->placement;
   }
-  j->entry_count = 1;
+  if (s->entries[0].sample_count > 0) e->row.reference_us = s->entries[0].row.min_us;
+  if (row->compile_ms < e->row.compile_ms) e->row.compile_ms = row->compile_ms;
+  if (row->schedule_ms < e->row.schedule_ms) e->row.schedule_ms = row->schedule_ms;
+  *row = e->row;
 }
 
-static bool measure_batch(survey *s, int *at) {
+static bool measure_batch(survey *s, heat *h) {
   job *j = s->j;
-  int from = *at, end = open_batch(s, from);
-  if (!interrupted()) time_batch(s);
-  if (!interrupted()) job_debug(j);
-  s->steps += end - from;
+  int n = open_batch(s, h);
+  if (!interrupted()) time_batch(s, h->budget_us);
+  s->steps += n;
   if (interrupted()) return false;
-  close_batch(s, from);
-  journal_write(&s->log, &j->arena, s->rows, &s->programs[from], end - from);
-  *at = end;
+  job_debug(j);
+  for (int i = 0; i < n; ++i) {
+    take_row(s, h->rows[h->done + i], &s->entries[i + 1]);
+    measure_close(&s->entries[i + 1]);
+  }
+  j->entry_count = 1;
+  journal_write(&s->log, &j->arena, s->rows, &h->rows[h->done], n);
+  h->done += n;
   return true;
 }
 
-static bool restore_batch(survey *s, int *at) {
-  int left = s->program_count - *at, most = left < BATCH ? left : BATCH;
+static bool restore_batch(survey *s, heat *h) {
+  int left = h->count - h->done, most = left < BATCH ? left : BATCH;
   report_row *rows = arena_array(&s->j->arena, report_row, most + 1);
   int count = journal_read(&s->log, &s->j->arena, rows, most);
   for (int i = 0; i < count; ++i) {
-    s->rows[s->programs[*at + i]] = rows[i];
+    s->rows[h->rows[h->done + i]] = rows[i];
     if (rows[i].stopped || rows[i].wrong) s->j->app->status = 1;
   }
-  *at += count;
+  h->done += count;
   return count > 0;
+}
+
+/* What the journal has of it, then the rest; false: interrupted. */
+static bool run_heat(survey *s, heat *h) {
+  while (h->done < h->count && restore_batch(s, h)) continue;
+  s->restored += h->done;
+  s->began = now_s();
+  s->steps = 0;
+  s->all_steps = 2 * (h->count - h->done);
+  while (h->done < h->count && measure_batch(s, h)) continue;
+  s->measured += h->done;
+  return h->done == h->count;
+}
+
+static int by_time(const void *a, const void *b) {
+  const report_row *const *x = a, *const *y = b;
+  double p = report_relative_time(*x), q = report_relative_time(*y);
+  if (p != q) return p < q ? -1 : 1;
+  return (*x > *y) - (*x < *y);
+}
+
+/* The front, and the fastest programs: what a decision would be about. */
+static const int *choose_finalists(survey *s, int *count) {
+  arena *a = &s->j->arena;
+  const report_row **usable = arena_array(a, const report_row *, s->program_count + 1);
+  bool *chosen = arena_array(a, bool, s->count + 1);
+  int *finalists = arena_array(a, int, s->program_count + 1), n = 0;
+  report_pareto(a, s->rows, s->count);
+  for (int i = 0; i < s->program_count; ++i) {
+    const report_row *row = &s->rows[s->programs[i]];
+    if (report_is_usable(row)) usable[n++] = row;
+  }
+  if (n) qsort(usable, (size_t)n, sizeof(const report_row *), by_time);
+  for (int i = 0; i < n; ++i) chosen[usable[i] - s->rows] = i < FINAL || usable[i]->pareto > 0;
+  *count = 0;
+  for (int i = 0; i < s->program_count; ++i)
+    if (chosen[s->programs[i]]) finalists[(*count)++] = s->programs[i];
+  return finalists;
 }
 
 /* --- all of it -------------------------------------------------------------------------------------- */
@@ -259,7 +310,7 @@ static void share(survey *s) {
   }
 }
 
-static void say_interrupted(survey *s, int measured) {
+static void say_interrupted(survey *s) {
   cli *app = s->j->app;
   app->progress_prefix = NULL;
   app_progress_clear(app);
@@ -267,38 +318,39 @@ static void say_interrupted(survey *s, int measured) {
   const char *then = journal_is_on(&s->log) ? "the same command goes on from there"
                                             : "nothing is kept without the cache";
   if (s->program_count)
-    fprintf(stderr, "winnow: interrupted after %d of %d programs of %s; %s\n", measured,
-            s->program_count, s->j->problem.text, then);
+    fprintf(stderr, "winnow: interrupted after %d of %d programs of %s; %s\n",
+            s->measured < s->program_count ? s->measured : s->program_count, s->program_count,
+            s->j->problem.text, then);
   else
     fprintf(stderr, "winnow: interrupted before anything of %s was measured\n", s->j->problem.text);
 }
 
+static void say_restored(const survey *s) {
+  if (!s->restored) return;
+  app_progress_clear(s->j->app);
+  fprintf(stderr, "winnow: %s: went on after %d measurements of before; --no-cache makes all anew\n",
+          s->j->problem.text, s->restored);
+}
+
 static bool run(survey *s, journal_list *done) {
   job *j = s->j;
-  int at = 0;
   open_reference(s);
   journal_open(&s->log, j->app, make_key(s));
   s->began = now_s();
-  bool known = journal_read(&s->log, &j->arena, s->rows, s->count) == s->count,
-       ok = known || look_at_all(s);
+  bool ok = journal_read(&s->log, &j->arena, s->rows, s->count) == s->count || look_at_all(s);
   if (ok) find_programs(s);
-  while (ok && known && at < s->program_count && restore_batch(s, &at)) continue;
-  if (at > 0) {
-    app_progress_clear(j->app);
-    fprintf(stderr,
-            "winnow: %s: %d of %d programs were measured before; --no-cache measures all anew\n",
-            j->problem.text, at, s->program_count);
-  }
-  s->began = now_s();
-  s->steps = 0;
-  s->all_steps = 2 * (s->program_count - at);
-  while (ok && at < s->program_count) ok = measure_batch(s, &at);
+  heat all = {.rows = s->programs, .count = s->program_count, .budget_us = BUDGET_US, .unit = "programs"};
+  ok = ok && run_heat(s, &all);
+  heat final = {.budget_us = MEASURE_BUDGET_US, .unit = "of the best again"};
+  if (ok) final.rows = choose_finalists(s, &final.count);
+  ok = ok && run_heat(s, &final);
+  say_restored(s);
   if (ok) {
     share(s);
     vec_push(&j->app->arena, done, s->log);
     done->data[done->len - 1].store = NULL;
   } else {
-    say_interrupted(s, at);
+    say_interrupted(s);
   }
   return ok;
 }

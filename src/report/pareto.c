@@ -14,7 +14,7 @@ double report_relative_time(const report_row *row) {
   return isfinite(row->reference_us) ? row->min_us / row->reference_us : row->median_us;
 }
 
-static bool is_usable(const report_row *r) {
+bool report_is_usable(const report_row *r) {
   return !r->refused && !r->stopped && !r->fallback && !r->wrong && !r->promise_missed &&
          isfinite(r->median_us);
 }
@@ -58,7 +58,7 @@ void report_pareto(arena *a, report_row *rows, int count) {
   int n = 0, kept = 0;
   for (int i = 0; i < count; ++i) {
     rows[i].pareto = 0;
-    if (is_usable(&rows[i]) && !rows[i].same_as) all[n++] = candidate_of(rows, i);
+    if (report_is_usable(&rows[i]) && !rows[i].same_as) all[n++] = candidate_of(rows, i);
   }
   if (n) qsort(all, (size_t)n, sizeof *all, by_time);
   for (int i = 0; i < n; ++i) {

@@ -13,6 +13,9 @@
 
 void report_pareto(arena *a, report_row *rows, int count);
 
+/* Neither refused nor stopped, interpreted, wrong or outside the promise. */
+bool report_is_usable(const report_row *row);
+
 /* Time to compare rows by; NAN where nothing was measured. Where there is a plan that took turns with each row, the least time
  * relative to its least: noise only ever adds, and batches are minutes apart. */
 double report_relative_time(const report_row *row);

@@ -54,7 +54,7 @@ done
 kill -KILL $victim
 wait $victim 2>/dev/null
 run 0 'going on' $again
-says err 'programs were measured before'
+says err 'went on after'
 that 'not 1024 rows' test "$(wc -l <out)" -eq 1024
 that 'a row that was not measured' test -z "$(grep -F '"refused":null' out | grep -F '"median_us":null')"
 that 'something is kept after the end' test "$(kept)" -eq 0
