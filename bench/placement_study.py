@@ -45,11 +45,17 @@ class Study:
         self.programs = [r for r in rows if not r["refused"] and not r["same_as"]]
         self.ran = [r for r in self.programs if r["min_us"] is not None and not r["fallback"]]
         self.usable = [r for r in self.ran if not r["promise_missed"]]
+        old = self.named("old")
+        self.old_time = time(old) if old and old["min_us"] is not None else 1.0
         self.combinations = [r for r in self.rows if usable(r) and places_of(r)]
 
     def title(self):
         m = re.fullmatch(r"mb(\d+)ic(\d+)ih(\d+)oc(\d+)(?:oh\d+)?kh3ph1(?:n.*)?", self.problem)
         return f"{m[2]} → {m[4]}, {m[3]}x{m[3]}" if m else f"`{self.problem}`"
+
+    def against_old(self, row):
+        """Times as fast as `old`: its row, else what took turns."""
+        return number(self.old_time / time(row))
 
     def fastest(self, rows=None):
         rows = self.usable if rows is None else rows
@@ -123,8 +129,10 @@ def size(value):
         value /= 1024
 
 
-def share(value):
-    return "-" if value is None else f"{100 * value:.0f}%"
+def share(row):
+    """Of the roofline, in the least time."""
+    value = row["roofline_share"]
+    return "-" if value is None else f"{100 * value * row['median_us'] / row['min_us']:.0f}%"
 
 
 def markdown(titles, rows):
@@ -163,7 +171,7 @@ def spots(studies):
             continue
         near = [r for r in s.combinations if time(r) <= 1.1 * time(best)]
         small = min(near, key=lambda r: (memory(r), cost(r)))
-        cells.append((s.title(), s.weights, brief(best), number(best["min_us"]), number(1 / time(best)),
+        cells.append((s.title(), s.weights, brief(best), number(best["min_us"]), s.against_old(best),
                       f"{number(time(direct) / time(best))}" if direct else "-",
                       f"{number(time(best) / time(auto))}" if auto and usable(auto) else "-",
                       f"{brief(small)}, {number(time(small) / time(best))} of the time", size(memory(best)), size(memory(small))))
@@ -181,7 +189,7 @@ def fronts(studies):
     parts = []
     for s in studies:
         rows = sorted((r for r in s.programs if r["pareto"]), key=time)
-        cells = [(shared_by(s, r), tile(r), str(r["kernels"]), number(r["min_us"]), number(1 / time(r)), size(r["workspace_bytes"]),
+        cells = [(shared_by(s, r), tile(r), str(r["kernels"]), number(r["min_us"]), s.against_old(r), size(r["workspace_bytes"]),
                   size(r["prepared_bytes"] or 0), number(cost(r)), number(r["source_lines"])) for r in rows]
         parts.append(f"{s.title()}, weights {s.weights}:\n\n" + markdown(
             ("program", "F", "kernels", "µs", "x `old`", "workspace", "prepared", "schedule and compile ms", "lines"), cells))
@@ -218,10 +226,10 @@ def plan_cells(s, name, row):
     if row["refused"] or row["min_us"] is None:
         return (f"`{name}`", row["refused"] or "stopped", *[""] * 11)
     note = " (interpreter)" if row["fallback"] else ""
-    return (f"`{name}`", number(row["min_us"]) + note, number(1 / time(row)), str(row["kernels"]), str(row["buffers"]),
+    return (f"`{name}`", number(row["min_us"]) + note, s.against_old(row), str(row["kernels"]), str(row["buffers"]),
             size(memory(row)), number(cost(row)), number(row["source_lines"]), str(row["registers"] or "-"),
             "-" if row["spills"] is None else str(row["spills"]), number(total(row, "flops") / 1e6), number(total(row, "bytes") / 1e6),
-            share(row["roofline_share"]))
+            share(row))
 
 
 def plans(studies):
@@ -241,7 +249,7 @@ def kernels(studies):
         row = s.named(name)
         for k in row["kernel"] if row and not row["refused"] else []:
             us = k["median_us"]
-            cells.append((f"`{name}`", f"`{k['name']}`", number(us), number(k["flops"] / 1e6), number(k["bytes"] / 1e3),
+            cells.append((f"`{name}`" if name else "", f"`{k['name']}`", number(us), number(k["flops"] / 1e6), number(k["bytes"] / 1e3),
                           number(k["flops"] / us / 1e3 if us else None), number(k["bytes"] / us / 1e3 if us else None),
                           number(k["source_lines"]), str(k["registers"] or "-"), "-" if k["spills"] is None else str(k["spills"])))
             name = ""

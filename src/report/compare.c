@@ -145,9 +145,9 @@ static double time_of(const report_row *rows, int count, const char *plan) {
   return NAN;
 }
 
-/* How many times as fast as the plan that took turns with the row, if there is one (then it is `old`), else as `old` is. */
+/* How many times as fast as `old`; where that has no row, what took turns with this one is `old`. */
 static double against_old(const report_row *row, double old) {
-  return (isfinite(row->reference_us) ? 1 : old) / report_relative_time(row);
+  return (isfinite(row->reference_us) && !isfinite(old) ? 1 : old) / report_relative_time(row);
 }
 
 static void set_result(table_row *out, int *c, arena *a, const report_row *row) {
