@@ -325,7 +325,8 @@ static void say_interrupted(survey *s) {
 static void say_restored(const survey *s) {
   if (!s->restored) return;
   app_progress_clear(s->j->app);
-  fprintf(stderr, "winnow: %s: went on after %d measurements of before; --no-cache makes all anew\n",
+  fprintf(stderr,
+          "winnow: %s: went on after %d measurements of before; --no-cache makes all anew\n",
           s->j->problem.text, s->restored);
 }
 
@@ -336,7 +337,8 @@ static bool run(survey *s, journal_list *done) {
   s->began = now_s();
   bool ok = journal_read(&s->log, &j->arena, s->rows, s->count) == s->count || look_at_all(s);
   if (ok) find_programs(s);
-  heat all = {.rows = s->programs, .count = s->program_count, .budget_us = BUDGET_US, .unit = "programs"};
+  heat all = {
+      .rows = s->programs, .count = s->program_count, .budget_us = BUDGET_US, .unit = "programs"};
   ok = ok && run_heat(s, &all);
   heat final = {.budget_us = MEASURE_BUDGET_US, .unit = "of the best again"};
   if (ok) final.rows = choose_finalists(s, &final.count);

@@ -166,7 +166,8 @@ static void test_text(void **state) {
   assert_non_null(front);
   has(front, "x=local,g=global,m=local,o=reg");
   assert_null(strstr(front, "direct and 1 more"));
-  assert_true(strstr(text, "x=local,g=global,m=local") < strstr(text, "x=inline|reg")); /* fastest first */
+  assert_true(strstr(text, "x=local,g=global,m=local") <
+              strstr(text, "x=inline|reg")); /* fastest first */
 }
 
 static void test_kept_rows(void **state) {
@@ -192,7 +193,8 @@ static void test_kept_rows(void **state) {
   before.note = "two\nlines";
   cJSON *kept = report_keep(&before);
   assert_non_null(kept);
-  char *text = cJSON_PrintUnformatted(kept); /* as it is stored: numbers are text until they are parsed */
+  char *text =
+      cJSON_PrintUnformatted(kept); /* as it is stored: numbers are text until they are parsed */
   cJSON *object = cJSON_Parse(text);
   cJSON_free(text);
   cJSON_Delete(kept);
