@@ -103,9 +103,12 @@ def load(files):
     by = {}
     for name in files:
         with open(name) as file:
-            for line in file:
-                row = json.loads(line)
-                by.setdefault((row["problem"], row["weights"]), []).append(row)
+            for at, line in enumerate(file, 1):
+                try:
+                    row = json.loads(line)
+                    by.setdefault((row["problem"], row["weights"]), []).append(row)
+                except (ValueError, KeyError, TypeError):
+                    sys.exit(f"placement_study.py: {name}:{at}: not a row of compare --json")
     order = {p: i for i, p in enumerate(PROBLEMS)}
     keys = sorted(by, key=lambda k: (k[1] != "constant", order.get(k[0], len(order)), k[0]))
     return [Study(p, w, by[p, w]) for p, w in keys]
@@ -227,7 +230,7 @@ def plan_cells(s, name, row):
         return (f"`{name}`", row["refused"] or "stopped", *[""] * 11)
     note = " (interpreter)" if row["fallback"] else ""
     return (f"`{name}`", number(row["min_us"]) + note, s.against_old(row), str(row["kernels"]), str(row["buffers"]),
-            size(memory(row)), number(cost(row)), number(row["source_lines"]), str(row["registers"] or "-"),
+            size(memory(row)), number(cost(row)), number(row["source_lines"]), "-" if row["registers"] is None else str(row["registers"]),
             "-" if row["spills"] is None else str(row["spills"]), number(total(row, "flops") / 1e6), number(total(row, "bytes") / 1e6),
             share(row))
 
@@ -251,7 +254,7 @@ def kernels(studies):
             us = k["median_us"]
             cells.append((f"`{name}`" if name else "", f"`{k['name']}`", number(us), number(k["flops"] / 1e6), number(k["bytes"] / 1e3),
                           number(k["flops"] / us / 1e3 if us else None), number(k["bytes"] / us / 1e3 if us else None),
-                          number(k["source_lines"]), str(k["registers"] or "-"), "-" if k["spills"] is None else str(k["spills"])))
+                          number(k["source_lines"]), "-" if k["registers"] is None else str(k["registers"]), "-" if k["spills"] is None else str(k["spills"])))
             name = ""
     head = f"{s.title()}, weights {s.weights}:\n\n"
     return head + markdown(("plan", "kernel", "µs", "Mflop", "KB", "GFLOP/s", "GB/s", "lines", "registers", "spills"), cells)

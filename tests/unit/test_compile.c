@@ -140,9 +140,67 @@ static void test_wino_off(void **state) {
   wn_context_destroy(ctx);
 }
 
+/* What runs of a plan, as text; the caller's. plan_only or not must not matter. */
+static void identity_of(wn_context *ctx, const char *plan, int plan_only, char *out) {
+  wn_tensor *y = graph(ctx, x_data, w_data);
+  void *data = y_data;
+  wn_program *p;
+  wn_program_info info;
+  wn_options o = {.plan = plan, .backend = "interp", .threads = 1, .plan_only = plan_only};
+  assert_int_equal(wn_compile(ctx, &y, &data, 1, &o, &p), WN_OK);
+  assert_int_equal(wn_program_get_info(p, &info), WN_OK);
+  assert_int_equal(strlen(info.identity), 32);
+  strcpy(out, info.identity);
+  wn_program_destroy(p);
+}
+
+static void test_identity(void **state) {
+  (void)state;
+  wn_context *ctx;
+  assert_int_equal(wn_context_create(&ctx), WN_OK);
+  char one[40], same[40], whole[40], other[40];
+  identity_of(ctx, "x=inline,g=inline,m=reg,o=global;wino=2", 1, one);
+  identity_of(ctx, "x=reg,g=inline,m=inline,o=inline;wino=2", 1, same);
+  identity_of(ctx, "x=inline,g=inline,m=reg,o=global;wino=2", 0, whole);
+  identity_of(ctx, "x=inline,g=inline,m=reg,o=global;wino=3", 1, other);
+  assert_string_equal(one, same);
+  assert_string_equal(one, whole);
+  assert_string_not_equal(one, other);
+  wn_context_destroy(ctx);
+}
+
+static void test_plan_only(void **state) {
+  (void)state;
+  wn_context *ctx;
+  assert_int_equal(wn_context_create(&ctx), WN_OK);
+  wn_tensor *y = graph(ctx, x_data, w_data);
+  void *out = y_data;
+  wn_program *p;
+  wn_program_info info;
+  wn_kernel_info k;
+  double us[8];
+  wn_options o = {.plan = "old", .wino = "2", .backend = "interp", .plan_only = 1};
+  assert_int_equal(wn_compile(ctx, &y, &out, 1, &o, &p), WN_OK);
+  assert_int_equal(wn_program_get_info(p, &info), WN_OK);
+  assert_int_equal(info.kernels, 3);
+  assert_int_equal(wn_program_get_kernel(p, 0, &k), WN_OK);
+  assert_non_null(strstr(k.source, k.name));
+  assert_null(k.fallback);
+  assert_int_equal(wn_prepare(p), WN_ERR_USAGE);
+  assert_int_equal(wn_run(p), WN_ERR_USAGE);
+  assert_int_equal(wn_run_timed(p, us), WN_ERR_USAGE);
+  wn_program_destroy(p);
+  o.plan = "x=global,g=global,m=global,o=global"; /* refused as ever */
+  o.max_memory = 1;
+  assert_int_equal(wn_compile(ctx, &y, &out, 1, &o, &p), WN_ERR_REFUSED);
+  compiles(ctx);
+  wn_context_destroy(ctx);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_missing_data),      cmocka_unit_test(test_explain_needs_no_data),
+      cmocka_unit_test(test_missing_data),      cmocka_unit_test(test_identity),
+      cmocka_unit_test(test_plan_only),         cmocka_unit_test(test_explain_needs_no_data),
       cmocka_unit_test(test_missing_arguments), cmocka_unit_test(test_environment),
       cmocka_unit_test(test_wino_off),
   };
