@@ -18,6 +18,7 @@
 enum {
   BATCH = 24, /* programs alive at once, the reference not counted */
   FINAL = 16, /* programs that are measured again, with those of the front */
+  MOST = 64,  /* alive at once in the final, whose programs should all meet */
 };
 static const double BATCH_BYTES = 2e8; /* of their arrays, after which a batch is full */
 static const double BUDGET_US = 1e5;   /* of samples a program: there are hundreds */
@@ -164,7 +165,7 @@ static bool look_at_all(survey *s) {
 /* Rows that are measured one after the other, in batches. */
 typedef struct heat {
   const int *rows;
-  int count, done;
+  int count, done, batch;
   double budget_us; /* of samples a program */
   const char *unit;
 } heat;
@@ -175,7 +176,7 @@ static int open_batch(survey *s, const heat *h) {
   double bytes = 0;
   int n = 0;
   j->entry_count = 1;
-  for (; h->done + n < h->count && n < BATCH && bytes < BATCH_BYTES && !interrupted(); ++n) {
+  for (; h->done + n < h->count && n < h->batch && bytes < BATCH_BYTES && !interrupted(); ++n) {
     int row = h->rows[h->done + n];
     entry *e = &s->entries[j->entry_count++];
     *e = (entry){.spec = s->specs[row]};
@@ -234,7 +235,7 @@ static bool measure_batch(survey *s, heat *h) {
 }
 
 static bool restore_batch(survey *s, heat *h) {
-  int left = h->count - h->done, most = left < BATCH ? left : BATCH;
+  int left = h->count - h->done, most = left < h->batch ? left : h->batch;
   report_row *rows = arena_array(&s->j->arena, report_row, most + 1);
   int count = journal_read(&s->log, &s->j->arena, rows, most);
   for (int i = 0; i < count; ++i) {
@@ -337,10 +338,13 @@ static bool run(survey *s, journal_list *done) {
   s->began = now_s();
   bool ok = journal_read(&s->log, &j->arena, s->rows, s->count) == s->count || look_at_all(s);
   if (ok) find_programs(s);
-  heat all = {
-      .rows = s->programs, .count = s->program_count, .budget_us = BUDGET_US, .unit = "programs"};
+  heat all = {.rows = s->programs,
+              .count = s->program_count,
+              .batch = BATCH,
+              .budget_us = BUDGET_US,
+              .unit = "programs"};
   ok = ok && run_heat(s, &all);
-  heat final = {.budget_us = MEASURE_BUDGET_US, .unit = "of the best again"};
+  heat final = {.batch = MOST, .budget_us = MEASURE_BUDGET_US, .unit = "of the best again"};
   if (ok) final.rows = choose_finalists(s, &final.count);
   ok = ok && run_heat(s, &final);
   say_restored(s);
@@ -359,7 +363,7 @@ report_row *combinations_measure(job *j, const plan_spec *specs, int count, jour
   volatile bool ok = false;
   *s = (survey){.j = j, .specs = specs, .count = count};
   s->rows = arena_array(&j->arena, report_row, count + 1);
-  s->entries = j->entries = arena_array(&j->arena, entry, BATCH + 1);
+  s->entries = j->entries = arena_array(&j->arena, entry, MOST + 1);
   wn_status status;
   DIAG_TRY(&j->app->diag, status) { ok = run(s, done); }
   DIAG_END(&j->app->diag, status)

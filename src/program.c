@@ -284,7 +284,10 @@ static wn_status look_at_kernel(wn_program *p, int index, int *registers, int *s
     if (p->sources[index] == NULL) {
       str s;
       str_init(&s, &p->graph.arena);
-      module_source(p->module, index, &s);
+      if (p->module != NULL)
+        module_source(p->module, index, &s);
+      else
+        render_c(&s, &p->kernels[index]->lin);
       p->sources[index] = str_text(&s);
     }
     *registers = *spills = -1;

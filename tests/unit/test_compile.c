@@ -141,7 +141,9 @@ static void test_wino_off(void **state) {
 }
 
 /* What runs of a plan, as text; the caller's. plan_only or not must not matter. */
-static void identity_of(wn_context *ctx, const char *plan, int plan_only, char *out) {
+static void identity_of(const char *plan, int plan_only, char *out) {
+  wn_context *ctx;
+  assert_int_equal(wn_context_create(&ctx), WN_OK);
   wn_tensor *y = graph(ctx, x_data, w_data);
   void *data = y_data;
   wn_program *p;
@@ -152,21 +154,19 @@ static void identity_of(wn_context *ctx, const char *plan, int plan_only, char *
   assert_int_equal(strlen(info.identity), 32);
   strcpy(out, info.identity);
   wn_program_destroy(p);
+  wn_context_destroy(ctx);
 }
 
 static void test_identity(void **state) {
   (void)state;
-  wn_context *ctx;
-  assert_int_equal(wn_context_create(&ctx), WN_OK);
   char one[40], same[40], whole[40], other[40];
-  identity_of(ctx, "x=inline,g=inline,m=reg,o=global;wino=2", 1, one);
-  identity_of(ctx, "x=reg,g=inline,m=inline,o=inline;wino=2", 1, same);
-  identity_of(ctx, "x=inline,g=inline,m=reg,o=global;wino=2", 0, whole);
-  identity_of(ctx, "x=inline,g=inline,m=reg,o=global;wino=3", 1, other);
+  identity_of("x=inline,g=inline,m=reg,o=global;wino=2", 1, one);
+  identity_of("x=reg,g=inline,m=inline,o=inline;wino=2", 1, same);
+  identity_of("x=inline,g=inline,m=reg,o=global;wino=2", 0, whole);
+  identity_of("x=inline,g=inline,m=reg,o=global;wino=3", 1, other);
   assert_string_equal(one, same);
   assert_string_equal(one, whole);
   assert_string_not_equal(one, other);
-  wn_context_destroy(ctx);
 }
 
 static void test_plan_only(void **state) {
