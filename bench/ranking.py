@@ -17,8 +17,9 @@ DIR/PROBLEM.best.json has `auto` beside those that were fastest there and keep t
 
 Schedules that become the same program count once. What is refused has neither a prediction nor a time. Kernels over
 --max-lines run in the interpreter: the model says which, and such programs count as the slowest, in no order among themselves.
-Rank correlation is Spearman's, of predicted_us against min_us, ties sharing their mean rank. Nothing else should run on the
-machine: noise is not predicted."""
+Rank correlation is Spearman's, of predicted_us against the least time, over that of the schedule that ran in the same batch
+where compare says it (reference_us); ties share their mean rank. Nothing else should run on the machine: noise is not
+predicted."""
 import argparse
 import json
 import math
@@ -101,20 +102,24 @@ def geometric_mean(values):
 
 
 def predictions(args, problem, rows):
-    """predicted_us of the winnow of now, without measuring."""
-    plans = [f"{row['plan']};wino={row['wino']}" for row in rows]
-    words = [word for plan in plans for word in ("--plan", plan)]
-    new = compare(args, problem, words + ["--runs", "1"])
-    for row, other in zip(rows, new):
-        row["predicted_us"] = other["predicted_us"]
+    """predicted_us of the winnow of now: each program is compiled and run once. What was interpreted keeps what the file says."""
+    again = [row for row in rows if not row["fallback"]]
+    words = [word for row in again for word in ("--plan", f"{row['plan']};wino={row['wino']}")]
+    for row, new in zip(again, compare(args, problem, words + ["--runs", "1"])):
+        row["predicted_us"] = new["predicted_us"]
+
+
+def time_of(row):
+    """Of a slow moment all programs of a batch have a share: the one that is in every batch says how slow it was."""
+    return row["min_us"] / (row.get("reference_us") or 1)
 
 
 def measured(row):
-    return math.inf if row["fallback"] else row["min_us"]
+    return math.inf if row["fallback"] else time_of(row)
 
 
 def predicted(row):
-    return math.inf if row["predicted_us"] is None else row["predicted_us"]
+    return math.inf if row.get("predicted_us") is None else row["predicted_us"]
 
 
 class Ranking:
@@ -130,7 +135,7 @@ class Ranking:
 
     def race(self, args, path):
         """`auto` and the fastest programs that keep the promise, in turns."""
-        fit = sorted((r for r in self.rows if not r["promise_missed"] and not r["fallback"]), key=lambda r: r["min_us"])[:RACE]
+        fit = sorted((r for r in self.rows if not r["promise_missed"] and not r["fallback"]), key=time_of)[:RACE]
         words = ["--plan", "auto", "--untuned"]
         for row in fit:
             words += ["--plan", f"{row['plan']};wino={row['wino']}"]
@@ -146,12 +151,12 @@ class Ranking:
 
     def errors(self):
         """Predicted over measured, of what has both; sorted."""
-        both = [r for r in self.rows if not r["fallback"] and r["predicted_us"] is not None]
+        both = [r for r in self.rows if not r["fallback"] and r.get("predicted_us") is not None]
         return sorted(r["predicted_us"] / r["min_us"] for r in both)
 
     def missed(self):
         """Fallbacks that the model did not see, and programs that it took for one."""
-        return sum(bool(r["fallback"]) != (r["predicted_us"] is None) for r in self.rows)
+        return sum(bool(r["fallback"]) != (r.get("predicted_us") is None) for r in self.rows)
 
     def worst(self, count):
         measured_rank = ranks([measured(r) for r in self.rows])
@@ -212,7 +217,8 @@ def main():
     text = table(rankings)
     print(text)
     if args.write:
-        figures.write_section("ranking", text)
+        figures.DOCUMENTS["ranking"] = "docs/performance.md"
+        figures.write("ranking", text)
 
 
 if __name__ == "__main__":

@@ -282,8 +282,8 @@ typedef struct wn_program_info {
   double schedule_s, compile_s; /* tensor graph to kernels, kernels to machine code */
   double error_bound;           /* relative L2, predicted; 0 when there was no rewrite */
   double predicted_s; /* what the cost model expects of a run's convolutions; 0: nothing */
-  /* 32 hexadecimal digits: where two contexts hold the same tensors, programs with equal backend and
-   * identity are the same code over the same arrays, whatever their schedules are called. */
+  /* 32 hexadecimal digits: programs with the same data, backend and identity are the same code over
+   * the same arrays, whatever their schedules are called. */
   const char *identity;
 } wn_program_info;
 WN_API wn_status wn_program_get_info(const wn_program *program, wn_program_info *info);

@@ -65,7 +65,7 @@ static const double UNSURE = 1.04;   /* direct is left where more than this is t
 static const double BLOCK = 0.2e-6;  /* seconds, starting a stage of a block */
 static const double LAUNCH = 0.2e-6; /* seconds, a kernel of one thread */
 static const double KEPT_WEIGHTS = 256 << 10; /* bytes; more are outside the loop over pixels */
-enum { LINE = 64 };                           /* bytes of a cache line */
+static const double LINE = 64;                /* bytes of a cache line */
 enum { LONG_SUM = 128 }; /* channels; longer sums are made in parts of WINO_CHAIN */
 
 /* --- what a kernel does --------------------------------------------------------------------------------------------------- */

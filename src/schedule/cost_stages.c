@@ -7,6 +7,11 @@
 
 #include "schedule/cost_model.h"
 
+void add_steps(work *w, double slots) {
+  w->slots += slots;
+  w->loads += slots;
+}
+
 /* --- matrix products ------------------------------------------------------------------------------------------------------ */
 
 /* One product of rows x sum by sum x columns, the columns in the lanes. */
@@ -16,6 +21,9 @@ typedef struct product {
   double parts; /* the sum is made in */
 } product;
 
+/* Multiply-adds and loads that take equally long get in each other's way: a little more than the longer of both. */
+static double together(double a, double b) { return cbrt(a * a * a + b * b * b); }
+
 static void add_product(const model *m, work *w, const product *p, double times) {
   double tiles = ceil_div(p->rows, p->tile_rows) * ceil_div(p->columns, p->vectors * p->lanes);
   double chains = p->tile_rows * p->vectors, slot = lanes_slots(m, p->lanes);
@@ -23,8 +31,7 @@ static void add_product(const model *m, work *w, const product *p, double times)
   double loads = p->vectors * VECTOR_LOAD * slot + p->tile_rows * BROADCAST;
   double ends = TILE_STORE * chains * slot * p->parts +
                 TILE_RELOAD * chains * slot * (p->parts - 1) + TILE_ENDS * p->parts;
-  w->slots += times * tiles * (p->sum * issue + ends);
-  w->loads += times * tiles * (p->sum * loads + ends);
+  add_steps(w, times * tiles * (p->sum * together(issue, loads) + ends));
 }
 
 /* The products of a block: a matrix product a frequency for each block of channels. */
@@ -60,11 +67,6 @@ void add_m(const model *m, const sizes *z, const cut *u, work *w) {
 /* --- transforms ----------------------------------------------------------------------------------------------------------- */
 
 bool is_power_of_two(double x) { return exp2(rint(log2(x))) == x; }
-
-void add_steps(work *w, double slots) {
-  w->slots += slots;
-  w->loads += slots;
-}
 
 /* Transforms touch one vector in each of many planes: past L2 that costs more than the bytes say. */
 static double in_planes(const model *m, double stored) {

@@ -180,6 +180,11 @@ static const char *const schedules[] = {
     FUSED ";t=32;v=k;wino=4",
     FUSED ";t=16;v=k;wino=3",
     OLD ";v=t;wino=4;chunk=64",
+    "x=inline,g=inline,m=reg,o=global;wino=4",
+    "x=inline,g=global,m=global,o=global;wino=2",
+    "x=global,g=inline,m=global,o=global;wino=4",
+    "x=global,g=global,m=inline,o=global;wino=4",
+    "x=local,g=local,m=local,o=local;wino=3",
 };
 
 static void test_more_work_costs_more(void **state) {
@@ -241,6 +246,108 @@ static void test_a_tile_that_is_not_there_has_no_cost(void **state) {
   cost_target t = on(&l, 64, 1);
   (void)state;
   assert_true(isinf(cost((conv){1, 64, 28, 28, 64, 3, 1, 1, 1}, OLD ";wino=8", &t)));
+}
+
+static const char *const places[] = {"inline", "local", "global"};
+enum { PLACES = 3, COMBINATIONS = PLACES * PLACES * PLACES * PLACES };
+
+static void print_combination(char *text, size_t size, int i, const char *tile) {
+  snprintf(text, size, "x=%s,g=%s,m=%s,o=%s;wino=%s", places[i / 27], places[i / 9 % 3],
+           places[i / 3 % 3], places[i % 3], tile);
+}
+
+/* What apply refuses has no cost, and everything else has one. */
+static void test_what_is_refused_has_no_cost(void **state) {
+  static const conv convs[] = {{1, 4, 12, 12, 5, 3, 1, 1, 1}, {1, 4, 30, 34, 6, 3, 1, 1, 1}};
+  static float w[6 * 4 * 9], y[6 * 30 * 34];
+  machine_limits l = wide();
+  cost_target t = on(&l, 64, 1);
+  wn_options o = {.backend = "interp", .isa = "avx512", .threads = 1, .no_cache = 1};
+  (void)state;
+  for (int i = 0; i < (int)LEN(convs) * COMBINATIONS; i++) {
+    subject s = look_at(convs[i / COMBINATIONS], WN_MATH_FP32);
+    char text[96];
+    print_combination(text, sizeof text, i % COMBINATIONS, "2");
+    schedule plan = parsed(&s, text);
+    bool finite = isfinite(schedule_cost(&s.survey, &plan, &t));
+    static float x[4 * 30 * 34];
+    wn_tensor *tensor = convolve(s.ctx, convs[i / COMBINATIONS], x, w);
+    void *out = y;
+    wn_program *p;
+    o.plan = text;
+    wn_status st = wn_compile(s.ctx, &tensor, &out, 1, &o, &p);
+    if (st == WN_OK) wn_program_destroy(p);
+    if ((st == WN_OK) != finite || (st != WN_OK && st != WN_ERR_REFUSED))
+      fail_msg("%s: %s, and its cost is %s", text, st == WN_OK ? "compiled" : wn_message(s.ctx),
+               finite ? "finite" : "none");
+    wn_context_destroy(s.ctx);
+  }
+}
+
+/* Placements that are the same program cost the same: reg is inline, and o flows into the result either way. */
+static void test_equal_programs_cost_the_same(void **state) {
+  static const char *const same[][2] = {
+      {"x=inline,g=reg,m=inline,o=inline;wino=4", "x=reg,g=inline,m=reg,o=global;wino=4"},
+      {"x=global,g=reg,m=local,o=reg;wino=4", "x=global,g=inline,m=local,o=global;wino=4"}};
+  machine_limits l = wide();
+  cost_target t = on(&l, 64, 1);
+  conv v = {1, 16, 24, 24, 16, 3, 1, 1, 1};
+  (void)state;
+  t.max_lines = 1 << 20;
+  for (size_t i = 0; i < LEN(same); i++)
+    assert_true(cost(v, same[i][0], &t) == cost(v, same[i][1], &t));
+}
+
+/* A transform that is inlined is made again for whatever reads it. */
+static void test_inlining_repeats_work(void **state) {
+  static const char *const dearer[][2] = {
+      {"x=global,g=global,m=inline,o=global;wino=4", "x=inline,g=global,m=inline,o=global;wino=4"},
+      {"x=inline,g=global,m=inline,o=global;wino=4", "x=inline,g=inline,m=inline,o=global;wino=4"},
+      {"x=global,g=global,m=global,o=global;wino=4", "x=global,g=inline,m=global,o=global;wino=4"},
+      {"x=local,g=global,m=local,o=global;wino=4", "x=local,g=local,m=local,o=global;wino=4"},
+      {"x=local,g=global,m=local,o=global;wino=4", "x=local,g=global,m=local,o=local;wino=4"}};
+  machine_limits l = wide();
+  cost_target t = on(&l, 64, 1);
+  (void)state;
+  for (size_t i = 0; i < LEN(dearer); i++) {
+    conv v = {1, 64, 56, 56, 64, 3, 1, 1, 1};
+    assert_true(cost(v, dearer[i][0], &t) < cost(v, dearer[i][1], &t));
+  }
+}
+
+/* The interpreter is no way to run a kernel that is too long to be compiled. */
+static void test_a_kernel_that_is_too_long_has_no_cost(void **state) {
+  const char *text = "x=global,g=inline,m=local,o=global;wino=4"; /* 288 sums at a time */
+  conv v = {1, 16, 32, 32, 16, 3, 1, 1, 1};
+  machine_limits l = wide();
+  cost_target t = on(&l, 64, 1);
+  (void)state;
+  assert_true(isinf(cost(v, text, &t)));
+  t.max_lines = 10000;
+  assert_true(isfinite(cost(v, text, &t)));
+  t.max_lines = 50;
+  assert_true(isinf(cost(v, OLD ";wino=2", &t)));
+}
+
+static void test_stages_add_up(void **state) {
+  machine_limits l = wide();
+  cost_target t = on(&l, 64, 1);
+  subject s = look_at((conv){1, 32, 28, 28, 32, 3, 1, 1, 1}, WN_MATH_FP32);
+  (void)state;
+  for (size_t i = 0; i < LEN(schedules); i++) {
+    schedule plan = parsed(&s, schedules[i]);
+    double part[1][STAGE_COUNT], sum = 0;
+    double whole = schedule_cost_by_stage(&s.survey, &plan, &t, part);
+    for (int j = 0; j < STAGE_COUNT; j++) {
+      bool own = !plan.direct && j != STAGE_G && j != STAGE_O && /* constant weights are prepared */
+                 plan.stage[j].space == SPACE_GLOBAL;
+      assert_true((part[0][j] > 0) == (own || j == STAGE_O));
+      sum += part[0][j];
+    }
+    assert_true(fabs(sum - whole) <= 1e-9 * whole);
+    assert_true(whole == schedule_cost(&s.survey, &plan, &t));
+  }
+  wn_context_destroy(s.ctx);
 }
 
 /* --- choices ------------------------------------------------------------------------------------------------------------- */
@@ -422,6 +529,11 @@ int main(void) {
       cmocka_unit_test(test_a_faster_machine_costs_less),
       cmocka_unit_test(test_threads_share_the_work_and_not_the_waking),
       cmocka_unit_test(test_a_tile_that_is_not_there_has_no_cost),
+      cmocka_unit_test(test_what_is_refused_has_no_cost),
+      cmocka_unit_test(test_equal_programs_cost_the_same),
+      cmocka_unit_test(test_inlining_repeats_work),
+      cmocka_unit_test(test_a_kernel_that_is_too_long_has_no_cost),
+      cmocka_unit_test(test_stages_add_up),
       cmocka_unit_test(test_direct_where_nothing_is_gained),
       cmocka_unit_test(test_winograd_for_many_channels),
       cmocka_unit_test(test_slow_memory_makes_tiles_small),
