@@ -1,4 +1,4 @@
-/* `winnow conv` and `winnow explain`: one problem, one plan. */
+/* `winnow conv`: one problem, one plan, and the result. */
 #include <inttypes.h>
 #include <math.h>
 
@@ -100,35 +100,4 @@ void command_conv(cli *app) {
     job_problem_of_files(app, p);
   check_output(app, p);
   job_with(app, p, true, conv_one, NULL);
-}
-
-/* What a pass is called, "--- lower: ...", stands out on a terminal. */
-static void write_stdout(void *user, const char *text) {
-  const cli *app = user;
-  size_t heading = !strncmp(text, "--- ", 4) && app_style(app).color ? strcspn(text, "\n") : 0;
-  if (heading) printf("\033[1;36m%.*s\033[0m", (int)heading, text);
-  fputs(text + heading, stdout);
-}
-
-static void explain_one(job *j, void *user) {
-  cli *app = j->app;
-  plan_spec spec = app_plan(app);
-  wn_context *ctx;
-  wn_options o;
-  (void)user;
-  job_options(j, &spec, &o);
-  if (wn_context_create(&ctx) != WN_OK)
-    diag_fail(&app->diag, WN_ERR_NOMEM, "no memory for a context");
-  wn_tensor *y = job_graph(j, ctx);
-  void *out = j->y;
-  wn_status status = wn_explain(ctx, &y, &out, 1, &o, write_stdout, app);
-  const char *message = arena_strdup(&j->arena, wn_message(ctx));
-  wn_context_destroy(ctx);
-  if (status != WN_OK) diag_fail(&app->diag, status, "%s", message);
-}
-
-void command_explain(cli *app) {
-  problem *p = arena_new(&app->arena, problem);
-  app_parse_problem(app, "", app->opt.problems.data[0], p);
-  job_with(app, p, false, explain_one, NULL);
 }

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 
-#include "pipeline.h"
+#include "show.h"
 
 #define BIT(c)       (1u << (c))
 #define RUNS         (BIT(CMD_COMPARE) | BIT(CMD_CONV) | BIT(CMD_BENCH))
@@ -75,8 +75,12 @@ static const flag flags[] = {
     {"--seconds", "S", "limit a problem, about; default 10", DURATION, AT(seconds), BIT(CMD_TUNE)},
     {"--candidates", "N", "of the least predicted cost, to start from; default 8", POSITIVE,
      AT(candidates), BIT(CMD_TUNE)},
-    {"--seed", "N", "of the data that no file gives, uniform in [-1, 1)", SEED, AT(seed), DATA},
-    {"--runs", "N", "measurements of each plan; default: about 0.3 s", POSITIVE, AT(runs), RUNS},
+    {"--seed", "N", "of the data that no file gives, uniform in [-1, 1)", SEED, AT(seed), COMPILES},
+    {"--runs", "N", "measurements of each plan; default: about 0.3 s", POSITIVE, AT(runs),
+     RUNS | BIT(CMD_EXPLAIN)},
+    {"--measure", NULL, "each choice is measured too, not only predicted", SWITCH, AT(measure),
+     BIT(CMD_EXPLAIN)},
+    {"--no-run", NULL, "nothing is measured", SWITCH, AT(no_run), BIT(CMD_EXPLAIN)},
     {"--max-memory", "SIZE", "limit of the workspace: 64K, 512M, 2G", MEMORY, AT(max_memory),
      COMPILES},
     {"--max-lines", "N", "larger kernels run in the interpreter; default 2000", POSITIVE,
@@ -88,7 +92,7 @@ static const flag flags[] = {
      COMPILES & ~BIT(CMD_TUNE)},
     {"--strict", NULL, "a kernel that falls back is an error", SWITCH, AT(strict), COMPILES},
     {"--json", NULL, "one object a line", SWITCH, AT(json),
-     DATA | BIT(CMD_DEVICES) | BIT(CMD_CACHE)},
+     COMPILES | BIT(CMD_DEVICES) | BIT(CMD_CACHE)},
     {"--csv", NULL, "the same columns, without the kernels", SWITCH, AT(csv),
      DATA & ~BIT(CMD_BENCH)},
     {"--csv", "[FILE.csv]", "without the kernels; FILE: --peers adds every row to it", CSV,
@@ -136,9 +140,12 @@ static const struct {
          "The chosen plan of each problem, a line each. --peers: beside other libraries,\n"
          "each pinned in a process of its own, in turns; --plan then takes several names\n"
          "with commas between."},
-    [CMD_EXPLAIN] = {"explain", "PROBLEM",
-                     "What the recogniser saw, the program after each pass that changed it, each\n"
-                     "kernel as loops and as C. Nothing is run."},
+    [CMD_EXPLAIN] =
+        {"explain", "PROBLEM",
+         "Why a plan is as fast as it is: its time beside what was predicted and what the\n"
+         "machine allows, by kernel; what each other placement would cost; each kernel's\n"
+         "loops and source; the program after each pass that changed it. The summary is\n"
+         "first in a file or a pipe, and last on a terminal, where one ends up."},
     [CMD_TUNE] =
         {"tune", "PROBLEM... | --batch FILE",
          "Measures the best few schedules of each problem and their neighbours, and\n"
@@ -438,7 +445,7 @@ static void read_environment(options *o, arena *a) {
     o->wino_env = true;
     if (s[0] > '1') o->env_wino = s;
   }
-  pipeline_check_environment(a->diag);
+  show_check_environment(a->diag);
 }
 
 /* Flags that say something about --peers only. */
@@ -461,6 +468,9 @@ static void check(const options *o, arena *a) {
   if ((o->command == CMD_DEVICES || o->command == CMD_CACHE) && o->problems.len)
     diag_fail(d, WN_ERR_USAGE, "%s takes no operand, but '%.80s' was given",
               command_name(o->command), o->problems.data[0]);
+  if (o->no_run && (o->measure || o->runs))
+    diag_fail(d, WN_ERR_USAGE, "--no-run and %s exclude each other",
+              o->measure ? "--measure" : "--runs");
   if (o->command == CMD_CACHE && o->json && o->clear)
     diag_fail(d, WN_ERR_USAGE, "--json and --clear exclude each other");
   if ((o->command == CMD_CONV || o->command == CMD_EXPLAIN) && o->problems.len > 1)

@@ -24,19 +24,12 @@ bool roofline_limits(cli *app, machine_limits *out) {
   return out->measured;
 }
 
-static double bandwidth(const machine_limits *l, double bytes) {
-  for (int level = 0; level < LEVEL_MEMORY; ++level) {
-    if (bytes <= (double)l->size[level]) return l->read_all[level];
-  }
-  return l->read_all[LEVEL_MEMORY];
-}
-
 double roofline_us(const machine_limits *l, const report_kernel *kernels, int count) {
   double seconds = 0;
   for (int i = 0; i < count; ++i) {
     const report_kernel *k = &kernels[i];
     if (k->prepare) continue;
-    seconds += fmax(k->flops / l->flops_all, k->bytes / bandwidth(l, k->bytes));
+    seconds += fmax(machine_arithmetic_s(l, k->flops), machine_traffic_s(l, k->bytes));
   }
   return seconds * 1e6;
 }

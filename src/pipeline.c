@@ -1,20 +1,19 @@
 /* The compiler, a pass a line: tensor graph -> range IR -> Winograd -> schedule -> nests -> linear IR -> program.
  *
  * In: tensors and options. Out: a program that can be run, or a status and one line. compile() below is the story. */
-#include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "pipeline.h"
 
-#include "ir/text.h"
+#include "import.h"
 #include "lower/lower.h"
-#include "program.h"
 #include "render/render.h"
 #include "rewrite/rewrite.h"
 #include "runtime/machine_device.h"
 #include "schedule/choose.h"
 #include "schedule/fit.h"
+#include "schedule/forecast.h"
+#include "show.h"
 #include "tensor/tensor.h"
 #include "tune/tune.h"
 
@@ -23,192 +22,12 @@ typedef struct pipeline {
   const wn_options *opt;
   wn_program *p;
   graph *g;
-  void (*write)(void *user, const char *text); /* explain: gets every pass that changed the graph */
-  void *user;
-  const uop *shown;
+  show show;
+  bool dry;           /* nothing is run: there need not be any data */
+  forecast *forecast; /* gets what the cost model says; NULL: nobody asks */
 } pipeline;
 
-/* --- showing passes: WINNOW_DUMP=pass,... on stderr, and explain ----------------------------------------------------------- */
-
-static const struct {
-  const char *name, *what;
-} passes[] = {
-    {"tensor", "what was asked for, in whole arrays"},
-    {"lower", "movement has become index arithmetic over ranges"},
-    {"simplify", "the same, simplified"},
-    {"recognise", "convolutions, told by their index arithmetic alone"},
-    {"winograd", "each convolution as input, filter and output transforms around a product"},
-    {"apply", "the schedule applied: arrays, and the loops of each kernel"},
-    {"linearise", "one kernel, an operation a line"},
-    {"assembly", "one kernel in machine code"},
-};
-enum { PASSES = sizeof passes / sizeof passes[0] };
-
-/* Is the word among the names of a list with commas? */
-static bool is_listed(const char *list, const char *word) {
-  size_t n = strlen(word);
-  for (const char *at = list; at != NULL; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL) {
-    if (strncmp(at, word, n) == 0 && (at[n] == ',' || at[n] == '\0')) return true;
-  }
-  return false;
-}
-
-static bool dump_wanted(const char *pass) {
-  const char *list = getenv("WINNOW_DUMP");
-  return list != NULL && (is_listed(list, pass) || is_listed(list, "all"));
-}
-
-static void check_dump(diag *d, const char *list) {
-  for (const char *at = list; at != NULL; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL) {
-    int n = (int)strcspn(at, ","), known = 0;
-    while (known < PASSES &&
-           (strncmp(passes[known].name, at, (size_t)n) != 0 || passes[known].name[n] != '\0'))
-      ++known;
-    if (known < PASSES || (n == 3 && strncmp(at, "all", 3) == 0)) continue;
-    char names[128] = "";
-    for (int i = 0; i < PASSES; ++i) {
-      size_t len = strlen(names);
-      snprintf(names + len, sizeof names - len, "%s%s", i ? ", " : "", passes[i].name);
-    }
-    diag_fail(d, WN_ERR_USAGE, "WINNOW_DUMP: there is no pass '%.*s'; expected all, or some of %s",
-              n < 80 ? n : 80, at, names);
-  }
-}
-
-void pipeline_check_environment(diag *d) {
-  const char *dump = getenv("WINNOW_DUMP"), *trace = getenv("WINNOW_TRACE");
-  if (dump != NULL && *dump) check_dump(d, dump);
-  if (trace != NULL && *trace && strcmp(trace, "0") != 0 && strcmp(trace, "1") != 0) {
-    diag_fail(d, WN_ERR_USAGE, "WINNOW_TRACE '%.80s': expected 1 (each rule as it is applied) or 0",
-              trace);
-  }
-}
-
-static void show_text(pipeline *pl, const char *pass, const char *text) {
-  if (dump_wanted(pass)) fprintf(stderr, "--- %s\n%s\n", pass, text);
-  if (pl->write == NULL) return;
-  const char *what = "";
-  for (int i = 0; i < PASSES; ++i) {
-    if (strcmp(passes[i].name, pass) == 0) what = passes[i].what;
-  }
-  pl->write(pl->user, arena_printf(&pl->g->arena, "--- %s: %s\n%s\n", pass, what, text));
-}
-
-static bool showing(const pipeline *pl, const char *pass) {
-  return pl->write != NULL || dump_wanted(pass);
-}
-
-static void show_ir(pipeline *pl, const char *pass, int nroots, const uop *const *roots) {
-#ifndef NDEBUG
-  for (int i = 0; i < nroots; ++i) {
-    const char *broken = ir_verify(pl->g, roots[i], pl->shown == NULL ? UOP_TENSOR : UOP_EXPR);
-    WN_CHECK(broken == NULL, "after %s: %s", pass, broken);
-  }
-#endif
-  bool changed = roots[0] != pl->shown;
-  pl->shown = roots[0];
-  if (!changed || !showing(pl, pass)) return;
-  str s;
-  str_init(&s, &pl->g->arena);
-  ir_print(pl->g, &s, nroots, roots);
-  show_text(pl, pass, str_text(&s));
-}
-
-static void show_nests(pipeline *pl) {
-  if (!showing(pl, "apply")) return;
-  str s;
-  str_init(&s, &pl->g->arena);
-  nest_print(pl->g, &s, pl->p->set);
-  show_text(pl, "apply", str_text(&s));
-}
-
-/* On request only: explain ends with the source. */
-static void show_assembly(const pipeline *pl) {
-  for (size_t i = 0;
-       pl->p->module != NULL && dump_wanted("assembly") && i < pl->p->set->kernels.len; ++i) {
-    const char *text = module_assembly(pl->p->module, (int)i);
-    fprintf(stderr, "--- assembly of %s\n%s\n", pl->p->kernels[i]->lin.name,
-            text != NULL ? text : "none: the kernel is not machine code");
-  }
-}
-
-static void show_kernels(pipeline *pl) {
-  if (!showing(pl, "linearise")) return;
-  for (size_t i = 0; i < pl->p->set->kernels.len; ++i) {
-    str s;
-    str_init(&s, &pl->g->arena);
-    lin_print(&s, &pl->p->kernels[i]->lin);
-    show_text(pl, "linearise", str_text(&s));
-  }
-}
-
 /* --- passes ------------------------------------------------------------------------------------------------------------------ */
-
-/* Copies the tensor graph into the program's own, so that nothing of a compile outlives its program. */
-static const uop *const *import(pipeline *pl, int count, wn_tensor *const *outs) {
-  const uop **roots = arena_array(&pl->g->arena, const uop *, count);
-  for (int i = 0; i < count; ++i) roots[i] = outs[i]->node;
-  uop_order all = uop_toposort(&pl->g->arena, count, roots);
-  map copies;
-  map_init(&copies, &pl->g->arena);
-  VEC(const uop *) src = {0};
-  for (size_t i = 0; i < all.len; ++i) {
-    const uop *u = all.at[i];
-    uop_arg arg = u->arg;
-    uop_argkind kind = op_table[u->op].arg;
-    if (kind == ARG_LIST || kind == ARG_BUF)
-      arg.list = intern_list(pl->g, arg.list->len, arg.list->at);
-    src.len = 0;
-    for (int s = 0; s < u->nsrc; ++s)
-      vec_push(&pl->g->arena, &src, map_get_ptr(&copies, u->src[s]->id));
-    map_put_ptr(&copies, u->id, uop_new(pl->g, u->op, u->dtype, u->nsrc, src.data, arg));
-  }
-  for (int i = 0; i < count; ++i) roots[i] = map_get_ptr(&copies, roots[i]->id);
-  return roots;
-}
-
-/* What runs needs memory to read and to write; explaining it does not. */
-static void check_data(pipeline *pl, const uop *const *tensors, void *const *data, int count) {
-  diag *d = &pl->p->diag;
-  for (int i = 0; i < count; ++i) {
-    if (data == NULL || data[i] == NULL) {
-      diag_fail(d, WN_ERR_USAGE,
-                "output %d has nowhere to go: its data is NULL, which only wn_explain takes", i);
-    }
-  }
-  uop_order all = uop_toposort(&pl->g->arena, count, tensors);
-  for (size_t i = 0; i < all.len; ++i) {
-    if (all.at[i]->op != OP_BUFFER) continue;
-    const tensor_buffer *b = &pl->ctx->buffers.data[all.at[i]->arg.i];
-    if (b->data != NULL) continue;
-    str shape;
-    str_init(&shape, &pl->g->arena);
-    for (int k = 0; k < b->shape->len; ++k)
-      str_printf(&shape, "%s%lld", k ? ", " : "", (long long)b->shape->at[k]);
-    diag_fail(d, WN_ERR_USAGE,
-              "%s of shape [%s] has no data: NULL is only for what wn_explain explains",
-              b->constant ? "a wn_constant" : "a wn_input", str_text(&shape));
-  }
-}
-
-static void find_buffers(pipeline *pl, void *const *data, int count) {
-  wn_program *p = pl->p;
-  size_t n = pl->ctx->buffers.len;
-  p->user = arena_array(&pl->g->arena, void *, n + 1);
-  p->results = arena_array(&pl->g->arena, void *, count + 1);
-  /* inputs are never written: their const ends here because kernels take all arrays alike */
-  for (size_t i = 0; i < n; ++i) p->user[i] = (void *)(uintptr_t)pl->ctx->buffers.data[i].data;
-  for (int i = 0; data != NULL && i < count; ++i) p->results[i] = data[i];
-}
-
-static user_buffer *describe_buffers(pipeline *pl) {
-  user_buffer *user = arena_array(&pl->g->arena, user_buffer, pl->ctx->buffers.len + 1);
-  for (size_t i = 0; i < pl->ctx->buffers.len; ++i) {
-    const tensor_buffer *b = &pl->ctx->buffers.data[i];
-    user[i] = (user_buffer){b->dtype, b->count, b->constant};
-  }
-  return user;
-}
 
 static void linearise_all(pipeline *pl) {
   wn_program *p = pl->p;
@@ -218,6 +37,7 @@ static void linearise_all(pipeline *pl) {
                        .fma = runtime_target(p->rt)->fma};
   p->kernels = arena_array(&pl->g->arena, linear_kernel *, p->set->kernels.len);
   p->sources = arena_array(&pl->g->arena, const char *, p->set->kernels.len);
+  p->nests = arena_array(&pl->g->arena, const char *, p->set->kernels.len);
   for (size_t i = 0; i < p->set->kernels.len; ++i) {
     p->kernels[i] = linearise(pl->g, p->set, &p->set->kernels.data[i], &lo);
     lin_kernel *k = &p->kernels[i]->lin;
@@ -268,6 +88,7 @@ static void fill_info(pipeline *pl, const choice *ch, const wino_result *w, doub
                          .schedule_s = schedule_s,
                          .compile_s = compile_s,
                          .predicted_s = ch->seconds,
+                         .tuned = i->tuned,
                          .cached = p->module != NULL && module_cached(p->module),
                          .identity = program_identity(p)};
   i->kernels = (int)p->set->kernels.len - p->nprepare;
@@ -293,13 +114,13 @@ static void fill_info(pipeline *pl, const choice *ch, const wino_result *w, doub
 
 /* Tensors to simplified range IR: all that does not depend on the schedule. */
 static const uop *front(pipeline *pl, wn_tensor *const *outs, void *const *data, int count) {
-  const uop *const *tensors = import(pl, count, outs);
-  if (pl->write == NULL) check_data(pl, tensors, data, count);
-  show_ir(pl, "tensor", count, tensors);
+  const uop *const *tensors = import_graph(pl->g, count, outs);
+  if (!pl->dry) import_check_data(pl->ctx, pl->g, count, tensors, data);
+  show_ir(&pl->show, "tensor", count, tensors);
   const uop *root = lower_tensors(pl->g, count, tensors);
-  show_ir(pl, "lower", 1, &root);
+  show_ir(&pl->show, "lower", 1, &root);
   root = simplify(pl->g, root);
-  show_ir(pl, "simplify", 1, &root);
+  show_ir(&pl->show, "simplify", 1, &root);
   return root;
 }
 
@@ -332,7 +153,7 @@ static _Noreturn void refuse_memory(pipeline *pl, const choice *ch, size_t least
   str_init(&smallest, &pl->g->arena);
   schedule_print(&smallest, &ch->schedule);
   bool asked = opt->max_memory > 0;
-  diag_fail(&pl->p->diag, asked ? WN_ERR_REFUSED : WN_ERR_NOMEM,
+  diag_fail(&pl->p->diag, asked || opt->plan_only ? WN_ERR_REFUSED : WN_ERR_NOMEM,
             "plan %s needs at least %zu bytes of workspace (%s), %s %zu%s", ch->plan, least,
             str_text(&smallest), asked ? "the limit is" : "there are", memory_limit(pl),
             asked ? " (--max-memory)" : "");
@@ -352,15 +173,15 @@ static wino_result choose_and_apply(pipeline *pl, const uop *root, const wn_opti
   with.max_memory = memory_limit(pl);
   choice_target target = describe_target(pl, &with);
   wino_result w = choose_rewrite(pl->g, root, &target, ch);
-  show_text(pl, "recognise", w.trace);
-  show_ir(pl, "winograd", 1, &w.root);
+  show_text(&pl->show, "recognise", arena_printf(&pl->g->arena, "%s%s", w.trace, ch->considered));
+  show_ir(&pl->show, "winograd", 1, &w.root);
   apply_target at = choice_apply_target(&target);
   fit_limit limit = {.bytes = with.max_memory,
                      .threads = runtime_scratch_blocks(pl->p->rt),
                      .shrink = is_plan_name(ch->plan)};
   size_t least;
   pl->p->set = schedule_fit(pl->g, &w, &ch->schedule, &at, (int)pl->ctx->buffers.len,
-                            describe_buffers(pl), &limit, &least);
+                            import_describe(pl->ctx, pl->g), &limit, &least);
   ch->seconds = pl->p->set != NULL ? choose_predict(pl->g, root, &target, &ch->schedule) : 0;
   if (pl->p->set != NULL) return w;
   if (strcmp(ch->plan, "auto") != 0 || ch->schedule.direct) refuse_memory(pl, ch, least);
@@ -406,38 +227,46 @@ static bool apply_stored(pipeline *pl, const uop *root, choice *ch, wino_result 
   return why == NULL;
 }
 
+/* All that comes before machine code: tensors to kernels of linear IR. */
+static void plan(pipeline *pl, wn_tensor *const *outs, void *const *data, int count, choice *ch,
+                 wino_result *w) {
+  wn_program *p = pl->p;
+  const wn_options *opt = pl->opt;
+  p->store = store_open(&p->diag, opt->no_cache != 0);
+  const uop *root = front(pl, outs, data, count);
+  p->info.tuned = apply_stored(pl, root, ch, w);
+  if (!p->info.tuned) *w = choose_and_apply(pl, root, opt, ch);
+  show_nests(&pl->show, p->set);
+  linearise_all(pl);
+  show_kernels(&pl->show, p);
+  if (pl->forecast == NULL) return;
+  choice_target target = describe_target(pl, opt);
+  *pl->forecast = forecast_program(pl->g, root, &target, &ch->schedule, w, p->set);
+}
+
 static void compile(pipeline *pl, wn_tensor *const *outs, void *const *data, int count) {
   wn_program *p = pl->p;
   const wn_options *opt = pl->opt;
-  pipeline_check_environment(&p->diag);
-  p->rt = (pl->write != NULL ? runtime_create_foreign : runtime_create)(&p->diag, opt->backend,
-                                                                        opt->isa, opt->threads);
-  double start = program_now();
-  p->store = store_open(&p->diag, opt->no_cache != 0);
-  const uop *root = front(pl, outs, data, count);
   choice ch;
   wino_result w;
-  bool tuned = apply_stored(pl, root, &ch, &w);
-  if (!tuned) w = choose_and_apply(pl, root, opt, &ch);
-  show_nests(pl);
-  linearise_all(pl);
-  show_kernels(pl);
-
+  show_check_environment(&p->diag);
+  p->rt = (pl->dry ? runtime_create_foreign : runtime_create)(&p->diag, opt->backend, opt->isa,
+                                                              opt->threads);
+  double start = program_now();
+  plan(pl, outs, data, count, &ch, &w);
   double scheduled = program_now();
   compile_kernels(pl);
   double compiled = program_now();
-  show_assembly(pl);
+  show_assembly(p);
   fill_info(pl, &ch, &w, scheduled - start, compiled - scheduled);
-  p->info.tuned = tuned;
   if (opt->strict && p->info.fallback != NULL) {
     diag_fail(&p->diag, WN_ERR_STRICT, "a kernel fell back to the interpreter: %s",
               p->info.fallback);
   }
-  if (!opt->plan_only) {
-    find_buffers(pl, data, count);
-    program_allocate(p);
-  }
   program_close_store(p);
+  if (pl->dry) return;
+  import_addresses(pl->ctx, p, count, data);
+  program_allocate(p);
 }
 
 /* --- the public functions ---------------------------------------------------------------------------------------------------- */
@@ -468,22 +297,29 @@ static wn_program *begin(wn_context *ctx, wn_tensor *const *outs, int count,
   p->diag.warn = ctx->diag.warn;
   p->diag.warn_user = ctx->diag.warn_user;
   graph_init(&p->graph, &p->diag);
-  *pl =
-      (pipeline){.ctx = ctx, .opt = options != NULL ? options : &defaults, .p = p, .g = &p->graph};
+  *pl = (pipeline){.ctx = ctx,
+                   .opt = options != NULL ? options : &defaults,
+                   .p = p,
+                   .g = &p->graph,
+                   .show.g = &p->graph};
   return p;
 }
 
-static wn_status compile_into(wn_context *ctx, wn_tensor *const *outs, void *const *data, int count,
-                              const wn_options *options, void (*write)(void *, const char *),
-                              void *user, wn_program **program) {
+wn_status pipeline_compile(wn_context *ctx, wn_tensor *const *outs, void *const *data, int count,
+                           const wn_options *options, const pipeline_watch *watch,
+                           wn_program **program) {
   if (program == NULL || ctx == NULL) return WN_ERR_USAGE;
   *program = NULL;
   pipeline pl;
   wn_status st;
   wn_program *p = begin(ctx, outs, count, options, &pl, &st);
   if (p == NULL) return st;
-  pl.write = write;
-  pl.user = user;
+  if (watch != NULL) {
+    pl.show.write = watch->write;
+    pl.show.user = watch->user;
+    pl.forecast = watch->forecast;
+  }
+  pl.dry = watch != NULL || pl.opt->plan_only;
   DIAG_TRY(&p->diag, st) compile(&pl, outs, data, count);
   DIAG_END(&p->diag, st)
   if (st != WN_OK) {
@@ -492,53 +328,12 @@ static wn_status compile_into(wn_context *ctx, wn_tensor *const *outs, void *con
     return st;
   }
   *program = p;
-  return WN_OK;
+  return st;
 }
 
 wn_status wn_compile(wn_context *ctx, wn_tensor *const *outs, void *const *data, int count,
                      const wn_options *options, wn_program **program) {
-  return compile_into(ctx, outs, data, count, options, NULL, NULL, program);
-}
-
-/* Each kernel as C, and last, where a terminal ends up, the program in a few lines. */
-static void explain_program(wn_program *p, void (*write)(void *, const char *), void *user) {
-  arena *a = &p->graph.arena;
-  const wn_program_info *info = &p->info;
-  int all = info->kernels + info->prepare_kernels;
-  str end;
-  str_init(&end, a);
-  str_printf(&end,
-             "--- program\nplan %s%s: %s\n%d kernel%s a run and %d once, %d buffers, %zu bytes of "
-             "workspace\n",
-             info->plan, info->tuned ? ", tuned" : "", info->placement, info->kernels,
-             info->kernels == 1 ? "" : "s", info->prepare_kernels, info->buffers,
-             info->workspace_bytes);
-  for (int k = 0; k < all; ++k) {
-    wn_kernel_info i;
-    wn_status st = wn_program_get_kernel(p, k, &i);
-    if (st != WN_OK) diag_fail(&p->diag, st, "no memory for the source of kernel %d", k);
-    write(user, arena_printf(a, "--- source: %s computes %s%s\n%s\n", i.name, i.stage,
-                             i.prepare ? ", once" : "", i.source));
-    str_printf(&end, "  %-30s %s%s, %d lines, %.3g flops\n    %s\n", i.name, i.stage,
-               i.prepare ? " (once)" : "", i.source_lines, i.flops, i.loops);
-    if (i.fallback != NULL) str_printf(&end, "    in the interpreter: %s\n", i.fallback);
-  }
-  write(user, str_text(&end));
-}
-
-wn_status wn_explain(wn_context *ctx, wn_tensor *const *outs, void *const *data, int count,
-                     const wn_options *options, void (*write)(void *user, const char *text),
-                     void *user) {
-  wn_program *p;
-  if (ctx != NULL && write == NULL)
-    return diag_set(&ctx->diag, WN_ERR_USAGE, "wn_explain has no function to write with");
-  volatile wn_status st = compile_into(ctx, outs, data, count, options, write, user, &p);
-  if (st != WN_OK) return st;
-  DIAG_TRY(&p->diag, st) explain_program(p, write, user);
-  DIAG_END(&p->diag, st)
-  if (st != WN_OK) diag_set(&ctx->diag, st, "%s", p->diag.message);
-  wn_program_destroy(p);
-  return st;
+  return pipeline_compile(ctx, outs, data, count, options, NULL, program);
 }
 
 /* What the tuner has to know of the graph: its key, and schedules in the order of their predicted costs. */

@@ -1,12 +1,21 @@
-/* The parts of the pipeline that the command line asks for besides the public API.
+/* Compiling, for what wants to see more of it than wn_compile shows.
  *
- * In: the environment. Out: nothing, or a failure. Always holds: every compile checks it too. */
+ * In: what wn_compile takes, and who watches. Out: a program. Always holds: a program that was watched is for looking at, not
+ * for running: its data may have been NULL. */
 #ifndef WN_PIPELINE_H
 #define WN_PIPELINE_H
 
-#include "base/diag.h"
+#include "schedule/forecast.h"
 
-/* A value of WINNOW_DUMP or WINNOW_TRACE that means nothing is WN_ERR_USAGE. */
-void pipeline_check_environment(diag *d);
+typedef struct pipeline_watch {
+  void (*write)(void *user, const char *text); /* every pass that changed something; may be NULL */
+  void *user;
+  forecast *forecast; /* what the cost model says, in the program's arena */
+} pipeline_watch;
+
+/* watch NULL: wn_compile. */
+wn_status pipeline_compile(wn_context *ctx, wn_tensor *const *outs, void *const *data, int count,
+                           const wn_options *options, const pipeline_watch *watch,
+                           wn_program **program);
 
 #endif

@@ -284,17 +284,25 @@ static wn_status look_at_kernel(wn_program *p, int index, int *registers, int *s
     if (p->sources[index] == NULL) {
       str s;
       str_init(&s, &p->graph.arena);
-      if (p->module != NULL)
-        module_source(p->module, index, &s);
-      else
-        render_c(&s, &p->kernels[index]->lin);
+      runtime_source(p->rt, &p->kernels[index]->lin, &s);
       p->sources[index] = str_text(&s);
+      str_init(&s, &p->graph.arena);
+      nest_print_kernel(&p->graph, &s, p->set, index, 0);
+      p->nests[index] = str_text(&s);
     }
     *registers = *spills = -1;
     if (p->module != NULL) module_registers(p->module, index, registers, spills);
   }
   DIAG_END(&p->diag, st)
   return st;
+}
+
+const char *program_line_limit(const wn_program *p, arena *a, int max_lines) {
+  const char *why = NULL;
+  int lines;
+  for (size_t i = 0; i < p->set->kernels.len && why == NULL; ++i)
+    why = runtime_line_limit(p->rt, a, a, &p->kernels[i]->lin, max_lines, &lines);
+  return why;
 }
 
 kernel_state program_kernel_state(const wn_program *p, int index) {
@@ -319,6 +327,7 @@ wn_status wn_program_get_kernel(wn_program *p, int index, wn_kernel_info *info) 
                            .spills = spills,
                            .flops = k->flops,
                            .bytes = k->bytes,
-                           .prepare = index < p->nprepare};
+                           .prepare = index < p->nprepare,
+                           .nest = p->nests[index]};
   return WN_OK;
 }

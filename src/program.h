@@ -19,6 +19,7 @@ struct wn_program {
   kernel_set *set;
   linear_kernel **kernels; /* one per set->kernels, same order */
   const char **sources;    /* as C, once asked for */
+  const char **nests;      /* loops as text, the same */
   void ***args;            /* per kernel, its arrays' addresses by slot */
   void ***moved;           /* the same for a later round of a host loop, made when it is run */
   char *workspace, *prepared;
@@ -59,6 +60,8 @@ const char *program_identity(wn_program *p);
 
 /* Of the compiled kernel; source_lines -1 where there is no code (plan_only). */
 kernel_state program_kernel_state(const wn_program *p, int index);
+/* Why a kernel is one for the interpreter, NULL: none is; known before there is any code. */
+const char *program_line_limit(const wn_program *p, arena *a, int max_lines);
 
 /* Seconds of a clock that only goes forward. */
 double program_now(void);

@@ -212,7 +212,8 @@ typedef struct wn_options {
   int strict;    /* a fallback is WN_ERR_STRICT */
   int cold;      /* make code anew and do not keep it: compile_s is then what compiling costs */
   /* Stop before machine code: the program says what it would be (a refusal, its identity, its
-   * kernels' source), but running it is WN_ERR_USAGE. */
+   * kernels' source), but running it is WN_ERR_USAGE. Data may be NULL; too little memory in the
+   * machine is a refusal as well. */
   int plan_only;
 } wn_options;
 
@@ -261,6 +262,7 @@ typedef struct wn_kernel_info {
   double flops;          /* executed per run, a fused multiply-add is two */
   double bytes;          /* of the global arrays that it reads, and again of those that it writes */
   int prepare;           /* nonzero: part of prepare, not of run */
+  const char *nest; /* its loops as an indented tree, a line each: "grid t0 3\n  loop f 6\n..." */
 } wn_kernel_info;
 
 typedef struct wn_program_info {
@@ -291,9 +293,10 @@ WN_API wn_status wn_program_get_info(const wn_program *program, wn_program_info 
  * WN_ERR_USAGE. One thread at a time: the source is printed when it is first asked for. */
 WN_API wn_status wn_program_get_kernel(wn_program *program, int index, wn_kernel_info *info);
 
-/* Compiles like wn_compile, runs nothing (data, and that of inputs, may be NULL), and writes what
- * the recogniser saw, the IR after each pass that changed it, each kernel and a summary, as text
- * for a person. */
+/* Compiles like wn_compile, runs nothing (data, and that of inputs, may be NULL), and writes, as
+ * text for a person, the IR after each pass that changed it and what the recogniser saw, each
+ * kernel with its loops and source, what every other placement is predicted to cost, and a summary.
+ * A text is one such section; its first line begins with "--- ". */
 WN_API wn_status wn_explain(wn_context *ctx, wn_tensor *const *outs, void *const *data, int count,
                             const wn_options *options, void (*write)(void *user, const char *text),
                             void *user);

@@ -22,6 +22,16 @@ typedef struct column {
 } column;
 
 bool columns_json(FILE *out, const column *list, size_t count, const void *record);
+/* The same with arrays of further records behind the columns. */
+typedef struct column_array {
+  const char *key;
+  const column *list;
+  size_t columns;
+  const void *records;
+  size_t count, size; /* of a record */
+} column_array;
+bool columns_json_with(FILE *out, const column *list, size_t count, const void *record,
+                       const column_array *arrays, size_t narrays);
 /* Adds a key for each column; false: no memory. */
 bool columns_add(cJSON *object, const column *list, size_t count, const void *record);
 /* The inverse, into a record of unknowns; texts are copied. False: a key is missing or of another kind. */

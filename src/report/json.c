@@ -167,9 +167,29 @@ static bool print(FILE *out, cJSON *object, bool whole) {
   return true;
 }
 
-bool columns_json(FILE *out, const column *list, size_t count, const void *record) {
+static bool add_array(cJSON *object, const column_array *a) {
+  cJSON *array = cJSON_AddArrayToObject(object, a->key);
+  for (size_t i = 0; array && i < a->count; ++i) {
+    cJSON *item = cJSON_CreateObject();
+    if (item && columns_add(item, a->list, a->columns, (const char *)a->records + i * a->size) &&
+        cJSON_AddItemToArray(array, item))
+      continue;
+    cJSON_Delete(item);
+    return false;
+  }
+  return array != NULL;
+}
+
+bool columns_json_with(FILE *out, const column *list, size_t count, const void *record,
+                       const column_array *arrays, size_t narrays) {
   cJSON *object = cJSON_CreateObject();
-  return print(out, object, object && columns_add(object, list, count, record));
+  bool whole = object && columns_add(object, list, count, record);
+  for (size_t i = 0; i < narrays && whole; ++i) whole = add_array(object, &arrays[i]);
+  return print(out, object, whole);
+}
+
+bool columns_json(FILE *out, const column *list, size_t count, const void *record) {
+  return columns_json_with(out, list, count, record, NULL, 0);
 }
 
 bool report_json(FILE *out, const report_row *row) {

@@ -251,3 +251,11 @@ machine_limits machine_limits_for(const machine *measured, const cpu_target *cpu
   l.threads = threads;
   return l;
 }
+
+double machine_arithmetic_s(const machine_limits *l, double flops) { return flops / l->flops_all; }
+
+double machine_traffic_s(const machine_limits *l, double bytes) {
+  int level = 0;
+  while (level < LEVEL_MEMORY && bytes > (double)l->size[level]) ++level;
+  return bytes / l->read_all[level];
+}

@@ -40,4 +40,9 @@ bool machine_load(store *s, arena *a, const cpu_target *cpu, machine *out);
 /* What the model wants to know about a target. m NULL: guesses. */
 machine_limits machine_limits_for(const machine *m, const cpu_target *cpu, int threads);
 
+/* The least seconds that all threads need for so many operations, and for so many bytes that are touched once each: from
+ * the smallest cache that holds them (Williams, Waterman and Patterson, "Roofline", 2009). */
+double machine_arithmetic_s(const machine_limits *l, double flops);
+double machine_traffic_s(const machine_limits *l, double bytes);
+
 #endif

@@ -177,6 +177,10 @@ runtime *runtime_create_foreign(diag *d, const char *name, const char *isa, int 
   return create(d, name, isa, threads, true);
 }
 
+bool runtime_is_here(const runtime *rt) {
+  return rt->backend && (!rt->backend->device || rt->device);
+}
+
 void runtime_destroy(runtime *rt) {
   if (!rt) return;
   pool_release(rt->pool);
@@ -261,15 +265,24 @@ static const char *with_commas(char *out, size_t size, int n) {
 }
 
 /* Lines as the device's compiler reads them, else as C, on every CPU backend alike. */
-static int lines_of(const module *m, arena *scratch, const lin_kernel *k) {
-  const backend *b = m->rt->backend;
-  if (!b || !b->device) return render_c_lines(scratch, k);
+static int lines_of(const runtime *rt, arena *scratch, const lin_kernel *k) {
+  if (!rt->backend || !rt->backend->device) return render_c_lines(scratch, k);
   str text;
   str_init(&text, scratch);
-  b->device->render(&text, k);
+  runtime_source(rt, k, &text);
   int lines = 0;
   for (size_t i = 0; i < text.len; i++) lines += text.data[i] == '\n';
   return lines;
+}
+
+const char *runtime_line_limit(const runtime *rt, arena *a, arena *scratch, const lin_kernel *k,
+                               int max_lines, int *lines) {
+  char text[32];
+  int most = max_lines > 0 ? max_lines : DEFAULT_MAX_LINES;
+  *lines = lines_of(rt, scratch, k);
+  if (!rt->backend || *lines <= most) return NULL;
+  return arena_printf(a, "%s lines, over --max-lines %d", with_commas(text, sizeof text, *lines),
+                      most);
 }
 
 static void count_lines(module *m, int max_lines) {
@@ -279,12 +292,8 @@ static void count_lines(module *m, int max_lines) {
   DIAG_TRY(m->arena.diag, st) {
     for (int i = 0; i < m->count; i++) {
       module_entry *e = &m->entries[i];
-      e->state.source_lines = lines_of(m, &scratch, e->kernel);
-      if (!m->rt->backend || e->state.source_lines <= max_lines) continue;
-      char lines[32];
-      e->state.fallback =
-          arena_printf(&m->arena, "%s lines, over --max-lines %d",
-                       with_commas(lines, sizeof lines, e->state.source_lines), max_lines);
+      e->state.fallback = runtime_line_limit(m->rt, &m->arena, &scratch, e->kernel, max_lines,
+                                             &e->state.source_lines);
     }
   }
   DIAG_END(m->arena.diag, st)
@@ -336,9 +345,8 @@ static void compile_entries(module *m, int count, const lin_kernel *const *kerne
   m->count = count;
   for (int i = 0; i < count; i++)
     m->entries[i] = (module_entry){.kernel = kernels[i], .registers = -1, .spills = -1};
-  count_lines(m, options && options->max_lines > 0 ? options->max_lines : DEFAULT_MAX_LINES);
-  bool here = m->rt->backend && (!m->rt->backend->device || m->rt->device);
-  if (here) compile_native(m, options ? options->store : NULL);
+  count_lines(m, options ? options->max_lines : 0);
+  if (runtime_is_here(m->rt)) compile_native(m, options ? options->store : NULL);
   size_t scratch = 0;
   for (int i = 0; i < count; i++) {
     module_entry *e = &m->entries[i];
@@ -405,13 +413,12 @@ void module_registers(module *m, int index, int *registers, int *spills) {
 
 bool module_cached(const module *m) { return m->cached; }
 
-void module_source(const module *m, int index, str *out) {
-  WN_CHECK(index >= 0 && index < m->count, "module has no kernel %d", index);
-  const backend *b = m->rt->backend;
+void runtime_source(const runtime *rt, const lin_kernel *k, str *out) {
+  const backend *b = rt->backend;
   if (b && b->device)
-    b->device->render(out, m->entries[index].kernel);
+    b->device->render(out, k);
   else
-    render_c(out, m->entries[index].kernel);
+    render_c(out, k);
 }
 
 /* --- launching -------------------------------------------------------------------------------- */

@@ -46,6 +46,7 @@ runtime *runtime_create(diag *d, const char *backend, const char *isa, int threa
  * for it, and kernels are not compiled. */
 runtime *runtime_create_foreign(diag *d, const char *backend, const char *isa, int threads);
 void runtime_destroy(runtime *rt);
+bool runtime_is_here(const runtime *rt); /* false: its kernels are interpreted, or looked at alone */
 const char *runtime_backend(const runtime *rt); /* "cpu", "cpu:cc", "interp", "opencl" */
 const cpu_target *runtime_target(const runtime *rt);
 int runtime_threads(const runtime *rt); /* that run kernels: of a device, its compute units */
@@ -93,6 +94,11 @@ typedef struct compile_options {
   struct store *store; /* has or gets the code, during the call only; NULL: compile anew */
 } compile_options;
 
+/* NULL, or why this kernel, which has so many source lines, is one for the interpreter: what module_compile finds before any
+ * compiler sees it. */
+const char *runtime_line_limit(const runtime *rt, arena *a, arena *scratch, const lin_kernel *k,
+                               int max_lines, int *lines);
+
 typedef struct module module;
 /* Compiles all kernels together. The kernels must outlive the module. */
 module *module_compile(runtime *rt, diag *d, int count, const lin_kernel *const *kernels,
@@ -112,7 +118,7 @@ const char *module_assembly(module *m, int index);
 void module_registers(module *m, int index, int *registers, int *spills);
 bool module_cached(const module *m);
 /* The kernel as the backend's compiler reads it; as C where that reads no text. */
-void module_source(const module *m, int index, str *out);
+void runtime_source(const runtime *rt, const lin_kernel *k, str *out);
 
 /* Between runtime_begin and runtime_end: run kernel `index` for the blocks [begin, end) of its grid, over the pool's
  * threads; returns when all are done. args: one pointer per global array, by slot. Scratch is the runtime's, one block per worker, sized at compile time. */

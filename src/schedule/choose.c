@@ -92,7 +92,7 @@ static wino_result rewrite_best(graph *g, const uop *root, const choice_target *
   memcpy(w->m, out->schedule.m, sizeof out->schedule.m);
   wino_result r = wino_rewrite(g, root, w);
   WN_CHECK(out->schedule.direct || r.nsites > 0, "a tile of the survey was not taken: %s", r.trace);
-  r.trace = arena_printf(&g->arena, "%s%s", r.trace, candidates_text(g, target, list, count));
+  out->considered = candidates_text(g, target, list, count);
   return r;
 }
 
@@ -100,7 +100,7 @@ wino_result choose_rewrite(graph *g, const uop *root, const choice_target *targe
   const wn_options *o = target->options;
   wino_options w = {.math = o->math};
   int env = o->plan == NULL && o->wino == NULL ? environment(g->diag, &w) : -1;
-  memset(out, 0, sizeof *out);
+  *out = (choice){.considered = ""};
   out->plan = intern_string(g, o->plan != NULL ? o->plan : env == 0 ? "direct" : "auto");
   bool named = schedule_parse(g->diag, out->plan, &out->schedule);
   if (o->wino != NULL && strcmp(o->wino, "0") == 0)

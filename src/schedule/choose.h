@@ -11,7 +11,8 @@
 typedef struct choice {
   const char *plan; /* as asked for */
   schedule schedule;
-  double seconds; /* predicted, once it was applied */
+  double seconds;         /* predicted, once it was applied */
+  const char *considered; /* by `auto`: its best candidates, a line each; "" for other plans */
 } choice;
 
 typedef struct choice_target {

@@ -11,11 +11,6 @@ static int64_t most_tiles(const wino_result *w) {
   return most;
 }
 
-static bool is_staged(const schedule *s) {
-  const stage_plan *x = &s->stage[STAGE_X];
-  return x->space == SPACE_LOCAL || (x->space == SPACE_GLOBAL && x->at.letter != 0);
-}
-
 /* The next smaller version; false: there is none. A register tile that was sized for the larger block goes. */
 static bool halve(schedule *s, const wino_result *w) {
   if (s->direct || w->nsites == 0) return false;
@@ -25,7 +20,7 @@ static bool halve(schedule *s, const wino_result *w) {
     if (s->chunk < 1) s->chunk = 1;
     return true;
   }
-  if (!is_staged(s)) return false;
+  if (!schedule_is_inside(s, STAGE_X)) return false;
   int64_t now = s->t[0] > 0 ? s->t[0] : DEFAULT_BLOCK;
   if (now > most) now = most;
   if (now <= 1) return false;

@@ -100,9 +100,12 @@ typedef struct user_buffer {
 kernel_set *schedule_apply(graph *g, const wino_result *rewritten, const schedule *s,
                            const apply_target *target, int nuser, const user_buffer *user);
 
-/* Fills in what the schedule left to the machine (the default tile of `auto`'s stages, splits): apply.c uses it, and it is
- * what `placement` in reports prints. */
+/* --- nest_text.c -------------------------------------------------------------------------------------------------------- */
+
+/* All arrays, and the loops of all kernels. */
 void nest_print(graph *g, str *out, const kernel_set *set);
+/* The loops of one kernel as a tree, indented by two more for each loop around, `depth` around all. */
+void nest_print_kernel(graph *g, str *out, const kernel_set *set, int kernel, int depth);
 
 /* --- memory.c ----------------------------------------------------------------------------------------------------------- */
 

@@ -1,20 +1,79 @@
-/* Nests as text, for dumps and explain. */
+/* Nests as text, for dumps and explain: a tree of loops, a line each, that says what it stores at its ends.
+ *
+ *     grid t0 3
+ *       loop f 36
+ *         reduce loop c 16
+ *           unroll t1 12
+ *             vector k2 16
+ *               store m                        a child of the block: it runs before what stands below it
+ *       loop y1 3
+ *         ...
+ *
+ * What is summed in registers stands outside the unrolled and vector loops, where the code has it. */
 #include "ir/text.h"
 #include "schedule/nest.h"
 
 static const char *const role_name[] = {"input", "constant", "result", "prepared", "work", "local"};
 
-static void print_nest(graph *g, str *out, const kernel_set *set, const nest *n, int depth) {
-  for (int i = 0; i <= n->naxes; ++i) {
-    for (int c = 0; c < n->nchildren; ++c) {
-      if (n->child[c].at == i) print_nest(g, out, set, n->child[c].nest, depth + i);
+typedef struct printer {
+  graph *g;
+  str *out;
+  const kernel_set *set;
+} printer;
+
+static void print_loop(const printer *p, int depth, bool reduces, axis_kind kind, const char *name,
+                       int64_t extent) {
+  str_printf(p->out, "%*s%s%s %s %lld\n", 2 * depth, "", reduces ? "reduce " : "",
+             axis_kind_name[kind], name, (long long)extent);
+}
+
+/* The loops of the REDUCEs in the nest's value, each once. Returns how many. */
+static int print_sums(const printer *p, const nest *n, int depth) {
+  arena *a = &p->g->arena;
+  uop_order all = uop_toposort(a, 1, &n->value);
+  map seen;
+  int count = 0;
+  map_init(&seen, a);
+  for (size_t i = all.len; i-- > 0;) {
+    const uop *u = all.at[i];
+    for (int r = 1; u->op == OP_REDUCE && r < u->nsrc; ++r) {
+      uint64_t number = (uint64_t)u->src[r]->arg.i, known, kind = AXIS_LOOP;
+      if (map_get(&seen, number, &known)) continue;
+      map_put(&seen, number, 1);
+      map_get(&p->set->kinds, number, &kind);
+      print_loop(p, depth + count++, true, (axis_kind)kind, uop_range_name(p->g, u->src[r]),
+                 u->src[r]->arg.j);
     }
-    if (i == n->naxes) break;
-    str_printf(out, "%*s%s %s in 0..%lld\n", 2 * (depth + i), "", axis_kind_name[n->axis[i].kind],
-               n->axis[i].name, (long long)n->axis[i].range->arg.j);
   }
-  str_printf(out, "%*s%s = stage %s\n", 2 * (depth + n->naxes), "", set->arrays.data[n->array].name,
-             n->stage);
+  return count;
+}
+
+static void print_nest(const printer *p, const nest *n, int depth) {
+  int sums = -1;
+  bool adds = false;
+  for (int i = 0; i <= n->naxes; ++i) {
+    const axis *a = &n->axis[i];
+    for (int c = 0; c < n->nchildren; ++c) {
+      if (n->child[c].at == i) print_nest(p, n->child[c].nest, depth + i);
+    }
+    if (sums < 0 && (i == n->naxes || a->kind == AXIS_UNROLL || a->kind == AXIS_VECTOR)) {
+      sums = print_sums(p, n, depth + i);
+      depth += sums;
+    }
+    if (i < n->naxes) adds |= a->reduces;
+    if (i < n->naxes) print_loop(p, depth + i, a->reduces, a->kind, a->name, a->range->arg.j);
+  }
+  const char *array = p->set->arrays.data[n->array].name;
+  bool own = strcmp(array, n->stage) == 0;
+  str_printf(p->out, "%*s%s %s%s%s\n", 2 * (depth + n->naxes), "", adds ? "add to" : "store",
+             n->stage, own ? "" : " in ", own ? "" : array);
+}
+
+void nest_print_kernel(graph *g, str *out, const kernel_set *set, int kernel, int depth) {
+  const printer p = {g, out, set};
+  const kernel_plan *k = &set->kernels.data[kernel];
+  if (k->chunks > 1) str_printf(out, "%*shost chunk %lld\n", 2 * depth++, "", (long long)k->chunks);
+  for (int r = 0; r < k->nroots; ++r) print_nest(&p, k->root[r], depth);
 }
 
 void nest_print(graph *g, str *out, const kernel_set *set) {
@@ -24,8 +83,7 @@ void nest_print(graph *g, str *out, const kernel_set *set) {
                (long long)a->len, wn_dtype_name(a->dtype));
   }
   for (size_t k = 0; k < set->kernels.len; ++k) {
-    const kernel_plan *kp = &set->kernels.data[k];
-    str_printf(out, "kernel %zu%s\n", k, kp->prepare ? " (prepare)" : "");
-    for (int r = 0; r < kp->nroots; ++r) print_nest(g, out, set, kp->root[r], 1);
+    str_printf(out, "kernel %zu%s\n", k, set->kernels.data[k].prepare ? " (prepare)" : "");
+    nest_print_kernel(g, out, set, (int)k, 1);
   }
 }

@@ -1,5 +1,5 @@
 /* Every allocation failure, one after the other: a convolution with bias and activation is built, compiled for the
- * interpreter, run and destroyed with the n-th allocation and all later ones failing, for n = 1, 2, ... until nothing
+ * interpreter, run (or explained) and destroyed with the n-th allocation and all later ones failing, for n = 1, 2, ... until nothing
  * fails any more. Each time the answer must be WN_ERR_NOMEM with a message, or WN_OK with the right numbers; leaks and
  * accesses to freed memory are AddressSanitizer's to find. */
 #include <stdarg.h>
@@ -80,6 +80,26 @@ static wn_status live(problem *p, const wn_options *options) {
   return status;
 }
 
+static void ignore_text(void *user, const char *text) {
+  (void)user;
+  (void)text;
+}
+
+/* The same for what is explained. */
+static wn_status look(problem *p, const wn_options *options) {
+  wn_context *ctx = NULL;
+  wn_status status = wn_context_create(&ctx);
+  if (status != WN_OK) return status;
+  wn_tensor *y = build(ctx, p);
+  status = wn_explain(ctx, &y, NULL, 1, options, ignore_text, NULL);
+  if (status != WN_OK) assert_string_not_equal(wn_message(ctx), "");
+  wn_context_destroy(ctx);
+  memcpy(p->y, p->expected, sizeof p->y); /* nothing was run */
+  return status;
+}
+
+typedef wn_status (*life)(problem *p, const wn_options *options);
+
 static void check_result(const problem *p, long n) {
   for (int i = 0; i < K * H * W; ++i) {
     double difference = fabs((double)p->y[i] - (double)p->expected[i]);
@@ -93,7 +113,7 @@ static void check_result(const problem *p, long n) {
  * in long loops. */
 static long next(long n) { return n < 256 ? n + 1 : n + (n / 64 | 1); }
 
-static void fail_stepwise(const char *plan) {
+static void fail_stepwise(const char *plan, life live_once) {
   problem *p = malloc(sizeof *p);
   assert_non_null(p);
   fill(p);
@@ -103,7 +123,7 @@ static void fail_stepwise(const char *plan) {
   for (; !finished && n < LIMIT; n = getenv("WINNOW_LONG") != NULL ? n + 1 : next(n)) {
     memset(p->y, 0xff, sizeof p->y);
     mem_fail_at(n);
-    wn_status status = live(p, &options);
+    wn_status status = live_once(p, &options);
     count = mem_count();
     mem_fail_at(0);
     finished = count < n;
@@ -123,17 +143,22 @@ static void fail_stepwise(const char *plan) {
 
 static void direct(void **state) {
   (void)state;
-  fail_stepwise("direct");
+  fail_stepwise("direct", live);
 }
 
 static void old(void **state) {
   (void)state;
-  fail_stepwise("old");
+  fail_stepwise("old", live);
 }
 
 static void one(void **state) {
   (void)state;
-  fail_stepwise("one");
+  fail_stepwise("one", live);
+}
+
+static void explained(void **state) {
+  (void)state;
+  fail_stepwise("fused", look);
 }
 
 int main(void) {
@@ -141,6 +166,7 @@ int main(void) {
       cmocka_unit_test(direct),
       cmocka_unit_test(old),
       cmocka_unit_test(one),
+      cmocka_unit_test(explained),
   };
   return cmocka_run_group_tests_name("allocation failures", tests, NULL, NULL);
 }

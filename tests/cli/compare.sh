@@ -1,5 +1,5 @@
 #!/bin/sh
-# compare, bench, explain and devices: tables, JSON, CSV, warnings and the exit status.
+# compare, bench and devices: tables, JSON, CSV, warnings and the exit status.
 . tests/cli/support/cases.sh
 
 keys='"problem" "backend" "device" "isa" "threads" "version" "math" "weights" "plan" "placement" "wino" "tuned" "cached"
@@ -119,7 +119,7 @@ run 0 'a limit of memory' compare $reference --plan old --plan one --max-memory 
 that 'old is not refused' test "$(value old refused)" != null
 end
 
-# bench, DEBUG, explain, devices.
+# bench, DEBUG, devices.
 printf '# two\nmb1ic3ih9oc4kh3ph1n"a"\n--skipped\nmb1ic4iw9oc4kw3n"b"\n' >two.txt
 run 0 'bench of a list' bench --batch two.txt --runs 1
 says out 'n"a"'
@@ -138,27 +138,6 @@ run 0 'source' conv $small --runs 1
 says err 'float'
 end
 unset DEBUG WINO
-run 0 'explain' explain $reference --plan old
-for pass in tensor lower recognise winograd apply linearise source program; do says out "--- $pass"; done
-says out 'conv 2-D, 16 -> 16 channels, 3x3'
-says out 'REDUCE_AXIS f32 ADD'
-says out 'BUFFERIZE f32 "result0"'
-says out 'kernel 0 (prepare)'
-says out '= stage m'
-that 'C of not four kernels' test "$(grep -c '^void [rE]_[0-9_n]*(void ' out)" -eq 4
-that 'source of not four kernels' test "$(grep -c '^--- source: [rE]_[0-9_n]* computes' out)" -eq 4
-says out '3 kernels a run and 1 once, 4 buffers'
-says out 'plan old: x=global,g=global,m=global,o=global;wino=4x4'
-lacks out "$(printf '\033')"
-that 'the passes are out of order' test "$(grep -o '^--- [a-z]*' out | uniq | tr -d '\n-')" = \
-  ' tensor lower recognise winograd apply linearise source program'
-end
-run 0 'explain what is no convolution' explain mb1ic4ih4oc4kh1
-says out '--- recognise'
-that 'no reason' test -n "$(sed -n '/^--- recognise/{n;p;}' out)"
-end
-run 2 'explain a plan that is not' explain $reference --plan nonsense
-end
 run 0 'devices' devices
 says out 'cpu'
 says out 'interp'
