@@ -158,6 +158,16 @@ static void add_run_time(str *s, arena *a, const explanation *e) {
     str_add(s, "predictions and limits are those of machine code, not of the interpreter\n");
 }
 
+/* What of a run is not the time of its kernels: launches, and the transfers of a device. */
+static void add_rest(str *s, arena *a, const explanation *e) {
+  double rest = e->measured_us;
+  for (int i = 0; i < e->nkernels; ++i)
+    if (!e->kernel[i].prepare) rest -= e->kernel[i].measured_us;
+  if (rest > 0.05 * e->measured_us) /* less than that is noise */
+    str_printf(s, "outside kernels: %s µs, %.0f%% of the run\n", us_text(a, rest),
+               100 * rest / e->measured_us);
+}
+
 /* What takes longest, by what was measured or else predicted. */
 static void add_slowest(str *s, const explanation *e) {
   bool measured = isfinite(e->measured_us);
@@ -171,7 +181,7 @@ static void add_slowest(str *s, const explanation *e) {
     if (us > most) most = us, slowest = k;
   }
   if (slowest == NULL) return;
-  str_printf(s, "longest: %s, %.0f%% of the time%s, %.0f%% of which its %s need%s\n",
+  str_printf(s, "longest: %s, %.0f%% of the kernels' time%s, %.0f%% of which its %s need%s\n",
              slowest->info.stage, 100 * most / all, measured ? "" : " predicted",
              fmin(100, 100 * slowest->least_us / most), slowest->bound,
              slowest->arithmetic_us >= slowest->traffic_us ? "s" : "");
@@ -200,6 +210,7 @@ const char *explain_text_program(const explanation *e) {
   str_printf(&s, "%s\n", e->recognised);
   add_run_time(&s, a, e);
   add_slowest(&s, e);
+  add_rest(&s, a, e);
   add_kernel_table(&s, a, e);
   str_add(&s, "\n");
   return str_text(&s);

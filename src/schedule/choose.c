@@ -88,6 +88,8 @@ static wino_result rewrite_best(graph *g, const uop *root, const choice_target *
   size_t count = list_candidates(g, root, target, w, list, CANDIDATES);
   out->schedule = pick(list, count, w->always)->schedule;
   w->off = out->schedule.direct;
+  w->why_off =
+      count > 1 ? "direct is predicted to be faster" : "no tile can be used within the promise";
   w->nm = out->schedule.nm;
   memcpy(w->m, out->schedule.m, sizeof out->schedule.m);
   wino_result r = wino_rewrite(g, root, w);

@@ -342,7 +342,11 @@ static const uop *visit_reduce(pass *s, const uop *reduce) {
     return reduce;
   }
   trace_match(&s->trace, s->g, &p.match);
-  why = s->options->off ? "rewriting is off" : wino_plan_site(&p, s->options, &site);
+  const wino_options *o = s->options;
+  if (o->off)
+    why = o->why_off != NULL ? o->why_off : "rewriting is off";
+  else
+    why = wino_plan_site(&p, o, &site);
   if (why != NULL) {
     str_printf(&s->trace, "; not rewritten, %s\n", why);
     return reduce;

@@ -21,7 +21,8 @@
 #include "winograd/algebra.h"
 
 typedef struct wino_options {
-  bool off; /* recognise for the trace, rewrite nothing */
+  bool off;            /* recognise for the trace, rewrite nothing */
+  const char *why_off; /* for the trace; NULL: it was asked for */
   /* nm 0: choose; 1: the same m for every window axis; else one per axis. m in 1..8 */
   int nm, m[WN_MAX_SPATIAL];
   wn_math math;
