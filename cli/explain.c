@@ -206,7 +206,7 @@ static void explain_in(explaining *x) {
     if (st == WN_ERR_REFUSED) write_passes(x); /* why is to be seen in them */
     diag_fail(&app->diag, st, "%s", wn_message(x->ctx));
   }
-  if (is_measured(app)) measure(x, &spec);
+  if (is_measured(app) && x->e.here) measure(x, &spec);
   if (app->opt.json)
     write_json(x);
   else

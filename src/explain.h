@@ -38,7 +38,7 @@ typedef struct explanation {
   const char
       *recognised; /* a line for each reduction, less the last '\n': matched as what, or why not */
   bool measured_limits; /* of the machine; else they are guesses */
-  bool interpreted;     /* by its backend: predictions and limits are those of machine code */
+  bool here; /* what is predicted can be run: no interpreter, no device that is not there */
   double predicted_us, least_us;
   double measured_us;    /* median of a run */
   double measured_error; /* relative L2 */

@@ -151,11 +151,13 @@ static void add_run_time(str *s, arena *a, const explanation *e) {
   if (isfinite(e->predicted_us)) str_printf(s, "%s predicted, ", us_text(a, e->predicted_us));
   str_printf(s, "at least %s by %s limits of the machine", us_text(a, e->least_us),
              whose_limits(e));
-  if (isfinite(e->measured_us) && !e->interpreted)
-    str_printf(s, " (%.0f%%)", 100 * e->least_us / e->measured_us);
+  if (isfinite(e->measured_us)) str_printf(s, " (%.0f%%)", 100 * e->least_us / e->measured_us);
   str_printf(s, "%s\n", e->measured_limits ? "" : ": `winnow devices --measure` measures them");
-  if (e->interpreted)
+  if (!e->here && strcmp(e->info.backend, "interp") == 0)
     str_add(s, "predictions and limits are those of machine code, not of the interpreter\n");
+  else if (!e->here)
+    str_add(
+        s, "there is no such device here: a typical one stands for it, and nothing was compiled\n");
 }
 
 /* What of a run is not the time of its kernels: launches, and the transfers of a device. */

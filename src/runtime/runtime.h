@@ -46,7 +46,8 @@ runtime *runtime_create(diag *d, const char *backend, const char *isa, int threa
  * for it, and kernels are not compiled. */
 runtime *runtime_create_foreign(diag *d, const char *backend, const char *isa, int threads);
 void runtime_destroy(runtime *rt);
-bool runtime_is_here(const runtime *rt); /* false: its kernels are interpreted, or looked at alone */
+bool runtime_is_here(
+    const runtime *rt); /* false: its kernels are interpreted, or looked at alone */
 const char *runtime_backend(const runtime *rt); /* "cpu", "cpu:cc", "interp", "opencl" */
 const cpu_target *runtime_target(const runtime *rt);
 int runtime_threads(const runtime *rt); /* that run kernels: of a device, its compute units */

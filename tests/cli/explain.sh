@@ -41,6 +41,14 @@ run 0 'the interpreter is not timed' explain $small --plan old --backend interp
 lacks out ' measured, '
 says out 'those of machine code, not of the interpreter'
 end
+run 0 'a device that is not here is explained' explain $small --plan old --backend metal
+says out ' predicted, at least '
+if [ "$(uname)" != Darwin ]; then
+  lacks out ' measured, '
+  says out 'there is no such device here'
+  says out 'kernel void '
+fi
+end
 run 0 'each choice is measured' explain $small --plan old --measure --runs 1
 that 'not measured' test -n "$(section choices | sed -n '/measured/p')"
 for change in x=inline x=reg x=local g=inline g=reg g=local m=inline m=reg m=local o=inline o=reg o=local direct; do
