@@ -206,6 +206,13 @@ wn_status wn_download(wn_program *p) {
   return end_turn(p, p->device != NULL ? program_read_results(p) : NULL);
 }
 
+wn_status wn_capture(wn_program *p, const char *path) {
+  if (p->device == NULL)
+    return diag_set(&p->diag, WN_ERR_USAGE, "a CPU has no tools of its maker's to capture for");
+  runtime_begin(p->rt);
+  return end_turn(p, runtime_capture(p->rt, path));
+}
+
 wn_status wn_run_timed(wn_program *p, double *us) {
   if (check_code(p) != WN_OK) return WN_ERR_USAGE;
   int n = (int)p->set->kernels.len;

@@ -240,6 +240,10 @@ WN_API wn_status wn_upload(wn_program *program);
 WN_API wn_status wn_launch(wn_program *program);
 WN_API wn_status wn_wait(wn_program *program);
 WN_API wn_status wn_download(wn_program *program);
+/* Records what the program's device does from here on into a new file, in the format of its maker's
+ * tools (Metal: .gputrace, in a process started with METAL_CAPTURE_ENABLED=1); path NULL ends it.
+ * WN_ERR_DEVICE where the backend or the system cannot, WN_ERR_USAGE on a backend of the CPU. */
+WN_API wn_status wn_capture(wn_program *program, const char *path);
 /* Run once with a clock around each kernel of the run part, a device's own clock where there is
  * one: microseconds into us[0..wn_program_info.kernels). */
 WN_API wn_status wn_run_timed(wn_program *program, double *us);

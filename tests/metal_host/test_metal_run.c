@@ -49,6 +49,7 @@ static void run_expected(void) {
   wn_context *ctx;
   wn_program *p = compile(&ctx, "cpu", "direct", expected);
   assert_int_equal(wn_run(p), WN_OK);
+  assert_int_equal(wn_capture(p, "/tmp/plan.gputrace"), WN_ERR_USAGE); /* a CPU has none */
   wn_program_destroy(p);
   wn_context_destroy(ctx);
 }
@@ -77,7 +78,10 @@ static void run_plan(const char *plan, bool own_memory) {
   }
   assert_in_range(info.kernels, 1, MOST_KERNELS);
   memset(result, 0, sizeof result);
+  assert_int_equal(wn_capture(p, "/tmp/plan.gputrace"), WN_OK);
   assert_int_equal(wn_run_timed(p, us), WN_OK);
+  assert_int_equal(wn_capture(p, NULL), WN_OK);
+  assert_string_equal(fake.capture_path, "/tmp/plan.gputrace");
   assert_right(plan);
   for (int k = 0; k < info.kernels; k++) assert_true(us[k] > 0);
   wn_program_destroy(p);
