@@ -144,7 +144,7 @@ says out 'interp'
 says out 'the reference, in float64'
 end
 run 0 'devices as JSON' devices --json
-that 'lines' test "$(wc -l <out)" -eq 3
+that 'lines' test "$(wc -l <out)" -ge 5 # an OpenCL device each, or why there is none
 end
 
 # All 256 combinations: each is right or has a reason.
