@@ -74,6 +74,13 @@ if "$WINNOW" devices --json | grep -q '"backend":"opencl:0:0","available":true';
 else
   echo 'no OpenCL device, so none was measured'
 fi
+run 0 'the source for Metal is shown everywhere' explain $p --backend metal --plan fused
+says out 'kernel void'
+says out 'threadgroup_barrier'
+end
+run 2 'but not for an instruction set that Metal has not' explain $p --backend metal --isa avx2
+says err 'simt'
+end
 if [ "$(uname)" != Darwin ]; then
   run 2 'metal is for macOS' conv $p --backend metal
   says err 'built on macOS only'
