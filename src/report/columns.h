@@ -34,7 +34,10 @@ bool columns_json_with(FILE *out, const column *list, size_t count, const void *
                        const column_array *arrays, size_t narrays);
 /* Adds a key for each column; false: no memory. */
 bool columns_add(cJSON *object, const column *list, size_t count, const void *record);
-/* The inverse, into a record of unknowns; texts are copied. False: a key is missing or of another kind. */
+struct report_row;
+/* The keys that --json prints of a row, but for its kernels; false: no memory. */
+bool report_row_add(cJSON *object, const struct report_row *row);
+/* The inverse of columns_add, into a record of unknowns; texts are copied. False: a key is missing or of another kind. */
 bool columns_read(const cJSON *object, const column *list, size_t count, arena *a, void *record);
 /* Every field unknown, flags false. */
 void columns_unknown(const column *list, size_t count, void *record);

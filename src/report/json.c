@@ -56,6 +56,7 @@ static const column kept_columns[] = {
     ROW(TEXT, identity),
     ROW(FLAG, wrong),
     ROW(FLAG, stopped),
+    ROW(REAL, promise),
 };
 #undef ROW
 #define KEPT_COLUMNS        (sizeof kept_columns / sizeof *kept_columns)
@@ -71,6 +72,7 @@ static const column kept_kernel_columns[] = {
     KERNEL(TEXT, loops),
     KERNEL(TEXT, stage),
     KERNEL(TEXT, fallback),
+    KERNEL(TEXT, source),
     KERNEL(FLAG, prepare),
 };
 #undef KERNEL
@@ -89,6 +91,7 @@ void columns_unknown(const column *list, size_t count, void *record) {
 void report_row_init(report_row *row) {
   memset(row, 0, sizeof *row);
   columns_unknown(columns, COLUMNS, row);
+  columns_unknown(kept_columns, KEPT_COLUMNS, row);
 }
 
 static bool is_unknown(const column *c, const void *field) {
@@ -137,6 +140,10 @@ bool columns_add(cJSON *object, const column *list, size_t count, const void *re
     }
   }
   return true;
+}
+
+bool report_row_add(cJSON *object, const report_row *row) {
+  return columns_add(object, columns, COLUMNS, row);
 }
 
 /* Kernels of the run part, as `kernels` counts them; to keep a row, all of them and all of each. */
@@ -194,9 +201,8 @@ bool columns_json(FILE *out, const column *list, size_t count, const void *recor
 
 bool report_json(FILE *out, const report_row *row) {
   cJSON *object = cJSON_CreateObject();
-  return print(
-      out, object,
-      object && columns_add(object, columns, COLUMNS, row) && add_kernels(object, row, false));
+  return print(out, object,
+               object && report_row_add(object, row) && add_kernels(object, row, false));
 }
 
 /* --- keeping rows ------------------------------------------------------------------------------------------ */

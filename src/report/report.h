@@ -16,10 +16,22 @@
 
 typedef struct report_kernel {
   const char *name, *loops, *stage, *fallback;
+  const char *source; /* NULL: not known */
   double median_us, bytes, flops;
   int source_lines, registers, spills;
   bool prepare;
 } report_kernel;
+
+/* What the machine can do, measured: the ceilings of a roofline. */
+enum { REPORT_LEVELS = 6 };
+typedef struct report_limits {
+  double flops; /* a second, of all threads together */
+  int levels;
+  struct {
+    const char *name;     /* "L1", "memory", ... */
+    double bytes, rate;   /* size, INFINITY for the last; bytes read a second */
+  } level[REPORT_LEVELS]; /* nearest first */
+} report_limits;
 
 typedef struct report_row {
   const char *problem, *backend, *device, *isa, *version, *math, *weights, *plan, *placement, *wino;
@@ -37,6 +49,8 @@ typedef struct report_row {
       reference_us; /* least time of a plan that took turns with this one, where rows were not all timed together */
   int pareto; /* 1: no other row of the problem is better (pareto.h), 0: one is, -1: not asked */
   double max_abs_err, rel_l2_err, gflops_effective, gflops_executed, roofline_share;
+  double promise;              /* the largest rel_l2_err that `math` allows */
+  const report_limits *limits; /* NULL: not measured */
   const report_kernel *kernel; /* in order of running, prepare part first */
   int kernel_count;
 } report_row;
