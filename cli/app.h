@@ -18,6 +18,9 @@ typedef struct cli {
   bool header_done;    /* of CSV */
   uint64_t warned[32]; /* hashes of the warnings that were shown */
   int warned_count;
+  int argc; /* of the command, for reports */
+  char *const *argv;
+  struct output *output;       /* the files of --html and --trace; NULL: none asked for */
   const char *progress_prefix; /* before each progress line; NULL: none */
   const char *detail;          /* lines for below the message of a failure; NULL: none */
   int status;                  /* exit status so far: 0, 1, or 130 after an interrupt */

@@ -3,6 +3,7 @@
 
 #include "combinations.h"
 #include "interrupt.h"
+#include "output.h"
 #include "report/pareto.h"
 
 #define COMBINATIONS 256
@@ -109,6 +110,7 @@ static void compare_one(job *j, void *user) {
   int count = (int)c->plans.len;
   report_row *rows = measure(j, c);
   if (!rows) return;
+  for (int i = 0; i < count; ++i) output_add(app, &rows[i]);
   if (app->opt.json || app->opt.csv) {
     for (int i = 0; i < count; ++i) app_write_row(app, &rows[i]);
     return;
@@ -142,12 +144,15 @@ void command_compare(cli *app) {
   comparison c = {0};
   app_problems(app, &problems);
   choose_plans(app, &c.plans);
+  output_open(app);
   if (app->opt.all) interrupt_catch();
   for (size_t i = 0; i < problems.len && !interrupted(); ++i) {
     if (i && !app->opt.json && !app->opt.csv) putchar('\n');
     job_with(app, problems.data[i], true, compare_one, &c);
   }
-  if (app->status != INTERRUPTED) drop_journals(app, &c.done);
+  if (app->status == INTERRUPTED) return;
+  output_write(app);
+  drop_journals(app, &c.done);
 }
 
 typedef struct bench_state {
@@ -163,6 +168,7 @@ static void bench_one(job *j, void *user) {
   job_measure(j, &spec, 1);
   job_debug(j);
   report_row *row = &j->entries[0].row;
+  output_add(app, row);
   if (app->opt.json || app->opt.csv) {
     app_write_row(app, row);
     return;
@@ -183,6 +189,7 @@ void command_bench(cli *app) {
   bench_state state = {0};
   if (app->opt.peers) command_peers(app);
   app_problems(app, &problems);
+  output_open(app);
   state.total = (int)problems.len;
   state.rows = arena_array(&app->arena, report_row, problems.len);
   for (int i = 0; i < state.total; ++i) {
@@ -193,4 +200,5 @@ void command_bench(cli *app) {
   }
   app->progress_prefix = NULL;
   if (state.count) report_bench(stdout, &app->arena, state.rows, state.count, app_style(app));
+  output_write(app);
 }

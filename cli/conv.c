@@ -2,9 +2,11 @@
 #include <inttypes.h>
 #include <math.h>
 
+#include "file.h"
 #include "image.h"
 #include "job.h"
 #include "npy.h"
+#include "output.h"
 
 /* The result as [c][h][w], whatever the layout. */
 static void write_picture(job *j, const char *path) {
@@ -79,6 +81,8 @@ static void conv_one(job *j, void *user) {
     diag_fail(&app->diag, WN_ERR_STRICT, "%s: stopped by --strict: %s", row->plan, row->fallback);
   job_debug(j);
   if (app->opt.output) write_output(j, app->opt.output);
+  output_add(app, row);
+  output_write(app);
   if (app->opt.json || app->opt.csv) {
     app_write_row(app, row);
     if (app->opt.on_request) request_serve(j);
@@ -99,5 +103,7 @@ void command_conv(cli *app) {
   else
     job_problem_of_files(app, p);
   check_output(app, p);
+  if (app->opt.output) file_try(&app->arena, app->opt.output);
+  output_open(app);
   job_with(app, p, true, conv_one, NULL);
 }

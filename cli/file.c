@@ -67,15 +67,25 @@ unsigned char *file_read(arena *a, const char *path, size_t *size) {
   return bytes;
 }
 
+/* A rename puts a file in the place of whatever is there: of a device, or of the link /dev/stdout. */
+static void refuse_special(arena *a, const char *path) {
+  struct stat st;
+  char target[8] = "";
+  bool special = readlink(path, target, sizeof target - 1) > 0 && !strncmp(target, "/proc/", 6);
+  if (!special && stat(path, &st)) return;
+  if (!special && S_ISDIR(st.st_mode))
+    diag_fail(a->diag, WN_ERR_IO, "cannot write %s: it is a directory", path);
+  if (special || !S_ISREG(st.st_mode))
+    diag_fail(a->diag, WN_ERR_IO, "cannot write %s: it is not a regular file", path);
+}
+
 void file_create(file_writer *w, arena *a, const char *path) {
   w->path = path;
   w->stream = NULL;
   w->temporary = arena_printf(a, "%s.XXXXXX", path);
   if (strlen(w->temporary) >= sizeof unfinished)
     diag_fail(a->diag, WN_ERR_IO, "cannot write %.60s...: the name is too long", path);
-  struct stat st;
-  if (!stat(path, &st) && S_ISDIR(st.st_mode))
-    diag_fail(a->diag, WN_ERR_IO, "cannot write %s: it is a directory", path);
+  refuse_special(a, path);
   mode_t mask = umask(0);
   umask(mask);
   int fd = create_guarded(w->temporary);
@@ -93,6 +103,12 @@ void file_abandon(file_writer *w) {
   w->stream = NULL;
   unlink(w->temporary);
   guard(NULL);
+}
+
+void file_try(arena *a, const char *path) {
+  file_writer w;
+  file_create(&w, a, path);
+  file_abandon(&w);
 }
 
 static _Noreturn void failed(file_writer *w, diag *d) {

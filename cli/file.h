@@ -20,6 +20,8 @@ typedef struct file_writer {
 } file_writer;
 
 void file_create(file_writer *w, arena *a, const char *path);
+/* Makes and removes the file that a commit would rename: fails where `path` cannot be written. */
+void file_try(arena *a, const char *path);
 void file_put(file_writer *w, diag *d, const void *bytes, size_t size);
 void file_commit(file_writer *w, diag *d);
 void file_abandon(file_writer *w);

@@ -31,6 +31,8 @@ static int run_command(int argc, char *const *argv) {
   diag_init(&app.diag);
   app.diag.warn = app_warn;
   app.diag.warn_user = &app;
+  app.argc = argc;
+  app.argv = argv;
   arena_init(&app.arena, &app.diag);
   app.out_tty = isatty(STDOUT_FILENO);
   app.err_tty = isatty(STDERR_FILENO);

@@ -8,6 +8,7 @@
 
 #include "interrupt.h"
 #include "measure.h"
+#include "output.h"
 #include "roofline.h"
 
 #define SAMPLE_US     50.0
@@ -134,6 +135,7 @@ static void read_kernels(job *j, entry *e, const wn_program_info *info) {
                                     .loops = keep(j, k.loops),
                                     .stage = keep(j, k.stage),
                                     .fallback = keep(j, k.fallback),
+                                    .source = output_text(j->app, k.source),
                                     .median_us = NAN,
                                     .bytes = k.bytes,
                                     .flops = k.flops,
@@ -162,6 +164,7 @@ static void judge(job *j, entry *e, double predicted) {
   error_figures figures;
   reference_compare(&j->reference, j->y, &figures);
   double promise = reference_promise(&j->reference, j->app->opt.math == WN_MATH_FP32_FAST);
+  row->promise = promise;
   row->max_abs_err = figures.max_abs;
   row->rel_l2_err = figures.relative_l2;
   if (row->rel_l2_err > promise) row->promise_missed = true;

@@ -97,6 +97,9 @@ static const flag flags[] = {
      DATA & ~BIT(CMD_BENCH)},
     {"--csv", "[FILE.csv]", "without the kernels; FILE: --peers adds every row to it", CSV,
      AT(csv_file), BIT(CMD_BENCH)},
+    {"--html", "FILE", "a page with figures, sources, timeline and roofline", WORD, AT(html),
+     BIT(CMD_COMPARE) | BIT(CMD_BENCH)},
+    {"--trace", "FILE", "what ran when, for Perfetto and chrome://tracing", WORD, AT(trace), RUNS},
     {"--peers", "[=LIST]", "in turns with other libraries, all or those of LIST", PEERS, AT(peers),
      BIT(CMD_BENCH)},
     {"--peers-dir", "DIR", "where they are: $WINNOW_PEERS, else .peers (tools/peers)", WORD,
@@ -459,12 +462,27 @@ static void check_peers(const options *o, diag *d) {
   if (what && !o->peers) diag_fail(d, WN_ERR_USAGE, "%s is for bench --peers", what);
 }
 
+/* Two files of one name: the second would replace the first. */
+static void check_files(const options *o, diag *d) {
+  const char *name[] = {"--html", "--trace", "--output"};
+  const char *path[] = {o->html, o->trace, o->output};
+  if (o->peers && (o->html || o->trace))
+    diag_fail(d, WN_ERR_USAGE, "%s and --peers exclude each other", o->html ? "--html" : "--trace");
+  for (int i = 0; i < 3; ++i) {
+    for (int k = 0; k < i; ++k)
+      if (path[i] && path[k] && !strcmp(path[i], path[k]))
+        diag_fail(d, WN_ERR_USAGE, "%s and %s are one file, %s", name[k], name[i], path[i]);
+    if (path[i] && !*path[i]) diag_fail(d, WN_ERR_USAGE, "%s needs the name of a file", name[i]);
+  }
+}
+
 /* What no single flag can tell. */
 static void check(const options *o, arena *a) {
   diag *d = a->diag;
   if (o->json && o->csv && !o->csv_file)
     diag_fail(d, WN_ERR_USAGE, "--json and --csv exclude each other");
   check_peers(o, d);
+  check_files(o, d);
   if ((o->command == CMD_DEVICES || o->command == CMD_CACHE) && o->problems.len)
     diag_fail(d, WN_ERR_USAGE, "%s takes no operand, but '%.80s' was given",
               command_name(o->command), o->problems.data[0]);

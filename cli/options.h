@@ -37,6 +37,7 @@ typedef struct options {
   const char *peers;           /* of bench: libraries to take turns with, "all"; NULL: none */
   const char *peers_dir;       /* where they are installed */
   const char *csv_file, *plot; /* of bench --peers */
+  const char *html, *trace;    /* files, NULL: none */
   wn_math math;
   activation act;
   size_t max_memory;

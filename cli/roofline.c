@@ -24,6 +24,37 @@ bool roofline_limits(cli *app, machine_limits *out) {
   return out->measured;
 }
 
+static void add_level(report_limits *out, const char *name, double bytes, double rate) {
+  if (!(rate > 0)) return;
+  out->level[out->levels].name = name;
+  out->level[out->levels].bytes = bytes;
+  out->level[out->levels++].rate = rate;
+}
+
+/* A device has local memory and one cache before its memory, whatever levels stand for them in the model. */
+const report_limits *roofline_ceilings(arena *a, const machine_limits *l) {
+  static const char *const names[] = {"L1", "L2", "L3", "memory"};
+  report_limits *out = arena_new(a, report_limits);
+  out->flops = l->flops_all;
+  if (l->local > 0) {
+    add_level(out, "local", (double)l->size[LEVEL_L1], l->local);
+    add_level(out, "cache", (double)l->size[LEVEL_L3], l->read_all[LEVEL_L3]);
+    add_level(out, names[LEVEL_MEMORY], INFINITY, l->read_all[LEVEL_MEMORY]);
+    return out;
+  }
+  for (int i = 0; i < LEVEL_COUNT; ++i)
+    add_level(out, names[i], i < LEVEL_MEMORY ? (double)l->size[i] : (double)INFINITY,
+              l->read_all[i]);
+  return out;
+}
+
+static double bandwidth(const machine_limits *l, double bytes) {
+  for (int level = 0; level < LEVEL_MEMORY; ++level) {
+    if (bytes <= (double)l->size[level]) return l->read_all[level];
+  }
+  return l->read_all[LEVEL_MEMORY];
+}
+
 double roofline_us(const machine_limits *l, const report_kernel *kernels, int count) {
   double seconds = 0;
   for (int i = 0; i < count; ++i) {

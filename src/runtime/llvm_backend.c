@@ -254,6 +254,12 @@ static const char *assembly(const void *handle, arena *a, const cpu_target *cpu,
   return text;
 }
 
+const char *llvm_version(arena *a) {
+  unsigned major, minor, patch;
+  LLVMGetVersion(&major, &minor, &patch);
+  return arena_printf(a, "LLVM %u.%u.%u", major, minor, patch);
+}
+
 /* Everything that the object depends on. */
 static void make_key(str *key, const llvm_ir_target *t, int count,
                      const lin_kernel *const *kernels) {

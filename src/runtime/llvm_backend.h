@@ -8,6 +8,9 @@
 #include "render/llvm_ir.h"
 #include "runtime/backend.h"
 
+/* "LLVM 19.1.7", in arena a. */
+const char *llvm_version(arena *a);
+
 /* What LLVM is told of a CPU of this machine's kind. Strings of cpu are borrowed, others are in
  * arena a. */
 llvm_ir_target llvm_target_of(arena *a, const cpu_target *cpu);
