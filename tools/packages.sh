@@ -43,6 +43,13 @@ have_llvm() {
 # What runs AArch64's code anywhere: some 50 MB.
 have_neon() { have aarch64-linux-gnu-gcc && { have qemu-aarch64 || have qemu-aarch64-static; }; }
 
+# What opens the page of --html (tests/browser/devtools.py knows the same names): some 100 MB to fetch.
+have_browser() {
+  [ -n "$WINNOW_BROWSER" ] && return 0
+  for b in chromium chromium-browser chromium-headless-shell google-chrome google-chrome-stable; do have $b && return 0; done
+  return 1
+}
+
 # The first of the known LLVM versions that this system has, of the package NAME-VERSION.
 newest() {
   for v in $llvm_versions; do
@@ -72,6 +79,8 @@ optional_missing() { # $1: run or check
   have "/usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer*" || printf 'fuzzer '
   have clang-format-19 || printf 'format '
   have_neon || printf 'neon '
+  have python3 || printf 'python3 '
+  have_browser || printf 'chromium '
 }
 
 optional_packages() { # names of packages for optional_missing's words, as this system calls them
@@ -81,6 +90,7 @@ optional_packages() { # names of packages for optional_missing's words, as this 
       clang) newest 'clang-%s' ;;
       fuzzer) newest 'libclang-rt-%s-dev' ;;
       format) apt-cache show clang-format-19 >/dev/null 2>&1 && printf 'clang-format-19 ' ;;
+      chromium) printf 'chromium fonts-dejavu-core ' ;; # without a font every letter is a box
       neon) printf 'gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user ' ;;
       *) printf '%s ' "$word" ;;
     esac
