@@ -7,7 +7,7 @@ let planTable, kernelTable, panes;
 
 function drawHeading() {
   const first = rows.find((r) => r.ran) ?? rows[0] ?? {};
-  const distinct = (key) => [...new Set(rows.map((r) => r[key]).filter((v) => v !== null && v !== ""))];
+  const values = (key) => [...new Set(rows.map((r) => r[key]).filter((v) => v !== null && v !== ""))];
   const subject = problems.length === 1 ? problems[0] : `${problems.length} problems`;
   document.title = `winnow ${data.command ?? ""}: ${subject}`;
   byId("command").textContent = data.command ?? "";
@@ -24,14 +24,14 @@ function drawHeading() {
   });
   const limits = data.limits[first.limits] ?? null;
   const facts = [
-    ["Device", distinct("device").join(", ")],
-    ["Backend", [distinct("backend").join(", "), distinct("isa").join(", "), known(first.threads) ? `${first.threads} thread${first.threads === 1 ? "" : "s"}` : ""].filter(Boolean).join(", ")],
+    ["Device", values("device").join(", ")],
+    ["Backend", [values("backend").join(", "), values("isa").join(", "), known(first.threads) ? `${first.threads} thread${first.threads === 1 ? "" : "s"}` : ""].filter(Boolean).join(", ")],
     ["Compiler", data.compiler],
     ["winnow", data.version],
     ["System", data.system],
     ["Date", data.date ? data.date.replace("T", " ").replace("Z", " UTC") : ""],
-    ["Weights", distinct("weights").join(", ")],
-    ["Promise", `${distinct("math").join(", ")}${known(first.promise) && problems.length === 1 ? `: relative L2 error at most ${first.promise.toExponential(1)}` : ""}`],
+    ["Weights", values("weights").join(", ")],
+    ["Promise", `${values("math").join(", ")}${known(first.promise) && problems.length === 1 ? `: relative L2 error at most ${first.promise.toExponential(1)}` : ""}`],
     ["Limits", limits ? `${figure(limits.flops * 1e-9)} GFLOP/s; ${limits.levels.map((l) => `${l.name} ${figure(l.rate * 1e-9)}`).join(", ")} GB/s (measured)` : "not measured"],
   ];
   byId("facts").replaceChildren(...facts.filter(([, text]) => text).map(([name, text]) => el("div", {}, el("dt", {}, name), el("dd", {}, text))));
@@ -92,9 +92,9 @@ function select(row) {
 }
 
 function markSelected() {
-  const index = view.selected === null ? null : String(view.selected.index);
-  for (const node of document.querySelectorAll("[data-row]")) node.classList.toggle("selected", node.dataset.row === index);
-  document.documentElement.classList.toggle("has-selection", index !== null);
+  const row = view.selected, chosen = row === null ? [] : [String(row.index), String(row.twin.index)];
+  for (const node of document.querySelectorAll("[data-row]")) node.classList.toggle("selected", chosen.includes(node.dataset.row));
+  document.documentElement.classList.toggle("has-selection", row !== null);
 }
 
 function choosePanes() {

@@ -99,6 +99,16 @@ function reasonsOf(row) {
   return list;
 }
 
+// The row whose program this one shares and with which it was measured; itself where there is none.
+function twinOf(row) {
+  if (row.same_as === null) return row;
+  return rows.find((r) => r.same_as === null && r.problem === row.problem && r.weights === row.weights &&
+    (r.plan === row.same_as || r.placement === row.same_as)) ?? row;
+}
+
+// Each program once: what figures draw.
+const distinct = (list) => list.filter((row) => row.twin === row || !list.includes(row.twin));
+
 const problems = [...new Set(rows.map((row) => row.problem))];
 
 function prepareRows() {
@@ -124,6 +134,7 @@ function prepareRows() {
     row.ratioDirect = known(row.median_us) ? timed("direct", row) / row.median_us : null;
     row.ratioOld = known(row.median_us) ? timed("old", row) / row.median_us : null;
     row.reasons = reasonsOf(row);
+    row.twin = twinOf(row);
     row.bad = row.reasons.some((reason) => reason.bad);
     row.ran = known(row.median_us);
     const several = tiles.get(keyOf(row)).size > 1 && row.wino;

@@ -36,7 +36,7 @@ function scatterScale(f, list) {
 }
 
 function drawScatter(list) {
-  const timed = list.filter((r) => r.ran && known(r.workspace_bytes));
+  const timed = distinct(list).filter((r) => r.ran && known(r.workspace_bytes));
   const one = new Set(timed.map((r) => r.problem)).size < 2;
   const place = byId("scatter"), note = byId("scatter-note");
   if (!timed.length) {
@@ -66,7 +66,7 @@ function drawScatter(list) {
   labelPoints(f, points, front, one);
   answer(f, points);
   note.replaceChildren(one
-    ? `The line is the Pareto front: no plan that is right and keeps its promise is faster with less memory (${front.length} of ${timed.length}). `
+    ? `The line is the Pareto front: no plan that is right and keeps its promise is faster with less memory (${front.length} of ${timed.length}${timed.length < list.length ? " programs" : ""}). `
     : "Several problems: choose one to see its Pareto front. ",
   one && timed.some((r) => r.short !== r.label) ? "Labels are the placements of x, g, m and o by their first letters: inline, reg, local, global. " : "",
   timed.some((r) => r.bad) ? "Crosses fell back to the interpreter, are wrong or miss their promise." : "");
@@ -74,7 +74,7 @@ function drawScatter(list) {
 
 // The selected plan and the front first; all of them where they are few.
 function labelPoints(f, points, front, one) {
-  const weight = (p) => (p.row === view.selected ? 0 : front.includes(p.row) ? 1 : 2);
+  const weight = (p) => (p.row === view.selected?.twin ? 0 : front.includes(p.row) ? 1 : 2);
   const many = points.length > 24;
   const taken = points.map((p) => ({ left: p.x - 4, right: p.x + 4, top: p.y - 4, bottom: p.y + 4 }));
   for (const p of [...points].sort((a, b) => weight(a) - weight(b))) {
@@ -124,7 +124,7 @@ function kernelPairs(l) {
 }
 
 function drawRoofline(list) {
-  const launches = list.flatMap((r) => r.run).filter((l) => l.gflops > 0 && l.intensity > 0);
+  const launches = distinct(list).flatMap((r) => r.run).filter((l) => l.gflops > 0 && l.intensity > 0);
   const limits = data.limits[list.find((r) => r.limits !== null)?.limits] ?? null;
   const place = byId("roofline"), note = byId("roofline-note");
   note.textContent = limits
@@ -198,7 +198,8 @@ function drawLane(root, row, top, x, limit, labelWidth, right) {
 
 // A plan a hundred times slower than the best would leave nothing to see of the others: it is cut.
 function drawTimeline(list) {
-  const timed = list.filter((r) => r.ran && r.run_us > 0).sort((a, b) => a.median_us - b.median_us);
+  const programs = distinct(list);
+  const timed = programs.filter((r) => r.ran && r.run_us > 0).sort((a, b) => a.median_us - b.median_us);
   const place = byId("lanes"), note = byId("timeline-note");
   if (!timed.length) {
     place.replaceChildren(el("p", { class: "empty" }, "No kernel here was timed."));
@@ -224,5 +225,6 @@ function drawTimeline(list) {
   place.replaceChildren(head, root);
   note.textContent = `µs of each kernel, with a clock around it; the thin line is the median of whole runs.${
     longest > limit ? ` Runs longer than ${duration(limit)} are cut.` : ""}${
-    timed.length < list.length ? ` ${list.length - timed.length} without a run are not here.` : ""}`;
+    programs.length < list.length ? " Plans that are the same program are one." : ""}${
+    timed.length < programs.length ? ` ${programs.length - timed.length} without a run are not here.` : ""}`;
 }

@@ -80,10 +80,11 @@ def opens(r):
     facts = page.evaluate("document.getElementById('facts').textContent")
     for word in ("Device", "Compiler", "winnow", "Date", "fp32: relative L2 error at most 1.2e-6"):
         assert word in facts, (word, facts)
-    assert page.evaluate("document.querySelectorAll('#scatter circle.point').length") == 11
+    programs = page.evaluate("rows.filter(row => row.same_as === null).length")
+    assert programs >= 10 and page.evaluate("document.querySelectorAll('#scatter circle.point').length") == programs
     assert page.evaluate("document.querySelectorAll('#scatter .front').length") == 1
     assert page.evaluate("document.querySelectorAll('#roofline .point').length") >= 15
-    assert page.evaluate("document.querySelectorAll('#lanes .lane').length") == 11
+    assert page.evaluate("document.querySelectorAll('#lanes .lane').length") == programs
     assert "void r_" in r.source("a") and "void " in r.source("b")
     assert page.evaluate("document.querySelectorAll('#pane-a .axis-chip').length") > 2
     r.quiet()
@@ -268,6 +269,10 @@ def holds_256_plans(r):
     kernels = page.evaluate("[kernels.length, rows.reduce((n, row) => n + row.launches.length, 0), data.sources.length]")
     assert kernels[0] < kernels[1] / 2 and kernels[2] <= kernels[0], kernels
     assert "void " in r.source("a")
+    same = page.evaluate("rows.findIndex(row => row.twin !== row)")  # selecting it selects what it is the same as
+    page.click("#plan-table button.plan", same)
+    assert page.evaluate("document.querySelectorAll('#scatter .point.selected').length") == 1
+    assert page.evaluate("rows[document.querySelector('#scatter .point.selected').dataset.row] === view.selected.twin")
     load, paint = page.evaluate("[performance.getEntriesByType('navigation')[0].loadEventEnd,"
                                 "performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? 0]")
     print(f"# 256 plans: {size} bytes, {kernels[0]} kernels of {kernels[1]}; loaded after {load:.0f} ms, first paint {paint:.0f} ms, "
