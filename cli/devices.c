@@ -39,7 +39,8 @@ static device probe(cli *app, const char *backend) {
     found.compiler = compiler_of(info.backend);
     found.threads = info.threads;
   } else {
-    found.problem = arena_strdup(&app->arena, wn_message(ctx));
+    const char *why = program ? wn_program_message(program) : "";
+    found.problem = arena_strdup(&app->arena, *why ? why : wn_message(ctx));
   }
   if (program) wn_program_destroy(program);
   wn_context_destroy(ctx);

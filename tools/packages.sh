@@ -43,11 +43,9 @@ have_llvm() {
 # What runs AArch64's code anywhere: some 50 MB.
 have_neon() { have aarch64-linux-gnu-gcc && { have qemu-aarch64 || have qemu-aarch64-static; }; }
 
-# What opens the page of --html (tests/browser/devtools.py knows the same names): some 100 MB to fetch.
-have_browser() {
-  [ -n "$WINNOW_BROWSER" ] && return 0
-  for b in chromium chromium-browser chromium-headless-shell google-chrome google-chrome-stable; do have $b && return 0; done
-  return 1
+# OpenCL's headers, its loader, and PoCL, which makes any CPU a device.
+have_opencl() {
+  have /usr/include/CL/cl.h && have "/usr/lib/*/libOpenCL.so.1" && have "/etc/OpenCL/vendors/*.icd"
 }
 
 # The first of the known LLVM versions that this system has, of the package NAME-VERSION.
@@ -73,7 +71,9 @@ apt_install() {
 
 optional_missing() { # $1: run or check
   have_llvm || printf 'llvm '
+  have /usr/include/CL/cl.h || printf 'opencl-c-headers '
   [ "$1" = check ] || return 0
+  have_opencl || printf 'opencl '
   have c++ || printf 'g++ '
   have "/usr/lib/llvm-*/bin/clang" || printf 'clang '
   have "/usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer*" || printf 'fuzzer '
@@ -90,7 +90,7 @@ optional_packages() { # names of packages for optional_missing's words, as this 
       clang) newest 'clang-%s' ;;
       fuzzer) newest 'libclang-rt-%s-dev' ;;
       format) apt-cache show clang-format-19 >/dev/null 2>&1 && printf 'clang-format-19 ' ;;
-      chromium) printf 'chromium fonts-dejavu-core ' ;; # without a font every letter is a box
+      opencl) printf 'opencl-c-headers ocl-icd-libopencl1 pocl-opencl-icd ' ;;
       neon) printf 'gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user ' ;;
       *) printf '%s ' "$word" ;;
     esac

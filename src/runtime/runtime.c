@@ -135,13 +135,16 @@ static void open_device(runtime *rt, diag *d, const char *spec, const char *isa,
   if (st != WN_OK) device->foreign(d, isa, &rt->target);
 }
 
-static void start(runtime *rt, diag *d, const char *spec, const char *isa, int threads,
+static void start(runtime *rt, diag *d, const char *spec, const char *isa, int asked,
                   bool looked_at) {
   const backend *b = rt->backend;
   isa = isa_for(b, isa);
   cpu_target host;
   cpu_target_init(&host, d, NULL);
-  threads = choose_threads(d, threads, host.cores);
+  int threads = choose_threads(d, asked, host.cores);
+  if (b && b->device && asked > 0)
+    diag_warn(d, "%s has compute units of its own: %d thread%s only for kernels that fall back",
+              b->name, asked, asked == 1 ? " is" : "s are");
   if (b && b->device)
     open_device(rt, d, spec, isa, looked_at);
   else if (isa && !b)

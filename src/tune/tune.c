@@ -141,7 +141,9 @@ static const char *refused(tuner *t, entry *e) {
   if (!is_new(t, e, info.placement)) return "it is the same as another one";
   if (!passes(t, e) && t->status == WN_OK) return "its error is too large";
   if (t->status == WN_OK) t->status = race_enter(&e->run);
-  return t->status == WN_OK ? NULL : "it could not be run";
+  if (t->status == WN_OK) return NULL;
+  const char *why = wn_program_message(e->run.program);
+  return *why ? arena_strdup(&t->arena, why) : "it could not be run";
 }
 
 /* Compiles, checks and runs a schedule that was not tried before; NULL where it cannot be had or does not do. */
