@@ -27,6 +27,120 @@ typedef struct pipeline {
   forecast *forecast; /* gets what the cost model says; NULL: nobody asks */
 } pipeline;
 
+/* --- showing passes: WINNOW_DUMP=pass,... on stderr, and explain ----------------------------------------------------------- */
+
+static const struct {
+  const char *name, *what;
+} passes[] = {
+    {"tensor", "what was asked for, in whole arrays"},
+    {"lower", "movement has become index arithmetic over ranges"},
+    {"simplify", "the same, simplified"},
+    {"recognise", "convolutions, told by their index arithmetic alone"},
+    {"winograd", "each convolution as input, filter and output transforms around a product"},
+    {"apply", "the schedule applied: arrays, and the loops of each kernel"},
+    {"linearise", "one kernel, an operation a line"},
+    {"assembly", "one kernel in machine code"},
+};
+enum { PASSES = sizeof passes / sizeof passes[0] };
+
+/* Is the word among the names of a list with commas? */
+static bool is_listed(const char *list, const char *word) {
+  size_t n = strlen(word);
+  for (const char *at = list; at != NULL; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL) {
+    if (strncmp(at, word, n) == 0 && (at[n] == ',' || at[n] == '\0')) return true;
+  }
+  return false;
+}
+
+static bool dump_wanted(const char *pass) {
+  const char *list = getenv("WINNOW_DUMP");
+  return list != NULL && (is_listed(list, pass) || is_listed(list, "all"));
+}
+
+static void check_dump(diag *d, const char *list) {
+  for (const char *at = list; at != NULL; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL) {
+    int n = (int)strcspn(at, ","), known = 0;
+    while (known < PASSES &&
+           (strncmp(passes[known].name, at, (size_t)n) != 0 || passes[known].name[n] != '\0'))
+      ++known;
+    if (known < PASSES || (n == 3 && strncmp(at, "all", 3) == 0)) continue;
+    char names[128] = "";
+    for (int i = 0; i < PASSES; ++i) {
+      size_t len = strlen(names);
+      snprintf(names + len, sizeof names - len, "%s%s", i ? ", " : "", passes[i].name);
+    }
+    diag_fail(d, WN_ERR_USAGE, "WINNOW_DUMP: there is no pass '%.*s'; expected all, or some of %s",
+              n < 80 ? n : 80, at, names);
+  }
+}
+
+void pipeline_check_environment(diag *d) {
+  const char *dump = getenv("WINNOW_DUMP"), *trace = getenv("WINNOW_TRACE");
+  if (dump != NULL && *dump) check_dump(d, dump);
+  if (trace != NULL && *trace && strcmp(trace, "0") != 0 && strcmp(trace, "1") != 0) {
+    diag_fail(d, WN_ERR_USAGE, "WINNOW_TRACE '%.80s': expected 1 (each rule as it is applied) or 0",
+              trace);
+  }
+}
+
+static void show_text(pipeline *pl, const char *pass, const char *text) {
+  if (dump_wanted(pass)) fprintf(stderr, "--- %s\n%s\n", pass, text);
+  if (pl->write == NULL) return;
+  const char *what = "";
+  for (int i = 0; i < PASSES; ++i) {
+    if (strcmp(passes[i].name, pass) == 0) what = passes[i].what;
+  }
+  pl->write(pl->user, arena_printf(&pl->g->arena, "--- %s: %s\n%s\n", pass, what, text));
+}
+
+static bool showing(const pipeline *pl, const char *pass) {
+  return pl->write != NULL || dump_wanted(pass);
+}
+
+static void show_ir(pipeline *pl, const char *pass, int nroots, const uop *const *roots) {
+#ifndef NDEBUG
+  for (int i = 0; i < nroots; ++i) {
+    const char *broken = ir_verify(pl->g, roots[i], pl->shown == NULL ? UOP_TENSOR : UOP_EXPR);
+    WN_CHECK(broken == NULL, "after %s: %s", pass, broken);
+  }
+#endif
+  bool changed = roots[0] != pl->shown;
+  pl->shown = roots[0];
+  if (!changed || !showing(pl, pass)) return;
+  str s;
+  str_init(&s, &pl->g->arena);
+  ir_print(pl->g, &s, nroots, roots);
+  show_text(pl, pass, str_text(&s));
+}
+
+static void show_nests(pipeline *pl) {
+  if (!showing(pl, "apply")) return;
+  str s;
+  str_init(&s, &pl->g->arena);
+  nest_print(pl->g, &s, pl->p->set);
+  show_text(pl, "apply", str_text(&s));
+}
+
+/* On request only: explain ends with the source. */
+static void show_assembly(const pipeline *pl) {
+  for (size_t i = 0;
+       pl->p->module != NULL && dump_wanted("assembly") && i < pl->p->set->kernels.len; ++i) {
+    const char *text = module_assembly(pl->p->module, (int)i);
+    fprintf(stderr, "--- assembly of %s\n%s\n", pl->p->kernels[i]->lin.name,
+            text != NULL ? text : "none: the kernel is not machine code");
+  }
+}
+
+static void show_kernels(pipeline *pl) {
+  if (!showing(pl, "linearise")) return;
+  for (size_t i = 0; i < pl->p->set->kernels.len; ++i) {
+    str s;
+    str_init(&s, &pl->g->arena);
+    lin_print(&s, &pl->p->kernels[i]->lin);
+    show_text(pl, "linearise", str_text(&s));
+  }
+}
+
 /* --- passes ------------------------------------------------------------------------------------------------------------------ */
 
 static void linearise_all(pipeline *pl) {

@@ -35,7 +35,9 @@ lint_warnings() {
   [ -f "$build/lint-flags" ] || { echo "no $build/lint-flags: configure first"; return 77; }
   llvm='^$'
   grep -q WN_HAVE_LLVM "$build/lint-flags" || llvm='/\(test_\)\{0,1\}llvm[^/]*\.[ch]$'
-  sources | grep '\.c$' | grep -v -e "$llvm" >"$tmp/files"
+  opencl='^$'
+  grep -q WN_HAVE_OPENCL "$build/lint-flags" || opencl='/\(test_\)\{0,1\}opencl_[^/]*\.c$\|fake/opencl\.c$'
+  sources | grep '\.c$' | grep -v -e "$llvm" -e "$opencl" >"$tmp/files"
   [ -e /usr/include/cmocka.h ] || { grep -v '^tests/' "$tmp/files" >"$tmp/f"; mv "$tmp/f" "$tmp/files"; }
   wrong=0
   seen=

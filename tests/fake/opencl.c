@@ -231,8 +231,8 @@ static void write_errors(object *program, const char *at) {
 }
 
 EXPORT cl_int clBuildProgram(cl_program p, cl_uint count, const cl_device_id *ids,
-                             const char *options,
-                             void(CL_CALLBACK *notify)(cl_program, void *), void *user) {
+                             const char *options, void(CL_CALLBACK *notify)(cl_program, void *),
+                             void *user) {
   (void)count, (void)ids, (void)notify, (void)user;
   object *program = (object *)(void *)p;
   if (fails()) return STATE.error;

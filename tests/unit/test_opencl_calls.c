@@ -63,8 +63,7 @@ static wn_status compile_with(use *u, const wn_options *o) {
   wn_on_warning(u->ctx, take_warning, u);
   wn_tensor *image = wn_input(u->ctx, WN_F32, 4, (int64_t[]){1, 4, 12, 12}, x);
   wn_tensor *filter = wn_constant(u->ctx, WN_F32, 4, (int64_t[]){4, 4, 3, 3}, w);
-  wn_tensor *out =
-      wn_conv(image, filter, &(wn_conv_params){.pad_lo = {1, 1}, .pad_hi = {1, 1}});
+  wn_tensor *out = wn_conv(image, filter, &(wn_conv_params){.pad_lo = {1, 1}, .pad_hi = {1, 1}});
   void *data = y;
   return wn_compile(u->ctx, &out, &data, 1, o, &u->program);
 }
@@ -128,7 +127,8 @@ static void devices_by_name(void **state) {
   opens("opencl:cpus", "Beta pthread", "simd");
   opens("opencl:nvidia:alpha 1", "Alpha 100", "simt");
   opens("opencl::beta", "Beta pthread", "simd");
-  refuses("opencl:2", WN_ERR_USAGE, "0:0 Alpha 100 (Fake NVIDIA), 0:1 Alpha 200 (Fake NVIDIA), 1:0");
+  refuses("opencl:2", WN_ERR_USAGE,
+          "0:0 Alpha 100 (Fake NVIDIA), 0:1 Alpha 200 (Fake NVIDIA), 1:0");
   refuses("opencl:0:7", WN_ERR_USAGE, "'0:7'");
   refuses("opencl:gamma", WN_ERR_USAGE, "numbers or parts of names");
   refuses("opencl:0:1", WN_ERR_DEVICE, "Alpha 200 is not available");
@@ -281,7 +281,8 @@ static bool survives(long n, bool for_ever, int error) {
   }
   bool reached = fake->calls >= n;
   end(&u);
-  if (fake->live) fail_msg("call %ld%s: %d objects left", n, for_ever ? " and all later" : "", fake->live);
+  if (fake->live)
+    fail_msg("call %ld%s: %d objects left", n, for_ever ? " and all later" : "", fake->live);
   return reached;
 }
 
@@ -331,9 +332,10 @@ static void one_context(void **state) {
 int main(void) {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, reset, nothing_left)
   const struct CMUnitTest tests[] = {
-      CASE(devices_by_name), CASE(instruction_sets), CASE(lists_devices),
-      CASE(registers_of_the_log), CASE(build_errors), CASE(keeps_binaries),
-      CASE(every_call_fails_once), CASE(the_device_vanishes), CASE(steady_runs), CASE(one_context),
+      CASE(devices_by_name),       CASE(instruction_sets),    CASE(lists_devices),
+      CASE(registers_of_the_log),  CASE(build_errors),        CASE(keeps_binaries),
+      CASE(every_call_fails_once), CASE(the_device_vanishes), CASE(steady_runs),
+      CASE(one_context),
   };
   return cmocka_run_group_tests_name("OpenCL calls", tests, load_fake, NULL);
 }
