@@ -27,7 +27,7 @@ end
 unset OCL_ICD_VENDORS
 
 run 2 'no such backend' conv $small --backend openc
-says err 'expected cpu, cpu:cc, interp or opencl'
+says err 'expected cpu, cpu:cc, interp, opencl or metal'
 end
 run 2 'no such backend, though it begins alike' conv $small --backend openclx:0
 says err 'expected cpu'
