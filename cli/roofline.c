@@ -48,13 +48,6 @@ const report_limits *roofline_ceilings(arena *a, const machine_limits *l) {
   return out;
 }
 
-static double bandwidth(const machine_limits *l, double bytes) {
-  for (int level = 0; level < LEVEL_MEMORY; ++level) {
-    if (bytes <= (double)l->size[level]) return l->read_all[level];
-  }
-  return l->read_all[LEVEL_MEMORY];
-}
-
 double roofline_us(const machine_limits *l, const report_kernel *kernels, int count) {
   double seconds = 0;
   for (int i = 0; i < count; ++i) {
