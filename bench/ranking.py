@@ -58,10 +58,9 @@ def is_combination(row):
 
 
 def program_of(row):
-    """The same for rows of one program."""
-    if "same_as" in row:
-        return row["wino"], row["same_as"] or row["plan"]
-    return (row["wino"], row["workspace_bytes"]) + tuple((k["name"], k["source_lines"], k["flops"], k["bytes"]) for k in row["kernel"])
+    """The same for rows of one program: its kernels' names, lines, operations and bytes, and the arrays between them."""
+    kernels = tuple((k["name"], k["source_lines"], k["flops"], k["bytes"]) for k in row["kernel"])
+    return (row["wino"], row["workspace_bytes"]) + kernels
 
 
 def programs(rows):

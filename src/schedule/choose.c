@@ -53,7 +53,15 @@ static size_t list_candidates(graph *g, const uop *root, const choice_target *ta
                               const wino_options *w, candidate *out, size_t max) {
   wino_survey s = wino_survey_graph(g, root, w);
   cost_target t = choose_cost_target(target);
-  return schedule_candidates(&s, &t, out, max);
+  size_t count = schedule_candidates(&s, &t, out, max);
+  bool has_direct = false;
+  for (size_t i = 0; i < count; ++i) has_direct |= out[i].schedule.direct;
+  if (has_direct || max < 2) return count;
+  /* what everything else is to be compared with takes the last place */
+  candidate *last = &out[count - 1];
+  *last = (candidate){.schedule = {.direct = true}};
+  last->seconds = schedule_cost(&s, &last->schedule, &t);
+  return count;
 }
 
 /* What was considered, for explain. */

@@ -27,7 +27,8 @@ typedef struct choice_target {
 } choice_target;
 
 wino_result choose_rewrite(graph *g, const uop *root, const choice_target *target, choice *out);
-/* The best `max` schedules of `auto` by predicted cost, best first: see schedule_candidates. */
+/* The best `max` schedules of `auto` by predicted cost, best first: see schedule_candidates. `direct` is among them, last if
+ * it is not among the best. */
 size_t choose_candidates(graph *g, const uop *root, const choice_target *target, candidate *out,
                          size_t max);
 apply_target choice_apply_target(const choice_target *t);

@@ -13,7 +13,8 @@
 static const double PRODUCTS_SHARE = 0.98;
 static const double DIRECT_SHARE = 0.95;
 /* In multiply-adds of a full vector, which are what the machine is measured by: */
-static const double LATENCY = 7.5;   /* additions of the shortest vectors that must be in flight */
+static const double LATENCY = 7.5; /* additions of the shortest vectors that must be in flight */
+static const double BESIDE = 3.5;  /* the norm in which loads and multiply-adds of a tile add up */
 static const double BROADCAST = 0.5; /* loading one element into all lanes */
 static const double VECTOR_LOAD = 0.83;
 static const double UNALIGNED = 1.8;   /* of loads at any offset over aligned ones */

@@ -22,7 +22,9 @@ typedef struct product {
 } product;
 
 /* Multiply-adds and loads that take equally long get in each other's way: a little more than the longer of both. */
-static double together(double a, double b) { return cbrt(a * a * a + b * b * b); }
+static double together(double a, double b) {
+  return pow(pow(a, BESIDE) + pow(b, BESIDE), 1 / BESIDE);
+}
 
 static void add_product(const model *m, work *w, const product *p, double times) {
   double tiles = ceil_div(p->rows, p->tile_rows) * ceil_div(p->columns, p->vectors * p->lanes);
