@@ -11,7 +11,6 @@ says out '"roofline_share":null'
 end
 run 0 'without limits choosing guesses' explain $p --threads 1
 says out 'considered, predicted for 1 thread from guessed limits'
-says out ' us  direct'
 end
 run 0 'measuring' devices --measure --backend cpu
 says out 'reading L2'
