@@ -52,11 +52,7 @@ static const column columns[] = {
 #define COLUMNS (sizeof columns / sizeof *columns)
 /* What a row has besides, for rows that are kept between runs. */
 static const column kept_columns[] = {
-    ROW(TEXT, note),
-    ROW(TEXT, identity),
-    ROW(FLAG, wrong),
-    ROW(FLAG, stopped),
-    ROW(REAL, promise),
+    ROW(TEXT, note), ROW(TEXT, identity), ROW(FLAG, wrong), ROW(FLAG, stopped), ROW(REAL, promise),
 };
 #undef ROW
 #define KEPT_COLUMNS        (sizeof kept_columns / sizeof *kept_columns)
@@ -69,11 +65,8 @@ static const column kernel_columns[] = {
 };
 #define KERNEL_COLUMNS (sizeof kernel_columns / sizeof *kernel_columns)
 static const column kept_kernel_columns[] = {
-    KERNEL(TEXT, loops),
-    KERNEL(TEXT, stage),
-    KERNEL(TEXT, fallback),
-    KERNEL(TEXT, source),
-    KERNEL(FLAG, prepare),
+    KERNEL(TEXT, loops),  KERNEL(TEXT, stage),   KERNEL(TEXT, fallback),
+    KERNEL(TEXT, source), KERNEL(FLAG, prepare),
 };
 #undef KERNEL
 #define KEPT_KERNEL_COLUMNS (sizeof kept_kernel_columns / sizeof *kept_kernel_columns)
