@@ -16,15 +16,15 @@ enum {
   WARP = 32,
   ITEMS_A_SCHEDULER = 512 /* of those that fill the device */
 };
-/* Cycles: until loads of a turn are there; of an instruction when nobody else issues; the share of issue slots that many
- * work items use. */
-static const double WAIT = 300, ALONE = 3.2, ISSUED = 0.6;
-static const double LOAD = 2, STORE = 2,
-                    INDEX = 30; /* instructions: addresses too; of a work item */
-static const double PLANE =
-    5; /* a load from one of the planes of frequencies, all of which a work item reads in turn */
-static const double GUARDED = 1;    /* more for a load at the edge of the image */
-static const double BARRIER = 60;   /* cycles, and what a group waits for its last work item */
+/* Cycles until loads of a turn are there: from the last cache, from local memory, from both. */
+static const double WAIT = 300, WAIT_NEAR = 70, WAIT_SOME = 220;
+/* Cycles of an instruction when nobody else issues; the share of issue slots that many work items use. */
+static const double ALONE = 3.2, ISSUED = 0.6;
+/* Instructions, with addresses: of a load, a store, a work item; of a load from one of the planes of frequencies, all of
+ * which are read in turn; more for a load at the edge of the image. */
+static const double LOAD = 2, STORE = 2, INDEX = 30, PLANE = 5, GUARDED = 1;
+static const double BARRIER = 60;   /* cycles */
+static const double TOGETHER = 1.4; /* the work items of a group go at the pace of the slowest */
 static const double LOCAL_KIB = 12; /* of local memory for each scheduler's share of groups */
 
 typedef struct device_model {
@@ -68,78 +68,144 @@ typedef struct parts {
   double k, t;             /* tile of a work item */
 } parts;
 
-static parts parts_of(const apply *ap, const wino_tile *tile, const sizes *z) {
+static parts parts_of(const apply *ap, const sizes *z) {
   register_tile rt = pick_item_tile(ap, (int64_t)z->K, (int64_t)z->T, (int64_t)(z->f * z->G), 0);
   parts p = {
       .z = z, .x = z->in, .g = z->weights, .o = z->out, .k = (double)rt.k, .t = (double)rt.t};
+  bool blocked =
+      ap->s->stage[STAGE_X].space == SPACE_LOCAL || ap->s->stage[STAGE_M].space == SPACE_LOCAL;
   p.x_loads = z->f * (LOAD + GUARDED);
   p.g_loads = z->taps * LOAD;
-  if (ap->s->k[0] > 0) p.k = (double)ap->s->k[0];
-  if (ap->s->t[0] > 0) p.t = (double)ap->s->t[0];
-  (void)tile;
+  if (ap->s->k[blocked] > 0) p.k = (double)ap->s->k[blocked];
+  if (ap->s->t[blocked] > 0) p.t = (double)ap->s->t[blocked];
   return p;
 }
 
 static bool is_array(const schedule *s, stage_id id) { return !is_inlined(s, id); }
 
-/* The products, summed over channels: of a frequency each where x and g are arrays, else of all at once. */
-static item_work products(const apply *ap, const wino_tile *tile, const parts *p) {
+/* The products of so many channels and tiles, summed over channels: of a frequency each where x and g are arrays and m is
+ * one, else of all at once. Without their traffic. */
+static item_work sums_of(const apply *ap, const wino_tile *tile, const parts *p, double k,
+                         double t) {
   const sizes *z = p->z;
   const schedule *s = ap->s;
-  bool x = is_array(s, STAGE_X), g = is_array(s, STAGE_G), m = is_array(s, STAGE_M);
-  double e = (double)sizeof(float);
+  bool x = is_array(s, STAGE_X), g = is_array(s, STAGE_G);
   item_work w = {0};
-  if (x && g && m) {
+  if (x && g && is_array(s, STAGE_M)) {
     enum { AT_ONCE = 4 };
-    double blocks = ceil_div(z->K, p->k) * ceil_div(z->T, p->t);
-    w.items = z->G * z->f * blocks;
+    double tile_k = fmin(p->k, k), tile_t = fmin(p->t, t);
+    w.items = z->f * ceil_div(k, tile_k) * ceil_div(t, tile_t);
     w.turns = ceil_div(z->C, (int)AT_ONCE);
-    w.each = (int)AT_ONCE * (p->k * p->t + LOAD * ceil_div(p->t, 4)) + LOAD * p->k;
-    w.bytes = z->G * z->f * z->C * e * (z->T * ceil_div(z->K, 64) + z->K * ceil_div(z->T, 64));
-    w.once = p->k * p->t * STORE;
+    w.each = (int)AT_ONCE * (tile_k * tile_t + LOAD * ceil_div(tile_t, 4)) + LOAD * tile_k;
+    w.once = tile_k * tile_t * STORE;
     return w;
   }
-  double k = x && g ? 1 : (double)item_channels(ap, &tile->site);
-  w.items = z->G * ceil_div(z->K, k) * z->T;
+  double copies = x && g ? 1 : fmin(k, (double)item_channels(ap, &tile->site));
+  double weights = z->f + (g ? z->f * PLANE : p->g + p->g_loads);
+  w.items = ceil_div(k, copies) * t;
   w.turns = z->C;
-  w.each =
-      (x ? z->f * PLANE : p->x + p->x_loads) + k * (z->f + (g ? z->f * PLANE : p->g + p->g_loads));
-  w.once = k * z->f * STORE;
-  w.bytes = z->G * z->C * e * (z->T * z->f * ceil_div(z->K, k) + z->K * z->f) / 8;
+  w.each = (x ? z->f * PLANE : p->x + p->x_loads) + copies * weights;
+  w.once = copies * z->f * STORE;
   return w;
 }
 
-/* A kernel with stages inside: groups of work items go through blocks of tiles, and wait for each other. */
-static double blocked_seconds(const device_model *m, const apply *ap, const parts *p,
-                              double *bytes) {
+static item_work products(const apply *ap, const wino_tile *tile, const parts *p) {
+  enum {
+    SHARED = 64,
+    CACHED = 8
+  }; /* a group's channels or tiles; how often L1 has what is read again */
   const sizes *z = p->z;
-  const schedule *s = ap->s;
-  double e = (double)m->element, kblock = fmin(z->K, s->k[0] > 0 ? (double)s->k[0] : 16);
-  double x_tile = s->stage[STAGE_X].space == SPACE_LOCAL ? z->f * z->C * e : 0;
-  double m_tile = s->stage[STAGE_M].space == SPACE_LOCAL ? z->f * kblock * e : 0;
-  double fit = x_tile + m_tile > 0 && m->local > 0 ? floor(m->local / (x_tile + m_tile)) : 28;
-  double block = fmin(z->T, s->t[0] > 0 ? (double)s->t[0] : fmin(fit, 28));
-  if (block < 1 || (m->local > 0 && block * (x_tile + m_tile) > m->local)) return INFINITY;
-  double group = 256, rounds_x = ceil_div(z->C * block, group);
-  double kblocks = ceil_div(z->K, kblock);
-  double tiles = ceil_div(kblock, fmin(p->k, kblock)) * ceil_div(block, fmin(p->t, block));
-  double rounds_m = ceil_div(z->f * tiles, group), rounds_o = ceil_div(kblock * block, group);
-  double each = p->k * p->t + LOAD * (p->k + ceil_div(p->t, 4));
-  double cycles = rounds_x * (WAIT + (p->x + p->x_loads + z->f * STORE) * ALONE) + BARRIER;
-  cycles += kblocks * (rounds_m * (z->C * (each * ALONE + WAIT / 3) + WAIT) + BARRIER);
-  cycles +=
-      kblocks * (rounds_o * (WAIT + (p->o + z->f * LOAD + z->positions * STORE) * ALONE) + BARRIER);
-  double groups = z->G * ceil_div(z->T, block);
-  double at_once =
-      m->schedulers / 4 * fmax(1, floor(4 * LOCAL_KIB * 1024 / fmax(1, block * (x_tile + m_tile))));
-  *bytes = z->G * z->f * z->C * z->K * e * ceil_div(z->T, block);
-  return cycles * m->cycle * ceil_div(groups, fmin(at_once, groups)) + m->launch;
+  bool tiled = is_array(ap->s, STAGE_X) && is_array(ap->s, STAGE_G) && is_array(ap->s, STAGE_M);
+  item_work w = sums_of(ap, tile, p, z->K, z->T);
+  double read = z->T * ceil_div(z->K, (int)SHARED) + z->K * ceil_div(z->T, (int)SHARED);
+  if (!tiled) read = (z->T * z->K + z->K) / (int)CACHED;
+  w.items *= z->G;
+  w.bytes = z->G * z->f * z->C * (double)sizeof(float) * read;
+  return w;
 }
+
+/* --- kernels with stages inside ------------------------------------------------------------------------------------------ */
 
 static bool is_inside(const schedule *s, stage_id id) {
   const stage_plan *p = &s->stage[id];
   return p->space == SPACE_LOCAL || (p->space == SPACE_GLOBAL && p->at.letter != 0);
 }
+
+enum { GROUP_ITEMS = 256, GROUPS_AT_ONCE = 1 };
+
+/* Cycles in which a group goes through the points of a stage and waits for its last work item. */
+static double stage_cycles(const item_work *w, double wait) {
+  double chain = (w->turns + 1) * wait + (w->turns * w->each + w->once) * ALONE;
+  return ceil_div(w->items, (int)GROUP_ITEMS) * chain + BARRIER;
+}
+
+typedef struct block { /* of a kernel's group */
+  double k, t;         /* channels that are gone through at a time, tiles */
+  double bytes;        /* of local memory */
+} block;
+
+static block block_of(const device_model *m, const schedule *s, const sizes *z) {
+  enum { BLOCK_K = 16, BLOCK_T = 28 };
+  double e = (double)m->element, asked = s->k[0] > 0 ? (double)s->k[0] : (int)BLOCK_K;
+  block b = {.k = fmin(z->K, asked)};
+  double x = s->stage[STAGE_X].space == SPACE_LOCAL ? z->f * z->C * e : 0;
+  double sums = s->stage[STAGE_M].space == SPACE_LOCAL ? z->f * b.k * e : 0;
+  double fit = x + sums > 0 && m->local > 0 ? floor(m->local / (x + sums)) : (int)BLOCK_T;
+  b.t = fmin(z->T, s->t[0] > 0 ? (double)s->t[0] : fmax(1, fmin(fit, (int)BLOCK_T)));
+  b.bytes = b.t * (x + sums);
+  return b;
+}
+
+/* Blocks of tiles, of which the device has a few groups at a time. */
+static double blocks_seconds(const device_model *m, const sizes *z, const block *b, double cycles) {
+  double room = floor(4 * LOCAL_KIB * 1024 / fmax(1, b->bytes));
+  double at_once = m->schedulers / 4 * fmax(1, fmin((int)GROUPS_AT_ONCE, room));
+  return TOGETHER * cycles * m->cycle * ceil_div(z->G * ceil_div(z->T, b->t), at_once) + m->launch;
+}
+
+/* The kernel of m, where x or g is made in it. */
+static double sums_seconds(const device_model *m, const apply *ap, const wino_tile *tile,
+                           const parts *p) {
+  const sizes *z = p->z;
+  block b = block_of(m, ap->s, z);
+  item_work x = {.items = z->C * b.t, .once = p->x + p->x_loads + z->f * STORE};
+  item_work g = {.items = z->C * b.k, .once = p->g + p->g_loads + z->f * STORE};
+  item_work sums = sums_of(ap, tile, p, z->K, b.t);
+  double cycles = stage_cycles(&sums, is_inside(ap->s, STAGE_X) ? WAIT_SOME : WAIT);
+  if (is_inside(ap->s, STAGE_X)) cycles += stage_cycles(&x, WAIT);
+  if (is_inside(ap->s, STAGE_G)) cycles += ceil_div(z->K, b.k) * stage_cycles(&g, WAIT);
+  return blocks_seconds(m, z, &b, cycles);
+}
+
+/* The kernel of the result, where anything is made in it. */
+static double result_seconds(const device_model *m, const apply *ap, const wino_tile *tile,
+                             const parts *p) {
+  const sizes *z = p->z;
+  const schedule *s = ap->s;
+  block b = block_of(m, s, z);
+  bool sums_here = !is_array(s, STAGE_M), own = is_array(s, STAGE_M) && !is_inside(s, STAGE_M);
+  item_work x = {.items = z->C * b.t, .once = p->x + p->x_loads + z->f * STORE};
+  item_work g = {.items = z->C * b.k, .once = p->g + p->g_loads + z->f * STORE};
+  item_work sums = sums_of(ap, tile, p, b.k, b.t);
+  item_work out = {.items = b.k * b.t, .once = p->o + z->f * LOAD + z->positions * STORE};
+  if (sums_here) {
+    out = sums;
+    out.once += p->o;
+  }
+  double each = 0; /* for a block of channels */
+  if (is_inside(s, STAGE_M)) each += stage_cycles(&sums, is_inside(s, STAGE_X) ? WAIT_SOME : WAIT);
+  if (s->stage[STAGE_O].space == SPACE_LOCAL) {
+    item_work copy = {.items = out.items, .once = z->positions * (LOAD + STORE)};
+    each += stage_cycles(&copy, WAIT_NEAR);
+  }
+  each += stage_cycles(&out, is_inside(s, STAGE_M) || is_inside(s, STAGE_X) ? WAIT_NEAR : WAIT);
+  if (!own && is_inside(s, STAGE_G)) each += stage_cycles(&g, WAIT);
+  double cycles = ceil_div(z->K, b.k) * each;
+  if (!own && is_inside(s, STAGE_X)) cycles += stage_cycles(&x, WAIT);
+  return blocks_seconds(m, z, &b, cycles);
+}
+
+/* --- a convolution ----------------------------------------------------------------------------------------------------------- */
 
 static bool rewritten(const device_model *m, const wino_conv *c, const wino_tile *tile,
                       const cost_target *t, const schedule *s, double *out) {
@@ -147,38 +213,37 @@ static bool rewritten(const device_model *m, const wino_conv *c, const wino_tile
   sizes z = sizes_of(c, tile, &cpu);
   apply_target target = {.group = t->group, .items = t->items, .local_bytes = t->local_bytes};
   apply ap = {.s = s, .target = &target};
-  parts p = parts_of(&ap, tile, &z);
-  double e = (double)m->element, planes = z.f * e * z.G;
+  parts p = parts_of(&ap, &z);
+  double planes = z.f * (double)m->element * z.G;
   double footprint = z.image + z.result + planes * z.T * (z.C + z.K);
-  if (is_inside(s, STAGE_X) || is_inside(s, STAGE_M) || is_inside(s, STAGE_G)) {
-    double bytes = 0;
-    double seconds = blocked_seconds(m, &ap, &p, &bytes);
-    out[STAGE_O] = fmax(seconds, bytes / m->near);
-    if (is_array(s, STAGE_X) && !is_inside(s, STAGE_X)) out[STAGE_X] = m->launch;
-    return isfinite(out[STAGE_O]);
-  }
-  if (is_array(s, STAGE_X)) {
-    item_work x = {z.G * z.C * z.T, 1, p.x + p.x_loads + z.f * STORE, 0,
-                   z.image + planes * z.T * z.C};
+  bool x_in = is_inside(s, STAGE_X), g_in = is_inside(s, STAGE_G), m_in = is_inside(s, STAGE_M);
+  bool own = is_array(s, STAGE_M) && !m_in; /* m has a kernel of its own */
+  if (m->local > 0 && block_of(m, s, &z).bytes > m->local) return false;
+  if (is_array(s, STAGE_X) && !x_in) {
+    item_work x = {.items = z.G * z.C * z.T, .once = p.x + p.x_loads + z.f * STORE};
+    x.bytes = z.image + planes * z.T * z.C;
     out[STAGE_X] = seconds_of(m, &x, footprint);
   }
-  if (is_array(s, STAGE_G) && t->variable_weights) {
-    item_work g = {z.G * z.C * z.K, 1, p.g + p.g_loads + z.f * STORE, 0, planes * z.C * z.K};
+  if (is_array(s, STAGE_G) && !g_in && t->variable_weights) {
+    item_work g = {.items = z.G * z.C * z.K, .once = p.g + p.g_loads + z.f * STORE};
+    g.bytes = planes * z.C * z.K;
     out[STAGE_G] = seconds_of(m, &g, footprint);
   }
   item_work sums = products(&ap, tile, &p);
-  item_work o = {z.G * z.K * z.T, 1, p.o + z.f * LOAD + z.positions * STORE, 0,
-                 planes * z.T * z.K + z.result};
-  if (is_array(s, STAGE_M)) {
-    out[STAGE_M] = seconds_of(m, &sums, footprint);
-    out[STAGE_O] = seconds_of(m, &o, footprint);
-  } else {
-    sums.once += p.o;
-    out[STAGE_O] = seconds_of(m, &sums, footprint);
+  item_work o = {.items = z.G * z.K * z.T, .once = p.o + z.f * LOAD + z.positions * STORE};
+  o.bytes = planes * z.T * z.K + z.result;
+  /* g alone is made for a few channels at a time: the grid stays as it is without it */
+  if (own) out[STAGE_M] = x_in ? sums_seconds(m, &ap, tile, &p) : seconds_of(m, &sums, footprint);
+  if (!own) {
+    o = sums;
+    o.once += p.o;
   }
+  bool blocked = m_in || is_inside(s, STAGE_O) || (!own && (x_in || g_in));
+  out[STAGE_O] = blocked ? result_seconds(m, &ap, tile, &p) : seconds_of(m, &o, footprint);
   double rounds = s->chunk > 0 ? ceil_div(z.T, fmax((double)s->chunk, z.width)) : 1;
-  for (int i = 0; i < STAGE_COUNT && rounds > 1; ++i)
-    out[i] = out[i] > 0 && i != STAGE_G ? out[i] + (rounds - 1) * m->launch : out[i];
+  for (int i = 0; i < STAGE_COUNT; ++i) {
+    if (out[i] > 0 && i != STAGE_G) out[i] += (rounds - 1) * m->launch;
+  }
   return true;
 }
 
