@@ -16,6 +16,7 @@ typedef struct cli {
   options opt;
   bool out_tty, err_tty, progress_shown;
   bool header_done;    /* of CSV */
+  bool captured;       /* --trace FILE.gputrace was given to a device */
   uint64_t warned[32]; /* hashes of the warnings that were shown */
   int warned_count;
   int argc; /* of the command, for reports */

@@ -305,6 +305,20 @@ static void share(job *j, entry *e) {
   e->row.compile_ms = mine.compile_ms;
 }
 
+/* One run of each program, as the tools of the device's maker record it. */
+static void capture(job *j) {
+  const char *path = output_capture(j->app);
+  entry *first = NULL;
+  for (int i = 0; path && i < j->entry_count; ++i) {
+    entry *e = &j->entries[i];
+    if (!e->program || e->shares >= 0) continue;
+    if (!first) check(j, e, wn_capture(e->program, path));
+    if (!first) first = e;
+    run(j, e);
+  }
+  if (first) check(j, first, wn_capture(first->program, NULL));
+}
+
 void job_measure(job *j, const plan_spec *specs, int count) {
   j->entries = arena_array(&j->arena, entry, count);
   for (int i = 0; i < count; ++i) {
@@ -319,6 +333,7 @@ void job_measure(job *j, const plan_spec *specs, int count) {
   }
   for (int i = 0; i < count; ++i)
     if (j->entries[i].shares >= 0) j->entries[i].rounds = 0;
+  capture(j);
   measure_in_turns(j, MEASURE_BUDGET_US);
   measure_finish(j);
   for (int i = 0; i < count; ++i)

@@ -99,7 +99,7 @@ static const flag flags[] = {
      AT(csv_file), BIT(CMD_BENCH)},
     {"--html", "FILE", "a page with figures, sources, timeline and roofline", WORD, AT(html),
      BIT(CMD_COMPARE) | BIT(CMD_BENCH)},
-    {"--trace", "FILE", "what ran when, for Perfetto and chrome://tracing", WORD, AT(trace), RUNS},
+    {"--trace", "FILE", "what ran when, for Perfetto; Metal: FILE.gputrace", WORD, AT(trace), RUNS},
     {"--peers", "[=LIST]", "in turns with other libraries, all or those of LIST", PEERS, AT(peers),
      BIT(CMD_BENCH)},
     {"--peers-dir", "DIR", "where they are: $WINNOW_PEERS, else .peers (tools/peers)", WORD,

@@ -85,11 +85,28 @@ static const char *compiler_text(const cli *app, arena *a) {
                                                        : "the system's C compiler";
 }
 
+static bool is_capture(const char *trace) {
+  static const char ending[] = ".gputrace";
+  size_t n = trace ? strlen(trace) : 0;
+  return n >= sizeof ending && !strcmp(trace + n - (sizeof ending - 1), ending);
+}
+
+const char *output_capture(cli *app) {
+  if (app->captured || !is_capture(app->opt.trace)) return NULL;
+  app->captured = true;
+  return app->opt.trace;
+}
+
 void output_open(cli *app) {
   const options *o = &app->opt;
-  if (!o->html && !o->trace) return;
+  const char *trace = is_capture(o->trace) ? NULL : o->trace;
+  if (is_capture(o->trace) && (!o->backend || strncmp(o->backend, "metal", 5)))
+    diag_fail(&app->diag, WN_ERR_USAGE,
+              "--trace %s: a .gputrace is Metal's: give --backend metal, or a name ending in .json",
+              o->trace);
+  if (!o->html && !trace) return;
   if (o->html) file_try(&app->arena, o->html);
-  if (o->trace) file_try(&app->arena, o->trace);
+  if (trace) file_try(&app->arena, trace);
   arena *a = &app->arena;
   app->output = arena_new(a, struct output);
   report_set *set = &app->output->set;
@@ -145,6 +162,6 @@ void output_write(cli *app) {
   if (!app->output) return;
   app_progress(app, "writing the report");
   write_file(app, app->opt.html, true);
-  write_file(app, app->opt.trace, false);
+  write_file(app, is_capture(app->opt.trace) ? NULL : app->opt.trace, false);
   app_progress_clear(app);
 }

@@ -14,5 +14,7 @@ const char *output_text(cli *app, const char *text);
 /* Copies the row; nothing where no file is wanted. */
 void output_add(cli *app, const report_row *row);
 void output_write(cli *app);
+/* The file of --trace where it is one of Metal's, FILE.gputrace, which the system writes; once, then NULL. */
+const char *output_capture(cli *app);
 
 #endif
