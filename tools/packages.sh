@@ -43,6 +43,13 @@ have_llvm() {
 # What runs AArch64's code anywhere: some 50 MB.
 have_neon() { have aarch64-linux-gnu-gcc && { have qemu-aarch64 || have qemu-aarch64-static; }; }
 
+# What opens the page of --html (tests/browser/devtools.py knows the same names): some 100 MB to fetch.
+have_browser() {
+  [ -n "${WINNOW_BROWSER:-}" ] && return 0
+  for b in chromium chromium-browser chromium-headless-shell google-chrome google-chrome-stable; do have $b && return 0; done
+  return 1
+}
+
 # OpenCL's headers, its loader, and PoCL, which makes any CPU a device.
 have_opencl() {
   have /usr/include/CL/cl.h && have "/usr/lib/*/libOpenCL.so.1" && have "/etc/OpenCL/vendors/*.icd"
@@ -91,6 +98,7 @@ optional_packages() { # names of packages for optional_missing's words, as this 
       fuzzer) newest 'libclang-rt-%s-dev' ;;
       format) apt-cache show clang-format-19 >/dev/null 2>&1 && printf 'clang-format-19 ' ;;
       opencl) printf 'opencl-c-headers ocl-icd-libopencl1 pocl-opencl-icd ' ;;
+      chromium) printf 'chromium fonts-dejavu-core ' ;; # without a font every letter is a box
       neon) printf 'gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user ' ;;
       *) printf '%s ' "$word" ;;
     esac
