@@ -15,7 +15,7 @@ command -v debootstrap >/dev/null 2>&1 || { echo 'bare-system: install debootstr
 mirror=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources 2>/dev/null |
   sed -n -e 's/^deb  *\(\[[^]]*\] *\)\{0,1\}\([a-z]*:[^ ]*\) .*/\2/p' -e 's/^URIs: *\([^ ]*\).*/\1/p' | head -n 1)
 
-unmount() { for m in dev/shm dev/pts dev proc; do umount "$target/$m" 2>/dev/null; done; }
+unmount() { for m in dev/shm dev/pts dev sys proc; do umount "$target/$m" 2>/dev/null; done; }
 trap unmount EXIT
 
 debootstrap --variant=minbase "$suite" "$target" ${mirror:+"$mirror"} >"$target.log" 2>&1 ||
@@ -26,10 +26,11 @@ for f in apt/sources.list apt/sources.list.d apt/apt.conf apt/apt.conf.d apt/aut
   ca-certificates resolv.conf hosts; do
   [ -e "/etc/$f" ] && mkdir -p "$target/etc/$(dirname "$f")" && rm -rf "${target:?}/etc/$f" && cp -aL "/etc/$f" "$target/etc/$f"
 done
-for m in proc dev dev/pts dev/shm; do
+for m in proc sys dev dev/pts dev/shm; do
   mkdir -p "$target/$m"
   case $m in
     proc) mount -t proc proc "$target/proc" ;;
+    sys) mount -t sysfs sys "$target/sys" ;; # what drivers read the cores from
     *) mount --bind "/$m" "$target/$m" ;;
   esac || echo "bare-system: no $m in the chroot; going on" >&2
 done
