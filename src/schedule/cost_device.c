@@ -29,14 +29,14 @@ static const double LOCAL_KIB = 12; /* of local memory for each scheduler's shar
 
 typedef struct device_model {
   double schedulers, cycle, launch, near, far, cache; /* seconds; bytes a second; bytes */
-  double items, group, local;
+  double local;                                       /* bytes of a group */
   size_t element;
 } device_model;
 
 static device_model device_model_of(const cost_target *t, wn_dtype dtype) {
   const machine_limits *l = t->limits;
-  device_model m = {.items = (double)t->items, .group = t->group, .local = (double)t->local_bytes};
-  m.schedulers = fmax(1, m.items / (int)ITEMS_A_SCHEDULER);
+  device_model m = {.local = (double)t->local_bytes};
+  m.schedulers = fmax(1, (double)t->items / (int)ITEMS_A_SCHEDULER);
   m.cycle = 2.0 * (int)WARP * m.schedulers / l->flops_all;
   m.launch = l->wake;
   m.far = l->read_all[LEVEL_MEMORY];

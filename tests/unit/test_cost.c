@@ -521,6 +521,61 @@ static void test_candidates_run(void **state) {
   }
 }
 
+/* --- devices ------------------------------------------------------------------------------------------------------------------ */
+
+static const machine_limits *gpu_limits(double launch) {
+  static machine_limits l;
+  l = (machine_limits){.measured = true, .flops_all = 65e12, .wake = launch, .threads = 1};
+  for (int i = 0; i < LEVEL_COUNT; ++i) l.read_all[i] = i == LEVEL_MEMORY ? 4e12 : 10e12;
+  l.size[LEVEL_L3] = 32 << 20;
+  return &l;
+}
+
+static cost_target gpu(double launch) {
+  cost_target t = on(gpu_limits(launch), 16, 1);
+  t.group = 256;
+  t.items = 132 << 11;
+  t.local_bytes = 48 << 10;
+  return t;
+}
+
+static const conv tiny = {1, 16, 32, 32, 16, 3, 1, 1, 1}, deep = {1, 256, 14, 14, 256, 3, 1, 1, 1};
+
+static void test_devices_count_launches(void **state) {
+  (void)state;
+  cost_target free = gpu(0), dear = gpu(1e-5);
+  static const char *const plans[] = {"x=inline,g=inline,m=reg,o=global;wino=4",
+                                      "x=inline,g=inline,m=global,o=global;wino=4",
+                                      "x=global,g=global,m=global,o=global;wino=4"};
+  for (int kernels = 1; kernels <= 3; ++kernels) {
+    free.limits = gpu_limits(0);
+    double without = cost(tiny, plans[kernels - 1], &free);
+    dear.limits = gpu_limits(1e-5);
+    double more = cost(tiny, plans[kernels - 1], &dear) - without;
+    assert_true(fabs(more - 1e-5 * kernels) < 1e-9);
+  }
+}
+
+static void test_devices_refuse_what_is_not_there(void **state) {
+  (void)state;
+  cost_target t = gpu(5e-6);
+  assert_true(isinf(cost(deep, "x=local,g=global,m=local,o=global;t=28;wino=4", &t)));
+  t.local_bytes = 4 << 20;
+  assert_true(isfinite(cost(deep, "x=local,g=global,m=local,o=global;t=28;wino=4", &t)));
+}
+
+static void test_devices_do_not_repeat_much_work(void **state) {
+  (void)state;
+  cost_target t = gpu(5e-6);
+  double old = cost(deep, "x=global,g=global,m=global,o=global;wino=4", &t);
+  assert_true(cost(deep, "x=inline,g=inline,m=global,o=global;wino=4", &t) > 2 * old);
+  assert_true(cost(deep, "x=inline,g=inline,m=reg,o=global;wino=4", &t) > 2 * old);
+  conv more = deep;
+  more.c *= 2;
+  assert_true(cost(more, "x=global,g=global,m=global,o=global;wino=4", &t) > old);
+  assert_int_equal(pick(deep, WN_MATH_FP32, &t).stage[STAGE_X].space, SPACE_GLOBAL);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_tiles_are_those_of_the_rewrite),
@@ -542,6 +597,9 @@ int main(void) {
       cmocka_unit_test(test_candidates_are_in_order_and_differ),
       cmocka_unit_test(test_several_convolutions_share_a_schedule),
       cmocka_unit_test(test_candidates_run),
+      cmocka_unit_test(test_devices_count_launches),
+      cmocka_unit_test(test_devices_refuse_what_is_not_there),
+      cmocka_unit_test(test_devices_do_not_repeat_much_work),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
