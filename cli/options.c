@@ -426,8 +426,8 @@ static const char *variable(const char *name) {
 static void read_environment(options *o, arena *a) {
   static const char *const debug[] = {"0", "1", "2", "3", "4", "5", NULL};
   static const char *const tiles[] = {"0", "1", "2", "3", "4", "6", NULL};
-  static const char *const isas[] = {"sse2",    "avx2", "avx512", "neon",
-                                     "generic", "simt", "simd",   NULL};
+  static const char *const isas[] = {"sse2", "avx2", "avx512",    "neon", "generic",
+                                     "simt", "simd", "simdgroup", NULL};
   const char *s = variable("DEBUG");
   if (s) o->debug = one_of(a, "DEBUG", s, debug);
   o->no_color = variable("NO_COLOR") != NULL;

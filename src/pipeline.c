@@ -136,7 +136,8 @@ static choice_target describe_target(const pipeline *pl, const wn_options *opt) 
                          .threads = runtime_threads(pl->p->rt),
                          .group = cpu->group,
                          .items = cpu->items,
-                         .local_bytes = cpu->local_bytes};
+                         .local_bytes = cpu->local_bytes,
+                         .matrix = cpu->matrix};
 }
 
 /* Where no limit was given, the machine's memory is one, or the device's: what does not fit there would not fail but be

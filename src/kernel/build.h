@@ -63,6 +63,7 @@ scope *build_open(
 uint32_t build_head(builder *b, lin_ins ins); /* an instruction in no scope yet */
 /* An IF; share: how much of the time it is entered. */
 void build_open_if(builder *b, const uop *cond, double share);
+void build_open_loop(builder *b, const uop *range);
 void build_close(builder *b);
 void build_flatten(builder *b);            /* pool and scopes -> k->ins */
 int build_array(builder *b, int64_t slot); /* number in k->arrays */
@@ -112,6 +113,10 @@ void transpose_stores(builder *b, int64_t slot, size_t n, const store_ref *store
 /* Emits all reductions under the roots (those not inside another one): equal loops merged, as many accumulators at once
  * as there are registers. Their values are then known to emit. */
 void emit_reductions(builder *b, int nroots, const uop *const *roots);
+
+/* --- matrix.c ---------------------------------------------------------------------------------------------------------------- */
+/* The body of a nest whose innermost two axes are the rows and columns of a matrix; adds: to what its array holds. */
+void emit_matrix(builder *b, const nest *n, bool adds);
 
 /* --- inside.c ---------------------------------------------------------------------------------------------------------------- */
 /* A scalar condition under which guards of loads under the REDUCEs hold throughout, and the REDUCEs without them; NULL:

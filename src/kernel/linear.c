@@ -15,7 +15,7 @@ wn_dtype register_dtype(unsigned dtype) {
 
 static bool has_value(int op) {
   return op != OP_STORE && op != OP_ACC_SET && op != OP_IF && op != OP_END && op != OP_PREFETCH &&
-         op != OP_BARRIER;
+         op != OP_BARRIER && op != OP_MATRIX_STORE;
 }
 
 static void print_array(str *out, const lin_kernel *k, size_t index) {
@@ -42,6 +42,14 @@ static void print_access(str *out, const lin_kernel *k, const lin_ins *u) {
   if (u->nsrc > mask) str_printf(out, " if %%%" PRIu32, u->src[mask]);
 }
 
+static void print_matrix(str *out, const lin_kernel *k, const lin_ins *u) {
+  const char *name = (size_t)u->i < k->arrays.len ? k->arrays.data[u->i].name : "?";
+  str_printf(out, " %s[%%%" PRIu32, name, u->src[0]);
+  if (u->disp != 0) str_printf(out, "%+" PRId64, u->disp);
+  str_printf(out, " + %" PRId64 " a %s]", u->j, u->transposed ? "column" : "row");
+  if (u->op == OP_MATRIX_STORE) str_printf(out, " = %%%" PRIu32, u->src[1]);
+}
+
 static void print_ins(str *out, const lin_kernel *k, size_t index, int depth) {
   const lin_ins *u = &k->ins.data[index];
   str_printf(out, "%*s", 2 * depth + 2, "");
@@ -54,6 +62,8 @@ static void print_ins(str *out, const lin_kernel *k, size_t index, int depth) {
   }
   if (u->op == OP_LOAD || u->op == OP_STORE || u->op == OP_PREFETCH) {
     print_access(out, k, u);
+  } else if (u->op == OP_MATRIX_LOAD || u->op == OP_MATRIX_STORE) {
+    print_matrix(out, k, u);
   } else {
     for (int s = 0; s < u->nsrc; s++) str_printf(out, "%s%%%" PRIu32, s ? ", " : " ", u->src[s]);
     if (u->op == OP_CONST && dtype_is_float(u->dtype))
@@ -218,6 +228,34 @@ static const char *check_access(const checker *c, const lin_ins *u) {
   return a->space == SPACE_REG ? check_reg_offset(c, u, a, value->lanes) : NULL;
 }
 
+static const char *check_matrix_access(const checker *c, const lin_ins *u) {
+  if (u->i < 0 || (size_t)u->i >= c->kernel->arrays.len) return broken(c, "names no array");
+  const lin_array *a = &c->kernel->arrays.data[u->i];
+  const lin_ins *offset = source(c, u, 0);
+  bool store = u->op == OP_MATRIX_STORE;
+  if (a->dtype != WN_F32 || a->space == SPACE_REG) return broken(c, "needs an f32 array in memory");
+  if (store ? !a->written : !a->read)
+    return broken(c, store ? "array is not marked written" : "array is not marked read");
+  if (offset->dtype != WN_I64 || offset->lanes != 1)
+    return broken(c, "has an offset that is no i64 scalar");
+  if (u->j < MATRIX_SIDE) return broken(c, "has rows that overlap");
+  return store && u->transposed ? broken(c, "stores a transposed matrix") : NULL;
+}
+
+/* Whether all work items that hold a matrix come by is not checked: conditions are values. */
+static const char *check_matrix(const checker *c, const lin_ins *u) {
+  if (c->kernel->group % MATRIX_ITEMS != 0)
+    return broken(c, "is in a group that is no multiple of the work items of a matrix");
+  if (has_value(u->op) && (u->dtype != WN_F32 || u->lanes != MATRIX_CELLS))
+    return broken(c, "must be an f32 matrix");
+  for (int s = u->op == OP_MATRIX_MULADD ? 0 : 1; s < u->nsrc; s++) {
+    const lin_ins *v = source(c, u, s);
+    if (v->dtype != WN_F32 || v->lanes != MATRIX_CELLS)
+      return broken(c, "has an operand that is no f32 matrix");
+  }
+  return u->op == OP_MATRIX_MULADD ? NULL : check_matrix_access(c, u);
+}
+
 static const char *check_shuffle(const checker *c, const lin_ins *u) {
   if (!u->list || u->list->len != u->lanes)
     return broken(c, "lists another number of lanes than its own");
@@ -300,6 +338,10 @@ static const char *check_ins(checker *c, const lin_ins *u) {
       return check_lanes(c, u);
     case OP_SHUFFLE:
       return check_shuffle(c, u);
+    case OP_MATRIX_LOAD:
+    case OP_MATRIX_MULADD:
+    case OP_MATRIX_STORE:
+      return check_matrix(c, u);
     case OP_BARRIER:
       return NULL;
     default:

@@ -13,11 +13,17 @@
  * are 64-byte aligned only if `aligned`.
  * A kernel for a device has groups of `group` work items where a CPU's has blocks: GRID is the group, LANE the work item
  * in it, local arrays belong to the group, everything else to the work item. A BARRIER stands where all work items of a
- * group come by: in no IF whose condition differs between them. */
+ * group come by: in no IF whose condition differs between them.
+ * An 8 x 8 matrix is a value of MATRIX_CELLS lanes, row major, of f32. In a device's kernel the MATRIX_ITEMS work items
+ * whose numbers have the same quotient by MATRIX_ITEMS hold and compute it together: all of them come by with the same
+ * offsets, and groups are multiples of them. Besides the MATRIX_ operations it goes through CONST, ACC, ACC_SET and ADD,
+ * where an infinity or NaN may spread down its column (a device adds by multiplying with the identity). */
 #ifndef WN_KERNEL_LINEAR_H
 #define WN_KERNEL_LINEAR_H
 
 #include "schedule/axis.h"
+
+enum { MATRIX_SIDE = 8, MATRIX_CELLS = 64, MATRIX_ITEMS = 32 };
 
 typedef struct lin_array {
   const char *name;
@@ -37,6 +43,7 @@ typedef struct lin_ins {
   uint8_t nsrc;
   bool
       whole; /* LOAD, STORE of neighbours: the first is a multiple of `lanes` elements from the array's start */
+  bool transposed; /* MATRIX_LOAD: columns lie where rows would */
   uint32_t src[4];
   int64_t disp; /* LOAD, STORE, PREFETCH: elements added to every offset */
   int64_t
@@ -44,7 +51,8 @@ typedef struct lin_ins {
   union {
     double f; /* CONST of a float dtype (any lanes: the same in all) */
     int64_t
-        j; /* LOAD/STORE with a scalar offset and lanes > 1: elements between lanes (1: contiguous; never 0) */
+        j; /* LOAD/STORE with a scalar offset and lanes > 1: elements between lanes (1: contiguous; never 0); MATRIX_LOAD,
+            * MATRIX_STORE: between rows */
     const int_list *list; /* SHUFFLE: lanes */
   };
 } lin_ins;

@@ -276,19 +276,16 @@ static void emit_children(builder *b, const nest *n, int opened) {
 static void emit_body(builder *b, const nest *n) {
   b->vector = NULL;
   b->lanes = 1;
+  if (n->matrix) {
+    emit_matrix(b, n, adds_to_array(n));
+    return;
+  }
   const axis *last = n->naxes > 0 ? &n->axis[n->naxes - 1] : NULL;
   if (last != NULL && last->kind == AXIS_VECTOR) {
     b->vector = last->range;
     b->lanes = (int)last->range->arg.j;
   }
   emit_stores(b, n);
-}
-
-static void open_loop(builder *b, const uop *range) {
-  uint32_t head =
-      build_head(b, (lin_ins){.op = OP_LOOP, .dtype = WN_I64, .lanes = 1, .i = range->arg.j});
-  build_open(b, head);
-  bind_range(b, range, b->cur, head);
 }
 
 /* The axes [opened, opened + count) have `items` points, and this work item the one of that number, if there is one; what
@@ -313,7 +310,7 @@ static void emit_shared(builder *b, const nest *n, int opened) {
   const uop *number = b->lane;
   if (turns > 1) {
     const uop *turn = uop_range(b->g, turns, "turn");
-    open_loop(b, turn);
+    build_open_loop(b, turn);
     number = uop_add(b->g, uop_muli(b->g, turn, group), number);
   }
   const uop *some = items % group != 0 ? uop_lt(b->g, number, items) : NULL;
@@ -327,7 +324,7 @@ static void emit_nest(builder *b, const nest *n, int opened) {
   if (b->k->group > 0 && !b->in_item && opened >= n->shared) {
     emit_shared(b, n, opened);
   } else if (opened < n->naxes && n->axis[opened].kind <= AXIS_LOOP) {
-    open_loop(b, n->axis[opened].range);
+    build_open_loop(b, n->axis[opened].range);
     if (n->axis[opened].reduces) set_filled(b, n->array);
     emit_nest(b, n, opened + 1);
     emit_last_barrier(b, n, opened + 1);

@@ -173,14 +173,6 @@ static uint32_t new_accumulator(builder *b, scope *home, const uop *reduce) {
   return build_ins(b, home, acc);
 }
 
-static void open_loop(builder *b, const uop *range) {
-  uint32_t head =
-      build_head(b, (lin_ins){.op = OP_LOOP, .dtype = WN_I64, .lanes = 1, .i = range->arg.j});
-  scope *s = build_open(b, head);
-  map_put(&b->loops, (uint64_t)range->arg.i, (uint64_t)s->depth + 1);
-  map_put(&b->range_values, (uint64_t)range->arg.i, head);
-}
-
 /* No loop left: the accumulator is a plain value. */
 static void emit_straight(builder *b, const group *gr, const copies *bodies) {
   for (size_t m = 0; m < gr->members.len; ++m) {
@@ -201,7 +193,7 @@ static void emit_loops(builder *b, const group *gr, const copies *bodies, const 
   int opened = 0;
   for (int i = 1; i < head->nsrc; ++i) {
     if (reduce_kind(b, head->src[i]) != AXIS_LOOP) continue;
-    open_loop(b, head->src[i]);
+    build_open_loop(b, head->src[i]);
     opened++;
   }
   for (size_t n = 0; n < bodies->len; ++n) {

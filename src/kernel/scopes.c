@@ -45,6 +45,14 @@ void build_open_if(builder *b, const uop *cond, double share) {
   build_open(b, build_head(b, in))->share = share;
 }
 
+void build_open_loop(builder *b, const uop *range) {
+  uint32_t head =
+      build_head(b, (lin_ins){.op = OP_LOOP, .dtype = WN_I64, .lanes = 1, .i = range->arg.j});
+  scope *s = build_open(b, head);
+  map_put(&b->loops, (uint64_t)range->arg.i, (uint64_t)s->depth + 1);
+  map_put(&b->range_values, (uint64_t)range->arg.i, head);
+}
+
 void build_close(builder *b) {
   scope *s = b->cur;
   b->cur = s->parent;
@@ -84,17 +92,20 @@ typedef struct flattener {
   VEC(double) outer_trips;
 } flattener;
 
-static double flops_of(const lin_ins *i) {
+static double flops_of(const lin_kernel *k, const lin_ins *i) {
+  /* a work item's share in what it computes with its neighbours */
+  double share = k->group > 0 && i->lanes == MATRIX_CELLS ? 1.0 / (int)MATRIX_ITEMS : 1.0;
+  if (i->op == OP_MATRIX_MULADD) return 2.0 * (int)MATRIX_CELLS * (int)MATRIX_SIDE * share;
   bool is_float = dtype_is_float(i->dtype);
   if (!is_float || !(op_table[i->op].flags & UOP_ALU) || i->op == OP_WHERE || i->op == OP_CAST)
     return 0;
-  return (i->op == OP_FMA ? 2.0 : 1.0) * i->lanes;
+  return (i->op == OP_FMA ? 2.0 : 1.0) * i->lanes * share;
 }
 
 static void put(flattener *f, uint32_t id) {
   lin_ins ins = f->b->pool.data[id];
   for (int s = 0; s < ins.nsrc; ++s) ins.src[s] = f->number[ins.src[s]];
-  f->b->k->flops += flops_of(&ins) * f->trips;
+  f->b->k->flops += flops_of(f->b->k, &ins) * f->trips;
   f->number[id] = (uint32_t)f->b->k->ins.len;
   vec_push(f->b->a, &f->b->k->ins, ins);
 }
@@ -127,8 +138,8 @@ void build_flatten(builder *b) {
   flatten(&f, b->top);
   for (size_t i = 0; i < b->k->ins.len; ++i) {
     const lin_ins *ins = &b->k->ins.data[i];
-    if (ins->op == OP_LOAD) b->k->arrays.data[ins->i].read = true;
-    if (ins->op == OP_STORE) b->k->arrays.data[ins->i].written = true;
+    if (ins->op == OP_LOAD || ins->op == OP_MATRIX_LOAD) b->k->arrays.data[ins->i].read = true;
+    if (ins->op == OP_STORE || ins->op == OP_MATRIX_STORE) b->k->arrays.data[ins->i].written = true;
   }
   for (size_t i = 0; i < b->k->arrays.len; ++i) {
     const lin_array *a = &b->k->arrays.data[i];

@@ -345,8 +345,28 @@ static void print_shuffle(printer *p, const lin_ins *u) {
   str_add(p->out, "}");
 }
 
+/* "matrix_load(array + offset, 8, 1)" */
+static void print_matrix(printer *p, const lin_ins *u) {
+  if (u->op == OP_MATRIX_MULADD) {
+    print_call(p, "matrix_muladd", u);
+    return;
+  }
+  str_printf(p->out, "matrix_%s(", u->op == OP_MATRIX_LOAD ? "load" : "store");
+  print_address(p, u);
+  str_printf(p->out, ", %" PRId64 ", ", u->j);
+  if (u->op == OP_MATRIX_LOAD)
+    str_printf(p->out, "%d", u->transposed);
+  else
+    print_operand(p, u->src[1]);
+  str_add(p->out, ")");
+}
+
 static void print_value(printer *p, const lin_ins *u) {
   switch (u->op) {
+    case OP_MATRIX_LOAD:
+    case OP_MATRIX_MULADD:
+      print_matrix(p, u);
+      break;
     case OP_LOAD:
       print_load(p, u);
       break;
@@ -435,6 +455,10 @@ static void print_statement(printer *p, uint32_t id) {
       print_operand(p, u->src[0]);
       str_add(p->out, " = ");
       print_operand(p, u->src[1]);
+      str_add(p->out, ";\n");
+      break;
+    case OP_MATRIX_STORE:
+      print_matrix(p, u);
       str_add(p->out, ";\n");
       break;
     case OP_PREFETCH:

@@ -170,10 +170,27 @@ static const struct {
     [WN_BOOL] = {"uint8_t", "i32", "WN_FROM_BOOL", "WN_TO_BOOL"},
 };
 
+/* 8 x 8 matrices, row major. */
+static const char matrix_text[] =
+    "static f32x64 matrix_load(const float *p, int64_t rows, int transposed) {\n"
+    "  f32x64 v;\n"
+    "  for (int i = 0; i < 64; i++)\n"
+    "    v[i] = transposed ? p[i % 8 * rows + i / 8] : p[i / 8 * rows + i % 8];\n"
+    "  return v;\n"
+    "}\n"
+    "static f32x64 matrix_muladd(f32x64 a, f32x64 b, f32x64 c) {\n"
+    "  for (int i = 0; i < 64; i++)\n"
+    "    for (int k = 0; k < 8; k++) c[i] += a[i / 8 * 8 + k] * b[k * 8 + i % 8];\n"
+    "  return c;\n"
+    "}\n"
+    "static void matrix_store(float *p, int64_t rows, f32x64 v) {\n"
+    "  for (int i = 0; i < 64; i++) p[i / 8 * rows + i % 8] = v[i];\n"
+    "}\n";
+
 /* Bit b of lanes: vectors of 2^b lanes occur; of memory[b]: array dtypes moved in such vectors. */
 typedef struct needs {
   uint32_t lanes, memory[16];
-  bool half;
+  bool half, matrix;
 } needs;
 
 static int log2_of(unsigned lanes) {
@@ -187,6 +204,7 @@ static void collect(needs *n, const lin_kernel *k) {
     const lin_ins *u = &k->ins.data[i];
     int lanes = u->op == OP_STORE ? k->ins.data[u->src[1]].lanes : u->lanes;
     bool moves = u->op == OP_LOAD || u->op == OP_STORE;
+    n->matrix |= u->op == OP_MATRIX_STORE;
     if (lanes > 1) n->lanes |= 1u << log2_of((unsigned)lanes);
     if (!moves) continue;
     wn_dtype dt = k->arrays.data[u->i].dtype;
@@ -221,4 +239,5 @@ void render_c_prelude(str *out, int count, const lin_kernel *const *kernels) {
     for (int dt = 0; dt < WN_DTYPE_COUNT; dt++)
       if (n.memory[b] >> dt & 1) print_memory(out, (wn_dtype)dt, 1 << b);
   }
+  if (n.matrix) str_add(out, matrix_text);
 }

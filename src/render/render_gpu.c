@@ -76,7 +76,10 @@ static bool is_folded(const printer *p, uint32_t id) {
 }
 
 static void print_const(printer *p, const lin_ins *u) {
-  if (u->lanes > 1) print_make(p, u->dtype, u->lanes);
+  if (u->lanes == MATRIX_CELLS)
+    str_add(p->out, "make_filled_simdgroup_matrix<float, 8, 8>(");
+  else if (u->lanes > 1)
+    print_make(p, u->dtype, u->lanes);
   if (dtype_is_float(u->dtype))
     gpu_print_float(p->out, u->f, u->dtype == WN_F32);
   else if (u->dtype == WN_BOOL && u->lanes > 1 && p->dialect->int_masks)
@@ -249,6 +252,29 @@ static void print_store(printer *p, const lin_ins *u) {
   }
 }
 
+/* --- matrices: Metal's alone ------------------------------------------------------------------ */
+
+static void print_matrix_place(printer *p, const lin_ins *u) {
+  str_add(p->out, ", ");
+  print_pointer(p, u);
+  str_printf(p->out, ", %" PRId64, u->j);
+  if (u->transposed) str_add(p->out, ", ulong2(0, 0), true");
+  str_add(p->out, ");\n");
+}
+
+/* Results are arguments by reference. */
+static void print_matrix(printer *p, const lin_ins *u, uint32_t id) {
+  str_printf(p->out, "%s v%" PRIu32 "; ", p->dialect->matrix, id);
+  if (u->op == OP_MATRIX_LOAD) {
+    str_printf(p->out, "simdgroup_load(v%" PRIu32, id);
+    print_matrix_place(p, u);
+    return;
+  }
+  str_printf(p->out, "simdgroup_multiply_accumulate(v%" PRIu32 ", ", id);
+  print_operands(p, u);
+  str_add(p->out, ");\n");
+}
+
 /* --- values ----------------------------------------------------------------------------------- */
 
 static void print_infix(printer *p, uint32_t a, const char *op, uint32_t b) {
@@ -360,7 +386,9 @@ static void print_alu(printer *p, const lin_ins *u) {
   const char *helper = gpu_alu_helper(p->dialect, &p->facts, p->kernel, u),
              *function = p->dialect->function[u->op];
   bool is_bool = u->dtype == WN_BOOL;
-  if (u->op == OP_LT || u->op == OP_EQ) {
+  if (u->lanes == MATRIX_CELLS) {
+    print_call(p, "matrix_add", u);
+  } else if (u->op == OP_LT || u->op == OP_EQ) {
     print_compare(p, u);
   } else if (u->op == OP_CAST) {
     print_cast(p, u);
@@ -467,6 +495,15 @@ static void print_statement(printer *p, uint32_t id) {
     case OP_STORE:
       print_store(p, u);
       str_add(p->out, ";\n");
+      break;
+    case OP_MATRIX_STORE:
+      str_add(p->out, "simdgroup_store(");
+      print_operand(p, u->src[1]);
+      print_matrix_place(p, u);
+      break;
+    case OP_MATRIX_LOAD:
+    case OP_MATRIX_MULADD:
+      print_matrix(p, u, id);
       break;
     case OP_ACC_SET:
       print_infix(p, u->src[0], "=", u->src[1]);

@@ -27,6 +27,7 @@ typedef struct gpu_dialect {
   bool half_opaque;                 /* a half exists behind a pointer only */
   const char *aligned;              /* behind the name of an array: to 64 bytes or what suits */
   const char *barrier[4];           /* by BARRIER's i */
+  const char *matrix;               /* the type of an 8 x 8 matrix, NULL: there is none */
 } gpu_dialect;
 
 /* What printing needs to know of a kernel beyond its text. */

@@ -20,7 +20,8 @@ bool gpu_has(const lin_kernel *k, int op) {
 
 static bool has_value(int op) {
   return (op_table[op].flags & UOP_ALU) != 0 || op == OP_CONST || op == OP_LOAD || op == OP_ACC ||
-         op == OP_BROADCAST || op == OP_EXTRACT || op == OP_SHUFFLE;
+         op == OP_BROADCAST || op == OP_EXTRACT || op == OP_SHUFFLE || op == OP_MATRIX_LOAD ||
+         op == OP_MATRIX_MULADD;
 }
 
 bool render_uses_dtype(const lin_kernel *k, wn_dtype dtype) {
@@ -112,6 +113,7 @@ const char *gpu_memory_type(wn_dtype dtype) {
 
 const char *gpu_type(arena *a, const gpu_dialect *d, wn_dtype reg, int lanes) {
   if (lanes == 1) return type_name[reg];
+  if (lanes == MATRIX_CELLS) return d->matrix;
   return arena_printf(a, "%s%d", reg == WN_BOOL && d->int_masks ? "int" : type_name[reg], lanes);
 }
 

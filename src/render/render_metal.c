@@ -61,14 +61,35 @@ static const gpu_dialect dialect = {
                 "threadgroup_barrier(mem_flags::mem_threadgroup)",
                 "threadgroup_barrier(mem_flags::mem_device)",
                 "threadgroup_barrier(mem_flags::mem_device | mem_flags::mem_threadgroup)"},
+    .matrix = "simdgroup_float8x8",
 };
 
 enum { WIDEST = 4, BUFFERS = 31 };
 
+/* The language adds matrices only to a product; the identity is what a single number constructs. */
+static const char matrix_text[] =
+    "static inline simdgroup_float8x8 matrix_add(simdgroup_float8x8 a, simdgroup_float8x8 b) {\n"
+    "  simdgroup_float8x8 r;\n"
+    "  simdgroup_multiply_accumulate(r, simdgroup_float8x8(1.0f), b, a);\n"
+    "  return r;\n"
+    "}\n";
+
+static bool is_matrix(const lin_ins *u) {
+  bool op = u->op == OP_MATRIX_LOAD || u->op == OP_MATRIX_MULADD || u->op == OP_CONST ||
+            u->op == OP_ACC || u->op == OP_ADD;
+  return op && u->dtype == WN_F32 && u->lanes == MATRIX_CELLS;
+}
+
+static bool adds_matrices(const lin_kernel *k) {
+  for (size_t i = 0; i < k->ins.len; i++)
+    if (k->ins.data[i].op == OP_ADD && is_matrix(&k->ins.data[i])) return true;
+  return false;
+}
+
 const char *render_metal_refusal(arena *a, const lin_kernel *k) {
   if (render_uses_dtype(k, WN_F64)) return "Metal has no f64";
   for (size_t i = 0; i < k->ins.len; i++)
-    if (k->ins.data[i].lanes > WIDEST)
+    if (k->ins.data[i].lanes > WIDEST && !is_matrix(&k->ins.data[i]))
       return arena_printf(a, "Metal has no vectors of %d lanes", k->ins.data[i].lanes);
   int n;
   gpu_global_arrays(a, k, &n);
@@ -83,6 +104,9 @@ void render_metal_prelude(str *out, int count, const lin_kernel *const *kernels)
           "using namespace metal;\n"
           "#pragma METAL fp contract(off)\n");
   gpu_print_helpers(out, &dialect, count, kernels);
+  bool adds = false;
+  for (int i = 0; i < count; i++) adds |= adds_matrices(kernels[i]);
+  if (adds) str_add(out, matrix_text);
 }
 
 /* Distinct slots are distinct memory wherever one of them is written, hence restrict. */

@@ -71,6 +71,14 @@ static const cpu_target isa_table[ISA_COUNT] = {
                   .group = 256,
                   .items = 128 << 11,
                   .local_bytes = 32 << 10},
+    [ISA_SIMDGROUP] = {.name = "simdgroup",
+                       .vector_bytes = 16,
+                       .registers = 32,
+                       .fma = true,
+                       .group = 256,
+                       .items = 128 << 11,
+                       .local_bytes = 32 << 10,
+                       .matrix = 8},
 };
 
 static bool isa_supported(cpu_isa isa) {
@@ -186,8 +194,8 @@ static _Noreturn void refuse(diag *d, const char *isa, bool any) {
 }
 
 static void choose(cpu_target *t, diag *d, const char *isa, bool any) {
-  static const cpu_isa best_first[] = {ISA_AVX512, ISA_AVX2,    ISA_NEON,
-                                       ISA_SSE2,   ISA_GENERIC, ISA_SIMT};
+  static const cpu_isa best_first[] = {ISA_AVX512,  ISA_AVX2, ISA_NEON,     ISA_SSE2,
+                                       ISA_GENERIC, ISA_SIMT, ISA_SIMDGROUP};
   for (size_t i = 0; i < sizeof best_first / sizeof best_first[0]; i++) {
     cpu_isa id = best_first[i];
     if (isa ? strcmp(isa, isa_table[id].name) != 0 : false) continue;

@@ -28,7 +28,7 @@ typedef enum {
   S_IDIV_I, S_MOD_I, S_MAX_I, S_MIN_I, S_NEG_I, S_ABS_I, S_FMA_I, S_LT_I, S_EQ_I, S_AND_B, S_OR_B,
   S_NOT_B, S_WHERE, S_ROUND_F, S_FLOAT_I, S_TRUNC_F, S_TRUTH_F, S_TRUTH_I, S_WRAP, S_COPY,
   S_SPLAT, S_SHUFFLE, S_LOAD, S_STORE, S_REG_LOAD, S_REG_STORE, S_LOOP, S_IF, S_END, S_GRID,
-  S_LANE, S_BARRIER
+  S_LANE, S_BARRIER, S_MATRIX_LOAD, S_MATRIX_MULADD, S_MATRIX_STORE
 } step_op;
 /* clang-format on */
 
@@ -37,6 +37,7 @@ typedef struct step {
   uint8_t dtype; /* of memory, for LOAD and STORE */
   uint16_t lanes;
   uint16_t split;       /* SHUFFLE: lanes of a source */
+  bool transposed;      /* MATRIX_LOAD */
   bool masked, vector;  /* LOAD, STORE: has a mask; has an offset a lane */
   uint32_t dst, src[3]; /* registers, in cells */
   int32_t jump;         /* LOOP, IF: the step after END; END: the first step of the loop */
@@ -144,6 +145,18 @@ static void decode_access(decoder *d, const lin_ins *u, step s) {
   push_step(d, s);
 }
 
+/* Each work item computes the whole matrix. */
+static void decode_matrix(decoder *d, const lin_ins *u, step s) {
+  s.op = u->op == OP_MATRIX_LOAD    ? S_MATRIX_LOAD
+         : u->op == OP_MATRIX_STORE ? S_MATRIX_STORE
+                                    : S_MATRIX_MULADD;
+  s.stride = u->j;
+  s.transposed = u->transposed;
+  s.disp = u->disp;
+  s.i = u->i;
+  push_step(d, s);
+}
+
 static void decode_end(decoder *d, const lin_ins *u, step s) {
   int32_t head = d->open.data[--d->open.len];
   d->code->steps.data[head].jump = (int32_t)d->code->steps.len + (operand(d, u, 0)->op == OP_LOOP);
@@ -181,6 +194,11 @@ static void decode(decoder *d, uint32_t id) {
     case OP_LOAD:
     case OP_STORE:
       decode_access(d, u, s);
+      return;
+    case OP_MATRIX_LOAD:
+    case OP_MATRIX_MULADD:
+    case OP_MATRIX_STORE:
+      decode_matrix(d, u, s);
       return;
     case OP_END:
       decode_end(d, u, s);
@@ -341,6 +359,38 @@ static void do_reg(const machine *m, const step *s) {
   }
 }
 
+static int64_t matrix_offset(const machine *m, const step *s, int cell_index) {
+  int row = cell_index / MATRIX_SIDE, column = cell_index % MATRIX_SIDE;
+  int64_t at = m->r[s->src[0]].i + s->disp +
+               (s->transposed ? column * s->stride + row : row * s->stride + column);
+  const lin_array *a = &m->code->kernel->arrays.data[s->i];
+  WN_CHECK(at >= 0 && at < a->len,
+           "interp: kernel %s: offset %" PRId64 " of a matrix is outside of %s[%" PRId64 "]",
+           m->code->kernel->name, at, a->name, a->len);
+  return at;
+}
+
+static void do_matrix_access(const machine *m, const step *s) {
+  char *base = array_base(m, s->i);
+  for (int l = 0; l < MATRIX_CELLS; l++) {
+    int64_t at = matrix_offset(m, s, l);
+    if (s->op == S_MATRIX_LOAD)
+      m->r[s->dst + (uint32_t)l] = load_cell(base, at, WN_F32);
+    else
+      store_cell(base, at, WN_F32, m->r[s->src[1] + (uint32_t)l]);
+  }
+}
+
+static void do_matrix_muladd(cell *r, const step *s) {
+  const cell *a = r + s->src[0], *b = r + s->src[1];
+  for (int l = 0; l < MATRIX_CELLS; l++) {
+    double sum = r[s->src[2] + (uint32_t)l].f;
+    for (int k = 0; k < MATRIX_SIDE; k++)
+      sum += a[l / MATRIX_SIDE * MATRIX_SIDE + k].f * b[k * MATRIX_SIDE + l % MATRIX_SIDE].f;
+    r[s->dst + (uint32_t)l].f = sum;
+  }
+}
+
 static void do_shuffle(const machine *m, const step *s) {
   for (int l = 0; l < s->lanes; l++) {
     int64_t from = s->list->at[l];
@@ -484,6 +534,13 @@ static int32_t run_item(const machine *m, int64_t block, int lane, int32_t pc) {
       case S_REG_LOAD:
       case S_REG_STORE:
         do_reg(m, s);
+        break;
+      case S_MATRIX_LOAD:
+      case S_MATRIX_STORE:
+        do_matrix_access(m, s);
+        break;
+      case S_MATRIX_MULADD:
+        do_matrix_muladd(m->r, s);
         break;
       case S_SHUFFLE:
         do_shuffle(m, s);

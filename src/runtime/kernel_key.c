@@ -16,9 +16,13 @@ static void add_array(str *key, const lin_array *a) {
 }
 
 static void add_instruction(str *key, const lin_ins *ins) {
-  const uint8_t head[] = {
-      ins->op,   ins->dtype, (uint8_t)(ins->lanes & 0xff), (uint8_t)(ins->lanes >> 8),
-      ins->nsrc, ins->whole};
+  const uint8_t head[] = {ins->op,
+                          ins->dtype,
+                          (uint8_t)(ins->lanes & 0xff),
+                          (uint8_t)(ins->lanes >> 8),
+                          ins->nsrc,
+                          ins->whole,
+                          ins->transposed};
   str_addn(key, (const char *)head, sizeof head);
   str_addn(key, (const char *)ins->src, ins->nsrc * sizeof ins->src[0]);
   add_int(key, ins->disp);

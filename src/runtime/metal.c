@@ -37,6 +37,7 @@ void metal_typical(cpu_target *t, const char *isa) {
                     .group = simd ? 0 : METAL_GROUP,
                     .items = simd ? 0 : 8 * METAL_GROUP,
                     .local_bytes = (size_t)32 << 10,
+                    .matrix = simd ? 0 : 8,
                     .memory = (size_t)8 << 30};
 }
 

@@ -52,6 +52,14 @@ static const char *utf8_or(const metal_api *api, objc_id string, const char *oth
   return text != NULL ? text : otherwise;
 }
 
+/* Matrices of simdgroups came with Apple's seventh family (M1); others have none, nor simdgroups of 32 for certain. */
+static bool multiplies_matrices(const metal_device *m) {
+  enum { FAMILY_APPLE7 = 1007 };
+  const metal_api *api = &m->api;
+  return mtl_responds_to(api, m->device, api->selector[SELECTOR_supports_family]) &&
+         mtl_supports_family(api, m->device, FAMILY_APPLE7);
+}
+
 static void describe(metal_device *m, const char *isa, cpu_target *t) {
   const metal_api *api = &m->api;
   objc_id process = mtl_process_info(api, api->get_class("NSProcessInfo"));
@@ -62,6 +70,7 @@ static void describe(metal_device *m, const char *isa, cpu_target *t) {
   t->llvm_cpu = m->version; /* drivers come with the system */
   t->local_bytes = mtl_max_threadgroup_memory(api, m->device);
   t->memory = mtl_working_set(api, m->device);
+  if (!multiplies_matrices(m)) t->matrix = 0;
 }
 
 /* Fills in the device; false: not there, with `count` devices. */

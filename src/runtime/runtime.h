@@ -9,11 +9,21 @@
 #include "kernel/linear.h"
 
 /* --- the CPU of this machine, found at run time (src/runtime/cpu_features.c) ------------------------------------- */
-typedef enum { ISA_SSE2, ISA_AVX2, ISA_AVX512, ISA_NEON, ISA_GENERIC, ISA_SIMT, ISA_COUNT } cpu_isa;
+typedef enum {
+  ISA_SSE2,
+  ISA_AVX2,
+  ISA_AVX512,
+  ISA_NEON,
+  ISA_GENERIC,
+  ISA_SIMT,
+  ISA_SIMDGROUP,
+  ISA_COUNT
+} cpu_isa;
 typedef struct cpu_target {
   cpu_isa isa;
-  const char
-      *name; /* "sse2", "avx2", "avx512", "neon", "generic"; "simt": work items, of devices */
+  const char *
+      name; /* "sse2", "avx2", "avx512", "neon", "generic"; "simt": work items, of devices; "simdgroup": which multiply matrices
+              */
   int vector_bytes; /* 16, 32, 64, 16, 16 */
   int registers;    /* vector registers: 16, 16, 32, 32, 16 */
   bool fma;
@@ -26,7 +36,8 @@ typedef struct cpu_target {
   int group;          /* work items in a group at most */
   int64_t items;      /* work items that fill the device */
   size_t local_bytes; /* of a group's local arrays at most */
-  size_t memory;      /* bytes that the device has; 0: the host's memory is meant */
+  int matrix; /* 32 neighbouring work items multiply f32 matrices of so many rows and columns; or 0 */
+  size_t memory; /* bytes that the device has; 0: the host's memory is meant */
 } cpu_target;
 /* isa NULL: the best of this machine. An unknown or unsupported one is diag_fail(WN_ERR_USAGE) listing what there is. */
 void cpu_target_init(cpu_target *t, diag *d, const char *isa);

@@ -35,21 +35,25 @@ stage_id stage_of_name(const apply *ap, const char *name, int *site) {
   return STAGE_COUNT;
 }
 
-/* The largest divisor of n in [CHAIN / 2, CHAIN], else CHAIN. */
-static int64_t chain_length(const apply *ap, int64_t n) {
+/* The largest divisor of n in [CHAIN / 2, CHAIN] that is such a multiple, else CHAIN. */
+static int64_t chain_length(const apply *ap, int64_t n, int64_t multiple) {
   int64_t want = ap->s->c[0] > 0 ? ap->s->c[0] : n > LONG_CHAIN ? CHAIN : n;
   if (want >= n) return n;
   for (int64_t d = want; 2 * d >= want; --d) {
-    if (n % d == 0) return d;
+    if (n % d == 0 && (d % multiple == 0 || ap->s->c[0] > 0)) return d;
   }
   return want;
 }
 
 /* sum over c of body as a sum over blocks of sums over a block, and what is left over at the end. */
-static const uop *split_sum(apply *ap, const uop *reduce) {
+static const uop *split_sum(apply *ap, const uop *reduce, int site) {
   graph *g = ap->g;
   const uop *c = reduce->src[1], *body = reduce->src[0];
-  int64_t n = c->arg.j, chunk = chain_length(ap, n), blocks = n / chunk, rest = n - blocks * chunk;
+  int64_t multiple = matrix_wanted(ap, &ap->w->site[site]) && c->arg.j % ap->target->matrix == 0
+                         ? ap->target->matrix
+                         : 1;
+  int64_t n = c->arg.j, chunk = chain_length(ap, n, multiple), blocks = n / chunk,
+          rest = n - blocks * chunk;
   if (chunk == n) return reduce;
   const uop *c0 = uop_range(g, blocks, "c0"), *c1 = uop_range(g, chunk, "c1"), *sum;
   const uop *at = uop_add(g, uop_muli(g, c0, chunk), c1);
@@ -60,28 +64,6 @@ static const uop *split_sum(apply *ap, const uop *reduce) {
   const uop *c2 = uop_range(g, rest, "c2"), *tail = rest > 1 ? c2 : uop_int(g, 0);
   at = uop_addi(g, tail, blocks * chunk);
   return uop_add(g, sum, uop_reduce(g, OP_ADD, uop_replace(g, body, 1, &c, &at), rest > 1, &c2));
-}
-
-/* On a device: the sums of products of two arrays take several channels in each turn of their loop, so that neighbouring
- * weights come in one vector. The order of the additions stays. */
-static const uop *several_at_once(apply *ap, const uop *sum) {
-  enum { AT_ONCE = 4 };
-  graph *g = ap->g;
-  uop_space x = ap->s->stage[STAGE_X].space, w = ap->s->stage[STAGE_G].space;
-  bool arrays = (x == SPACE_GLOBAL || x == SPACE_LOCAL) && (w == SPACE_GLOBAL || w == SPACE_LOCAL);
-  bool array =
-      ap->s->stage[STAGE_M].space == SPACE_GLOBAL || ap->s->stage[STAGE_M].space == SPACE_LOCAL;
-  if (ap->target->group == 0 || !arrays || !array || sum->op != OP_REDUCE || sum->nsrc != 2)
-    return sum;
-  const uop *c = sum->src[1];
-  if (sum->src[0]->op == OP_REDUCE) {
-    return uop_reduce(g, (uop_op)sum->arg.i, several_at_once(ap, sum->src[0]), 1, &c);
-  }
-  if (c->arg.j % AT_ONCE != 0 || c->arg.j == AT_ONCE) return sum;
-  const uop *turn[] = {uop_range(g, c->arg.j / AT_ONCE, "c1"), uop_range(g, AT_ONCE, "c2")};
-  const uop *at = uop_add(g, uop_muli(g, turn[0], AT_ONCE), turn[1]);
-  map_put(&ap->set->kinds, (uint64_t)turn[1]->arg.i, AXIS_UNROLL);
-  return uop_reduce(g, OP_ADD, uop_replace(g, sum->src[0], 1, &c, &at), 2, turn);
 }
 
 static uop_space space_of(apply *ap, const uop *bufferize) {
@@ -120,7 +102,7 @@ static const uop *place_node(void *user, const uop *u) {
     info.space = space_of(ap, u);
     const uop *value = u->src[0];
     if (id == STAGE_M && value->op == OP_REDUCE && value->nsrc == 2)
-      value = several_at_once(ap, split_sum(ap, value));
+      value = split_sum(ap, value, site);
     return uop_bufferize(ap->g, value, u->nsrc - 1, u->src + 1, info);
   }
   if (u->op == OP_INDEX && u->src[0]->op == OP_BUFFERIZE) {

@@ -112,6 +112,18 @@ int64_t item_channels(const apply *ap, const wino_site *site);
 int64_t channels_of_block(const apply *ap,
                           const wino_site *site); /* of the loop k0 around stages inside */
 
+/* --- matrix.c: products as small matrices ----------------------------------------------------------------------------- */
+/* Would the products of this site be matrices, as far as its sizes and the schedule tell? */
+bool matrix_wanted(const apply *ap, const wino_site *site);
+/* Are they, in blocks of k channels and t tiles? asked: the register tile that the schedule wants, 0 for any. */
+bool matrix_fits(const apply *ap, const stage *m, int64_t k, int64_t t, int64_t k_asked,
+                 int64_t t_asked);
+/* The sum of such products with the channels of a matrix innermost. */
+const uop *matrix_sum(apply *ap, const uop *sum);
+/* On a device: the sum of products of two arrays with several channels in each turn of its loop, so that neighbouring
+ * weights come in one vector. The order of the additions stays. */
+const uop *several_at_once(apply *ap, const uop *sum);
+
 /* --- layout.c: where an element is ---------------------------------------------------------------------------------- */
 void lay_out(stage *st);             /* fills in the strides */
 int64_t stored_len(const stage *st); /* elements of the array */

@@ -160,5 +160,6 @@ apply_target choice_apply_target(const choice_target *t) {
                         .variable_weights = t->options->variable_weights != 0,
                         .group = t->group,
                         .items = t->items,
-                        .local_bytes = t->local_bytes};
+                        .local_bytes = t->local_bytes,
+                        .matrix = t->matrix};
 }

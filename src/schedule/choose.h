@@ -24,6 +24,7 @@ typedef struct choice_target {
   int group;
   int64_t items;
   size_t local_bytes;
+  int matrix;
 } choice_target;
 
 wino_result choose_rewrite(graph *g, const uop *root, const choice_target *target, choice *out);

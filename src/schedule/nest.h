@@ -45,6 +45,9 @@ struct nest {
    * prepared ones) is prefetched; or NULL */
   const uop *next;
   int shared; /* on a device, unless its axes are LANE: from this one on a group's work items share them */
+  /* the innermost two axes are rows and columns of a matrix of so many each, which the 32 work items of the axis around
+   * compute together (kernel/matrix.c); 0: not so */
+  int matrix;
   int naxes;
   axis axis[NEST_AXES];
   int nunits; /* loops of one iteration, which are no axes: their names still say where a stage can be computed */
@@ -86,6 +89,7 @@ typedef struct apply_target {
   int group;          /* work items in a group at most */
   int64_t items;      /* work items that fill the device */
   size_t local_bytes; /* of local arrays in a kernel at most; 0: no limit */
+  int matrix; /* neighbouring work items multiply f32 matrices of so many rows and columns; or 0 */
 } apply_target;
 
 /* The caller's buffers, by slot: what lower_tensors left as OP_BUFFER. */

@@ -294,6 +294,7 @@ static void fill_with_zeros(apply *ap, nest *n) {
   if (c == n->naxes) return;
   nest *zero = arena_new(ap->a, nest);
   *zero = (nest){.stage = n->stage, .offset = n->offset, .mask = n->mask};
+  zero->matrix = n->matrix;
   zero->value = uop_const(ap->g, (wn_dtype)n->value->dtype, 0);
   for (int i = c + 1; i < n->naxes; ++i) zero->axis[zero->naxes++] = n->axis[i];
   n->child[n->nchildren].nest = zero;
@@ -399,6 +400,8 @@ typedef struct product_loops {
 
 enum { BESIDE = 16 }; /* blocks of tiles of neighbouring work items */
 
+enum { MATRIX_ITEMS = 32 }; /* that compute a matrix together */
+
 static product_loops open_products(apply *ap, draft *d, product_step step, int64_t tile_block,
                                    bool unroll_f) {
   const stage *st = d->st;
@@ -437,6 +440,7 @@ static product_loops open_products(apply *ap, draft *d, product_step step, int64
   l.t0 =
       draft_axis(ap, d, inner, rectangle ? beside : tblocks, l.blocked || rectangle ? "t1" : "t0");
   if (rectangle) l.t0 = uop_add(ap->g, uop_muli(ap->g, t_outer, beside), l.t0);
+  if (d->n->matrix > 0) draft_axis(ap, d, inner, MATRIX_ITEMS, "lane");
   if (unroll_f) frequencies(ap, d, AXIS_UNROLL);
   return l;
 }
@@ -453,9 +457,20 @@ static nest *products_flat(apply *ap, stage *st, bool unroll_f, int64_t tile_blo
   int64_t round = chunk_rows(ap, site) * site->t_extent[site->nt - 1]; /* of the host loop */
   product_step step =
       pick_step(ap, st, klen, round > 0 ? round : tile_block, vk, in_block, unroll_f ? 8 : 0);
+  int64_t beside = round > 0 ? round : tile_block; /* tiles that matrices must not reach past */
+  int64_t k_asked = ap->s->k[st->inside ? 1 : 0], t_asked = ap->s->t[in_block ? 1 : 0];
+  if (matrix_fits(ap, st, klen, beside, k_asked, t_asked) &&
+      (beside == tlen || beside % ap->target->matrix == 0)) {
+    d.n->matrix = ap->target->matrix;
+    step = (product_step){d.n->matrix, d.n->matrix, 1};
+  }
   stage *g = stage_find(ap, st->site, STAGE_G);
   if (g != NULL && !unroll_f) g->pack = step.k;
   product_loops l = open_products(ap, &d, step, tile_block, unroll_f);
+  if (d.n->matrix > 0)
+    d.value = matrix_sum(ap, d.value);
+  else if (!unroll_f)
+    d.value = several_at_once(ap, d.value);
   int64_t kcopies = vk ? step.k / step.lanes : step.k, tcopies = vk ? step.t : step.t / step.lanes;
   /* vectors innermost: they are few and stay in registers while the other operand is broadcast one by one */
   const uop *k1 = vk ? NULL : draft_axis(ap, &d, AXIS_UNROLL, kcopies, "k1");
@@ -472,7 +487,7 @@ static nest *products_flat(apply *ap, stage *st, bool unroll_f, int64_t tile_blo
     d.index[t] = draft_exact(ap, &d, tlen, "t");
     const uop *in = in_step(ap, l.t0, step.t, t1, step.lanes, vk ? NULL : lane);
     const uop *whole = uop_add(ap->g, uop_muli(ap->g, l.tb, l.tile_block), in);
-    draft_bind(ap, &d, d.index[t], whole, l.blocked);
+    draft_bind(ap, &d, d.index[t], whole, l.blocked && d.n->matrix == 0);
     if (l.blocked || l.chunks) draft_limit(ap, &d, in, l.tile_block, true);
   }
   nest *n = draft_finish(ap, &d, st);
@@ -524,7 +539,10 @@ static int64_t tiles_that_fit(const apply *ap, const wino_site *site) {
   if (plan[STAGE_X].space == SPACE_LOCAL) tile += f * (size_t)site->C;
   if (plan[STAGE_M].space == SPACE_LOCAL) tile += f * (size_t)channels_of_block(ap, site);
   size_t fit = ap->target->local_bytes > 0 && tile > 0 ? ap->target->local_bytes / tile : 28;
-  return fit < 1 ? 1 : fit > 28 ? 28 : (int64_t)fit;
+  fit = fit > 28 ? 28 : fit;
+  size_t side = matrix_wanted(ap, site) ? (size_t)ap->target->matrix : 1;
+  if (fit >= side) fit -= fit % side; /* local arrays are padded to it */
+  return fit < 1 ? 1 : (int64_t)fit;
 }
 
 /* Tiles staged together when the input transform is local: whole rows, or a divisor of a long one. */

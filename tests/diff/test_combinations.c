@@ -146,12 +146,25 @@ static void test_strided(void **state) {
   try_all(strided, "interp", NULL, false);
 }
 
+/* Channels that fill matrices, tiles that do not. */
+static const conv_case even = {
+    .seed = 4,
+    .nd = 2,
+    .n = 1,
+    .c = 8,
+    .k = 8,
+    .groups = 1,
+    .in = {7, 17},
+    .r = {3, 3},
+    .p = {.stride = {1, 1}, .dilation = {1, 1}, .pad_lo = {1, 1}, .pad_hi = {1, 1}}};
+
 /* As devices run them, in groups of work items. */
 static void test_work_items(void **state) {
   (void)state;
   try_all(square, "interp", "simt", true);
   try_all(line, "interp", "simt", false);
   try_all(strided, "interp", "simt", true);
+  try_all(even, "interp", "simdgroup", false);
 }
 
 static void test_compiled(void **state) {

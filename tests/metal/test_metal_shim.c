@@ -14,7 +14,7 @@
 
 #define TOLERANCE 1e-4 /* of a kernel of a convolution, which in f32 rounds each step */
 
-static const char *const isas[] = {"sse2", "simt"};
+static const char *const isas[] = {"sse2", "simt", "simdgroup"};
 enum { ISAS = sizeof isas / sizeof *isas, PER_BATCH = 10 };
 
 typedef struct fixture {
@@ -163,15 +163,72 @@ static void test_reference_problem(void **state) {
   case_free(&c);
 }
 
+static int products_of_matrices(const fixture *f) {
+  int n = 0;
+  for (size_t i = 0; i < f->batch.jobs.len; i++) {
+    const lin_kernel *k = f->batch.jobs.data[i].k;
+    bool any = false;
+    for (size_t j = 0; j < k->ins.len; j++) any |= k->ins.data[j].op == OP_MATRIX_MULADD;
+    n += any;
+  }
+  return n;
+}
+
+/* Channels whose sums are cut into partial ones, evenly and with a rest, and tiles that fill no matrix. */
+static void test_matrices(void **state) {
+  fixture *f = *state;
+  static const struct {
+    int c, k, in;
+    const char *plan;
+  } cases[] = {{64, 64, 11, "old"},
+               {64, 16, 13, "split"},
+               {136, 16, 11, "old"},
+               {192, 8, 13, "split"},
+               {16, 16, 13, "x=global,g=global,m=local,o=global;wino=2x2"},
+               {16, 16, 14, "x=local,g=global,m=global,o=global;wino=2x2;t=16"},
+               {16, 16, 14, "x=local,g=global,m=local,o=global;wino=2x2;t=8"}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    conv_case c = {.nd = 2,
+                   .n = 1,
+                   .c = cases[i].c,
+                   .k = cases[i].k,
+                   .groups = 1,
+                   .in = {cases[i].in, cases[i].in + 2},
+                   .r = {3, 3},
+                   .seed = 77 + i};
+    for (int a = 0; a < 2; a++) c.p.stride[a] = c.p.dilation[a] = c.p.pad_lo[a] = c.p.pad_hi[a] = 1;
+    assert_true(case_finish(&c));
+    assert_true(case_fill(&c));
+    case_describe(&c);
+    if (!add_plan(f, &c, cases[i].plan, "simdgroup")) fail_msg("%s is refused", cases[i].plan);
+    case_free(&c);
+  }
+  shim_run(&f->batch);
+  int matrices = products_of_matrices(f);
+  print_message("# %zu kernels agree, %d with matrices\n", f->batch.jobs.len, matrices);
+  assert_int_equal(matrices, sizeof cases / sizeof *cases);
+  assert_int_equal(f->batch.refused, 0);
+}
+
+/* Channels of a group that fill matrices. */
+static void round_channels(conv_case *c) {
+  c->c = (c->c / c->groups + 7) / 8 * 8 * c->groups;
+  c->k = (c->k / c->groups + 7) / 8 * 8 * c->groups;
+  assert_true(case_finish(c));
+  case_describe(c);
+}
+
 static void test_random_shapes(void **state) {
   fixture *f = *state;
   uint64_t seed = test_seed();
   int wanted = getenv("WINNOW_LONG") != NULL ? 200 : 10, plans = 0, done = 0;
   while (schedule_plan_names[plans] != NULL) plans++;
   for (; done < wanted; seed++) {
-    conv_case c = case_draw(seed, 300000);
     uint64_t s = seed ^ UINT64_C(0x3e7a1);
     const char *isa = isas[below(&s, ISAS)], *plan = schedule_plan_names[below(&s, plans)];
+    bool matrices = strcmp(isa, "simdgroup") == 0;
+    conv_case c = case_draw(seed, matrices ? 30000 : 300000);
+    if (matrices) round_channels(&c);
     c.x = random_values(&s, c.x_count);
     c.w = random_values(&s, c.w_count);
     c.y = random_values(&s, c.y_count);
@@ -200,6 +257,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(test_operations, setup, teardown),
       cmocka_unit_test_setup_teardown(test_mistakes, setup, teardown),
       cmocka_unit_test_setup_teardown(test_reference_problem, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_matrices, setup, teardown),
       cmocka_unit_test_setup_teardown(test_random_shapes, setup, teardown),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -168,6 +168,10 @@ static signed char unified(SELF) {
   (void)self, (void)sel;
   return !fake.private_memory;
 }
+static signed char supports_family(SELF, long family) {
+  (void)self, (void)sel;
+  return family <= fake.family;
+}
 static uint most_bytes(SELF) {
   (void)self, (void)sel;
   return (uint)1 << 30;
@@ -634,7 +638,8 @@ CLASS(NSProcessInfo, METHODS(IS("operatingSystemVersionString", system_version))
       METHODS(IS("processInfo", process_info)), NULL);
 CLASS(MTLDevice,
       METHODS(IS("name", device_name), IS("hasUnifiedMemory", unified),
-              IS("maxBufferLength", most_bytes), IS("recommendedMaxWorkingSetSize", most_bytes),
+              IS("supportsFamily:", supports_family), IS("maxBufferLength", most_bytes),
+              IS("recommendedMaxWorkingSetSize", most_bytes),
               IS("maxThreadgroupMemoryLength", most_local), IS("newCommandQueue", new_queue),
               IS("newBufferWithLength:options:", new_buffer),
               IS("newLibraryWithSource:options:error:", new_library),

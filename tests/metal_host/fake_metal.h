@@ -13,6 +13,7 @@ typedef void (*fake_work)(char *const *buffers, const int64_t *launch_args, unsi
 typedef struct fake_metal {
   int devices;
   bool private_memory, no_counters, no_samples, no_capture, old_system;
+  long family; /* the last of its families */
   int fail_at; /* the n-th thing that may fail, from 1; 0: none */
   /* Kernels are found in the source by their names; the one named here is run for all of them. Part of a name: "bad"
    * does not compile, "lost" has no function, "nopipe" no pipeline, "narrow" and "stuck" allow 64 work items, of which

@@ -117,9 +117,15 @@ static void test_a_device_is_described(void **state) {
   assert_string_equal(f->target.llvm_cpu, "macOS Version 15.1 (Build 24B83)");
   assert_int_equal(f->target.group, 1024);
   assert_int_equal(f->target.local_bytes, 32768);
+  assert_int_equal(f->target.matrix, 0);
+  metal->close(device);
+  fake.family = 1007;
+  device = open_device(f, NULL);
+  assert_int_equal(f->target.matrix, 8);
   metal->close(device);
   device = metal->open(&f->d, NULL, "simd", &f->target);
   assert_string_equal(f->target.name, "simd");
+  assert_int_equal(f->target.matrix, 0);
   assert_int_equal(f->target.group, 0);
   metal->close(device);
   metal->close(NULL);

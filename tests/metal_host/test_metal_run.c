@@ -65,8 +65,11 @@ static void run_plan(const char *plan, bool own_memory) {
   wn_context *ctx;
   wn_program_info info;
   double us[MOST_KERNELS] = {0};
-  fake =
-      (fake_metal){.devices = 1, .private_memory = own_memory, .load = run_load, .run = run_group};
+  fake = (fake_metal){.devices = 1,
+                      .private_memory = own_memory,
+                      .family = 1007,
+                      .load = run_load,
+                      .run = run_group};
   wn_program *p = compile(&ctx, "metal", plan, result);
   assert_int_equal(wn_program_get_info(p, &info), WN_OK);
   assert_string_equal(info.backend, "metal");

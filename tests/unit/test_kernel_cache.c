@@ -79,6 +79,8 @@ static key key_of_one(arena *a, const lin_kernel *k) { return key_of(a, 1, &k); 
 
 static bool same(key x, key y) { return x.len == y.len && memcmp(x.data, y.data, x.len) == 0; }
 
+enum { PARTS = 9 /* of an instruction */ };
+
 /* The n-th change of a kernel; false when there is none. */
 static bool change(lin_kernel *k, arena *a, int n) {
   lin_array *x = &k->arrays.data[1];
@@ -129,8 +131,8 @@ static bool change(lin_kernel *k, arena *a, int n) {
       break;
   }
   n -= 14;
-  lin_ins *u = &k->ins.data[(size_t)n / 8 < k->ins.len ? n / 8 : 0];
-  switch (n % 8) {
+  lin_ins *u = &k->ins.data[(size_t)n / PARTS < k->ins.len ? n / PARTS : 0];
+  switch (n % PARTS) {
     case 0:
       if (u->op == OP_SHUFFLE)
         u->lanes = 99;
@@ -158,6 +160,9 @@ static bool change(lin_kernel *k, arena *a, int n) {
     case 6:
       u->disp--, u->i += INT64_C(1) << 40;
       break;
+    case 7:
+      u->transposed = true;
+      break;
     default:
       if (u->op == OP_SHUFFLE) {
         int_list *list =
@@ -168,7 +173,7 @@ static bool change(lin_kernel *k, arena *a, int n) {
         u->j ^= INT64_C(1) << 50;
       }
   }
-  return (size_t)n / 8 < k->ins.len;
+  return (size_t)n / PARTS < k->ins.len;
 }
 
 static void keys_differ(void **state) {
@@ -180,7 +185,7 @@ static void keys_differ(void **state) {
     if (!change(k, &f->a, n)) break;
     vec_push(&f->a, &keys, key_of_one(&f->a, k));
   }
-  assert_true(keys.len > 14 + 8 * 5);
+  assert_true(keys.len > 14 + PARTS * 5);
   for (size_t i = 0; i < keys.len; i++)
     for (size_t j = 0; j < i; j++)
       if (same(keys.data[i], keys.data[j])) fail_msg("changes %zu and %zu have one key", i, j);

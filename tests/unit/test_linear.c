@@ -140,6 +140,60 @@ static void test_broken(void **state) {
 #undef BREAK
 }
 
+/* y = x transposed times x, plus y. */
+static lin_builder matrices(arena *a) {
+  lin_builder b = lb_new(a, "m", 1);
+  b.k->group = 64;
+  int64_t x = lb_array(&b, SPACE_GLOBAL, WN_F32, 80), y = lb_array(&b, SPACE_GLOBAL, WN_F32, 64);
+  uint32_t zero = lb_i64(&b, 0);
+  lin_ins load = {.op = OP_MATRIX_LOAD, .dtype = WN_F32, .lanes = 64, .nsrc = 1, .src = {zero}};
+  load.i = x, load.j = 10;
+  uint32_t right = lb_push(&b, load);
+  load.transposed = true;
+  uint32_t left = lb_push(&b, load);
+  load.i = y, load.j = 8, load.transposed = false;
+  uint32_t sum = lb_push(&b, load);
+  lin_ins product = {.op = OP_MATRIX_MULADD, .dtype = WN_F32, .lanes = 64, .nsrc = 3};
+  product.src[0] = left, product.src[1] = right, product.src[2] = sum;
+  lin_ins store = {.op = OP_MATRIX_STORE, .dtype = WN_DTYPE_COUNT, .lanes = 1, .nsrc = 2};
+  store.src[0] = zero, store.src[1] = lb_push(&b, product);
+  store.i = y, store.j = 8;
+  lb_push(&b, store);
+  return b;
+}
+
+/* Instructions of matrices(): 0 CONST, 1 to 3 MATRIX_LOAD, 4 MATRIX_MULADD, 5 MATRIX_STORE. */
+static void test_matrices(void **state) {
+  fixture *f = *state;
+  lin_builder sound = matrices(&f->a);
+  assert_null(lin_verify(&f->a, sound.k));
+  str text;
+  str_init(&text, &f->a);
+  lin_print(&text, sound.k);
+  assert_non_null(strstr(str_text(&text), "%0 + 10 a column]"));
+  assert_non_null(strstr(str_text(&text), "%0 + 8 a row] = %4"));
+#define BREAK(edit, what)            \
+  do {                               \
+    lin_builder b = matrices(&f->a); \
+    lin_ins *ins = b.k->ins.data;    \
+    (void)ins;                       \
+    edit;                            \
+    expect(f, &b, what);             \
+  } while (0)
+  BREAK(b.k->group = 48, "no multiple of the work items");
+  BREAK(ins[1].lanes = 8, "must be an f32 matrix");
+  BREAK(ins[4].src[0] = 0, "no f32 matrix");
+  BREAK(ins[5].src[1] = 0, "no f32 matrix");
+  BREAK(ins[1].i = 9, "names no array");
+  BREAK(ins[1].j = 7, "rows that overlap");
+  BREAK(ins[5].transposed = true, "stores a transposed matrix");
+  BREAK(b.k->arrays.data[0].read = false, "not marked read");
+  BREAK(b.k->arrays.data[1].written = false, "not marked written");
+  BREAK(b.k->arrays.data[0].dtype = WN_F16, "f32 array in memory");
+  BREAK(ins[0].dtype = WN_I32, "no i64 scalar");
+#undef BREAK
+}
+
 static void test_reg(void **state) {
   fixture *f = *state;
   lin_builder b = lb_new(&f->a, "k", 1);
@@ -163,6 +217,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(test_print, setup, teardown),
       cmocka_unit_test_setup_teardown(test_valid, setup, teardown),
       cmocka_unit_test_setup_teardown(test_broken, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_matrices, setup, teardown),
       cmocka_unit_test_setup_teardown(test_reg, setup, teardown),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
