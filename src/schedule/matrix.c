@@ -18,12 +18,18 @@ bool matrix_wanted(const apply *ap, const wino_site *site) {
          ap->s->stage[STAGE_M].nloops == 0;
 }
 
+static bool is_whole_read(const uop *u) {
+  return u->op == OP_INDEX && u->dtype == WN_F32 && uop_is_int(u->src[1], 1);
+}
+
 /* Are all innermost sums of products over multiples of `side` channels? */
 static bool sums_fit(const uop *v, int64_t side) {
   if (v->op == OP_ADD) return sums_fit(v->src[0], side) && sums_fit(v->src[1], side);
   if (v->op != OP_REDUCE || v->arg.i != OP_ADD || v->nsrc != 2) return false;
   if (v->src[0]->op == OP_REDUCE) return sums_fit(v->src[0], side);
-  return v->src[0]->op == OP_MUL && v->src[1]->arg.j % side == 0;
+  const uop *product = v->src[0];
+  return product->op == OP_MUL && is_whole_read(product->src[0]) &&
+         is_whole_read(product->src[1]) && v->src[1]->arg.j % side == 0;
 }
 
 /* Stored where other blocks write beside this one: what they read and write is masked. */
