@@ -23,8 +23,6 @@
 
 #include "schedule/axis.h"
 
-enum { MATRIX_SIDE = 8, MATRIX_CELLS = 64, MATRIX_ITEMS = 32 };
-
 typedef struct lin_array {
   const char *name;
   wn_dtype dtype;

@@ -548,7 +548,7 @@ static void find_flows(apply *ap) {
 static void check_loops(apply *ap) {
   for (int id = 0; id < STAGE_COUNT && !ap->s->direct; ++id) {
     const stage_plan *p = &ap->s->stage[id];
-    bool inlined = p->space == SPACE_INLINE || p->space == SPACE_REG;
+    bool inlined = schedule_is_inlined(ap->s, (stage_id)id);
     if (inlined && (p->nloops > 0 || p->at.letter != 0) && id != STAGE_O &&
         !(p->space == SPACE_REG && p->nloops == 0)) {
       diag_fail(ap->g->diag, WN_ERR_REFUSED, "%c is %s: it has no loops of its own",

@@ -8,7 +8,10 @@
 #include "rewrite/rewrite.h"
 #include "schedule/nest.h"
 
-enum { STAGE_RANGES = WN_MAX_SPATIAL + 8 };
+enum {
+  STAGE_RANGES = WN_MAX_SPATIAL + 8,
+  CHANNELS_AT_ONCE = 4 /* that a turn of a device's products adds: see several_at_once */
+};
 
 /* A BUFFERIZE on its way into the kernels. Its domain is the part of each range that its nest computes: all of it, or for
  * a stage inside its consumer's kernel `len` values from `base` (an expression of the consumer's open axes). */

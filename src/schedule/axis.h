@@ -19,6 +19,9 @@ typedef enum {
 } axis_kind;
 extern const char *const axis_kind_name[AXIS_KINDS]; /* grid group lane loop unroll vector */
 
+/* Of the matrices that products may be made of: see kernel/linear.h. */
+enum { MATRIX_SIDE = 8, MATRIX_CELLS = 64, MATRIX_ITEMS = 32 };
+
 typedef struct axis {
   const uop *range;
   axis_kind kind;

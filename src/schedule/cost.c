@@ -46,7 +46,7 @@ static double workspace(const sizes *z, const cut *u, const model *m) {
  * kernel that it is made in, which where x is inlined into m goes over rows. */
 static double times_of_g(const schedule *s, const cut *u) {
   if (!schedule_is_inside(s, STAGE_G)) return 1;
-  if (schedule_is_inside(s, STAGE_M) || is_inlined(s, STAGE_M)) return u->o_blocks;
+  if (schedule_is_inside(s, STAGE_M) || schedule_is_inlined(s, STAGE_M)) return u->o_blocks;
   return u->sum == SUM_TILED ? u->blocks : u->vectors / u->sum_rows;
 }
 
@@ -55,12 +55,12 @@ static void count_stages(const model *m, const sizes *z, const cut *u, work *w) 
   const schedule *s = u->s;
   double blocks[STAGE_COUNT] = {
       [STAGE_X] = u->blocks, [STAGE_M] = u->blocks, [STAGE_O] = u->o_blocks};
-  bool own_m = !schedule_is_inside(s, STAGE_M) && !is_inlined(s, STAGE_M);
+  bool own_m = !schedule_is_inside(s, STAGE_M) && !schedule_is_inlined(s, STAGE_M);
   /* m of one block in a kernel of its own is made for groups of channels, and a local x again for each */
   double x_times = schedule_is_inside(s, STAGE_X) && own_m && u->blocks == 1 && u->sum != SUM_TILED
                        ? ceil_div(z->K, u->sum_k)
                        : 1;
-  if (!is_inlined(s, STAGE_X)) add_x(m, z, u, &w[STAGE_X]);
+  if (!schedule_is_inlined(s, STAGE_X)) add_x(m, z, u, &w[STAGE_X]);
   add_m(m, z, u, &w[STAGE_M]);
   add_o(m, z, u, &w[STAGE_O]);
   multiply_work(&w[STAGE_X], x_times);
@@ -72,7 +72,8 @@ static void count_stages(const model *m, const sizes *z, const cut *u, work *w) 
   }
   work *g = &w[STAGE_G];
   *g = (work){.launches = 1, .blocks = z->G * z->K};
-  if (!is_inlined(s, STAGE_G) && (schedule_is_inside(s, STAGE_G) || m->t->variable_weights)) {
+  if (!schedule_is_inlined(s, STAGE_G) &&
+      (schedule_is_inside(s, STAGE_G) || m->t->variable_weights)) {
     add_g(m, z, u, g);
     multiply_work(g, z->G * times_of_g(s, u));
   } else {
@@ -83,8 +84,9 @@ static void count_stages(const model *m, const sizes *z, const cut *u, work *w) 
 /* Seconds of each kernel, by the last of its stages: stages inside others' kernels are theirs. */
 static void run_stages(const model *m, const cut *u, work *w, double *seconds) {
   for (int i = 0; i < STAGE_O; ++i) {
-    if (!schedule_is_inside(u->s, (stage_id)i) && !is_inlined(u->s, (stage_id)i)) continue;
-    bool into_m = i != STAGE_M && !schedule_is_inside(u->s, STAGE_M) && !is_inlined(u->s, STAGE_M);
+    if (!schedule_is_inside(u->s, (stage_id)i) && !schedule_is_inlined(u->s, (stage_id)i)) continue;
+    bool into_m =
+        i != STAGE_M && !schedule_is_inside(u->s, STAGE_M) && !schedule_is_inlined(u->s, STAGE_M);
     add_work(&w[into_m ? STAGE_M : STAGE_O], &w[i]);
     w[i].launches = 0;
   }

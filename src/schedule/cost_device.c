@@ -14,7 +14,8 @@
 
 enum {
   WARP = 32,
-  ITEMS_A_SCHEDULER = 512 /* of those that fill the device */
+  ITEMS_A_SCHEDULER = 512, /* of those that fill the device */
+  SCHEDULERS_A_GROUP = 4
 };
 /* Cycles until loads of a turn are there: from the last cache, from local memory, from both. */
 static const double WAIT = 300, WAIT_NEAR = 70, WAIT_SOME = 220;
@@ -25,7 +26,6 @@ static const double ALONE = 3.2, ISSUED = 0.6;
 static const double LOAD = 2, STORE = 2, INDEX = 30, PLANE = 5, GUARDED = 1;
 static const double BARRIER = 60;   /* cycles */
 static const double TOGETHER = 1.4; /* the work items of a group go at the pace of the slowest */
-static const double LOCAL_KIB = 12; /* of local memory for each scheduler's share of groups */
 
 typedef struct device_model {
   double schedulers, cycle, launch, near, far, cache; /* seconds; bytes a second; bytes */
@@ -81,7 +81,7 @@ static parts parts_of(const apply *ap, const sizes *z) {
   return p;
 }
 
-static bool is_array(const schedule *s, stage_id id) { return !is_inlined(s, id); }
+static bool is_array(const schedule *s, stage_id id) { return !schedule_is_inlined(s, id); }
 
 /* The products of so many channels and tiles, summed over channels: of a frequency each where x and g are arrays and m is
  * one, else of all at once. Without their traffic. */
@@ -92,11 +92,10 @@ static item_work sums_of(const apply *ap, const wino_tile *tile, const parts *p,
   bool x = is_array(s, STAGE_X), g = is_array(s, STAGE_G);
   item_work w = {0};
   if (x && g && is_array(s, STAGE_M)) {
-    enum { AT_ONCE = 4 };
     double tile_k = fmin(p->k, k), tile_t = fmin(p->t, t);
     w.items = z->f * ceil_div(k, tile_k) * ceil_div(t, tile_t);
-    w.turns = ceil_div(z->C, (int)AT_ONCE);
-    w.each = (int)AT_ONCE * (tile_k * tile_t + LOAD * ceil_div(tile_t, 4)) + LOAD * tile_k;
+    w.turns = ceil_div(z->C, (int)CHANNELS_AT_ONCE);
+    w.each = (int)CHANNELS_AT_ONCE * (tile_k * tile_t + LOAD * ceil_div(tile_t, 4)) + LOAD * tile_k;
     w.once = tile_k * tile_t * STORE;
     return w;
   }
@@ -126,12 +125,7 @@ static item_work products(const apply *ap, const wino_tile *tile, const parts *p
 
 /* --- kernels with stages inside ------------------------------------------------------------------------------------------ */
 
-static bool is_inside(const schedule *s, stage_id id) {
-  const stage_plan *p = &s->stage[id];
-  return p->space == SPACE_LOCAL || (p->space == SPACE_GLOBAL && p->at.letter != 0);
-}
-
-enum { GROUP_ITEMS = 256, GROUPS_AT_ONCE = 1 };
+enum { GROUP_ITEMS = 256 };
 
 /* Cycles in which a group goes through the points of a stage and waits for its last work item. */
 static double stage_cycles(const item_work *w, double wait) {
@@ -156,10 +150,9 @@ static block block_of(const device_model *m, const schedule *s, const sizes *z) 
   return b;
 }
 
-/* Blocks of tiles, of which the device has a few groups at a time. */
+/* Blocks of tiles, a group each. */
 static double blocks_seconds(const device_model *m, const sizes *z, const block *b, double cycles) {
-  double room = floor(4 * LOCAL_KIB * 1024 / fmax(1, b->bytes));
-  double at_once = m->schedulers / 4 * fmax(1, fmin((int)GROUPS_AT_ONCE, room));
+  double at_once = m->schedulers / (int)SCHEDULERS_A_GROUP;
   return TOGETHER * cycles * m->cycle * ceil_div(z->G * ceil_div(z->T, b->t), at_once) + m->launch;
 }
 
@@ -171,9 +164,9 @@ static double sums_seconds(const device_model *m, const apply *ap, const wino_ti
   item_work x = {.items = z->C * b.t, .once = p->x + p->x_loads + z->f * STORE};
   item_work g = {.items = z->C * b.k, .once = p->g + p->g_loads + z->f * STORE};
   item_work sums = sums_of(ap, tile, p, z->K, b.t);
-  double cycles = stage_cycles(&sums, is_inside(ap->s, STAGE_X) ? WAIT_SOME : WAIT);
-  if (is_inside(ap->s, STAGE_X)) cycles += stage_cycles(&x, WAIT);
-  if (is_inside(ap->s, STAGE_G)) cycles += ceil_div(z->K, b.k) * stage_cycles(&g, WAIT);
+  double cycles = stage_cycles(&sums, schedule_is_inside(ap->s, STAGE_X) ? WAIT_SOME : WAIT);
+  if (schedule_is_inside(ap->s, STAGE_X)) cycles += stage_cycles(&x, WAIT);
+  if (schedule_is_inside(ap->s, STAGE_G)) cycles += ceil_div(z->K, b.k) * stage_cycles(&g, WAIT);
   return blocks_seconds(m, z, &b, cycles);
 }
 
@@ -183,7 +176,8 @@ static double result_seconds(const device_model *m, const apply *ap, const wino_
   const sizes *z = p->z;
   const schedule *s = ap->s;
   block b = block_of(m, s, z);
-  bool sums_here = !is_array(s, STAGE_M), own = is_array(s, STAGE_M) && !is_inside(s, STAGE_M);
+  bool sums_here = !is_array(s, STAGE_M),
+       own = is_array(s, STAGE_M) && !schedule_is_inside(s, STAGE_M);
   item_work x = {.items = z->C * b.t, .once = p->x + p->x_loads + z->f * STORE};
   item_work g = {.items = z->C * b.k, .once = p->g + p->g_loads + z->f * STORE};
   item_work sums = sums_of(ap, tile, p, b.k, b.t);
@@ -193,15 +187,17 @@ static double result_seconds(const device_model *m, const apply *ap, const wino_
     out.once += p->o;
   }
   double each = 0; /* for a block of channels */
-  if (is_inside(s, STAGE_M)) each += stage_cycles(&sums, is_inside(s, STAGE_X) ? WAIT_SOME : WAIT);
+  if (schedule_is_inside(s, STAGE_M))
+    each += stage_cycles(&sums, schedule_is_inside(s, STAGE_X) ? WAIT_SOME : WAIT);
   if (s->stage[STAGE_O].space == SPACE_LOCAL) {
     item_work copy = {.items = out.items, .once = z->positions * (LOAD + STORE)};
     each += stage_cycles(&copy, WAIT_NEAR);
   }
-  each += stage_cycles(&out, is_inside(s, STAGE_M) || is_inside(s, STAGE_X) ? WAIT_NEAR : WAIT);
-  if (!own && is_inside(s, STAGE_G)) each += stage_cycles(&g, WAIT);
+  each += stage_cycles(
+      &out, schedule_is_inside(s, STAGE_M) || schedule_is_inside(s, STAGE_X) ? WAIT_NEAR : WAIT);
+  if (!own && schedule_is_inside(s, STAGE_G)) each += stage_cycles(&g, WAIT);
   double cycles = ceil_div(z->K, b.k) * each;
-  if (!own && is_inside(s, STAGE_X)) cycles += stage_cycles(&x, WAIT);
+  if (!own && schedule_is_inside(s, STAGE_X)) cycles += stage_cycles(&x, WAIT);
   return blocks_seconds(m, z, &b, cycles);
 }
 
@@ -216,7 +212,8 @@ static bool rewritten(const device_model *m, const wino_conv *c, const wino_tile
   parts p = parts_of(&ap, &z);
   double planes = z.f * (double)m->element * z.G;
   double footprint = z.image + z.result + planes * z.T * (z.C + z.K);
-  bool x_in = is_inside(s, STAGE_X), g_in = is_inside(s, STAGE_G), m_in = is_inside(s, STAGE_M);
+  bool x_in = schedule_is_inside(s, STAGE_X), g_in = schedule_is_inside(s, STAGE_G),
+       m_in = schedule_is_inside(s, STAGE_M);
   bool own = is_array(s, STAGE_M) && !m_in; /* m has a kernel of its own */
   if (m->local > 0 && block_of(m, s, &z).bytes > m->local) return false;
   if (is_array(s, STAGE_X) && !x_in) {
@@ -238,7 +235,7 @@ static bool rewritten(const device_model *m, const wino_conv *c, const wino_tile
     o = sums;
     o.once += p.o;
   }
-  bool blocked = m_in || is_inside(s, STAGE_O) || (!own && (x_in || g_in));
+  bool blocked = m_in || schedule_is_inside(s, STAGE_O) || (!own && (x_in || g_in));
   out[STAGE_O] = blocked ? result_seconds(m, &ap, tile, &p) : seconds_of(m, &o, footprint);
   double rounds = s->chunk > 0 ? ceil_div(z.T, fmax((double)s->chunk, z.width)) : 1;
   for (int i = 0; i < STAGE_COUNT; ++i) {

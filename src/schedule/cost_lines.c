@@ -16,7 +16,7 @@ static const double X_IN_SUM = 1.9, G_IN_SUM = 2.1; /* steps of transforms that 
 static const double CHANNEL_ROW = 4.5, COPIED = 7;  /* storing results */
 
 static double lines_of_sums(const model *m, const sizes *z, const cut *u) {
-  bool x = is_inlined(u->s, STAGE_X), g = is_inlined(u->s, STAGE_G);
+  bool x = schedule_is_inlined(u->s, STAGE_X), g = schedule_is_inlined(u->s, STAGE_G);
   double k = u->sum == SUM_REGISTER ? u->sum_k : 1, sums = z->f * k * u->sum_rows;
   bool array = u->sum != SUM_REGISTER;
   if (u->sum == SUM_TILED) return TILED;
@@ -27,7 +27,7 @@ static double lines_of_sums(const model *m, const sizes *z, const cut *u) {
 }
 
 static double lines_of_results(const sizes *z, const cut *u) {
-  bool several = is_inlined(u->s, STAGE_M) && !u->staged;
+  bool several = schedule_is_inlined(u->s, STAGE_M) && !u->staged;
   double lines = OUT_STEP * z->out * (several ? u->sum_k : 1);
   if (u->over_k) lines += CHANNEL_ROW * u->lanes * z->positions / z->m;
   return lines + (schedule_is_inside(u->s, STAGE_O) ? COPIED * z->positions : 0);
@@ -35,7 +35,7 @@ static double lines_of_results(const sizes *z, const cut *u) {
 
 bool too_long(const model *m, const sizes *z, const cut *u) {
   const schedule *s = u->s;
-  bool own = !schedule_is_inside(s, STAGE_M) && !is_inlined(s, STAGE_M);
+  bool own = !schedule_is_inside(s, STAGE_M) && !schedule_is_inlined(s, STAGE_M);
   double sums = KERNEL + lines_of_sums(m, z, u),
          most = m->t->max_lines > 0 ? m->t->max_lines : MOST_LINES;
   if (schedule_is_inside(s, STAGE_X)) sums += X_STEP * z->in;

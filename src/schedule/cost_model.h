@@ -150,7 +150,6 @@ typedef struct cut {
   bool k_inside;  /* the loop over channels k is inside those over tiles */
 } cut;
 
-bool is_inlined(const schedule *s, stage_id id);
 sizes sizes_of(const wino_conv *c, const wino_tile *t, const model *m);
 cut cut_of(const model *m, const wino_conv *c, const wino_tile *t, const sizes *z,
            const schedule *s);

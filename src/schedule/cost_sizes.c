@@ -7,10 +7,6 @@
 
 #include "schedule/cost_model.h"
 
-bool is_inlined(const schedule *s, stage_id id) {
-  return s->stage[id].space == SPACE_INLINE || s->stage[id].space == SPACE_REG;
-}
-
 /* --- extents ----------------------------------------------------------------------------------------------------------------- */
 
 static void count_steps(const wino_tile *t, sizes *z) {
@@ -98,7 +94,7 @@ static double channel_block(const cut *u, const sizes *z, double lanes) {
 
 static void cut_tiles(const apply *ap, const wino_site *site, const sizes *z, cut *u) {
   const schedule *s = u->s;
-  bool m_apart = !schedule_is_inside(s, STAGE_M) && !is_inlined(s, STAGE_M);
+  bool m_apart = !schedule_is_inside(s, STAGE_M) && !schedule_is_inlined(s, STAGE_M);
   double chunk = fmax((double)s->chunk, z->width);
   double all = s->chunk > 0 ? fmin(floor(chunk / z->width) * z->width, z->T) : z->T;
   double block = fmin((double)tile_block(ap, site), z->T);
@@ -110,7 +106,7 @@ static void cut_tiles(const apply *ap, const wino_site *site, const sizes *z, cu
   u->blocks = ceil_div(z->T, u->block);
   /* in a kernel of its own the loops over frequencies of m are outside the one at which x or g would be made, unless there
    * are blocks of tiles */
-  bool arrays = !is_inlined(s, STAGE_X) && !is_inlined(s, STAGE_G);
+  bool arrays = !schedule_is_inlined(s, STAGE_X) && !schedule_is_inlined(s, STAGE_G);
   bool whole = !schedule_is_inside(s, STAGE_X) || u->blocks == 1;
   u->refused = m_apart && arrays && whole &&
                (schedule_is_inside(s, STAGE_X) || schedule_is_inside(s, STAGE_G));
@@ -119,7 +115,8 @@ static void cut_tiles(const apply *ap, const wino_site *site, const sizes *z, cu
 /* The products with a transform inlined, or inlined themselves: see nest_m. */
 static void cut_sums(const apply *ap, const model *m, const sizes *z, cut *u) {
   const schedule *s = u->s;
-  bool x = is_inlined(s, STAGE_X), g = is_inlined(s, STAGE_G), inlined = is_inlined(s, STAGE_M);
+  bool x = schedule_is_inlined(s, STAGE_X), g = schedule_is_inlined(s, STAGE_G),
+       inlined = schedule_is_inlined(s, STAGE_M);
   bool chain = u->parts == 1, even = fmod(z->C, u->parts) == 0;
   double asked = (double)s->k[0], own = u->block;
   u->sum = !x && !g && !inlined ? SUM_TILED : SUM_REGISTER;
@@ -155,7 +152,8 @@ static void cut_sums(const apply *ap, const model *m, const sizes *z, cut *u) {
 /* Whose neighbours are in the lanes of the products: as lanes_over_k, for an output transform that flows into the result. */
 static bool channels_in_lanes(const apply *ap, const sizes *z, const cut *u) {
   const schedule *s = u->s;
-  bool arrays = !is_inlined(s, STAGE_X) && !is_inlined(s, STAGE_G) && !is_inlined(s, STAGE_M);
+  bool arrays = !schedule_is_inlined(s, STAGE_X) && !schedule_is_inlined(s, STAGE_G) &&
+                !schedule_is_inlined(s, STAGE_M);
   if (s->v != 0 || !arrays || z->K < 4) return s->v == 'k';
   int64_t tiles = (int64_t)(s->stage[STAGE_X].space == SPACE_LOCAL ? u->block : z->T);
   return lanes_waste(ap, (int64_t)z->K) <= lanes_waste(ap, tiles);

@@ -152,7 +152,7 @@ void add_o(const model *m, const sizes *z, const cut *u, work *w) {
     store = PICK * lanes * z->positions;
   add_steps(w, vectors * (slot * (step_slots(z) * z->out + TAKE * z->f) + store));
   if (schedule_is_inside(u->s, STAGE_O)) add_copy(m, z, u, w);
-  if (!is_inlined(u->s, STAGE_M))
+  if (!schedule_is_inlined(u->s, STAGE_M))
     add_reads(m, w, z->f * z->K * u->o_block * e * in_planes(m, stored), stored);
   add_writes(m, w, z->result / z->G / u->o_blocks, z->total, SHORT_ROWS);
 }

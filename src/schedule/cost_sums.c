@@ -46,7 +46,7 @@ static void add_operands(const model *m, const sizes *z, const cut *u, work *w) 
   double x_fit = z->f * z->C * u->block * e, g_all = z->f * z->C * z->K * e;
   double g_one = g_all / kgroups;
   double image = z->image / z->G / u->blocks;
-  if (is_inlined(s, STAGE_X)) {
+  if (schedule_is_inlined(s, STAGE_X)) {
     add_reads(m, w, image, z->total);
     add_reads(m, w, image * (kgroups - 1), u->k_inside ? image * rows / u->vectors : image);
   } else {
@@ -55,7 +55,7 @@ static void add_operands(const model *m, const sizes *z, const cut *u, work *w) 
                 (u->k_inside ? fmin(x_row, x_fit) : x_fit) + g_one, false);
   }
   double taps = z->taps * z->C * z->K * e;
-  if (is_inlined(s, STAGE_G)) {
+  if (schedule_is_inlined(s, STAGE_G)) {
     add_reads(m, w, taps, z->total);
     add_reads(m, w, taps * (tgroups - 1), u->k_inside ? taps : taps / kgroups);
   } else {
@@ -72,11 +72,11 @@ static void add_register_sums(const model *m, const sizes *z, const cut *u, work
   double bodies = kgroups * tgroups * z->C, loads = 0, steps = 0;
   double alive = fmin(sums, budget_of(m)) + z->f;
   double crowd = 1 + CROWDED * fmax(0, alive / m->t->registers - 1);
-  if (is_inlined(s, STAGE_X))
+  if (schedule_is_inlined(s, STAGE_X))
     steps += rows * made_again(m, z->f * k) * crowd * x_inlined_slots(z, slot, u->sum_lanes);
   else
     loads += rows * z->f * slot * VECTOR_LOAD * lines_touched(m, z, u->sum_lanes);
-  if (is_inlined(s, STAGE_G))
+  if (schedule_is_inlined(s, STAGE_G))
     steps += k * made_again(m, z->f * rows) * crowd * g_scalar_slots(z);
   else
     loads += k * z->f * BROADCAST;
@@ -108,7 +108,7 @@ static void add_array_sums(const model *m, const sizes *z, const cut *u, work *w
   add_steps(w, once * rows * (x_inlined_slots(z, slot, u->sum_lanes) + z->f * slot * KEPT));
   double g_one = z->f * z->C * k * e, g_all = z->f * z->C * z->K * e;
   double taps = z->taps * z->C * z->K * e;
-  if (is_inlined(s, STAGE_G)) {
+  if (schedule_is_inlined(s, STAGE_G)) {
     add_steps(w, each * g_scalar_slots(z));
     add_reads(m, w, taps, z->total);
   } else {
@@ -144,6 +144,6 @@ void add_sums(const model *m, const sizes *z, const cut *u, work *w) {
   else
     add_register_sums(m, z, u, w);
   double m_all = z->f * z->K * u->block * e;
-  if (!is_inlined(u->s, STAGE_M) && u->sum == SUM_REGISTER)
+  if (!schedule_is_inlined(u->s, STAGE_M) && u->sum == SUM_REGISTER)
     add_writes(m, w, m_all * u->parts, m_all / u->block * stored_tiles(z, u, STAGE_M), 1);
 }

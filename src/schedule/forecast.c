@@ -152,10 +152,6 @@ static bool is_whole(const schedule *s, stage_id id) {
   return s->stage[id].space == SPACE_GLOBAL && !schedule_is_inside(s, id);
 }
 
-static bool is_inlined(const schedule *s, stage_id id) {
-  return s->stage[id].space == SPACE_INLINE || s->stage[id].space == SPACE_REG;
-}
-
 /* A size is that of a block where something is staged, else of a register tile: what no longer says what it said is left to
  * the machine. So are channels in the lanes where a transform is inlined, and a host loop goes where there is no array any
  * more for it to cut. */
@@ -166,7 +162,9 @@ static void settle(schedule *s, const schedule *was) {
   if (k_was != k_is) s->k[0] = k_was ? s->k[1] : 0, s->k[1] = 0;
   for (int id = STAGE_X; id < STAGE_O; ++id) {
     if (!is_whole(s, (stage_id)id)) s->chunk = 0;
-    if (is_inlined(s, (stage_id)id) && !is_inlined(was, (stage_id)id) && s->v == 'k') s->v = 0;
+    if (schedule_is_inlined(s, (stage_id)id) && !schedule_is_inlined(was, (stage_id)id) &&
+        s->v == 'k')
+      s->v = 0;
   }
   if (schedule_is_inside(s, STAGE_O)) s->chunk = 0;
 }

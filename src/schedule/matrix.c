@@ -84,10 +84,11 @@ const uop *matrix_sum(apply *ap, const uop *v) {
 }
 
 const uop *several_at_once(apply *ap, const uop *sum) {
-  enum { AT_ONCE = 4 };
   if (ap->target->group == 0 || sum->op != OP_REDUCE || sum->nsrc != 2) return sum;
   const uop *c = sum->src[1];
   if (sum->src[0]->op == OP_REDUCE)
     return uop_reduce(ap->g, (uop_op)sum->arg.i, several_at_once(ap, sum->src[0]), 1, &c);
-  return c->arg.j % AT_ONCE != 0 || c->arg.j == AT_ONCE ? sum : over_blocks(ap, sum, AT_ONCE);
+  return c->arg.j % CHANNELS_AT_ONCE != 0 || c->arg.j == CHANNELS_AT_ONCE
+             ? sum
+             : over_blocks(ap, sum, CHANNELS_AT_ONCE);
 }

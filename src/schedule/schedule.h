@@ -58,6 +58,8 @@ uint64_t schedule_hash(const schedule *s);
 bool schedule_equal(const schedule *a, const schedule *b);
 /* Is the stage computed inside the kernel of its reader? */
 bool schedule_is_inside(const schedule *s, stage_id id);
+/* Has it no array, so that every use computes it? */
+bool schedule_is_inlined(const schedule *s, stage_id id);
 /* Names of the plans in the order of `compare`, "auto" last, NULL-terminated. */
 extern const char *const schedule_plan_names[];
 

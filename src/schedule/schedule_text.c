@@ -295,3 +295,7 @@ bool schedule_is_inside(const schedule *s, stage_id id) {
   uop_space space = s->stage[id].space;
   return space == SPACE_LOCAL || (space == SPACE_GLOBAL && s->stage[id].at.letter != 0);
 }
+
+bool schedule_is_inlined(const schedule *s, stage_id id) {
+  return s->stage[id].space == SPACE_INLINE || s->stage[id].space == SPACE_REG;
+}

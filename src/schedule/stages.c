@@ -329,11 +329,6 @@ typedef struct product_step {
   int lanes;
 } product_step;
 
-static bool is_inlined(const apply *ap, stage_id id) {
-  uop_space space = ap->s->stage[id].space;
-  return space == SPACE_INLINE || space == SPACE_REG;
-}
-
 double lanes_waste(const apply *ap, int64_t n) {
   int lanes = pick_lanes(ap->target, WN_F32, n);
   double widest = ap->target->vector_bytes / (double)sizeof(float);
@@ -342,7 +337,8 @@ double lanes_waste(const apply *ap, int64_t n) {
 
 bool lanes_over_k(const apply *ap, int site) {
   const wino_site *ws = &ap->w->site[site];
-  bool possible = !is_inlined(ap, STAGE_X) && !is_inlined(ap, STAGE_G) && !is_inlined(ap, STAGE_M);
+  bool possible = !schedule_is_inlined(ap->s, STAGE_X) && !schedule_is_inlined(ap->s, STAGE_G) &&
+                  !schedule_is_inlined(ap->s, STAGE_M);
   if (ap->s->v == 'k' && !possible) {
     diag_fail(
         ap->g->diag, WN_ERR_REFUSED,
@@ -399,8 +395,6 @@ typedef struct product_loops {
 } product_loops;
 
 enum { BESIDE = 16 }; /* blocks of tiles of neighbouring work items */
-
-enum { MATRIX_ITEMS = 32 }; /* that compute a matrix together */
 
 static product_loops open_products(apply *ap, draft *d, product_step step, int64_t tile_block,
                                    bool unroll_f) {

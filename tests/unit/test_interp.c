@@ -10,28 +10,9 @@
 #include <stdio.h>
 
 #include "lin_builder.h"
+#include "lin_fixture.h"
 #include "runtime/half.h"
 #include "runtime/runtime.h"
-
-typedef struct fixture {
-  diag d;
-  arena a;
-} fixture;
-
-static int setup(void **state) {
-  fixture *f = mem_alloc(sizeof *f);
-  diag_init(&f->d);
-  arena_init(&f->a, &f->d);
-  *state = f;
-  return 0;
-}
-
-static int teardown(void **state) {
-  fixture *f = *state;
-  arena_release(&f->a);
-  mem_free(f);
-  return 0;
-}
 
 static void run(fixture *f, const lin_kernel *k, void **args) {
   const char *broken = lin_verify(&f->a, k);

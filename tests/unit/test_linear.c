@@ -6,26 +6,7 @@
 #include <cmocka.h>
 
 #include "lin_builder.h"
-
-typedef struct fixture {
-  diag d;
-  arena a;
-} fixture;
-
-static int setup(void **state) {
-  fixture *f = mem_alloc(sizeof *f);
-  diag_init(&f->d);
-  arena_init(&f->a, &f->d);
-  *state = f;
-  return 0;
-}
-
-static int teardown(void **state) {
-  fixture *f = *state;
-  arena_release(&f->a);
-  mem_free(f);
-  return 0;
-}
+#include "lin_fixture.h"
 
 /* y[8 g + l] = 2 x[8 g + 3 l] where l < 4: a loop, a mask and a stride. */
 static lin_builder sample(arena *a) {

@@ -10,29 +10,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "lin_fixture.h"
 #include "lin_suite.h"
 #include "render/render.h"
 #include "runtime/runtime.h"
-
-typedef struct fixture {
-  diag d;
-  arena a;
-} fixture;
-
-static int setup(void **state) {
-  fixture *f = mem_alloc(sizeof *f);
-  diag_init(&f->d);
-  arena_init(&f->a, &f->d);
-  *state = f;
-  return 0;
-}
-
-static int teardown(void **state) {
-  fixture *f = *state;
-  arena_release(&f->a);
-  mem_free(f);
-  return 0;
-}
 
 /* --- text ------------------------------------------------------------------------------------- */
 

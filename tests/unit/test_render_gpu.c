@@ -12,28 +12,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "lin_fixture.h"
 #include "lin_suite.h"
 #include "render/render.h"
-
-typedef struct fixture {
-  diag d;
-  arena a;
-} fixture;
-
-static int setup(void **state) {
-  fixture *f = mem_alloc(sizeof *f);
-  diag_init(&f->d);
-  arena_init(&f->a, &f->d);
-  *state = f;
-  return 0;
-}
-
-static int teardown(void **state) {
-  fixture *f = *state;
-  arena_release(&f->a);
-  mem_free(f);
-  return 0;
-}
 
 typedef void render_fn(str *out, const lin_kernel *k);
 typedef void prelude_fn(str *out, int count, const lin_kernel *const *kernels);
