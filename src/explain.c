@@ -48,16 +48,13 @@ static void read_plan(arena *a, wn_program *p, int max_lines, explained_choice *
 }
 
 /* What it would be, read from a program that has no code; its identity is "" where there is none. */
-static void plan_choice(arena *a, const asking *q, const variant *v, explained_choice *c,
-                        const char **identity) {
+static void plan_choice(arena *a, const asking *q, const variant *v, const char *plan,
+                        explained_choice *c, const char **identity) {
   *c = (explained_choice){.change = v->change,
                           .predicted_us = (double)NAN,
                           .measured_us = (double)NAN,
                           .workspace_bytes = (double)NAN};
-  str plan;
-  str_init(&plan, a);
-  schedule_print(&plan, &v->schedule);
-  c->plan = str_text(&plan);
+  c->plan = plan;
   wn_options o = q->options;
   o.plan = c->plan;
   o.wino = NULL;
@@ -84,7 +81,8 @@ static void gather_choices(explanation *e, const forecast *f, const asking *q) {
   const char **identity = arena_array(&g->arena, const char *, list.len + 1);
   for (int i = 0; i < (int)list.len; ++i) {
     explained_choice *c = &e->choice[e->nchoices++];
-    plan_choice(&g->arena, q, &list.data[i], c, &identity[i]);
+    plan_choice(&g->arena, q, &list.data[i], forecast_variant_text(g, f, &list.data[i]), c,
+                &identity[i]);
     if (*identity[i] == '\0') continue;
     for (int j = i; j-- > 0;) /* the first of several */
       if (strcmp(identity[j], identity[i]) == 0) c->same_as = e->choice[j].change;

@@ -1,6 +1,8 @@
 /* Importing; see import.h. */
 #include "import.h"
 
+#include "ir/walk.h"
+
 const uop *const *import_graph(graph *g, int count, wn_tensor *const *outs) {
   const uop **roots = arena_array(&g->arena, const uop *, count);
   for (int i = 0; i < count; ++i) roots[i] = outs[i]->node;

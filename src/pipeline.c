@@ -73,9 +73,9 @@ static void fill_info(pipeline *pl, const choice *ch, const wino_result *w, doub
   wn_program_info *i = &p->info;
   str placement;
   str_init(&placement, &pl->g->arena);
-  schedule_print(&placement, &ch->schedule);
+  plan_print(&placement, &ch->plan, ch->sites);
   const cpu_target *t = runtime_target(p->rt);
-  *i = (wn_program_info){.plan = ch->plan,
+  *i = (wn_program_info){.plan = ch->name,
                          .placement = str_text(&placement),
                          .wino = "",
                          .backend = runtime_backend(p->rt),
@@ -112,8 +112,8 @@ static void fill_info(pipeline *pl, const choice *ch, const wino_result *w, doub
   }
 }
 
-/* Tensors to simplified range IR: all that does not depend on the schedule. */
-static const uop *front(pipeline *pl, wn_tensor *const *outs, void *const *data, int count) {
+/* Tensors to the sites of simplified range IR: all that does not depend on the plan. */
+static const site_list *front(pipeline *pl, wn_tensor *const *outs, void *const *data, int count) {
   const uop *const *tensors = import_graph(pl->g, count, outs);
   if (!pl->dry) import_check_data(pl->ctx, pl->g, count, tensors, data);
   show_ir(&pl->show, "tensor", count, tensors);
@@ -121,7 +121,9 @@ static const uop *front(pipeline *pl, wn_tensor *const *outs, void *const *data,
   show_ir(&pl->show, "lower", 1, &root);
   root = simplify(pl->g, root);
   show_ir(&pl->show, "simplify", 1, &root);
-  return root;
+  site_list *sites = arena_new(&pl->g->arena, site_list);
+  *sites = sites_of(pl->g, root);
+  return sites;
 }
 
 static choice_target describe_target(const pipeline *pl, const wn_options *opt) {
@@ -152,44 +154,61 @@ static _Noreturn void refuse_memory(pipeline *pl, const choice *ch, size_t least
   const wn_options *opt = pl->opt;
   str smallest;
   str_init(&smallest, &pl->g->arena);
-  schedule_print(&smallest, &ch->schedule);
+  plan_print(&smallest, &ch->plan, ch->sites);
   bool asked = opt->max_memory > 0;
   diag_fail(&pl->p->diag, asked || opt->plan_only ? WN_ERR_REFUSED : WN_ERR_NOMEM,
-            "plan %s needs at least %zu bytes of workspace (%s), %s %zu%s", ch->plan, least,
+            "plan %.200s needs at least %zu bytes of workspace (%.200s), %s %zu%s", ch->name, least,
             str_text(&smallest), asked ? "the limit is" : "there are", memory_limit(pl),
             asked ? " (--max-memory)" : "");
 }
 
-static bool is_plan_name(const char *text) {
-  const char *const *names = schedule_plan_names;
-  while (*names != NULL && strcmp(*names, text) != 0) ++names;
-  return *names != NULL;
+/* The plan carried out within the limit of memory, where blocks may be smaller unless they were spelled out. NULL: it was
+ * refused, or does not fit (*least > 0); *site then says whose plan that is about. */
+static kernel_set *try_plan(pipeline *pl, const choice_target *target, choice *ch, wino_result *w,
+                            size_t *least, int *site) {
+  diag *d = &pl->p->diag;
+  apply_target at = choice_apply_target(target);
+  fit_limit limit = {.bytes = target->options->max_memory,
+                     .threads = runtime_scratch_blocks(pl->p->rt),
+                     .spelled = ch->spelled};
+  kernel_set *volatile set = NULL;
+  volatile wn_status st;
+  *least = 0;
+  *site = -1;
+  *w = choose_rewrite(pl->g, target, ch);
+  DIAG_TRY(d, st)
+  set = schedule_fit(pl->g, w, &ch->plan, &at, (int)pl->ctx->buffers.len,
+                     import_describe(pl->ctx, pl->g), &limit, least, site);
+  DIAG_END(d, st)
+  bool chosen = *site >= 0 && ch->candidates[*site] != NULL;
+  if (st != WN_OK && (st != WN_ERR_REFUSED || !chosen))
+    diag_fail(d, st, "%s", arena_strdup(&pl->g->arena, d->message));
+  return set;
 }
 
-/* The schedule that the options ask for, carried out within the limit of memory: a plan that was asked for by name, or not
- * at all, may have smaller blocks, and `auto` may be direct after all. */
-static wino_result choose_and_apply(pipeline *pl, const uop *root, const wn_options *opt,
+/* The plan that the options ask for, carried out: a site that was chosen for and is refused, or holds most of what does not
+ * fit, gets its next candidate, at last direct. */
+static wino_result choose_and_apply(pipeline *pl, const site_list *sites, const wn_options *opt,
                                     choice *ch) {
   wn_options with = *opt;
   with.max_memory = memory_limit(pl);
   choice_target target = describe_target(pl, &with);
-  wino_result w = choose_rewrite(pl->g, root, &target, ch);
-  show_text(&pl->show, "recognise", arena_printf(&pl->g->arena, "%s%s", w.trace, ch->considered));
-  show_ir(&pl->show, "winograd", 1, &w.root);
-  apply_target at = choice_apply_target(&target);
-  fit_limit limit = {.bytes = with.max_memory,
-                     .threads = runtime_scratch_blocks(pl->p->rt),
-                     .shrink = is_plan_name(ch->plan)};
+  wino_result w;
   size_t least;
-  pl->p->set = schedule_fit(pl->g, &w, &ch->schedule, &at, (int)pl->ctx->buffers.len,
-                            import_describe(pl->ctx, pl->g), &limit, &least);
-  ch->seconds = pl->p->set != NULL ? choose_predict(pl->g, root, &target, &ch->schedule) : 0;
-  if (pl->p->set != NULL) return w;
-  if (strcmp(ch->plan, "auto") != 0 || ch->schedule.direct) refuse_memory(pl, ch, least);
-  with.plan = "direct";
-  with.max_memory = opt->max_memory;
-  w = choose_and_apply(pl, root, &with, ch);
-  ch->plan = "auto";
+  int site;
+  *ch = choose_plan(pl->g, sites, &target);
+  for (;;) {
+    pl->p->set = try_plan(pl, &target, ch, &w, &least, &site);
+    if (pl->p->set != NULL) break;
+    bool fits = least == 0; /* and was refused */
+    if (site >= 0 && choose_next(pl->g, ch, site, !fits)) continue;
+    if (!fits) refuse_memory(pl, ch, least);
+    diag_fail(&pl->p->diag, WN_ERR_REFUSED, "%s",
+              arena_strdup(&pl->g->arena, pl->p->diag.message));
+  }
+  show_text(&pl->show, "recognise", arena_printf(&pl->g->arena, "%s%s", w.trace, ch->considered));
+  if (w.nsites > 0) show_ir(&pl->show, "winograd", 1, &w.root);
+  ch->seconds = choose_predict(pl->g, ch, &target, NULL);
   return w;
 }
 
@@ -199,24 +218,24 @@ static bool is_auto(const wn_options *opt) {
   return opt->plan != NULL ? strcmp(opt->plan, "auto") == 0 : env == NULL || *env == '\0';
 }
 
-static const char *graph_key(pipeline *pl, const uop *root) {
+static const char *graph_key(pipeline *pl, const site_list *sites) {
   size_t n = pl->ctx->buffers.len;
   bool *constant = arena_array(&pl->g->arena, bool, n + 1);
   for (size_t i = 0; i < n; ++i)
     constant[i] = pl->ctx->buffers.data[i].constant && !pl->opt->variable_weights;
-  return plans_key(pl->g, root, constant, pl->p->rt, pl->opt);
+  return plans_key(pl->g, sites->root, constant, pl->p->rt, pl->opt);
 }
 
 /* What was tuned for this graph, if anything was: it must still parse, apply and keep the promise. */
-static bool apply_stored(pipeline *pl, const uop *root, choice *ch, wino_result *w) {
+static bool apply_stored(pipeline *pl, const site_list *sites, choice *ch, wino_result *w) {
   diag *d = &pl->p->diag;
   stored_plan plan;
   if (pl->p->store == NULL || !is_auto(pl->opt) || pl->opt->untuned) return false;
-  if (!plans_get(pl->p->store, d, &pl->g->arena, graph_key(pl, root), &plan)) return false;
+  if (!plans_get(pl->p->store, d, &pl->g->arena, graph_key(pl, sites), &plan)) return false;
   wn_options with = *pl->opt;
   with.plan = plan.text;
   volatile wn_status st;
-  DIAG_TRY(d, st) *w = choose_and_apply(pl, root, &with, ch);
+  DIAG_TRY(d, st) *w = choose_and_apply(pl, sites, &with, ch);
   DIAG_END(d, st)
   const char *why = st == WN_OK ? NULL : arena_strdup(&pl->g->arena, d->message);
   if (st == WN_ERR_NOMEM) diag_fail(d, st, "%s", why);
@@ -224,7 +243,7 @@ static bool apply_stored(pipeline *pl, const uop *root, choice *ch, wino_result 
     if (w->site[i].promise_missed) why = "its error is over the promise";
   }
   if (why != NULL) diag_warn(d, "the tuned plan \"%.200s\" is not used: %s", plan.text, why);
-  ch->plan = "auto";
+  ch->name = "auto";
   return why == NULL;
 }
 
@@ -234,15 +253,15 @@ static void plan(pipeline *pl, wn_tensor *const *outs, void *const *data, int co
   wn_program *p = pl->p;
   const wn_options *opt = pl->opt;
   p->store = store_open(&p->diag, opt->no_cache != 0);
-  const uop *root = front(pl, outs, data, count);
-  p->info.tuned = apply_stored(pl, root, ch, w);
-  if (!p->info.tuned) *w = choose_and_apply(pl, root, opt, ch);
+  const site_list *sites = front(pl, outs, data, count);
+  p->info.tuned = apply_stored(pl, sites, ch, w);
+  if (!p->info.tuned) *w = choose_and_apply(pl, sites, opt, ch);
   show_nests(&pl->show, p->set);
   linearise_all(pl);
   show_kernels(&pl->show, p);
   if (pl->forecast == NULL) return;
   choice_target target = describe_target(pl, opt);
-  *pl->forecast = forecast_program(pl->g, root, &target, &ch->schedule, w, p->set);
+  *pl->forecast = forecast_program(pl->g, ch, &target, w, p->set);
 }
 
 static void compile(pipeline *pl, wn_tensor *const *outs, void *const *data, int count) {
@@ -348,14 +367,14 @@ static void survey(pipeline *pl, wn_tensor *const *outs, void *const *data, int 
     diag_fail(&p->diag, WN_ERR_USAGE, "wn_tune chooses the plan: options.plan and wino are set");
   p->rt = runtime_create(&p->diag, opt.backend, opt.isa, opt.threads);
   p->store = store_open(&p->diag, opt.no_cache != 0);
-  const uop *root = front(pl, outs, data, count);
+  const site_list *sites = front(pl, outs, data, count);
   choice_target target = describe_target(pl, &opt);
   program_close_store(p);
-  wino_survey found = wino_survey_graph(pl->g, root, &(wino_options){.math = opt.math});
+  wino_survey found = wino_survey_graph(pl->g, sites->root, &(wino_options){.math = opt.math});
   candidate *list = arena_array(&pl->g->arena, candidate, CANDIDATES);
-  *subject = (tune_subject){.key = graph_key(pl, root),
+  *subject = (tune_subject){.key = graph_key(pl, sites),
                             .candidate = list,
-                            .count = (int)choose_candidates(pl->g, root, &target, list, CANDIDATES),
+                            .count = (int)choose_candidates(pl->g, sites, &target, list, CANDIDATES),
                             .sizes.lanes = target.vector_bytes / (int)sizeof(float),
                             .threads = runtime_threads(p->rt)};
   if (found.nconvs > 0) {

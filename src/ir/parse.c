@@ -188,15 +188,29 @@ static uop_arg parse_range(parser *p) {
   return arg;
 }
 
+static int32_t parse_site(parser *p) {
+  const char *start = p->at;
+  int64_t number = parse_int(p);
+  if (number < 0 || number > INT32_MAX) fail_at(p, start, "the number of a site is out of bounds");
+  return (int32_t)number;
+}
+
+static stage_id parse_stage(parser *p) {
+  for (stage_id id = STAGE_X; id < STAGE_COUNT; ++id) {
+    if (accept_word(p, (char[]){stage_letter[id], '\0'})) return id;
+  }
+  expected(p, "a stage (x, g, m, o)");
+}
+
 static uop_arg parse_info(parser *p) {
-  bufferize_info info = {.name = parse_name(p), .at = -1};
+  bufferize_info info = {.name = parse_name(p), .site = -1, .stage = STAGE_COUNT};
   int space = 0;
   while (space < SPACE_COUNT && !accept_word(p, space_name[space])) space++;
   if (space == SPACE_COUNT) expected(p, "a space (any, inline, reg, local, global)");
   info.space = (uop_space)space;
-  if (accept_word(p, "at")) info.at = parse_int(p);
   info.explicit_ = accept_word(p, "explicit");
-  if (accept_word(p, "pad")) info.pad = parse_list(p);
+  if (accept_word(p, "site")) info.site = parse_site(p);
+  if (info.site >= 0 && accept_word(p, "stage")) info.stage = parse_stage(p);
   return (uop_arg){.info = intern_info(p->g, info)};
 }
 

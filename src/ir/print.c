@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "ir/text.h"
+#include "ir/walk.h"
 
 static void print_list(str *out, const int64_t *values, int n) {
   str_add(out, " [");
@@ -43,12 +44,9 @@ static void print_float(str *out, double value, bool single) {
 static void print_info(str *out, const bufferize_info *info) {
   print_name(out, info->name);
   str_printf(out, " %s", space_name[info->space]);
-  if (info->at != -1) str_printf(out, " at %lld", (long long)info->at);
   if (info->explicit_) str_add(out, " explicit");
-  if (info->pad != NULL) {
-    str_add(out, " pad");
-    print_list(out, info->pad->at, info->pad->len);
-  }
+  if (info->site >= 0) str_printf(out, " site %d", (int)info->site);
+  if (info->stage != STAGE_COUNT) str_printf(out, " stage %c", stage_letter[info->stage]);
 }
 
 static void print_range(graph *g, str *out, const uop *u) {

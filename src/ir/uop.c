@@ -17,6 +17,7 @@ const op_info op_table[OP_COUNT] = {
 #undef OP
 };
 
+const char stage_letter[STAGE_COUNT] = {'x', 'g', 'm', 'o'};
 const char *const space_name[SPACE_COUNT] = {"any", "inline", "reg", "local", "global"};
 
 int op_by_name(const char *name, size_t len) {
@@ -74,9 +75,9 @@ const bufferize_info *intern_info(graph *g, bufferize_info info) {
   memset(&clean, 0, sizeof clean);
   clean.name = intern_string(g, info.name);
   clean.space = info.space;
-  clean.at = info.at;
   clean.explicit_ = info.explicit_;
-  clean.pad = info.pad;
+  clean.site = info.site;
+  clean.stage = info.site < 0 ? STAGE_COUNT : info.stage;
   return intern(g, &g->infos, &clean, sizeof clean, 3);
 }
 
@@ -389,49 +390,4 @@ const uop *uop_substitute(graph *g, const uop *value, int npairs, const uop *con
     src[n++] = pairs[2 * i + 1];
   }
   return n == 1 ? value : uop_new(g, OP_SUBSTITUTE, value->dtype, n, src, (uop_arg){0});
-}
-
-/* --- order ------------------------------------------------------------------------------------------------------------- */
-
-typedef struct visit {
-  const uop *u;
-  int next; /* source to look at */
-} visit;
-
-/* Sources are older than the nodes over them: a bit for every id up to the newest root's tells what was met. */
-static uint64_t *bits_upto(arena *a, int nroots, const uop *const *roots, uint64_t *few,
-                           size_t nfew) {
-  size_t newest = 0;
-  for (int i = 0; i < nroots; ++i) newest = roots[i]->id > newest ? roots[i]->id : newest;
-  size_t words = newest / 64 + 1;
-  if (words > nfew) return arena_array(a, uint64_t, words);
-  memset(few, 0, words * sizeof *few);
-  return few;
-}
-
-static bool meet(uint64_t *met, const uop *u) {
-  uint64_t bit = UINT64_C(1) << u->id % 64, *word = &met[u->id / 64];
-  bool first = (*word & bit) == 0;
-  *word |= bit;
-  return first;
-}
-
-uop_order uop_toposort(arena *a, int nroots, const uop *const *roots) {
-  VEC(visit) stack = {0};
-  VEC(const uop *) out = {0};
-  uint64_t few[512], *met = bits_upto(a, nroots, roots, few, sizeof few / sizeof *few);
-  for (int i = 0; i < nroots; ++i) {
-    if (meet(met, roots[i])) vec_push(a, &stack, ((visit){roots[i], 0}));
-    while (stack.len > 0) {
-      visit *top = &stack.data[stack.len - 1];
-      if (top->next == top->u->nsrc) {
-        vec_push(a, &out, top->u);
-        stack.len--;
-        continue;
-      }
-      const uop *s = top->u->src[top->next++];
-      if (meet(met, s)) vec_push(a, &stack, ((visit){s, 0}));
-    }
-  }
-  return (uop_order){out.data, out.len};
 }

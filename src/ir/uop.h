@@ -58,13 +58,16 @@ typedef enum {
 } uop_space;
 extern const char *const space_name[SPACE_COUNT]; /* any inline reg local global */
 
+/* What a value is to a convolution that was rewritten: its input, weights, products and output transformed. */
+typedef enum { STAGE_X, STAGE_G, STAGE_M, STAGE_O, STAGE_COUNT } stage_id;
+extern const char stage_letter[STAGE_COUNT]; /* x g m o */
+
 typedef struct bufferize_info { /* interned */
-  const char *name;             /* "x", "g", "m", "o", "result0", "b3" ...; interned */
+  const char *name;             /* a label: "x", "g", "m", "o", "result0", "b3" ...; interned */
   uop_space space;
-  int64_t at; /* number of the consumer's RANGE it is computed at (reg, local); -1: none */
-  bool
-      explicit_; /* asked for by the user or the API's contract: the schedule may not change the space */
-  const int_list *pad; /* extra storage per range, or NULL */
+  bool explicit_; /* asked for by the user or the API's contract: no plan may change the space */
+  int32_t site;   /* number of the site that it is, or is a stage of; -1: not numbered */
+  stage_id stage; /* of that site; STAGE_COUNT: its stored value, or a part of none */
 } bufferize_info;
 
 typedef struct uop_arg {
@@ -176,11 +179,5 @@ const uop *uop_identity(graph *g, uop_op alu, wn_dtype dtype);
 /* Bounds of an ALU op on integers from its sources' bounds; used by uop_new. */
 void uop_bounds(const uop *u, int64_t *lo, int64_t *hi);
 
-/* All nodes under the roots in topological order (sources first), without recursion. Result in arena a. */
-typedef struct uop_order {
-  const uop **at;
-  size_t len;
-} uop_order;
-uop_order uop_toposort(arena *a, int nroots, const uop *const *roots);
 
 #endif

@@ -6,6 +6,7 @@
  * BUFFER, all i64, and a bool condition; a STACK is only read by GET, in bounds where that is
  * known, and by SUBSTITUTE; a bufferized value knows the padding of every range or of none. */
 #include "ir/text.h"
+#include "ir/walk.h"
 
 static const char *level_name(unsigned level) { return level == UOP_TENSOR ? "tensor" : "range"; }
 
@@ -148,10 +149,7 @@ static const char *check_argument(const uop *u) {
     case ARG_ALU:
       return reduces(u->arg.i) ? NULL : "that op is no reduction";
     case ARG_INFO:
-      if (u->arg.info->at < -1) return "at is the number of a RANGE";
-      if (u->arg.info->pad == NULL) return NULL;
-      if (u->arg.info->pad->len != u->nsrc - 1) return "padding is one number per range";
-      return all_at_least(u->arg.info->pad, 0) ? NULL : "padding is at least 0";
+      return u->arg.info->site >= -1 ? NULL : "a site's number is at least 0, or -1";
     default:
       return NULL;
   }

@@ -8,6 +8,7 @@
 #define WN_KERNEL_BUILD_H
 
 #include "kernel/kernel.h"
+#include "ir/walk.h"
 #include "lower/lower.h"
 #include "rewrite/rewrite.h"
 

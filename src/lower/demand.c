@@ -4,6 +4,8 @@
  * and of "rangeify" in tinygrad. */
 #include "lower/demand.h"
 
+#include "ir/walk.h"
+
 #include "lower/lower.h"
 
 /* Weights. Storing an elementwise value pays only where computing it again costs far more than

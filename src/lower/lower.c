@@ -131,7 +131,7 @@ static const uop *bufferize(lowering *l, const char *name, int number, bool resu
                             const uop *value, int n, const uop *const *ranges) {
   const bufferize_info info = {.name = arena_printf(l->d.a, "%s%d", name, number),
                                .space = result ? SPACE_GLOBAL : SPACE_ANY,
-                               .at = -1,
+                               .site = -1,
                                .explicit_ = result};
   return uop_bufferize(l->g, value, n, ranges, info);
 }

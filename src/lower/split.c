@@ -2,6 +2,8 @@
  * while something is cut, and each cut makes two loops of smaller extent, so they end. */
 #include "lower/split.h"
 
+#include "ir/walk.h"
+
 #include "lower/lower.h"
 #include "rewrite/rebuild.h"
 

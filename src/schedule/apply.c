@@ -9,12 +9,12 @@
  * Always holds: a stage's readers are placed before it, so what they need of it is known when its nest is made. */
 #include "schedule/apply.h"
 
+#include "rewrite/scratch.h"
+
 enum {
   CHAIN = 64,
   LONG_CHAIN = 128
 }; /* channels summed in one chain of additions; longer ones are split */
-
-static const char stage_letters[STAGE_COUNT] = {'x', 'g', 'm', 'o'};
 
 static _Noreturn void refuse(apply *ap, const char *why) {
   diag_fail(ap->g->diag, WN_ERR_REFUSED, "%s", why);
@@ -22,25 +22,26 @@ static _Noreturn void refuse(apply *ap, const char *why) {
 
 /* --- place ------------------------------------------------------------------------------------------------------------ */
 
-stage_id stage_of_name(const apply *ap, const char *name, int *site) {
-  for (int i = 0; i < ap->w->nsites; ++i) {
-    const wino_site *s = &ap->w->site[i];
-    const char *names[STAGE_COUNT] = {s->name_x, s->name_g, s->name_m, s->name_o};
-    for (int j = 0; j < STAGE_COUNT; ++j) {
-      *site = i;
-      if (strcmp(names[j], name) == 0) return (stage_id)j;
-    }
-  }
-  *site = -1;
-  return STAGE_COUNT;
+const schedule *plan_of_site(const apply *ap, int number) {
+  static const schedule direct = {.direct = true};
+  return number >= 0 && number < ap->plan->n ? &ap->plan->site[number] : &direct;
+}
+
+const schedule *plan_of(const apply *ap, int site) {
+  return plan_of_site(ap, ap->w->site[site].number);
+}
+
+/* Of a BUFFERIZE: the index of the rewritten site that it is a stage of, -1: of none. */
+static int site_of(const apply *ap, const bufferize_info *info) {
+  return info->stage == STAGE_COUNT ? -1 : ap->site_of[info->site];
 }
 
 /* The largest divisor of n in [CHAIN / 2, CHAIN] that is such a multiple, else CHAIN. */
-static int64_t chain_length(const apply *ap, int64_t n, int64_t multiple) {
-  int64_t want = ap->s->c[0] > 0 ? ap->s->c[0] : n > LONG_CHAIN ? CHAIN : n;
+static int64_t chain_length(const schedule *s, int64_t n, int64_t multiple) {
+  int64_t want = s->c[0] > 0 ? s->c[0] : n > LONG_CHAIN ? CHAIN : n;
   if (want >= n) return n;
   for (int64_t d = want; 2 * d >= want; --d) {
-    if (n % d == 0 && (d % multiple == 0 || ap->s->c[0] > 0)) return d;
+    if (n % d == 0 && (d % multiple == 0 || s->c[0] > 0)) return d;
   }
   return want;
 }
@@ -49,10 +50,10 @@ static int64_t chain_length(const apply *ap, int64_t n, int64_t multiple) {
 static const uop *split_sum(apply *ap, const uop *reduce, int site) {
   graph *g = ap->g;
   const uop *c = reduce->src[1], *body = reduce->src[0];
-  int64_t multiple = matrix_wanted(ap, &ap->w->site[site]) && c->arg.j % ap->target->matrix == 0
-                         ? ap->target->matrix
-                         : 1;
-  int64_t n = c->arg.j, chunk = chain_length(ap, n, multiple), blocks = n / chunk,
+  const schedule *s = plan_of(ap, site);
+  bool matrix = matrix_wanted(s, ap->target, &ap->w->site[site]);
+  int64_t multiple = matrix && c->arg.j % ap->target->matrix == 0 ? ap->target->matrix : 1;
+  int64_t n = c->arg.j, chunk = chain_length(s, n, multiple), blocks = n / chunk,
           rest = n - blocks * chunk;
   if (chunk == n) return reduce;
   const uop *c0 = uop_range(g, blocks, "c0"), *c1 = uop_range(g, chunk, "c1"), *sum;
@@ -66,19 +67,21 @@ static const uop *split_sum(apply *ap, const uop *reduce, int site) {
   return uop_add(g, sum, uop_reduce(g, OP_ADD, uop_replace(g, body, 1, &c, &at), rest > 1, &c2));
 }
 
-static uop_space space_of(apply *ap, const uop *bufferize) {
-  const flow *f = ap->flow;
-  int site;
-  stage_id id = stage_of_name(ap, bufferize->arg.info->name, &site);
-  if (id == STAGE_COUNT) return SPACE_GLOBAL;
-  uop_space space = ap->s->stage[id].space;
+static uop_space space_of(apply *ap, const bufferize_info *info) {
+  int site = site_of(ap, info);
+  if (site < 0) {
+    bool inlined = !info->explicit_ && info->site >= 0 && plan_of_site(ap, info->site)->inlined;
+    return inlined ? SPACE_INLINE : SPACE_GLOBAL;
+  }
+  uop_space space = plan_of(ap, site)->stage[info->stage].space;
+  bool flows = ap->flow[site].found;
+  if (info->stage != STAGE_O) return space;
   /* the result is the array of an output transform that flows straight into it */
-  if (id == STAGE_O && space == SPACE_GLOBAL && f[site].found) return SPACE_INLINE;
-  if (id == STAGE_O && space != SPACE_GLOBAL && !f[site].found) {
+  if (space == SPACE_GLOBAL && flows) return SPACE_INLINE;
+  if (space != SPACE_GLOBAL && !flows)
     refuse(
         ap,
         "o can only be global here: its tiles are read at other places than where they are stored");
-  }
   return space;
 }
 
@@ -96,13 +99,12 @@ static const uop *substitute_ranges(apply *ap, const uop *b, const uop *const *i
 static const uop *place_node(void *user, const uop *u) {
   apply *ap = user;
   if (u->op == OP_BUFFERIZE) {
-    int site;
-    stage_id id = stage_of_name(ap, u->arg.info->name, &site);
     bufferize_info info = *u->arg.info;
-    info.space = space_of(ap, u);
+    *ap->at_site = info.site;
+    info.space = space_of(ap, &info);
     const uop *value = u->src[0];
-    if (id == STAGE_M && value->op == OP_REDUCE && value->nsrc == 2)
-      value = split_sum(ap, value, site);
+    if (info.stage == STAGE_M && value->op == OP_REDUCE && value->nsrc == 2)
+      value = split_sum(ap, value, site_of(ap, &info));
     return uop_bufferize(ap->g, value, u->nsrc - 1, u->src + 1, info);
   }
   if (u->op == OP_INDEX && u->src[0]->op == OP_BUFFERIZE) {
@@ -117,17 +119,13 @@ static const uop *place_node(void *user, const uop *u) {
 
 /* --- stages ------------------------------------------------------------------------------------------------------------- */
 
-stage *stage_find(apply *ap, int site, stage_id id) {
-  for (size_t i = 0; i < ap->stages.len; ++i) {
-    stage *st = ap->stages.data[i];
-    if (st->site == site && st->id == id) return st;
-  }
-  return NULL;
+stage *stage_find(const apply *ap, int site, stage_id id) {
+  return ap->of_site[site * STAGE_COUNT + (int)id];
 }
 
 /* Do the readers of x or g unroll the frequencies? They do where another transform is inlined into the same products. */
-static bool reads_all_frequencies(const apply *ap, stage_id id) {
-  const stage_plan *st = ap->s->stage;
+static bool reads_all_frequencies(const schedule *s, stage_id id) {
+  const stage_plan *st = s->stage;
   if (id != STAGE_X && id != STAGE_G) return false;
   uop_space other = st[id == STAGE_X ? STAGE_G : STAGE_X].space, m = st[STAGE_M].space;
   return m == SPACE_INLINE || m == SPACE_REG || other == SPACE_INLINE || other == SPACE_REG;
@@ -136,7 +134,7 @@ static bool reads_all_frequencies(const apply *ap, stage_id id) {
 /* From the slowest in storage to the fastest: as they come, but frequencies and tiles last where a reader takes all
  * frequencies at once, and last of all the class that is in the lanes. */
 static void order_ranges(apply *ap, stage *st) {
-  bool unrolled = st->id < STAGE_COUNT && reads_all_frequencies(ap, st->id);
+  bool unrolled = st->id < STAGE_COUNT && reads_all_frequencies(st->plan, st->id);
   bool over_k = st->id < STAGE_COUNT && lanes_over_k(ap, st->site);
   st->c_lanes = st->id == STAGE_X && over_k && channels_are_neighbours(ap, st);
   char fastest = st->id == STAGE_M && over_k ? 'k' : st->c_lanes ? 'c' : 0;
@@ -153,12 +151,16 @@ static void order_ranges(apply *ap, stage *st) {
 
 static void add_stage(apply *ap, const uop *node) {
   stage *st = arena_new(ap->a, stage);
+  const bufferize_info *info = node->arg.info;
   st->node = node;
-  st->id = stage_of_name(ap, node->arg.info->name, &st->site);
-  st->space = node->arg.info->space;
-  const stage_plan *p = st->id < STAGE_COUNT ? &ap->s->stage[st->id] : NULL;
+  st->id = info->stage;
+  st->site = site_of(ap, info);
+  st->plan = plan_of_site(ap, info->site);
+  st->space = info->space;
+  const stage_plan *p = st->id < STAGE_COUNT ? &st->plan->stage[st->id] : NULL;
   st->inside =
       p != NULL && (st->space == SPACE_LOCAL || (st->space == SPACE_GLOBAL && p->at.letter != 0));
+  if (st->id < STAGE_COUNT) ap->of_site[st->site * STAGE_COUNT + (int)st->id] = st;
   uint64_t packed;
   st->exact = st->id == STAGE_COUNT && !map_get(&ap->packed, node->id, &packed);
   st->n = node->nsrc - 1;
@@ -169,23 +171,32 @@ static void add_stage(apply *ap, const uop *node) {
     st->letter[i] = st->id < STAGE_COUNT ? uop_range_name(ap->g, st->range[i])[0] : 0;
     st->len[i] = st->dim[i] = st->range[i]->arg.j;
   }
-  order_ranges(ap, st);
   vec_push(ap->a, &ap->stages, st);
   map_put_ptr(&ap->by_node, node->id, st);
 }
 
 /* --- build ---------------------------------------------------------------------------------------------------------------- */
 
-static void collect_nests(apply *ap, nest *n, void (*fn)(apply *, nest *, void *), void *user) {
-  fn(ap, n, user);
-  for (int i = 0; i < n->nchildren; ++i) collect_nests(ap, n->child[i].nest, fn, user);
+/* Notes what a nest's value reads, once it is in a kernel. */
+static void note_reads(apply *ap, nest *n, int kernel) {
+  uop_order all = uop_walk_value(ap->a, n->value);
+  for (size_t i = 0; i < all.len; ++i) {
+    if (all.at[i]->op != OP_BUFFERIZE) continue;
+    reader *r = arena_new(ap->a, reader);
+    *r = (reader){n, kernel, map_get_ptr(&ap->readers, all.at[i]->id)};
+    map_put_ptr(&ap->readers, all.at[i]->id, r);
+  }
+}
+
+static reader *readers_of(const apply *ap, const stage *st) {
+  return map_get_ptr(&ap->readers, st->node->id);
 }
 
 typedef struct need { /* what the nests of one kernel need of a stage */
   stage *st;
   const nest *root;
   int at; /* axes of root that are open around the stage */
-  bool used, whole[STAGE_RANGES];
+  bool whole[STAGE_RANGES];
   const uop *base[STAGE_RANGES];
   int64_t lo[STAGE_RANGES], hi[STAGE_RANGES], reach[STAGE_RANGES];
 } need;
@@ -223,14 +234,12 @@ static void need_index(apply *ap, need *nd, int i, const uop *e) {
   nd->base[i] = b;
 }
 
-static void scan_nest(apply *ap, nest *n, void *user) {
-  need *nd = user;
-  const uop *roots[] = {n->value};
-  uop_order all = uop_toposort(ap->a, 1, roots);
+/* Where a reader reads the stage. */
+static void scan_reader(apply *ap, const nest *n, need *nd) {
+  uop_order all = uop_walk_value(ap->a, n->value);
   for (size_t k = 0; k < all.len; ++k) {
     const uop *u = all.at[k];
     if (u->op != OP_INDEX || u->src[0] != nd->st->node) continue;
-    nd->used = true;
     for (int i = 0; i < nd->st->n; ++i) need_index(ap, nd, i, u->src[i + 2]);
   }
 }
@@ -270,7 +279,7 @@ static void consider_at(const stage *st, loop_name want, const char *name, bool 
 
 /* Number of axes of the kernel's root nest that are open at the loop where the stage is computed. */
 static int find_at(apply *ap, const stage *st, const nest *root) {
-  loop_name want = ap->s->stage[st->id].at;
+  loop_name want = st->plan->stage[st->id].at;
   int best = 0, outer = 0;
   bool found = false;
   while (outer < root->naxes && root->axis[outer].kind <= AXIS_LOOP) ++outer;
@@ -298,17 +307,17 @@ static int find_at(apply *ap, const stage *st, const nest *root) {
   char part[4] = {want.part >= 0 ? (char)('0' + want.part) : '\0', 0};
   diag_fail(ap->g->diag, WN_ERR_REFUSED,
             "no loop %c%s in the kernel of %s, in which %c would be computed; its loops:%s",
-            want.letter, part, root->stage, stage_letters[st->id], str_text(&names));
+            want.letter, part, root->stage, stage_letter[st->id], str_text(&names));
 }
 
-static int64_t block_of(apply *ap, const stage *st) {
+static int64_t block_of(const apply *ap, const stage *st) {
   const wino_site *ws = &ap->w->site[st->site];
-  int64_t b = tile_block(ap, ws);
+  int64_t b = tile_block(st->plan, ap->target, ws);
   return b < ws->T ? b : ws->T;
 }
 
 /* Fixes the part of the stage that an iteration computes. */
-static void set_domain(apply *ap, stage *st, const need *nd) {
+static void set_domain(const apply *ap, stage *st, const need *nd) {
   for (int i = 0; i < st->n; ++i) {
     int64_t extent = st->range[i]->arg.j;
     st->base[i] = NULL;
@@ -331,17 +340,18 @@ static void set_domain(apply *ap, stage *st, const need *nd) {
 }
 
 /* A stage is made no further inside than its readers run: `at`, or the outermost of them. */
-static int not_inside_readers(apply *ap, const stage *st, nest *root, int at) {
+static int not_inside_readers(apply *ap, const stage *st, const nest *root, int at) {
   int outermost = at;
-  for (int i = 0; i < root->nchildren; ++i) {
-    need nd = {.st = (stage *)st, .root = root};
-    collect_nests(ap, root->child[i].nest, scan_nest, &nd);
-    if (nd.used && root->child[i].at < outermost) outermost = root->child[i].at;
+  for (const reader *r = readers_of(ap, st); r != NULL; r = r->next) {
+    for (int i = 0; i < root->nchildren; ++i) {
+      if (root->child[i].nest == r->n && root->child[i].at < outermost)
+        outermost = root->child[i].at;
+    }
   }
-  if (outermost < at && ap->s->stage[st->id].at.letter != 0) {
+  if (outermost < at && st->plan->stage[st->id].at.letter != 0) {
     diag_fail(ap->g->diag, WN_ERR_REFUSED,
               "%c would be computed at a loop inside the one at which its reader has already run",
-              stage_letters[st->id]);
+              stage_letter[st->id]);
   }
   return outermost;
 }
@@ -365,46 +375,40 @@ static void check_own_part(apply *ap, const stage *st, const nest *root) {
     diag_fail(
         ap->g->diag, WN_ERR_REFUSED,
         "every block %s of %s would write the same part of %c: place it local, or global without @",
-        root->axis[i].name, root->stage, stage_letters[st->id]);
+        root->axis[i].name, root->stage, stage_letter[st->id]);
   }
 }
 
-static void place_inside(apply *ap, stage *st) {
-  int home = -1;
-  need best;
-  for (size_t k = 0; k < ap->set->kernels.len; ++k) {
-    nest *root = ap->set->kernels.data[k].root[0];
-    need nd = {.st = st, .root = root};
-    collect_nests(ap, root, scan_nest, &nd);
-    if (!nd.used) continue;
-    if (home >= 0) refuse(ap, "a stage computed inside a kernel has two kernels that read it");
-    memset(&nd, 0, sizeof nd);
-    nd.st = st;
-    nd.root = root;
-    nd.at = not_inside_readers(ap, st, root, find_at(ap, st, root));
-    collect_nests(ap, root, scan_nest, &nd);
-    best = nd;
-    home = (int)k;
+static nest *place_inside(apply *ap, stage *st) {
+  const reader *first = readers_of(ap, st);
+  WN_CHECK(first != NULL, "nobody reads %s", st->node->arg.info->name);
+  for (const reader *r = first; r != NULL; r = r->next) {
+    if (r->kernel != first->kernel)
+      refuse(ap, "a stage computed inside a kernel has two kernels that read it");
   }
-  WN_CHECK(home >= 0, "nobody reads %s", st->node->arg.info->name);
-  nest *root = ap->set->kernels.data[home].root[0];
-  set_domain(ap, st, &best);
+  nest *root = ap->set->kernels.data[first->kernel].root[0];
+  need nd = {.st = st, .root = root};
+  nd.at = not_inside_readers(ap, st, root, find_at(ap, st, root));
+  for (const reader *r = first; r != NULL; r = r->next) scan_reader(ap, r->n, &nd);
+  set_domain(ap, st, &nd);
   check_own_part(ap, st, root);
   nest *n = make_nest(ap, st);
-  if (st->id == STAGE_X) n->next = last_block(root, best.at);
-  st->kernel = home + 1;
+  if (st->id == STAGE_X) n->next = last_block(root, nd.at);
+  st->kernel = first->kernel + 1;
   WN_CHECK(root->nchildren < STAGE_COUNT * 2, "too many stages in a kernel");
   /* sources first: stages arrive consumers first */
   for (int i = root->nchildren++; i > 0; --i) root->child[i] = root->child[i - 1];
   root->child[0].nest = n;
-  root->child[0].at = best.at;
+  root->child[0].at = nd.at;
+  note_reads(ap, n, first->kernel);
+  return n;
 }
 
 /* x, m and the value that o flows into go through the chunks of the host loop together. */
 static void set_chunks(apply *ap, const stage *st, kernel_plan *k) {
   int site = st->id == STAGE_X || st->id == STAGE_M ? st->site : -1;
   if (st->id == STAGE_COUNT && flow_into(ap, st) != NULL) site = flow_into(ap, st)->site;
-  if (ap->s->chunk == 0 || site < 0) return;
+  if (site < 0 || plan_of(ap, site)->chunk == 0) return;
   const wino_site *ws = &ap->w->site[site];
   if (chunk_rows(ap, ws) == 0) {
     if (st->id == STAGE_M) {
@@ -436,33 +440,32 @@ static int64_t tiles_elsewhere(const apply *ap, const stage *st) {
   return rows > 0 ? site->T - rows * site->t_extent[site->nt - 1] : 0;
 }
 
-static void place_global(apply *ap, stage *st) {
+static nest *place_global(apply *ap, stage *st) {
   int t = stage_range(st, 't', 0);
   st->elsewhere = t >= 0 ? tiles_elsewhere(ap, st) : 0;
   if (t >= 0) st->dim[t] -= st->elsewhere;
-  need nd = {.st = st};
   static const nest no_axes;
-  nd.root = &no_axes;
-  for (size_t k = 0; k < ap->set->kernels.len; ++k) {
-    for (int r = 0; r < ap->set->kernels.data[k].nroots; ++r) {
-      collect_nests(ap, ap->set->kernels.data[k].root[r], scan_nest, &nd);
-    }
-  }
-  for (int i = 0; i < st->n && !st->exact && nd.used; ++i) {
+  need nd = {.st = st, .root = &no_axes};
+  for (const reader *r = readers_of(ap, st); r != NULL; r = r->next) scan_reader(ap, r->n, &nd);
+  for (int i = 0; i < st->n && !st->exact && readers_of(ap, st) != NULL; ++i) {
     int64_t reach = nd.reach[i] + 1 - (i == t ? st->elsewhere : 0);
     if (reach > st->dim[i]) st->dim[i] = reach;
   }
   kernel_plan k = {.nroots = 1, .chunks = 1};
   k.root[0] = make_nest(ap, st);
   set_chunks(ap, st, &k);
-  vec_push(ap->a, &ap->set->kernels, k);
+  vec_push(ap->keep, &ap->set->kernels, k);
   st->kernel = (int)ap->set->kernels.len;
+  note_reads(ap, k.root[0], st->kernel - 1);
+  return k.root[0];
 }
 
 /* --- connect ---------------------------------------------------------------------------------------------------------------- */
 
 static array_info array_for(apply *ap, const stage *st) {
-  array_info a = {.name = st->node->arg.info->name, .dtype = (wn_dtype)st->node->dtype, .user = -1};
+  const bufferize_info *info = st->node->arg.info;
+  array_info a = {
+      .name = info->name, .dtype = (wn_dtype)st->node->dtype, .site = info->site, .user = -1};
   a.role = st->space == SPACE_LOCAL ? ROLE_LOCAL : ROLE_WORK;
   a.len = stored_len(st);
   if (st->elsewhere > 0) {
@@ -471,7 +474,7 @@ static array_info array_for(apply *ap, const stage *st) {
     a.chunk_step = held * st->stride[stage_range(st, 't', 0)];
     a.len += (a.chunks - 1) * a.chunk_step;
   }
-  if (st->id == STAGE_COUNT && st->node->arg.info->explicit_) {
+  if (st->id == STAGE_COUNT && info->explicit_) {
     a.role = ROLE_RESULT;
     a.user = (int)strtol(a.name + strlen("result"), NULL, 10);
   }
@@ -499,94 +502,107 @@ static const uop *connect_read(void *user, const uop *u) {
   return uop_index(g, c->buffer, u->src[1], 1, (const uop *[]){flat});
 }
 
-static void connect_nest(apply *ap, nest *n, void *user) {
-  n->value = simplify(ap->g, uop_transform(ap->g, ap->a, n->value, connect_read, user));
-}
-
-static void connect_stage(apply *ap, stage *st) {
+static void connect_stage(apply *ap, stage *st, nest *own) {
   array_info a = array_for(ap, st);
   st->array = (int)ap->set->arrays.len;
-  vec_push(ap->a, &ap->set->arrays, a);
+  vec_push(ap->keep, &ap->set->arrays, a);
+  own->array = st->array;
+  for (int i = 0; i < own->nchildren; ++i) own->child[i].nest->array = st->array; /* of zeros */
   connection c = {ap, st, uop_buffer(ap->g, st->array, a.dtype, 1, &a.len)};
-  for (size_t k = 0; k < ap->set->kernels.len; ++k) {
-    kernel_plan *kp = &ap->set->kernels.data[k];
-    for (int r = 0; r < kp->nroots; ++r) collect_nests(ap, kp->root[r], connect_nest, &c);
+  for (const reader *r = readers_of(ap, st); r != NULL; r = r->next) {
+    const uop *value = uop_transform_value(ap->g, ap->a, r->n->value, connect_read, &c);
+    r->n->value = simplify(ap->g, value);
   }
-}
-
-static void set_destination(apply *ap, nest *n, void *user) {
-  const stage *st = user;
-  (void)ap;
-  if (strcmp(n->stage, st->node->arg.info->name) == 0) n->array = st->array;
 }
 
 /* --- all of it ---------------------------------------------------------------------------------------------------------------------- */
 
 static void add_user_arrays(apply *ap, int nuser, const user_buffer *user) {
   for (int i = 0; i < nuser; ++i) {
-    array_info a = {.name = arena_printf(ap->a, "in%d", i),
+    array_info a = {.name = arena_printf(ap->keep, "in%d", i),
                     .dtype = user[i].dtype,
                     .len = user[i].len,
+                    .site = -1,
                     .user = i};
     a.role = user[i].constant ? ROLE_CONSTANT : ROLE_INPUT;
-    vec_push(ap->a, &ap->set->arrays, a);
-  }
-}
-
-/* A stored value is tiled by one output transform; any other that it reads has an array of its own. */
-static void find_flows(apply *ap) {
-  for (int i = 0; i < ap->w->nsites; ++i) {
-    flow_find(ap, ap->w->root, i, &ap->flow[i]);
-    for (int j = 0; j < i && ap->flow[i].found; ++j) {
-      if (ap->flow[j].found && strcmp(ap->flow[j].root, ap->flow[i].root) == 0)
-        ap->flow[i].found = false;
-    }
+    vec_push(ap->keep, &ap->set->arrays, a);
   }
 }
 
 /* What is inlined has no loops of its own to say anything about. */
-static void check_loops(apply *ap) {
-  for (int id = 0; id < STAGE_COUNT && !ap->s->direct; ++id) {
-    const stage_plan *p = &ap->s->stage[id];
-    bool inlined = schedule_is_inlined(ap->s, (stage_id)id);
+static void check_loops(apply *ap, const schedule *s) {
+  for (int id = 0; id < STAGE_COUNT && !s->direct; ++id) {
+    const stage_plan *p = &s->stage[id];
+    bool inlined = schedule_is_inlined(s, (stage_id)id);
     if (inlined && (p->nloops > 0 || p->at.letter != 0) && id != STAGE_O &&
         !(p->space == SPACE_REG && p->nloops == 0)) {
       diag_fail(ap->g->diag, WN_ERR_REFUSED, "%c is %s: it has no loops of its own",
-                stage_letters[id], space_name[p->space]);
+                stage_letter[id], space_name[p->space]);
     }
   }
 }
 
-kernel_set *schedule_apply(graph *g, const wino_result *rewritten, const schedule *s,
-                           const apply_target *target, int nuser, const user_buffer *user) {
-  apply ap = {.g = g, .a = &g->arena, .s = s, .target = target, .w = rewritten, .nuser = nuser};
-  ap.set = arena_new(ap.a, kernel_set);
-  map_init(&ap.set->kinds, ap.a);
-  map_init(&ap.by_node, ap.a);
-  add_user_arrays(&ap, nuser, user);
-  ap.flow = arena_array(ap.a, flow, rewritten->nsites + 1);
-  check_loops(&ap);
-  find_flows(&ap);
+static void index_sites(apply *ap) {
+  int n = ap->plan->n, rewritten = ap->w->nsites;
+  for (int i = 0; i < rewritten; ++i) n = ap->w->site[i].number < n ? n : ap->w->site[i].number + 1;
+  ap->site_of = arena_array(ap->a, int, n + 1);
+  ap->into = arena_array(ap->a, const flow *, n + 1);
+  for (int i = 0; i < n; ++i) ap->site_of[i] = -1;
+  for (int i = 0; i < rewritten; ++i) ap->site_of[ap->w->site[i].number] = i;
+  ap->flow = arena_array(ap->a, flow, rewritten + 1);
+  ap->of_site = arena_array(ap->a, stage *, rewritten * STAGE_COUNT + 1);
+}
 
-  const uop *root = simplify(g, uop_transform(g, ap.a, rewritten->root, place_node, &ap));
-  root = channels_pack(&ap, root);
-  uop_order all = uop_toposort(ap.a, 1, &root);
+static void place_all(apply *ap, const uop *root) {
+  uop_order all = uop_toposort(ap->a, 1, &root);
   for (size_t i = 0; i < all.len; ++i) {
-    if (all.at[i]->op == OP_BUFFERIZE) add_stage(&ap, all.at[i]);
+    if (all.at[i]->op == OP_BUFFERIZE) add_stage(ap, all.at[i]);
   }
-  for (size_t i = ap.stages.len; i-- > 0;) {
-    stage *st = ap.stages.data[i];
-    if (st->inside)
-      place_inside(&ap, st);
-    else
-      place_global(&ap, st);
-    connect_stage(&ap, st);
-    nest *home = ap.set->kernels.data[st->kernel - 1].root[0];
-    collect_nests(&ap, home, set_destination, st);
+  for (size_t i = 0; i < ap->stages.len; ++i) {
+    *ap->at_site = ap->stages.data[i]->node->arg.info->site;
+    order_ranges(ap, ap->stages.data[i]);
   }
-  launch_order(&ap);
-  if (s->joint) launch_join(&ap);
-  simt_share(&ap);
-  plan_memory(ap.set, ap.a);
+  for (size_t i = ap->stages.len; i-- > 0;) {
+    stage *st = ap->stages.data[i];
+    *ap->at_site = st->node->arg.info->site;
+    connect_stage(ap, st, st->inside ? place_inside(ap, st) : place_global(ap, st));
+  }
+}
+
+static void apply_plan(arena *a, void *state) {
+  apply *ap = state;
+  ap->a = a;
+  map_init(&ap->by_node, a);
+  map_init(&ap->readers, a);
+  index_sites(ap);
+  for (int i = 0; i < ap->w->nsites; ++i) {
+    *ap->at_site = ap->w->site[i].number;
+    check_loops(ap, plan_of(ap, i));
+  }
+  flows_find(ap);
+  const uop *root = simplify(ap->g, uop_transform(ap->g, a, ap->w->root, place_node, ap));
+  place_all(ap, channels_pack(ap, root));
+  launch_order(ap);
+  launch_join(ap);
+  simt_share(ap);
+  plan_memory(ap->set, a);
+}
+
+kernel_set *schedule_apply(graph *g, const wino_result *rewritten, const graph_plan *p,
+                           const apply_target *target, int nuser, const user_buffer *user,
+                           int *site) {
+  int nobody;
+  apply ap = {.g = g,
+              .keep = &g->arena,
+              .plan = p,
+              .target = target,
+              .w = rewritten,
+              .nuser = nuser,
+              .at_site = site != NULL ? site : &nobody};
+  *ap.at_site = -1;
+  ap.set = arena_new(ap.keep, kernel_set);
+  map_init(&ap.set->kinds, ap.keep);
+  add_user_arrays(&ap, nuser, user);
+  with_scratch(g->diag, apply_plan, &ap);
   return ap.set;
 }

@@ -4,8 +4,10 @@
 
 #include <stdlib.h>
 
+#include "ir/walk.h"
 #include "lower/lower.h"
 #include "rewrite/rewrite.h"
+#include "rewrite/transform.h"
 #include "schedule/nest.h"
 
 enum {
@@ -18,7 +20,8 @@ enum {
 typedef struct stage {
   const uop *node; /* the BUFFERIZE */
   stage_id id;     /* STAGE_COUNT: a result or another value that must be stored */
-  int site;        /* -1: none */
+  int site;        /* index in wino_result.site; -1: none */
+  const schedule *plan; /* of its site */
   uop_space space;
   bool inside; /* computed in its consumer's kernel */
   bool exact;  /* the array is as large as the ranges say: nothing may be written or read past it */
@@ -41,8 +44,8 @@ typedef struct stage {
 
 /* How an output transform reaches the value that is stored: its site and what each of the stored ranges is. */
 typedef struct flow {
-  const char *root; /* name of the BUFFERIZE */
-  int site;
+  int into; /* number of the site of the stored value */
+  int site; /* index in wino_result.site */
   bool found;
   bool by_rows; /* its loops go through the rows of tiles in order */
   int64_t phases
@@ -51,17 +54,31 @@ typedef struct flow {
   const uop *index;                  /* the INDEX of o */
 } flow;
 
+/* A nest that reads an array which is not placed yet. */
+typedef struct reader reader;
+struct reader {
+  nest *n;
+  int kernel; /* index of its kernel */
+  reader *next;
+};
+
 typedef struct apply {
   graph *g;
-  arena *a;
-  const schedule *s;
+  arena *a;    /* until the schedule is applied */
+  arena *keep; /* the graph's, for what comes of it */
+  const graph_plan *plan;
   const apply_target *target;
   const wino_result *w;
   kernel_set *set;
   int nuser;
-  flow *flow;          /* per site */
-  VEC(stage *) stages; /* in order of node id: sources first */
+  int *at_site;        /* number of the site that is being worked on: whose plan a refusal is about */
+  int *site_of;        /* number of a site -> index in w->site, -1: not rewritten */
+  const flow **into;   /* number of a stored value's site -> what flows into it, NULL: nothing */
+  flow *flow;          /* per rewritten site */
+  stage **of_site;     /* per rewritten site its stages, NULL where they are inlined */
+  VEC(stage *) stages; /* sources first */
   map by_node;         /* node id -> stage * */
+  map readers;         /* node id of a BUFFERIZE -> reader *: the nests whose values read it */
   map packed;          /* node id of a BUFFERIZE of packed weights -> 1 */
   map channel_tiles; /* node id of a stored value -> channel_tile *, where channels go on the lanes */
 } apply;
@@ -105,19 +122,20 @@ typedef struct register_tile {
   int64_t k, t; /* output channels, tiles (lanes * vectors) held in registers */
   int lanes;
 } register_tile;
-register_tile pick_register_tile(const apply *ap, wn_dtype dtype, int64_t k, int64_t t,
+register_tile pick_register_tile(const apply_target *target, wn_dtype dtype, int64_t k, int64_t t,
                                  int64_t limit);
 
 /* Of a work item; others: how many such products there are side by side; most: sums at most, 0 for the usual. */
-register_tile pick_item_tile(const apply *ap, int64_t k, int64_t t, int64_t others, int64_t most);
+register_tile pick_item_tile(const apply_target *target, int64_t k, int64_t t, int64_t others,
+                             int64_t most);
 int64_t site_frequencies(const wino_site *site); /* of a tile */
-int64_t item_channels(const apply *ap, const wino_site *site);
-int64_t channels_of_block(const apply *ap,
-                          const wino_site *site); /* of the loop k0 around stages inside */
+int64_t item_channels(const apply_target *t, const wino_site *site);
+/* Of the loop k0 around stages inside. */
+int64_t channels_of_block(const schedule *s, const apply_target *t, const wino_site *site);
 
 /* --- matrix.c: products as small matrices ----------------------------------------------------------------------------- */
 /* Would the products of this site be matrices, as far as its sizes and the schedule tell? */
-bool matrix_wanted(const apply *ap, const wino_site *site);
+bool matrix_wanted(const schedule *s, const apply_target *t, const wino_site *site);
 /* Are they, in blocks of k channels and t tiles? asked: the register tile that the schedule wants, 0 for any. */
 bool matrix_fits(const apply *ap, const stage *m, int64_t k, int64_t t, int64_t k_asked,
                  int64_t t_asked);
@@ -148,11 +166,11 @@ typedef struct row_axes {              /* of tiles in rows */
 /* lanes 0: chosen. */
 row_axes rows_begin(apply *ap, draft *d, int t, axis_kind kind, int64_t rows, int lanes);
 void rows_end(apply *ap, draft *d, row_axes r, bool adds); /* adds: each tile exactly once */
-int64_t tile_block(const apply *ap, const wino_site *site);
+int64_t tile_block(const schedule *s, const apply_target *t, const wino_site *site);
 /* Are output channels in the lanes of the products' vectors, and of what reads them, rather than tiles? */
 bool lanes_over_k(const apply *ap, int site);
 /* Products that are computed and thrown away, over those wanted, with n in vectors. */
-double lanes_waste(const apply *ap, int64_t n);
+double lanes_waste(const apply_target *t, int64_t n);
 /* Is every element of the caller's array that x reads next to that of the next channel? */
 bool channels_are_neighbours(apply *ap, const stage *st);
 /* Rows of tiles in a chunk of the host loop, a divisor of all rows; 0: no such loop. Where there is one, the rows are the
@@ -177,8 +195,8 @@ void launch_join(apply *ap);  /* launch=joint */
 void simt_share(apply *ap); /* devices: loops become work items */
 
 /* --- results.c, general.c: nests that write the user's arrays and everything that is no stage of a site --------------- */
-/* Does o of this site flow into one stored value whose ranges are its tiles? Fills f, or leaves found false. */
-void flow_find(apply *ap, const uop *root, int site, flow *f);
+/* For each site: does its o flow into one stored value whose ranges are its tiles? Fills ap->flow and ap->into. */
+void flows_find(apply *ap);
 const flow *flow_into(const apply *ap,
                       const stage *st); /* the flow that ends in this value, NULL */
 nest *nest_tiled(apply *ap, stage *st);
@@ -196,17 +214,19 @@ typedef struct channel_tile { /* held in registers: vectors * lanes channels by 
 /* The graph with weights packed where that is what a product of two arrays wants; those BUFFERIZEs are noted. */
 const uop *channels_pack(apply *ap, const uop *root);
 int64_t array_elements(const uop *base); /* of a BUFFER or BUFFERIZE */
+/* Elements between what an INDEX reads and what it reads with the range one further: 0 where it does not move, and
+ * STRIDE_UNKNOWN where that is no constant. Indices of several dimensions are those of an array in its natural layout. */
+enum { STRIDE_UNKNOWN = 1 << 30 };
+int64_t index_stride(const uop *index, const uop *range);
 /* The register tile of v (lanes) by u where that is pixels by channels of such a product. */
 bool pixel_tile(const apply *ap, const stage *st, const uop *value, int v, int u, register_tile *t);
 nest *nest_channels(apply *ap, stage *st); /* NULL: the value has no such plan */
 
-/* Which stage of which site has this name; STAGE_COUNT: none. */
-stage_id stage_of_name(const apply *ap, const char *name, int *site);
+/* The plan of the site with this number; a direct one where there is none. */
+const schedule *plan_of_site(const apply *ap, int number);
+/* Of a rewritten site, by its index in wino_result.site. */
+const schedule *plan_of(const apply *ap, int site);
 /* The stage of a site that is still a BUFFERIZE (not inlined), NULL if there is none. */
-stage *stage_find(apply *ap, int site, stage_id id);
-
-/* Bottom-up rebuilding: fn gets each node with its new sources and returns what stands for it. */
-typedef const uop *(*rebuild_fn)(void *user, const uop *u);
-const uop *uop_transform(graph *g, arena *a, const uop *root, rebuild_fn fn, void *user);
+stage *stage_find(const apply *ap, int site, stage_id id);
 
 #endif

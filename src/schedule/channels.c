@@ -40,7 +40,7 @@ typedef struct product { /* a stored value as sum over `reduce` of image * weigh
 
 static const uop *only_reduce(apply *ap, const uop *value) {
   const uop *found = NULL;
-  uop_order all = uop_toposort(ap->a, 1, &value);
+  uop_order all = uop_walk_value(ap->a, value);
   for (size_t i = 0; i < all.len; ++i) {
     if (all.at[i]->op != OP_REDUCE) continue;
     if (found != NULL) return NULL;
@@ -54,6 +54,26 @@ int64_t array_elements(const uop *base) {
   for (int i = 0; base->op == OP_BUFFER && i < base->arg.list->len; ++i) n *= base->arg.list->at[i];
   for (int i = 1; base->op == OP_BUFFERIZE && i < base->nsrc; ++i) n *= base->src[i]->arg.j;
   return n;
+}
+
+int64_t index_stride(const uop *index, const uop *range) {
+  int64_t stride = 0, step = 1;
+  for (int i = index->nsrc; i-- > 2;) {
+    const uop *e = index->src[i];
+    linear_form f;
+    if (uop_has_range(e, range)) {
+      if (!linear_of(e, &f)) return STRIDE_UNKNOWN;
+      for (int k = 0; k < f.n; ++k) {
+        if (f.atom[k] == range)
+          stride += f.coeff[k] * step;
+        else if (uop_has_range(f.atom[k], range))
+          return STRIDE_UNKNOWN;
+      }
+    }
+    const uop *base = index->src[0];
+    if (base->op == OP_BUFFERIZE) step *= base->src[i - 1]->arg.j;
+  }
+  return stride;
 }
 
 static bool is_constant(const apply *ap, const uop *index) {
@@ -142,7 +162,7 @@ static bool find_product(apply *ap, const uop *value, int n, const uop *const *r
   }
   p->taps = 1;
   for (int i = 1; i < p->reduce->nsrc; ++i) p->taps *= p->reduce->src[i]->arg.j;
-  p->stride = p->image->nsrc == 3 ? linear_coefficient(p->image->src[2], range[p->x]) : 0;
+  p->stride = index_stride(p->image, range[p->x]);
   p->overlaps = p->y >= 0 && is_pure(p, value);
   p->masked = uop_has_range(p->image->src[1], range[p->x]);
   p->inside = share_inside(ap, p);
@@ -230,7 +250,8 @@ static double pixel_cost(const apply *ap, const product *p, const register_tile 
 
 static bool asked(int64_t want, int64_t have) { return want == 0 || want == have; }
 
-static double best_channels(const apply *ap, const product *p, wn_dtype dtype, channel_tile *best) {
+static double best_channels(const apply *ap, const schedule *s, const product *p, wn_dtype dtype,
+                            channel_tile *best) {
   int widest = ap->target->vector_bytes / (int)wn_dtype_size(dtype);
   int budget = ap->target->registers - 4;
   int64_t K = p->range[p->k]->arg.j, X = p->range[p->x]->arg.j;
@@ -246,7 +267,7 @@ static double best_channels(const apply *ap, const product *p, wn_dtype dtype, c
           int64_t more = v > 2 ? 3 : 1;
           if (takes_all(p, &t)) more = xs * ys; /* its pixels stay in registers */
           if (v * (xs * ys + 1) + more > ap->target->registers) continue;
-          if (!asked(ap->s->k[0], v * lanes) || !asked(ap->s->t[0], xs * ys)) continue;
+          if (!asked(s->k[0], v * lanes) || !asked(s->t[0], xs * ys)) continue;
           double cost = channel_cost(ap, p, &t, widest);
           if (cost < least * 0.999) least = cost, *best = t;
         }
@@ -256,7 +277,8 @@ static double best_channels(const apply *ap, const product *p, wn_dtype dtype, c
   return least;
 }
 
-static double best_pixels(const apply *ap, const product *p, wn_dtype dtype, register_tile *best) {
+static double best_pixels(const apply *ap, const schedule *s, const product *p, wn_dtype dtype,
+                          register_tile *best) {
   int widest = ap->target->vector_bytes / (int)wn_dtype_size(dtype);
   int64_t budget = ap->target->registers - 4, K = p->range[p->k]->arg.j;
   double least = 1e30;
@@ -264,7 +286,7 @@ static double best_pixels(const apply *ap, const product *p, wn_dtype dtype, reg
     for (int64_t v = 1; v <= 6; ++v) {
       for (int64_t k = 1; k <= 16 && k <= K && k * v <= budget; ++k) {
         if (k * v + 2 * v + 2 > ap->target->registers || (v > 1 && k > 8)) continue;
-        if (!asked(ap->s->k[0], k) || !asked(ap->s->t[0], v * lanes)) continue;
+        if (!asked(s->k[0], k) || !asked(s->t[0], v * lanes)) continue;
         register_tile t = {k, v * lanes, lanes};
         double cost = pixel_cost(ap, p, &t, widest);
         if (cost < least * 0.999) least = cost, *best = t;
@@ -278,7 +300,7 @@ bool pixel_tile(const apply *ap, const stage *st, const uop *value, int v, int u
                 register_tile *t) {
   product p;
   if (!find_product((apply *)ap, value, st->n, st->range, &p) || p.x != v || p.k != u) return false;
-  return best_pixels(ap, &p, (wn_dtype)st->node->dtype, t) < 1e30;
+  return best_pixels(ap, st->plan, &p, (wn_dtype)st->node->dtype, t) < 1e30;
 }
 
 /* --- packing ------------------------------------------------------------------------------------------------------------ */
@@ -325,9 +347,8 @@ static const uop *pack_weights(apply *ap, const product *p, const channel_tile *
   replace(&q, k, channel);
   const uop *w = uop_replace(g, p->weights, q.nreplaced, q.from, q.to);
   if (K % block != 0) w = uop_index(g, w->src[0], uop_lt(g, channel, K), w->nsrc - 2, w->src + 2);
-  bufferize_info info = {.name = intern_string(g, arena_printf(ap->a, "packed%u", ap->packed.len)),
-                         .space = SPACE_GLOBAL,
-                         .at = -1};
+  bufferize_info info = {
+      .name = arena_printf(ap->a, "packed%u", ap->packed.len), .space = SPACE_GLOBAL, .site = -1};
   const uop *array = uop_bufferize(g, simplify(g, w), q.nranges, q.range, info);
   map_put(&ap->packed, array->id, 1);
   return simplify(g, uop_index(g, array, uop_bool(g, true), q.nranges, q.index));
@@ -335,17 +356,17 @@ static const uop *pack_weights(apply *ap, const product *p, const channel_tile *
 
 static const uop *pack_node(void *user, const uop *u) {
   apply *ap = user;
-  int site;
-  if (u->op != OP_BUFFERIZE || stage_of_name(ap, u->arg.info->name, &site) != STAGE_COUNT) return u;
+  if (u->op != OP_BUFFERIZE || u->arg.info->stage != STAGE_COUNT) return u;
+  const schedule *s = plan_of_site(ap, u->arg.info->site);
   product p;
   if (u->nsrc - 1 > STAGE_RANGES || !find_product(ap, u->src[0], u->nsrc - 1, u->src + 1, &p))
     return u;
   channel_tile best = {0}, *plan;
   register_tile pixels = {1, 1, 1};
-  double channels = best_channels(ap, &p, (wn_dtype)u->dtype, &best);
-  bool given = ap->s->k[0] > 0 && ap->s->t[0] > 0;
+  double channels = best_channels(ap, s, &p, (wn_dtype)u->dtype, &best);
+  bool given = s->k[0] > 0 && s->t[0] > 0;
   if (channels >= 1e30) return u;
-  if (!given && channels > best_pixels(ap, &p, (wn_dtype)u->dtype, &pixels)) return u;
+  if (!given && channels > best_pixels(ap, s, &p, (wn_dtype)u->dtype, &pixels)) return u;
   const uop *packed = pack_weights(ap, &p, &best);
   const uop *value = uop_replace(ap->g, u->src[0], 1, &p.weights, &packed);
   u = uop_bufferize(ap->g, value, u->nsrc - 1, u->src + 1, *u->arg.info);
@@ -383,7 +404,7 @@ nest *nest_channels(apply *ap, stage *st) {
   if (t->k_first) k0 = draft_axis(ap, &d, AXIS_GRID, nk, "k0");
   for (int i = 0; i < st->n; ++i) {
     if (i != t->k && i != t->x && i != t->y)
-      draft_plain(ap, &d, i, AXIS_GRID, arena_printf(ap->a, "i%d", i));
+      draft_plain(ap, &d, i, AXIS_GRID, arena_printf(ap->keep, "i%d", i));
   }
   if (t->y >= 0) y0 = draft_axis(ap, &d, AXIS_GRID, (st->len[t->y] + t->ys - 1) / t->ys, "y0");
   if (!t->k_first) k0 = draft_axis(ap, &d, AXIS_GRID, nk, "k0");

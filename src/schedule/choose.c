@@ -4,7 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { MIN_TILE = 1, MAX_TILE = 8, CANDIDATES = 64, SHOWN = 8 };
+enum { MIN_TILE = 1, MAX_TILE = 8, CANDIDATES = 64, SHOWN = 8, SHOWN_SITES = 4 };
 
 static void set_tiles(diag *d, const char *text, const char *whose, wino_options *w) {
   const char *at = text;
@@ -49,108 +49,242 @@ cost_target choose_cost_target(const choice_target *t) {
                        .max_lines = t->options->max_lines};
 }
 
-static size_t list_candidates(graph *g, const uop *root, const choice_target *target,
-                              const wino_options *w, candidate *out, size_t max) {
-  wino_survey s = wino_survey_graph(g, root, w);
-  cost_target t = choose_cost_target(target);
-  size_t count = schedule_candidates(&s, &t, out, max);
+/* --- candidates --------------------------------------------------------------------------------------------------------- */
+
+static candidate_list list_candidates(arena *a, const wino_conv *conv, const cost_target *t) {
+  const wino_survey one = {1, conv};
+  candidate_list l = {arena_array(a, candidate, CANDIDATES), 0};
+  l.len = schedule_candidates(&one, t, l.at, CANDIDATES);
   bool has_direct = false;
-  for (size_t i = 0; i < count; ++i) has_direct |= out[i].schedule.direct;
-  if (has_direct || max < 2) return count;
+  for (size_t i = 0; i < l.len; ++i) has_direct |= l.at[i].schedule.direct;
+  if (has_direct) return l;
   /* what everything else is to be compared with takes the last place */
-  candidate *last = &out[count - 1];
+  candidate *last = &l.at[l.len - 1];
   *last = (candidate){.schedule = {.direct = true}};
-  last->seconds = schedule_cost(&s, &last->schedule, &t);
-  return count;
+  last->seconds = schedule_cost(&one, &last->schedule, t);
+  return l;
 }
 
-/* What was considered, for explain. */
-static const char *candidates_text(graph *g, const choice_target *target, const candidate *list,
-                                   size_t count) {
-  str text;
-  str_init(&text, &g->arena);
-  str_printf(&text, "considered, predicted for %d thread%s from %s limits of the machine:\n",
+/* What was considered, for explain; `whose`: sites that are alike, where the graph has others. */
+static void add_considered(str *text, const choice_target *target, const candidate_list *l,
+                           const char *whose) {
+  str_printf(text, "considered%s, predicted for %d thread%s from %s limits of the machine:\n", whose,
              target->threads, target->threads == 1 ? "" : "s",
              target->limits->measured ? "measured" : "guessed");
-  for (size_t i = 0; i < count; ++i) {
-    if (i >= SHOWN && !list[i].schedule.direct) continue;
-    str_printf(&text, "%10.1f us  ", list[i].seconds * 1e6);
-    schedule_print(&text, &list[i].schedule);
-    str_add(&text, "\n");
+  for (size_t i = 0; i < l->len; ++i) {
+    if (i >= SHOWN && !l->at[i].schedule.direct) continue;
+    str_printf(text, "%10.1f us  ", l->at[i].seconds * 1e6);
+    schedule_print(text, &l->at[i].schedule);
+    str_add(text, "\n");
   }
+}
+
+/* " for conv0 conv3 conv4 and 7 more" */
+static const char *sites_alike(graph *g, const choice *c, int conv) {
+  str text;
+  str_init(&text, &g->arena);
+  str_add(&text, " for");
+  int more = 0, shown = 0;
+  for (int i = 0; i < c->sites->n; ++i) {
+    if (c->candidates[i] == NULL || c->survey.conv[c->conv[i]].alike != conv) continue;
+    if (shown++ < SHOWN_SITES)
+      str_printf(&text, " conv%d", i);
+    else
+      more++;
+  }
+  if (more > 0) str_printf(&text, " and %d more", more);
   return str_text(&text);
 }
 
+/* --- choosing ----------------------------------------------------------------------------------------------------------- */
+
 /* The candidate predicted to be fastest; with `always` the fastest that rewrites anything. */
-static const candidate *pick(const candidate *list, size_t count, bool always) {
-  for (size_t i = 0; i < count && always; ++i) {
-    if (!list[i].schedule.direct) return &list[i];
+static int pick(const candidate_list *l, bool always) {
+  for (size_t i = 0; i < l->len && always; ++i) {
+    if (!l->at[i].schedule.direct) return (int)i;
   }
-  return &list[0];
+  return 0;
 }
 
-/* `auto`: what the model expects to be fastest. A tile that was asked for is the only one considered. */
-static wino_result rewrite_best(graph *g, const uop *root, const choice_target *target,
-                                wino_options *w, choice *out) {
-  candidate *list = arena_array(&g->arena, candidate, CANDIDATES);
-  size_t count = list_candidates(g, root, target, w, list, CANDIDATES);
-  out->schedule = pick(list, count, w->always)->schedule;
-  w->off = out->schedule.direct;
-  w->why_off =
-      count > 1 ? "direct is predicted to be faster" : "no tile can be used within the promise";
-  w->nm = out->schedule.nm;
-  memcpy(w->m, out->schedule.m, sizeof out->schedule.m);
-  wino_result r = wino_rewrite(g, root, w);
-  WN_CHECK(out->schedule.direct || r.nsites > 0, "a tile of the survey was not taken: %s", r.trace);
-  out->considered = candidates_text(g, target, list, count);
-  return r;
+static void take(choice *c, int site, int index) {
+  const candidate_list *l = c->candidates[site];
+  c->taken[site] = index;
+  c->plan.site[site] = l->at[index].schedule;
+  c->rewrite[site].why_off =
+      l->len > 1 ? "direct is predicted to be faster" : "no tile can be used within the promise";
 }
 
-wino_result choose_rewrite(graph *g, const uop *root, const choice_target *target, choice *out) {
+/* `auto`: what the model expects to be fastest, once for convolutions that are alike. */
+static void choose_sites(graph *g, choice *c, const choice_target *target, bool always) {
+  const cost_target t = choose_cost_target(target);
+  const candidate_list **of = arena_array(&g->arena, const candidate_list *, c->survey.nconvs + 1);
+  str text;
+  str_init(&text, &g->arena);
+  for (int i = 0; i < c->sites->n; ++i) {
+    if (c->conv[i] < 0 || c->source[i] != PLAN_CHOOSE) continue;
+    const wino_conv *conv = &c->survey.conv[c->conv[i]];
+    if (of[conv->alike] == NULL) {
+      candidate_list l = list_candidates(&g->arena, conv, &t);
+      of[conv->alike] = arena_copy(&g->arena, &l, sizeof l);
+    }
+    c->candidates[i] = of[conv->alike];
+    take(c, i, pick(c->candidates[i], always));
+  }
+  int kinds = 0;
+  for (int i = 0; i < c->survey.nconvs; ++i) kinds += c->survey.conv[i].alike == i;
+  for (int i = 0; i < c->survey.nconvs; ++i) {
+    if (of[i] != NULL) add_considered(&text, target, of[i], kinds > 1 ? sites_alike(g, c, i) : "");
+  }
+  c->considered = str_text(&text);
+}
+
+static void survey_sites(graph *g, choice *c, const wino_options *w) {
+  c->survey = wino_survey_graph(g, c->sites->root, w);
+  int *conv = arena_array(&g->arena, int, c->sites->n + 1);
+  for (int i = 0; i < c->sites->n; ++i) conv[i] = -1;
+  for (int i = 0; i < c->survey.nconvs; ++i) {
+    uint64_t number;
+    if (map_get(&c->sites->numbers, c->survey.conv[i].reduce->id, &number)) conv[number] = i;
+  }
+  c->conv = conv;
+}
+
+/* The tile that the options or the environment ask for; false: rewriting is off. */
+static bool asked_tile(graph *g, const wn_options *o, int env, wino_options *w) {
+  if (o->wino == NULL) return env != 0;
+  if (strcmp(o->wino, "0") == 0) return false;
+  set_tiles(g->diag, o->wino, "wino", w);
+  return true;
+}
+
+/* How each convolution is to be rewritten. */
+static void set_rewriting(choice *c, const wino_options *asked, bool on, bool always) {
+  for (int i = 0; i < c->sites->n; ++i) {
+    const schedule *s = &c->plan.site[i];
+    wino_options *w = &c->rewrite[i];
+    const char *why = w->why_off;
+    *w = *asked;
+    w->why_off = why;
+    w->off = !on || s->direct;
+    w->always = always || c->source[i] != PLAN_CHOOSE;
+    if (w->nm > 0 && c->source[i] != PLAN_CHOOSE) continue; /* the options say more than the text */
+    w->nm = s->nm;
+    memcpy(w->m, s->m, sizeof w->m);
+    if (w->nm == 1 && w->m[0] == 0) w->nm = 0, w->off = true;
+  }
+}
+
+choice choose_plan(graph *g, const site_list *sites, const choice_target *target) {
   const wn_options *o = target->options;
   wino_options w = {.math = o->math};
   int env = o->plan == NULL && o->wino == NULL ? environment(g->diag, &w) : -1;
-  *out = (choice){.considered = ""};
-  out->plan = intern_string(g, o->plan != NULL ? o->plan : env == 0 ? "direct" : "auto");
-  bool named = schedule_parse(g->diag, out->plan, &out->schedule);
-  if (o->wino != NULL && strcmp(o->wino, "0") == 0)
-    w.off = true;
-  else if (o->wino != NULL)
-    set_tiles(g->diag, o->wino, "wino", &w);
-  else if (named && out->schedule.nm > 0) {
-    w.nm = out->schedule.nm;
-    memcpy(w.m, out->schedule.m, sizeof out->schedule.m);
-    if (w.nm == 1 && w.m[0] == 0) w.nm = 0, w.off = true;
+  choice c = {.sites = sites, .considered = ""};
+  c.name = intern_string(g, o->plan != NULL ? o->plan : env == 0 ? "direct" : "auto");
+  plan_request asked = plan_parse(g, c.name, sites);
+  bool on = asked_tile(g, o, env, &w);
+  c.plan = asked.plan;
+  c.source = asked.source;
+  c.spelled = asked.spelled;
+  c.rewrites = asked.rewrites;
+  c.candidates = arena_array(&g->arena, const candidate_list *, sites->n + 1);
+  c.taken = arena_array(&g->arena, int, sites->n + 1);
+  c.rewrite = arena_array(&g->arena, wino_options, sites->n + 1);
+  survey_sites(g, &c, &w);
+  if (on) choose_sites(g, &c, target, env == 1);
+  set_rewriting(&c, &w, on, env == 1);
+  return c;
+}
+
+bool choose_next(graph *g, choice *c, int site, bool smaller) {
+  (void)g;
+  const candidate_list *l = c->candidates[site];
+  if (l == NULL || c->plan.site[site].direct) return false;
+  int next = c->taken[site] + 1;
+  while (next < (int)l->len && smaller && !l->at[next].schedule.direct) ++next;
+  if (next >= (int)l->len) { /* direct was better and is refused as well? it needs nothing */
+    next = 0;
+    while (next < (int)l->len && !l->at[next].schedule.direct) ++next;
+    if (next == (int)l->len) return false;
   }
-  if (named && out->schedule.direct) w.off = true;
-  w.always = (named && !out->schedule.direct) || env == 1; /* asked for, whether it pays or not */
-  if (!named && !w.off) return rewrite_best(g, root, target, &w, out);
-  wino_result r = wino_rewrite(g, root, &w);
-  if (!named) out->schedule.direct = true;
-  if (named && !out->schedule.direct && r.nsites == 0) {
-    diag_fail(g->diag, WN_ERR_REFUSED, "plan %s: nothing to rewrite: %s", out->plan, r.trace);
+  take(c, site, next);
+  wino_options *w = &c->rewrite[site];
+  w->off = c->plan.site[site].direct;
+  w->nm = c->plan.site[site].nm;
+  memcpy(w->m, c->plan.site[site].m, sizeof w->m);
+  if (w->off) w->why_off = "what is predicted to be faster does not fit";
+  return true;
+}
+
+/* --- rewriting ---------------------------------------------------------------------------------------------------------- */
+
+wino_result choose_rewrite(graph *g, const choice_target *target, choice *c) {
+  (void)target;
+  wino_result r = wino_rewrite_sites(g, c->sites->root, &c->sites->numbers, c->rewrite);
+  bool *done = arena_array(&g->arena, bool, c->sites->n + 1);
+  for (int i = 0; i < r.nsites; ++i) {
+    schedule *s = &c->plan.site[r.site[i].number];
+    done[r.site[i].number] = true;
+    s->nm = r.site[i].nwindow;
+    memcpy(s->m, r.site[i].window_m, sizeof s->m);
   }
-  if (!out->schedule.direct && r.nsites > 0) {
-    out->schedule.nm = r.site[0].nwindow;
-    memcpy(out->schedule.m, r.site[0].window_m, sizeof out->schedule.m);
+  for (int i = 0; i < c->sites->n; ++i) {
+    schedule *s = &c->plan.site[i];
+    if (c->conv[i] < 0 || done[i]) continue;
+    if (!s->direct && c->source[i] == PLAN_CHOOSE)
+      WN_CHECK(false, "a tile of the survey was not taken: %s", r.trace);
+    if (!s->direct && c->source[i] == PLAN_GIVEN)
+      diag_fail(g->diag, WN_ERR_REFUSED, "plan of conv%d: it is not rewritten: %s", i, r.trace);
+    if (!s->direct) *s = (schedule){.direct = true};
+    s->nm = 0;
   }
-  if (out->schedule.direct) out->schedule.nm = 0;
+  if (c->rewrites && r.nsites == 0)
+    diag_fail(g->diag, WN_ERR_REFUSED, "plan %.200s: nothing to rewrite: %s", c->name, r.trace);
   return r;
 }
 
-size_t choose_candidates(graph *g, const uop *root, const choice_target *target, candidate *out,
-                         size_t max) {
+size_t choose_candidates(graph *g, const site_list *sites, const choice_target *target,
+                         candidate *out, size_t max) {
   wino_options w = {.math = target->options->math};
-  return list_candidates(g, root, target, &w, out, max);
+  wino_survey s = wino_survey_graph(g, sites->root, &w);
+  cost_target t = choose_cost_target(target);
+  const schedule direct = {.direct = true};
+  *out = (candidate){direct, schedule_cost(&s, &direct, &t)};
+  if (s.nconvs == 0) return 1;
+  candidate_list l = list_candidates(&g->arena, &s.conv[0], &t);
+  size_t n = l.len < max ? l.len : max;
+  memcpy(out, l.at, n * sizeof *out);
+  return n;
 }
 
-double choose_predict(graph *g, const uop *root, const choice_target *target, const schedule *s) {
-  wino_options w = {.math = target->options->math, .off = s->direct, .nm = s->nm};
-  memcpy(w.m, s->m, sizeof w.m);
-  wino_survey survey = wino_survey_graph(g, root, &w);
+/* With the tile that it has: one that was asked for is in no survey of those that keep the promise. */
+static void price_site(graph *g, const choice *c, int site, const cost_target *t,
+                       double (*part)[STAGE_COUNT]) {
+  const schedule *s = &c->plan.site[site];
+  wino_options o = {.math = c->rewrite[site].math, .off = s->direct, .nm = s->nm};
+  memcpy(o.m, s->m, sizeof o.m);
+  wino_conv conv = wino_survey_conv(g, c->survey.conv[c->conv[site]].reduce, &o);
+  const wino_survey one = {1, &conv};
+  if (isfinite(schedule_cost_by_stage(&one, s, t, part))) return;
+  for (int i = 0; i < STAGE_COUNT; ++i) (*part)[i] = INFINITY;
+}
+
+double choose_predict(graph *g, const choice *c, const choice_target *target,
+                      double (*by_stage)[STAGE_COUNT]) {
   cost_target t = choose_cost_target(target);
-  t.max_memory = 0;
-  double seconds = schedule_cost(&survey, s, &t);
+  t.max_memory = 0; /* it was applied */
+  double seconds = 0;
+  int *last = arena_array(&g->arena, int, c->survey.nconvs + 1); /* site + 1 that was priced last, by kind */
+  double(*part)[STAGE_COUNT] =
+      arena_alloc(&g->arena, sizeof *part * (size_t)(c->survey.nconvs + 1));
+  for (int i = 0; i < c->sites->n; ++i) {
+    if (c->conv[i] < 0) continue;
+    int kind = c->survey.conv[c->conv[i]].alike;
+    bool known = last[kind] > 0 && schedule_equal(&c->plan.site[i], &c->plan.site[last[kind] - 1]);
+    if (!known) price_site(g, c, i, &t, &part[kind]);
+    last[kind] = i + 1;
+    for (int j = 0; j < STAGE_COUNT; ++j) seconds += part[kind][j];
+    if (by_stage != NULL) memcpy(by_stage[i], part[kind], sizeof part[kind]);
+  }
   return isfinite(seconds) ? seconds : 0;
 }
 

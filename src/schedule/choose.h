@@ -1,19 +1,13 @@
-/* Which plan: from the options, the environment and the graph to a rewritten graph and a schedule.
+/* Which plan: from the options, the environment and the graph to a plan of every site.
  *
- * In: simplified range IR, the machine, the caller's options. Out: the schedule and the graph that it applies to. `auto` is
- * the candidate with the least predicted cost. Always holds: a plan that was asked for by name is that plan or an error. */
+ * In: the sites of simplified range IR, the machine, the caller's options. Out: a plan; then the rewritten graph that it is
+ * for. `auto` is for each site the candidate with the least predicted cost; sites that are alike are chosen for once.
+ * Always holds: a plan that was asked for by name is that plan or an error. */
 #ifndef WN_SCHEDULE_CHOOSE_H
 #define WN_SCHEDULE_CHOOSE_H
 
 #include "schedule/cost.h"
 #include "schedule/nest.h"
-
-typedef struct choice {
-  const char *plan; /* as asked for */
-  schedule schedule;
-  double seconds;         /* predicted, once it was applied */
-  const char *considered; /* by `auto`: its best candidates, a line each; "" for other plans */
-} choice;
 
 typedef struct choice_target {
   int vector_bytes, registers;
@@ -27,15 +21,44 @@ typedef struct choice_target {
   int matrix;
 } choice_target;
 
-wino_result choose_rewrite(graph *g, const uop *root, const choice_target *target, choice *out);
-/* The best `max` schedules of `auto` by predicted cost, best first: see schedule_candidates. `direct` is among them, last if
- * it is not among the best. */
-size_t choose_candidates(graph *g, const uop *root, const choice_target *target, candidate *out,
-                         size_t max);
+typedef struct candidate_list { /* of convolutions that are alike, best first */
+  candidate *at;
+  size_t len;
+} candidate_list;
+
+typedef struct choice {
+  const char *name; /* of the plan, as asked for */
+  const site_list *sites;
+  graph_plan plan;
+  const plan_source *source;
+  const bool *spelled;    /* by site: no size of it may be made smaller */
+  bool rewrites;          /* a plan for all was asked for that rewrites */
+  double seconds; /* predicted, once it was applied */
+  const char *considered; /* by `auto`: its best candidates, a line each; "" for other plans */
+  /* by site: what else there is, where it was chosen, and which of it the plan has */
+  const candidate_list **candidates;
+  int *taken;
+  wino_survey survey;
+  const int *conv; /* by site: its index in the survey, -1 */
+  wino_options *rewrite;
+} choice;
+
+choice choose_plan(graph *g, const site_list *sites, const choice_target *target);
+/* The graph rewritten as the choice says; what was left to the rewrite (tiles of named plans, convolutions that a plan for
+ * all cannot have) is then part of the plan. */
+wino_result choose_rewrite(graph *g, const choice_target *target, choice *c);
+/* Another plan for a chosen site, whose present one was refused or does not fit: its next candidate, with `smaller` direct.
+ * False: there is none. */
+bool choose_next(graph *g, choice *c, int site, bool smaller);
+/* The best `max` schedules of `auto` for the convolutions of a graph that are all alike, best first: see
+ * schedule_candidates. `direct` is among them, last if it is not among the best. */
+size_t choose_candidates(graph *g, const site_list *sites, const choice_target *target,
+                         candidate *out, size_t max);
 apply_target choice_apply_target(const choice_target *t);
 cost_target choose_cost_target(const choice_target *t);
-/* Predicted seconds of the graph's convolutions under a schedule that was applied, whatever memory it needs; 0 where the
- * model knows nothing in the graph. */
-double choose_predict(graph *g, const uop *root, const choice_target *target, const schedule *s);
+/* Predicted seconds of the graph's convolutions, whatever memory they need; by site and stage where by_stage is not NULL
+ * (all of a convolution that is not rewritten is its STAGE_O). 0 where the model knows nothing in the graph. */
+double choose_predict(graph *g, const choice *c, const choice_target *target,
+                      double (*by_stage)[STAGE_COUNT]);
 
 #endif

@@ -68,16 +68,16 @@ typedef struct parts {
   double k, t;             /* tile of a work item */
 } parts;
 
-static parts parts_of(const apply *ap, const sizes *z) {
-  register_tile rt = pick_item_tile(ap, (int64_t)z->K, (int64_t)z->T, (int64_t)(z->f * z->G), 0);
+static parts parts_of(const schedule *s, const apply_target *target, const sizes *z) {
+  register_tile rt = pick_item_tile(target, (int64_t)z->K, (int64_t)z->T, (int64_t)(z->f * z->G), 0);
   parts p = {
       .z = z, .x = z->in, .g = z->weights, .o = z->out, .k = (double)rt.k, .t = (double)rt.t};
   bool blocked =
-      ap->s->stage[STAGE_X].space == SPACE_LOCAL || ap->s->stage[STAGE_M].space == SPACE_LOCAL;
+      s->stage[STAGE_X].space == SPACE_LOCAL || s->stage[STAGE_M].space == SPACE_LOCAL;
   p.x_loads = z->f * (LOAD + GUARDED);
   p.g_loads = z->taps * LOAD;
-  if (ap->s->k[blocked] > 0) p.k = (double)ap->s->k[blocked];
-  if (ap->s->t[blocked] > 0) p.t = (double)ap->s->t[blocked];
+  if (s->k[blocked] > 0) p.k = (double)s->k[blocked];
+  if (s->t[blocked] > 0) p.t = (double)s->t[blocked];
   return p;
 }
 
@@ -85,10 +85,9 @@ static bool is_array(const schedule *s, stage_id id) { return !schedule_is_inlin
 
 /* The products of so many channels and tiles, summed over channels: of a frequency each where x and g are arrays and m is
  * one, else of all at once. Without their traffic. */
-static item_work sums_of(const apply *ap, const wino_tile *tile, const parts *p, double k,
+static item_work sums_of(const schedule *s, const apply_target *target, const wino_tile *tile, const parts *p, double k,
                          double t) {
   const sizes *z = p->z;
-  const schedule *s = ap->s;
   bool x = is_array(s, STAGE_X), g = is_array(s, STAGE_G);
   item_work w = {0};
   if (x && g && is_array(s, STAGE_M)) {
@@ -99,7 +98,7 @@ static item_work sums_of(const apply *ap, const wino_tile *tile, const parts *p,
     w.once = tile_k * tile_t * STORE;
     return w;
   }
-  double copies = x && g ? 1 : fmin(k, (double)item_channels(ap, &tile->site));
+  double copies = x && g ? 1 : fmin(k, (double)item_channels(target, &tile->site));
   double weights = z->f + (g ? z->f * PLANE : p->g + p->g_loads);
   w.items = ceil_div(k, copies) * t;
   w.turns = z->C;
@@ -108,14 +107,14 @@ static item_work sums_of(const apply *ap, const wino_tile *tile, const parts *p,
   return w;
 }
 
-static item_work products(const apply *ap, const wino_tile *tile, const parts *p) {
+static item_work products(const schedule *s, const apply_target *target, const wino_tile *tile, const parts *p) {
   enum {
     SHARED = 64,
     CACHED = 8
   }; /* a group's channels or tiles; how often L1 has what is read again */
   const sizes *z = p->z;
-  bool tiled = is_array(ap->s, STAGE_X) && is_array(ap->s, STAGE_G) && is_array(ap->s, STAGE_M);
-  item_work w = sums_of(ap, tile, p, z->K, z->T);
+  bool tiled = is_array(s, STAGE_X) && is_array(s, STAGE_G) && is_array(s, STAGE_M);
+  item_work w = sums_of(s, target, tile, p, z->K, z->T);
   double read = z->T * ceil_div(z->K, (int)SHARED) + z->K * ceil_div(z->T, (int)SHARED);
   if (!tiled) read = (z->T * z->K + z->K) / (int)CACHED;
   w.items *= z->G;
@@ -157,30 +156,29 @@ static double blocks_seconds(const device_model *m, const sizes *z, const block 
 }
 
 /* The kernel of m, where x or g is made in it. */
-static double sums_seconds(const device_model *m, const apply *ap, const wino_tile *tile,
+static double sums_seconds(const device_model *m, const schedule *s, const apply_target *target, const wino_tile *tile,
                            const parts *p) {
   const sizes *z = p->z;
-  block b = block_of(m, ap->s, z);
+  block b = block_of(m, s, z);
   item_work x = {.items = z->C * b.t, .once = p->x + p->x_loads + z->f * STORE};
   item_work g = {.items = z->C * b.k, .once = p->g + p->g_loads + z->f * STORE};
-  item_work sums = sums_of(ap, tile, p, z->K, b.t);
-  double cycles = stage_cycles(&sums, schedule_is_inside(ap->s, STAGE_X) ? WAIT_SOME : WAIT);
-  if (schedule_is_inside(ap->s, STAGE_X)) cycles += stage_cycles(&x, WAIT);
-  if (schedule_is_inside(ap->s, STAGE_G)) cycles += ceil_div(z->K, b.k) * stage_cycles(&g, WAIT);
+  item_work sums = sums_of(s, target, tile, p, z->K, b.t);
+  double cycles = stage_cycles(&sums, schedule_is_inside(s, STAGE_X) ? WAIT_SOME : WAIT);
+  if (schedule_is_inside(s, STAGE_X)) cycles += stage_cycles(&x, WAIT);
+  if (schedule_is_inside(s, STAGE_G)) cycles += ceil_div(z->K, b.k) * stage_cycles(&g, WAIT);
   return blocks_seconds(m, z, &b, cycles);
 }
 
 /* The kernel of the result, where anything is made in it. */
-static double result_seconds(const device_model *m, const apply *ap, const wino_tile *tile,
+static double result_seconds(const device_model *m, const schedule *s, const apply_target *target, const wino_tile *tile,
                              const parts *p) {
   const sizes *z = p->z;
-  const schedule *s = ap->s;
   block b = block_of(m, s, z);
   bool sums_here = !is_array(s, STAGE_M),
        own = is_array(s, STAGE_M) && !schedule_is_inside(s, STAGE_M);
   item_work x = {.items = z->C * b.t, .once = p->x + p->x_loads + z->f * STORE};
   item_work g = {.items = z->C * b.k, .once = p->g + p->g_loads + z->f * STORE};
-  item_work sums = sums_of(ap, tile, p, b.k, b.t);
+  item_work sums = sums_of(s, target, tile, p, b.k, b.t);
   item_work out = {.items = b.k * b.t, .once = p->o + z->f * LOAD + z->positions * STORE};
   if (sums_here) {
     out = sums;
@@ -208,8 +206,7 @@ static bool rewritten(const device_model *m, const wino_conv *c, const wino_tile
   model cpu = model_of(t, c->dtype);
   sizes z = sizes_of(c, tile, &cpu);
   apply_target target = {.group = t->group, .items = t->items, .local_bytes = t->local_bytes};
-  apply ap = {.s = s, .target = &target};
-  parts p = parts_of(&ap, &z);
+  parts p = parts_of(s, &target, &z);
   double planes = z.f * (double)m->element * z.G;
   double footprint = z.image + z.result + planes * z.T * (z.C + z.K);
   bool x_in = schedule_is_inside(s, STAGE_X), g_in = schedule_is_inside(s, STAGE_G),
@@ -226,17 +223,17 @@ static bool rewritten(const device_model *m, const wino_conv *c, const wino_tile
     g.bytes = planes * z.C * z.K;
     out[STAGE_G] = seconds_of(m, &g, footprint);
   }
-  item_work sums = products(&ap, tile, &p);
+  item_work sums = products(s, &target, tile, &p);
   item_work o = {.items = z.G * z.K * z.T, .once = p.o + z.f * LOAD + z.positions * STORE};
   o.bytes = planes * z.T * z.K + z.result;
   /* g alone is made for a few channels at a time: the grid stays as it is without it */
-  if (own) out[STAGE_M] = x_in ? sums_seconds(m, &ap, tile, &p) : seconds_of(m, &sums, footprint);
+  if (own) out[STAGE_M] = x_in ? sums_seconds(m, s, &target, tile, &p) : seconds_of(m, &sums, footprint);
   if (!own) {
     o = sums;
     o.once += p.o;
   }
   bool blocked = m_in || schedule_is_inside(s, STAGE_O) || (!own && (x_in || g_in));
-  out[STAGE_O] = blocked ? result_seconds(m, &ap, tile, &p) : seconds_of(m, &o, footprint);
+  out[STAGE_O] = blocked ? result_seconds(m, s, &target, tile, &p) : seconds_of(m, &o, footprint);
   double rounds = s->chunk > 0 ? ceil_div(z.T, fmax((double)s->chunk, z.width)) : 1;
   for (int i = 0; i < STAGE_COUNT; ++i) {
     if (out[i] > 0 && i != STAGE_G) out[i] += (rounds - 1) * m->launch;
@@ -244,10 +241,8 @@ static bool rewritten(const device_model *m, const wino_conv *c, const wino_tile
   return true;
 }
 
-static double direct(const device_model *m, const wino_conv *c, const cost_target *t,
-                     const schedule *s) {
+static double direct(const device_model *m, const wino_conv *c, const cost_target *t) {
   apply_target target = {.group = t->group, .items = t->items};
-  apply ap = {.s = s, .target = &target};
   double outputs = 1, taps = 1, inputs = 1, row = 1;
   for (int i = 0; i < c->nwindow; ++i) {
     outputs *= (double)c->outputs[i];
@@ -256,7 +251,7 @@ static double direct(const device_model *m, const wino_conv *c, const cost_targe
     row = (double)c->outputs[i];
   }
   double others = outputs / row * (double)c->batch * (double)c->G;
-  register_tile rt = pick_item_tile(&ap, c->K, (int64_t)row, (int64_t)others, 16);
+  register_tile rt = pick_item_tile(&target, c->K, (int64_t)row, (int64_t)others, 16);
   item_work w = {.items =
                      others * ceil_div((double)c->K, (double)rt.k) * ceil_div(row, (double)rt.t)};
   w.turns = (double)c->C;
@@ -271,6 +266,6 @@ bool device_parts(const wino_conv *c, const wino_tile *tile, const schedule *s,
   device_model m = device_model_of(t, c->dtype);
   for (int i = 0; i < STAGE_COUNT; ++i) part[i] = 0;
   if (!s->direct) return rewritten(&m, c, tile, t, s, part);
-  part[STAGE_O] = direct(&m, c, t, s);
+  part[STAGE_O] = direct(&m, c, t);
   return true;
 }

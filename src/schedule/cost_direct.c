@@ -36,11 +36,10 @@ static direct direct_of(const model *m, const wino_conv *c) {
 /* general.c: pixels in the lanes, channels in the registers, or rows where there is one channel. */
 static work direct_pixels(const model *m, const wino_conv *c, const direct *d, const schedule *s) {
   apply_target target = {.vector_bytes = m->t->vector_bytes, .registers = m->t->registers};
-  apply ap = {.s = s, .target = &target};
   int64_t vector = c->channels_last ? d->k : d->x, other = c->channels_last ? d->x : d->k;
   double rows = d->others * (double)d->y, shared = 1;
   if (other == 1) other = d->y, rows = d->others, shared = 0;
-  register_tile rt = pick_register_tile(&ap, c->dtype, other, vector, 0);
+  register_tile rt = pick_register_tile(&target, c->dtype, other, vector, 0);
   if (s->k[0] > 0) rt.k = s->k[0] < other ? s->k[0] : other;
   if (s->t[0] > 0) rt.t = round_up(s->t[0], rt.lanes);
   double vectors = (double)rt.t / rt.lanes, chains = (double)rt.k * vectors;

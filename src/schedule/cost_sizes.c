@@ -92,12 +92,12 @@ static double channel_block(const cut *u, const sizes *z, double lanes) {
   return u->over_k ? ceil_div(block, lanes) * lanes : block;
 }
 
-static void cut_tiles(const apply *ap, const wino_site *site, const sizes *z, cut *u) {
+static void cut_tiles(const apply_target *target, const wino_site *site, const sizes *z, cut *u) {
   const schedule *s = u->s;
   bool m_apart = !schedule_is_inside(s, STAGE_M) && !schedule_is_inlined(s, STAGE_M);
   double chunk = fmax((double)s->chunk, z->width);
   double all = s->chunk > 0 ? fmin(floor(chunk / z->width) * z->width, z->T) : z->T;
-  double block = fmin((double)tile_block(ap, site), z->T);
+  double block = fmin((double)tile_block(s, target, site), z->T);
   u->staged = schedule_is_inside(s, STAGE_M) || schedule_is_inside(s, STAGE_O) ||
               (!m_apart && (schedule_is_inside(s, STAGE_X) || schedule_is_inside(s, STAGE_G)));
   u->o_block = u->staged ? block : all;
@@ -113,7 +113,7 @@ static void cut_tiles(const apply *ap, const wino_site *site, const sizes *z, cu
 }
 
 /* The products with a transform inlined, or inlined themselves: see nest_m. */
-static void cut_sums(const apply *ap, const model *m, const sizes *z, cut *u) {
+static void cut_sums(const apply_target *target, const model *m, const sizes *z, cut *u) {
   const schedule *s = u->s;
   bool x = schedule_is_inlined(s, STAGE_X), g = schedule_is_inlined(s, STAGE_G),
        inlined = schedule_is_inlined(s, STAGE_M);
@@ -139,7 +139,7 @@ static void cut_sums(const apply *ap, const model *m, const sizes *z, cut *u) {
   } else {
     enum { MOST = 8 };
     register_tile rt =
-        pick_register_tile(ap, dtype_of(m), (int64_t)u->kblock, (int64_t)own, (int)MOST);
+        pick_register_tile(target, dtype_of(m), (int64_t)u->kblock, (int64_t)own, (int)MOST);
     int64_t k = s->k[schedule_is_inside(s, STAGE_M)],
             t = s->t[u->staged || schedule_is_inside(s, STAGE_X)];
     u->sum_lanes = rt.lanes;
@@ -150,20 +150,20 @@ static void cut_sums(const apply *ap, const model *m, const sizes *z, cut *u) {
 }
 
 /* Whose neighbours are in the lanes of the products: as lanes_over_k, for an output transform that flows into the result. */
-static bool channels_in_lanes(const apply *ap, const sizes *z, const cut *u) {
+static bool channels_in_lanes(const apply_target *target, const sizes *z, const cut *u) {
   const schedule *s = u->s;
   bool arrays = !schedule_is_inlined(s, STAGE_X) && !schedule_is_inlined(s, STAGE_G) &&
                 !schedule_is_inlined(s, STAGE_M);
   if (s->v != 0 || !arrays || z->K < 4) return s->v == 'k';
   int64_t tiles = (int64_t)(s->stage[STAGE_X].space == SPACE_LOCAL ? u->block : z->T);
-  return lanes_waste(ap, (int64_t)z->K) <= lanes_waste(ap, tiles);
+  return lanes_waste(target, (int64_t)z->K) <= lanes_waste(target, tiles);
 }
 
-static void cut_register_tile(const apply *ap, const wino_conv *c, cut *u) {
+static void cut_register_tile(const apply_target *target, const wino_conv *c, cut *u) {
   const schedule *s = u->s;
   int64_t k = (int64_t)u->kblock, tiles = (int64_t)u->block;
   register_tile rt =
-      pick_register_tile(ap, c->dtype, u->over_k ? tiles : k, u->over_k ? k : tiles, 0);
+      pick_register_tile(target, c->dtype, u->over_k ? tiles : k, u->over_k ? k : tiles, 0);
   u->lanes = rt.lanes;
   u->tile_k = (double)(u->over_k ? rt.t : rt.k);
   u->tile_t = (double)(u->over_k ? rt.k : rt.t);
@@ -176,16 +176,15 @@ static void cut_register_tile(const apply *ap, const wino_conv *c, cut *u) {
 cut cut_of(const model *m, const wino_conv *c, const wino_tile *t, const sizes *z,
            const schedule *s) {
   apply_target target = target_of(m);
-  apply ap = {.s = s, .target = &target};
   cut u = {.s = s};
-  cut_tiles(&ap, &t->site, z, &u);
-  u.over_k = channels_in_lanes(&ap, z, &u);
+  cut_tiles(&target, &t->site, z, &u);
+  u.over_k = channels_in_lanes(&target, z, &u);
   u.kblock = channel_block(&u, z, pick_lanes(&target, c->dtype, (int64_t)z->K));
-  cut_register_tile(&ap, c, &u);
+  cut_register_tile(&target, c, &u);
   double part = s->c[0] > 0            ? (double)s->c[0]
                 : z->C > (int)LONG_SUM ? (double)(int)WINO_CHAIN
                                        : z->C;
   u.parts = ceil_div(z->C, fmin(part, z->C));
-  cut_sums(&ap, m, z, &u);
+  cut_sums(&target, m, z, &u);
   return u;
 }

@@ -1,144 +1,58 @@
 /* Forecasts; see forecast.h.
  *
- * The model counts by convolution and stage, and adds a stage that is computed inside another's kernel to that kernel. Here
- * each of these sums finds its kernel: by the name of the kernel's own nest, or for output transforms, which flow into a
- * stored value, by the arrays that the kernel reads. */
+ * The model counts by site and stage, and adds a stage that is computed inside another's kernel to that kernel. Nests carry
+ * the site and the stage whose value they store, which is how each of these sums finds its kernel. */
 #include "schedule/forecast.h"
 
 #include <math.h>
+#include <stdlib.h>
 
-enum { CANDIDATES = 64, KINDS = 4 };
+enum { CANDIDATES = 64, KINDS = 4, SHOWN_SITES = 3 };
 
 /* --- kernels ---------------------------------------------------------------------------------------------------------------- */
 
-/* Is there a node that `test` holds for, under a value that the kernel stores? Children are not looked into. */
-typedef bool (*node_test)(const kernel_set *set, const uop *u, const char *name);
+/* The run kernel of a site's stage, or (STAGE_COUNT) of its stored value; -1: there is none. */
+typedef struct kernel_index {
+  int (*at)[STAGE_COUNT + 1];
+} kernel_index;
 
-static bool any_node(graph *g, const kernel_set *set, const kernel_plan *k, node_test test,
-                     const char *name) {
-  for (int r = 0; r < k->nroots; ++r) {
-    const uop *value = k->root[r]->value;
-    uop_order all = uop_toposort(&g->arena, 1, &value);
-    for (size_t i = 0; i < all.len; ++i) {
-      if (test(set, all.at[i], name)) return true;
+static kernel_index index_kernels(graph *g, const kernel_set *set, int nsites) {
+  kernel_index x = {arena_alloc(&g->arena, sizeof *x.at * (size_t)(nsites + 1))};
+  for (int i = 0; i < nsites; ++i) {
+    for (int j = 0; j <= STAGE_COUNT; ++j) x.at[i][j] = -1;
+  }
+  for (size_t k = 0; k < set->kernels.len; ++k) {
+    const kernel_plan *kp = &set->kernels.data[k];
+    for (int r = 0; r < kp->nroots && !kp->prepare; ++r) {
+      const nest *n = kp->root[r];
+      if (n->site >= 0) x.at[n->site][n->id] = (int)k;
     }
   }
-  return false;
-}
-
-static bool is_reduction(const kernel_set *set, const uop *u, const char *name) {
-  (void)set;
-  (void)name;
-  return u->op == OP_REDUCE;
-}
-
-static bool is_array(const kernel_set *set, const uop *u, const char *name) {
-  return u->op == OP_BUFFER && strcmp(set->arrays.data[u->arg.i].name, name) == 0;
-}
-
-static bool has_root(const kernel_plan *k, const char *name) {
-  for (int r = 0; r < k->nroots; ++r) {
-    if (strcmp(k->root[r]->stage, name) == 0) return true;
-  }
-  return false;
-}
-
-typedef struct naming {
-  graph *g;
-  const kernel_set *set;
-  const wino_result *w;
-} naming;
-
-/* Is it a kernel of x, g or m of any site? */
-static bool is_stage(const naming *n, const kernel_plan *k) {
-  for (int i = 0; i < n->w->nsites; ++i) {
-    const wino_site *s = &n->w->site[i];
-    if (has_root(k, s->name_x) || has_root(k, s->name_g) || has_root(k, s->name_m)) return true;
-  }
-  return false;
-}
-
-/* The first run kernel that stores something else and reads this array; -1: there is none. */
-static int find_reader(const naming *n, const char *array) {
-  for (size_t k = 0; k < n->set->kernels.len; ++k) {
-    const kernel_plan *kp = &n->set->kernels.data[k];
-    if (kp->prepare || is_stage(n, kp)) continue;
-    if (any_node(n->g, n->set, kp, is_array, array)) return (int)k;
-  }
-  return -1;
-}
-
-static int find_root(const naming *n, const char *name) {
-  for (size_t k = 0; k < n->set->kernels.len; ++k) {
-    const kernel_plan *kp = &n->set->kernels.data[k];
-    if (!kp->prepare && has_root(kp, name)) return (int)k;
-  }
-  return -1;
-}
-
-/* The only one: of the run kernels that no stage has (or, `sums`, that sum something). */
-static int find_only(const naming *n, bool sums) {
-  int found = -1;
-  for (size_t k = 0; k < n->set->kernels.len; ++k) {
-    const kernel_plan *kp = &n->set->kernels.data[k];
-    bool fits = !kp->prepare && !is_stage(n, kp);
-    if (fits && sums) fits = any_node(n->g, n->set, kp, is_reduction, NULL);
-    if (fits && found >= 0) return -1;
-    if (fits) found = (int)k;
-  }
-  return found;
-}
-
-/* Where a site's output transform runs: in a kernel of its own, or in that which reads what is left of its arrays. */
-static int find_output(const naming *n, const wino_site *s) {
-  const char *const arrays[] = {s->name_m, s->name_x, s->name_g};
-  int k = find_root(n, s->name_o);
-  for (int i = 0; i < 3 && k < 0; ++i) k = find_reader(n, arrays[i]);
-  return k >= 0 || n->w->nsites > 1 ? k : find_only(n, false);
+  return x;
 }
 
 static void add_kernel(double *kernel, int k, double seconds) {
   if (k >= 0 && seconds > 0) kernel[k] = (isnan(kernel[k]) ? 0 : kernel[k]) + seconds;
 }
 
-static void name_kernels(const naming *n, const schedule *s, int nconvs,
-                         double (*by_stage)[STAGE_COUNT], double *kernel) {
-  if (s->direct && nconvs == 1) add_kernel(kernel, find_only(n, true), by_stage[0][STAGE_O]);
-  if (s->direct || nconvs != n->w->nsites) return;
-  for (int i = 0; i < nconvs; ++i) {
-    const wino_site *site = &n->w->site[i];
-    add_kernel(kernel, find_root(n, site->name_x), by_stage[i][STAGE_X]);
-    add_kernel(kernel, find_root(n, site->name_g), by_stage[i][STAGE_G]);
-    add_kernel(kernel, find_root(n, site->name_m), by_stage[i][STAGE_M]);
-    add_kernel(kernel, find_output(n, site), by_stage[i][STAGE_O]);
-  }
-}
-
-/* The convolutions with the schedule's tile alone, or with all that keep the promise. */
-static wino_survey survey_for(graph *g, const uop *root, const choice_target *t, const schedule *s,
-                              bool all) {
-  wino_options o = {.math = t->options->math, .off = s->direct && !all};
-  if (!all) {
-    o.nm = s->nm;
-    memcpy(o.m, s->m, sizeof o.m);
-  }
-  return wino_survey_graph(g, root, &o);
-}
-
-forecast forecast_program(graph *g, const uop *root, const choice_target *target, const schedule *s,
+forecast forecast_program(graph *g, const choice *c, const choice_target *target,
                           const wino_result *w, const kernel_set *set) {
-  wino_survey survey = survey_for(g, root, target, s, false);
-  cost_target t = choose_cost_target(target);
-  t.max_memory = 0; /* it was applied */
   double *kernel = arena_array(&g->arena, double, set->kernels.len + 1);
   for (size_t k = 0; k < set->kernels.len; ++k) kernel[k] = (double)NAN;
-  forecast f = {
-      .root = root, .target = *target, .schedule = *s, .trace = w->trace, .kernel = kernel};
-  if (survey.nconvs == 0) return f;
-  double(*by_stage)[STAGE_COUNT] = arena_alloc(&g->arena, sizeof *by_stage * (size_t)survey.nconvs);
-  if (!isfinite(schedule_cost_by_stage(&survey, s, &t, by_stage))) return f;
-  naming n = {g, set, w};
-  name_kernels(&n, s, survey.nconvs, by_stage, kernel);
+  forecast f = {.choice = *c, .target = *target, .trace = w->trace, .kernel = kernel};
+  int n = c->sites->n;
+  double(*by_stage)[STAGE_COUNT] = arena_alloc(&g->arena, sizeof *by_stage * (size_t)(n + 1));
+  f.by_stage = by_stage;
+  choose_predict(g, c, target, by_stage);
+  kernel_index x = index_kernels(g, set, n);
+  for (int i = 0; i < n; ++i) {
+    for (stage_id id = STAGE_X; id < STAGE_COUNT && c->conv[i] >= 0; ++id) {
+      int k = x.at[i][id];
+      /* an output transform, and a convolution that is not rewritten, is part of the stored value */
+      if (id == STAGE_O && k < 0) k = x.at[c->sites->at[i].home][STAGE_COUNT];
+      if (isfinite(by_stage[i][id])) add_kernel(kernel, k, by_stage[i][id]);
+    }
+  }
   return f;
 }
 
@@ -169,15 +83,30 @@ static void settle(schedule *s, const schedule *was) {
   if (schedule_is_inside(s, STAGE_O)) s->chunk = 0;
 }
 
-static void add_places(graph *g, const schedule *now, variant_list *out) {
+typedef struct listing {
+  graph *g;
+  const forecast *f;
+  int site; /* whose schedule is varied */
+  const char *whose; /* "conv3 " before the change, where there are others; "" */
+  const schedule *now;
+  wino_survey all; /* the site's convolution with every tile that keeps the promise */
+  cost_target target;
+  variant_list *out;
+} listing;
+
+static void add(const listing *l, const char *change, const schedule *s) {
+  variant v = {arena_printf(&l->g->arena, "%s%s", l->whose, change), l->site, *s};
+  vec_push(&l->g->arena, l->out, v);
+}
+
+static void add_places(const listing *l) {
   for (int id = STAGE_X; id < STAGE_COUNT; ++id) {
     for (uop_space space = SPACE_INLINE; space < SPACE_COUNT; ++space) {
-      if (now->stage[id].space == space) continue;
-      variant v = {.schedule = *now};
-      v.schedule.stage[id] = (stage_plan){.space = space};
-      settle(&v.schedule, now);
-      v.change = arena_printf(&g->arena, "%c=%s", "xgmo"[id], space_name[space]);
-      vec_push(&g->arena, out, v);
+      if (l->now->stage[id].space == space) continue;
+      schedule s = *l->now;
+      s.stage[id] = (stage_plan){.space = space};
+      settle(&s, l->now);
+      add(l, arena_printf(&l->g->arena, "%c=%s", stage_letter[id], space_name[space]), &s);
     }
   }
 }
@@ -189,24 +118,22 @@ static const char *tile_text(graph *g, const schedule *s) {
   return str_text(&text);
 }
 
-/* The same schedule with that of all other tiles of the first convolution that is predicted to be best. */
-static void add_tile(graph *g, const forecast *f, const wino_survey *all, const cost_target *t,
-                     variant_list *out) {
-  variant best = {.schedule = f->schedule};
+/* The same schedule with that of all other tiles that is predicted to be best. */
+static void add_tile(const listing *l) {
+  schedule best = *l->now;
   double least = INFINITY;
-  for (int i = 0; i < all->conv[0].ntiles; ++i) {
-    const wino_site *site = &all->conv[0].tile[i].site;
-    schedule s = f->schedule;
+  for (int i = 0; i < l->all.conv[0].ntiles; ++i) {
+    const wino_site *site = &l->all.conv[0].tile[i].site;
+    schedule s = *l->now;
     s.nm = site->nwindow;
     memcpy(s.m, site->window_m, sizeof s.m);
-    double seconds = schedule_equal(&s, &f->schedule) ? INFINITY : schedule_cost(all, &s, t);
+    double seconds =
+        schedule_equal(&s, l->now) ? INFINITY : schedule_cost(&l->all, &s, &l->target);
     if (!(seconds < least)) continue;
     least = seconds;
-    best.schedule = s;
+    best = s;
   }
-  if (!isfinite(least)) return;
-  best.change = tile_text(g, &best.schedule);
-  vec_push(&g->arena, out, best);
+  if (isfinite(least)) add(l, tile_text(l->g, &best), &best);
 }
 
 static bool is_same_kind(const schedule *a, const schedule *b) {
@@ -216,42 +143,96 @@ static bool is_same_kind(const schedule *a, const schedule *b) {
   return same;
 }
 
-static bool is_listed(const schedule *s, const forecast *f, const variant_list *list) {
-  bool known = schedule_equal(s, &f->schedule);
-  for (size_t i = 0; i < list->len && !known; ++i)
-    known = schedule_equal(s, &list->data[i].schedule);
+static bool is_listed(const listing *l, const schedule *s) {
+  bool known = schedule_equal(s, l->now);
+  for (size_t i = 0; i < l->out->len && !known; ++i)
+    known = l->out->data[i].site == l->site && schedule_equal(s, &l->out->data[i].schedule);
   return known;
 }
 
 /* What auto considers: its best, or where nothing is rewritten now, the best of each kind. */
-static void add_candidates(graph *g, const forecast *f, const wino_survey *all,
-                           const cost_target *t, variant_list *out) {
-  candidate *list = arena_array(&g->arena, candidate, CANDIDATES);
-  size_t count = schedule_candidates(all, t, list, CANDIDATES), from = out->len;
-  size_t most = f->schedule.direct ? KINDS : 1;
-  for (size_t i = 0; i < count && out->len < from + most; ++i) {
+static void add_candidates(const listing *l) {
+  candidate *list = arena_array(&l->g->arena, candidate, CANDIDATES);
+  size_t count = schedule_candidates(&l->all, &l->target, list, CANDIDATES), from = l->out->len;
+  size_t most = l->now->direct ? KINDS : 1;
+  for (size_t i = 0; i < count && l->out->len < from + most; ++i) {
     const schedule *s = &list[i].schedule;
-    bool again = is_listed(s, f, out);
-    for (size_t j = from; j < out->len && !again; ++j)
-      again = is_same_kind(s, &out->data[j].schedule);
-    if (again && !f->schedule.direct) return; /* it stands there already */
+    bool again = is_listed(l, s);
+    for (size_t j = from; j < l->out->len && !again; ++j)
+      again = is_same_kind(s, &l->out->data[j].schedule);
+    if (again && !l->now->direct) return; /* it stands there already */
     if (again || s->direct) continue;
     str text;
-    str_init(&text, &g->arena);
+    str_init(&text, &l->g->arena);
     schedule_print(&text, s);
-    vec_push(&g->arena, out, ((variant){str_text(&text), *s}));
+    add(l, str_text(&text), s);
   }
 }
 
-void forecast_variants(graph *g, const forecast *f, variant_list *out) {
-  wino_survey all = survey_for(g, f->root, &f->target, &f->schedule, true);
-  cost_target t = choose_cost_target(&f->target);
-  if (all.nconvs == 0) return;
-  if (!f->schedule.direct) {
-    add_places(g, &f->schedule, out);
-    variant direct = {.change = "direct", .schedule = {.direct = true}};
-    vec_push(&g->arena, out, direct);
-    add_tile(g, f, &all, &t, out);
+static void vary_site(graph *g, const forecast *f, int site, bool alone, variant_list *out) {
+  const choice *c = &f->choice;
+  wino_options o = {.math = f->target.options->math};
+  wino_conv conv = wino_survey_conv(g, c->survey.conv[c->conv[site]].reduce, &o);
+  listing l = {.g = g,
+               .f = f,
+               .site = site,
+               .whose = alone ? "" : arena_printf(&g->arena, "conv%d ", site),
+               .now = &c->plan.site[site],
+               .all = {1, &conv},
+               .target = choose_cost_target(&f->target),
+               .out = out};
+  l.target.max_memory = 0;
+  if (!l.now->direct) {
+    const schedule direct = {.direct = true};
+    add_places(&l);
+    add(&l, "direct", &direct);
+    add_tile(&l);
   }
-  add_candidates(g, f, &all, &t, out);
+  add_candidates(&l);
+}
+
+typedef struct kind {
+  int site; /* the first of it */
+  double seconds; /* of all of them */
+} kind;
+
+static int by_seconds(const void *a, const void *b) {
+  const kind *x = a, *y = b;
+  if (x->seconds != y->seconds) return x->seconds < y->seconds ? 1 : -1;
+  return (x->site > y->site) - (x->site < y->site);
+}
+
+void forecast_variants(graph *g, const forecast *f, variant_list *out) {
+  const choice *c = &f->choice;
+  kind *kinds = arena_array(&g->arena, kind, c->survey.nconvs + 1);
+  int n = 0;
+  for (int i = 0; i < c->survey.nconvs; ++i) kinds[i].site = -1;
+  for (int i = 0; i < c->sites->n; ++i) {
+    if (c->conv[i] < 0) continue;
+    kind *k = &kinds[c->survey.conv[c->conv[i]].alike];
+    if (k->site < 0) k->site = i, ++n;
+    for (int j = 0; j < STAGE_COUNT; ++j) k->seconds += f->by_stage[i][j];
+  }
+  qsort(kinds, (size_t)c->survey.nconvs, sizeof *kinds, by_seconds);
+  for (int i = 0, shown = 0; i < c->survey.nconvs && shown < SHOWN_SITES; ++i) {
+    if (kinds[i].site < 0) continue;
+    vary_site(g, f, kinds[i].site, n == 1, out);
+    ++shown;
+  }
+}
+
+/* All sites that are like the one that is varied, and have its schedule, change with it. */
+const char *forecast_variant_text(graph *g, const forecast *f, const variant *v) {
+  const choice *c = &f->choice;
+  graph_plan p = {c->plan.n,
+            arena_copy(&g->arena, c->plan.site, sizeof *p.site * (size_t)(c->plan.n + 1))};
+  int conv = c->conv[v->site];
+  for (int i = 0; i < p.n; ++i) {
+    if (c->conv[i] < 0 || c->survey.conv[c->conv[i]].alike != c->survey.conv[conv].alike) continue;
+    if (schedule_equal(&c->plan.site[i], &c->plan.site[v->site])) p.site[i] = v->schedule;
+  }
+  str text;
+  str_init(&text, &g->arena);
+  plan_print(&text, &p, c->sites);
+  return str_text(&text);
 }

@@ -20,7 +20,7 @@ typedef struct survey { /* of the loads under the value's reductions */
 
 static survey look_at(apply *ap, const stage *st, const uop *value) {
   survey s = {0};
-  uop_order all = uop_toposort(ap->a, 1, &value);
+  uop_order all = uop_walk_value(ap->a, value);
   for (size_t k = 0; k < all.len; ++k) {
     const uop *u = all.at[k];
     if (u->op == OP_REDUCE) {
@@ -29,12 +29,11 @@ static survey look_at(apply *ap, const stage *st, const uop *value) {
       s.reduces = true;
     }
     if (u->op != OP_INDEX || u->nsrc < 3) continue;
-    const uop *flat = u->src[u->nsrc - 1];
     for (int i = 0; i < st->n; ++i) {
-      int64_t coeff = linear_coefficient(flat, st->range[i]);
+      int64_t stride = index_stride(u, st->range[i]);
       bool moves = uop_has_range(u, st->range[i]);
-      s.contiguous[i] += moves && coeff == 1;
-      s.strided[i] += moves && coeff != 1;
+      s.contiguous[i] += moves && stride == 1;
+      s.strided[i] += moves && stride != 1;
     }
   }
   return s;
@@ -57,7 +56,7 @@ static int vector_range(const stage *st, const survey *s) {
 /* Loads that do not move with range i and so are shared by its copies; whole vectors count most. */
 static int64_t sharing(apply *ap, const stage *st, const uop *value, int i, int vector) {
   int64_t shared = 0;
-  uop_order all = uop_toposort(ap->a, 1, &value);
+  uop_order all = uop_walk_value(ap->a, value);
   for (size_t k = 0; k < all.len; ++k) {
     const uop *u = all.at[k];
     if (u->op != OP_INDEX || uop_has_range(u, st->range[i])) continue;
@@ -83,7 +82,7 @@ static int register_range(apply *ap, const stage *st, const uop *value, int vect
  * stored is written in long stretches. */
 static bool shares_little(apply *ap, const stage *st, const uop *value, int i) {
   int64_t elements = 0;
-  uop_order all = uop_toposort(ap->a, 1, &value);
+  uop_order all = uop_walk_value(ap->a, value);
   for (size_t k = 0; k < all.len; ++k) {
     const uop *u = all.at[k];
     if (u->op != OP_INDEX || uop_has_range(u, st->range[i])) continue;
@@ -95,7 +94,7 @@ static bool shares_little(apply *ap, const stage *st, const uop *value, int i) {
 /* --- reductions --------------------------------------------------------------------------------------------------------------- */
 
 static void choose_reduce_kinds(apply *ap, const uop *value, int64_t copies) {
-  uop_order all = uop_toposort(ap->a, 1, &value);
+  uop_order all = uop_walk_value(ap->a, value);
   for (size_t k = 0; k < all.len; ++k) {
     const uop *u = all.at[k];
     if (u->op != OP_REDUCE) continue;
@@ -112,9 +111,9 @@ static void choose_reduce_kinds(apply *ap, const uop *value, int64_t copies) {
 /* --- the nest -------------------------------------------------------------------------------------------------------------------- */
 
 /* The schedule of a direct convolution may say the sizes. */
-static register_tile asked_tile(const apply *ap, register_tile rt, int u, int64_t ulen, int v) {
-  if (ap->s->direct && ap->s->k[0] > 0 && u >= 0) rt.k = ap->s->k[0] < ulen ? ap->s->k[0] : ulen;
-  if (ap->s->direct && ap->s->t[0] > 0 && v >= 0) rt.t = round_up(ap->s->t[0], rt.lanes);
+static register_tile asked_tile(const schedule *s, register_tile rt, int u, int64_t ulen, int v) {
+  if (s->direct && s->k[0] > 0 && u >= 0) rt.k = s->k[0] < ulen ? s->k[0] : ulen;
+  if (s->direct && s->t[0] > 0 && v >= 0) rt.t = round_up(s->t[0], rt.lanes);
   return rt;
 }
 
@@ -126,20 +125,20 @@ static register_tile general_tile(apply *ap, const stage *st, const uop *value, 
   if (ap->target->group > 0) {
     int64_t others = 1;
     for (int i = 0; i < st->n; ++i) others *= i == u || i == v ? 1 : st->len[i];
-    if (s->reduces) rt = pick_item_tile(ap, ulen, vlen, others, 16);
+    if (s->reduces) rt = pick_item_tile(ap->target, ulen, vlen, others, 16);
     rt.lanes = 1;
-    return asked_tile(ap, rt, u, ulen, v);
+    return asked_tile(st->plan, rt, u, ulen, v);
   }
   if (u >= 0 && v >= 0 && pixel_tile(ap, st, value, v, u, &rt)) return rt;
   /* where short loops are unrolled, what their copies share stays in registers beside the sums */
   int64_t few = ap->target->registers > 16 ? 10 : 8;
   if (s->reduces)
-    rt = pick_register_tile(ap, dtype, ulen, vlen, s->innermost <= SHORT_LOOP ? few : 0);
+    rt = pick_register_tile(ap->target, dtype, ulen, vlen, s->innermost <= SHORT_LOOP ? few : 0);
   else
     rt.lanes = pick_lanes(ap->target, dtype, vlen), rt.t = rt.lanes;
   if (v < 0) rt.t = rt.lanes = 1;
   if (u < 0) rt.k = 1;
-  return asked_tile(ap, rt, u, ulen, v);
+  return asked_tile(st->plan, rt, u, ulen, v);
 }
 
 nest *nest_general(apply *ap, stage *st) {
@@ -154,7 +153,7 @@ nest *nest_general(apply *ap, stage *st) {
   bool outside = u >= 0 && shares_little(ap, st, value, u);
   if (outside) ublock = draft_axis(ap, &d, AXIS_GRID, (st->len[u] + rt.k - 1) / rt.k, "k0");
   for (int i = 0; i < st->n; ++i) {
-    const char *name = arena_printf(ap->a, "i%d", i);
+    const char *name = arena_printf(ap->keep, "i%d", i);
     if (i != v && i != u) draft_plain(ap, &d, i, AXIS_GRID, name);
   }
   /* else innermost: what does not move with it is read again for each of its blocks, and then is still in the cache */

@@ -3,27 +3,49 @@
  * Always holds: a kernel runs after every kernel that writes what it reads. */
 #include "schedule/apply.h"
 
-static bool nest_reads(apply *ap, const nest *n, int array) {
-  const uop *roots[] = {n->value};
-  uop_order all = uop_toposort(ap->a, 1, roots);
+/* Calls fn for every array that a nest and the stages inside it read. */
+static void each_read(apply *ap, const nest *n, void (*fn)(void *user, int array), void *user) {
+  uop_order all = uop_walk_value(ap->a, n->value);
   for (size_t i = 0; i < all.len; ++i) {
-    if (all.at[i]->op == OP_BUFFER && all.at[i]->arg.i == array) return true;
+    if (all.at[i]->op == OP_BUFFER) fn(user, (int)all.at[i]->arg.i);
   }
-  for (int i = 0; i < n->nchildren; ++i) {
-    if (nest_reads(ap, n->child[i].nest, array)) return true;
-  }
-  return false;
+  for (int i = 0; i < n->nchildren; ++i) each_read(ap, n->child[i].nest, fn, user);
+}
+
+typedef struct dependence {
+  const kernel_set *set;
+  int own;
+  bool constant;
+} dependence;
+
+static void depend(void *user, int array) {
+  dependence *d = user;
+  array_role role = d->set->arrays.data[array].role;
+  bool own = array == d->own && role == ROLE_WORK;
+  if (role != ROLE_CONSTANT && role != ROLE_PREPARED && role != ROLE_LOCAL && !own)
+    d->constant = false;
 }
 
 static bool is_prepare(apply *ap, const kernel_plan *k) {
+  dependence d = {ap->set, k->root[0]->array, true};
   if (ap->target->variable_weights) return false;
-  for (size_t i = 0; i < ap->set->arrays.len; ++i) {
-    array_role role = ap->set->arrays.data[i].role;
-    if (role == ROLE_CONSTANT || role == ROLE_PREPARED || role == ROLE_LOCAL) continue;
-    if (k->root[0]->array == (int)i && role == ROLE_WORK) continue;
-    if (k->root[0]->array == (int)i || nest_reads(ap, k->root[0], (int)i)) return false;
-  }
-  return true;
+  depend(&d, d.own);
+  each_read(ap, k->root[0], depend, &d);
+  return d.constant;
+}
+
+typedef struct reading {
+  const kernel_plan *of;
+  bool found;
+} reading;
+
+static void look_for(void *user, int array) {
+  reading *r = user;
+  for (int i = 0; i < r->of->nroots; ++i) r->found |= r->of->root[i]->array == array;
+}
+
+static bool is_joint(const apply *ap, const kernel_plan *k) {
+  return plan_of_site(ap, k->root[0]->site)->joint;
 }
 
 /* Kernels into running order; those that depend on constants alone become the prepare part. */
@@ -41,7 +63,7 @@ void launch_order(apply *ap) {
     if (k->prepare) set->arrays.data[k->root[0]->array].role = ROLE_PREPARED;
   }
   /* stable: the prepare part first */
-  kernel_plan *sorted = arena_array(ap->a, kernel_plan, n);
+  kernel_plan *sorted = arena_array(ap->keep, kernel_plan, n);
   size_t at = 0;
   for (int pass = 1; pass >= 0; --pass) {
     for (size_t i = 0; i < n; ++i) {
@@ -57,11 +79,12 @@ void launch_join(apply *ap) {
   size_t out = 0;
   for (size_t i = 0; i < set->kernels.len; ++i) {
     kernel_plan *k = &set->kernels.data[i], *prev = out > 0 ? &set->kernels.data[out - 1] : NULL;
-    bool join = prev != NULL && prev->prepare == k->prepare && prev->chunks == 1 &&
-                k->chunks == 1 && prev->nroots < STAGE_COUNT;
-    for (int r = 0; join && r < prev->nroots; ++r)
-      join = !nest_reads(ap, k->root[0], prev->root[r]->array);
-    if (join)
+    bool join = prev != NULL && is_joint(ap, k) && is_joint(ap, prev) &&
+                prev->prepare == k->prepare && prev->chunks == 1 && k->chunks == 1 &&
+                prev->nroots < STAGE_COUNT;
+    reading r = {prev, false};
+    if (join) each_read(ap, k->root[0], look_for, &r);
+    if (join && !r.found)
       prev->root[prev->nroots++] = k->root[0];
     else
       set->kernels.data[out++] = *k;

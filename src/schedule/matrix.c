@@ -6,16 +6,16 @@
  * channels of each partial sum are blocks of as many. */
 #include "schedule/apply.h"
 
-static bool is_array(const apply *ap, stage_id id) {
-  uop_space space = ap->s->stage[id].space;
+static bool is_array(const schedule *s, stage_id id) {
+  uop_space space = s->stage[id].space;
   return space == SPACE_GLOBAL || space == SPACE_LOCAL;
 }
 
-bool matrix_wanted(const apply *ap, const wino_site *site) {
-  int64_t side = ap->target->matrix;
-  bool arrays = is_array(ap, STAGE_X) && is_array(ap, STAGE_G) && is_array(ap, STAGE_M);
-  return side > 0 && arrays && site->K % side == 0 && site->T >= side && ap->s->v != 'k' &&
-         ap->s->stage[STAGE_M].nloops == 0;
+bool matrix_wanted(const schedule *s, const apply_target *t, const wino_site *site) {
+  int64_t side = t->matrix;
+  bool arrays = is_array(s, STAGE_X) && is_array(s, STAGE_G) && is_array(s, STAGE_M);
+  return side > 0 && arrays && site->K % side == 0 && site->T >= side && s->v != 'k' &&
+         s->stage[STAGE_M].nloops == 0;
 }
 
 static bool is_whole_read(const uop *u) {
@@ -34,8 +34,7 @@ static bool sums_fit(const uop *v, int64_t side) {
 
 /* Stored where other blocks write beside this one: what they read and write is masked. */
 static bool shares_array(const apply *ap, const stage *m) {
-  const stage *x = stage_find((apply *)ap, m->site, STAGE_X),
-              *g = stage_find((apply *)ap, m->site, STAGE_G);
+  const stage *x = stage_find(ap, m->site, STAGE_X), *g = stage_find(ap, m->site, STAGE_G);
   const stage *all[] = {m, x, g};
   for (int i = 0; i < 3; ++i) {
     if (all[i] == NULL || (all[i]->inside && all[i]->space == SPACE_GLOBAL)) return true;
@@ -46,7 +45,7 @@ static bool shares_array(const apply *ap, const stage *m) {
 /* Is there room for local arrays of whole matrices? */
 static bool has_room(const apply *ap, const stage *m, int64_t k, int64_t t) {
   const wino_site *ws = &ap->w->site[m->site];
-  const stage_plan *plan = ap->s->stage;
+  const stage_plan *plan = m->plan->stage;
   int64_t tiles = round_up(t, ap->target->matrix), elements = 0;
   if (plan[STAGE_X].space == SPACE_LOCAL) elements += ws->C * tiles;
   if (plan[STAGE_G].space == SPACE_LOCAL) elements += ws->C * k;
@@ -58,7 +57,7 @@ static bool has_room(const apply *ap, const stage *m, int64_t k, int64_t t) {
 bool matrix_fits(const apply *ap, const stage *m, int64_t k, int64_t t, int64_t k_asked,
                  int64_t t_asked) {
   int64_t side = ap->target->matrix;
-  if (m->node->dtype != WN_F32 || !matrix_wanted(ap, &ap->w->site[m->site]) || shares_array(ap, m))
+  if (m->node->dtype != WN_F32 || !matrix_wanted(m->plan, ap->target, &ap->w->site[m->site]) || shares_array(ap, m))
     return false;
   bool asked = (k_asked > 0 && k_asked != side) || (t_asked > 0 && t_asked != side);
   return !asked && has_room(ap, m, k, t) && k % side == 0 && t >= side &&

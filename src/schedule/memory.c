@@ -4,6 +4,8 @@
  * Largest first, each at the lowest place that is free during its life (greedy by size: Pisarchyk and Lee,
  * arXiv:2001.03288). Always holds: 64-byte alignment, and a little room behind each array so that neighbours do not share
  * cache sets; what the kernels of a host loop touch is alive in all of its rounds. */
+#include <stdlib.h>
+
 #include "schedule/nest.h"
 
 enum { ALIGNMENT = 64, PAGE = 4096 };
@@ -29,8 +31,7 @@ static void touch(life *l, int kernel) {
 
 static void scan_nest_arrays(arena *a, const nest *n, int kernel, life *lives) {
   touch(&lives[n->array], kernel);
-  const uop *roots[] = {n->value};
-  uop_order all = uop_toposort(a, 1, roots);
+  uop_order all = uop_walk_value(a, n->value);
   for (size_t i = 0; i < all.len; ++i) {
     if (all.at[i]->op == OP_BUFFER) touch(&lives[all.at[i]->arg.i], kernel);
   }
@@ -81,20 +82,28 @@ size_t memory_needed(const kernel_set *set, int threads) {
 
 /* --- placing ------------------------------------------------------------------------------------------------------------ */
 
+/* Those placed, by their places: the first gap that is long enough while l lives. */
 static size_t lowest_free(const life *placed, int n, const life *l) {
   size_t at = 0;
-  for (bool moved = true; moved;) {
-    moved = false;
-    for (int i = 0; i < n; ++i) {
-      const life *p = &placed[i];
-      bool alive_together = p->first <= l->last && l->first <= p->last;
-      if (alive_together && at < p->offset + p->size && p->offset < at + l->size) {
-        at = p->offset + p->size;
-        moved = true;
-      }
-    }
+  for (int i = 0; i < n && placed[i].offset < at + l->size; ++i) {
+    const life *p = &placed[i];
+    bool alive_together = p->first <= l->last && l->first <= p->last;
+    if (alive_together && at < p->offset + p->size) at = p->offset + p->size;
   }
   return at;
+}
+
+static void insert(life *placed, int n, const life *l) {
+  int at = n;
+  while (at > 0 && placed[at - 1].offset > l->offset) --at;
+  memmove(&placed[at + 1], &placed[at], sizeof *placed * (size_t)(n - at));
+  placed[at] = *l;
+}
+
+static int largest_first(const void *a, const void *b) {
+  const life *x = a, *y = b;
+  if (x->size != y->size) return x->size < y->size ? 1 : -1;
+  return (x->array > y->array) - (x->array < y->array);
 }
 
 void plan_memory(kernel_set *set, arena *scratch) {
@@ -109,19 +118,15 @@ void plan_memory(kernel_set *set, arena *scratch) {
   }
   for (int i = 0; i < n; ++i) widen(set, &lives[i]);
   measure_scratch(set);
-  for (;;) {
-    life *biggest = NULL;
-    for (int i = 0; i < n; ++i) {
-      bool work = set->arrays.data[i].role == ROLE_WORK && lives[i].first >= 0;
-      if (work && (biggest == NULL || lives[i].size > biggest->size)) biggest = &lives[i];
-    }
-    if (biggest == NULL) break;
-    biggest->offset = lowest_free(placed, nplaced, biggest);
-    placed[nplaced++] = *biggest;
-    set->arrays.data[biggest->array].offset = biggest->offset;
-    size_t end = biggest->offset + biggest->size;
+  qsort(lives, (size_t)n, sizeof *lives, largest_first);
+  for (int i = 0; i < n; ++i) {
+    life *l = &lives[i];
+    array_info *a = &set->arrays.data[l->array];
+    if (a->role != ROLE_WORK || l->first < 0) continue;
+    a->offset = l->offset = lowest_free(placed, nplaced, l);
+    insert(placed, nplaced++, l);
+    size_t end = l->offset + l->size;
     if (end > set->workspace_bytes) set->workspace_bytes = end;
-    biggest->first = -1; /* done */
   }
   for (int i = 0; i < n; ++i) {
     array_info *a = &set->arrays.data[i];

@@ -10,7 +10,7 @@
 #ifndef WN_SCHEDULE_NEST_H
 #define WN_SCHEDULE_NEST_H
 
-#include "schedule/schedule.h"
+#include "schedule/plan.h"
 #include "winograd/winograd.h"
 
 enum { NEST_AXES = 24 };
@@ -29,6 +29,7 @@ typedef struct array_info {
   wn_dtype dtype;
   array_role role;
   int64_t len; /* elements, padding included, as addressed */
+  int site; /* number of the site whose value, or stage, it is; -1: of none */
   int user; /* INPUT, CONSTANT: slot of the caller's buffer; RESULT: number of the output; else -1 */
   size_t offset; /* WORK: bytes into the workspace; PREPARED: into the prepared block */
   /* WORK, where not 0: it has room for one of `chunks` rounds of a host loop, and what a round addresses begins this many
@@ -38,7 +39,9 @@ typedef struct array_info {
 
 typedef struct nest nest;
 struct nest {
-  const char *stage;                /* "x", "g", "m", "o", "result0", ... */
+  const char *stage;                /* a label: "x", "g", "m", "o", "result0", ... */
+  int site;                         /* number of the site whose value it stores; -1: none */
+  stage_id id;                      /* of that site; STAGE_COUNT: its stored value */
   const uop *value, *offset, *mask; /* mask NULL: everywhere */
   int array;                        /* written */
   /* RANGE of a loop around: what its next iteration touches of large arrays that come from memory (the caller's and the
@@ -101,8 +104,10 @@ typedef struct user_buffer {
 
 /* Applies the schedule: placements, splits, loop order and kinds; inline and reg stages resolved; global stages cut the
  * graph into kernels. A combination that does not exist is diag_fail(WN_ERR_REFUSED) with the reason. */
-kernel_set *schedule_apply(graph *g, const wino_result *rewritten, const schedule *s,
-                           const apply_target *target, int nuser, const user_buffer *user);
+/* *site: of which site a plan was refused, -1: of none; may be NULL. */
+kernel_set *schedule_apply(graph *g, const wino_result *rewritten, const graph_plan *p,
+                           const apply_target *target, int nuser, const user_buffer *user,
+                           int *site);
 
 /* --- nest_text.c -------------------------------------------------------------------------------------------------------- */
 

@@ -30,7 +30,7 @@ static void print_loop(const printer *p, int depth, bool reduces, axis_kind kind
 /* The loops of the REDUCEs in the nest's value, each once. Returns how many. */
 static int print_sums(const printer *p, const nest *n, int depth) {
   arena *a = &p->g->arena;
-  uop_order all = uop_toposort(a, 1, &n->value);
+  uop_order all = uop_walk_value(a, n->value);
   map seen;
   int count = 0;
   map_init(&seen, a);

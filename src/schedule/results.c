@@ -19,13 +19,6 @@ static bool match_position(const uop *e, int m, const uop **r, int64_t *phases) 
   return e->op == OP_RANGE;
 }
 
-static bool is_bound_by(const uop *bufferize, const uop *r) {
-  for (int i = 1; i < bufferize->nsrc; ++i) {
-    if (bufferize->src[i] == r) return true;
-  }
-  return false;
-}
-
 /* Class of a stored range that is no window: k, g, or n for what the tiles depend on. */
 static char other_letter(const apply *ap, const flow *f, const uop *r) {
   const wino_site *ws = &ap->w->site[f->site];
@@ -67,37 +60,70 @@ static bool goes_by_rows(apply *ap, const uop *into, const flow *f) {
   return simplify(g, tile) == simplify(g, number);
 }
 
-void flow_find(apply *ap, const uop *root, int site, flow *f) {
-  const wino_site *ws = &ap->w->site[site];
-  memset(f, 0, sizeof *f);
-  f->site = site;
-  uop_order all = uop_toposort(ap->a, 1, &root);
-  const uop *index = NULL, *into = NULL;
+/* One walk over the graph: where each o is read, and in which stored value each loop is. */
+typedef struct flow_search {
+  apply *ap;
+  const uop **index; /* by rewritten site: the INDEX of its o */
+  int *reads;
+  map binder; /* number of a RANGE -> the stored value that binds it */
+} flow_search;
+
+static void search_reads(flow_search *f) {
+  uop_order all = uop_toposort(f->ap->a, 1, &f->ap->w->root);
   for (size_t i = 0; i < all.len; ++i) {
     const uop *u = all.at[i];
-    if (u->op != OP_INDEX || u->src[0]->op != OP_BUFFERIZE) continue;
-    if (strcmp(u->src[0]->arg.info->name, ws->name_o) != 0) continue;
-    if (index != NULL) return; /* read at two places: it needs an array */
-    index = u;
-  }
-  for (size_t i = 0; index != NULL && i < all.len; ++i) {
-    const uop *b = all.at[i];
-    int of;
-    if (b->op != OP_BUFFERIZE || stage_of_name(ap, b->arg.info->name, &of) != STAGE_COUNT) continue;
-    bool covers = true;
-    for (int w = 0; w < ws->ndim && covers; ++w) {
-      const uop *p = index->src[index->nsrc - ws->ndim + w];
-      covers =
-          match_position(p, ws->m[w], &f->window[w], &f->phases[w]) && is_bound_by(b, f->window[w]);
-      for (int v = 0; v < w; ++v) covers &= f->window[v] != f->window[w];
+    if (u->op == OP_INDEX && u->src[0]->op == OP_BUFFERIZE) {
+      const bufferize_info *info = u->src[0]->arg.info;
+      if (info->stage != STAGE_O) continue;
+      f->index[f->ap->site_of[info->site]] = u;
+      f->reads[f->ap->site_of[info->site]]++;
     }
-    if (covers) into = b;
+    if (u->op != OP_BUFFERIZE || u->arg.info->stage != STAGE_COUNT) continue;
+    for (int r = 1; r < u->nsrc; ++r) map_put_ptr(&f->binder, (uint64_t)u->src[r]->arg.i, u);
   }
-  f->index = index;
-  f->found = into != NULL && uop_is_int(index->src[1], 1);
+}
+
+/* The stored value whose loops are the windows of the tiles that this INDEX reads; NULL: none is. */
+static const uop *find_into(flow_search *s, const wino_site *ws, const uop *index, flow *f) {
+  const uop *into = NULL;
+  for (int w = 0; w < ws->ndim; ++w) {
+    const uop *p = index->src[index->nsrc - ws->ndim + w];
+    if (!match_position(p, ws->m[w], &f->window[w], &f->phases[w])) return NULL;
+    const uop *b = map_get_ptr(&s->binder, (uint64_t)f->window[w]->arg.i);
+    if (b == NULL || (into != NULL && b != into)) return NULL;
+    for (int v = 0; v < w; ++v) {
+      if (f->window[v] == f->window[w]) return NULL;
+    }
+    into = b;
+  }
+  return into;
+}
+
+static void find_flow(flow_search *s, int site, flow *f) {
+  apply *ap = s->ap;
+  const wino_site *ws = &ap->w->site[site];
+  *f = (flow){.site = site, .into = -1};
+  if (s->reads[site] != 1) return; /* read at two places: it needs an array */
+  const uop *into = find_into(s, ws, s->index[site], f);
+  f->index = s->index[site];
+  f->found = into != NULL && uop_is_int(f->index->src[1], 1);
   if (!f->found) return;
-  f->root = into->arg.info->name;
+  f->into = into->arg.info->site;
   f->by_rows = goes_by_rows(ap, into, f);
+  /* a stored value is tiled by one output transform; any other that it reads has an array of its own */
+  if (ap->into[f->into] != NULL)
+    f->found = false;
+  else
+    ap->into[f->into] = f;
+}
+
+void flows_find(apply *ap) {
+  flow_search s = {.ap = ap};
+  s.index = arena_array(ap->a, const uop *, ap->w->nsites + 1);
+  s.reads = arena_array(ap->a, int, ap->w->nsites + 1);
+  map_init(&s.binder, ap->a);
+  search_reads(&s);
+  for (int i = 0; i < ap->w->nsites; ++i) find_flow(&s, i, &ap->flow[i]);
 }
 
 /* --- the nest ----------------------------------------------------------------------------------------------------------- */
@@ -109,11 +135,11 @@ typedef struct window_axes {
 } window_axes;
 
 static bool anything_inside(const apply *ap, int site) {
-  for (size_t i = 0; i < ap->stages.len; ++i) {
-    const stage *st = ap->stages.data[i];
-    if (st->site != site || !st->inside) continue;
-    /* x and g belong to the kernel of m where m has one of its own */
-    const stage *m = stage_find((apply *)ap, site, STAGE_M);
+  /* x and g belong to the kernel of m where m has one of its own */
+  const stage *m = stage_find(ap, site, STAGE_M);
+  for (stage_id id = STAGE_X; id < STAGE_COUNT; ++id) {
+    const stage *st = stage_find(ap, site, id);
+    if (st == NULL || !st->inside) continue;
     if ((st->id == STAGE_X || st->id == STAGE_G) && m != NULL && !m->inside) continue;
     return true;
   }
@@ -145,11 +171,8 @@ typedef struct tiled {
 } tiled;
 
 const flow *flow_into(const apply *ap, const stage *st) {
-  for (int i = 0; i < ap->w->nsites; ++i) {
-    const flow *f = &ap->flow[i];
-    if (f->found && strcmp(f->root, st->node->arg.info->name) == 0) return f;
-  }
-  return NULL;
+  int site = st->node->arg.info->site;
+  return st->id == STAGE_COUNT && site >= 0 ? ap->into[site] : NULL;
 }
 
 static tiled tiled_begin(apply *ap, stage *st) {
@@ -182,10 +205,11 @@ static void other_ranges(tiled *t, bool after_rows) {
 
 static void channel_block(tiled *t) {
   if (t->ki < 0) return;
-  int64_t asked = t->ap->s->k[0];
+  const schedule *s = plan_of(t->ap, t->f->site);
+  int64_t asked = s->k[0];
   t->kblock = asked > 0     ? asked
-              : t->blocked  ? channels_of_block(t->ap, t->site)
-              : t->products ? item_channels(t->ap, t->site)
+              : t->blocked  ? channels_of_block(s, t->ap->target, t->site)
+              : t->products ? item_channels(t->ap->target, t->site)
                             : 1;
   if (t->kblock > t->klen) t->kblock = t->klen;
   if (lanes_over_k(t->ap, t->f->site)) {
@@ -223,7 +247,7 @@ static int64_t window_block(const tiled *t, int w, int64_t block) {
 /* Outer loops over blocks of tiles: "t0" is the innermost of them. */
 static void window_loops(tiled *t) {
   apply *ap = t->ap;
-  int64_t block = t->blocked ? tile_block(ap, t->site) : 0;
+  int64_t block = t->blocked ? tile_block(plan_of(ap, t->f->site), ap->target, t->site) : 0;
   for (int w = 0; w < t->site->ndim; ++w) {
     int64_t outputs = (t->f->window[w]->arg.j + t->f->phases[w] - 1) / t->f->phases[w];
     t->win[w].tiles = (outputs + t->site->m[w] - 1) / t->site->m[w];

@@ -18,8 +18,6 @@
 
 #include "schedule/axis.h"
 
-typedef enum { STAGE_X, STAGE_G, STAGE_M, STAGE_O, STAGE_COUNT } stage_id;
-
 enum { SCHEDULE_LOOPS = 12, SCHEDULE_PARTS = 2 };
 
 typedef struct
@@ -48,11 +46,17 @@ typedef struct schedule {
   char v;        /* class in the lanes of the products: 't', 'k', or 0 for the machine's choice */
   int64_t chunk; /* tiles a round of the host loop; 0: no such loop */
   bool joint;    /* launch=joint */
+  bool inlined;  /* of a stored value that is no convolution: no array, every reader computes it */
 } schedule;
 
 /* A named plan ("old", "fused", ...) as a schedule without splits, or a schedule's text. "auto" is not a schedule: false.
  * Malformed text is diag_fail(WN_ERR_USAGE) with a caret position and what was expected. */
 bool schedule_parse(diag *d, const char *text, schedule *out);
+/* What stands between braces, from `at` in a longer text: returns where it ends, at the brace. */
+const char *schedule_parse_in_braces(diag *d, const char *text, const char *at, schedule *out,
+                                     bool *is_schedule);
+/* The message for text that is no plan; says where. */
+_Noreturn void schedule_expected(diag *d, const char *text, const char *at, const char *what);
 void schedule_print(str *out, const schedule *s);
 uint64_t schedule_hash(const schedule *s);
 bool schedule_equal(const schedule *a, const schedule *b);

@@ -7,7 +7,6 @@
 
 const char *const axis_kind_name[AXIS_KINDS] = {"grid", "group",  "lane",
                                                 "loop", "unroll", "vector"};
-static const char stage_letter[STAGE_COUNT] = {'x', 'g', 'm', 'o'};
 static const char kind_letters[] =
     "g?\?luv"; /* by axis_kind; work items are shared out after that */
 enum { MAX_TILE = 8, MAX_SPLIT = 1 << 20 };
@@ -39,13 +38,18 @@ const char *const schedule_plan_names[] = {"direct", "old",    "old-2k", "new", 
 
 typedef struct reader {
   diag *d;
-  const char *text, *at;
+  const char *text, *at; /* all of it, and how far it was read */
+  char end;              /* behind the schedule: '}' in braces */
 } reader;
 
+void schedule_expected(diag *d, const char *text, const char *at, const char *what) {
+  enum { SHOWN = 60 };
+  diag_fail(d, WN_ERR_USAGE, "plan \"%.*s%s\": expected %s at column %td (\"%.12s\")", (int)SHOWN,
+            text, strlen(text) > SHOWN ? "..." : "", what, at - text + 1, at);
+}
+
 static _Noreturn void expected(reader *r, const char *what) {
-  int column = (int)(r->at - r->text);
-  diag_fail(r->d, WN_ERR_USAGE, "plan \"%s\": expected %s at column %d (\"%.12s\")", r->text, what,
-            column + 1, r->at);
+  schedule_expected(r->d, r->text, r->at, what);
 }
 
 static bool accept(reader *r, const char *word) {
@@ -176,28 +180,52 @@ static void read_schedule(reader *r, schedule *s) {
     do read_option(r, s);
     while (accept(r, ","));
   }
-  if (*r->at != '\0') expected(r, "; , or the end");
+  if (*r->at != r->end) expected(r, r->end == '\0' ? "; , or the end" : "; , or }");
+}
+
+/* Is this word all that stands there? */
+static bool is_whole_word(const reader *r, const char *word) {
+  size_t n = strlen(word);
+  return strncmp(r->at, word, n) == 0 && r->at[n] == r->end;
+}
+
+/* A name or a schedule, up to the end. */
+static bool read_plan(reader *r, schedule *out) {
+  memset(out, 0, sizeof *out);
+  if (is_whole_word(r, "auto")) {
+    r->at += strlen("auto");
+    return false;
+  }
+  for (int i = 0; i < NAMED_PLANS; ++i) {
+    if (!is_whole_word(r, named_plans[i].name)) continue;
+    reader named = {r->d, named_plans[i].text, named_plans[i].text, '\0'};
+    read_schedule(&named, out);
+    r->at += strlen(named_plans[i].name);
+    return true;
+  }
+  size_t n = 0;
+  while (r->at[n] != '\0' && r->at[n] != r->end) ++n;
+  if (memchr(r->at, '=', n) == NULL && strncmp(r->at, "direct", 6) != 0) {
+    diag_fail(r->d, WN_ERR_USAGE,
+              "unknown plan \"%.*s\": expected direct, old, old-2k, new, inline-m, one, x-only, "
+              "g-only, fused, split, auto "
+              "or a schedule such as x=global,g=global,m=global,o=global;t=16,k=4",
+              n < 200 ? (int)n : 200, r->at);
+  }
+  read_schedule(r, out);
+  return true;
+}
+
+const char *schedule_parse_in_braces(diag *d, const char *text, const char *at, schedule *out,
+                                     bool *is_schedule) {
+  reader r = {d, text, at, '}'};
+  *is_schedule = read_plan(&r, out);
+  return r.at;
 }
 
 bool schedule_parse(diag *d, const char *text, schedule *out) {
-  memset(out, 0, sizeof *out);
-  if (strcmp(text, "auto") == 0) return false;
-  reader r = {d, text, text};
-  for (int i = 0; i < NAMED_PLANS; ++i) {
-    if (strcmp(text, named_plans[i].name) != 0) continue;
-    reader named = {d, named_plans[i].text, named_plans[i].text};
-    read_schedule(&named, out);
-    return true;
-  }
-  if (strchr(text, '=') == NULL && strncmp(text, "direct", 6) != 0) {
-    diag_fail(d, WN_ERR_USAGE,
-              "unknown plan \"%s\": expected direct, old, old-2k, new, inline-m, one, x-only, "
-              "g-only, fused, split, auto "
-              "or a schedule such as x=global,g=global,m=global,o=global;t=16,k=4",
-              text);
-  }
-  read_schedule(&r, out);
-  return true;
+  reader r = {d, text, text, '\0'};
+  return read_plan(&r, out);
 }
 
 /* --- printing ----------------------------------------------------------------------------------------------------------- */
@@ -264,7 +292,7 @@ uint64_t schedule_hash(const schedule *s) {
   h = hash_bytes(s->t, sizeof s->t, h);
   h = hash_bytes(s->k, sizeof s->k, h);
   h = hash_bytes(s->c, sizeof s->c, h);
-  h = hash_bytes(&s->v, sizeof s->v, h);
+  h = hash_bytes(&s->v, sizeof s->v, h) + s->inlined;
   return hash_bytes(s->m, (size_t)s->nm * sizeof s->m[0], h);
 }
 
@@ -285,7 +313,7 @@ bool schedule_equal(const schedule *a, const schedule *b) {
   for (int i = 0; i < STAGE_COUNT; ++i) {
     if (!same_stage(&a->stage[i], &b->stage[i])) return false;
   }
-  return a->direct == b->direct && a->joint == b->joint && a->v == b->v && a->chunk == b->chunk &&
+  return a->direct == b->direct && a->inlined == b->inlined && a->joint == b->joint && a->v == b->v && a->chunk == b->chunk &&
          a->nm == b->nm && memcmp(a->t, b->t, sizeof a->t) == 0 &&
          memcmp(a->k, b->k, sizeof a->k) == 0 && memcmp(a->c, b->c, sizeof a->c) == 0 &&
          memcmp(a->m, b->m, (size_t)a->nm * sizeof a->m[0]) == 0;

@@ -7,8 +7,10 @@
 
 draft draft_begin(apply *ap, const stage *st) {
   draft d = {.st = st, .value = st->node->src[0]};
-  d.n = arena_new(ap->a, nest);
+  d.n = arena_new(ap->keep, nest);
   d.n->stage = st->node->arg.info->name;
+  d.n->site = st->node->arg.info->site;
+  d.n->id = st->id;
   return d;
 }
 
@@ -76,7 +78,7 @@ nest *draft_finish(apply *ap, draft *d, stage *st) {
   const uop *value = over_axes(ap, d, d->value);
   if (d->nlimits > 0) {
     guard gd = {ap, d};
-    value = simplify(ap->g, uop_transform(ap->g, ap->a, value, guard_read, &gd));
+    value = simplify(ap->g, uop_transform_value(ap->g, ap->a, value, guard_read, &gd));
   }
   n->value = value;
   bool shared = st->inside && st->space == SPACE_GLOBAL; /* other blocks write beside this one */
@@ -98,8 +100,11 @@ nest *draft_finish(apply *ap, draft *d, stage *st) {
     offset = uop_add(ap->g, offset, stored_at(ap->g, st, i, d->index[i]));
   }
   n->offset = simplify(ap->g, offset);
-  stage_id id = flow_into(ap, st) != NULL ? STAGE_O : st->id;
-  if (id < STAGE_COUNT) nest_reorder(ap, n, &ap->s->stage[id]);
+  const flow *f = flow_into(ap, st);
+  if (f != NULL)
+    nest_reorder(ap, n, &plan_of(ap, f->site)->stage[STAGE_O]);
+  else if (st->id < STAGE_COUNT)
+    nest_reorder(ap, n, &st->plan->stage[st->id]);
   return n;
 }
 
@@ -181,9 +186,10 @@ void rows_end(apply *ap, draft *d, row_axes r, bool adds) {
 axis_kind outer_kind(const stage *st) { return st->inside ? AXIS_LOOP : AXIS_GRID; }
 
 int64_t chunk_rows(const apply *ap, const wino_site *site) {
-  if (ap->s->chunk == 0 || !ap->flow[site - ap->w->site].by_rows) return 0;
+  int64_t chunk = plan_of_site(ap, site->number)->chunk;
+  if (chunk == 0 || !ap->flow[site - ap->w->site].by_rows) return 0;
   int64_t width = site->t_extent[site->nt - 1], rows = site->T / width;
-  int64_t most = ap->s->chunk > width ? ap->s->chunk / width : 1;
+  int64_t most = chunk > width ? chunk / width : 1;
   for (int64_t r = most < rows ? most : rows; r > 1; --r) {
     if (rows % r == 0) return r;
   }
@@ -215,11 +221,11 @@ bool channels_are_neighbours(apply *ap, const stage *st) {
   int c = stage_range(st, 'c', 0), loads = 0;
   if (c < 0 || st->range[c]->arg.j < 4) return false;
   const uop *value = st->node->src[0];
-  uop_order all = uop_toposort(ap->a, 1, &value);
+  uop_order all = uop_walk_value(ap->a, value);
   for (size_t i = 0; i < all.len; ++i) {
     const uop *u = all.at[i];
     if (u->op != OP_INDEX) continue;
-    if (u->nsrc != 3 || linear_coefficient(u->src[2], st->range[c]) != 1) return false;
+    if (index_stride(u, st->range[c]) != 1) return false;
     loads++;
   }
   return loads > 0;
@@ -292,8 +298,9 @@ static void fill_with_zeros(apply *ap, nest *n) {
   int c = 0;
   while (c < n->naxes && !n->axis[c].reduces) ++c;
   if (c == n->naxes) return;
-  nest *zero = arena_new(ap->a, nest);
-  *zero = (nest){.stage = n->stage, .offset = n->offset, .mask = n->mask};
+  nest *zero = arena_new(ap->keep, nest);
+  *zero = (nest){
+      .stage = n->stage, .site = n->site, .id = n->id, .offset = n->offset, .mask = n->mask};
   zero->matrix = n->matrix;
   zero->value = uop_const(ap->g, (wn_dtype)n->value->dtype, 0);
   for (int i = c + 1; i < n->naxes; ++i) zero->axis[zero->naxes++] = n->axis[i];
@@ -329,26 +336,28 @@ typedef struct product_step {
   int lanes;
 } product_step;
 
-double lanes_waste(const apply *ap, int64_t n) {
-  int lanes = pick_lanes(ap->target, WN_F32, n);
-  double widest = ap->target->vector_bytes / (double)sizeof(float);
+double lanes_waste(const apply_target *t, int64_t n) {
+  int lanes = pick_lanes(t, WN_F32, n);
+  double widest = t->vector_bytes / (double)sizeof(float);
   return (double)round_up(n, lanes) / (double)n * (0.5 + 0.5 * widest / lanes);
 }
 
 bool lanes_over_k(const apply *ap, int site) {
   const wino_site *ws = &ap->w->site[site];
-  bool possible = !schedule_is_inlined(ap->s, STAGE_X) && !schedule_is_inlined(ap->s, STAGE_G) &&
-                  !schedule_is_inlined(ap->s, STAGE_M);
-  if (ap->s->v == 'k' && !possible) {
+  const schedule *s = plan_of(ap, site);
+  bool possible = !schedule_is_inlined(s, STAGE_X) && !schedule_is_inlined(s, STAGE_G) &&
+                  !schedule_is_inlined(s, STAGE_M);
+  if (s->v == 'k' && !possible) {
     diag_fail(
         ap->g->diag, WN_ERR_REFUSED,
         "v=k needs arrays for x, g and m: a transform that is inlined has tiles in its lanes");
   }
-  if (ap->s->v != 0) return ap->s->v == 'k';
+  if (s->v != 0) return s->v == 'k';
   if (!possible || !ap->flow[site].found || ws->K < 4 || ap->target->group > 0) return false;
-  bool blocked = ap->s->stage[STAGE_X].space == SPACE_LOCAL;
-  int64_t tiles = blocked ? tile_block(ap, ws) : ws->T;
-  return lanes_waste(ap, ws->K) <= lanes_waste(ap, tiles < ws->T ? tiles : ws->T);
+  bool blocked = s->stage[STAGE_X].space == SPACE_LOCAL;
+  int64_t tiles = blocked ? tile_block(s, ap->target, ws) : ws->T;
+  return lanes_waste(ap->target, ws->K) <=
+         lanes_waste(ap->target, tiles < ws->T ? tiles : ws->T);
 }
 
 static product_step pick_step(const apply *ap, const stage *st, int64_t k, int64_t t, bool vk,
@@ -358,11 +367,11 @@ static product_step pick_step(const apply *ap, const stage *st, int64_t k, int64
   for (int i = 0; i < st->n; ++i)
     others *= st->letter[i] == 'g' || (st->letter[i] == 'f' && most == 0) ? st->len[i] : 1;
   register_tile rt = ap->target->group > 0
-                         ? pick_item_tile(ap, vk ? t : k, vk ? k : t, others, most)
-                     : vk ? pick_register_tile(ap, dtype, t, k, most)
-                          : pick_register_tile(ap, dtype, k, t, most);
+                         ? pick_item_tile(ap->target, vk ? t : k, vk ? k : t, others, most)
+                     : vk ? pick_register_tile(ap->target, dtype, t, k, most)
+                          : pick_register_tile(ap->target, dtype, k, t, most);
   /* the last size given is the register tile's, where there is a block around it */
-  int64_t k_asked = ap->s->k[st->inside ? 1 : 0], t_asked = ap->s->t[in_block ? 1 : 0];
+  int64_t k_asked = st->plan->k[st->inside ? 1 : 0], t_asked = st->plan->t[in_block ? 1 : 0];
   int64_t *vector_asked = vk ? &k_asked : &t_asked, *other_asked = vk ? &t_asked : &k_asked;
   if (*vector_asked > 0) rt.t = round_up(*vector_asked, rt.lanes);
   if (*other_asked > 0) rt.k = *other_asked;
@@ -452,7 +461,7 @@ static nest *products_flat(apply *ap, stage *st, bool unroll_f, int64_t tile_blo
   product_step step =
       pick_step(ap, st, klen, round > 0 ? round : tile_block, vk, in_block, unroll_f ? 8 : 0);
   int64_t beside = round > 0 ? round : tile_block; /* tiles that matrices must not reach past */
-  int64_t k_asked = ap->s->k[st->inside ? 1 : 0], t_asked = ap->s->t[in_block ? 1 : 0];
+  int64_t k_asked = st->plan->k[st->inside ? 1 : 0], t_asked = st->plan->t[in_block ? 1 : 0];
   if (matrix_fits(ap, st, klen, beside, k_asked, t_asked) &&
       (beside == tlen || beside % ap->target->matrix == 0)) {
     d.n->matrix = ap->target->matrix;
@@ -504,8 +513,8 @@ static nest *products_rows(apply *ap, stage *st, int64_t unroll_k) {
   int64_t width = site->t_extent[site->nt - 1];
   bool overlap = width % pick_lanes(ap->target, (wn_dtype)st->node->dtype, width) != 0;
   int64_t rows = sum != NULL && !overlap ? 2 : 1;
-  if (sum != NULL && ap->s->k[0] == 0) unroll_k = 8;
-  if (ap->target->group > 0 && ap->s->k[0] == 0) unroll_k = item_channels(ap, site);
+  if (sum != NULL && st->plan->k[0] == 0) unroll_k = 8;
+  if (ap->target->group > 0 && st->plan->k[0] == 0) unroll_k = item_channels(ap->target, site);
   if (unroll_k > klen) unroll_k = klen;
   const uop *k0 = draft_axis(ap, &d, outer, (klen + unroll_k - 1) / unroll_k, "k0"), *k1 = NULL;
   row_axes r = {0};
@@ -527,21 +536,21 @@ static nest *products_rows(apply *ap, stage *st, int64_t unroll_k) {
 }
 
 /* How many tiles, unless the schedule says it: as many as a device has local memory for. */
-static int64_t tiles_that_fit(const apply *ap, const wino_site *site) {
-  const stage_plan *plan = ap->s->stage;
+static int64_t tiles_that_fit(const schedule *s, const apply_target *t, const wino_site *site) {
+  const stage_plan *plan = s->stage;
   size_t tile = 0, f = (size_t)site_frequencies(site) * wn_dtype_size(WN_F32);
   if (plan[STAGE_X].space == SPACE_LOCAL) tile += f * (size_t)site->C;
-  if (plan[STAGE_M].space == SPACE_LOCAL) tile += f * (size_t)channels_of_block(ap, site);
-  size_t fit = ap->target->local_bytes > 0 && tile > 0 ? ap->target->local_bytes / tile : 28;
+  if (plan[STAGE_M].space == SPACE_LOCAL) tile += f * (size_t)channels_of_block(s, t, site);
+  size_t fit = t->local_bytes > 0 && tile > 0 ? t->local_bytes / tile : 28;
   fit = fit > 28 ? 28 : fit;
-  size_t side = matrix_wanted(ap, site) ? (size_t)ap->target->matrix : 1;
+  size_t side = matrix_wanted(s, t, site) ? (size_t)t->matrix : 1;
   if (fit >= side) fit -= fit % side; /* local arrays are padded to it */
   return fit < 1 ? 1 : (int64_t)fit;
 }
 
 /* Tiles staged together when the input transform is local: whole rows, or a divisor of a long one. */
-int64_t tile_block(const apply *ap, const wino_site *site) {
-  int64_t want = ap->s->t[0] > 0 ? ap->s->t[0] : tiles_that_fit(ap, site),
+int64_t tile_block(const schedule *s, const apply_target *t, const wino_site *site) {
+  int64_t want = s->t[0] > 0 ? s->t[0] : tiles_that_fit(s, t, site),
           width = site->t_extent[site->nt - 1];
   int64_t rows = site->ndim > 1 ? site->t_extent[site->nt - 2] : 1; /* of an image */
   if (width <= want) {
@@ -557,10 +566,10 @@ int64_t tile_block(const apply *ap, const wino_site *site) {
 nest *nest_m(apply *ap, stage *st) {
   stage *x = stage_find(ap, st->site, STAGE_X), *g = stage_find(ap, st->site, STAGE_G);
   bool unroll_f = x == NULL || g == NULL;
-  int64_t unroll_k = ap->s->k[0] > 0 ? ap->s->k[0] : 4;
+  int64_t unroll_k = st->plan->k[0] > 0 ? st->plan->k[0] : 4;
   if (x == NULL) return products_rows(ap, st, unroll_k);
   if (g == NULL && !st->inside && !x->inside && outside_sum(ap, st) != NULL)
     return products_shared_g(ap, st, outside_sum(ap, st));
   bool staged = !st->inside && x->inside;
-  return products_flat(ap, st, unroll_f, staged ? tile_block(ap, &ap->w->site[st->site]) : 0);
+  return products_flat(ap, st, unroll_f, staged ? tile_block(st->plan, ap->target, &ap->w->site[st->site]) : 0);
 }

@@ -33,13 +33,9 @@ static void add_list(naming *n, const int_list *list) {
 }
 
 static void add_info(naming *n, const bufferize_info *info) {
-  uint64_t at = MAP_NONE;
-  if (info->at >= 0) map_get(&n->loops, (uint64_t)info->at, &at);
-  add_bytes(n, info->name, strlen(info->name));
   add_number(n, info->space);
-  add_number(n, (int64_t)at);
   add_number(n, info->explicit_);
-  add_list(n, info->pad);
+  add_number(n, info->stage);
 }
 
 /* A loop's number and a buffer's slot are left out: where else the node is read says which it is. */

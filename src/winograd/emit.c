@@ -161,12 +161,13 @@ static const uop *transformed(const wino_plan *p, const rational *const *matrix,
   return uop_get(p->g, uop_stack(p->g, count, wino_kron(p->g, n, steps, in)), which);
 }
 
-static const uop *bufferize(const wino_plan *p, const uop *value, const ranges *r,
-                            const char *letter, const char **name) {
-  *name = p->site == 0 ? letter : arena_printf(&p->g->arena, "%s%d", letter, p->site);
-  *name = intern_string(p->g, *name);
-  return uop_bufferize(p->g, value, r->n, r->at,
-                       (bufferize_info){.name = *name, .space = SPACE_ANY, .at = -1});
+static const uop *bufferize(const wino_plan *p, const uop *value, const ranges *r, stage_id stage,
+                            int site) {
+  const char letter[] = {stage_letter[stage], '\0'};
+  const char *name = site == 0 ? letter : arena_printf(&p->g->arena, "%s%d", letter, site);
+  return uop_bufferize(
+      p->g, value, r->n, r->at,
+      (bufferize_info){.name = name, .space = SPACE_ANY, .site = site, .stage = stage});
 }
 
 typedef enum { MATRIX_BT, MATRIX_G, MATRIX_AT } matrix_kind;
@@ -199,7 +200,7 @@ static const uop *window_at(graph *g, const wino_axis_plan *a, const axis_vars *
   return uop_addi(g, uop_add(g, u, uop_muli(g, v->rho, a->d)), a->s * a->d * j);
 }
 
-static const uop *emit_x(const wino_plan *p, const char **name) {
+static const uop *emit_x(const wino_plan *p, int site) {
   graph *g = p->g;
   const wino_match *m = &p->match;
   ranges r = {0};
@@ -228,12 +229,12 @@ static const uop *emit_x(const wino_plan *p, const char **name) {
     }
     in[i++] = guarded(g, act, cond, m->naxes, u, to);
   } while (advance(m->naxes, at, cols));
-  return bufferize(p, transformed(p, matrix, rows, cols, in, which), &r, "x", name);
+  return bufferize(p, transformed(p, matrix, rows, cols, in, which), &r, STAGE_X, site);
 }
 
 /* --- g: the weight transform --- */
 
-static const uop *emit_g(const wino_plan *p, const char **name) {
+static const uop *emit_g(const wino_plan *p, int site) {
   graph *g = p->g;
   const wino_match *m = &p->match;
   ranges r = {0};
@@ -263,7 +264,7 @@ static const uop *emit_g(const wino_plan *p, const char **name) {
     }
     in[i++] = guarded(g, m->wgt, cond, s.n, s.from, s.to);
   } while (advance(m->naxes, at, cols));
-  return bufferize(p, transformed(p, matrix, rows, cols, in, which), &r, "g", name);
+  return bufferize(p, transformed(p, matrix, rows, cols, in, which), &r, STAGE_G, site);
 }
 
 /* --- m: products summed over channels; o: the output transform --- */
@@ -276,7 +277,7 @@ static const uop *read_value(graph *g, const uop *buffer, int ndim, const uop *c
   return uop_index(g, buffer, NULL, at.n, at.at);
 }
 
-static const uop *emit_m(const wino_plan *p, const uop *x, const uop *w, const char **name) {
+static const uop *emit_m(const wino_plan *p, const uop *x, const uop *w, int site) {
   graph *g = p->g;
   int nd = p->match.naxes;
   ranges r = {0};
@@ -287,10 +288,10 @@ static const uop *emit_m(const wino_plan *p, const uop *x, const uop *w, const c
   const uop *value = uop_mul(g, read_value(g, x, nd, r.at, (const uop *[]){grp, c, t}, 3),
                              read_value(g, w, nd, r.at, (const uop *[]){grp, k, c}, 3));
   if (c != NULL) value = uop_reduce(g, OP_ADD, value, 1, &c);
-  return bufferize(p, value, &r, "m", name);
+  return bufferize(p, value, &r, STAGE_M, site);
 }
 
-static const uop *emit_o(const wino_plan *p, const uop *mhat, const char **name) {
+static const uop *emit_o(const wino_plan *p, const uop *mhat, int site) {
   graph *g = p->g;
   int nd = p->match.naxes;
   const uop *grp = split_class(g, &p->grp, "g").range, *k = split_class(g, &p->k, "k").range;
@@ -308,7 +309,7 @@ static const uop *emit_o(const wino_plan *p, const uop *mhat, const char **name)
     for (int a = 0; a < nd; a++) f[a] = uop_int(g, at[a]);
     in[i++] = read_value(g, mhat, nd, f, (const uop *[]){grp, k, t}, 3);
   } while (advance(nd, at, cols));
-  return bufferize(p, transformed(p, matrix, rows, cols, in, which), &r, "o", name);
+  return bufferize(p, transformed(p, matrix, rows, cols, in, which), &r, STAGE_O, site);
 }
 
 /* The output loops' place in o: t from batch loops, phases and tiles; p inside of the tile. */
@@ -335,9 +336,9 @@ static const uop *read_output(const wino_plan *p, const uop *o) {
   return uop_index(g, o, NULL, at.n, at.at);
 }
 
-const uop *wino_emit(const wino_plan *p, wino_site *site) {
-  const uop *x = emit_x(p, &site->name_x);
-  const uop *w = emit_g(p, &site->name_g);
-  const uop *m = emit_m(p, x, w, &site->name_m);
-  return read_output(p, emit_o(p, m, &site->name_o));
+const uop *wino_emit(const wino_plan *p, int site) {
+  const uop *x = emit_x(p, site);
+  const uop *w = emit_g(p, site);
+  const uop *m = emit_m(p, x, w, site);
+  return read_output(p, emit_o(p, m, site));
 }

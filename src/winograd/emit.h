@@ -37,7 +37,6 @@ typedef struct wino_plan {
   wino_match match;
   wino_axis_plan axis[WN_MAX_SPATIAL]; /* of match.axis[0..match.naxes) */
   wino_fused t, k, grp, c;
-  int site; /* how many were rewritten before: names "x", "x1", ... */
 } wino_plan;
 
 wino_axis_plan wino_plan_axis(const wino_slide *x); /* before tiles are chosen */
@@ -52,7 +51,7 @@ const wino_axis *wino_plan_model(const wino_plan *p, int axis); /* of an axis wi
 /* Extents of the classes from match and axis[]. */
 void wino_plan_classes(wino_plan *p);
 
-/* The expression that takes the REDUCE's place, and the names of the BUFFERIZEs in site. */
-const uop *wino_emit(const wino_plan *p, wino_site *site);
+/* The expression that takes the REDUCE's place, over BUFFERIZEs with the number of this site. */
+const uop *wino_emit(const wino_plan *p, int site);
 
 #endif

@@ -5,6 +5,7 @@
  * The rule for which are tried: on each window m from 2 to as many outputs as there are (1, leaving it alone, where there is
  * one tap or one output, in three dimensions and on images of two outputs), n at most 8 and n1 n2 ... at most 64, beyond
  * which no tile keeps the promise or its transforms are larger than what they save. */
+#include "rewrite/scratch.h"
 #include "winograd/emit.h"
 #include "winograd/survey.h"
 
@@ -86,9 +87,9 @@ static void try_all(search *s) {
   try_window(s, 0, 1);
 }
 
-/* Are neighbours in memory of the activations channels? */
-static bool has_channels_last(graph *g, const wino_match *m) {
-  uop_order all = uop_toposort(&g->arena, 1, &m->act);
+/* Are neighbours in memory of the activations channels? The last index is the fastest in storage. */
+static bool has_channels_last(arena *a, const wino_match *m) {
+  uop_order all = uop_walk_value(a, m->act);
   for (size_t i = 0; i < all.len; i++) {
     const uop *u = all.at[i];
     linear_form f;
@@ -102,12 +103,49 @@ static bool has_channels_last(graph *g, const wino_match *m) {
   return false;
 }
 
-static wino_conv survey_match(graph *g, const wino_match *m, const wino_options *o,
-                              wino_models *models) {
-  wino_plan p = {.g = g, .match = *m, .models = models};
-  wino_conv c = {.dtype = (wn_dtype)m->reduce->dtype, .nwindow = m->naxes};
+/* What its tiles and its cost depend on, as far as the survey can tell. */
+static bool is_alike(const wino_conv *a, const wino_conv *b) {
+  bool same = a->dtype == b->dtype && a->nwindow == b->nwindow && a->batch == b->batch &&
+              a->K == b->K && a->G == b->G && a->C == b->C && a->channels_last == b->channels_last;
+  for (int i = 0; i < a->nwindow && same; i++) {
+    same = a->outputs[i] == b->outputs[i] && a->taps[i] == b->taps[i] &&
+           a->stride[i] == b->stride[i] && a->dilation[i] == b->dilation[i];
+  }
+  return same;
+}
+
+typedef struct surveying {
+  graph *g;
+  const wino_options *options;
+  wino_models *models;
+  VEC(wino_conv) convs;
+} surveying;
+
+static uint64_t hash_of(const wino_conv *c) {
+  int64_t head[] = {c->dtype, c->nwindow, c->batch, c->K, c->G, c->C, c->channels_last};
+  size_t n = (size_t)c->nwindow;
+  uint64_t h = hash_bytes(head, sizeof head, 1);
+  h = hash_bytes(c->outputs, n * sizeof *c->outputs, h);
+  h = hash_bytes(c->taps, n * sizeof *c->taps, h);
+  h = hash_bytes(c->stride, n * sizeof *c->stride, h);
+  return hash_bytes(c->dilation, n * sizeof *c->dilation, h) & (MAP_NONE >> 1);
+}
+
+/* The first that is like it, or itself. */
+static int first_alike(surveying *s, map *kinds, const wino_conv *c) {
+  uint64_t at;
+  for (uint64_t key = hash_of(c);; key++) {
+    if (!map_get(kinds, key, &at)) {
+      map_put(kinds, key, s->convs.len);
+      return (int)s->convs.len;
+    }
+    if (is_alike(&s->convs.data[at], c)) return (int)at;
+  }
+}
+
+static wino_conv survey_match(graph *g, arena *a, const wino_match *m) {
+  wino_conv c = {.dtype = (wn_dtype)m->reduce->dtype, .nwindow = m->naxes, .reduce = m->reduce};
   for (int i = 0; i < m->naxes; i++) {
-    p.axis[i] = wino_plan_axis(&m->axis[i]);
     c.outputs[i] = m->axis[i].outputs;
     c.taps[i] = m->axis[i].taps;
     c.stride[i] = m->axis[i].s;
@@ -117,27 +155,73 @@ static wino_conv survey_match(graph *g, const wino_match *m, const wino_options 
   c.K = wino_loops_extent(&m->outs);
   c.G = wino_loops_extent(&m->groups);
   c.C = wino_loops_extent(&m->chans);
-  c.channels_last = has_channels_last(g, m);
-  search s = {.g = g, .options = o, .plan = &p, .tile = *o};
+  c.channels_last = has_channels_last(a, m);
+  return c;
+}
+
+static void list_tiles(surveying *sv, const wino_match *m, wino_conv *c) {
+  const wino_options *o = sv->options;
+  wino_plan p = {.g = sv->g, .match = *m, .models = sv->models};
+  for (int i = 0; i < m->naxes; i++) p.axis[i] = wino_plan_axis(&m->axis[i]);
+  search s = {.g = sv->g, .options = o, .plan = &p, .tile = *o};
   if (o->nm > 0) {
     try_tile(&s);
   } else if (!o->off) {
     try_all(&s);
   }
-  c.ntiles = (int)s.tiles.len;
-  c.tile = s.tiles.data;
-  return c;
+  c->ntiles = (int)s.tiles.len;
+  c->tile = s.tiles.data;
+}
+
+static void survey_root(arena *a, surveying *s, const uop *root) {
+  uop_order order = uop_toposort(a, 1, &root);
+  map kinds;
+  map_init(&kinds, a);
+  for (size_t i = 0; i < order.len; i++) {
+    wino_match m;
+    if (order.at[i]->op != OP_REDUCE || wino_recognise(s->g, order.at[i], &m) != NULL) continue;
+    wino_conv c = survey_match(s->g, a, &m);
+    c.alike = first_alike(s, &kinds, &c);
+    if (c.alike == (int)s->convs.len) {
+      list_tiles(s, &m, &c);
+    } else {
+      c.ntiles = s->convs.data[c.alike].ntiles;
+      c.tile = s->convs.data[c.alike].tile;
+    }
+    vec_push(&s->g->arena, &s->convs, c);
+  }
+}
+
+typedef struct survey_job {
+  surveying s;
+  const uop *root;
+} survey_job;
+
+static void run_survey(arena *a, void *state) {
+  survey_job *job = state;
+  survey_root(a, &job->s, job->root);
+}
+
+static void run_one(arena *a, void *state) {
+  survey_job *job = state;
+  wino_match m;
+  const char *why = wino_recognise(job->s.g, job->root, &m);
+  WN_CHECK(why == NULL, "no convolution: %s", why);
+  wino_conv c = survey_match(job->s.g, a, &m);
+  list_tiles(&job->s, &m, &c);
+  vec_push(&job->s.g->arena, &job->s.convs, c);
+}
+
+wino_conv wino_survey_conv(graph *g, const uop *reduce, const wino_options *options) {
+  survey_job job = {{.g = g, .options = options, .models = arena_new(&g->arena, wino_models)},
+                    reduce};
+  with_scratch(g->diag, run_one, &job);
+  return job.s.convs.data[0];
 }
 
 wino_survey wino_survey_graph(graph *g, const uop *root, const wino_options *options) {
-  uop_order order = uop_toposort(&g->arena, 1, &root);
-  VEC(wino_conv) convs = {0};
-  wino_models *models = arena_new(&g->arena, wino_models);
-  for (size_t i = 0; i < order.len; i++) {
-    wino_match m;
-    if (order.at[i]->op != OP_REDUCE || wino_recognise(g, order.at[i], &m) != NULL) continue;
-    wino_conv c = survey_match(g, &m, options, models);
-    vec_push(&g->arena, &convs, c);
-  }
-  return (wino_survey){(int)convs.len, convs.data};
+  survey_job job = {{.g = g, .options = options, .models = arena_new(&g->arena, wino_models)},
+                    root};
+  with_scratch(g->diag, run_survey, &job);
+  return (wino_survey){(int)job.s.convs.len, job.s.convs.data};
 }

@@ -16,6 +16,8 @@ typedef struct wino_tile {
 } wino_tile;
 
 typedef struct wino_conv {
+  const uop *reduce;
+  int alike; /* index of the first convolution of the survey that has all that follows in common with it */
   wn_dtype dtype;
   int nwindow;
   int64_t outputs[WN_MAX_SPATIAL], taps[WN_MAX_SPATIAL], stride[WN_MAX_SPATIAL],
@@ -32,5 +34,7 @@ typedef struct wino_survey {
 } wino_survey;
 
 wino_survey wino_survey_graph(graph *g, const uop *root, const wino_options *options);
+/* Of one REDUCE that the recogniser matches. */
+wino_conv wino_survey_conv(graph *g, const uop *reduce, const wino_options *options);
 
 #endif

@@ -326,15 +326,19 @@ static void trace_reduce(str *s, graph *g, const uop *r) {
 
 typedef struct pass {
   graph *g;
-  const wino_options *options;
+  const map *numbers; /* NULL: in order */
+  const wino_options *option;
+  int met;
   wino_models *models;
   str trace;
   VEC(wino_site) sites;
 } pass;
 
-static const uop *visit_reduce(pass *s, const uop *reduce) {
-  wino_plan p = {.g = s->g, .models = s->models, .site = (int)s->sites.len};
+/* was: the REDUCE before its sources were rewritten. */
+static const uop *visit_reduce(pass *s, const uop *was, const uop *reduce) {
+  wino_plan p = {.g = s->g, .models = s->models};
   wino_site site = {0};
+  uint64_t number = 0;
   trace_reduce(&s->trace, s->g, reduce);
   const char *why = wino_recognise(s->g, reduce, &p.match);
   if (why != NULL) {
@@ -342,7 +346,10 @@ static const uop *visit_reduce(pass *s, const uop *reduce) {
     return reduce;
   }
   trace_match(&s->trace, s->g, &p.match);
-  const wino_options *o = s->options;
+  if (s->numbers == NULL) number = (uint64_t)s->met++;
+  if (s->numbers != NULL && !map_get(s->numbers, was->id, &number)) return reduce;
+  const wino_options *o = &s->option[s->numbers != NULL ? number : 0];
+  site.number = (int)number;
   if (o->off)
     why = o->why_off != NULL ? o->why_off : "rewriting is off";
   else
@@ -351,15 +358,19 @@ static const uop *visit_reduce(pass *s, const uop *reduce) {
     str_printf(&s->trace, "; not rewritten, %s\n", why);
     return reduce;
   }
-  const uop *result = wino_emit(&p, &site);
+  const uop *result = wino_emit(&p, site.number);
   trace_site(&s->trace, &p, &site);
   str_add(&s->trace, "\n");
   vec_push(&s->g->arena, &s->sites, site);
   return result;
 }
 
-wino_result wino_rewrite(graph *g, const uop *root, const wino_options *options) {
-  pass s = {.g = g, .options = options, .models = arena_new(&g->arena, wino_models)};
+static wino_result rewrite_all(graph *g, const uop *root, const map *numbers,
+                               const wino_options *option) {
+  pass s = {.g = g,
+            .numbers = numbers,
+            .option = option,
+            .models = arena_new(&g->arena, wino_models)};
   str_init(&s.trace, &g->arena);
   uop_order order = uop_toposort(&g->arena, 1, &root);
   const uop **made = arena_array(&g->arena, const uop *, root->id + 1);
@@ -372,9 +383,18 @@ wino_result wino_rewrite(graph *g, const uop *root, const wino_options *options)
       changed |= src[j] != u->src[j];
     }
     const uop *n = changed ? uop_with_src(g, u, src) : u;
-    made[u->id] = n->op == OP_REDUCE ? visit_reduce(&s, n) : n;
+    made[u->id] = n->op == OP_REDUCE ? visit_reduce(&s, u, n) : n;
   }
   wino_result result = {made[root->id], (int)s.sites.len, s.sites.data, str_text(&s.trace)};
   if (result.nsites > 0) result.root = simplify(g, result.root);
   return result;
+}
+
+wino_result wino_rewrite(graph *g, const uop *root, const wino_options *options) {
+  return rewrite_all(g, root, NULL, options);
+}
+
+wino_result wino_rewrite_sites(graph *g, const uop *root, const map *numbers,
+                               const wino_options *option) {
+  return rewrite_all(g, root, numbers, option);
 }

@@ -12,12 +12,13 @@
  *   k  loops of the weights alone      g  loops of both operands (groups)      c  reduction loops, stride phases, pieces
  *   f, p  one RANGE per window axis, extents n_i = m_i + r_i - 1 and m_i
  * A class without loops has no RANGE. A kron is GET(STACK(...), f0 * n1 + f1 ...). Tiles that reach past the image read
- * guarded zeros. The second site's buffers are named "x1", "g1", ... and so on.
+ * guarded zeros. All four have the number of their site and say which stage they are; they are labelled "x3", "g3", ...
+ * after it, and "x", "g", ... if it is the first.
  * Always holds: no convolution metadata is consulted; declining leaves the REDUCE as it was and says why. */
 #ifndef WN_WINOGRAD_WINOGRAD_H
 #define WN_WINOGRAD_WINOGRAD_H
 
-#include "ir/uop.h"
+#include "ir/walk.h"
 #include "winograd/algebra.h"
 
 typedef struct wino_options {
@@ -33,7 +34,7 @@ typedef struct wino_options {
 typedef enum { CLASS_T, CLASS_K, CLASS_G, CLASS_C, CLASS_F, CLASS_P, CLASS_COUNT } range_class;
 
 typedef struct wino_site {
-  const char *name_x, *name_g, *name_m, *name_o; /* names of its BUFFERIZEs */
+  int number; /* of the site: in bufferize_info.site of its BUFFERIZEs */
   int ndim;                                      /* window axes that are transformed */
   int m[WN_MAX_SPATIAL], r[WN_MAX_SPATIAL], n[WN_MAX_SPATIAL];
   int nt; /* loops fused in t, outermost first; the last ndim are tile loops */
@@ -54,7 +55,11 @@ typedef struct wino_result {
   const char *trace; /* one line per REDUCE looked at: matched with what, or declined and why */
 } wino_result;
 
+/* Every match alike, numbered in the order in which they are met, sources first. */
 wino_result wino_rewrite(graph *g, const uop *root, const wino_options *options);
+/* Each as its own options say. numbers: id of a REDUCE in root -> number of the site; option: by that number. */
+wino_result wino_rewrite_sites(graph *g, const uop *root, const map *numbers,
+                               const wino_options *option);
 
 /* The recogniser alone, for tests and explain: NULL if this REDUCE matches, else the reason ("not a sum of products:
  * MAX", "no filter loop: every reduction loop is in both operands by itself", ...), a static or arena string. */

@@ -142,7 +142,7 @@ static const uop *gen_named(world *w, wn_dtype dtype, int depth) {
     at[k] = raw(w, OP_MOD, WN_I64, 2, (const uop *[]){gen(w, WN_I64, depth), extent});
   }
   const uop *b = uop_bufferize(&w->g, gen(w, dtype, depth), 2, ranges,
-                               (bufferize_info){.name = "b", .at = -1});
+                               (bufferize_info){.name = "b", .site = -1});
   return uop_index(&w->g, b, pick(0, 1) ? gen(w, WN_BOOL, depth) : NULL, 2, at);
 }
 

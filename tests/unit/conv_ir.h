@@ -177,7 +177,7 @@ static inline const uop *conv_sum(graph *g, const conv_ir *v, const uop *value) 
 static inline const uop *conv_result(graph *g, const conv_ir *v, const uop *value) {
   return uop_bufferize(
       g, value, v->nout, v->outs,
-      (bufferize_info){.name = "result0", .space = SPACE_GLOBAL, .at = -1, .explicit_ = true});
+      (bufferize_info){.name = "result0", .space = SPACE_GLOBAL, .site = -1, .explicit_ = true});
 }
 
 static inline const uop *conv_reduce(graph *g, const conv_spec *p, conv_ir *v) {

@@ -81,7 +81,7 @@ static const char convolution[] =
     "%9 = CONST f32 0.1\n"
     "%10 = MUL f32 %8 %9\n"
     "%11 = REDUCE f32 ADD %10 %4\n"
-    "%12 = BUFFERIZE f32 \"x\" local at 12 explicit pad [2] %11 %1\n"
+    "%12 = BUFFERIZE f32 \"x\" local explicit site 2 stage x %11 %1\n"
     "%13 = CONST bool 1\n"
     "%14 = RANGE i64 9 30\n"
     "%15 = INDEX f32 %12 %13 %14\n"
@@ -103,9 +103,9 @@ static void a_program_round_trips(void **state) {
   assert_int_equal(x->op, OP_BUFFERIZE);
   assert_string_equal(x->arg.info->name, "x");
   assert_int_equal(x->arg.info->space, SPACE_LOCAL);
-  assert_int_equal(x->arg.info->at, 12);
+  assert_int_equal(x->arg.info->site, 2);
+  assert_int_equal(x->arg.info->stage, STAGE_X);
   assert_true(x->arg.info->explicit_);
-  assert_int_equal(x->arg.info->pad->at[0], 2);
   assert_true(x->src[0]->src[0]->src[1]->arg.f == (double)0.1f);
   assert_string_equal(uop_range_name(&f->g, x->src[1]), "x");
 }
@@ -149,7 +149,7 @@ static void constants_round_trip(void **state) {
 static void odd_names_round_trip(void **state) {
   fixture *f = *state;
   const uop *r = uop_range(&f->g, 5, "a \"b\" \\ \n%");
-  round_trip(f, uop_bufferize(&f->g, r, 1, &r, (bufferize_info){.name = "\\n", .at = -1}));
+  round_trip(f, uop_bufferize(&f->g, r, 1, &r, (bufferize_info){.name = "\\n", .site = -1}));
 }
 
 static uint64_t seed;
@@ -257,8 +257,10 @@ static void malformed_text_is_an_error(void **state) {
        "RANGE r0 is bound twice"},
       {"%0 = CONST f32 1\n%1 = BUFFERIZE f32 \"x\" far %0\n",
        "line 2, column 24: expected a space"},
-      {"%0 = CONST f32 1\n%1 = BUFFERIZE f32 \"x\" reg pad [1] %0\n",
-       "padding is one number per range"},
+      {"%0 = CONST f32 1\n%1 = BUFFERIZE f32 \"x\" reg site 1 stage y %0\n",
+       "expected a stage (x, g, m, o)"},
+      {"%0 = CONST f32 1\n%1 = BUFFERIZE f32 \"x\" reg site -1 %0\n",
+       "the number of a site is out of bounds"},
       {"%0 = CONST f32 1\n%1 = CONST bool 1\n%2 = INDEX f32 %0 %1 %0\n", "CONST cannot be indexed"},
       {"%0 = BUFFER f32 0 [4]\n%1 = CONST i64 1\n%2 = INDEX f32 %0 %1 %1\n",
        "the condition is not bool"},

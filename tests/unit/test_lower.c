@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "ir/text.h"
+#include "ir/walk.h"
 #include "lower/lower.h"
 #include "tensor/tensor.h"
 #include "uop_eval.h"

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "ir/walk.h"
 #include "diff/conv_case.h"
 #include "program.h"
 

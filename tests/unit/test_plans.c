@@ -120,7 +120,7 @@ static int count_arrays(const wn_program *p) {
 }
 
 static void check_row(fixture *f, const plan_row *row, bool variable) {
-  compile_ok(f, (wn_options){.plan = row->name, .variable_weights = variable, .backend = "interp"});
+  compile_ok(f, (wn_options){.plan = row->name, .variable_weights = variable, .backend = "interp", .isa = "avx512"});
   int kernels = variable ? row->variable : row->constant;
   bool weights = strchr(row->global, 'g') != NULL;
   if (f->info.kernels != kernels || f->info.buffers != row->buffers) {
@@ -152,7 +152,7 @@ static void test_arrays(void **state) {
   fixture *f = *state;
   const int64_t elements[] = {['x'] = 36 * 64 * 16, ['m'] = 36 * 64 * 16, ['g'] = 36 * 16 * 16};
   for (size_t i = 0; i < LEN(table); ++i) {
-    compile_ok(f, (wn_options){.plan = table[i].name, .variable_weights = 1, .backend = "interp"});
+    compile_ok(f, (wn_options){.plan = table[i].name, .variable_weights = 1, .backend = "interp", .isa = "avx512"});
     int stages = 0;
     for (size_t a = 0; a < f->p->set->arrays.len; ++a) {
       const array_info *info = &f->p->set->arrays.data[a];
@@ -204,7 +204,8 @@ static void test_kernel_info(void **state) {
       assert_int_equal(info.prepare, k < f->info.prepare_kernels);
       assert_true(strlen(info.name) > 2 && strlen(info.stage) > 0 && strlen(info.loops) > 0);
       assert_non_null(strstr(info.source, info.name));
-      assert_true(info.flops > 0 && info.bytes > 0);
+      assert_true(info.flops >= 0 && info.bytes > 0); /* packing weights computes nothing */
+      if (!info.prepare) assert_true(info.flops > 0);
       lines += info.source_lines;
       for (int j = 0; j < k; ++j) {
         assert_int_equal(wn_program_get_kernel(f->p, j, &other), WN_OK);

@@ -279,7 +279,7 @@ static const uop *through_bufferize(
   const uop *r[2] = {uop_range(g, 6, NULL), uop_range(g, 10, NULL)};
   const uop *b = load(g, 0, WN_F32, 60, uop_add(g, uop_muli(g, r[0], 10), r[1]));
   b = uop_bufferize(g, uop_alu1(g, OP_ABS, b), 2, r,
-                    (bufferize_info){.name = "b0", .space = SPACE_ANY, .at = -1});
+                    (bufferize_info){.name = "b0", .space = SPACE_ANY, .site = -1});
   const uop *x = uop_index(g, b, NULL, 2, (const uop *[]){y, uop_add(g, o, k)});
   return sum1(g, OP_ADD, uop_mul(g, x, load(g, 1, WN_F32, 3, k)), k);
 }
@@ -340,7 +340,7 @@ static void same_value(graph *g, const built_row *row, const uop *sum) {
   int64_t n = 1;
   for (int i = 0; i < outs.n; i++) n *= (ranges[i] = outs.at[i])->arg.j;
   const uop *before =
-      uop_bufferize(g, sum, outs.n, ranges, (bufferize_info){.name = "result0", .at = -1});
+      uop_bufferize(g, sum, outs.n, ranges, (bufferize_info){.name = "result0", .site = -1});
   wino_result r = wino_rewrite(g, before, &(wino_options){.nm = 1, .m = {2}});
   assert_int_equal(r.nsites, 1);
   double *want = malloc((size_t)n * sizeof *want), *got = malloc((size_t)n * sizeof *got);
@@ -481,7 +481,7 @@ static const uop *two_proportions(
   const uop *o = uop_range(g, 8, "ox"), *k = uop_range(g, 3, "kx");
   const uop *r[2] = {uop_range(g, 10, NULL), uop_range(g, 17, NULL)};
   const uop *b = load(g, 0, WN_F32, 170, uop_add(g, uop_muli(g, r[0], 17), r[1]));
-  b = uop_bufferize(g, b, 2, r, (bufferize_info){.name = "b0", .space = SPACE_ANY, .at = -1});
+  b = uop_bufferize(g, b, 2, r, (bufferize_info){.name = "b0", .space = SPACE_ANY, .site = -1});
   const uop *at[2] = {uop_add(g, o, k), uop_add(g, uop_muli(g, o, 2), k)};
   return sum1(g, OP_ADD, uop_mul(g, uop_index(g, b, NULL, 2, at), load(g, 1, WN_F32, 3, k)), k);
 }

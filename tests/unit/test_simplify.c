@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "ir/walk.h"
 #include "lower/lower.h"
 #include "uop_eval.h"
 
@@ -236,7 +237,7 @@ static void reductions(void **state) {
   assert_ptr_equal(v, uop_reduce(g, OP_ADD, uop_index(g, b, NULL, 1, &r), 1, &r));
   assert_ptr_equal(simplify(g, uop_reduce(g, OP_MAX, x, 1, &one)), uop_index(g, b, NULL, 1, &r));
   /* the RANGEs of a BUFFERIZE are its shape: they stay, also of extent 1 */
-  const uop *named = uop_bufferize(g, x, 2, both, (bufferize_info){.name = "b", .at = -1});
+  const uop *named = uop_bufferize(g, x, 2, both, (bufferize_info){.name = "b", .site = -1});
   assert_int_equal(simplify(g, named)->nsrc, 3);
 }
 

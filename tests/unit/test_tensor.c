@@ -7,6 +7,7 @@
 
 #include <math.h>
 
+#include "ir/walk.h"
 #include "lower/lower.h"
 #include "tensor/tensor.h"
 
