@@ -24,32 +24,28 @@ typedef struct pipeline {
   graph *g;
   show show;
   bool dry;           /* nothing is run: there need not be any data */
+  const char *trace;  /* of the recogniser */
   forecast *forecast; /* gets what the cost model says; NULL: nobody asks */
 } pipeline;
 
 /* --- passes ------------------------------------------------------------------------------------------------------------------ */
 
-static void linearise_all(pipeline *pl) {
+/* Each kernel of a part once, under a name of its own. */
+static void linearise_part(pipeline *pl, const part *of, const linear_options *lo, map *names) {
   wn_program *p = pl->p;
-  bool device = runtime_target(p->rt)->group > 0;
-  linear_options lo = {.accumulators = device ? 0 : runtime_target(p->rt)->registers - 4,
-                       .no_merge = pl->opt->no_merge != 0,
-                       .fma = runtime_target(p->rt)->fma};
-  p->kernels = arena_array(&pl->g->arena, linear_kernel *, p->set->kernels.len);
-  p->sources = arena_array(&pl->g->arena, const char *, p->set->kernels.len);
-  p->nests = arena_array(&pl->g->arena, const char *, p->set->kernels.len);
-  for (size_t i = 0; i < p->set->kernels.len; ++i) {
-    p->kernels[i] = linearise(pl->g, p->set, &p->set->kernels.data[i], &lo);
-    lin_kernel *k = &p->kernels[i]->lin;
-    for (size_t j = 0; j < i; ++j) { /* names are unique in a program */
-      if (strcmp(p->kernels[j]->lin.name, k->name) == 0)
-        k->name = arena_printf(&pl->g->arena, "%sn%zu", k->name, i);
-    }
+  arena *a = &pl->g->arena;
+  for (size_t i = 0; i < of->set->kernels.len; ++i) {
+    int code = of->first_code + (int)i;
+    p->codes[code] = linearise(pl->g, of->set, &of->set->kernels.data[i], lo);
+    lin_kernel *k = &p->codes[code]->lin;
+    uint64_t again = (uintptr_t)intern_string(pl->g, k->name), known;
+    if (map_get(names, again, &known)) k->name = arena_printf(a, "%sn%d", k->name, code);
+    map_put(names, again, 1);
 #ifndef NDEBUG
-    const char *broken = lin_verify(&pl->g->arena, k);
+    const char *broken = lin_verify(a, k);
     if (broken != NULL) {
       str text;
-      str_init(&text, &pl->g->arena);
+      str_init(&text, a);
       lin_print(&text, k);
       WN_CHECK(false, "kernel %s: %s\n%s", k->name, broken, str_text(&text));
     }
@@ -57,17 +53,52 @@ static void linearise_all(pipeline *pl) {
   }
 }
 
-static void compile_kernels(pipeline *pl) {
-  wn_program *p = pl->p;
-  size_t n = p->set->kernels.len;
-  const lin_kernel **ks = arena_array(&pl->g->arena, const lin_kernel *, n);
-  for (size_t i = 0; i < n; ++i) ks[i] = &p->kernels[i]->lin;
-  compile_options co = {.max_lines = pl->opt->max_lines, .store = pl->opt->cold ? NULL : p->store};
-  if (!pl->opt->plan_only) p->module = module_compile(p->rt, &p->diag, (int)n, ks, &co);
-  while (p->nprepare < (int)n && p->set->kernels.data[p->nprepare].prepare) p->nprepare++;
+/* What a launch has of its own: arrays, and what it is called. */
+static linear_kernel *launch_of(pipeline *pl, const kernel_plan *k) {
+  arena *a = &pl->g->arena;
+  linear_kernel *of = arena_copy(a, pl->p->codes[k->code], sizeof *of);
+  int *args = arena_array(a, int, of->args.len + 1);
+  for (size_t i = 0; i < of->args.len; ++i) args[i] = kernel_array(k, of->args.data[i]);
+  of->args.data = args;
+  of->lin.stage = nest_stages(a, k);
+  of->lin.once = k->prepare;
+  return of;
 }
 
-static void fill_info(pipeline *pl, const choice *ch, const wino_result *w, double schedule_s,
+static void linearise_all(pipeline *pl, const fitting *f) {
+  wn_program *p = pl->p;
+  arena *a = &pl->g->arena;
+  bool device = runtime_target(p->rt)->group > 0;
+  linear_options lo = {.accumulators = device ? 0 : runtime_target(p->rt)->registers - 4,
+                       .no_merge = pl->opt->no_merge != 0,
+                       .fma = runtime_target(p->rt)->fma};
+  size_t n = p->set->kernels.len;
+  map names;
+  map_init(&names, a);
+  p->ncodes = p->set->ncodes;
+  p->codes = arena_array(a, linear_kernel *, p->ncodes + 1);
+  p->kernels = arena_array(a, linear_kernel *, n + 1);
+  p->sources = arena_array(a, const char *, p->ncodes + 1);
+  p->nests = arena_array(a, const char *, n + 1);
+  for (int v = 0; v < f->sites->nvalues; ++v) {
+    const part *of = f->of[v];
+    if (of->set->kernels.len > 0 && p->codes[of->first_code] == NULL)
+      linearise_part(pl, of, &lo, &names);
+  }
+  for (size_t i = 0; i < n; ++i) p->kernels[i] = launch_of(pl, &p->set->kernels.data[i]);
+}
+
+static void compile_kernels(pipeline *pl) {
+  wn_program *p = pl->p;
+  const lin_kernel **ks = arena_array(&pl->g->arena, const lin_kernel *, p->ncodes + 1);
+  for (int i = 0; i < p->ncodes; ++i) ks[i] = &p->codes[i]->lin;
+  compile_options co = {.max_lines = pl->opt->max_lines, .store = pl->opt->cold ? NULL : p->store};
+  if (!pl->opt->plan_only) p->module = module_compile(p->rt, &p->diag, p->ncodes, ks, &co);
+  int n = (int)p->set->kernels.len;
+  while (p->nprepare < n && p->set->kernels.data[p->nprepare].prepare) p->nprepare++;
+}
+
+static void fill_info(pipeline *pl, const choice *ch, const fitting *f, double schedule_s,
                       double compile_s) {
   wn_program *p = pl->p;
   wn_program_info *i = &p->info;
@@ -101,14 +132,16 @@ static void fill_info(pipeline *pl, const choice *ch, const wino_result *w, doub
     i->source_lines = s.source_lines < 0 ? -1 : i->source_lines + s.source_lines;
     if (i->fallback == NULL) i->fallback = s.fallback;
   }
-  for (int s = 0; s < w->nsites; ++s) {
-    const wino_site *site = &w->site[s];
-    str tile;
-    str_init(&tile, &pl->g->arena);
-    for (int d = 0; d < site->ndim; ++d) str_printf(&tile, "%s%d", d ? "x" : "", site->m[d]);
-    if (s == 0) i->wino = str_text(&tile);
-    if (site->error > i->error_bound) i->error_bound = site->error;
-    i->promise_missed |= site->promise_missed;
+  for (int v = 0; v < f->sites->nvalues; ++v) {
+    for (int s = 0; s < f->of[v]->w.nsites; ++s) {
+      const wino_site *site = &f->of[v]->w.site[s];
+      str tile;
+      str_init(&tile, &pl->g->arena);
+      for (int d = 0; d < site->ndim; ++d) str_printf(&tile, "%s%d", d ? "x" : "", site->m[d]);
+      if (*i->wino == '\0') i->wino = str_text(&tile);
+      if (site->error > i->error_bound) i->error_bound = site->error;
+      i->promise_missed |= site->promise_missed;
+    }
   }
 }
 
@@ -122,7 +155,7 @@ static const site_list *front(pipeline *pl, wn_tensor *const *outs, void *const 
   root = simplify(pl->g, root);
   show_ir(&pl->show, "simplify", 1, &root);
   site_list *sites = arena_new(&pl->g->arena, site_list);
-  *sites = sites_of(pl->g, root);
+  *sites = sites_of(pl->g, root, import_describe(pl->ctx, pl->g));
   return sites;
 }
 
@@ -162,54 +195,73 @@ static _Noreturn void refuse_memory(pipeline *pl, const choice *ch, size_t least
             asked ? " (--max-memory)" : "");
 }
 
-/* The plan carried out within the limit of memory, where blocks may be smaller unless they were spelled out. NULL: it was
- * refused, or does not fit (*least > 0); *site then says whose plan that is about. */
-static kernel_set *try_plan(pipeline *pl, const choice_target *target, choice *ch, wino_result *w,
-                            size_t *least, int *site) {
+/* The plan carried out within the limit of memory. NULL: it was refused, or does not fit; *site then says whose plan that is
+ * about, which is one that was chosen and can be another, or unwinds. */
+static kernel_set *try_plan(pipeline *pl, fitting *f, choice *ch, int *site) {
   diag *d = &pl->p->diag;
-  apply_target at = choice_apply_target(target);
-  fit_limit limit = {.bytes = target->options->max_memory,
-                     .threads = runtime_scratch_blocks(pl->p->rt),
-                     .spelled = ch->spelled};
   kernel_set *volatile set = NULL;
   volatile wn_status st;
-  *least = 0;
-  *site = -1;
-  *w = choose_rewrite(pl->g, target, ch);
-  DIAG_TRY(d, st)
-  set = schedule_fit(pl->g, w, &ch->plan, &at, (int)pl->ctx->buffers.len,
-                     import_describe(pl->ctx, pl->g), &limit, least, site);
+  f->value = -1;
+  DIAG_TRY(d, st) set = schedule_fit(f, ch);
   DIAG_END(d, st)
-  bool chosen = *site >= 0 && ch->candidates[*site] != NULL;
-  if (st != WN_OK && (st != WN_ERR_REFUSED || !chosen))
-    diag_fail(d, st, "%s", arena_strdup(&pl->g->arena, d->message));
-  return set;
+  if (set != NULL) return set;
+  *site = st == WN_OK ? f->holder : fit_refused(f);
+  if (*site >= 0 && choose_next(ch, *site, st == WN_OK)) return NULL;
+  if (st == WN_OK) refuse_memory(pl, ch, f->least);
+  diag_fail(d, st, "%s", arena_strdup(&pl->g->arena, d->message));
+}
+
+/* Where nothing is left of some values: they are computed by what reads them. */
+static const site_list *inline_sites(pipeline *pl, const site_list *sites, const choice *ch,
+                                     const user_buffer *user) {
+  bool *inlined = arena_array(&pl->g->arena, bool, sites->n + 1), any = false;
+  for (int i = 0; i < sites->n; ++i) any |= inlined[i] = ch->plan.site[i].inlined;
+  if (!any) return sites;
+  site_list *left = arena_new(&pl->g->arena, site_list);
+  *left = sites_inline(pl->g, sites, user, inlined);
+  return left;
+}
+
+static void show_choice(pipeline *pl, const fitting *f, const choice *ch) {
+  str trace;
+  str_init(&trace, &pl->g->arena);
+  for (int v = 0; v < f->sites->nvalues; ++v) {
+    if (f->sites->value[v].alike == v) str_add(&trace, f->of[v]->w.trace);
+  }
+  pl->trace = str_text(&trace);
+  show_text(&pl->show, "recognise", arena_printf(&pl->g->arena, "%s%s", pl->trace, ch->considered));
+  for (int v = 0; v < f->sites->nvalues; ++v) {
+    const part *p = f->of[v];
+    if (p->w.nsites > 0 && p->value == &f->sites->value[v]) show_ir(&pl->show, "winograd", 1, &p->w.root);
+  }
 }
 
 /* The plan that the options ask for, carried out: a site that was chosen for and is refused, or holds most of what does not
  * fit, gets its next candidate, at last direct. */
-static wino_result choose_and_apply(pipeline *pl, const site_list *sites, const wn_options *opt,
-                                    choice *ch) {
-  wn_options with = *opt;
-  with.max_memory = memory_limit(pl);
-  choice_target target = describe_target(pl, &with);
-  wino_result w;
-  size_t least;
+static fitting choose_and_apply(pipeline *pl, const site_list *sites, const wn_options *opt,
+                                choice *ch) {
+  arena *a = &pl->g->arena;
+  wn_options *with = arena_copy(a, opt, sizeof *opt);
+  with->max_memory = memory_limit(pl);
+  choice_target *target = arena_new(a, choice_target);
+  fit_limit *limit = arena_new(a, fit_limit);
+  *target = describe_target(pl, with);
+  *limit = (fit_limit){with->max_memory, runtime_scratch_blocks(pl->p->rt)};
+  *ch = choose_plan(pl->g, sites, target);
+  fitting f = {.g = pl->g,
+               .target = target,
+               .limit = limit,
+               .nuser = (int)pl->ctx->buffers.len,
+               .user = import_describe(pl->ctx, pl->g)};
+  f.sites = inline_sites(pl, sites, ch, f.user);
+  f.store.of = arena_array(a, part *, f.sites->nvalues + 1);
+  f.of = arena_array(a, part *, f.sites->nvalues + 1);
   int site;
-  *ch = choose_plan(pl->g, sites, &target);
-  for (;;) {
-    pl->p->set = try_plan(pl, &target, ch, &w, &least, &site);
-    if (pl->p->set != NULL) break;
-    bool fits = least == 0; /* and was refused */
-    if (site >= 0 && choose_next(pl->g, ch, site, !fits)) continue;
-    if (!fits) refuse_memory(pl, ch, least);
-    diag_fail(&pl->p->diag, WN_ERR_REFUSED, "%s",
-              arena_strdup(&pl->g->arena, pl->p->diag.message));
-  }
-  show_text(&pl->show, "recognise", arena_printf(&pl->g->arena, "%s%s", w.trace, ch->considered));
-  if (w.nsites > 0) show_ir(&pl->show, "winograd", 1, &w.root);
-  ch->seconds = choose_predict(pl->g, ch, &target, NULL);
-  return w;
+  do pl->p->set = try_plan(pl, &f, ch, &site);
+  while (pl->p->set == NULL);
+  show_choice(pl, &f, ch);
+  ch->seconds = choose_predict(pl->g, ch, target, NULL);
+  return f;
 }
 
 static bool is_auto(const wn_options *opt) {
@@ -227,7 +279,7 @@ static const char *graph_key(pipeline *pl, const site_list *sites) {
 }
 
 /* What was tuned for this graph, if anything was: it must still parse, apply and keep the promise. */
-static bool apply_stored(pipeline *pl, const site_list *sites, choice *ch, wino_result *w) {
+static bool apply_stored(pipeline *pl, const site_list *sites, choice *ch, fitting *f) {
   diag *d = &pl->p->diag;
   stored_plan plan;
   if (pl->p->store == NULL || !is_auto(pl->opt) || pl->opt->untuned) return false;
@@ -235,12 +287,14 @@ static bool apply_stored(pipeline *pl, const site_list *sites, choice *ch, wino_
   wn_options with = *pl->opt;
   with.plan = plan.text;
   volatile wn_status st;
-  DIAG_TRY(d, st) *w = choose_and_apply(pl, sites, &with, ch);
+  DIAG_TRY(d, st) *f = choose_and_apply(pl, sites, &with, ch);
   DIAG_END(d, st)
   const char *why = st == WN_OK ? NULL : arena_strdup(&pl->g->arena, d->message);
   if (st == WN_ERR_NOMEM) diag_fail(d, st, "%s", why);
-  for (int i = 0; st == WN_OK && i < w->nsites; ++i) {
-    if (w->site[i].promise_missed) why = "its error is over the promise";
+  for (int v = 0; st == WN_OK && v < f->sites->nvalues; ++v) {
+    for (int i = 0; i < f->of[v]->w.nsites; ++i) {
+      if (f->of[v]->w.site[i].promise_missed) why = "its error is over the promise";
+    }
   }
   if (why != NULL) diag_warn(d, "the tuned plan \"%.200s\" is not used: %s", plan.text, why);
   ch->name = "auto";
@@ -248,37 +302,37 @@ static bool apply_stored(pipeline *pl, const site_list *sites, choice *ch, wino_
 }
 
 /* All that comes before machine code: tensors to kernels of linear IR. */
-static void plan(pipeline *pl, wn_tensor *const *outs, void *const *data, int count, choice *ch,
-                 wino_result *w) {
+static void make_plan(pipeline *pl, wn_tensor *const *outs, void *const *data, int count, choice *ch,
+                 fitting *f) {
   wn_program *p = pl->p;
   const wn_options *opt = pl->opt;
   p->store = store_open(&p->diag, opt->no_cache != 0);
   const site_list *sites = front(pl, outs, data, count);
-  p->info.tuned = apply_stored(pl, sites, ch, w);
-  if (!p->info.tuned) *w = choose_and_apply(pl, sites, opt, ch);
+  p->info.tuned = apply_stored(pl, sites, ch, f);
+  if (!p->info.tuned) *f = choose_and_apply(pl, sites, opt, ch);
   show_nests(&pl->show, p->set);
-  linearise_all(pl);
+  linearise_all(pl, f);
   show_kernels(&pl->show, p);
   if (pl->forecast == NULL) return;
   choice_target target = describe_target(pl, opt);
-  *pl->forecast = forecast_program(pl->g, ch, &target, w, p->set);
+  *pl->forecast = forecast_program(pl->g, ch, &target, pl->trace, p->set);
 }
 
 static void compile(pipeline *pl, wn_tensor *const *outs, void *const *data, int count) {
   wn_program *p = pl->p;
   const wn_options *opt = pl->opt;
   choice ch;
-  wino_result w;
+  fitting f;
   show_check_environment(&p->diag);
   p->rt = (pl->dry ? runtime_create_foreign : runtime_create)(&p->diag, opt->backend, opt->isa,
                                                               opt->threads);
   double start = program_now();
-  plan(pl, outs, data, count, &ch, &w);
+  make_plan(pl, outs, data, count, &ch, &f);
   double scheduled = program_now();
   compile_kernels(pl);
   double compiled = program_now();
   show_assembly(p);
-  fill_info(pl, &ch, &w, scheduled - start, compiled - scheduled);
+  fill_info(pl, &ch, &f, scheduled - start, compiled - scheduled);
   if (opt->strict && p->info.fallback != NULL) {
     diag_fail(&p->diag, WN_ERR_STRICT, "a kernel fell back to the interpreter: %s",
               p->info.fallback);

@@ -104,7 +104,7 @@ static const char *launch(wn_program *p, int kernel, int64_t chunk, int64_t chun
   if (p->device != NULL)
     why = program_launch_device(p, kernel, chunk, begin, begin + share, stamped ? t->stamps++ : -1);
   else
-    module_launch(p->module, kernel, args_of_round(p, kernel, chunk), begin, begin + share);
+    module_launch(p->module, p->set->kernels.data[kernel].code, args_of_round(p, kernel, chunk), begin, begin + share);
   if (t != NULL && !stamped) t->us[kernel] += (program_now() - start) * 1e6;
   return why;
 }
@@ -235,7 +235,7 @@ const char *wn_program_message(const wn_program *p) { return p->failure != NULL 
 static void add_launch(wn_program *p, int kernel, str *key) {
   const kernel_plan *k = &p->set->kernels.data[kernel];
   const linear_kernel *lk = p->kernels[kernel];
-  const int64_t head[] = {k->prepare, k->chunks, k->chunk_group, (int64_t)lk->args.len};
+  const int64_t head[] = {k->code, k->prepare, k->chunks, k->chunk_group, (int64_t)lk->args.len};
   str_addn(key, (const char *)head, sizeof head);
   for (size_t i = 0; i < lk->args.len; ++i) {
     const array_info *a = &p->set->arrays.data[lk->args.data[i]];
@@ -251,11 +251,11 @@ const char *program_identity(wn_program *p) {
   str_init(&key, a);
   const int64_t sizes[] = {(int64_t)p->set->workspace_bytes, (int64_t)p->set->prepared_bytes};
   str_addn(&key, (const char *)sizes, sizeof sizes);
-  for (int i = 0; i < n; ++i) {
-    const lin_kernel *k = &p->kernels[i]->lin;
+  for (int i = 0; i < p->ncodes; ++i) {
+    const lin_kernel *k = &p->codes[i]->lin;
     kernel_key_add(&key, 1, &k);
-    add_launch(p, i, &key);
   }
+  for (int i = 0; i < n; ++i) add_launch(p, i, &key);
   uint64_t half[2] = {hash_bytes(key.data, key.len, 0x77696e6e),
                       hash_bytes(key.data, key.len, 0x6f770002)};
   return arena_printf(a, "%016llx%016llx", (unsigned long long)half[0],
@@ -286,19 +286,22 @@ wn_status wn_program_get_info(const wn_program *p, wn_program_info *info) {
 
 /* Kernels are printed, and their machine code is read back, when somebody asks. */
 static wn_status look_at_kernel(wn_program *p, int index, int *registers, int *spills) {
+  int code = p->set->kernels.data[index].code;
   volatile wn_status st = WN_OK;
   DIAG_TRY(&p->diag, st) {
-    if (p->sources[index] == NULL) {
-      str s;
-      str_init(&s, &p->graph.arena);
-      runtime_source(p->rt, &p->kernels[index]->lin, &s);
-      p->sources[index] = str_text(&s);
+    str s;
+    str_init(&s, &p->graph.arena);
+    if (p->sources[code] == NULL) {
+      runtime_source(p->rt, &p->codes[code]->lin, &s);
+      p->sources[code] = str_text(&s);
+    }
+    if (p->nests[index] == NULL) {
       str_init(&s, &p->graph.arena);
       nest_print_kernel(&p->graph, &s, p->set, index, 0);
       p->nests[index] = str_text(&s);
     }
     *registers = *spills = -1;
-    if (p->module != NULL) module_registers(p->module, index, registers, spills);
+    if (p->module != NULL) module_registers(p->module, code, registers, spills);
   }
   DIAG_END(&p->diag, st)
   return st;
@@ -307,13 +310,14 @@ static wn_status look_at_kernel(wn_program *p, int index, int *registers, int *s
 const char *program_line_limit(const wn_program *p, arena *a, int max_lines) {
   const char *why = NULL;
   int lines;
-  for (size_t i = 0; i < p->set->kernels.len && why == NULL; ++i)
-    why = runtime_line_limit(p->rt, a, a, &p->kernels[i]->lin, max_lines, &lines);
+  for (int i = 0; i < p->ncodes && why == NULL; ++i)
+    why = runtime_line_limit(p->rt, a, a, &p->codes[i]->lin, max_lines, &lines);
   return why;
 }
 
 kernel_state program_kernel_state(const wn_program *p, int index) {
-  return p->module != NULL ? module_kernel(p->module, index) : (kernel_state){.source_lines = -1};
+  return p->module != NULL ? module_kernel(p->module, p->set->kernels.data[index].code)
+                           : (kernel_state){.source_lines = -1};
 }
 
 wn_status wn_program_get_kernel(wn_program *p, int index, wn_kernel_info *info) {
@@ -326,7 +330,7 @@ wn_status wn_program_get_kernel(wn_program *p, int index, wn_kernel_info *info) 
   *info = (wn_kernel_info){.name = k->name,
                            .stage = k->stage,
                            .loops = k->loops,
-                           .source = p->sources[index],
+                           .source = p->sources[p->set->kernels.data[index].code],
                            .fallback = s.fallback,
                            .note = s.note,
                            .source_lines = s.source_lines,

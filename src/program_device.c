@@ -142,7 +142,7 @@ const char *program_read_results(wn_program *p) {
 /* --- launches -------------------------------------------------------------------------------------------------------------- */
 
 bool program_is_on_device(const wn_program *p, int kernel) {
-  return module_kernel(p->module, kernel).fallback == NULL;
+  return program_kernel_state(p, kernel).fallback == NULL;
 }
 
 static const device_arg *args_of_round(wn_program *p, int kernel, int64_t chunk) {
@@ -188,7 +188,7 @@ static const char *interpret(wn_program *p, int kernel, const device_arg *args, 
     const device_block *b = &m->blocks[m->block[kernel][i]];
     m->mirrors[kernel][i] = (void *)((uintptr_t)b->mirror + (uintptr_t)args[i].offset);
   }
-  module_launch(p->module, kernel, m->mirrors[kernel], begin, end);
+  module_launch(p->module, p->set->kernels.data[kernel].code, m->mirrors[kernel], begin, end);
   return copy_arrays(p, kernel, true);
 }
 
@@ -196,5 +196,5 @@ const char *program_launch_device(wn_program *p, int kernel, int64_t chunk, int6
                                   int64_t end, int stamp) {
   const device_arg *args = args_of_round(p, kernel, chunk);
   if (!program_is_on_device(p, kernel)) return interpret(p, kernel, args, begin, end);
-  return module_queue(p->module, kernel, args, begin, end, stamp);
+  return module_queue(p->module, p->set->kernels.data[kernel].code, args, begin, end, stamp);
 }

@@ -99,19 +99,19 @@ void show_nests(const show *s, const kernel_set *set) {
 }
 
 void show_assembly(const wn_program *p) {
-  for (size_t i = 0; dump_wanted("assembly") && i < p->set->kernels.len; ++i) {
-    const char *text = module_assembly(p->module, (int)i);
-    fprintf(stderr, "--- assembly of %s\n%s\n", p->kernels[i]->lin.name,
+  for (int i = 0; dump_wanted("assembly") && i < p->ncodes; ++i) {
+    const char *text = module_assembly(p->module, i);
+    fprintf(stderr, "--- assembly of %s\n%s\n", p->codes[i]->lin.name,
             text != NULL ? text : "none: the kernel is not machine code");
   }
 }
 
 void show_kernels(const show *s, const wn_program *p) {
   if (!showing(s, "linearise")) return;
-  for (size_t i = 0; i < p->set->kernels.len; ++i) {
+  for (int i = 0; i < p->ncodes; ++i) {
     str text;
     str_init(&text, &s->g->arena);
-    lin_print(&text, &p->kernels[i]->lin);
+    lin_print(&text, &p->codes[i]->lin);
     show_text(s, "linearise", str_text(&text));
   }
 }

@@ -24,7 +24,7 @@ static _Noreturn void refuse(apply *ap, const char *why) {
 
 const schedule *plan_of_site(const apply *ap, int number) {
   static const schedule direct = {.direct = true};
-  return number >= 0 && number < ap->plan->n ? &ap->plan->site[number] : &direct;
+  return number >= 0 && number < ap->nplans ? &ap->plan[number] : &direct;
 }
 
 const schedule *plan_of(const apply *ap, int site) {
@@ -69,10 +69,7 @@ static const uop *split_sum(apply *ap, const uop *reduce, int site) {
 
 static uop_space space_of(apply *ap, const bufferize_info *info) {
   int site = site_of(ap, info);
-  if (site < 0) {
-    bool inlined = !info->explicit_ && info->site >= 0 && plan_of_site(ap, info->site)->inlined;
-    return inlined ? SPACE_INLINE : SPACE_GLOBAL;
-  }
+  if (site < 0) return SPACE_GLOBAL;
   uop_space space = plan_of(ap, site)->stage[info->stage].space;
   bool flows = ap->flow[site].found;
   if (info->stage != STAGE_O) return space;
@@ -466,6 +463,7 @@ static array_info array_for(apply *ap, const stage *st) {
   const bufferize_info *info = st->node->arg.info;
   array_info a = {
       .name = info->name, .dtype = (wn_dtype)st->node->dtype, .site = info->site, .user = -1};
+  a.stage = info->stage;
   a.role = st->space == SPACE_LOCAL ? ROLE_LOCAL : ROLE_WORK;
   a.len = stored_len(st);
   if (st->elsewhere > 0) {
@@ -476,7 +474,7 @@ static array_info array_for(apply *ap, const stage *st) {
   }
   if (st->id == STAGE_COUNT && info->explicit_) {
     a.role = ROLE_RESULT;
-    a.user = (int)strtol(a.name + strlen("result"), NULL, 10);
+    a.user = 0;
   }
   return a;
 }
@@ -523,6 +521,7 @@ static void add_user_arrays(apply *ap, int nuser, const user_buffer *user) {
                     .dtype = user[i].dtype,
                     .len = user[i].len,
                     .site = -1,
+                    .stage = STAGE_COUNT,
                     .user = i};
     a.role = user[i].constant ? ROLE_CONSTANT : ROLE_INPUT;
     vec_push(ap->keep, &ap->set->arrays, a);
@@ -543,7 +542,7 @@ static void check_loops(apply *ap, const schedule *s) {
 }
 
 static void index_sites(apply *ap) {
-  int n = ap->plan->n, rewritten = ap->w->nsites;
+  int n = ap->nplans, rewritten = ap->w->nsites;
   for (int i = 0; i < rewritten; ++i) n = ap->w->site[i].number < n ? n : ap->w->site[i].number + 1;
   ap->site_of = arena_array(ap->a, int, n + 1);
   ap->into = arena_array(ap->a, const flow *, n + 1);
@@ -585,24 +584,24 @@ static void apply_plan(arena *a, void *state) {
   launch_order(ap);
   launch_join(ap);
   simt_share(ap);
-  plan_memory(ap->set, a);
 }
 
-kernel_set *schedule_apply(graph *g, const wino_result *rewritten, const graph_plan *p,
-                           const apply_target *target, int nuser, const user_buffer *user,
+kernel_set *schedule_apply(graph *g, const wino_result *rewritten, const schedule *plan, int nsites,
+                           const apply_target *target, int narrays, const user_buffer *array,
                            int *site) {
-  int nobody;
   apply ap = {.g = g,
               .keep = &g->arena,
-              .plan = p,
+              .plan = plan,
+              .nplans = nsites,
               .target = target,
               .w = rewritten,
-              .nuser = nuser,
-              .at_site = site != NULL ? site : &nobody};
-  *ap.at_site = -1;
+              .nuser = narrays,
+              .at_site = site};
+  *site = -1;
   ap.set = arena_new(ap.keep, kernel_set);
   map_init(&ap.set->kinds, ap.keep);
-  add_user_arrays(&ap, nuser, user);
+  add_user_arrays(&ap, narrays, array);
   with_scratch(g->diag, apply_plan, &ap);
+  *site = -1;
   return ap.set;
 }

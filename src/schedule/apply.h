@@ -66,12 +66,13 @@ typedef struct apply {
   graph *g;
   arena *a;    /* until the schedule is applied */
   arena *keep; /* the graph's, for what comes of it */
-  const graph_plan *plan;
+  const schedule *plan; /* by site of the value */
+  int nplans;
   const apply_target *target;
   const wino_result *w;
   kernel_set *set;
   int nuser;
-  int *at_site;        /* number of the site that is being worked on: whose plan a refusal is about */
+  int *at_site;        /* the site that is being worked on: whose plan a refusal is about */
   int *site_of;        /* number of a site -> index in w->site, -1: not rewritten */
   const flow **into;   /* number of a stored value's site -> what flows into it, NULL: nothing */
   flow *flow;          /* per rewritten site */

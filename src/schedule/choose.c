@@ -138,15 +138,29 @@ static void choose_sites(graph *g, choice *c, const choice_target *target, bool 
   c->considered = str_text(&text);
 }
 
-static void survey_sites(graph *g, choice *c, const wino_options *w) {
-  c->survey = wino_survey_graph(g, c->sites->root, w);
-  int *conv = arena_array(&g->arena, int, c->sites->n + 1);
-  for (int i = 0; i < c->sites->n; ++i) conv[i] = -1;
-  for (int i = 0; i < c->survey.nconvs; ++i) {
-    uint64_t number;
-    if (map_get(&c->sites->numbers, c->survey.conv[i].reduce->id, &number)) conv[number] = i;
+/* Every convolution of the values that differ, and which of them a site is. */
+static wino_survey survey_values(graph *g, const site_list *sites, const wino_options *w,
+                                 const int **conv) {
+  const uop **roots = arena_array(&g->arena, const uop *, sites->nvalues + 1);
+  int n = 0;
+  for (int i = 0; i < sites->nvalues; ++i) {
+    if (sites->value[i].alike == i) roots[n++] = sites->value[i].canonical;
   }
-  c->conv = conv;
+  wino_survey survey = wino_survey_values(g, n, roots, w);
+  int *of = arena_array(&g->arena, int, sites->n + 1);
+  map index;
+  map_init(&index, &g->arena);
+  for (int i = 0; i < survey.nconvs; ++i)
+    map_put(&index, survey.conv[i].reduce->id, (uint64_t)i);
+  for (int i = 0; i < sites->n; ++i) {
+    const stored_value *v = &sites->value[sites->at[i].value];
+    uint64_t at = 0;
+    of[i] = -1;
+    if (sites->at[i].kind != SITE_CONV) continue;
+    if (map_get(&index, v->conv[i - v->first]->id, &at)) of[i] = (int)at;
+  }
+  *conv = of;
+  return survey;
 }
 
 /* The tile that the options or the environment ask for; false: rewriting is off. */
@@ -189,14 +203,13 @@ choice choose_plan(graph *g, const site_list *sites, const choice_target *target
   c.candidates = arena_array(&g->arena, const candidate_list *, sites->n + 1);
   c.taken = arena_array(&g->arena, int, sites->n + 1);
   c.rewrite = arena_array(&g->arena, wino_options, sites->n + 1);
-  survey_sites(g, &c, &w);
+  c.survey = survey_values(g, sites, &w, &c.conv);
   if (on) choose_sites(g, &c, target, env == 1);
   set_rewriting(&c, &w, on, env == 1);
   return c;
 }
 
-bool choose_next(graph *g, choice *c, int site, bool smaller) {
-  (void)g;
+bool choose_next(choice *c, int site, bool smaller) {
   const candidate_list *l = c->candidates[site];
   if (l == NULL || c->plan.site[site].direct) return false;
   int next = c->taken[site] + 1;
@@ -215,37 +228,35 @@ bool choose_next(graph *g, choice *c, int site, bool smaller) {
   return true;
 }
 
-/* --- rewriting ---------------------------------------------------------------------------------------------------------- */
+/* --- carried out ---------------------------------------------------------------------------------------------------------- */
 
-wino_result choose_rewrite(graph *g, const choice_target *target, choice *c) {
-  (void)target;
-  wino_result r = wino_rewrite_sites(g, c->sites->root, &c->sites->numbers, c->rewrite);
-  bool *done = arena_array(&g->arena, bool, c->sites->n + 1);
-  for (int i = 0; i < r.nsites; ++i) {
-    schedule *s = &c->plan.site[r.site[i].number];
-    done[r.site[i].number] = true;
-    s->nm = r.site[i].nwindow;
-    memcpy(s->m, r.site[i].window_m, sizeof s->m);
-  }
+void choose_settle(graph *g, choice *c, const part_list *parts) {
+  bool any = false;
+  const char *why = "";
   for (int i = 0; i < c->sites->n; ++i) {
-    schedule *s = &c->plan.site[i];
-    if (c->conv[i] < 0 || done[i]) continue;
-    if (!s->direct && c->source[i] == PLAN_CHOOSE)
-      WN_CHECK(false, "a tile of the survey was not taken: %s", r.trace);
-    if (!s->direct && c->source[i] == PLAN_GIVEN)
-      diag_fail(g->diag, WN_ERR_REFUSED, "plan of conv%d: it is not rewritten: %s", i, r.trace);
-    if (!s->direct) *s = (schedule){.direct = true};
-    s->nm = 0;
+    const stored_value *v = &parts->sites->value[parts->sites->at[i].value];
+    const part *p = parts->of[parts->sites->at[i].value];
+    int at = i - v->first;
+    if (c->conv[i] < 0 || c->plan.site[i].inlined) continue;
+    bool lost = !c->plan.site[i].direct && !p->rewritten[at];
+    WN_CHECK(!lost || c->source[i] != PLAN_CHOOSE, "a tile of the survey was not taken: %s",
+             p->w.trace);
+    if (lost && c->source[i] == PLAN_GIVEN)
+      diag_fail(g->diag, WN_ERR_REFUSED, "plan of conv%d: it is not rewritten: %s", i, p->w.trace);
+    if (lost) why = p->w.trace;
+    any |= p->rewritten[at];
+    c->plan.site[i] = p->plan[at];
   }
-  if (c->rewrites && r.nsites == 0)
-    diag_fail(g->diag, WN_ERR_REFUSED, "plan %.200s: nothing to rewrite: %s", c->name, r.trace);
-  return r;
+  for (int i = 0; i < parts->sites->nvalues && *why == '\0'; ++i) why = parts->of[i]->w.trace;
+  if (c->rewrites && !any)
+    diag_fail(g->diag, WN_ERR_REFUSED, "plan %.200s: nothing to rewrite: %s", c->name, why);
 }
 
 size_t choose_candidates(graph *g, const site_list *sites, const choice_target *target,
                          candidate *out, size_t max) {
   wino_options w = {.math = target->options->math};
-  wino_survey s = wino_survey_graph(g, sites->root, &w);
+  const int *conv;
+  wino_survey s = survey_values(g, sites, &w, &conv);
   cost_target t = choose_cost_target(target);
   const schedule direct = {.direct = true};
   *out = (candidate){direct, schedule_cost(&s, &direct, &t)};
@@ -258,14 +269,14 @@ size_t choose_candidates(graph *g, const site_list *sites, const choice_target *
 
 /* With the tile that it has: one that was asked for is in no survey of those that keep the promise. */
 static void price_site(graph *g, const choice *c, int site, const cost_target *t,
-                       double (*part)[STAGE_COUNT]) {
+                       double (*share)[STAGE_COUNT]) {
   const schedule *s = &c->plan.site[site];
   wino_options o = {.math = c->rewrite[site].math, .off = s->direct, .nm = s->nm};
   memcpy(o.m, s->m, sizeof o.m);
   wino_conv conv = wino_survey_conv(g, c->survey.conv[c->conv[site]].reduce, &o);
   const wino_survey one = {1, &conv};
-  if (isfinite(schedule_cost_by_stage(&one, s, t, part))) return;
-  for (int i = 0; i < STAGE_COUNT; ++i) (*part)[i] = INFINITY;
+  if (isfinite(schedule_cost_by_stage(&one, s, t, share))) return;
+  for (int i = 0; i < STAGE_COUNT; ++i) (*share)[i] = INFINITY;
 }
 
 double choose_predict(graph *g, const choice *c, const choice_target *target,
@@ -274,16 +285,16 @@ double choose_predict(graph *g, const choice *c, const choice_target *target,
   t.max_memory = 0; /* it was applied */
   double seconds = 0;
   int *last = arena_array(&g->arena, int, c->survey.nconvs + 1); /* site + 1 that was priced last, by kind */
-  double(*part)[STAGE_COUNT] =
-      arena_alloc(&g->arena, sizeof *part * (size_t)(c->survey.nconvs + 1));
+  double(*share)[STAGE_COUNT] =
+      arena_alloc(&g->arena, sizeof *share * (size_t)(c->survey.nconvs + 1));
   for (int i = 0; i < c->sites->n; ++i) {
     if (c->conv[i] < 0) continue;
     int kind = c->survey.conv[c->conv[i]].alike;
     bool known = last[kind] > 0 && schedule_equal(&c->plan.site[i], &c->plan.site[last[kind] - 1]);
-    if (!known) price_site(g, c, i, &t, &part[kind]);
+    if (!known) price_site(g, c, i, &t, &share[kind]);
     last[kind] = i + 1;
-    for (int j = 0; j < STAGE_COUNT; ++j) seconds += part[kind][j];
-    if (by_stage != NULL) memcpy(by_stage[i], part[kind], sizeof part[kind]);
+    for (int j = 0; j < STAGE_COUNT; ++j) seconds += share[kind][j];
+    if (by_stage != NULL) memcpy(by_stage[i], share[kind], sizeof share[kind]);
   }
   return isfinite(seconds) ? seconds : 0;
 }

@@ -7,7 +7,7 @@
 #define WN_SCHEDULE_CHOOSE_H
 
 #include "schedule/cost.h"
-#include "schedule/nest.h"
+#include "schedule/parts.h"
 
 typedef struct choice_target {
   int vector_bytes, registers;
@@ -44,12 +44,12 @@ typedef struct choice {
 } choice;
 
 choice choose_plan(graph *g, const site_list *sites, const choice_target *target);
-/* The graph rewritten as the choice says; what was left to the rewrite (tiles of named plans, convolutions that a plan for
- * all cannot have) is then part of the plan. */
-wino_result choose_rewrite(graph *g, const choice_target *target, choice *c);
 /* Another plan for a chosen site, whose present one was refused or does not fit: its next candidate, with `smaller` direct.
  * False: there is none. */
-bool choose_next(graph *g, choice *c, int site, bool smaller);
+bool choose_next(choice *c, int site, bool smaller);
+/* Takes over what the rewrite decided: tiles of named plans, convolutions that a plan for all cannot have. A plan in braces
+ * that could not be had, and one for all that nothing came of, is diag_fail(WN_ERR_REFUSED). */
+void choose_settle(graph *g, choice *c, const part_list *parts);
 /* The best `max` schedules of `auto` for the convolutions of a graph that are all alike, best first: see
  * schedule_candidates. `direct` is among them, last if it is not among the best. */
 size_t choose_candidates(graph *g, const site_list *sites, const choice_target *target,

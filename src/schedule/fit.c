@@ -52,14 +52,20 @@ static holder *list_holders(graph *g, const graph_plan *p, const kernel_set *set
   return h;
 }
 
+static int64_t tiles_of(const fitting *f, int number) {
+  int value = f->sites->at[number].value;
+  const part *p = f->of[value];
+  for (int i = 0; i < p->w.nsites; ++i) {
+    if (p->w.site[i].number == number - f->sites->value[value].first) return p->w.site[i].T;
+  }
+  return 0;
+}
+
 /* Makes the blocks of the site that holds most, and has any, smaller. */
-static bool shrink(const wino_result *w, graph_plan *p, const holder *h, const fit_limit *limit) {
-  for (int i = 0; i < p->n && h[i].bytes > 0; ++i) {
-    int64_t tiles = 0;
-    for (int j = 0; j < w->nsites; ++j) {
-      if (w->site[j].number == h[i].site) tiles = w->site[j].T;
-    }
-    if (!limit->spelled[h[i].site] && halve(&p->site[h[i].site], tiles)) return true;
+static bool shrink(const fitting *f, choice *c, const holder *h) {
+  for (int i = 0; i < c->plan.n && h[i].bytes > 0; ++i) {
+    int number = h[i].site;
+    if (!c->spelled[number] && halve(&c->plan.site[number], tiles_of(f, number))) return true;
   }
   return false;
 }
@@ -71,26 +77,46 @@ static _Noreturn void refuse_local(graph *g, size_t bytes, size_t limit) {
             bytes, limit);
 }
 
-kernel_set *schedule_fit(graph *g, const wino_result *w, graph_plan *p, const apply_target *target,
-                         int nuser, const user_buffer *user, const fit_limit *limit, size_t *least,
-                         int *site) {
-  schedule *smallest = arena_copy(&g->arena, p->site, sizeof *p->site * (size_t)(p->n + 1));
-  *least = SIZE_MAX;
+static part_list make_parts(fitting *f, choice *c) {
+  apply_target at = choice_apply_target(f->target);
+  for (int v = 0; v < f->sites->nvalues; ++v) {
+    int first = f->sites->value[v].first;
+    const part_request asked = {&c->plan.site[first], &c->rewrite[first]};
+    f->value = v;
+    f->of[v] = part_make(f->g, &f->store, f->sites, v, &asked, &at, f->user, &f->local);
+  }
+  f->value = -1;
+  return (part_list){f->sites, f->of};
+}
+
+int fit_refused(const fitting *f) {
+  if (f->value < 0) return -1;
+  return f->sites->value[f->value].first + (f->local < 0 ? 0 : f->local);
+}
+
+kernel_set *schedule_fit(fitting *f, choice *c) {
+  apply_target at = choice_apply_target(f->target);
+  size_t size = sizeof *c->plan.site * (size_t)c->plan.n, most = f->target->local_bytes;
+  schedule *smallest = NULL;
+  f->least = 0;
+  f->holder = -1;
   for (;;) {
-    kernel_set *set = schedule_apply(g, w, p, target, nuser, user, site);
-    bool local = target->local_bytes > 0 && set->scratch_bytes > target->local_bytes;
-    size_t bytes = memory_needed(set, limit->threads);
-    if (!local && bytes <= limit->bytes) return set;
-    const holder *h = list_holders(g, p, set, limit->threads, local);
-    *site = h[0].bytes > 0 ? h[0].site : -1;
-    if (!local && bytes < *least) {
-      *least = bytes;
-      memcpy(smallest, p->site, sizeof *p->site * (size_t)p->n);
+    part_list parts = make_parts(f, c);
+    choose_settle(f->g, c, &parts);
+    kernel_set *set = parts_assemble(f->g, &parts, &at, f->nuser, f->user);
+    bool local = most > 0 && set->scratch_bytes > most;
+    size_t bytes = memory_needed(set, f->limit->threads);
+    if (!local && bytes <= f->limit->bytes) return set;
+    const holder *h = list_holders(f->g, &c->plan, set, f->limit->threads, local);
+    f->holder = h[0].bytes > 0 ? h[0].site : -1;
+    if (!local && (smallest == NULL || bytes < f->least)) {
+      f->least = bytes;
+      smallest = arena_copy(&f->g->arena, c->plan.site, size + 1);
     }
-    if (shrink(w, p, h, limit)) continue;
-    if (local) refuse_local(g, set->scratch_bytes, target->local_bytes);
+    if (shrink(f, c, h)) continue;
+    if (local) refuse_local(f->g, set->scratch_bytes, most);
     break;
   }
-  memcpy(p->site, smallest, sizeof *p->site * (size_t)p->n);
+  memcpy(c->plan.site, smallest, size);
   return NULL;
 }

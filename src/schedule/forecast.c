@@ -25,7 +25,7 @@ static kernel_index index_kernels(graph *g, const kernel_set *set, int nsites) {
     const kernel_plan *kp = &set->kernels.data[k];
     for (int r = 0; r < kp->nroots && !kp->prepare; ++r) {
       const nest *n = kp->root[r];
-      if (n->site >= 0) x.at[n->site][n->id] = (int)k;
+      if (n->site >= 0) x.at[kp->first_site + n->site][n->id] = (int)k;
     }
   }
   return x;
@@ -36,10 +36,10 @@ static void add_kernel(double *kernel, int k, double seconds) {
 }
 
 forecast forecast_program(graph *g, const choice *c, const choice_target *target,
-                          const wino_result *w, const kernel_set *set) {
+                          const char *trace, const kernel_set *set) {
   double *kernel = arena_array(&g->arena, double, set->kernels.len + 1);
   for (size_t k = 0; k < set->kernels.len; ++k) kernel[k] = (double)NAN;
-  forecast f = {.choice = *c, .target = *target, .trace = w->trace, .kernel = kernel};
+  forecast f = {.choice = *c, .target = *target, .trace = trace, .kernel = kernel};
   int n = c->sites->n;
   double(*by_stage)[STAGE_COUNT] = arena_alloc(&g->arena, sizeof *by_stage * (size_t)(n + 1));
   f.by_stage = by_stage;
@@ -49,7 +49,7 @@ forecast forecast_program(graph *g, const choice *c, const choice_target *target
     for (stage_id id = STAGE_X; id < STAGE_COUNT && c->conv[i] >= 0; ++id) {
       int k = x.at[i][id];
       /* an output transform, and a convolution that is not rewritten, is part of the stored value */
-      if (id == STAGE_O && k < 0) k = x.at[c->sites->at[i].home][STAGE_COUNT];
+      if (id == STAGE_O && k < 0) k = x.at[c->sites->value[c->sites->at[i].value].first][STAGE_COUNT];
       if (isfinite(by_stage[i][id])) add_kernel(kernel, k, by_stage[i][id]);
     }
   }

@@ -17,7 +17,7 @@ typedef struct forecast {
 } forecast;
 
 forecast forecast_program(graph *g, const choice *c, const choice_target *target,
-                          const wino_result *w, const kernel_set *set);
+                          const char *trace, const kernel_set *set);
 
 /* A plan that differs in one choice, for one site and those like it. */
 typedef struct variant {

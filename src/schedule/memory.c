@@ -29,13 +29,14 @@ static void touch(life *l, int kernel) {
   if (kernel > l->last) l->last = kernel;
 }
 
-static void scan_nest_arrays(arena *a, const nest *n, int kernel, life *lives) {
-  touch(&lives[n->array], kernel);
+static void scan_nest_arrays(arena *a, const kernel_plan *k, const nest *n, int kernel,
+                             life *lives) {
+  touch(&lives[kernel_array(k, n->array)], kernel);
   uop_order all = uop_walk_value(a, n->value);
   for (size_t i = 0; i < all.len; ++i) {
-    if (all.at[i]->op == OP_BUFFER) touch(&lives[all.at[i]->arg.i], kernel);
+    if (all.at[i]->op == OP_BUFFER) touch(&lives[kernel_array(k, (int)all.at[i]->arg.i)], kernel);
   }
-  for (int i = 0; i < n->nchildren; ++i) scan_nest_arrays(a, n->child[i].nest, kernel, lives);
+  for (int i = 0; i < n->nchildren; ++i) scan_nest_arrays(a, k, n->child[i].nest, kernel, lives);
 }
 
 static bool same_loop(const kernel_plan *a, const kernel_plan *b) {
@@ -52,12 +53,12 @@ static void widen(const kernel_set *set, life *l) {
 
 /* --- scratch ------------------------------------------------------------------------------------------------------------ */
 
-static size_t local_bytes(const kernel_set *set, const nest *n) {
-  const array_info *a = &set->arrays.data[n->array];
+static size_t local_bytes(const kernel_set *set, const kernel_plan *k, const nest *n) {
+  const array_info *a = &set->arrays.data[kernel_array(k, n->array)];
   size_t bytes = a->role == ROLE_LOCAL ? array_bytes(a) : 0;
   for (int i = 0; i < n->nchildren; ++i) {
     bool again = n->child[i].nest->array == n->array; /* the zeros that a nest adds to */
-    bytes += again ? 0 : local_bytes(set, n->child[i].nest);
+    bytes += again ? 0 : local_bytes(set, k, n->child[i].nest);
   }
   return bytes;
 }
@@ -66,7 +67,7 @@ static void measure_scratch(kernel_set *set) {
   for (size_t k = 0; k < set->kernels.len; ++k) {
     const kernel_plan *kp = &set->kernels.data[k];
     size_t bytes = 0;
-    for (int r = 0; r < kp->nroots; ++r) bytes += local_bytes(set, kp->root[r]);
+    for (int r = 0; r < kp->nroots; ++r) bytes += local_bytes(set, kp, kp->root[r]);
     if (bytes > set->scratch_bytes) set->scratch_bytes = bytes;
   }
 }
@@ -114,7 +115,7 @@ void plan_memory(kernel_set *set, arena *scratch) {
         (life){.array = i, .first = -1, .last = -1, .size = array_bytes(&set->arrays.data[i])};
   for (size_t k = 0; k < set->kernels.len; ++k) {
     const kernel_plan *kp = &set->kernels.data[k];
-    for (int r = 0; r < kp->nroots; ++r) scan_nest_arrays(scratch, kp->root[r], (int)k, lives);
+    for (int r = 0; r < kp->nroots; ++r) scan_nest_arrays(scratch, kp, kp->root[r], (int)k, lives);
   }
   for (int i = 0; i < n; ++i) widen(set, &lives[i]);
   measure_scratch(set);

@@ -10,7 +10,8 @@
 #ifndef WN_SCHEDULE_NEST_H
 #define WN_SCHEDULE_NEST_H
 
-#include "schedule/plan.h"
+#include "schedule/schedule.h"
+#include "schedule/sites.h"
 #include "winograd/winograd.h"
 
 enum { NEST_AXES = 24 };
@@ -28,6 +29,7 @@ typedef struct array_info {
   const char *name;
   wn_dtype dtype;
   array_role role;
+  stage_id stage; /* of its site; STAGE_COUNT: none */
   int64_t len; /* elements, padding included, as addressed */
   int site; /* number of the site whose value, or stage, it is; -1: of none */
   int user; /* INPUT, CONSTANT: slot of the caller's buffer; RESULT: number of the output; else -1 */
@@ -65,6 +67,8 @@ struct nest {
   } child[STAGE_COUNT * 2];
 };
 
+/* A launch of a kernel. Of a program that has a kernel several times, for values that are alike, there are as many of these
+ * over the same nests, each with arrays of its own. */
 typedef struct kernel_plan {
   int nroots; /* nests side by side in one launch: each has its own share of the grid */
   nest *root[STAGE_COUNT];
@@ -73,6 +77,10 @@ typedef struct kernel_plan {
       chunks; /* > 1: equal shares of the grid, run in turns with those of the neighbours of the same chunk_group */
   int chunk_group;
   int group; /* work items of a group; 0: on a CPU */
+  const int *arrays; /* array of its nests -> array of the set; NULL: the same */
+  int first_site;    /* number of the site that is 0 in its nests */
+  int code;          /* launches of the same code have the same number */
+  const char *label; /* of the stored value */
 } kernel_plan;
 
 typedef struct kernel_set {
@@ -81,7 +89,13 @@ typedef struct kernel_set {
   map kinds; /* number of a reduction RANGE -> axis_kind */
   size_t workspace_bytes, prepared_bytes;
   size_t scratch_bytes; /* local arrays of the kernel that has most of them, for one worker */
+  int ncodes;
 } kernel_set;
+
+/* The set's array that a nest of this launch calls so. */
+static inline int kernel_array(const kernel_plan *k, int array) {
+  return k->arrays != NULL ? k->arrays[array] : array;
+}
 
 /* What applying needs to know of the machine. */
 typedef struct apply_target {
@@ -95,24 +109,22 @@ typedef struct apply_target {
   int matrix; /* neighbouring work items multiply f32 matrices of so many rows and columns; or 0 */
 } apply_target;
 
-/* The caller's buffers, by slot: what lower_tensors left as OP_BUFFER. */
-typedef struct user_buffer {
-  wn_dtype dtype;
-  int64_t len;
-  bool constant;
-} user_buffer;
-
-/* Applies the schedule: placements, splits, loop order and kinds; inline and reg stages resolved; global stages cut the
- * graph into kernels. A combination that does not exist is diag_fail(WN_ERR_REFUSED) with the reason. */
-/* *site: of which site a plan was refused, -1: of none; may be NULL. */
-kernel_set *schedule_apply(graph *g, const wino_result *rewritten, const graph_plan *p,
-                           const apply_target *target, int nuser, const user_buffer *user,
+/* Applies the plans of its sites to one stored value: placements, splits, loop order and kinds; inline and reg stages
+ * resolved; global stages cut it into kernels. Its arrays come first, then the value, numbered output 0, and what is between
+ * its kernels; nothing has a place in memory yet. A combination that does not exist is diag_fail(WN_ERR_REFUSED) with the
+ * reason, and *site (counted from 0 in the value) says of which plan; -1: of none. */
+kernel_set *schedule_apply(graph *g, const wino_result *rewritten, const schedule *plan, int nsites,
+                           const apply_target *target, int narrays, const user_buffer *array,
                            int *site);
 
 /* --- nest_text.c -------------------------------------------------------------------------------------------------------- */
 
 /* All arrays, and the loops of all kernels. */
 void nest_print(graph *g, str *out, const kernel_set *set);
+/* What a nest stores, by the numbers of the program: "x", "m3", "result0". */
+const char *nest_label(arena *a, const kernel_plan *k, const nest *n);
+/* All that a launch stores, in the order of computing: "x+m+result0". */
+const char *nest_stages(arena *a, const kernel_plan *k);
 /* The loops of one kernel as a tree, indented by two more for each loop around, `depth` around all. */
 void nest_print_kernel(graph *g, str *out, const kernel_set *set, int kernel, int depth);
 

@@ -19,12 +19,33 @@ typedef struct printer {
   graph *g;
   str *out;
   const kernel_set *set;
+  const kernel_plan *k;
 } printer;
 
 static void print_loop(const printer *p, int depth, bool reduces, axis_kind kind, const char *name,
                        int64_t extent) {
   str_printf(p->out, "%*s%s%s %s %lld\n", 2 * depth, "", reduces ? "reduce " : "",
              axis_kind_name[kind], name, (long long)extent);
+}
+
+const char *nest_label(arena *a, const kernel_plan *k, const nest *n) {
+  if (n->site < 0) return n->stage;
+  int site = k->first_site + n->site;
+  if (n->id == STAGE_COUNT) return k->label != NULL ? k->label : n->stage;
+  return site == 0 ? arena_printf(a, "%c", stage_letter[n->id])
+                   : arena_printf(a, "%c%d", stage_letter[n->id], site);
+}
+
+const char *nest_stages(arena *a, const kernel_plan *k) {
+  str s;
+  str_init(&s, a);
+  for (int r = 0; r < k->nroots; ++r) {
+    const nest *root = k->root[r];
+    for (int c = 0; c < root->nchildren; ++c)
+      str_printf(&s, "%s%s", s.len ? "+" : "", nest_label(a, k, root->child[c].nest));
+    str_printf(&s, "%s%s", s.len ? "+" : "", nest_label(a, k, root));
+  }
+  return str_text(&s);
 }
 
 /* The loops of the REDUCEs in the nest's value, each once. Returns how many. */
@@ -63,15 +84,16 @@ static void print_nest(const printer *p, const nest *n, int depth) {
     if (i < n->naxes) adds |= a->reduces;
     if (i < n->naxes) print_loop(p, depth + i, a->reduces, a->kind, a->name, a->range->arg.j);
   }
-  const char *array = p->set->arrays.data[n->array].name;
-  bool own = strcmp(array, n->stage) == 0;
-  str_printf(p->out, "%*s%s %s%s%s\n", 2 * (depth + n->naxes), "", adds ? "add to" : "store",
-             n->stage, own ? "" : " in ", own ? "" : array);
+  const char *array = p->set->arrays.data[kernel_array(p->k, n->array)].name;
+  const char *label = nest_label(&p->g->arena, p->k, n);
+  bool own = strcmp(array, label) == 0;
+  str_printf(p->out, "%*s%s %s%s%s\n", 2 * (depth + n->naxes), "", adds ? "add to" : "store", label,
+             own ? "" : " in ", own ? "" : array);
 }
 
 void nest_print_kernel(graph *g, str *out, const kernel_set *set, int kernel, int depth) {
-  const printer p = {g, out, set};
   const kernel_plan *k = &set->kernels.data[kernel];
+  const printer p = {g, out, set, k};
   if (k->chunks > 1) str_printf(out, "%*shost chunk %lld\n", 2 * depth++, "", (long long)k->chunks);
   for (int r = 0; r < k->nroots; ++r) print_nest(&p, k->root[r], depth);
 }

@@ -62,10 +62,10 @@ static bool accept_word(reader *r, const char *word) {
 
 /* What is no convolution has nothing to rewrite: global, with sizes for a product, or inline. */
 static void read_other(reader *r, const graph_site *s, schedule *out) {
-  bool is_schedule;
+  bool is_schedule, result = r->sites->value[s->value].result >= 0;
   *out = (schedule){.direct = true};
   if (accept_word(r, "inline")) {
-    if (s->result) expected(r, "global: it is a result, which needs its array");
+    if (result) expected(r, "global: it is a result, which needs its array");
     out->inlined = true;
   } else if (accept_word(r, "global")) {
     if (*r->at == ';' && s->kind != SITE_PRODUCT)

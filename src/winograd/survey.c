@@ -143,7 +143,7 @@ static int first_alike(surveying *s, map *kinds, const wino_conv *c) {
   }
 }
 
-static wino_conv survey_match(graph *g, arena *a, const wino_match *m) {
+static wino_conv survey_match(arena *a, const wino_match *m) {
   wino_conv c = {.dtype = (wn_dtype)m->reduce->dtype, .nwindow = m->naxes, .reduce = m->reduce};
   for (int i = 0; i < m->naxes; i++) {
     c.outputs[i] = m->axis[i].outputs;
@@ -173,14 +173,14 @@ static void list_tiles(surveying *sv, const wino_match *m, wino_conv *c) {
   c->tile = s.tiles.data;
 }
 
-static void survey_root(arena *a, surveying *s, const uop *root) {
-  uop_order order = uop_toposort(a, 1, &root);
+static void survey_roots(arena *a, surveying *s, int nroots, const uop *const *roots) {
+  uop_order order = uop_toposort(a, nroots, roots);
   map kinds;
   map_init(&kinds, a);
   for (size_t i = 0; i < order.len; i++) {
     wino_match m;
     if (order.at[i]->op != OP_REDUCE || wino_recognise(s->g, order.at[i], &m) != NULL) continue;
-    wino_conv c = survey_match(s->g, a, &m);
+    wino_conv c = survey_match(a, &m);
     c.alike = first_alike(s, &kinds, &c);
     if (c.alike == (int)s->convs.len) {
       list_tiles(s, &m, &c);
@@ -194,34 +194,40 @@ static void survey_root(arena *a, surveying *s, const uop *root) {
 
 typedef struct survey_job {
   surveying s;
-  const uop *root;
+  int nroots;
+  const uop *const *roots;
 } survey_job;
 
 static void run_survey(arena *a, void *state) {
   survey_job *job = state;
-  survey_root(a, &job->s, job->root);
+  survey_roots(a, &job->s, job->nroots, job->roots);
 }
 
 static void run_one(arena *a, void *state) {
   survey_job *job = state;
   wino_match m;
-  const char *why = wino_recognise(job->s.g, job->root, &m);
+  const char *why = wino_recognise(job->s.g, *job->roots, &m);
   WN_CHECK(why == NULL, "no convolution: %s", why);
-  wino_conv c = survey_match(job->s.g, a, &m);
+  wino_conv c = survey_match(a, &m);
   list_tiles(&job->s, &m, &c);
   vec_push(&job->s.g->arena, &job->s.convs, c);
 }
 
 wino_conv wino_survey_conv(graph *g, const uop *reduce, const wino_options *options) {
-  survey_job job = {{.g = g, .options = options, .models = arena_new(&g->arena, wino_models)},
-                    reduce};
+  survey_job job = {
+      {.g = g, .options = options, .models = arena_new(&g->arena, wino_models)}, 1, &reduce};
   with_scratch(g->diag, run_one, &job);
   return job.s.convs.data[0];
 }
 
-wino_survey wino_survey_graph(graph *g, const uop *root, const wino_options *options) {
-  survey_job job = {{.g = g, .options = options, .models = arena_new(&g->arena, wino_models)},
-                    root};
+wino_survey wino_survey_values(graph *g, int n, const uop *const *roots,
+                               const wino_options *options) {
+  survey_job job = {
+      {.g = g, .options = options, .models = arena_new(&g->arena, wino_models)}, n, roots};
   with_scratch(g->diag, run_survey, &job);
   return (wino_survey){(int)job.s.convs.len, job.s.convs.data};
+}
+
+wino_survey wino_survey_graph(graph *g, const uop *root, const wino_options *options) {
+  return wino_survey_values(g, 1, &root, options);
 }

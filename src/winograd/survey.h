@@ -34,6 +34,8 @@ typedef struct wino_survey {
 } wino_survey;
 
 wino_survey wino_survey_graph(graph *g, const uop *root, const wino_options *options);
+wino_survey wino_survey_values(graph *g, int n, const uop *const *roots,
+                               const wino_options *options);
 /* Of one REDUCE that the recogniser matches. */
 wino_conv wino_survey_conv(graph *g, const uop *reduce, const wino_options *options);
 
