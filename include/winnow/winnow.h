@@ -210,6 +210,11 @@ typedef struct wn_options {
   int no_cache;  /* neither use nor fill the cache on disk */
   int untuned;   /* auto goes by predicted cost, whatever wn_tune has stored */
   int strict;    /* a fallback is WN_ERR_STRICT */
+  /* Subnormal numbers (f32 below 1.2e-38, f64 below 2.2e-308) may be taken for zeros and become
+   * zeros: on many CPUs they cost a hundred times as much as others. Flushes on x86 and AArch64;
+   * interp what it reads and writes; OpenCL with -cl-denorms-are-zero; Metal as the GPU pleases,
+   * with and without. */
+  int flush_subnormals;
   int cold;      /* make code anew and do not keep it: compile_s is then what compiling costs */
   /* Stop before machine code: the program says what it would be (a refusal, its identity, its
    * kernels' source), but running it is WN_ERR_USAGE. Data may be NULL; too little memory in the

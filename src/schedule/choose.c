@@ -106,6 +106,24 @@ static wino_result rewrite_best(graph *g, const uop *root, const choice_target *
   return r;
 }
 
+/* A tile has one size, or one for each axis: of a convolution, or of those that the recogniser left of them. */
+static void check_axes(graph *g, const uop *root, const choice_target *target, const wino_options *w,
+                       const char *text) {
+  if (w->nm < 2 || target->windows == 0 || target->windows >> w->nm & 1) return;
+  wino_survey s = wino_survey_graph(g, root, &(wino_options){.math = w->math, .off = true});
+  for (int i = 0; i < s.nconvs; ++i) {
+    if (s.conv[i].nwindow == w->nm) return;
+  }
+  str have;
+  str_init(&have, &g->arena);
+  for (int n = 1; target->windows >> n; ++n) {
+    if (target->windows >> n & 1) str_printf(&have, "%s%d", have.len > 0 ? " or " : "", n);
+  }
+  diag_fail(g->diag, WN_ERR_USAGE,
+            "\"%.200s\": tile sizes for %d axes, and the convolutions of this graph have %s", text,
+            w->nm, str_text(&have));
+}
+
 wino_result choose_rewrite(graph *g, const uop *root, const choice_target *target, choice *out) {
   const wn_options *o = target->options;
   wino_options w = {.math = o->math};
@@ -122,6 +140,7 @@ wino_result choose_rewrite(graph *g, const uop *root, const choice_target *targe
     memcpy(w.m, out->schedule.m, sizeof out->schedule.m);
     if (w.nm == 1 && w.m[0] == 0) w.nm = 0, w.off = true;
   }
+  check_axes(g, root, target, &w, o->wino != NULL ? o->wino : out->plan);
   if (named && out->schedule.direct) w.off = true;
   w.always = (named && !out->schedule.direct) || env == 1; /* asked for, whether it pays or not */
   if (!named && !w.off) return rewrite_best(g, root, target, &w, out);
