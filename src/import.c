@@ -65,8 +65,8 @@ static void add_array(graph *g, user_arrays *all, user_array a, wn_dtype dtype, 
               "%s has nowhere to go: its data is NULL, which only wn_explain takes",
               array_text(g, &a));
   if (data == NULL)
-    diag_fail(g->diag, WN_ERR_USAGE,
-              "%s has no data: NULL is only for what wn_explain explains", array_text(g, &a));
+    diag_fail(g->diag, WN_ERR_USAGE, "%s has no data: NULL is only for what wn_explain explains",
+              array_text(g, &a));
   vec_push(&g->arena, all, a);
 }
 

@@ -169,7 +169,8 @@ static wn_status end_turn(wn_program *p, const char *why) {
   if (why != NULL) p->failure = why;
   runtime_end(p->rt);
   if (alone)
-    diag_warn(&p->diag, "this process, a child of fork(), cannot start %d threads: it runs with one",
+    diag_warn(&p->diag,
+              "this process, a child of fork(), cannot start %d threads: it runs with one",
               p->info.threads);
   return why != NULL ? WN_ERR_DEVICE : WN_OK;
 }

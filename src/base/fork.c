@@ -7,8 +7,7 @@
 #include <pthread.h>
 #include <time.h>
 
-enum { LONGEST_WAIT_S = 10 };
-
+int fork_patience = 10;
 _Atomic unsigned fork_generations;
 const char fork_why[] =
     "this process was forked while another thread was in LLVM, SQLite or the dynamic loader, which "
@@ -28,7 +27,7 @@ static int others(void) { return inside - (depth > 0); }
 static void before(void) {
   struct timespec end;
   clock_gettime(CLOCK_REALTIME, &end);
-  end.tv_sec += LONGEST_WAIT_S;
+  end.tv_sec += fork_patience;
   pthread_mutex_lock(&lock);
   forking = true;
   while (others() > 0 && pthread_cond_timedwait(&changed, &lock, &end) == 0) continue;

@@ -29,6 +29,8 @@ bool fork_watch(void);
 bool fork_enter(void);
 void fork_leave(void);
 extern const char fork_why[];
+/* Seconds that a fork waits at most. For tests. */
+extern int fork_patience;
 
 /* Claims a library that does not survive a fork at all; *owner is 0 at first. False: another process of this one's
  * ancestors has used it. */

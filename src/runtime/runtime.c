@@ -341,11 +341,10 @@ static void compile_native(module *m, struct store *cache) {
     kernels[n++] = m->entries[i].kernel;
   }
   if (n == 0) return;
-  m->handle =
-      b->device
-          ? b->device->compile(m->rt->device, &m->arena, d, n, kernels, m->rt->flush, device, cache,
-                               &m->cached)
-          : b->compile(&m->arena, d, &m->rt->target, n, kernels, host, cache, &m->cached);
+  m->handle = b->device
+                  ? b->device->compile(m->rt->device, &m->arena, d, n, kernels, m->rt->flush,
+                                       device, cache, &m->cached)
+                  : b->compile(&m->arena, d, &m->rt->target, n, kernels, host, cache, &m->cached);
   for (int i = 0; i < n; i++) {
     if (b->device)
       take_device(&m->entries[entry[i]], &device[i]);

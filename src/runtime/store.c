@@ -473,8 +473,8 @@ bool store_put(store *s, const char *kind, const void *key, size_t key_size, con
                size_t size) {
   if (key_size > LARGEST || size > LARGEST || !enter(s)) return false;
   bool fits = (int64_t)(key_size + size) <= s->limit / 4;
-  bool kept = fits && run(s, "BEGIN IMMEDIATE;") &&
-              replace(s, kind, key, key_size, value, size) && run(s, "COMMIT;");
+  bool kept = fits && run(s, "BEGIN IMMEDIATE;") && replace(s, kind, key, key_size, value, size) &&
+              run(s, "COMMIT;");
   if (!kept && !sqlite3_get_autocommit(s->db)) execute(s->db, "ROLLBACK;");
   leave(s);
   return kept;

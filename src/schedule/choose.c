@@ -107,8 +107,8 @@ static wino_result rewrite_best(graph *g, const uop *root, const choice_target *
 }
 
 /* A tile has one size, or one for each axis: of a convolution, or of those that the recogniser left of them. */
-static void check_axes(graph *g, const uop *root, const choice_target *target, const wino_options *w,
-                       const char *text) {
+static void check_axes(graph *g, const uop *root, const choice_target *target,
+                       const wino_options *w, const char *text) {
   if (w->nm < 2 || target->windows == 0 || target->windows >> w->nm & 1) return;
   wino_survey s = wino_survey_graph(g, root, &(wino_options){.math = w->math, .off = true});
   for (int i = 0; i < s.nconvs; ++i) {
