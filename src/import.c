@@ -41,8 +41,7 @@ typedef VEC(user_array) user_arrays;
 static const char *array_text(graph *g, const user_array *a) {
   str s;
   str_init(&s, &g->arena);
-  bool output = a->kind == OUTPUT;
-  if (output)
+  if (a->kind == OUTPUT)
     str_printf(&s, "output %d", a->number);
   else
     str_add(&s, a->buffer->constant ? "a wn_constant" : "a wn_input");
@@ -50,8 +49,13 @@ static const char *array_text(graph *g, const user_array *a) {
   for (int k = 0; k < a->shape->len; ++k)
     str_printf(&s, "%s%lld", k ? ", " : "", (long long)a->shape->at[k]);
   str_add(&s, "]");
-  if (!output) str_printf(&s, " (array %d of its context)", a->number);
   return str_text(&s);
+}
+
+/* Which of those that look alike? */
+static const char *place_text(graph *g, const user_array *a) {
+  if (a->kind == OUTPUT) return "";
+  return arena_printf(&g->arena, " (array %d of its context)", a->number);
 }
 
 static void add_array(graph *g, user_arrays *all, user_array a, wn_dtype dtype, const void *data) {
@@ -81,14 +85,12 @@ static _Noreturn void refuse_overlap(graph *g, const user_array *a, const user_a
     a = b;
     b = other;
   }
-  if (a->kind == OUTPUT)
-    diag_fail(g->diag, WN_ERR_USAGE,
-              "%s overlaps %s: what is written needs memory that nothing else is in",
-              array_text(g, a), array_text(g, b));
-  diag_fail(g->diag, WN_ERR_USAGE,
-            "%s overlaps %s: memory that may change between runs is no constant; make both "
-            "wn_input, or copy one",
-            array_text(g, a), array_text(g, b));
+  const char *why =
+      a->kind == OUTPUT
+          ? "what is written needs memory that nothing else is in"
+          : "memory that may change between runs is no constant; make both wn_input, or copy one";
+  diag_fail(g->diag, WN_ERR_USAGE, "%s%s overlaps %s%s: %s", array_text(g, a), place_text(g, a),
+            array_text(g, b), place_text(g, b), why);
 }
 
 /* By where they begin: what overlaps an array and begins before it ends behind its begin, and of each kind the one that ends

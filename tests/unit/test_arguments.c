@@ -125,7 +125,7 @@ static bool ask_nothing(fixture *f) {
 }
 
 static bool ask_no_kernel(fixture *f) {
-  static const int wrong[] = {-1, 1, INT_MIN, INT_MAX};
+  static const int wrong[] = {-1, 1000, INT_MIN, INT_MAX};
   wn_kernel_info info = {.source_lines = 7};
   bool right = STATUS(wn_program_get_kernel(NULL, 0, &info)) && info.source_lines == 0 &&
                STATUS(wn_program_get_kernel(f->program, 0, NULL));
