@@ -87,8 +87,9 @@ static const char *make_key(const survey *s) {
              plans, s->count);
   str_printf(&key, "backend %s, %s, isa %s, threads %d, math %s, weights %s\n", r->backend,
              r->device ? r->device : "", r->isa ? r->isa : "", r->threads, r->math, r->weights);
-  str_printf(&key, "layout %d, act %d, memory %zu, lines %d, runs %d, options %d%d%d\n", o->nhwc,
-             (int)o->act, o->max_memory, o->max_lines, o->runs, o->no_merge, o->strict, o->untuned);
+  str_printf(&key, "layout %d, act %d, memory %zu, lines %d, runs %d, options %d%d%d%d\n", o->nhwc,
+             (int)o->act, o->max_memory, o->max_lines, o->runs, o->no_merge, o->strict, o->untuned,
+             o->flush_subnormals);
   char host[256] = "";
   gethostname(host, sizeof host - 1);
   struct stat self = {0};

@@ -250,6 +250,7 @@ void job_options(const job *j, const plan_spec *spec, wn_options *out) {
       .no_cache = o->no_cache,
       .untuned = o->untuned,
       .strict = o->strict,
+      .flush_subnormals = o->flush_subnormals,
       .cold = o->all,
   };
 }

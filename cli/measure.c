@@ -47,6 +47,7 @@ void measure_describe(job *j, entry *e) {
   row->version = wn_version();
   row->math = math[o->math];
   row->weights = o->variable_weights ? "variable" : "constant";
+  row->flush_subnormals = o->flush_subnormals;
   row->backend = o->backend ? o->backend : "cpu";
   row->plan = e->spec.plan ? e->spec.plan : "auto";
   row->isa = o->isa;

@@ -87,6 +87,8 @@ static const flag flags[] = {
      AT(max_lines), COMPILES},
     {"--no-merge", NULL, "every use of a reduction gets a loop of its own", SWITCH, AT(no_merge),
      COMPILES},
+    {"--flush-subnormals", NULL, "f32 below 1.2e-38 may be taken for 0, which is faster", SWITCH,
+     AT(flush_subnormals), COMPILES},
     {"--no-cache", NULL, "neither use nor fill the cache on disk", SWITCH, AT(no_cache), COMPILES},
     {"--untuned", NULL, "auto by predicted cost, whatever tune has stored", SWITCH, AT(untuned),
      COMPILES & ~BIT(CMD_TUNE)},

@@ -48,6 +48,7 @@ typedef struct options {
   int candidates; /* the same */
   int beam;       /* conv and bench tune first, with as many candidates; 0: they do not */
   bool nhwc, variable_weights, all, no_merge, no_cache, untuned, strict, json, csv, clear, measure;
+  bool flush_subnormals;
   bool on_request; /* of conv */
   bool no_run;     /* of explain; `measure` is also its choices' */
   bool wino_env;   /* $WINO is set: without --plan and --wino the library follows it */

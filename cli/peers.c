@@ -183,6 +183,7 @@ static void add_flags(cli *app, str *to) {
       {"--max-memory", o->max_memory ? arena_printf(a, "%zu", o->max_memory) : NULL},
       {"--max-lines", o->max_lines ? arena_printf(a, "%d", o->max_lines) : NULL},
       {"--no-merge", o->no_merge ? "" : NULL},
+      {"--flush-subnormals", o->flush_subnormals ? "" : NULL},
       {"--strict", o->strict ? "" : NULL},
   };
   add_key(to, "flags");

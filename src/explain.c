@@ -3,6 +3,7 @@
 
 #include <math.h>
 
+#include "base/fpenv.h"
 #include "pipeline.h"
 #include "program.h"
 #include "runtime/machine.h"
@@ -169,13 +170,17 @@ wn_status wn_explain(wn_context *ctx, wn_tensor *const *outs, void *const *data,
                      const wn_options *options, void (*write)(void *user, const char *text),
                      void *user) {
   explanation e;
+  fenv_t fp;
   if (ctx == NULL) return WN_ERR_USAGE;
   if (write == NULL)
     return diag_set(&ctx->diag, WN_ERR_USAGE, "wn_explain has no function to write with");
+  fp_enter(&fp);
   wn_status st = explain_open(ctx, outs, data, count, options, write, user, &e);
-  if (st != WN_OK) return st;
-  st = explain_write(&e, false, write, user);
-  if (st != WN_OK) diag_set(&ctx->diag, st, "%s", e.program->diag.message);
-  explain_close(&e);
+  if (st == WN_OK) {
+    st = explain_write(&e, false, write, user);
+    if (st != WN_OK) diag_set(&ctx->diag, st, "%s", e.program->diag.message);
+    explain_close(&e);
+  }
+  fp_leave(&fp);
   return st;
 }

@@ -9,9 +9,10 @@
 #include "tensor/tensor.h"
 
 const uop *const *import_graph(graph *g, int count, wn_tensor *const *outs);
-/* What runs needs memory to read and to write: data that is missing is WN_ERR_USAGE. */
-void import_check_data(wn_context *ctx, graph *g, int count, const uop *const *tensors,
-                       void *const *data);
+/* What runs needs memory to read and to write: data that is missing is WN_ERR_USAGE, and so is an output that shares memory
+ * with another array, or a constant (but for `variable`) that shares it with an input. */
+void import_check_data(wn_context *ctx, graph *g, int count, wn_tensor *const *outs,
+                       void *const *data, bool variable);
 /* Each buffer's dtype and size, by slot. */
 user_buffer *import_describe(wn_context *ctx, graph *g);
 /* Where the program finds the caller's arrays. */

@@ -5,6 +5,7 @@
 
 #include "pipeline.h"
 
+#include "base/fpenv.h"
 #include "import.h"
 #include "lower/lower.h"
 #include "render/render.h"
@@ -148,7 +149,8 @@ static void fill_info(pipeline *pl, const choice *ch, const fitting *f, double s
 /* Tensors to the sites of simplified range IR: all that does not depend on the plan. */
 static const site_list *front(pipeline *pl, wn_tensor *const *outs, void *const *data, int count) {
   const uop *const *tensors = import_graph(pl->g, count, outs);
-  if (!pl->dry) import_check_data(pl->ctx, pl->g, count, tensors, data);
+  if (!pl->dry)
+    import_check_data(pl->ctx, pl->g, count, outs, data, pl->opt->variable_weights != 0);
   show_ir(&pl->show, "tensor", count, tensors);
   const uop *root = lower_tensors(pl->g, count, tensors);
   show_ir(&pl->show, "lower", 1, &root);
@@ -169,6 +171,7 @@ static choice_target describe_target(const pipeline *pl, const wn_options *opt) 
                          .options = opt,
                          .limits = limits,
                          .threads = runtime_threads(pl->p->rt),
+                         .windows = pl->ctx->windows,
                          .group = cpu->group,
                          .items = cpu->items,
                          .local_bytes = cpu->local_bytes,
@@ -326,6 +329,7 @@ static void compile(pipeline *pl, wn_tensor *const *outs, void *const *data, int
   show_check_environment(&p->diag);
   p->rt = (pl->dry ? runtime_create_foreign : runtime_create)(&p->diag, opt->backend, opt->isa,
                                                               opt->threads);
+  if (opt->flush_subnormals) runtime_flush_subnormals(p->rt);
   double start = program_now();
   make_plan(pl, outs, data, count, &ch, &f);
   double scheduled = program_now();
@@ -345,6 +349,25 @@ static void compile(pipeline *pl, wn_tensor *const *outs, void *const *data, int
 
 /* --- the public functions ---------------------------------------------------------------------------------------------------- */
 
+static bool is_math(wn_math m) {
+  switch (m) {
+    case WN_MATH_FP32:
+    case WN_MATH_FP32_FAST:
+      return true;
+  }
+  return false;
+}
+
+/* What nothing further on looks at by itself. */
+static wn_status check_options(wn_context *ctx, const wn_options *o) {
+  if (!is_math(o->math))
+    return diag_set(&ctx->diag, WN_ERR_USAGE, "options.math: there is no wn_math %d", (int)o->math);
+  if (o->max_lines < 0)
+    return diag_set(&ctx->diag, WN_ERR_USAGE,
+                    "options.max_lines must be at least 1 (0: the default), not %d", o->max_lines);
+  return WN_OK;
+}
+
 static wn_status check_outputs(wn_context *ctx, wn_tensor *const *outs, int count) {
   if (ctx->error != WN_OK) return diag_set(&ctx->diag, ctx->error, "%s", ctx->error_message);
   if (count < 1 || outs == NULL)
@@ -362,6 +385,7 @@ static wn_program *begin(wn_context *ctx, wn_tensor *const *outs, int count,
                          const wn_options *options, pipeline *pl, wn_status *status) {
   static const wn_options defaults;
   *status = check_outputs(ctx, outs, count);
+  if (*status == WN_OK && options != NULL) *status = check_options(ctx, options);
   if (*status != WN_OK) return NULL;
   wn_program *p = mem_alloc(sizeof *p);
   if (p == NULL) *status = diag_set(&ctx->diag, WN_ERR_NOMEM, "out of memory");
@@ -382,8 +406,10 @@ static wn_program *begin(wn_context *ctx, wn_tensor *const *outs, int count,
 wn_status pipeline_compile(wn_context *ctx, wn_tensor *const *outs, void *const *data, int count,
                            const wn_options *options, const pipeline_watch *watch,
                            wn_program **program) {
-  if (program == NULL || ctx == NULL) return WN_ERR_USAGE;
-  *program = NULL;
+  if (program != NULL) *program = NULL;
+  if (ctx == NULL) return WN_ERR_USAGE;
+  if (program == NULL)
+    return diag_set(&ctx->diag, WN_ERR_USAGE, "nowhere to put the program: it is NULL");
   pipeline pl;
   wn_status st;
   wn_program *p = begin(ctx, outs, count, options, &pl, &st);
@@ -394,8 +420,11 @@ wn_status pipeline_compile(wn_context *ctx, wn_tensor *const *outs, void *const 
     pl.forecast = watch->forecast;
   }
   pl.dry = watch != NULL || pl.opt->plan_only;
+  fenv_t fp;
+  fp_enter(&fp);
   DIAG_TRY(&p->diag, st) compile(&pl, outs, data, count);
   DIAG_END(&p->diag, st)
+  fp_leave(&fp);
   if (st != WN_OK) {
     diag_set(&ctx->diag, st, "%s", p->diag.message);
     wn_program_destroy(p);
@@ -420,6 +449,7 @@ static void survey(pipeline *pl, wn_tensor *const *outs, void *const *data, int 
       (opt.plan != NULL && strcmp(opt.plan, "auto") != 0))
     diag_fail(&p->diag, WN_ERR_USAGE, "wn_tune chooses the plan: options.plan and wino are set");
   p->rt = runtime_create(&p->diag, opt.backend, opt.isa, opt.threads);
+  if (opt.flush_subnormals) runtime_flush_subnormals(p->rt);
   p->store = store_open(&p->diag, opt.no_cache != 0);
   const site_list *sites = front(pl, outs, data, count);
   choice_target target = describe_target(pl, &opt);
@@ -437,16 +467,32 @@ static void survey(pipeline *pl, wn_tensor *const *outs, void *const *data, int 
   }
 }
 
+static wn_status check_tune(wn_context *ctx, const wn_tune_options *tune,
+                            const wn_tune_result *result) {
+  if (result == NULL)
+    return diag_set(&ctx->diag, WN_ERR_USAGE, "wn_tune has nowhere to write its result to");
+  if (tune != NULL && !(tune->seconds >= 0))
+    return diag_set(&ctx->diag, WN_ERR_USAGE, "wn_tune_options.seconds must be above 0 (0: 10)");
+  if (tune != NULL && tune->candidates < 0)
+    return diag_set(&ctx->diag, WN_ERR_USAGE,
+                    "wn_tune_options.candidates must be at least 1 (0: 8), not %d",
+                    tune->candidates);
+  return WN_OK;
+}
+
 wn_status wn_tune(wn_context *ctx, wn_tensor *const *outs, void *const *data, int count,
                   const wn_options *options, const wn_tune_options *tune, wn_tune_result *result) {
   static const wn_tune_options defaults;
-  if (ctx == NULL || result == NULL) return WN_ERR_USAGE;
-  *result = (wn_tune_result){0};
+  if (result != NULL) *result = (wn_tune_result){0};
+  if (ctx == NULL) return WN_ERR_USAGE;
+  wn_status st = check_tune(ctx, tune, result);
+  if (st != WN_OK) return st;
   pipeline pl;
   tune_subject subject;
-  wn_status st;
   wn_program *p = begin(ctx, outs, count, options, &pl, &st);
   if (p == NULL) return st;
+  fenv_t fp;
+  fp_enter(&fp);
   DIAG_TRY(&p->diag, st) survey(&pl, outs, data, count, &subject);
   DIAG_END(&p->diag, st)
   if (st == WN_OK) {
@@ -458,6 +504,7 @@ wn_status wn_tune(wn_context *ctx, wn_tensor *const *outs, void *const *data, in
   } else {
     diag_set(&ctx->diag, st, "%s", p->diag.message);
   }
+  fp_leave(&fp);
   wn_program_destroy(p);
   return st;
 }

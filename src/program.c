@@ -3,11 +3,13 @@
  * On a device a run is inputs written, kernels queued, results read; what was written and computed stays there between runs.
  * Always holds: constants are prepared once, before the first run; a run is a sequence of launches, and neither allocates
  * nor reads a clock (but for wn_run_timed); its turn at the pool is the only lock, and guards the program as well. A device
- * that fails ends the run with one line, and the program can still be run again or destroyed. */
+ * that fails ends the run with one line, and the program can still be run again or destroyed. In a child process of fork() a
+ * program of the CPU's goes on as it was, and one of a device's has failed. */
 #include "program.h"
 
 #include <time.h>
 
+#include "base/fpenv.h"
 #include "render/render.h"
 #include "runtime/kernel_key.h"
 
@@ -152,31 +154,53 @@ static const char *warm_up(wn_program *p) {
 
 /* --- the public functions ---------------------------------------------------------------------------------------------- */
 
+/* NULL, or why there is nothing to be done in this turn but to end it. */
+static const char *begin_turn(wn_program *p) {
+  if (!runtime_begin(p->rt)) p->alone = true;
+  if (!runtime_is_orphan(p->rt)) return NULL;
+  return "the program was compiled for a device before fork(), and no device works in a child "
+         "process";
+}
+
+/* Warns when the turn is over, since the caller's function may run programs itself. */
 static wn_status end_turn(wn_program *p, const char *why) {
+  bool alone = p->alone;
+  p->alone = false;
   if (why != NULL) p->failure = why;
   runtime_end(p->rt);
+  if (alone)
+    diag_warn(&p->diag,
+              "this process, a child of fork(), cannot start %d threads: it runs with one",
+              p->info.threads);
   return why != NULL ? WN_ERR_DEVICE : WN_OK;
+}
+
+static wn_status refuse(wn_program *p, const char *why) {
+  begin_turn(p);
+  end_turn(p, why);
+  return WN_ERR_USAGE;
 }
 
 /* A program of plan_only has no code. */
 static wn_status check_code(wn_program *p) {
+  if (p == NULL) return WN_ERR_USAGE;
   if (p->module != NULL) return WN_OK;
-  return diag_set(&p->diag, WN_ERR_USAGE, "a program compiled with plan_only has no code to run");
+  return refuse(p, "a program compiled with plan_only has no code to run");
 }
 
 wn_status wn_prepare(wn_program *p) {
   if (check_code(p) != WN_OK) return WN_ERR_USAGE;
-  runtime_begin(p->rt);
+  const char *why = begin_turn(p);
   bool first = !p->is_prepared;
-  const char *why = prepare_once(p);
+  if (why == NULL) why = prepare_once(p);
   if (why == NULL && first && p->device != NULL) why = warm_up(p);
   return end_turn(p, why);
 }
 
 wn_status wn_run(wn_program *p) {
   if (check_code(p) != WN_OK) return WN_ERR_USAGE;
-  runtime_begin(p->rt);
-  const char *why = prepare_once(p);
+  const char *why = begin_turn(p);
+  if (why == NULL) why = prepare_once(p);
   if (why == NULL && p->device != NULL) why = program_write_inputs(p);
   if (why == NULL) why = launch_all(p, NULL);
   if (why == NULL && p->device != NULL) why = program_read_results(p);
@@ -184,42 +208,50 @@ wn_status wn_run(wn_program *p) {
 }
 
 wn_status wn_upload(wn_program *p) {
-  runtime_begin(p->rt);
-  return end_turn(p, p->device != NULL ? program_write_inputs(p) : NULL);
+  if (check_code(p) != WN_OK) return WN_ERR_USAGE;
+  const char *why = begin_turn(p);
+  if (why == NULL && p->device != NULL) why = program_write_inputs(p);
+  return end_turn(p, why);
 }
 
 wn_status wn_launch(wn_program *p) {
   if (check_code(p) != WN_OK) return WN_ERR_USAGE;
-  runtime_begin(p->rt);
-  const char *why = prepare_once(p);
+  const char *why = begin_turn(p);
+  if (why == NULL) why = prepare_once(p);
   if (why == NULL) why = launch_all(p, NULL);
   return end_turn(p, why);
 }
 
 wn_status wn_wait(wn_program *p) {
-  runtime_begin(p->rt);
-  return end_turn(p, p->device != NULL ? runtime_finish(p->rt) : NULL);
+  if (check_code(p) != WN_OK) return WN_ERR_USAGE;
+  const char *why = begin_turn(p);
+  if (why == NULL && p->device != NULL) why = runtime_finish(p->rt);
+  return end_turn(p, why);
 }
 
 wn_status wn_download(wn_program *p) {
-  runtime_begin(p->rt);
-  return end_turn(p, p->device != NULL ? program_read_results(p) : NULL);
+  if (check_code(p) != WN_OK) return WN_ERR_USAGE;
+  const char *why = begin_turn(p);
+  if (why == NULL && p->device != NULL) why = program_read_results(p);
+  return end_turn(p, why);
 }
 
 wn_status wn_capture(wn_program *p, const char *path) {
-  if (p->device == NULL)
-    return diag_set(&p->diag, WN_ERR_USAGE, "a CPU has no tools of its maker's to capture for");
-  runtime_begin(p->rt);
-  return end_turn(p, runtime_capture(p->rt, path));
+  if (check_code(p) != WN_OK) return WN_ERR_USAGE;
+  if (p->device == NULL) return refuse(p, "a CPU has no tools of its maker's to capture for");
+  const char *why = begin_turn(p);
+  if (why == NULL) why = runtime_capture(p->rt, path);
+  return end_turn(p, why);
 }
 
 wn_status wn_run_timed(wn_program *p, double *us) {
   if (check_code(p) != WN_OK) return WN_ERR_USAGE;
+  if (us == NULL) return refuse(p, "wn_run_timed has nowhere to write the times to");
   int n = (int)p->set->kernels.len;
   for (int k = p->nprepare; k < n; ++k) us[k - p->nprepare] = 0;
   timing t = {.us = us - p->nprepare};
-  runtime_begin(p->rt);
-  const char *why = prepare_once(p);
+  const char *why = begin_turn(p);
+  if (why == NULL) why = prepare_once(p);
   if (why == NULL && p->device != NULL) why = program_write_inputs(p);
   if (why == NULL) why = launch_all(p, &t);
   if (why == NULL && p->device != NULL) why = runtime_finish(p->rt);
@@ -230,7 +262,11 @@ wn_status wn_run_timed(wn_program *p, double *us) {
   return end_turn(p, why);
 }
 
-const char *wn_program_message(const wn_program *p) { return p->failure != NULL ? p->failure : ""; }
+const char *wn_program_message(const wn_program *p) {
+  if (p == NULL) return "there is no program";
+  return p->failure != NULL ? p->failure : "";
+}
+
 /* What a kernel's code cannot say: which arrays it gets, and its part in a host loop. */
 static void add_launch(wn_program *p, int kernel, str *key) {
   const kernel_plan *k = &p->set->kernels.data[kernel];
@@ -249,7 +285,8 @@ const char *program_identity(wn_program *p) {
   int n = (int)p->set->kernels.len;
   str key;
   str_init(&key, a);
-  const int64_t sizes[] = {(int64_t)p->set->workspace_bytes, (int64_t)p->set->prepared_bytes};
+  const int64_t sizes[] = {(int64_t)p->set->workspace_bytes, (int64_t)p->set->prepared_bytes,
+                           runtime_flushes(p->rt)};
   str_addn(&key, (const char *)sizes, sizeof sizes);
   for (int i = 0; i < p->ncodes; ++i) {
     const lin_kernel *k = &p->codes[i]->lin;
@@ -280,14 +317,17 @@ void wn_program_destroy(wn_program *p) {
 }
 
 wn_status wn_program_get_info(const wn_program *p, wn_program_info *info) {
-  *info = p->info;
-  return WN_OK;
+  if (info == NULL) return WN_ERR_USAGE;
+  *info = p != NULL ? p->info : (wn_program_info){0};
+  return p != NULL ? WN_OK : WN_ERR_USAGE;
 }
 
 /* Kernels are printed, and their machine code is read back, when somebody asks. */
 static wn_status look_at_kernel(wn_program *p, int index, int *registers, int *spills) {
   int code = p->set->kernels.data[index].code;
   volatile wn_status st = WN_OK;
+  fenv_t fp;
+  fp_enter(&fp);
   DIAG_TRY(&p->diag, st) {
     str s;
     str_init(&s, &p->graph.arena);
@@ -304,6 +344,7 @@ static wn_status look_at_kernel(wn_program *p, int index, int *registers, int *s
     if (p->module != NULL) module_registers(p->module, code, registers, spills);
   }
   DIAG_END(&p->diag, st)
+  fp_leave(&fp);
   return st;
 }
 
@@ -321,7 +362,11 @@ kernel_state program_kernel_state(const wn_program *p, int index) {
 }
 
 wn_status wn_program_get_kernel(wn_program *p, int index, wn_kernel_info *info) {
-  if (index < 0 || index >= (int)p->set->kernels.len) return WN_ERR_USAGE;
+  if (info != NULL) *info = (wn_kernel_info){0};
+  if (p == NULL) return WN_ERR_USAGE;
+  if (info == NULL) return refuse(p, "wn_program_get_kernel has nowhere to write to");
+  if (index < 0 || index >= (int)p->set->kernels.len)
+    return refuse(p, "wn_program_get_kernel: there is no kernel of this number");
   int registers, spills;
   wn_status st = look_at_kernel(p, index, &registers, &spills);
   if (st != WN_OK) return st;

@@ -27,11 +27,12 @@ struct wn_program {
   char *workspace, *prepared;
   struct device_memory
       *device; /* where arrays are on a device: in place of args, moved, workspace and prepared */
-  const char *failure; /* of the device, the last one; lives as long as the runtime */
+  const char *failure; /* of the last call that failed; lives as long as the runtime */
   void **user;         /* by slot of the caller's buffers */
   void **results;      /* by number of output */
   int nprepare;
   bool is_prepared;
+  bool alone; /* a child process could not start the threads, and nobody was told yet */
   wn_program_info info;
 };
 

@@ -108,9 +108,10 @@ void program_allocate_device(wn_program *p) {
 void program_free_device(wn_program *p) {
   device_memory *m = p->device;
   if (m == NULL) return;
-  (void)runtime_finish(p->rt); /* what fails here has nobody left to tell */
+  bool orphan = runtime_is_orphan(p->rt);
+  if (!orphan) (void)runtime_finish(p->rt); /* what fails here has nobody left to tell */
   for (int i = 0; i < m->count; ++i) {
-    runtime_free(p->rt, m->blocks[i].block);
+    if (!orphan) runtime_free(p->rt, m->blocks[i].block);
     mem_free_aligned(m->blocks[i].mirror);
   }
   p->device = NULL;

@@ -18,6 +18,15 @@
  * Tensor functions return NULL on error; NULL tensors may be passed on. The first error of a
  * context's tensor functions stays: every later wn_compile of that context fails with it.
  * Threads: a context is used by one thread at a time; see wn_run for programs.
+ * Forks: contexts and programs of the CPU's backends work in a child process of fork() too, whatever
+ * other threads were doing; the first run there starts threads again, or warns and takes one. fork()
+ * waits until no other thread is inside LLVM, SQLite or the dynamic loader, ten seconds at most;
+ * after that the child's own compiles fall back to the interpreter, without the cache, and say so.
+ * Programs of a device give WN_ERR_DEVICE in a child, as do compiles for a device that the parent
+ * has used; both can be destroyed there.
+ * Floating-point environment: what is compiled and what is run is computed with rounding to nearest,
+ * without traps and without flushing (but for flush_subnormals), on every thread, whatever the
+ * caller's environment is; that is restored.
  * Environment: WINO, WINNOW_THREADS and WINNOW_ISA stand in for options that are not set
  * (wn_options); WINNOW_OPENCL is the OpenCL library to load, a path, in place of the system's; WINNOW_CACHE is the folder of the cache of compiled kernels and tuned plans, else
  * $XDG_CACHE_HOME/winnow or ~/.cache/winnow, and turns it off when empty; WINNOW_DUMP and
@@ -187,7 +196,7 @@ typedef struct wn_options {
    * stored for the graph, else by predicted cost. Where plan and wino are both NULL, $WINO decides:
    * 0 direct, 1 Winograd whether it pays or not, 2 3 4 6 its tile. */
   const char *plan;
-  /* "4" or "4x4": tile m from 1 to 8 per axis; "0": off, as with $WINO; NULL: by cost, within the
+  /* "4" or "4x4": tile m from 1 to 8, one or as many as a convolution has axes; "0": off, as with $WINO; NULL: by cost, within the
    * promise. */
   const char *wino;
   wn_math math;
@@ -210,6 +219,12 @@ typedef struct wn_options {
   int no_cache;  /* neither use nor fill the cache on disk */
   int untuned;   /* auto goes by predicted cost, whatever wn_tune has stored */
   int strict;    /* a fallback is WN_ERR_STRICT */
+  /* Subnormal numbers (f32 and bf16 below 1.2e-38, f64 below 2.2e-308; none of f16) are taken for
+   * zeros, and results become zeros: on many CPUs they cost a hundred times as much as others. On
+   * cpu and cpu:cc where the processor can (x86, AArch64); interp flushes what it reads and writes,
+   * and computes in float64 in between; OpenCL gets -cl-denorms-are-zero, which allows it to; on
+   * Metal the GPU decides, with and without. */
+  int flush_subnormals;
   int cold;      /* make code anew and do not keep it: compile_s is then what compiling costs */
   /* Stop before machine code: the program says what it would be (a refusal, its identity, its
    * kernels' source), but running it is WN_ERR_USAGE. Data may be NULL; too little memory in the
@@ -218,8 +233,9 @@ typedef struct wn_options {
 } wn_options;
 
 /* Compile the graph that computes outs[0..count) into data[0..count) (borrowed, row-major, of the
- * tensor's dtype, not NULL, not overlapping inputs or each other). options may be NULL. *program is
- * NULL on error. The program has its own copy of the graph and its own threads; more tensors may be
+ * tensor's dtype, not NULL). An output that overlaps an input, a constant or another output is
+ * WN_ERR_USAGE, and so is a constant that overlaps an input, unless variable_weights is set; inputs
+ * may be the same memory. options may be NULL. *program is NULL on error. The program has its own copy of the graph and its own threads; more tensors may be
  * made in the context, and more programs compiled. */
 WN_API wn_status wn_compile(wn_context *ctx, wn_tensor *const *outs, void *const *data, int count,
                             const wn_options *options, wn_program **program);
@@ -228,7 +244,8 @@ WN_API wn_status wn_compile(wn_context *ctx, wn_tensor *const *outs, void *const
  * several threads, which then take turns. Results do not depend on the number of threads. On a
  * device wn_prepare launches every kernel once as well, since drivers compile and allocate at a
  * first launch. WN_ERR_DEVICE, which only devices give: wn_program_message says what failed; the
- * program may be run again, and must still be destroyed. */
+ * program may be run again, and must still be destroyed. Of a NULL program every function gives
+ * WN_ERR_USAGE. */
 WN_API wn_status wn_prepare(wn_program *program);
 WN_API wn_status wn_run(wn_program *program);
 /* The parts of wn_run, for data that stays on a device: upload inputs, launch any number of times,
@@ -247,8 +264,8 @@ WN_API wn_status wn_capture(wn_program *program, const char *path);
 /* Run once with a clock around each kernel of the run part, a device's own clock where there is
  * one: microseconds into us[0..wn_program_info.kernels). */
 WN_API wn_status wn_run_timed(wn_program *program, double *us);
-/* What the last call that gave WN_ERR_DEVICE says, one line, "" if none did. It lives as long as the
- * program, until the next such call. */
+/* What the last call that failed says, one line, "" if none did. It lives as long as the program,
+ * until the next such call. */
 WN_API const char *wn_program_message(const wn_program *program);
 WN_API void wn_program_destroy(wn_program *program); /* NULL is allowed */
 
@@ -294,7 +311,7 @@ typedef struct wn_program_info {
 } wn_program_info;
 WN_API wn_status wn_program_get_info(const wn_program *program, wn_program_info *info);
 /* Kernels in order of running, prepare part first; index in [0, kernels + prepare_kernels), else
- * WN_ERR_USAGE. One thread at a time: the source is printed when it is first asked for. */
+ * WN_ERR_USAGE and zeros. One thread at a time: the source is printed when it is first asked for. */
 WN_API wn_status wn_program_get_kernel(wn_program *program, int index, wn_kernel_info *info);
 
 /* Compiles like wn_compile, runs nothing (data, and that of inputs, may be NULL), and writes, as
@@ -319,7 +336,7 @@ typedef int (*wn_tune_fn)(void *user, const wn_tune_state *state); /* nonzero: s
 
 /* Zero-initialise. */
 typedef struct wn_tune_options {
-  double seconds;      /* about the longest that it may take; 0: 10 */
+  double seconds;      /* about the longest that it may take, not negative; 0: 10 */
   int candidates;      /* how many of those with the least predicted cost are measured; 0: 8 */
   wn_tune_fn progress; /* may be NULL */
   void *user;

@@ -29,6 +29,10 @@ void diag_fail(diag *d, wn_status status, const char *format, ...) {
   va_start(args, format);
   record(d, status, format, args);
   va_end(args);
+  diag_again(d);
+}
+
+void diag_again(diag *d) {
   if (d->trap == NULL) diag_panic(__FILE__, __LINE__, "nobody catches: %s", d->message);
   longjmp(*d->trap, 1);
 }

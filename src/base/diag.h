@@ -50,6 +50,8 @@ typedef struct diag {
 void diag_init(diag *d);
 /* Record status and message and unwind to the innermost DIAG_TRY; aborts if there is none. */
 _Noreturn void diag_fail(diag *d, wn_status status, const char *format, ...) WN_PRINTF(3, 4);
+/* Unwinds further with what a DIAG_TRY has caught. */
+_Noreturn void diag_again(diag *d);
 /* Record without unwinding; for boundaries that return a status themselves. Returns status. */
 wn_status diag_set(diag *d, wn_status status, const char *format, ...) WN_PRINTF(3, 4);
 void diag_warn(diag *d, const char *format, ...) WN_PRINTF(2, 3);

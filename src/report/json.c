@@ -19,6 +19,7 @@ static const column columns[] = {
     ROW(TEXT, version),
     ROW(TEXT, math),
     ROW(TEXT, weights),
+    ROW(FLAG, flush_subnormals),
     ROW(TEXT, plan),
     ROW(TEXT, placement),
     ROW(TEXT, wino),

@@ -41,7 +41,7 @@ typedef struct report_row {
   const char *identity; /* of the program, or NULL */
   const char *note;     /* a line for a person below the row, or NULL; only in tables */
   int threads, kernels, buffers, source_lines, registers, spills;
-  bool tuned, cached, promise_missed, wrong;
+  bool tuned, cached, promise_missed, wrong, flush_subnormals;
   bool stopped; /* --strict met the fallback and nothing was run */
   double workspace_bytes, prepare_us, median_us, min_us, predicted_us, schedule_ms, compile_ms;
   double prepared_bytes; /* of weights, in the layout that a run reads */

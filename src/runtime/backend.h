@@ -50,9 +50,10 @@ typedef struct device_backend {
   const char *(*read)(void *device, void *block, size_t offset, void *to, size_t bytes);
   /* One kernel as the device's compiler reads it, without what all kernels share. */
   void (*render)(str *out, const lin_kernel *k);
-  /* Compiles as `compile` of struct backend does; out[i] is zeroed by the caller. */
+  /* Compiles as `compile` of struct backend does; out[i] is zeroed by the caller. flush: subnormal
+   * numbers may be zeros. */
   void *(*compile)(void *device, arena *a, diag *d, int count, const lin_kernel *const *kernels,
-                   device_kernel *out, struct store *cache, bool *cached);
+                   bool flush, device_kernel *out, struct store *cache, bool *cached);
   void (*release)(void *handle); /* NULL is allowed */
   /* Queues groups [begin, end) of a kernel behind everything queued before; args: its global arrays
    * by slot. stamp: a number whose start and end `stamps` tells afterwards, counted from 0 in each

@@ -18,6 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/fork.h"
 #include "base/mem.h"
 #include "render/render.h"
 #include "runtime/backend.h"
@@ -174,7 +175,12 @@ static void make_key(str *key, const cpu_target *target, const char *text, size_
 }
 
 static void *load_object(build *b) {
+  if (!fork_enter()) {
+    snprintf(b->reason, REASON, "does not load: %.200s", fork_why);
+    return NULL;
+  }
   void *object = dlopen(b->object, RTLD_NOW | RTLD_LOCAL);
+  fork_leave();
   if (object) return object;
   const char *why = dlerror();
   snprintf(b->reason, REASON, "does not load: %.200s", why ? why : "unknown");
@@ -219,7 +225,9 @@ static void *build_object(build *b, arena *scratch, const cpu_target *target, co
 }
 
 static bool find_kernel(void *object, const char *name, backend_kernel *out) {
+  if (!fork_enter()) return false;
   void *symbol = dlsym(object, name);
+  fork_leave();
   if (!symbol) return false;
   memcpy(&out->fn, &symbol,
          sizeof symbol); /* POSIX: a data pointer may hold a function's address */
@@ -229,7 +237,10 @@ static bool find_kernel(void *object, const char *name, backend_kernel *out) {
 static void cc_release(void *handle) {
   cc_code *code = handle;
   if (!code) return;
-  for (int i = 0; i < code->count; i++) dlclose(code->object[i]);
+  if (fork_enter()) { /* else the loader may be locked for ever */
+    for (int i = 0; i < code->count; i++) dlclose(code->object[i]);
+    fork_leave();
+  }
   mem_free(code);
 }
 

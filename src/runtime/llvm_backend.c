@@ -4,8 +4,8 @@
  * list of passes cleans up (the kernels are simplified already: what is left to do is what index
  * arithmetic hides until it is in SSA form), code generation writes as an ELF object into memory,
  * and ORC loads. Always holds: nothing is shared between compiles but LLVM's tables of targets, set
- * up once; every object of LLVM has its owner in `work` or `code`, so that any failure releases it.
- */
+ * up once; every object of LLVM has its owner in `work` or `code`, so that any failure releases it;
+ * LLVM is entered between fork_enter and fork_leave alone, and left before anybody is warned. */
 #include "runtime/llvm_backend.h"
 
 #include <llvm-c/Analysis.h>
@@ -19,6 +19,7 @@
 #include <pthread.h>
 #include <stdio.h>
 
+#include "base/fork.h"
 #include "runtime/kernel_key.h"
 #include "runtime/store.h"
 
@@ -240,16 +241,26 @@ static void release_jit(code *c) {
 static void release_code(void *handle) {
   code *c = handle;
   if (c == NULL) return;
-  release_jit(c);
+  if (fork_enter()) { /* else LLVM may be locked for ever */
+    release_jit(c);
+    fork_leave();
+  }
   mem_free(c);
 }
 
 static const char *assembly(const void *handle, arena *a, const cpu_target *cpu, const char *name,
                             int *registers, int *spills) {
   const code *c = handle;
-  if (c->object == NULL) return NULL;
-  llvm_ir_target t = llvm_target_of(a, cpu);
-  const char *text = llvm_disassemble(a, &t, c->object, c->size, name);
+  const char *volatile text = NULL;
+  wn_status st;
+  if (c->object == NULL || !fork_enter()) return NULL;
+  DIAG_TRY(a->diag, st) {
+    llvm_ir_target t = llvm_target_of(a, cpu);
+    text = llvm_disassemble(a, &t, c->object, c->size, name);
+  }
+  DIAG_END(a->diag, st)
+  fork_leave();
+  if (st != WN_OK) diag_again(a->diag);
   if (text != NULL) llvm_count_registers(text, registers, spills);
   return text;
 }
@@ -280,42 +291,62 @@ typedef struct compilation {
   backend_kernel *out;
   store *cache;
   bool was_cached;
+  bool inside; /* LLVM */
 } compilation;
+
+static bool enter(compilation *c) { return c->inside = fork_enter(); }
+
+static void leave(compilation *c) {
+  if (c->inside) fork_leave();
+  c->inside = false;
+}
 
 /* The code of an earlier compile, loaded. */
 static bool load_stored(compilation *c, const str *key) {
   size_t size;
   const void *object = store_get(c->cache, &c->scratch, STORE_KERNELS, key->data, key->len, &size);
-  if (object == NULL) return false;
+  if (object == NULL || !enter(c)) return false;
   LLVMErrorRef failed = load(c->code, object, size, c->count, c->kernels, c->out);
-  if (failed == NULL) return true;
-  LLVMConsumeError(failed);
-  release_jit(c->code);
-  return false;
+  if (failed != NULL) {
+    LLVMConsumeError(failed);
+    release_jit(c->code);
+  }
+  leave(c);
+  return failed == NULL;
 }
 
-static const char *compile_anew(arena *a, compilation *c, const llvm_ir_target *t, const str *key) {
+static const char *compile_anew(arena *a, compilation *c, const llvm_ir_target *t) {
   work *w = &c->work;
   const char *error = generate(a, w, t, c->count, c->kernels, false);
   if (error != NULL) return error;
   const char *object = LLVMGetBufferStart(w->code);
   size_t size = LLVMGetBufferSize(w->code);
   LLVMErrorRef failed = load(c->code, object, size, c->count, c->kernels, c->out);
-  if (failed != NULL) {
-    keep_error(w, failed);
-    return one_line(a, "LLVM could not load the code", w->diagnostic);
-  }
-  store_put(c->cache, STORE_KERNELS, key->data, key->len, object, size);
-  return NULL;
+  if (failed == NULL) return NULL;
+  keep_error(w, failed);
+  return one_line(a, "LLVM could not load the code", w->diagnostic);
 }
 
-static void compile_into(arena *a, compilation *c) {
+static const char *compile_or_load(arena *a, compilation *c) {
+  if (!enter(c)) return fork_why;
   llvm_ir_target t = llvm_target_of(a, c->cpu);
+  leave(c);
   str key;
   str_init(&key, &c->scratch);
   if (c->cache != NULL) make_key(&key, &t, c->count, c->kernels);
   c->was_cached = load_stored(c, &key);
-  const char *error = c->was_cached ? NULL : compile_anew(a, c, &t, &key);
+  if (c->was_cached) return NULL;
+  if (!enter(c)) return fork_why;
+  const char *error = compile_anew(a, c, &t);
+  leave(c);
+  if (error == NULL)
+    store_put(c->cache, STORE_KERNELS, key.data, key.len, LLVMGetBufferStart(c->work.code),
+              LLVMGetBufferSize(c->work.code));
+  return error;
+}
+
+static void compile_into(arena *a, compilation *c) {
+  const char *error = compile_or_load(a, c);
   for (int n = 0; n < c->count; n++) {
     if (error != NULL) c->out[n].fn = NULL;
     c->out[n].error = error;
@@ -335,10 +366,11 @@ static void *compile(arena *a, diag *d, const cpu_target *cpu, int count,
   DIAG_TRY(d, st) { compile_into(a, &c); }
   DIAG_END(d, st)
   arena_release(&c.scratch);
-  release(&c.work);
+  if (c.inside || enter(&c)) release(&c.work); /* where it may not be entered it never was */
+  leave(&c);
   if (st != WN_OK) {
     release_code(made);
-    diag_fail(d, st, "%s", d->message);
+    diag_again(d);
   }
   *cached = c.was_cached;
   if (count > 0 && out[0].fn == NULL) {

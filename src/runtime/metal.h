@@ -94,7 +94,7 @@ typedef struct metal_kernel {
 } metal_kernel;
 
 void *metal_compile(void *device, arena *a, diag *d, int count, const lin_kernel *const *kernels,
-                    device_kernel *out, struct store *cache, bool *cached);
+                    bool flush, device_kernel *out, struct store *cache, bool *cached);
 void metal_release(void *handle);
 
 #endif

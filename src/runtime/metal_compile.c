@@ -178,8 +178,9 @@ static void compile_all(metal_code *code, arena *a, const lin_kernel *const *ker
   }
 }
 
+/* Whether subnormal numbers are flushed is the GPU's affair: Metal's language lets it, and has no switch for it. */
 void *metal_compile(void *device, arena *a, diag *d, int count, const lin_kernel *const *kernels,
-                    device_kernel *out, struct store *cache, bool *cached) {
+                    bool flush, device_kernel *out, struct store *cache, bool *cached) {
   metal_device *m = device;
   size_t bytes = sizeof(metal_code) + (size_t)count * sizeof(metal_kernel);
   metal_code *code = mem_alloc(bytes);
@@ -187,7 +188,7 @@ void *metal_compile(void *device, arena *a, diag *d, int count, const lin_kernel
   memset(code, 0, bytes);
   code->device = m;
   code->count = count;
-  (void)cache;
+  (void)cache, (void)flush;
   *cached = false;
   for (int i = 0; i < count; i++) out[i].registers = out[i].spills = -1;
   void *pool = m->api.pool_push();

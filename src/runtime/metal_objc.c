@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/fork.h"
+
 /* A command line program gets a default device only with CoreGraphics in the process. The tests have libraries of their
  * own. */
 #ifndef WN_METAL_LIBRARIES
@@ -50,8 +52,13 @@ static bool open_libraries(metal_api *api, char *why, size_t size) {
 }
 
 const char *metal_api_open(metal_api *api, char *why, size_t size) {
+  static _Atomic unsigned owner;
   objc_sel (*register_name)(const char *) = NULL;
   memset(api, 0, sizeof *api);
+  if (!fork_claim(&owner)) {
+    snprintf(why, size, "Metal was in use before fork(), and does not work in a child process");
+    return why;
+  }
   if (!open_libraries(api, why, size) || !find(api, "objc_msgSend", &api->send, why, size) ||
       !find(api, "sel_registerName", &register_name, why, size) ||
       !find(api, "objc_getClass", &api->get_class, why, size) ||

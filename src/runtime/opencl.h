@@ -119,7 +119,7 @@ typedef struct opencl_kernel {
 } opencl_kernel;
 
 void *opencl_compile(void *device, arena *a, diag *d, int count, const lin_kernel *const *kernels,
-                     device_kernel *out, struct store *cache, bool *cached);
+                     bool flush, device_kernel *out, struct store *cache, bool *cached);
 void opencl_release(void *handle);
 
 #endif

@@ -1,12 +1,15 @@
 /* The library behind OpenCL, found when somebody asks for a device.
  *
  * In: $WINNOW_OPENCL or the usual names. Out: its functions, each found by name, or what is missing.
- * Always holds: a library that lacks one of the functions is not used; none is ever unloaded. */
+ * Always holds: a library that lacks one of the functions is not used; none is ever unloaded; a child process of fork() does
+ * not use what its parent has used, since drivers have threads. */
 #include "runtime/opencl.h"
 
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+#include "base/fork.h"
 
 /* What systems call the ICD loader; the first that loads. */
 static const char *const libraries[] = {
@@ -37,12 +40,24 @@ static bool find_all(void *library, opencl_api *api, char reason[OPENCL_REASON])
 }
 
 bool opencl_load(opencl_api *api, char reason[OPENCL_REASON]) {
+  static _Atomic unsigned owner;
   const char *path = getenv("WINNOW_OPENCL");
   bool asked = path && *path;
   void *library = NULL;
+  if (!fork_enter()) {
+    snprintf(reason, OPENCL_REASON, "%s", fork_why);
+    return false;
+  }
   for (int i = 0; !library && i < (asked ? 1 : LIBRARIES); i++)
     library = dlopen(asked ? path : libraries[i], RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
-  if (library) return find_all(library, api, reason);
+  bool found = library && find_all(library, api, reason);
+  fork_leave();
+  if (found && !fork_claim(&owner)) {
+    snprintf(reason, OPENCL_REASON,
+             "OpenCL was in use before fork(), and its drivers do not work in a child process");
+    return false;
+  }
+  if (library) return found;
   const char *why = asked ? dlerror() : NULL;
   if (asked)
     snprintf(reason, OPENCL_REASON, "WINNOW_OPENCL: %.300s", why ? why : "does not load");

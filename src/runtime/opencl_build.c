@@ -26,6 +26,7 @@ typedef struct build {
   opencl_device *device;
   arena *scratch;
   store *cache;
+  bool flush;
   char options[128];
   const char *text; /* of what is being built */
   size_t len;
@@ -128,11 +129,12 @@ static void read_registers(const char *log, const char *name, device_kernel *out
 
 static void set_options(build *b) {
   const opencl_device_facts *f = &b->device->facts;
-  snprintf(b->options, sizeof b->options, "-cl-std=CL1.2%s%s",
+  snprintf(b->options, sizeof b->options, "-cl-std=CL1.2%s%s%s",
            f->single_config & CL_FP_CORRECTLY_ROUNDED_DIVIDE_SQRT
                ? " -cl-fp32-correctly-rounded-divide-sqrt"
                : "",
-           strstr(f->platform_name, "NVIDIA") ? " -cl-nv-verbose" : "");
+           strstr(f->platform_name, "NVIDIA") ? " -cl-nv-verbose" : "",
+           b->flush ? " -cl-denorms-are-zero" : "");
 }
 
 static void make_key(build *b, str *key) {
@@ -336,12 +338,16 @@ static opencl_code *new_code(opencl_device *device, int count) {
 }
 
 void *opencl_compile(void *device, arena *a, diag *d, int count, const lin_kernel *const *kernels,
-                     device_kernel *out, struct store *cache, bool *cached) {
+                     bool flush, device_kernel *out, struct store *cache, bool *cached) {
   opencl_code *code = new_code(device, count);
   if (!code) diag_fail(d, WN_ERR_NOMEM, "out of memory while compiling kernels");
   arena scratch;
   arena_init(&scratch, d);
-  build b = {.device = device, .scratch = &scratch, .cache = cache, .reason = "unknown"};
+  build b = {.device = device,
+             .scratch = &scratch,
+             .cache = cache,
+             .flush = flush,
+             .reason = "unknown"};
   wn_status st;
   DIAG_TRY(d, st) { build_all(&b, a, code, count, kernels, out); }
   DIAG_END(d, st)

@@ -9,16 +9,19 @@
  *
  * Workers spin between launches, which then cost half a microsecond and not 20. But a launch ends only when all workers have
  * looked at it, and beside another busy process that may take a time slice of milliseconds. So when workers come too late to
- * take any part of two launches in a row, the pool lets them sleep between launches for a while. */
+ * take any part of two launches in a row, the pool lets them sleep between launches for a while.
+ *
+ * A child process has pools but none of their workers, and turns of threads that it has not: the first turn there starts
+ * the pool anew, in its place, so that whoever holds it need not know. */
 #include "runtime/pool.h"
 
 #include <pthread.h>
 #include <pthreadpool.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <stdbool.h>
-#include <unistd.h>
 
+#include "base/fork.h"
+#include "base/fpenv.h"
 #include "base/mem.h"
 
 /* A worker takes this part of its share of what is left. */
@@ -28,7 +31,7 @@ enum { STRIKES = 2, ASLEEP = 1000 };
 
 struct pool {
   int threads;
-  pthreadpool_t impl; /* NULL for one thread */
+  pthreadpool_t impl; /* NULL for one thread, and where a child process could not start others */
   pthread_mutex_t lock;
   pthread_cond_t turn;
   uint64_t next_ticket, serving;
@@ -36,7 +39,7 @@ struct pool {
   /* of the list of pools */
   pool *next;
   int holders;
-  pid_t process; /* threads do not survive a fork */
+  _Atomic unsigned generation; /* of forks, to which everything above belongs */
 };
 
 static pthread_mutex_t pools_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -44,12 +47,46 @@ static pool *pools; /* of two threads and more */
 
 /* --- the list --------------------------------------------------------------------------------- */
 
+static void lock_list(void) { pthread_mutex_lock(&pools_lock); }
+static void unlock_list(void) { pthread_mutex_unlock(&pools_lock); }
+
+static int failed;
+static void watch(void) {
+  failed = !fork_watch() || pthread_atfork(lock_list, unlock_list, unlock_list) != 0;
+}
+
+/* A fork must find the list in one piece. */
+static bool watch_forks(void) {
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  return pthread_once(&once, watch) == 0 && !failed;
+}
+
+static void *wait_for_all(void *started) {
+  pthread_mutex_lock(started);
+  pthread_mutex_unlock(started);
+  return NULL;
+}
+
+/* pthreadpool waits for ever for threads that could not be started, so whether so many can be is tried first. */
+static bool can_start(int threads) {
+  pthread_t *id = mem_alloc((size_t)threads * sizeof *id);
+  pthread_mutex_t started = PTHREAD_MUTEX_INITIALIZER;
+  int n = 0;
+  if (!id) return false;
+  pthread_mutex_lock(&started);
+  while (n < threads && pthread_create(&id[n], NULL, wait_for_all, &started) == 0) n++;
+  pthread_mutex_unlock(&started);
+  for (int i = 0; i < n; i++) pthread_join(id[i], NULL);
+  mem_free(id);
+  return n == threads;
+}
+
 /* Workers take no signals: those of the process are for threads that know what is going on. */
 static pthreadpool_t start(int threads) {
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  pthreadpool_t impl = pthreadpool_create((size_t)threads);
+  pthreadpool_t impl = can_start(threads - 1) ? pthreadpool_create((size_t)threads) : NULL;
   pthread_sigmask(SIG_SETMASK, &before, NULL);
   return impl;
 }
@@ -57,7 +94,8 @@ static pthreadpool_t start(int threads) {
 static pool *create(int threads) {
   pool *p = mem_alloc(sizeof *p);
   if (!p) return NULL;
-  *p = (pool){.threads = threads, .holders = 1, .process = getpid()};
+  *p = (pool){.threads = threads, .holders = 1};
+  atomic_init(&p->generation, fork_generation());
   if (pthread_mutex_init(&p->lock, NULL) != 0) {
     mem_free(p);
     return NULL;
@@ -76,19 +114,26 @@ static pool *create(int threads) {
   return p;
 }
 
+static bool is_here(const pool *p) {
+  return atomic_load_explicit(&p->generation, memory_order_acquire) == fork_generation();
+}
+
+/* In a child process those that this would wait for are not there. */
 static void destroy(pool *p) {
-  /* In a child process the threads that this would wait for are not there. */
-  if (p->impl && p->process == getpid()) pthreadpool_destroy(p->impl);
-  pthread_cond_destroy(&p->turn);
-  pthread_mutex_destroy(&p->lock);
+  if (is_here(p)) {
+    if (p->impl) pthreadpool_destroy(p->impl);
+    pthread_cond_destroy(&p->turn);
+    pthread_mutex_destroy(&p->lock);
+  }
   mem_free(p);
 }
 
 pool *pool_acquire(int threads) {
+  if (!watch_forks()) return NULL;
   if (threads == 1) return create(1);
   pthread_mutex_lock(&pools_lock);
   pool *p = pools;
-  while (p && (p->threads != threads || p->process != getpid())) p = p->next;
+  while (p && p->threads != threads) p = p->next;
   if (p) {
     p->holders++;
   } else if ((p = create(threads))) {
@@ -116,12 +161,32 @@ int pool_threads(const pool *p) { return p->threads; }
 
 /* --- turns ------------------------------------------------------------------------------------ */
 
+/* For the first turn in a child process. False: there are no threads but the caller's. What the parent's pool had is lost,
+ * since giving it back would wait for its threads. */
+static bool start_anew(pool *p) {
+  pthread_mutex_lock(&pools_lock);
+  bool alone = false;
+  if (!is_here(p)) { /* else another thread of this process was here first */
+    pthread_mutex_init(&p->lock, NULL);
+    pthread_cond_init(&p->turn, NULL);
+    p->next_ticket = p->serving = 0;
+    p->strikes = p->asleep = 0;
+    p->impl = p->threads > 1 ? start(p->threads) : NULL;
+    alone = p->threads > 1 && !p->impl;
+    atomic_store_explicit(&p->generation, fork_generation(), memory_order_release);
+  }
+  pthread_mutex_unlock(&pools_lock);
+  return !alone;
+}
+
 /* By ticket: a bare mutex would let a thread that runs in a loop keep the others waiting. */
-void pool_begin(pool *p) {
+bool pool_begin(pool *p) {
+  bool whole = is_here(p) || start_anew(p);
   pthread_mutex_lock(&p->lock);
   uint64_t ticket = p->next_ticket++;
   while (p->serving != ticket) pthread_cond_wait(&p->turn, &p->lock);
   pthread_mutex_unlock(&p->lock);
+  return whole;
 }
 
 void pool_end(pool *p) {
@@ -139,6 +204,7 @@ void pool_end(pool *p) {
 typedef struct job {
   pool_task task;
   void *context;
+  fp_control fp;        /* of the caller */
   _Atomic int64_t next; /* the first block that nobody has taken */
   int64_t end;
   int parts;
@@ -148,6 +214,7 @@ typedef struct job {
 static void work(void *context, size_t worker) {
   job *j = context;
   int64_t begin = atomic_load_explicit(&j->next, memory_order_acquire);
+  if (!fp_same(fp_read(), j->fp)) fp_write(j->fp);
   if (begin >= j->end) atomic_fetch_add_explicit(&j->late, 1, memory_order_relaxed);
   while (begin < j->end) {
     int64_t left = j->end - begin, take = left / j->parts;
@@ -178,7 +245,8 @@ void pool_run(pool *p, pool_task task, void *context, int64_t begin, int64_t end
     judge(p, 0);
     return;
   }
-  job j = {.task = task, .context = context, .end = end, .parts = PARTS * p->threads};
+  job j = {
+      .task = task, .context = context, .fp = fp_read(), .end = end, .parts = PARTS * p->threads};
   atomic_init(&j.finished, 0);
   atomic_init(&j.late, 0);
   atomic_store_explicit(&j.next, begin, memory_order_release);

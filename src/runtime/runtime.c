@@ -12,6 +12,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/fork.h"
+#include "base/fpenv.h"
 #include "render/render.h"
 #include "runtime/backend.h"
 #include "runtime/pool.h"
@@ -26,6 +28,9 @@ struct runtime {
   pool *pool;
   char *scratch;         /* one block per worker */
   size_t scratch_stride; /* bytes of a block */
+  bool flush;            /* subnormal numbers */
+  fp_control callers;    /* of whose turn it is */
+  unsigned generation;   /* of forks */
 };
 
 typedef struct module_entry {
@@ -161,7 +166,7 @@ static runtime *create(diag *d, const char *backend_name, const char *isa, int t
   const backend *b = choose_backend(d, backend_name, &spec);
   runtime *rt = mem_alloc(sizeof *rt);
   if (!rt) diag_fail(d, WN_ERR_NOMEM, "out of memory while setting up a runtime");
-  *rt = (runtime){.backend = b};
+  *rt = (runtime){.backend = b, .generation = fork_generation()};
   wn_status st;
   DIAG_TRY(d, st) { start(rt, d, spec, isa, threads, looked_at); }
   DIAG_END(d, st)
@@ -184,10 +189,17 @@ bool runtime_is_here(const runtime *rt) {
   return rt->backend && (!rt->backend->device || rt->device);
 }
 
+bool runtime_is_orphan(const runtime *rt) {
+  return rt->device && rt->generation != fork_generation();
+}
+
+void runtime_flush_subnormals(runtime *rt) { rt->flush = true; }
+bool runtime_flushes(const runtime *rt) { return rt->flush; }
+
 void runtime_destroy(runtime *rt) {
   if (!rt) return;
   pool_release(rt->pool);
-  if (rt->device) rt->backend->device->close(rt->device);
+  if (rt->device && !runtime_is_orphan(rt)) rt->backend->device->close(rt->device);
   mem_free_aligned(rt->scratch);
   mem_free(rt);
 }
@@ -329,10 +341,10 @@ static void compile_native(module *m, struct store *cache) {
     kernels[n++] = m->entries[i].kernel;
   }
   if (n == 0) return;
-  m->handle =
-      b->device
-          ? b->device->compile(m->rt->device, &m->arena, d, n, kernels, device, cache, &m->cached)
-          : b->compile(&m->arena, d, &m->rt->target, n, kernels, host, cache, &m->cached);
+  m->handle = b->device
+                  ? b->device->compile(m->rt->device, &m->arena, d, n, kernels, m->rt->flush,
+                                       device, cache, &m->cached)
+                  : b->compile(&m->arena, d, &m->rt->target, n, kernels, host, cache, &m->cached);
   for (int i = 0; i < n; i++) {
     if (b->device)
       take_device(&m->entries[entry[i]], &device[i]);
@@ -384,7 +396,7 @@ module *module_compile(runtime *rt, diag *d, int count, const lin_kernel *const 
 void module_destroy(module *m) {
   if (!m) return;
   const backend *b = m->rt->backend;
-  if (m->handle && b->device) b->device->release(m->handle);
+  if (m->handle && b->device && !runtime_is_orphan(m->rt)) b->device->release(m->handle);
   if (m->handle && !b->device) b->release(m->handle);
   arena_release(&m->arena);
   mem_free(m);
@@ -432,8 +444,17 @@ typedef struct launch {
   void *const *args;
 } launch;
 
-void runtime_begin(runtime *rt) { pool_begin(rt->pool); }
-void runtime_end(runtime *rt) { pool_end(rt->pool); }
+bool runtime_begin(runtime *rt) {
+  bool whole = pool_begin(rt->pool);
+  rt->callers = fp_read();
+  fp_write(fp_default(rt->flush));
+  return whole;
+}
+
+void runtime_end(runtime *rt) {
+  fp_write(rt->callers);
+  pool_end(rt->pool);
+}
 
 static void run_part(void *context, int worker, int64_t begin, int64_t end) {
   const launch *l = context;

@@ -59,14 +59,21 @@ runtime *runtime_create_foreign(diag *d, const char *backend, const char *isa, i
 void runtime_destroy(runtime *rt);
 bool runtime_is_here(
     const runtime *rt); /* false: its kernels are interpreted, or looked at alone */
+/* True in a child process of fork() where the runtime is one of a device: no driver survives that, so of all functions only
+ * those that destroy may be called, and they leave the device alone. */
+bool runtime_is_orphan(const runtime *rt);
+/* To be called before anything is compiled: kernels may take subnormal numbers for zeros, and give zeros for them. */
+void runtime_flush_subnormals(runtime *rt);
+bool runtime_flushes(const runtime *rt);
 const char *runtime_backend(const runtime *rt); /* "cpu", "cpu:cc", "interp", "opencl" */
 const cpu_target *runtime_target(const runtime *rt);
 int runtime_threads(const runtime *rt); /* that run kernels: of a device, its compute units */
 int runtime_scratch_blocks(
     const runtime *rt); /* of local arrays that the host holds: 0 for a device */
 /* Around launches: runtimes that share threads take turns, in the order in which they came, and the scratch is for whose
- * turn it is. */
-void runtime_begin(runtime *rt);
+ * turn it is. In between the thread is in the default floating-point environment, or in one that flushes; runtime_end gives
+ * it its own again. False: see pool_begin. */
+bool runtime_begin(runtime *rt);
 void runtime_end(runtime *rt);
 
 /* --- memory of a device -------------------------------------------------------------------------------------------- */

@@ -5,7 +5,8 @@
  * number, and so does a get whose number has become old, so that reading writes nothing most of the
  * time. Always holds: every access is one transaction that waits at most WAIT_MS for its lock; a
  * rollback journal and not a write-ahead log, since with one a folder that cannot be written could
- * not be read either; a file that is not ours is never written. */
+ * not be read either; a file that is not ours is never written; SQLite is entered between `enter`
+ * and `leave` alone, where warnings wait, and never with a connection of another process's. */
 #define _GNU_SOURCE
 #include "runtime/store.h"
 
@@ -18,6 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/fork.h"
 #include "base/map.h"
 
 enum {
@@ -36,8 +38,10 @@ struct store {
   diag *diag;
   int64_t limit;
   bool warned;
-  bool dead; /* not to be asked again */
+  bool dead;           /* not to be asked again */
+  unsigned generation; /* of forks */
   char path[PATH_SIZE];
+  char warning[512]; /* that was not given yet, "": none */
 };
 
 static const char schema[] =
@@ -106,12 +110,10 @@ static void warn_once(store *s, const char *format, ...) WN_PRINTF(2, 3);
 static void warn_once(store *s, const char *format, ...) {
   if (s->warned) return;
   s->warned = true;
-  char what[512];
   va_list args;
   va_start(args, format);
-  vsnprintf(what, sizeof what, format, args);
+  vsnprintf(s->warning, sizeof s->warning, format, args);
   va_end(args);
-  diag_warn(s->diag, "going on without the cache: %s", what);
 }
 
 static void warn_damaged(store *s, const char *what) {
@@ -138,6 +140,23 @@ static void trouble(store *s) {
         return; /* cleared meanwhile */
       warn_once(s, "%.300s: %s", s->path, sqlite3_errmsg(s->db));
   }
+}
+
+/* --- entering SQLite -------------------------------------------------------------------------- */
+
+static bool is_forked(const store *s) { return s->generation != fork_generation(); }
+
+/* False: there is nothing to ask, and nothing to leave. */
+static bool enter(store *s) { return s && !s->dead && !is_forked(s) && fork_enter(); }
+
+/* Gives the warning in text of its own, since its function may do what it likes. */
+static void leave(store *s) {
+  char what[sizeof s->warning];
+  fork_leave();
+  if (!s->warning[0]) return;
+  memcpy(what, s->warning, sizeof what);
+  s->warning[0] = 0;
+  diag_warn(s->diag, "going on without the cache: %s", what);
 }
 
 /* --- calls of SQLite that may write ---------------------------------------------------------------- */
@@ -292,27 +311,44 @@ static bool open_file(store *s) {
          prepare(s);
 }
 
+/* Once a process: every compile asks. */
+static void warn_cut_off(diag *d) {
+  static atomic_flag said = ATOMIC_FLAG_INIT;
+  if (!atomic_flag_test_and_set(&said)) diag_warn(d, "going on without the cache: %s", fork_why);
+}
+
 store *store_open(diag *d, bool off) {
   char path[PATH_SIZE];
   const char *why = off ? "" : find_path(path, sizeof path);
   if (why && !*why) return NULL;
   store *s = mem_alloc(sizeof *s);
   if (!s) return NULL;
-  *s = (store){.diag = d, .limit = STORE_LIMIT};
+  *s = (store){.diag = d, .limit = STORE_LIMIT, .generation = fork_generation()};
+  if (!fork_enter()) {
+    warn_cut_off(d);
+    mem_free(s);
+    return NULL;
+  }
   if (why)
     warn_once(s, "%s", why);
   else
     memcpy(s->path, path, sizeof path);
-  if (!why && open_file(s)) return s;
+  bool opened = !why && open_file(s);
+  leave(s);
+  if (opened) return s;
   store_close(s);
   return NULL;
 }
 
+/* A connection of the parent's is left as it is: closing it here could end the parent's transaction. */
 void store_close(store *s) {
   if (!s) return;
-  sqlite3_stmt *all[] = {s->find, s->touch, s->drop, s->insert, s->evict, s->room, s->list};
-  for (size_t i = 0; i < sizeof all / sizeof *all; i++) sqlite3_finalize(all[i]);
-  sqlite3_close(s->db);
+  if (!is_forked(s) && fork_enter()) {
+    sqlite3_stmt *all[] = {s->find, s->touch, s->drop, s->insert, s->evict, s->room, s->list};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) sqlite3_finalize(all[i]);
+    sqlite3_close(s->db);
+    fork_leave();
+  }
   mem_free(s);
 }
 
@@ -369,10 +405,8 @@ static const void *take_value(store *s, arena *a, int64_t hash, const char *kind
   return copy;
 }
 
-const void *store_get(store *s, arena *a, const char *kind, const void *key, size_t key_size,
-                      size_t *size) {
-  *size = 0;
-  if (!s || s->dead || key_size > LARGEST) return NULL;
+static const void *find_value(store *s, arena *a, const char *kind, const void *key,
+                              size_t key_size, size_t *size) {
   int64_t hash = hash_key(kind, key, key_size);
   bind_key(s->find, kind, hash);
   int found;
@@ -391,6 +425,19 @@ const void *store_get(store *s, arena *a, const char *kind, const void *key, siz
   sqlite3_reset(s->touch);
   sqlite3_bind_int64(s->touch, 1, id);
   finish(s, s->touch);
+  return value;
+}
+
+const void *store_get(store *s, arena *a, const char *kind, const void *key, size_t key_size,
+                      size_t *size) {
+  const void *volatile value = NULL;
+  wn_status st;
+  *size = 0;
+  if (key_size > LARGEST || !enter(s)) return NULL;
+  DIAG_TRY(a->diag, st) value = find_value(s, a, kind, key, key_size, size);
+  DIAG_END(a->diag, st)
+  leave(s);
+  if (st != WN_OK) diag_again(a->diag);
   return value;
 }
 
@@ -424,16 +471,16 @@ static bool replace(store *s, const char *kind, const void *key, size_t key_size
 
 bool store_put(store *s, const char *kind, const void *key, size_t key_size, const void *value,
                size_t size) {
-  if (!s || s->dead || key_size > LARGEST || size > LARGEST ||
-      (int64_t)(key_size + size) > s->limit / 4 || !run(s, "BEGIN IMMEDIATE;"))
-    return false;
-  if (replace(s, kind, key, key_size, value, size) && run(s, "COMMIT;")) return true;
-  if (!sqlite3_get_autocommit(s->db)) execute(s->db, "ROLLBACK;");
-  return false;
+  if (key_size > LARGEST || size > LARGEST || !enter(s)) return false;
+  bool fits = (int64_t)(key_size + size) <= s->limit / 4;
+  bool kept = fits && run(s, "BEGIN IMMEDIATE;") && replace(s, kind, key, key_size, value, size) &&
+              run(s, "COMMIT;");
+  if (!kept && !sqlite3_get_autocommit(s->db)) execute(s->db, "ROLLBACK;");
+  leave(s);
+  return kept;
 }
 
-bool store_remove(store *s, const char *kind, const void *key, size_t key_size) {
-  if (!s || s->dead || key_size > LARGEST) return false;
+static bool drop_values(store *s, const char *kind, const void *key, size_t key_size) {
   if (key) {
     bind_key(s->drop, kind, hash_key(kind, key, key_size));
     bind_bytes(s->drop, 4, key, key_size);
@@ -447,6 +494,13 @@ bool store_remove(store *s, const char *kind, const void *key, size_t key_size) 
   if (!ok) trouble(s);
   sqlite3_finalize(q);
   return ok;
+}
+
+bool store_remove(store *s, const char *kind, const void *key, size_t key_size) {
+  if (key_size > LARGEST || !enter(s)) return false;
+  bool done = drop_values(s, kind, key, key_size);
+  leave(s);
+  return done;
 }
 
 void store_add_cpu(str *key, const cpu_target *cpu) {
@@ -464,13 +518,11 @@ const char *store_path(arena *a, const char **why) {
   return NULL;
 }
 
-const store_kind *store_kinds(store *s, arena *a, int *count) {
+static const store_kind *list_kinds(store *s, arena *a, int *count) {
   static const char sql[] =
       "SELECT kind, count(*), sum(length(key) + length(value)) FROM blobs GROUP BY kind ORDER BY "
       "kind;";
   VEC(store_kind) kinds = {0};
-  *count = 0;
-  if (!s || s->dead) return NULL;
   /* Belongs to the store, so that running out of memory below leaves nothing that is not closed. */
   sqlite3_finalize(s->list);
   s->list = NULL;
@@ -485,6 +537,18 @@ const store_kind *store_kinds(store *s, arena *a, int *count) {
   if (row != SQLITE_DONE) trouble(s);
   *count = (int)kinds.len;
   return kinds.data;
+}
+
+const store_kind *store_kinds(store *s, arena *a, int *count) {
+  const store_kind *volatile kinds = NULL;
+  wn_status st;
+  *count = 0;
+  if (!enter(s)) return NULL;
+  DIAG_TRY(a->diag, st) kinds = list_kinds(s, a, count);
+  DIAG_END(a->diag, st)
+  leave(s);
+  if (st != WN_OK) diag_again(a->diag);
+  return kinds;
 }
 
 bool store_clear(diag *d) {

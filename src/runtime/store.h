@@ -13,7 +13,7 @@
 
 #include "runtime/runtime.h"
 
-typedef struct store store; /* used by one thread at a time; not across fork */
+typedef struct store store; /* used by one thread at a time; in a child process it has nothing */
 
 #define STORE_KERNELS "kernels"
 #define STORE_PLANS   "plans"

@@ -163,6 +163,30 @@ static wino_survey survey_values(graph *g, const site_list *sites, const wino_op
   return survey;
 }
 
+/* A tile has one size, or one for each axis: of a convolution, or of those that the recogniser left of them. */
+static void check_axes(graph *g, const choice *c, const choice_target *target, int nm,
+                       const char *text) {
+  if (nm < 2 || target->windows == 0 || target->windows >> nm & 1) return;
+  for (int i = 0; i < c->survey.nconvs; ++i) {
+    if (c->survey.conv[i].nwindow == nm) return;
+  }
+  str have;
+  str_init(&have, &g->arena);
+  for (int n = 1; target->windows >> n; ++n) {
+    if (target->windows >> n & 1) str_printf(&have, "%s%d", have.len > 0 ? " or " : "", n);
+  }
+  diag_fail(g->diag, WN_ERR_USAGE,
+            "\"%.200s\": tile sizes for %d axes, and the convolutions of this graph have %s", text,
+            nm, str_text(&have));
+}
+
+static void check_tiles(graph *g, const choice *c, const choice_target *target,
+                        const wino_options *w) {
+  if (target->options->wino != NULL) check_axes(g, c, target, w->nm, target->options->wino);
+  for (int i = 0; i < c->sites->n; ++i)
+    check_axes(g, c, target, c->plan.site[i].nm, c->name);
+}
+
 /* The tile that the options or the environment ask for; false: rewriting is off. */
 static bool asked_tile(graph *g, const wn_options *o, int env, wino_options *w) {
   if (o->wino == NULL) return env != 0;
@@ -204,6 +228,7 @@ choice choose_plan(graph *g, const site_list *sites, const choice_target *target
   c.taken = arena_array(&g->arena, int, sites->n + 1);
   c.rewrite = arena_array(&g->arena, wino_options, sites->n + 1);
   c.survey = survey_values(g, sites, &w, &c.conv);
+  check_tiles(g, &c, target, &w);
   if (on) choose_sites(g, &c, target, env == 1);
   set_rewriting(&c, &w, on, env == 1);
   return c;

@@ -14,6 +14,7 @@ typedef struct choice_target {
   const wn_options *options;
   const machine_limits *limits;
   int threads;
+  unsigned windows; /* bit n: convolutions may have n axes */
   /* of a device, else 0: see apply_target */
   int group;
   int64_t items;

@@ -108,7 +108,7 @@ wn_tensor *wn_permute(wn_tensor *t, const int *axes) {
 }
 
 static wn_tensor *flip(wn_tensor *t, const int *axes, int count) {
-  if (count > 0) need(t, "wn_flip", "the list of axes", axes);
+  if (count != 0) need(t, "wn_flip", "the list of axes", count > 0 ? axes : NULL);
   int64_t flags[WN_MAX_DIMS] = {0};
   bool taken[WN_MAX_DIMS] = {false}, any = false;
   for (int i = 0; i < count; ++i) {

@@ -8,6 +8,7 @@
 #ifndef WN_TENSOR_TENSOR_H
 #define WN_TENSOR_TENSOR_H
 
+#include "base/fpenv.h"
 #include "ir/uop.h"
 
 /* Elements of a tensor, so that its bytes and any sum of two offsets fit an int64. */
@@ -26,6 +27,7 @@ struct wn_context {
   diag diag;
   graph graph;                /* graph.diag == &diag; graph.arena lives as long as the context */
   VEC(tensor_buffer) buffers; /* by slot, in graph.arena */
+  unsigned windows;           /* bit n: there are windows over n axes at once */
   wn_status
       error; /* of the first tensor call that failed, WN_OK if none did: why a tensor is NULL */
   char error_message[sizeof((diag *)0)->message];
@@ -51,15 +53,18 @@ const int_list *tensor_check_shape(wn_context *ctx, const char *who, const char 
  * status is an error. */
 wn_tensor *tensor_finish(wn_context *ctx, wn_status status, wn_tensor *out);
 
-/* The body of a public function: evaluates expr (a wn_tensor *) with errors of ctx caught, and
- * returns. */
+/* The body of a public function: evaluates expr (a wn_tensor *) with errors of ctx caught, in the
+ * default floating-point environment, and returns. */
 #define TENSOR_RETURN(context, expr)          \
   do {                                        \
     wn_context *const ctx_ = (context);       \
     wn_tensor *volatile out_ = NULL;          \
     volatile wn_status st_;                   \
+    fp_control callers_ = fp_read();          \
+    fp_write(fp_default(false));              \
     DIAG_TRY(&ctx_->diag, st_) out_ = (expr); \
     DIAG_END(&ctx_->diag, st_)                \
+    fp_write(callers_);                       \
     return tensor_finish(ctx_, st_, out_);    \
   } while (0)
 

@@ -80,6 +80,7 @@ wn_tensor *tensor_window(const char *who, wn_tensor *t, int nspatial, const int6
     diag_fail(err, WN_ERR_USAGE, "%s: windows of %s would have %d axes; there may be %d", who,
               tensor_text(t), n + nspatial, WN_MAX_DIMS);
   }
+  t->ctx->windows |= 1u << nspatial;
   int axes[WN_MAX_DIMS], at = lead;
   int64_t out[WN_MAX_DIMS];
   for (int j = 0; j < nspatial; ++j) {

@@ -110,9 +110,10 @@ const char *plans_key(graph *g, const uop *root, const bool *constant, const run
   str_init(&key, n.a);
   str_printf(&key, "graph %016llx%016llx\n", (unsigned long long)n.half[0],
              (unsigned long long)n.half[1]);
-  str_printf(&key, "math %d, weights %s, threads %d, backend %s, lines %d, memory %zu%s\n",
+  str_printf(&key, "math %d, weights %s, threads %d, backend %s, lines %d, memory %zu%s%s\n",
              (int)o->math, o->variable_weights ? "variable" : "constant", runtime_threads(rt),
-             runtime_backend(rt), o->max_lines, o->max_memory, o->no_merge ? ", no merging" : "");
+             runtime_backend(rt), o->max_lines, o->max_memory, o->no_merge ? ", no merging" : "",
+             o->flush_subnormals ? ", flushing" : "");
   store_add_cpu(&key, runtime_target(rt));
   return str_text(&key);
 }

@@ -53,6 +53,13 @@ for command in conv bench explain; do
   usage "--wino '0': expected a tile size from 1 to 8; without Winograd it is --plan direct" $command $small --wino 0
   usage "--wino '9': expected a tile size" $command $small --wino 9
 done
+for command in compare conv bench; do
+  usage '"4x4x4": tile sizes for 3 axes, and the convolutions of this graph have 2' $command $small --wino 4x4x4 --runs 1
+done
+usage '--flush-subnormals takes no value' conv $small --flush-subnormals=1
+run 0 '--flush-subnormals is in the row' conv $small --flush-subnormals --runs 1 --json
+says out '"flush_subnormals":true'
+end
 usage '--json and --csv exclude each other' compare $small --json --csv
 usage '--json takes no value' compare $small --json=1
 usage '--seed is given twice' compare $small --seed 1 --seed 2

@@ -90,7 +90,7 @@ typedef struct compiled {
 static void compile(fixture *f, void *device, int count, const lin_kernel *const *kernels,
                     compiled *c) {
   *c = (compiled){0};
-  c->handle = metal->compile(device, &f->a, &f->d, count, kernels, c->out, NULL, &c->cached);
+  c->handle = metal->compile(device, &f->a, &f->d, count, kernels, false, c->out, NULL, &c->cached);
   assert_false(c->cached);
 }
 
@@ -405,7 +405,7 @@ static bool scenario(fixture *f) {
   const lin_kernel *k[] = {kernel_named(f, "one", GROUP), kernel_named(f, "two", GROUP)};
   compiled c = {0};
   DIAG_TRY(&f->d, st) {
-    c.handle = metal->compile(device, &f->a, &f->d, 2, k, c.out, NULL, &c.cached);
+    c.handle = metal->compile(device, &f->a, &f->d, 2, k, false, c.out, NULL, &c.cached);
   }
   DIAG_END(&f->d, st)
   void *b = metal->alloc(device, sizeof(float[ELEMENTS]));
@@ -491,7 +491,7 @@ static void test_every_lack_of_memory(void **state) {
     mem_fail_at(n);
     DIAG_TRY(&f->d, st) {
       device = metal->open(&f->d, NULL, NULL, &f->target);
-      handle = metal->compile(device, &f->a, &f->d, 3, k, out, NULL, &cached);
+      handle = metal->compile(device, &f->a, &f->d, 3, k, false, out, NULL, &cached);
     }
     DIAG_END(&f->d, st)
     mem_fail_at(0);

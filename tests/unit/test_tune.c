@@ -187,15 +187,16 @@ static void test_key_is_of_the_graph(void **state) {
     free(key);
     conv_free(others[i]);
   }
-  wn_options changed[6];
-  for (int i = 0; i < 6; ++i) changed[i] = o;
+  wn_options changed[7];
+  for (int i = 0; i < 7; ++i) changed[i] = o;
   changed[0].math = WN_MATH_FP32_FAST;
   changed[1].backend = "cpu:cc";
   changed[2].variable_weights = 1;
   changed[3].no_merge = 1;
   changed[4].max_memory = 1 << 20;
   changed[5].isa = NULL; /* the best here, which is not generic */
-  for (int i = 0; i < 6; ++i) {
+  changed[6].flush_subnormals = 1;
+  for (int i = 0; i < 7; ++i) {
     char *key = key_of(a, &changed[i]);
     assert_string_not_equal(first, key);
     free(key);
