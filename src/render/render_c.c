@@ -166,8 +166,15 @@ static void print_address(printer *p, const lin_ins *u) {
 
 /* --- memory ----------------------------------------------------------------------------------- */
 
-static void print_element(printer *p, const lin_ins *u) {
+/* What stands under a condition is printed so that no compiler makes the access without it. */
+static void print_element(printer *p, const lin_ins *u, bool masked) {
   const lin_ins *offset = ins(p, u->src[0]);
+  if (masked) {
+    str_add(p->out, "WN_ONLY(");
+    print_address(p, u);
+    str_add(p->out, ")");
+    return;
+  }
   print_array_name(p, u->i);
   str_add(p->out, "[");
   if (offset->op == OP_CONST) {
@@ -217,7 +224,7 @@ static void print_load(printer *p, const lin_ins *u) {
   }
   bool half = dt == WN_F16 || dt == WN_BF16;
   if (half) str_printf(p->out, "from_%s(", wn_dtype_name(dt));
-  print_element(p, u);
+  print_element(p, u, u->nsrc > 1);
   str_add(p->out, half ? ")" : dt == WN_BOOL ? " != 0" : "");
   if (u->nsrc > 1) str_add(p->out, " : 0");
 }
@@ -241,7 +248,7 @@ static void print_store(printer *p, const lin_ins *u) {
     str_add(p->out, ") ");
   }
   bool half = dt == WN_F16 || dt == WN_BF16;
-  print_element(p, u);
+  print_element(p, u, u->nsrc > 2);
   if (half)
     str_printf(p->out, " = to_%s(", wn_dtype_name(dt));
   else
