@@ -6,9 +6,9 @@
  * Always holds: numbers print exactly (hexadecimal floats); arithmetic is as written if the
  * compiler contracts nothing (-ffp-contract=off) and integers wrap (-fwrapv). A bool is a _Bool as
  * a scalar and an i32 vector of 0 and -1 else. */
+#include "base/text.h"
 #include "render/render.h"
 
-#include <ctype.h>
 #include <inttypes.h>
 #include <math.h>
 
@@ -138,7 +138,7 @@ static bool is_const(const printer *p, uint32_t id) { return ins(p, id)->op == O
 static void print_array_name(printer *p, int64_t index) {
   str_printf(p->out, "a%" PRId64 "_", index);
   for (const char *s = p->kernel->arrays.data[index].name; s && *s; s++) {
-    char c = isalnum((unsigned char)*s) ? *s : '_';
+    char c = text_is_word(*s) ? *s : '_';
     str_addn(p->out, &c, 1);
   }
 }

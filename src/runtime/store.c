@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "base/map.h"
+#include "base/text.h"
 
 enum {
   WAIT_MS = 200,
@@ -109,7 +110,7 @@ static void warn_once(store *s, const char *format, ...) {
   char what[512];
   va_list args;
   va_start(args, format);
-  vsnprintf(what, sizeof what, format, args);
+  text_vformat(what, sizeof what, format, args);
   va_end(args);
   diag_warn(s->diag, "going on without the cache: %s", what);
 }
