@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/map.h"
+#include "base/text.h"
 #include "file.h"
 
 report_style app_style(const cli *app) {
@@ -21,7 +22,7 @@ void app_progress(cli *app, const char *format, ...) {
   char line[160];
   va_list args;
   va_start(args, format);
-  vsnprintf(line, sizeof line, format, args);
+  text_vformat(line, sizeof line, format, args);
   va_end(args);
   struct winsize size;
   int width = !ioctl(STDERR_FILENO, TIOCGWINSZ, &size) && size.ws_col > 1 ? size.ws_col - 1 : 79;

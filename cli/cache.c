@@ -47,7 +47,7 @@ static void print_json(cli *app, const contents *c) {
     ok = kind && cJSON_AddNumberToObject(kind, "entries", (double)c->kinds[i].entries) &&
          cJSON_AddNumberToObject(kind, "bytes", (double)c->kinds[i].bytes);
   }
-  char *text = ok ? cJSON_PrintUnformatted(o) : NULL;
+  char *text = ok ? json_text(o) : NULL;
   cJSON_Delete(o);
   if (!text) diag_fail(&app->diag, WN_ERR_NOMEM, "no memory for the report");
   puts(text);

@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <math.h>
 
+#include "base/text.h"
 #include "file.h"
 #include "image.h"
 #include "job.h"
@@ -62,7 +63,7 @@ static void print_range(job *j) {
     high = fmaxf(high, v);
   }
   printf("result");
-  if (low <= high) printf(" from %.6g to %.6g", (double)low, (double)high);
+  if (low <= high) text_print(stdout, " from %.6g to %.6g", (double)low, (double)high);
   if (special || j->special)
     printf(", %" PRId64 " NaN or infinite values (%" PRId64 " in the data)", special, j->special);
   if (j->app->opt.output) printf(", written to %s", j->app->opt.output);

@@ -59,7 +59,7 @@ static void print_json(cli *app, const device *d) {
     ok = ok && cJSON_AddStringToObject(o, "device", d->device) &&
          cJSON_AddStringToObject(o, "isa", d->isa) &&
          cJSON_AddNumberToObject(o, "threads", d->threads) && cJSON_AddNullToObject(o, "reason");
-  char *text = ok ? cJSON_PrintUnformatted(o) : NULL;
+  char *text = ok ? json_text(o) : NULL;
   cJSON_Delete(o);
   if (!text) diag_fail(&app->diag, WN_ERR_NOMEM, "no memory for the report");
   puts(text);

@@ -3,18 +3,18 @@
 #include "image.h"
 
 #include <limits.h>
-#include <strings.h>
 
 #define STBI_NO_STDIO
 #define STBI_WRITE_NO_STDIO
 #include <stb/stb_image.h>
 #include <stb/stb_image_write.h>
 
+#include "base/text.h"
 #include "file.h"
 
 static bool ends_with(const char *path, const char *ending) {
   size_t n = strlen(path), m = strlen(ending);
-  return n > m && !strcasecmp(path + n - m, ending);
+  return n > m && text_same(path + n - m, ending);
 }
 
 bool image_can_write(const char *path) { return ends_with(path, ".png"); }

@@ -35,7 +35,7 @@ int journal_read(journal *j, arena *a, report_row *rows, int most) {
   wn_status status;
   const char *text = store_get(j->store, a, STORE_PROGRESS, key, strlen(key), &size);
   if (!text) return 0;
-  cJSON *array = cJSON_ParseWithLength(text, size);
+  cJSON *array = json_read(text, size);
   DIAG_TRY(a->diag, status) { count = read_rows(array, a, rows, most); }
   DIAG_END(a->diag, status)
   cJSON_Delete(array);
@@ -54,7 +54,7 @@ void journal_write(journal *j, arena *a, const report_row *rows, const int *numb
     ok = row && cJSON_AddItemToArray(array, row);
     if (!ok) cJSON_Delete(row);
   }
-  char *text = ok ? cJSON_PrintUnformatted(array) : NULL;
+  char *text = ok ? json_text(array) : NULL;
   cJSON_Delete(array);
   if (!text) diag_fail(a->diag, WN_ERR_NOMEM, "no memory to keep what was measured");
   if (store_put(j->store, STORE_PROGRESS, key, strlen(key), text, strlen(text))) ++j->records;

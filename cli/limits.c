@@ -124,7 +124,7 @@ static void print_json(cli *app, const measured *m) {
     add_figure(l, "one_thread", m->list[i].one, &ok);
     add_figure(l, "all_threads", m->list[i].all, &ok);
   }
-  char *text = ok ? cJSON_PrintUnformatted(o) : NULL;
+  char *text = ok ? json_text(o) : NULL;
   cJSON_Delete(o);
   if (!text) diag_fail(&app->diag, WN_ERR_NOMEM, "no memory for the report");
   puts(text);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "base/text.h"
 #include "interrupt.h"
 #include "measure.h"
 #include "output.h"
@@ -355,9 +356,9 @@ static void debug_kernels(job *j, const entry *e, bool color) {
       fprintf(stderr, "  %-28s once, %s%s\n", name, k->stage ? k->stage : "",
               k->fallback ? ", interpreted" : "");
     else
-      fprintf(stderr, "  %-28s %9.2f µs %8.2f GFLOP/s %8.2f GB/s%s\n", name, k->median_us,
-              k->flops / k->median_us * 1e-3, k->bytes / k->median_us * 1e-3,
-              k->fallback ? "  interpreted" : "");
+      text_print(stderr, "  %-28s %9.2f µs %8.2f GFLOP/s %8.2f GB/s%s\n", name, k->median_us,
+                 k->flops / k->median_us * 1e-3, k->bytes / k->median_us * 1e-3,
+                 k->fallback ? "  interpreted" : "");
   }
 }
 
@@ -392,7 +393,7 @@ void job_debug(job *j) {
               row->stopped ? row->fallback : row->refused);
       continue;
     }
-    fprintf(
+    text_print(
         stderr, "%s: %d kernels, %d buffers, %.2f µs, scheduled in %.2f ms, compiled in %.2f ms\n",
         row->plan, row->kernels, row->buffers, row->median_us, row->schedule_ms, row->compile_ms);
     if (level >= 3) fprintf(stderr, "  %s\n", row->placement);

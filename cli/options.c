@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 
+#include "base/text.h"
 #include "show.h"
 
 #define BIT(c)       (1u << (c))
@@ -234,7 +235,7 @@ static int read_positive(arena *a, const char *what, const char *s, unsigned mos
 
 static double read_seconds(arena *a, const char *what, const char *s) {
   char *end;
-  double v = strtod(s, &end);
+  double v = text_number(s, &end);
   if (end == s || *end || !(v >= 0.01 && v <= 1e6))
     usage(a, what, s, "seconds from 0.01 to 1000000");
   return v;

@@ -1,6 +1,7 @@
 /* The parser is a table of keys and one loop; defaults and checks follow in the order in which
  * benchdnn applies them (its str2desc). What a size may be: 1 to 2^31 - 1, d and p from 0. Errors
  * keep the offset of the character at fault. */
+#include "base/text.h"
 #include "problem.h"
 
 #include <inttypes.h>
@@ -26,7 +27,7 @@ typedef struct sizes {
 static bool fail(problem_error *e, size_t at, const char *format, ...) {
   va_list args;
   va_start(args, format);
-  vsnprintf(e->message, sizeof e->message, format, args);
+  text_vformat(e->message, sizeof e->message, format, args);
   va_end(args);
   e->at = at;
   return false;
@@ -245,7 +246,7 @@ void problem_print(const problem *p, char *buf, size_t size) {
   const int64_t first[QUANTITIES] = {-1, -1, -1, 1, 1, derived ? 0 : -1};
 #define PUT(...)                                                      \
   do {                                                                \
-    int w_ = snprintf(buf + n, size - n, __VA_ARGS__);                \
+    int w_ = text_format(buf + n, size - n, __VA_ARGS__);             \
     n = w_ < 0 || (size_t)w_ >= size - n ? size - 1 : n + (size_t)w_; \
   } while (0)
   if (p->groups != 1) PUT("g%" PRId64, p->groups);

@@ -6,8 +6,11 @@
  * least 50 µs of runs, warm runs before the first are not counted, nothing runs between requests. */
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
+#include "base/text.h"
 #include "job.h"
 
 enum { MOST_SAMPLES = 20000, WARM_RUNS = 2 };
@@ -51,20 +54,30 @@ static int measure(job *j, double secs, int least, double *samples) {
   return count;
 }
 
+static bool read_request(const char *line, double *secs, int *least) {
+  char *end;
+  *secs = text_number(line, &end);
+  if (end == line || !text_is_space(*end)) return false;
+  const char *count = end;
+  long most = strtol(count, &end, 10);
+  if (end == count || end[strspn(end, " \t\r\n")]) return false;
+  *least = most >= 1 && most <= MOST_SAMPLES ? (int)most : 0;
+  return *secs > 0 && *secs <= MOST_SECS && *least > 0;
+}
+
 void request_serve(job *j) {
   double *samples = arena_array(&j->arena, double, MOST_SAMPLES);
   char line[128];
   fflush(stdout);
   while (fgets(line, sizeof line, stdin)) {
     double secs;
-    int least, end = 0;
-    if (sscanf(line, "%lf %d %n", &secs, &least, &end) != 2 || line[end] || !(secs > 0) ||
-        secs > MOST_SECS || least < 1 || least > MOST_SAMPLES)
+    int least;
+    if (!read_request(line, &secs, &least))
       diag_fail(&j->app->diag, WN_ERR_USAGE,
                 "request '%.*s': expected SECONDS LEAST, such as 0.1 5 (up to %g and %d)",
                 (int)strcspn(line, "\r\n"), line, MOST_SECS, MOST_SAMPLES);
     int count = measure(j, secs, least, samples);
-    for (int i = 0; i < count; ++i) printf("%c%.3f", i ? ',' : '[', samples[i]);
+    for (int i = 0; i < count; ++i) text_print(stdout, "%c%.3f", i ? ',' : '[', samples[i]);
     puts("]");
     if (fflush(stdout)) return;
   }

@@ -1,6 +1,6 @@
 #!/bin/sh
-# lint.sh [--fix] [BUILD [part...]]: format, include order, warnings of both compilers, generated docs; all parts when
-# none is named. Exit status 1 when something is wrong, 77 when it could not be checked. --fix formats and regenerates.
+# lint.sh [--fix] [BUILD [part...]]: format, include order, text that would follow the locale, warnings of both compilers,
+# generated docs; all parts when none is named. Exit status 1 when something is wrong, 77 when it could not be checked. --fix formats and regenerates.
 root=$(cd "$(dirname "$0")/.." && pwd) || exit 2
 cd "$root" || exit 2
 fix=
@@ -29,6 +29,13 @@ lint_format() {
 }
 
 lint_order() { sources | xargs awk -f tools/include-order.awk; }
+
+# What is linked into other people's programs, or shares its code. Tests, examples and bench are programs that set no locale.
+lint_locale() {
+  sources | grep -e '^src/' -e '^cli/' -e '^tools/' | LC_ALL=C xargs awk -f tools/locale.awk && return 0
+  echo "src/base/text.h has what does the same in every locale"
+  return 1
+}
 
 # gcc reports some things only when it optimises; clang finds all it has to say without generating code.
 lint_warnings() {
@@ -68,7 +75,7 @@ lint_ops() {
 tmp=$(mktemp -d) || exit 2
 trap 'rm -rf "$tmp"' EXIT
 status=0
-for part in ${*:-format order warnings ops}; do
+for part in ${*:-format order locale warnings ops}; do
   "lint_$part"
   result=$?
   [ $result -eq 1 ] && status=1

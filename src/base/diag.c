@@ -1,5 +1,6 @@
 /* In: failures and warnings. Out: a status and a line; see diag.h for how unwinding works. */
 #include "base/diag.h"
+#include "base/text.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -18,7 +19,7 @@ void diag_init(diag *d) {
 
 static void record(diag *d, wn_status status, const char *format, va_list args) {
   d->status = status;
-  vsnprintf(d->message, sizeof d->message, format, args);
+  text_vformat(d->message, sizeof d->message, format, args);
   for (char *c = d->message; *c; ++c) {
     if (*c == '\n') *c = ' '; /* one line, whatever the format held */
   }
@@ -49,7 +50,7 @@ void diag_warn(diag *d, const char *format, ...) {
   char line[1024];
   va_list args;
   va_start(args, format);
-  vsnprintf(line, sizeof line, format, args);
+  text_vformat(line, sizeof line, format, args);
   va_end(args);
   d->warnings++;
   d->warn(d->warn_user, line);
@@ -59,7 +60,7 @@ void diag_panic(const char *file, int line, const char *format, ...) {
   va_list args;
   va_start(args, format);
   fprintf(stderr, "winnow: internal error at %s:%d: ", file, line);
-  vfprintf(stderr, format, args);
+  text_vprint(stderr, format, args);
   fputc('\n', stderr);
   va_end(args);
   abort();

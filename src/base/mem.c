@@ -2,6 +2,7 @@
  * AddressSanitizer each allocation is followed by a poisoned gap, so running over its end is seen. */
 #define _DEFAULT_SOURCE /* madvise */
 #include "base/mem.h"
+#include "base/text.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -203,11 +204,11 @@ void str_vprintf(str *s, const char *format, va_list args) {
   va_copy(again, args);
   str_reserve(s, 80);
   size_t room = s->cap - s->len;
-  int n = vsnprintf(s->data + s->len, room, format, args);
+  int n = text_vformat(s->data + s->len, room, format, args);
   WN_CHECK(n >= 0, "bad format: %s", format);
   if ((size_t)n >= room) {
     str_reserve(s, (size_t)n);
-    vsnprintf(s->data + s->len, (size_t)n + 1, format, again);
+    text_vformat(s->data + s->len, (size_t)n + 1, format, again);
   }
   s->len += (size_t)n;
   va_end(again);

@@ -5,6 +5,7 @@
 #include <ctype.h>
 #include <stdlib.h>
 
+#include "base/text.h"
 #include "ir/text.h"
 
 enum { MAX_SOURCES = UINT16_MAX };
@@ -62,7 +63,7 @@ static void expect(parser *p, char c) {
 static size_t word_length(parser *p) {
   skip_blanks(p);
   size_t n = 0;
-  while (isalnum((unsigned char)p->at[n]) || p->at[n] == '_') n++;
+  while (text_is_word(p->at[n]) || p->at[n] == '_') n++;
   return n;
 }
 
@@ -96,15 +97,14 @@ static double parse_float(parser *p) {
   skip_blanks(p);
   char digits[64];
   size_t n = 0;
-  while (isalnum((unsigned char)p->at[n]) ||
-         (p->at[n] != '\0' && strchr("+-.", p->at[n]) != NULL)) {
+  while (text_is_word(p->at[n]) || (p->at[n] != '\0' && strchr("+-.", p->at[n]) != NULL)) {
     if (n + 1 == sizeof digits || p->at[n] == 'x' || p->at[n] == 'X') expected(p, "a number");
     digits[n] = p->at[n];
     n++;
   }
   digits[n] = '\0';
   char *end;
-  double value = strtod(digits, &end);
+  double value = text_number(digits, &end);
   if (n == 0 || *end != '\0') expected(p, "a number");
   p->at += n;
   return value;

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/text.h"
 #include "ir/text.h"
 #include "ir/walk.h"
 
@@ -34,8 +35,8 @@ static void print_float(str *out, double value, bool single) {
   }
   char digits[64];
   for (int precision = 1; precision <= 17; precision++) {
-    snprintf(digits, sizeof digits, "%.*g", precision, value);
-    double back = strtod(digits, NULL);
+    text_format(digits, sizeof digits, "%.*g", precision, value);
+    double back = text_number(digits, NULL);
     if (single ? (float)back == (float)value : back == value) break;
   }
   str_printf(out, " %s", digits);

@@ -6,9 +6,9 @@
  * Always holds: numbers print exactly (hexadecimal floats); arithmetic is as written if the
  * compiler contracts nothing (-ffp-contract=off) and integers wrap (-fwrapv). A bool is a _Bool as
  * a scalar and an i32 vector of 0 and -1 else. */
+#include "base/text.h"
 #include "render/render.h"
 
-#include <ctype.h>
 #include <inttypes.h>
 #include <math.h>
 
@@ -138,7 +138,7 @@ static bool is_const(const printer *p, uint32_t id) { return ins(p, id)->op == O
 static void print_array_name(printer *p, int64_t index) {
   str_printf(p->out, "a%" PRId64 "_", index);
   for (const char *s = p->kernel->arrays.data[index].name; s && *s; s++) {
-    char c = isalnum((unsigned char)*s) ? *s : '_';
+    char c = text_is_word(*s) ? *s : '_';
     str_addn(p->out, &c, 1);
   }
 }
@@ -166,8 +166,15 @@ static void print_address(printer *p, const lin_ins *u) {
 
 /* --- memory ----------------------------------------------------------------------------------- */
 
-static void print_element(printer *p, const lin_ins *u) {
+/* What stands under a condition is printed so that no compiler makes the access without it. */
+static void print_element(printer *p, const lin_ins *u, bool masked) {
   const lin_ins *offset = ins(p, u->src[0]);
+  if (masked) {
+    str_add(p->out, "WN_ONLY(");
+    print_address(p, u);
+    str_add(p->out, ")");
+    return;
+  }
   print_array_name(p, u->i);
   str_add(p->out, "[");
   if (offset->op == OP_CONST) {
@@ -217,7 +224,7 @@ static void print_load(printer *p, const lin_ins *u) {
   }
   bool half = dt == WN_F16 || dt == WN_BF16;
   if (half) str_printf(p->out, "from_%s(", wn_dtype_name(dt));
-  print_element(p, u);
+  print_element(p, u, u->nsrc > 1);
   str_add(p->out, half ? ")" : dt == WN_BOOL ? " != 0" : "");
   if (u->nsrc > 1) str_add(p->out, " : 0");
 }
@@ -241,7 +248,7 @@ static void print_store(printer *p, const lin_ins *u) {
     str_add(p->out, ") ");
   }
   bool half = dt == WN_F16 || dt == WN_BF16;
-  print_element(p, u);
+  print_element(p, u, u->nsrc > 2);
   if (half)
     str_printf(p->out, " = to_%s(", wn_dtype_name(dt));
   else

@@ -5,7 +5,10 @@
  * Always holds: the text includes nothing that a freestanding compiler lacks; every vector helper
  * is a loop over lanes of its scalar twin, which compilers turn into one instruction where the
  * machine has it, so that scalar and vector code agree to the bit; a masked-out lane touches no
- * memory. Rounding from f32 to f16 and bf16 is to nearest even. */
+ * memory, and no compiler is left a way to make it: what moves under a mask is either one
+ * instruction that says so, or an access through a pointer that nothing is known of (WN_ONLY), which
+ * cannot be made before its condition. gcc 12 turned `m[l] ? p[l] : 0` under a constant mask into a
+ * blend with all of p. Rounding from f32 to f16 and bf16 is to nearest even. */
 #include "render/render.h"
 
 /* Scalar helpers: TAG is a register dtype, T its C type, S the suffix of C's math functions. max
@@ -20,6 +23,8 @@ static const char scalar_text[] =
     "#define WN_LANES(L) for (int l = 0; l < L; l++)\n"
     "#define WN_UNROLLED(L) _Pragma(\"GCC unroll 64\") for (int l = 0; l < L; l++)\n"
     "#endif\n"
+    "WN_INLINE void *wn_only(const void *p) { __asm__(\"\" : \"+r\"(p)); return (void *)p; }\n"
+    "#define WN_ONLY(p) (*(__typeof__(&*(p)))wn_only(p))\n"
     "#define WN_NUMBER(TAG, T) \\\n"
     "  WN_INLINE T max_##TAG(T a, T b) { return (a > b) | (a != a) ? a : b; } \\\n"
     "  WN_INLINE T min_##TAG(T a, T b) { return (a < b) | (a != a) ? a : b; }\n"
@@ -132,29 +137,77 @@ static const char memory_text[] =
     "  WN_INLINE void store_##TAG##x##L(M *p, REG##x##L v) { WN_LANES(L) p[l] = TO(v[l]); }\n";
 
 /* LOOP WHERE PARAMETERS AT GUARD ELSE: lane l goes to p[AT] where its mask, if there is one, says
- * so. */
+ * so; ONLY is WN_ONLY then, else *. */
 static const char access_text[] =
-    "#define WN_LOAD(NAME, M, REG, L, LOOP, GUARD, AT, FROM, ...) \\\n"
+    "#define WN_LOAD(NAME, M, REG, L, LOOP, GUARD, ONLY, AT, FROM, ...) \\\n"
     "  WN_INLINE REG##x##L load_##NAME(const M *p, __VA_ARGS__) { \\\n"
     "    REG##x##L v = {0}; \\\n"
-    "    LOOP(L) v[l] = GUARD ? FROM(p[AT]) : 0; \\\n"
+    "    LOOP(L) v[l] = GUARD ? FROM(ONLY(p + AT)) : 0; \\\n"
     "    return v; \\\n"
     "  }\n"
-    "#define WN_STORE(NAME, M, REG, L, LOOP, GUARD, AT, TO, ...) \\\n"
+    "#define WN_STORE(NAME, M, REG, L, LOOP, GUARD, ONLY, AT, TO, ...) \\\n"
     "  WN_INLINE void store_##NAME(M *p, REG##x##L v, __VA_ARGS__) { \\\n"
-    "    LOOP(L) if (GUARD) p[AT] = TO(v[l]); \\\n"
+    "    LOOP(L) if (GUARD) ONLY(p + AT) = TO(v[l]); \\\n"
     "  }\n"
-    "#define WN_ACCESS(TAG, M, REG, L, LOOP, KIND, GUARD, AT, FROM, TO, ...) \\\n"
-    "  WN_LOAD(TAG##x##L##_##KIND, M, REG, L, LOOP, GUARD, AT, FROM, __VA_ARGS__) \\\n"
-    "  WN_STORE(TAG##x##L##_##KIND, M, REG, L, LOOP, GUARD, AT, TO, __VA_ARGS__)\n"
+    "#define WN_ACCESS(TAG, M, REG, L, LOOP, KIND, GUARD, ONLY, AT, FROM, TO, ...) \\\n"
+    "  WN_LOAD(TAG##x##L##_##KIND, M, REG, L, LOOP, GUARD, ONLY, AT, FROM, __VA_ARGS__) \\\n"
+    "  WN_STORE(TAG##x##L##_##KIND, M, REG, L, LOOP, GUARD, ONLY, AT, TO, __VA_ARGS__)\n"
+    "#define WN_MASKED_LANES(TAG, M, REG, FROM, TO, L) \\\n"
+    "  WN_ACCESS(TAG, M, REG, L, WN_UNROLLED, masked, m[l], WN_ONLY, l, FROM, TO, i32x##L m)\n"
     "#define WN_MEMORY(TAG, M, REG, FROM, TO, L) \\\n"
-    "  WN_ACCESS(TAG, M, REG, L, WN_LANES, masked, m[l], l, FROM, TO, i32x##L m) \\\n"
-    "  WN_ACCESS(TAG, M, REG, L, WN_UNROLLED, strided, 1, l * j, FROM, TO, int64_t j) \\\n"
-    "  WN_ACCESS(TAG, M, REG, L, WN_UNROLLED, strided_masked, m[l], l * j, FROM, TO, int64_t j, "
-    "i32x##L m) \\\n"
-    "  WN_ACCESS(TAG, M, REG, L, WN_UNROLLED, indexed, 1, at[l], FROM, TO, i64x##L at) \\\n"
-    "  WN_ACCESS(TAG, M, REG, L, WN_UNROLLED, indexed_masked, m[l], at[l], FROM, TO, i64x##L at, "
-    "i32x##L m)\n";
+    "  WN_ACCESS(TAG, M, REG, L, WN_UNROLLED, strided, 1, *, l * j, FROM, TO, int64_t j) \\\n"
+    "  WN_ACCESS(TAG, M, REG, L, WN_UNROLLED, strided_masked, m[l], WN_ONLY, l * j, FROM, TO, "
+    "int64_t j, i32x##L m) \\\n"
+    "  WN_ACCESS(TAG, M, REG, L, WN_UNROLLED, indexed, 1, *, at[l], FROM, TO, i64x##L at) \\\n"
+    "  WN_ACCESS(TAG, M, REG, L, WN_UNROLLED, indexed_masked, m[l], WN_ONLY, at[l], FROM, TO, "
+    "i64x##L at, i32x##L m)\n";
+
+/* Masked moves of a machine that has them, WN_WIDEST bytes at a time: S and Q are the suffixes of a
+ * lane as a float and as an integer, INT and T the integer of its size. In words of the assembler,
+ * since compilers look into their intrinsics as into any other code. */
+static const char masked_text[] =
+    "#if defined(__AVX512VL__) && defined(__AVX512DQ__)\n"
+    "#define WN_WIDEST 64\n"
+    "#define WN_BITS(Q, m) \\\n"
+    "  unsigned short kept; \\\n"
+    "  __asm__(\"vpmov\" Q \"2m %1, %0\" : \"=Yk\"(kept) : \"v\"(m));\n"
+    "#define WN_GET(S, Q, v, at, m) \\\n"
+    "  WN_BITS(Q, m) \\\n"
+    "  __asm__(\"vmovup\" S \" %1, %0%{%2%}%{z%}\" : \"=v\"(v) : \"m\"(at), \"Yk\"(kept));\n"
+    "#define WN_PUT(S, Q, v, at, m) \\\n"
+    "  WN_BITS(Q, m) \\\n"
+    "  __asm__(\"vmovup\" S \" %1, %0%{%2%}\" : \"+m\"(at) : \"v\"(v), \"Yk\"(kept));\n"
+    "#elif defined(__AVX2__)\n"
+    "#define WN_WIDEST 32\n"
+    "#define WN_GET(S, Q, v, at, m) \\\n"
+    "  __asm__(\"vmaskmovp\" S \" %1, %2, %0\" : \"=x\"(v) : \"m\"(at), \"x\"(m));\n"
+    "#define WN_PUT(S, Q, v, at, m) \\\n"
+    "  __asm__(\"vmaskmovp\" S \" %1, %2, %0\" : \"+m\"(at) : \"x\"(v), \"x\"(m));\n"
+    "#endif\n"
+    "#define WN_MASKED(TAG, M, INT, T, S, Q, L) \\\n"
+    "  enum { TAG##x##L##_w = L * sizeof(M) < WN_WIDEST ? L : WN_WIDEST / sizeof(M) }; \\\n"
+    "  typedef M TAG##x##L##_part __attribute__((vector_size(TAG##x##L##_w * sizeof(M)))); \\\n"
+    "  typedef T TAG##x##L##_mask __attribute__((vector_size(TAG##x##L##_w * sizeof(M)))); \\\n"
+    "  typedef TAG##x##L##_part TAG##x##L##_at __attribute__((aligned(1), may_alias)); \\\n"
+    "  typedef union { INT##x##L all; TAG##x##L##_mask part[L / TAG##x##L##_w]; } TAG##x##L##_m; "
+    "\\\n"
+    "  typedef union { TAG##x##L all; TAG##x##L##_part part[L / TAG##x##L##_w]; } TAG##x##L##_v; "
+    "\\\n"
+    "  WN_INLINE TAG##x##L load_##TAG##x##L##_masked(const M *p, i32x##L m) { \\\n"
+    "    TAG##x##L##_m k = {__builtin_convertvector(m, INT##x##L)}; \\\n"
+    "    TAG##x##L##_v v; \\\n"
+    "    WN_UNROLLED(L / TAG##x##L##_w) { \\\n"
+    "      WN_GET(S, Q, v.part[l], ((const TAG##x##L##_at *)p)[l], k.part[l]) \\\n"
+    "    } \\\n"
+    "    return v.all; \\\n"
+    "  } \\\n"
+    "  WN_INLINE void store_##TAG##x##L##_masked(M *p, TAG##x##L x, i32x##L m) { \\\n"
+    "    TAG##x##L##_m k = {__builtin_convertvector(m, INT##x##L)}; \\\n"
+    "    TAG##x##L##_v v = {x}; \\\n"
+    "    WN_UNROLLED(L / TAG##x##L##_w) { \\\n"
+    "      WN_PUT(S, Q, v.part[l], ((TAG##x##L##_at *)p)[l], k.part[l]) \\\n"
+    "    } \\\n"
+    "  }\n";
 
 /* C type in memory, register dtype and conversions; identity (NULL) lets whole vectors be copied.
  */
@@ -213,6 +266,12 @@ static void collect(needs *n, const lin_kernel *k) {
   }
 }
 
+/* Masked moves are of lanes of 4 and 8 bytes, 16 bytes or more. */
+static bool has_instruction(wn_dtype dt, int lanes) {
+  size_t size = wn_dtype_size(dt);
+  return (size == 4 || size == 8) && size * (size_t)lanes >= 16;
+}
+
 static void print_memory(str *out, wn_dtype dt, int lanes) {
   const char *tag = wn_dtype_name(dt), *memory = memory_form[dt].memory, *reg = memory_form[dt].reg;
   const char *from = memory_form[dt].from, *to = memory_form[dt].to;
@@ -220,8 +279,15 @@ static void print_memory(str *out, wn_dtype dt, int lanes) {
     str_printf(out, "WN_CONVERTED(%s, %s, %s, %s, %s, %d)\n", tag, memory, reg, from, to, lanes);
   else
     str_printf(out, "WN_PLAIN(%s, %s, %d)\n", tag, memory, lanes);
-  str_printf(out, "WN_MEMORY(%s, %s, %s, %s, %s, %d)\n", tag, memory, reg, from ? from : "WN_SAME",
-             to ? to : "WN_SAME", lanes);
+  if (!from) from = "WN_SAME";
+  if (!to) to = "WN_SAME";
+  str_printf(out, "WN_MEMORY(%s, %s, %s, %s, %s, %d)\n", tag, memory, reg, from, to, lanes);
+  bool instruction = has_instruction(dt, lanes), wide = wn_dtype_size(dt) == 8;
+  if (instruction)
+    str_printf(out, "#ifdef WN_WIDEST\nWN_MASKED(%s, %s, %s, %d)\n#else\n", tag, memory,
+               wide ? "i64, int64_t, \"d\", \"q\"" : "i32, int32_t, \"s\", \"d\"", lanes);
+  str_printf(out, "WN_MASKED_LANES(%s, %s, %s, %s, %s, %d)\n", tag, memory, reg, from, to, lanes);
+  if (instruction) str_add(out, "#endif\n");
 }
 
 void render_c_prelude(str *out, int count, const lin_kernel *const *kernels) {
@@ -233,6 +299,7 @@ void render_c_prelude(str *out, int count, const lin_kernel *const *kernels) {
   str_add(out, vector_text);
   str_add(out, memory_text);
   str_add(out, access_text);
+  str_add(out, masked_text);
   for (int b = 1; b < 16; b++) {
     if (!(n.lanes >> b & 1)) continue;
     str_printf(out, "WN_VECTORS(%d)\n", 1 << b);

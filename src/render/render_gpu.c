@@ -8,7 +8,6 @@
  * Prefetches print as nothing: GPUs hide latency by other work items. */
 #include "render/render_gpu.h"
 
-#include <ctype.h>
 #include <inttypes.h>
 
 typedef struct printer {

@@ -6,9 +6,9 @@
  * hold; local arrays whose lives do not overlap share their place, as their offsets say, and have
  * names of their own where none do. The local arrays of a kernel without groups belong to its one
  * work item and are private. */
+#include "base/text.h"
 #include "render/render_gpu.h"
 
-#include <ctype.h>
 #include <inttypes.h>
 #include <math.h>
 
@@ -120,7 +120,7 @@ const char *gpu_type(arena *a, const gpu_dialect *d, wn_dtype reg, int lanes) {
 void gpu_print_array_name(str *out, const lin_kernel *k, size_t index) {
   str_printf(out, "a%zu_", index);
   for (const char *s = k->arrays.data[index].name; s && *s; s++) {
-    char c = isalnum((unsigned char)*s) ? *s : '_';
+    char c = text_is_word(*s) ? *s : '_';
     str_addn(out, &c, 1);
   }
 }

@@ -1,10 +1,10 @@
 /* The tables that a person reads. The two columns of ratios are what the comparison is about: how
  * many times faster than the direct convolution and than the classic four-buffer Winograd a plan is
  * (above 1 is faster). */
-#include <ctype.h>
 #include <math.h>
 #include <stdlib.h>
 
+#include "base/text.h"
 #include "report/pareto.h"
 #include "report/table.h"
 
@@ -32,7 +32,7 @@ static const char *next_axis(const char *axes, const char **escape, long *size) 
   *escape = kind_escape(axes, n);
   const char *end = axes + strcspn(axes, ",");
   const char *digits = end;
-  while (digits > axes && !isspace((unsigned char)digits[-1])) --digits;
+  while (digits > axes && !text_is_space(digits[-1])) --digits;
   *size = strtol(digits, NULL, 10);
   return end;
 }
@@ -88,7 +88,7 @@ static const char *figure(arena *a, const char *format, double v) {
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
 #endif
-  snprintf(buf, sizeof buf, format, v);
+  text_format(buf, sizeof buf, format, v);
 #if defined(__GNUC__)
 #pragma GCC diagnostic pop
 #endif

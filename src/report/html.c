@@ -6,6 +6,7 @@
 
 #include <cjson/cJSON.h>
 
+#include "base/text.h"
 #include "page_data.h"
 #include "report/columns.h"
 
@@ -59,7 +60,7 @@ static bool put(cJSON *object, const char *key, cJSON *value) {
 static cJSON *number(double v) {
   char text[32];
   if (!isfinite(v)) return cJSON_CreateNull();
-  snprintf(text, sizeof text, "%.6g", v);
+  text_format(text, sizeof text, "%.6g", v);
   return cJSON_CreateRaw(text);
 }
 
@@ -208,7 +209,7 @@ bool report_html(FILE *out, const report_set *set, report_pack_fn pack) {
   arena_init(&p.scratch, set->arena->diag);
   DIAG_TRY(set->arena->diag, status) { whole = p.root && build(&p); }
   DIAG_END(set->arena->diag, status)
-  char *json = status == WN_OK && whole ? cJSON_PrintUnformatted(p.root) : NULL;
+  char *json = status == WN_OK && whole ? json_text(p.root) : NULL;
   cJSON_Delete(p.root);
   arena_release(&p.scratch);
   if (!json) return false;

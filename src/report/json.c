@@ -6,6 +6,7 @@
 
 #include <cjson/cJSON.h>
 
+#include "base/text.h"
 #include "report/columns.h"
 #include "report/report.h"
 
@@ -103,7 +104,7 @@ static bool is_unknown(const column *c, const void *field) {
 }
 
 static void real_text(char *buf, size_t size, const column *c, double v) {
-  snprintf(buf, size, c->kind == BYTES ? "%.0f" : "%.6g", v);
+  text_format(buf, size, c->kind == BYTES ? "%.0f" : "%.6g", v);
 }
 
 static cJSON *value_of(const column *c, const void *record) {
@@ -157,9 +158,23 @@ static bool add_kernels(cJSON *object, const report_row *row, bool keep) {
   return array != NULL;
 }
 
+char *json_text(const cJSON *value) {
+  void *before = text_enter();
+  char *text = cJSON_PrintUnformatted(value);
+  text_leave(before);
+  return text;
+}
+
+cJSON *json_read(const char *text, size_t size) {
+  void *before = text_enter();
+  cJSON *value = cJSON_ParseWithLength(text, size);
+  text_leave(before);
+  return value;
+}
+
 /* Prints and deletes the object; false where it is not whole. */
 static bool print(FILE *out, cJSON *object, bool whole) {
-  char *text = whole ? cJSON_PrintUnformatted(object) : NULL;
+  char *text = whole ? json_text(object) : NULL;
   cJSON_Delete(object);
   if (!text) return false;
   fprintf(out, "%s\n", text);

@@ -57,6 +57,11 @@ typedef struct report_row {
 
 void report_row_init(report_row *row); /* everything unknown */
 
+/* JSON without blanks, to be freed by cJSON_free, and back, to be freed by cJSON_Delete; NULL: no memory, or no JSON. As
+ * cJSON_PrintUnformatted and cJSON_ParseWithLength, which follow the locale. */
+char *json_text(const cJSON *value);
+cJSON *json_read(const char *text, size_t size);
+
 /* JSON needs cJSON's allocator set by the caller if it is not to be malloc. false: no memory. */
 bool report_json(FILE *out, const report_row *row);
 /* A row with all that it has, to be printed; and back from what is parsed. NULL: no memory, false: no such row. cJSON_Delete

@@ -43,7 +43,7 @@ static cJSON *event(tracer *t, const char *phase, const char *name, int pid, int
 
 /* Prints and deletes the event. */
 static void emit(tracer *t, cJSON *e) {
-  char *text = t->ok ? cJSON_PrintUnformatted(e) : NULL;
+  char *text = t->ok ? json_text(e) : NULL;
   cJSON_Delete(e);
   t->ok = text != NULL;
   if (!text) return;
@@ -162,7 +162,7 @@ bool report_trace(FILE *out, const report_set *set) {
          add_text(about, "version", set->version) && add_text(about, "compiler", set->compiler) &&
          add_text(about, "system", set->system) &&
          (!set->entries.len || add_text(about, "device", set->entries.data[0].row.device));
-  char *text = t.ok ? cJSON_PrintUnformatted(about) : NULL;
+  char *text = t.ok ? json_text(about) : NULL;
   cJSON_Delete(about);
   if (!text) return false;
   fprintf(out, "{\"displayTimeUnit\":\"ns\",\"otherData\":%s,\"traceEvents\":[", text);

@@ -3,6 +3,7 @@
  * In: the number of a device, or none for the system's default. Out: a device_backend. Always holds: where the device shares
  * the machine's memory its arrays are read and written in place; where it does not they are private to it and go through a
  * staging buffer. Either waits for what was queued before. */
+#include "base/text.h"
 #include "runtime/metal.h"
 
 #include <stdarg.h>
@@ -15,7 +16,7 @@ static const size_t STAGING_BYTES = (size_t)8 << 20;
 const char *metal_error(metal_device *m, const char *format, ...) {
   va_list args;
   va_start(args, format);
-  vsnprintf(m->text, sizeof m->text, format, args);
+  text_vformat(m->text, sizeof m->text, format, args);
   va_end(args);
   for (char *c = m->text; *c; ++c) {
     if (*c == '\n') *c = ' ';

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/text.h"
 #include "render/render.h"
 #include "runtime/store.h"
 
@@ -84,7 +85,7 @@ static const char *complaint(build *b, const char *log, cl_int status) {
   char number[32];
   const char *error = strstr(log, "error:");
   if (!error) {
-    while (isspace((unsigned char)*log)) log++;
+    while (text_is_space(*log)) log++;
     return *log ? arena_printf(b->scratch, "the device's compiler: %.*s",
                                (int)(strcspn(log, "\n") < 250 ? strcspn(log, "\n") : 250), log)
                 : arena_printf(b->scratch, "the device's compiler failed: %s",

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "base/text.h"
 
 struct opencl_context {
   opencl_context *next;
@@ -35,10 +36,10 @@ typedef struct survey {
 
 static void tidy(char *text) {
   char *start = text, *to = text;
-  while (isspace((unsigned char)*start)) start++;
+  while (text_is_space(*start)) start++;
   for (; *start; start++) /* one line, one blank between words */
-    if (!isspace((unsigned char)*start) || (start[1] && !isspace((unsigned char)start[1])))
-      *to++ = isspace((unsigned char)*start) ? ' ' : *start;
+    if (!text_is_space(*start) || (start[1] && !text_is_space(start[1])))
+      *to++ = text_is_space(*start) ? ' ' : *start;
   *to = 0;
 }
 
@@ -172,8 +173,7 @@ static bool names(const char *word, size_t n, int number, const char *name) {
   if (isdigit((unsigned char)*word) && end == word + n) return value == number;
   for (; *name; name++) {
     size_t i = 0;
-    while (i < n && name[i] && tolower((unsigned char)name[i]) == tolower((unsigned char)word[i]))
-      i++;
+    while (i < n && name[i] && text_lower(name[i]) == text_lower(word[i])) i++;
     if (i == n) return true;
   }
   return false;
@@ -257,7 +257,7 @@ const char *opencl_failed(opencl_device *device, cl_int error, const char *forma
   char what[200], number[32];
   va_list args;
   va_start(args, format);
-  vsnprintf(what, sizeof what, format, args);
+  text_vformat(what, sizeof what, format, args);
   va_end(args);
   snprintf(device->failure, sizeof device->failure, "OpenCL device %.100s: %s failed: %s",
            device->facts.name, what, opencl_error_name(error, number));

@@ -21,6 +21,7 @@
 
 #include "base/fork.h"
 #include "base/map.h"
+#include "base/text.h"
 
 enum {
   WAIT_MS = 200,
@@ -112,7 +113,7 @@ static void warn_once(store *s, const char *format, ...) {
   s->warned = true;
   va_list args;
   va_start(args, format);
-  vsnprintf(s->warning, sizeof s->warning, format, args);
+  text_vformat(s->warning, sizeof s->warning, format, args);
   va_end(args);
 }
 

@@ -3,6 +3,7 @@
 #include <ctype.h>
 #include <stdio.h>
 
+#include "base/text.h"
 #include "schedule/schedule.h"
 
 const char *const axis_kind_name[AXIS_KINDS] = {"grid", "group",  "lane",
@@ -61,7 +62,7 @@ static bool accept(reader *r, const char *word) {
 
 static bool accept_word(reader *r, const char *word) {
   size_t n = strlen(word);
-  if (strncmp(r->at, word, n) != 0 || isalnum((unsigned char)r->at[n])) return false;
+  if (strncmp(r->at, word, n) != 0 || text_is_word(r->at[n])) return false;
   r->at += n;
   return true;
 }

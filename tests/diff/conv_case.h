@@ -15,6 +15,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "guard.h"
 #include "winnow/winnow.h"
 
 enum { CASE_AXES = 3 };
@@ -27,6 +28,7 @@ typedef struct conv_case {
   wn_conv_params p;
   int64_t x_count, w_count, y_count, products;
   float *x, *w, *y;
+  guard guards[3]; /* x, w, y as case_fill makes them */
   double *expected, direct_error;
   char text[256]; /* for people: benchdnn's notation with dense dilation 0 */
 } conv_case;
@@ -56,9 +58,13 @@ static inline float random_value(uint64_t *state) {
   return (float)(next_random(state) >> 40) * 0x1p-23f - 1.0f;
 }
 
+static inline void fill_random(uint64_t *state, float *v, int64_t count) {
+  for (int64_t i = 0; v != NULL && i < count; ++i) v[i] = random_value(state);
+}
+
 static inline float *random_values(uint64_t *state, int64_t count) {
   float *v = malloc(sizeof *v * (size_t)(count + 1));
-  for (int64_t i = 0; v != NULL && i < count; ++i) v[i] = random_value(state);
+  fill_random(state, v, count);
   return v;
 }
 
@@ -135,9 +141,11 @@ static inline void case_describe(conv_case *c) {
 }
 
 static inline void case_free(conv_case *c) {
-  free(c->x);
-  free(c->w);
-  free(c->y);
+  float *arrays[] = {c->x, c->w, c->y};
+  for (int i = 0; i < 3; ++i) {
+    if (c->guards[i].map == NULL) free(arrays[i]);
+    guard_drop(&c->guards[i]);
+  }
   free(c->expected);
   c->x = c->w = c->y = NULL;
   c->expected = NULL;
@@ -180,12 +188,16 @@ static inline double case_output(const conv_case *c, int64_t n, int64_t k, int64
   return sum;
 }
 
-/* Draws data and works out what it should give; false when memory is short. */
+/* Draws data and works out what it should give; false when memory is short. Arrays lie between pages that may not be
+ * touched, flush with one of them: with the one behind where the seed is even. Inputs cannot be written. */
 static inline bool case_fill(conv_case *c) {
   uint64_t state = c->seed ^ UINT64_C(0xd1f7);
-  c->x = random_values(&state, c->x_count);
-  c->w = random_values(&state, c->w_count);
-  c->y = malloc(sizeof *c->y * (size_t)c->y_count);
+  bool end = c->seed % 2 == 0;
+  c->x = guard_new(&c->guards[0], sizeof *c->x * (size_t)c->x_count, end);
+  c->w = guard_new(&c->guards[1], sizeof *c->w * (size_t)c->w_count, end);
+  c->y = guard_new(&c->guards[2], sizeof *c->y * (size_t)c->y_count, end);
+  fill_random(&state, c->x, c->x_count);
+  fill_random(&state, c->w, c->w_count);
   c->expected = malloc(sizeof *c->expected * (size_t)c->y_count);
   if (c->x == NULL || c->w == NULL || c->y == NULL || c->expected == NULL) return false;
   int64_t outputs = c->y_count / (c->n * c->k);
@@ -194,8 +206,11 @@ static inline bool case_fill(conv_case *c) {
     c->expected[i] = case_output(c, n, k, o, &c->y[i]);
   }
   c->direct_error = relative_l2(c->y, c->expected, c->y_count);
-  return true;
+  return guard_seal(&c->guards[0]) && guard_seal(&c->guards[1]);
 }
+
+/* Was nothing written but the result? */
+static inline bool case_is_clean(const conv_case *c) { return guard_is_clean(&c->guards[2]); }
 
 /* What the maths promises of default choices: docs/winograd.md. */
 static inline double case_promise(const conv_case *c) { return fmax(1.2e-6, 2 * c->direct_error); }

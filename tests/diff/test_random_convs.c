@@ -95,6 +95,7 @@ static void run_and_check(attempt *a, wn_program *p) {
       limit = fmax(limit, TILE_FACTOR * info.error_bound);
     else if (info.promise_missed)
       complain(a, "misses the promise by choice", error, limit);
+    if (!case_is_clean(c)) complain(a, "writes past its result", 0, 0);
     if (!(error <= limit)) {
       complain(a, round ? "wrong in the second run" : "wrong", error, limit);
       return;

@@ -1,0 +1,76 @@
+/* See text.h. The thread's locale is set to "C" for the length of a call: C and POSIX have no other way that every
+ * system knows (vsnprintf_l is BSD's, strtod_l is not everywhere), and the C library's digits are right to the last
+ * bit. */
+#include "base/text.h"
+
+#include <locale.h>
+#include <pthread.h>
+#include <stdlib.h>
+#ifdef __APPLE__
+#include <xlocale.h>
+#endif
+
+static locale_t c_locale;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+/* Never freed: it is one for the process, and glibc's is static. */
+static void make_locale(void) { c_locale = newlocale(LC_ALL_MASK, "C", (locale_t)0); }
+
+void *text_enter(void) {
+  pthread_once(&once, make_locale);
+  return (void *)uselocale(c_locale); /* 0, where there was no memory, changes nothing */
+}
+
+void text_leave(void *before) { uselocale((locale_t)before); }
+
+int text_vformat(char *to, size_t size, const char *format, va_list args) {
+  void *before = text_enter();
+  int n = vsnprintf(to, size, format, args);
+  text_leave(before);
+  return n;
+}
+
+int text_format(char *to, size_t size, const char *format, ...) {
+  va_list args;
+  va_start(args, format);
+  int n = text_vformat(to, size, format, args);
+  va_end(args);
+  return n;
+}
+
+int text_vprint(FILE *to, const char *format, va_list args) {
+  void *before = text_enter();
+  int n = vfprintf(to, format, args);
+  text_leave(before);
+  return n;
+}
+
+int text_print(FILE *to, const char *format, ...) {
+  va_list args;
+  va_start(args, format);
+  int n = text_vprint(to, format, args);
+  va_end(args);
+  return n;
+}
+
+double text_number(const char *s, char **end) {
+  void *before = text_enter();
+  double value = strtod(s, end);
+  text_leave(before);
+  return value;
+}
+
+/* --- characters --------------------------------------------------------------------------------------------------- */
+
+bool text_is_word(char c) {
+  return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+bool text_is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
+
+char text_lower(char c) { return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c; }
+
+bool text_same(const char *a, const char *b) {
+  while (*a && text_lower(*a) == text_lower(*b)) ++a, ++b;
+  return text_lower(*a) == text_lower(*b);
+}
