@@ -64,6 +64,7 @@ uint32_t build_head(builder *b, lin_ins ins); /* an instruction in no scope yet 
 /* An IF; share: how much of the time it is entered. */
 void build_open_if(builder *b, const uop *cond, double share);
 void build_open_loop(builder *b, const uop *range);
+void build_bind(builder *b, const uop *range, uint32_t value); /* its value, from the current scope inwards */
 void build_close(builder *b);
 void build_flatten(builder *b);            /* pool and scopes -> k->ins */
 int build_array(builder *b, int64_t slot); /* number in k->arrays */

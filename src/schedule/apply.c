@@ -562,6 +562,7 @@ kernel_set *schedule_apply(graph *g, const wino_result *rewritten, const schedul
   apply ap = {.g = g, .a = &g->arena, .s = s, .target = target, .w = rewritten, .nuser = nuser};
   ap.set = arena_new(ap.a, kernel_set);
   map_init(&ap.set->kinds, ap.a);
+  map_init(&ap.set->chains, ap.a);
   map_init(&ap.by_node, ap.a);
   add_user_arrays(&ap, nuser, user);
   ap.flow = arena_array(ap.a, flow, rewritten->nsites + 1);
