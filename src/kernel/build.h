@@ -52,10 +52,11 @@ typedef struct builder {
   map groups; /* INDEX node id -> access_group *, of strided loads that are read together */
   VEC(struct load_run *) runs; /* neighbours.c */
   map run_of_load;             /* INDEX node id -> load_run * */
-  VEC(emit_frame) frames;      /* operations that wait for operands: graphs may be deeper than the stack */
-  const uop *next;             /* of the nest: see there */
-  bool inside;                 /* in a loop of which there are two, with guards and without */
-  const uop *vector;           /* the open VECTOR range, or NULL */
+  VEC(emit_frame)
+  frames;            /* operations that wait for operands: graphs may be deeper than the stack */
+  const uop *next;   /* of the nest: see there */
+  bool inside;       /* in a loop of which there are two, with guards and without */
+  const uop *vector; /* the open VECTOR range, or NULL */
   int lanes;
   const uop *lane; /* of a device: number of the work item in its group */
   bool in_item;    /* the axes that work items share are open */
@@ -72,7 +73,8 @@ uint32_t build_head(builder *b, lin_ins ins); /* an instruction in no scope yet 
 /* An IF; share: how much of the time it is entered. */
 void build_open_if(builder *b, const uop *cond, double share);
 void build_open_loop(builder *b, const uop *range);
-void build_bind(builder *b, const uop *range, uint32_t value); /* its value, from the current scope inwards */
+void build_bind(builder *b, const uop *range,
+                uint32_t value); /* its value, from the current scope inwards */
 void build_close(builder *b);
 void build_flatten(builder *b);            /* pool and scopes -> k->ins */
 int build_array(builder *b, int64_t slot); /* number in k->arrays */

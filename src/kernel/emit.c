@@ -145,7 +145,8 @@ static const uop *ordered_sum(builder *b, const uop *u) {
 
 /* What an operation becomes, and of what. */
 static emit_frame plan_alu(builder *b, const uop *u) {
-  emit_frame f = {.u = u, .vector = is_vector(b, u), .ins = {.op = u->op, .nsrc = (uint8_t)u->nsrc}};
+  emit_frame f = {
+      .u = u, .vector = is_vector(b, u), .ins = {.op = u->op, .nsrc = (uint8_t)u->nsrc}};
   WN_CHECK(u->nsrc <= 3, "%s has %d operands", op_table[u->op].name, u->nsrc);
   for (int i = 0; i < u->nsrc; ++i) f.src[i] = u->src[i];
   if (u->op == OP_ADD && dtype_is_float(u->dtype)) {
@@ -218,7 +219,8 @@ uint32_t emit(builder *b, const uop *u) {
     if (f->next == f->ins.nsrc) {
       emit_frame done = *f;
       b->frames.len--;
-      keep_value(b, done.u, done.same ? done.ins.src[0] : build_ins(b, home_of(b, done.u), done.ins));
+      keep_value(b, done.u,
+                 done.same ? done.ins.src[0] : build_ins(b, home_of(b, done.u), done.ins));
     } else if (is_known(b, f->src[f->next], &v)) {
       f->ins.src[f->next] = operand(b, f->src[f->next], f->vector);
       f->next++;

@@ -185,7 +185,8 @@ static uint32_t across_lanes(builder *b, uop_op op, uint32_t v) {
     lin_ins both = {.op = (uint8_t)op, .dtype = dtype, .lanes = (uint16_t)n, .nsrc = 2};
     for (int half = 0; half < 2; ++half) {
       for (int l = 0; l < n; ++l) pick[l] = half * n + l;
-      lin_ins lane = {.op = OP_EXTRACT, .dtype = dtype, .lanes = 1, .nsrc = 1, .src = {v}, .i = half};
+      lin_ins lane = {
+          .op = OP_EXTRACT, .dtype = dtype, .lanes = 1, .nsrc = 1, .src = {v}, .i = half};
       both.src[half] = n > 1 ? build_shuffle(b, b->cur, v, v, n, pick) : build_ins(b, b->cur, lane);
     }
     v = build_ins(b, b->cur, both);
@@ -220,7 +221,8 @@ static void emit_straight(builder *b, const group *gr, const copies *bodies) {
 enum {
   LONGEST_CHAIN = 144, /* additions of a chain: 16 channels of a 3x3 filter */
   BRANCHES = 16,       /* sums that are added in a chain, at each level of the tree above */
-  SHORT_BRANCHES = 4,  /* the same above chains that the schedule wants short: their ends cost little */
+  SHORT_BRANCHES =
+      4, /* the same above chains that the schedule wants short: their ends cost little */
   TREE_LEVELS = 32
 };
 
@@ -229,7 +231,7 @@ enum {
 typedef struct cut {
   int n; /* loops, outermost first */
   const uop *loop[WN_MAX_DIMS * 2];
-  int split;      /* -1: one chain */
+  int split;             /* -1: one chain */
   int64_t length, outer; /* outer: iterations of the loops around loop[split] */
   int branches;
 } cut;
@@ -256,7 +258,8 @@ static cut cut_loops(builder *b, const uop *head) {
       most = (int64_t)wanted, c.branches = SHORT_BRANCHES;
   }
   int inside = c.n;
-  while (inside > 0 && chain * extent_of(c.loop[inside - 1]) <= most) chain *= extent_of(c.loop[--inside]);
+  while (inside > 0 && chain * extent_of(c.loop[inside - 1]) <= most)
+    chain *= extent_of(c.loop[--inside]);
   if (inside == 0) return c;
   c.split = inside - 1;
   c.length = block_length(extent_of(c.loop[c.split]), chain < most ? most / chain : 1);
@@ -270,7 +273,8 @@ static bool is_tree(const uop *reduce) {
 }
 
 static void set_accumulator(builder *b, uint32_t acc, uint32_t value) {
-  lin_ins set = {.op = OP_ACC_SET, .dtype = WN_DTYPE_COUNT, .lanes = 1, .nsrc = 2, .src = {acc, value}};
+  lin_ins set = {
+      .op = OP_ACC_SET, .dtype = WN_DTYPE_COUNT, .lanes = 1, .nsrc = 2, .src = {acc, value}};
   build_ins(b, b->cur, set);
 }
 
@@ -280,8 +284,9 @@ static void emit_bodies(builder *b, const group *gr, const copies *bodies, const
     emit_reductions(b, (int)gr->members.len, bodies->data[n]);
     for (size_t m = 0; m < gr->members.len; ++m) {
       const uop *reduce = gr->members.data[m];
-      set_accumulator(b, acc[m], emit_accumulate(b, (uop_op)reduce->arg.i, bodies->data[n][m], acc[m],
-                                                 is_vector(b, reduce)));
+      set_accumulator(b, acc[m],
+                      emit_accumulate(b, (uop_op)reduce->arg.i, bodies->data[n][m], acc[m],
+                                      is_vector(b, reduce)));
     }
   }
 }
@@ -289,7 +294,8 @@ static void emit_bodies(builder *b, const group *gr, const copies *bodies, const
 static const uint32_t *block_accumulators(builder *b, const group *gr, const uint32_t *above) {
   uint32_t *acc = arena_array(b->a, uint32_t, gr->members.len);
   for (size_t m = 0; m < gr->members.len; ++m)
-    acc[m] = is_tree(gr->members.data[m]) ? new_accumulator(b, b->cur, gr->members.data[m]) : above[m];
+    acc[m] =
+        is_tree(gr->members.data[m]) ? new_accumulator(b, b->cur, gr->members.data[m]) : above[m];
   return acc;
 }
 
@@ -297,14 +303,16 @@ static void add_block(builder *b, const group *gr, const uint32_t *above, const 
   for (size_t m = 0; m < gr->members.len; ++m) {
     if (acc[m] == above[m]) continue;
     lin_ins sum = b->pool.data[above[m]];
-    sum = (lin_ins){.op = OP_ADD, .dtype = sum.dtype, .lanes = sum.lanes, .nsrc = 2, .src = {above[m], acc[m]}};
+    sum = (lin_ins){
+        .op = OP_ADD, .dtype = sum.dtype, .lanes = sum.lanes, .nsrc = 2, .src = {above[m], acc[m]}};
     set_accumulator(b, above[m], build_ins(b, b->cur, sum));
   }
 }
 
 /* Block number `number` of loop[split], `length` iterations of it from `first` on: the loops around it and in it. */
-static void emit_block(builder *b, const group *gr, const copies *bodies, const cut *c, const uop *number,
-                       int64_t in_row, int64_t first, int64_t length, const uint32_t *acc) {
+static void emit_block(builder *b, const group *gr, const copies *bodies, const cut *c,
+                       const uop *number, int64_t in_row, int64_t first, int64_t length,
+                       const uint32_t *acc) {
   const uop *step = uop_range(b->g, length, "c"), *row = uop_divi(b->g, number, in_row);
   for (int i = c->split; i-- > 0;) {
     const uop *value = i > 0 ? uop_modi(b->g, row, extent_of(c->loop[i])) : row;
@@ -321,13 +329,14 @@ static void emit_block(builder *b, const group *gr, const copies *bodies, const 
 
 /* The sum of blocks, in_row of them in each iteration of the loops around, as loops in loops: the outermost has what is
  * left, and what is past the last block is left out. */
-static void emit_tree(builder *b, const group *gr, const copies *bodies, const cut *c, int64_t in_row, int64_t first,
-                      int64_t length, const uint32_t *acc) {
+static void emit_tree(builder *b, const group *gr, const copies *bodies, const cut *c,
+                      int64_t in_row, int64_t first, int64_t length, const uint32_t *acc) {
   int64_t blocks = c->outer * in_row, all = 1, extent[TREE_LEVELS], rest = blocks;
   const uint32_t *level[TREE_LEVELS + 1] = {acc};
   const uop *number = uop_int(b->g, 0);
   int depth = 0;
-  for (; rest > c->branches; rest = (rest + c->branches - 1) / c->branches) extent[depth++] = c->branches;
+  for (; rest > c->branches; rest = (rest + c->branches - 1) / c->branches)
+    extent[depth++] = c->branches;
   extent[depth++] = rest;
   for (int i = depth; i-- > 0;) {
     const uop *branch = uop_range(b->g, extent[i], "block");
@@ -357,7 +366,8 @@ static void emit_loops(builder *b, const group *gr, const copies *bodies, const 
   bool tree = false;
   for (size_t m = 0; m < gr->members.len; ++m) tree |= is_tree(gr->members.data[m]);
   if (tree && c.split >= 0) {
-    int64_t extent = extent_of(c.loop[c.split]), in_row = extent / c.length, rest = extent % c.length;
+    int64_t extent = extent_of(c.loop[c.split]), in_row = extent / c.length,
+            rest = extent % c.length;
     emit_tree(b, gr, bodies, &c, in_row, 0, c.length, acc);
     if (rest > 0) emit_tree(b, gr, bodies, &c, 1, extent - rest, rest, acc);
   } else {

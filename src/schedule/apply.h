@@ -195,7 +195,8 @@ nest *nest_general(apply *ap, stage *st);
 int sums_lanes(apply *ap, const stage *st, const uop *value, int v);
 /* The value with long sums dealt out to as many accumulators as `accumulators` in the register tile leave, and to this many
  * lanes, whose RANGE goes to *lane (NULL where there are none). */
-const uop *sums_deal_out(apply *ap, const uop *value, int lanes, int64_t accumulators, const uop **lane);
+const uop *sums_deal_out(apply *ap, const uop *value, int lanes, int64_t accumulators,
+                         const uop **lane);
 
 /* --- channels.c: output channels on the lanes -------------------------------------------------------------------------- */
 typedef struct channel_tile { /* held in registers: vectors * lanes channels by ys * xs pixels */

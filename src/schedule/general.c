@@ -6,8 +6,12 @@
  * Always holds: the array is exact; axes that reach past a range carry a limit. */
 #include "schedule/apply.h"
 
-enum { ROWS_AT_ONCE = 4, /* sums whose terms are lanes */
- UNROLLED_BODY = 200, SHORT_LOOP = 9, NEAR_ELEMENTS = 160 << 10 };
+enum {
+  ROWS_AT_ONCE = 4, /* sums whose terms are lanes */
+  UNROLLED_BODY = 200,
+  SHORT_LOOP = 9,
+  NEAR_ELEMENTS = 160 << 10
+};
 
 /* --- what kind of value --------------------------------------------------------------------------------------------------- */
 

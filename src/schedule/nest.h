@@ -77,7 +77,7 @@ typedef struct kernel_plan {
 typedef struct kernel_set {
   VEC(array_info) arrays; /* by slot of OP_BUFFER */
   VEC(kernel_plan) kernels;
-  map kinds; /* number of a reduction RANGE -> axis_kind */
+  map kinds;  /* number of a reduction RANGE -> axis_kind */
   map chains; /* number of a reduction RANGE -> additions of floats in one chain, where the usual number is too many */
   size_t workspace_bytes, prepared_bytes;
   size_t scratch_bytes; /* local arrays of the kernel that has most of them, for one worker */

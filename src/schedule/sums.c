@@ -11,10 +11,11 @@
 #include "schedule/apply.h"
 
 enum {
-  SUMS_AT_ONCE = 8, /* accumulators that hide the latency of additions, and fit the registers of every machine */
-  LEAST_TURNS = 8,  /* of each accumulator, to be worth it */
-  LEAST_LANES = 4,  /* vectors of terms, to be worth adding lanes at the end */
-  SHORT_CHAIN = 16  /* additions in a row where loads bind, so that blocks may end often */
+  SUMS_AT_ONCE =
+      8, /* accumulators that hide the latency of additions, and fit the registers of every machine */
+  LEAST_TURNS = 8, /* of each accumulator, to be worth it */
+  LEAST_LANES = 4, /* vectors of terms, to be worth adding lanes at the end */
+  SHORT_CHAIN = 16 /* additions in a row where loads bind, so that blocks may end often */
 };
 
 static bool may_reorder(const uop *reduce) {
@@ -78,9 +79,11 @@ typedef struct dealer {
 } dealer;
 
 /* The sum over part of range r: `count` steps of `step`, from `first` on. */
-static const uop *part_of(dealer *d, const uop *reduce, const uop *r, int64_t count, int64_t step, const uop *first) {
+static const uop *part_of(dealer *d, const uop *reduce, const uop *r, int64_t count, int64_t step,
+                          const uop *first) {
   graph *g = d->ap->g;
-  const uop *range[WN_MAX_DIMS * 2], *turn = count > 1 ? uop_range(g, count, uop_range_name(g, r)) : uop_int(g, 0);
+  const uop *range[WN_MAX_DIMS * 2],
+      *turn = count > 1 ? uop_range(g, count, uop_range_name(g, r)) : uop_int(g, 0);
   int n = 0;
   for (int i = 1; i < reduce->nsrc; ++i) {
     if (reduce->src[i] != r)
@@ -97,7 +100,8 @@ static const uop *part_of(dealer *d, const uop *reduce, const uop *r, int64_t co
 static const uop *in_pairs(dealer *d, const uop *reduce, const uop *const *part, int64_t n) {
   if (n == 1) return part[0];
   const uop *half = in_pairs(d, reduce, part, n / 2);
-  return uop_alu2(d->ap->g, (uop_op)reduce->arg.i, half, in_pairs(d, reduce, part + n / 2, n - n / 2));
+  return uop_alu2(d->ap->g, (uop_op)reduce->arg.i, half,
+                  in_pairs(d, reduce, part + n / 2, n - n / 2));
 }
 
 static const uop *deal_out(dealer *d, const uop *reduce, const uop *r, int64_t lanes) {
@@ -110,7 +114,8 @@ static const uop *deal_out(dealer *d, const uop *reduce, const uop *r, int64_t l
   int64_t turns = n / (copies * lanes), vectors = n / lanes - turns * copies, rest = n % lanes;
   /* one RANGE for all copies, so that they are one loop: the first one's */
   const uop *first = uop_range(g, copies, "copy");
-  const uop *all = part_of(d, reduce, r, turns, copies * lanes, uop_add(g, uop_muli(g, first, lanes), lane));
+  const uop *all =
+      part_of(d, reduce, r, turns, copies * lanes, uop_add(g, uop_muli(g, first, lanes), lane));
   for (int64_t i = 0; i < copies; ++i) {
     const uop *k = uop_int(g, i);
     part[i] = uop_replace(g, all, 1, &first, &k);
@@ -121,7 +126,8 @@ static const uop *deal_out(dealer *d, const uop *reduce, const uop *r, int64_t l
     sum = uop_alu2(g, op, sum, part_of(d, reduce, r, vectors, lanes, from));
   }
   if (lanes > 1) sum = uop_reduce(g, op, sum, 1, &d->lane);
-  return rest > 0 ? uop_alu2(g, op, sum, part_of(d, reduce, r, rest, 1, uop_int(g, n - rest))) : sum;
+  return rest > 0 ? uop_alu2(g, op, sum, part_of(d, reduce, r, rest, 1, uop_int(g, n - rest)))
+                  : sum;
 }
 
 /* A product of two values: where many of them are in registers, arithmetic binds. */
@@ -139,14 +145,17 @@ static const uop *longest_range(const uop *reduce) {
 
 static const uop *deal_sum(dealer *d, const uop *reduce, bool few) {
   if ((few && reduce->nsrc == 2) || !is_product(reduce->src[0])) {
-    for (int i = 1; i < reduce->nsrc; ++i) map_put(&d->ap->set->chains, (uint64_t)reduce->src[i]->arg.i, SHORT_CHAIN);
+    for (int i = 1; i < reduce->nsrc; ++i)
+      map_put(&d->ap->set->chains, (uint64_t)reduce->src[i]->arg.i, SHORT_CHAIN);
   }
   if (!may_reorder(reduce) || d->ap->target->group > 0) return reduce;
   const uop *r = d->lane != NULL ? lane_range(d->ap, reduce, (int)d->lanes) : NULL;
-  return r != NULL ? deal_out(d, reduce, r, d->lanes) : deal_out(d, reduce, longest_range(reduce), 1);
+  return r != NULL ? deal_out(d, reduce, r, d->lanes)
+                   : deal_out(d, reduce, longest_range(reduce), 1);
 }
 
-const uop *sums_deal_out(apply *ap, const uop *value, int lanes, int64_t accumulators, const uop **lane) {
+const uop *sums_deal_out(apply *ap, const uop *value, int lanes, int64_t accumulators,
+                         const uop **lane) {
   dealer d = {.ap = ap, .lanes = lanes, .copies = 1};
   while (d.copies * 2 * accumulators <= SUMS_AT_ONCE) d.copies *= 2;
   if (lanes > 1) d.lane = uop_range(ap->g, lanes, "lane");
