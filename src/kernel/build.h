@@ -28,6 +28,13 @@ struct scope {
   map splats; /* instruction -> its BROADCAST */
 };
 
+typedef struct emit_frame { /* an operation whose operands are being emitted */
+  const uop *u, *src[3];
+  lin_ins ins;
+  int next;
+  bool vector, same; /* same: it is its operand */
+} emit_frame;
+
 struct load_run;
 typedef struct builder {
   graph *g;
@@ -46,9 +53,11 @@ typedef struct builder {
   map groups; /* INDEX node id -> access_group *, of strided loads that are read together */
   VEC(struct load_run *) runs; /* neighbours.c */
   map run_of_load;             /* INDEX node id -> load_run * */
-  const uop *next;             /* of the nest: see there */
-  bool inside;                 /* in a loop of which there are two, with guards and without */
-  const uop *vector;           /* the open VECTOR range, or NULL */
+  VEC(emit_frame)
+  frames;            /* operations that wait for operands: graphs may be deeper than the stack */
+  const uop *next;   /* of the nest: see there */
+  bool inside;       /* in a loop of which there are two, with guards and without */
+  const uop *vector; /* the open VECTOR range, or NULL */
   int lanes;
   const uop *lane; /* of a device: number of the work item in its group */
   bool in_item;    /* the axes that work items share are open */
@@ -65,6 +74,8 @@ uint32_t build_head(builder *b, lin_ins ins); /* an instruction in no scope yet 
 /* An IF; share: how much of the time it is entered. */
 void build_open_if(builder *b, const uop *cond, double share);
 void build_open_loop(builder *b, const uop *range);
+void build_bind(builder *b, const uop *range,
+                uint32_t value); /* its value, from the current scope inwards */
 void build_close(builder *b);
 void build_flatten(builder *b);            /* pool and scopes -> k->ins */
 int build_array(builder *b, int64_t slot); /* number in k->arrays */
@@ -80,6 +91,12 @@ uint32_t emit_accumulate(builder *b, uop_op op, const uop *value, uint32_t acc, 
 /* e as base + coeff * lane + k with a scalar base. False where a lane moves it in any other way; k is its constant all the
  * same, and 0 where it is not linear at all. */
 bool split_lanes(builder *b, const uop *e, const uop **base, int64_t *coeff, int64_t *k);
+/* The conditions that an AND of any depth joins, in order. */
+typedef struct conditions {
+  const uop *const *at;
+  size_t len;
+} conditions;
+conditions conditions_of(arena *a, const uop *cond);
 /* Is e a multiple of n in all iterations of the loops that are open? */
 bool is_multiple(const uop *e, int64_t n);
 uint32_t build_load(builder *b, const uop *index);

@@ -100,34 +100,27 @@ static uint32_t emit_range(builder *b, scope *home, const uop *u) {
 static bool is_number(const uop *u, double v) { return u->op == OP_CONST && u->arg.f == v; }
 
 /* a + b for floats: fused where a term is a product; a - b where the factor is -1. */
-static lin_ins float_sum(builder *b, const uop *x, const uop *y, bool vector) {
+static void plan_sum(const builder *b, emit_frame *f) {
+  const uop *x = f->u->src[0], *y = f->u->src[1];
   if (x->op != OP_MUL ||
       (y->op == OP_MUL && !is_number(y->src[1], -1) && is_number(x->src[1], -1))) {
     const uop *t = x;
     x = y;
     y = t;
   }
-  lin_ins ins = {.nsrc = 2};
-  if (x->op != OP_MUL) {
-    ins.op = OP_ADD;
-    ins.src[0] = operand(b, x, vector);
-    ins.src[1] = operand(b, y, vector);
-  } else if (is_number(x->src[1], -1)) {
-    ins.op = OP_SUB;
-    ins.src[0] = operand(b, y, vector);
-    ins.src[1] = operand(b, x->src[0], vector);
-  } else if (!b->opt->fma) {
-    ins.op = OP_ADD;
-    ins.src[0] = operand(b, x, vector);
-    ins.src[1] = operand(b, y, vector);
-  } else {
-    ins.op = OP_FMA;
-    ins.nsrc = 3;
-    ins.src[0] = operand(b, x->src[0], vector);
-    ins.src[1] = operand(b, x->src[1], vector);
-    ins.src[2] = operand(b, y, vector);
+  f->src[0] = x;
+  f->src[1] = y;
+  if (x->op == OP_MUL && is_number(x->src[1], -1)) {
+    f->ins.op = OP_SUB;
+    f->src[0] = y;
+    f->src[1] = x->src[0];
+  } else if (x->op == OP_MUL && b->opt->fma) {
+    f->ins.op = OP_FMA;
+    f->ins.nsrc = 3;
+    f->src[0] = x->src[0];
+    f->src[1] = x->src[1];
+    f->src[2] = y;
   }
-  return ins;
 }
 
 /* The sum with its terms in order of the scope in which they can stand. */
@@ -150,23 +143,28 @@ static const uop *ordered_sum(builder *b, const uop *u) {
   return uop_addi(b->g, sum, f.constant);
 }
 
-static uint32_t emit_alu(builder *b, const uop *u) {
-  bool vector = is_vector(b, u);
-  lin_ins ins = {.op = u->op, .nsrc = (uint8_t)u->nsrc};
+/* What an operation becomes, and of what. */
+static emit_frame plan_alu(builder *b, const uop *u) {
+  emit_frame f = {
+      .u = u, .vector = is_vector(b, u), .ins = {.op = u->op, .nsrc = (uint8_t)u->nsrc}};
+  WN_CHECK(u->nsrc <= 3, "%s has %d operands", op_table[u->op].name, u->nsrc);
+  for (int i = 0; i < u->nsrc; ++i) f.src[i] = u->src[i];
   if (u->op == OP_ADD && dtype_is_float(u->dtype)) {
-    ins = float_sum(b, u->src[0], u->src[1], vector);
+    plan_sum(b, &f);
   } else if (u->op == OP_MUL && is_number(u->src[1], -1) && dtype_is_float(u->dtype)) {
-    ins.op = OP_NEG;
-    ins.nsrc = 1;
-    ins.src[0] = operand(b, u->src[0], vector);
+    f.ins.op = OP_NEG;
+    f.ins.nsrc = 1;
   } else if (u->op == OP_CAST && register_dtype(u->dtype) == register_dtype(u->src[0]->dtype)) {
-    return operand(b, u->src[0], vector);
-  } else {
-    for (int i = 0; i < u->nsrc; ++i) ins.src[i] = operand(b, u->src[i], vector);
+    f.same = true;
   }
-  ins.dtype = (uint8_t)register_dtype(u->dtype);
-  ins.lanes = (uint16_t)(vector ? b->lanes : 1);
-  return build_ins(b, home_of(b, u), ins);
+  f.ins.dtype = (uint8_t)register_dtype(u->dtype);
+  f.ins.lanes = (uint16_t)(f.vector ? b->lanes : 1);
+  return f;
+}
+
+static void keep_value(builder *b, const uop *u, uint32_t v) {
+  map_put(&home_of(b, u)->values, u->id, v);
+  b->wide |= u->dtype == WN_I64 && (u->vmin < INT32_MIN || u->vmax > INT32_MAX);
 }
 
 static const char *range_in(const builder *b, const uop *u) {
@@ -178,23 +176,28 @@ static const char *range_in(const builder *b, const uop *u) {
   return u->op == OP_RANGE ? uop_range_name(b->g, u) : "its index";
 }
 
-uint32_t emit(builder *b, const uop *u) {
-  scope *home = home_of(b, u);
+static bool is_known(builder *b, const uop *u, uint32_t *v) {
   uint64_t known;
-  if (map_get(&home->values, u->id, &known)) return (uint32_t)known;
+  if (!map_get(&home_of(b, u)->values, u->id, &known)) return false;
+  *v = (uint32_t)known;
+  return true;
+}
+
+/* Begins u: what needs no operands is there at once, an operation waits for its own. */
+static void begin(builder *b, const uop *u) {
   const uop *sum = u->op == OP_ADD ? ordered_sum(b, u) : u;
-  uint32_t v;
-  if (u->op == OP_CONST)
-    v = emit_const(b, home, u);
-  else if (u->op == OP_RANGE)
-    v = emit_range(b, home, u);
-  else if (u->op == OP_INDEX)
-    v = build_load(b, u);
-  else if (sum != u)
-    v = emit(b, sum);
-  else if (op_table[u->op].flags & UOP_ALU)
-    v = emit_alu(b, u);
-  else if (u->op == OP_GET) {
+  if (sum != u) {
+    emit_frame f = {.u = u, .src = {sum}, .ins.nsrc = 1, .same = true};
+    vec_push(b->a, &b->frames, f);
+  } else if (op_table[u->op].flags & UOP_ALU) {
+    vec_push(b->a, &b->frames, plan_alu(b, u));
+  } else if (u->op == OP_CONST) {
+    keep_value(b, u, emit_const(b, home_of(b, u), u));
+  } else if (u->op == OP_RANGE) {
+    keep_value(b, u, emit_range(b, home_of(b, u), u));
+  } else if (u->op == OP_INDEX) {
+    keep_value(b, u, build_load(b, u));
+  } else if (u->op == OP_GET) {
     diag_fail(b->g->diag, WN_ERR_REFUSED,
               "kernel %s: a transform gives all its values at once, but %s here is a loop that "
               "takes one at a time: "
@@ -203,8 +206,30 @@ uint32_t emit(builder *b, const uop *u) {
   } else {
     diag_panic(__FILE__, __LINE__, "%s reached a kernel", op_table[u->op].name);
   }
-  map_put(&home->values, u->id, v);
-  b->wide |= u->dtype == WN_I64 && (u->vmin < INT32_MIN || u->vmax > INT32_MAX);
+}
+
+/* Operands first, each followed by its broadcast, with a stack of its own. */
+uint32_t emit(builder *b, const uop *u) {
+  uint32_t v;
+  if (is_known(b, u, &v)) return v;
+  size_t bottom = b->frames.len;
+  begin(b, u);
+  while (b->frames.len > bottom) {
+    emit_frame *f = &b->frames.data[b->frames.len - 1];
+    if (f->next == f->ins.nsrc) {
+      emit_frame done = *f;
+      b->frames.len--;
+      keep_value(b, done.u,
+                 done.same ? done.ins.src[0] : build_ins(b, home_of(b, done.u), done.ins));
+    } else if (is_known(b, f->src[f->next], &v)) {
+      f->ins.src[f->next] = operand(b, f->src[f->next], f->vector);
+      f->next++;
+    } else {
+      begin(b, f->src[f->next]);
+    }
+  }
+  bool known = is_known(b, u, &v);
+  WN_CHECK(known, "%s has no value", op_table[u->op].name);
   return v;
 }
 

@@ -35,14 +35,15 @@ static const uop *largest(builder *b, const uop *reduce, const uop *e) {
 
 /* Adds to *all what makes `valid` hold throughout; false where that cannot be said. */
 static bool add_guard(builder *b, const uop *reduce, const uop *valid, const uop **all) {
-  if (valid->op == OP_AND) {
-    return add_guard(b, reduce, valid->src[0], all) && add_guard(b, reduce, valid->src[1], all);
+  conditions part = conditions_of(b->a, valid);
+  for (size_t i = 0; i < part.len; ++i) {
+    const uop *u = part.at[i];
+    if (u->op != OP_LT || u->src[0]->dtype != WN_I64) return false;
+    const uop *less = simplify(b->g, uop_add(b->g, u->src[0], uop_muli(b->g, u->src[1], -1)));
+    const uop *most = largest(b, reduce, less);
+    if (most == NULL) return false;
+    *all = uop_and(b->g, *all, uop_lt(b->g, most, 0));
   }
-  if (valid->op != OP_LT || valid->src[0]->dtype != WN_I64) return false;
-  const uop *less = simplify(b->g, uop_add(b->g, valid->src[0], uop_muli(b->g, valid->src[1], -1)));
-  const uop *most = largest(b, reduce, less);
-  if (most == NULL) return false;
-  *all = uop_and(b->g, *all, uop_lt(b->g, most, 0));
   return true;
 }
 

@@ -82,11 +82,6 @@ static void name_kernel(builder *b, const kernel_plan *plan) {
 
 /* --- nests ------------------------------------------------------------------------------------------------------------------ */
 
-static void bind_range(builder *b, const uop *range, const scope *at, uint32_t value) {
-  map_put(&b->loops, (uint64_t)range->arg.i, (uint64_t)at->depth + 1);
-  map_put(&b->range_values, (uint64_t)range->arg.i, value);
-}
-
 /* How many axes of this kind there are from `first` on; *points: how many points they have. */
 static int axes_of_kind(const nest *n, int first, axis_kind kind, int64_t *points) {
   int count = 0;
@@ -115,7 +110,7 @@ static void bind_axes(builder *b, const nest *n, int first, int end, const uop *
   for (int i = end; i-- > first;) {
     const uop *range = n->axis[i].range;
     const uop *value = i > first ? uop_modi(b->g, rest, range->arg.j) : rest;
-    bind_range(b, range, b->cur, emit(b, value));
+    build_bind(b, range, emit(b, value));
     if (i > first) rest = uop_divi(b->g, rest, range->arg.j);
   }
 }
@@ -280,6 +275,10 @@ static void emit_body(builder *b, const nest *n) {
     emit_matrix(b, n, adds_to_array(n));
     return;
   }
+  if (n->sum_lanes != NULL) {
+    b->vector = n->sum_lanes;
+    b->lanes = (int)n->sum_lanes->arg.j;
+  }
   const axis *last = n->naxes > 0 ? &n->axis[n->naxes - 1] : NULL;
   if (last != NULL && last->kind == AXIS_VECTOR) {
     b->vector = last->range;
@@ -294,7 +293,7 @@ static void emit_item(builder *b, const nest *n, int opened, int count, int64_t 
                       const uop *number, const uop *is_mine, double share) {
   if (is_mine != NULL) build_open_if(b, is_mine, share);
   const uop *mine = uop_range(b->g, items, "item"); /* the same number, within its bounds */
-  bind_range(b, mine, b->cur, emit(b, number));
+  build_bind(b, mine, emit(b, number));
   bind_axes(b, n, opened, opened + count, mine);
   b->in_item = true;
   emit_nest(b, n, opened + count);
@@ -382,10 +381,10 @@ linear_kernel *linearise(graph *g, const kernel_set *set, const kernel_plan *pla
   build_open(&b, 0);
   uint32_t grid = build_ins(&b, b.top, (lin_ins){.op = OP_GRID, .dtype = WN_I64, .lanes = 1});
   const uop *block = uop_range(g, total, "block");
-  bind_range(&b, block, b.top, grid);
+  build_bind(&b, block, grid);
   if (plan->group > 0) {
     b.lane = uop_range(g, plan->group, "lane");
-    bind_range(&b, b.lane, b.top,
+    build_bind(&b, b.lane,
                build_ins(&b, b.top, (lin_ins){.op = OP_LANE, .dtype = WN_I64, .lanes = 1}));
   }
   if (plan->nroots == 1) {
@@ -399,7 +398,7 @@ linear_kernel *linearise(graph *g, const kernel_set *set, const kernel_plan *pla
       uint32_t test = emit(&b, cond);
       lin_ins in = {.op = OP_IF, .dtype = WN_DTYPE_COUNT, .lanes = 1, .nsrc = 1, .src = {test}};
       build_open(&b, build_head(&b, in))->share = (double)share / (double)total;
-      bind_range(&b, mine, b.cur, emit(&b, uop_addi(g, block, -first)));
+      build_bind(&b, mine, emit(&b, uop_addi(g, block, -first)));
       emit_root(&b, plan, plan->root[r], mine);
       build_close(&b);
       first += share;

@@ -41,6 +41,21 @@ static address split_address(builder *b, const uop *flat) {
   return a;
 }
 
+conditions conditions_of(arena *a, const uop *cond) {
+  VEC(const uop *) stack = {0}, out = {0};
+  vec_push(a, &stack, cond);
+  while (stack.len > 0) {
+    const uop *u = stack.data[--stack.len];
+    if (u->op == OP_AND) {
+      vec_push(a, &stack, u->src[1]);
+      vec_push(a, &stack, u->src[0]);
+    } else {
+      vec_push(a, &out, u);
+    }
+  }
+  return (conditions){out.data, out.len};
+}
+
 /* --- masks ------------------------------------------------------------------------------------------------------------------ */
 
 /* An integer that moves linearly with the vector range, in 32 bits: base + stride * lane. 0 where it does not fit. */
@@ -82,33 +97,50 @@ static uint32_t narrow_vector(builder *b, const uop *e) {
   return build_ins(b, home_of(b, e), sum);
 }
 
-static uint32_t mask_node(builder *b, const uop *u) {
-  if (!is_vector(b, u)) return emit_vector(b, u);
-  if (u->op == OP_LT && u->src[0]->dtype == WN_I64) {
-    uint32_t x = narrow_vector(b, u->src[0]), y = x ? narrow_vector(b, u->src[1]) : 0;
-    if (y == 0) return emit_vector(b, u);
-    lin_ins lt = {
-        .op = OP_LT, .dtype = WN_BOOL, .lanes = (uint16_t)b->lanes, .nsrc = 2, .src = {x, y}};
-    return build_ins(b, home_of(b, u), lt);
-  }
-  if (u->op == OP_AND || u->op == OP_OR) {
-    uint32_t x = emit_mask(b, u->src[0]), y = emit_mask(b, u->src[1]);
-    lin_ins both = {
-        .op = u->op, .dtype = WN_BOOL, .lanes = (uint16_t)b->lanes, .nsrc = 2, .src = {x, y}};
-    return build_ins(b, home_of(b, u), both);
-  }
-  return emit_vector(b, u);
+/* A mask is another view of the node than emit's, and one for each number of lanes: its key is past any node's id. */
+static bool mask_known(builder *b, const uop *u, uint32_t *v) {
+  uint64_t known;
+  if (!map_get(&home_of(b, u)->values, (uint64_t)u->id + ((uint64_t)b->lanes << 40), &known))
+    return false;
+  *v = (uint32_t)known;
+  return true;
 }
 
+static uint32_t mask_leaf(builder *b, const uop *u) {
+  if (!is_vector(b, u) || u->op != OP_LT || u->src[0]->dtype != WN_I64) return emit_vector(b, u);
+  uint32_t x = narrow_vector(b, u->src[0]), y = x ? narrow_vector(b, u->src[1]) : 0;
+  if (y == 0) return emit_vector(b, u);
+  lin_ins lt = {
+      .op = OP_LT, .dtype = WN_BOOL, .lanes = (uint16_t)b->lanes, .nsrc = 2, .src = {x, y}};
+  return build_ins(b, home_of(b, u), lt);
+}
+
+/* Conditions joined by and and or, as many as there are, with a stack of its own. */
 uint32_t emit_mask(builder *b, const uop *valid) {
   if (b->lanes == 1) return emit(b, valid);
-  scope *home = home_of(b, valid);
-  uint64_t known;
-  /* a mask is another view of the node than emit's, and one for each number of lanes: its key is past any node's id */
-  uint64_t key = (uint64_t)valid->id + ((uint64_t)b->lanes << 40);
-  if (map_get(&home->values, key, &known)) return (uint32_t)known;
-  uint32_t v = mask_node(b, valid);
-  map_put(&home->values, key, v);
+  VEC(const uop *) stack = {0};
+  uint32_t v = 0;
+  vec_push(b->a, &stack, valid);
+  while (stack.len > 0) {
+    const uop *u = stack.data[stack.len - 1];
+    bool joins = is_vector(b, u) && (u->op == OP_AND || u->op == OP_OR);
+    uint32_t part[2] = {0};
+    int missing = 0;
+    if (mask_known(b, u, &v)) {
+      stack.len--;
+      continue;
+    }
+    while (joins && missing < 2 && mask_known(b, u->src[missing], &part[missing])) ++missing;
+    if (joins && missing < 2) {
+      vec_push(b->a, &stack, u->src[missing]);
+      continue;
+    }
+    lin_ins both = {.op = u->op, .dtype = WN_BOOL, .lanes = (uint16_t)b->lanes, .nsrc = 2};
+    memcpy(both.src, part, sizeof part);
+    v = joins ? build_ins(b, home_of(b, u), both) : mask_leaf(b, u);
+    map_put(&home_of(b, u)->values, (uint64_t)u->id + ((uint64_t)b->lanes << 40), v);
+    stack.len--;
+  }
   return v;
 }
 
@@ -183,13 +215,10 @@ uint32_t build_load(builder *b, const uop *index) {
 
 /* What of a condition does not move with the lanes, and what does. */
 static void split_mask(builder *b, const uop *mask, const uop **scalar, const uop **lanes) {
-  if (mask->op == OP_AND) {
-    split_mask(b, mask->src[0], scalar, lanes);
-    split_mask(b, mask->src[1], scalar, lanes);
-  } else if (is_vector(b, mask)) {
-    *lanes = uop_and(b->g, *lanes, mask);
-  } else {
-    *scalar = uop_and(b->g, *scalar, mask);
+  conditions all = conditions_of(b->a, mask);
+  for (size_t i = 0; i < all.len; ++i) {
+    const uop **part = is_vector(b, all.at[i]) ? lanes : scalar;
+    *part = uop_and(b->g, *part, all.at[i]);
   }
 }
 

@@ -2,8 +2,12 @@
  *
  * In: expressions with REDUCE nodes. Out: loops, after which each REDUCE is known by its accumulator. REDUCEs over the same
  * RANGEs that can stand in the same scope are merged: one loop, one accumulator each, in order of first use, at most
- * opt->accumulators at a time, so that they stay in registers. RANGEs of kind UNROLL are expanded in the body.
- * Always holds: the additions of one REDUCE happen in the order of its RANGEs' values, whatever it is merged with. */
+ * opt->accumulators at a time, so that they stay in registers. RANGEs of kind UNROLL are expanded in the body, one of kind
+ * VECTOR is the lanes of what is summed, which are added in pairs at the end. A long sum of floats is a tree: blocks of a
+ * chain of additions each, and blocks of such sums, so that its error grows with the depth of the tree (Higham, "The
+ * accuracy of floating point summation", SIAM J. Sci. Comput. 14, 1993: pairwise summation over blocks).
+ * Always holds: which additions one REDUCE is made of, and their order, follows from its RANGEs alone, whatever it is
+ * merged with. */
 #include "kernel/build.h"
 
 typedef VEC(const uop *) uop_list;
@@ -173,43 +177,206 @@ static uint32_t new_accumulator(builder *b, scope *home, const uop *reduce) {
   return build_ins(b, home, acc);
 }
 
+/* The lanes of a vector as one value, in pairs that lie half a vector apart. */
+static uint32_t across_lanes(builder *b, uop_op op, uint32_t v) {
+  int64_t pick[UINT8_MAX];
+  uint8_t dtype = b->pool.data[v].dtype;
+  for (int n = b->lanes / 2; n >= 1; n /= 2) {
+    lin_ins both = {.op = (uint8_t)op, .dtype = dtype, .lanes = (uint16_t)n, .nsrc = 2};
+    for (int half = 0; half < 2; ++half) {
+      for (int l = 0; l < n; ++l) pick[l] = half * n + l;
+      lin_ins lane = {
+          .op = OP_EXTRACT, .dtype = dtype, .lanes = 1, .nsrc = 1, .src = {v}, .i = half};
+      both.src[half] = n > 1 ? build_shuffle(b, b->cur, v, v, n, pick) : build_ins(b, b->cur, lane);
+    }
+    v = build_ins(b, b->cur, both);
+  }
+  return v;
+}
+
+static bool sums_lanes(builder *b, const uop *reduce) {
+  for (int i = 1; i < reduce->nsrc; ++i) {
+    if (reduce_kind(b, reduce->src[i]) == AXIS_VECTOR) return true;
+  }
+  return false;
+}
+
 /* No loop left: the accumulator is a plain value. */
 static void emit_straight(builder *b, const group *gr, const copies *bodies) {
   for (size_t m = 0; m < gr->members.len; ++m) {
     const uop *reduce = gr->members.data[m];
     const uop *identity = uop_identity(b->g, (uop_op)reduce->arg.i, (wn_dtype)reduce->dtype);
-    bool vector = is_vector(b, reduce);
+    bool lanes = sums_lanes(b, reduce), vector = lanes || is_vector(b, reduce);
     uint32_t acc = vector ? emit_vector(b, identity) : emit(b, identity);
     for (size_t n = 0; n < bodies->len; ++n) {
       acc = emit_accumulate(b, (uop_op)reduce->arg.i, bodies->data[n][m], acc, vector);
     }
+    if (lanes) acc = across_lanes(b, (uop_op)reduce->arg.i, acc);
     map_put(&gr->home->values, reduce->id, acc);
+  }
+}
+
+/* --- loops ---------------------------------------------------------------------------------------------------------------- */
+
+enum {
+  LONGEST_CHAIN = 144, /* additions of a chain: 16 channels of a 3x3 filter */
+  BRANCHES = 16,       /* sums that are added in a chain, at each level of the tree above */
+  SHORT_BRANCHES =
+      4, /* the same above chains that the schedule wants short: their ends cost little */
+  TREE_LEVELS = 32
+};
+
+/* How the loops of a REDUCE are cut: a block is `length` iterations of loop[split] and all of the loops in it. The blocks
+ * of all iterations of the loops around it are one row, in order. */
+typedef struct cut {
+  int n; /* loops, outermost first */
+  const uop *loop[WN_MAX_DIMS * 2];
+  int split;             /* -1: one chain */
+  int64_t length, outer; /* outer: iterations of the loops around loop[split] */
+  int branches;
+} cut;
+
+static int64_t extent_of(const uop *range) { return range->arg.j; }
+
+/* The largest divisor of n in [most / 2, most], else most. */
+static int64_t block_length(int64_t n, int64_t most) {
+  for (int64_t d = most; 2 * d >= most && d > 0; --d) {
+    if (n % d == 0) return d;
+  }
+  return most;
+}
+
+static cut cut_loops(builder *b, const uop *head) {
+  cut c = {.split = -1, .outer = 1, .branches = BRANCHES};
+  int64_t most = LONGEST_CHAIN, chain = 1;
+  for (int i = 1; i < head->nsrc; ++i) {
+    uint64_t wanted;
+    if (reduce_kind(b, head->src[i]) == AXIS_UNROLL) chain *= extent_of(head->src[i]);
+    if (reduce_kind(b, head->src[i]) != AXIS_LOOP) continue;
+    c.loop[c.n++] = head->src[i];
+    if (map_get(&b->set->chains, (uint64_t)head->src[i]->arg.i, &wanted) && (int64_t)wanted < most)
+      most = (int64_t)wanted, c.branches = SHORT_BRANCHES;
+  }
+  int inside = c.n;
+  while (inside > 0 && chain * extent_of(c.loop[inside - 1]) <= most)
+    chain *= extent_of(c.loop[--inside]);
+  if (inside == 0) return c;
+  c.split = inside - 1;
+  c.length = block_length(extent_of(c.loop[c.split]), chain < most ? most / chain : 1);
+  for (int i = 0; i < c.split; ++i) c.outer *= extent_of(c.loop[i]);
+  return c;
+}
+
+/* Adding in another order changes a sum of floats, and makes it better; nothing else gains by it. */
+static bool is_tree(const uop *reduce) {
+  return reduce->arg.i == OP_ADD && dtype_is_float(reduce->dtype);
+}
+
+static void set_accumulator(builder *b, uint32_t acc, uint32_t value) {
+  lin_ins set = {
+      .op = OP_ACC_SET, .dtype = WN_DTYPE_COUNT, .lanes = 1, .nsrc = 2, .src = {acc, value}};
+  build_ins(b, b->cur, set);
+}
+
+/* One round of the bodies, in open loops. */
+static void emit_bodies(builder *b, const group *gr, const copies *bodies, const uint32_t *acc) {
+  for (size_t n = 0; n < bodies->len; ++n) {
+    emit_reductions(b, (int)gr->members.len, bodies->data[n]);
+    for (size_t m = 0; m < gr->members.len; ++m) {
+      const uop *reduce = gr->members.data[m];
+      set_accumulator(b, acc[m],
+                      emit_accumulate(b, (uop_op)reduce->arg.i, bodies->data[n][m], acc[m],
+                                      is_vector(b, reduce)));
+    }
+  }
+}
+
+static const uint32_t *block_accumulators(builder *b, const group *gr, const uint32_t *above) {
+  uint32_t *acc = arena_array(b->a, uint32_t, gr->members.len);
+  for (size_t m = 0; m < gr->members.len; ++m)
+    acc[m] =
+        is_tree(gr->members.data[m]) ? new_accumulator(b, b->cur, gr->members.data[m]) : above[m];
+  return acc;
+}
+
+static void add_block(builder *b, const group *gr, const uint32_t *above, const uint32_t *acc) {
+  for (size_t m = 0; m < gr->members.len; ++m) {
+    if (acc[m] == above[m]) continue;
+    lin_ins sum = b->pool.data[above[m]];
+    sum = (lin_ins){
+        .op = OP_ADD, .dtype = sum.dtype, .lanes = sum.lanes, .nsrc = 2, .src = {above[m], acc[m]}};
+    set_accumulator(b, above[m], build_ins(b, b->cur, sum));
+  }
+}
+
+/* Block number `number` of loop[split], `length` iterations of it from `first` on: the loops around it and in it. */
+static void emit_block(builder *b, const group *gr, const copies *bodies, const cut *c,
+                       const uop *number, int64_t in_row, int64_t first, int64_t length,
+                       const uint32_t *acc) {
+  const uop *step = uop_range(b->g, length, "c"), *row = uop_divi(b->g, number, in_row);
+  for (int i = c->split; i-- > 0;) {
+    const uop *value = i > 0 ? uop_modi(b->g, row, extent_of(c->loop[i])) : row;
+    build_bind(b, c->loop[i], emit(b, simplify(b->g, value)));
+    row = uop_divi(b->g, row, extent_of(c->loop[i]));
+  }
+  build_open_loop(b, step);
+  const uop *at = uop_addi(b->g, uop_muli(b->g, uop_modi(b->g, number, in_row), length), first);
+  build_bind(b, c->loop[c->split], emit(b, simplify(b->g, uop_add(b->g, at, step))));
+  for (int i = c->split + 1; i < c->n; ++i) build_open_loop(b, c->loop[i]);
+  emit_bodies(b, gr, bodies, acc);
+  for (int i = c->split; i < c->n; ++i) build_close(b);
+}
+
+/* The sum of blocks, in_row of them in each iteration of the loops around, as loops in loops: the outermost has what is
+ * left, and what is past the last block is left out. */
+static void emit_tree(builder *b, const group *gr, const copies *bodies, const cut *c,
+                      int64_t in_row, int64_t first, int64_t length, const uint32_t *acc) {
+  int64_t blocks = c->outer * in_row, all = 1, extent[TREE_LEVELS], rest = blocks;
+  const uint32_t *level[TREE_LEVELS + 1] = {acc};
+  const uop *number = uop_int(b->g, 0);
+  int depth = 0;
+  for (; rest > c->branches; rest = (rest + c->branches - 1) / c->branches)
+    extent[depth++] = c->branches;
+  extent[depth++] = rest;
+  for (int i = depth; i-- > 0;) {
+    const uop *branch = uop_range(b->g, extent[i], "block");
+    build_open_loop(b, branch);
+    number = uop_add(b->g, uop_muli(b->g, number, extent[i]), branch);
+    all *= extent[i];
+    level[depth - i] = block_accumulators(b, gr, level[depth - i - 1]);
+  }
+  bool some = all > blocks;
+  if (some) {
+    build_open_if(b, uop_lt(b->g, number, blocks), (double)blocks / (double)all);
+    const uop *inside = uop_range(b->g, blocks, "block"); /* the same number, within its bounds */
+    build_bind(b, inside, emit(b, number));
+    number = inside;
+  }
+  emit_block(b, gr, bodies, c, number, in_row, first, length, level[depth]);
+  if (some) build_close(b);
+  for (int i = depth; i > 0; --i) {
+    add_block(b, gr, level[i - 1], level[i]);
+    build_close(b);
   }
 }
 
 /* The loops of a group around its bodies, which add to the accumulators. */
 static void emit_loops(builder *b, const group *gr, const copies *bodies, const uint32_t *acc) {
-  const uop *head = gr->first;
-  int opened = 0;
-  for (int i = 1; i < head->nsrc; ++i) {
-    if (reduce_kind(b, head->src[i]) != AXIS_LOOP) continue;
-    build_open_loop(b, head->src[i]);
-    opened++;
+  cut c = cut_loops(b, gr->first);
+  bool tree = false;
+  for (size_t m = 0; m < gr->members.len; ++m) tree |= is_tree(gr->members.data[m]);
+  if (tree && c.split >= 0) {
+    int64_t extent = extent_of(c.loop[c.split]), in_row = extent / c.length,
+            rest = extent % c.length;
+    emit_tree(b, gr, bodies, &c, in_row, 0, c.length, acc);
+    if (rest > 0) emit_tree(b, gr, bodies, &c, 1, extent - rest, rest, acc);
+  } else {
+    for (int i = 0; i < c.n; ++i) build_open_loop(b, c.loop[i]);
+    emit_bodies(b, gr, bodies, acc);
+    for (int i = 0; i < c.n; ++i) build_close(b);
   }
-  for (size_t n = 0; n < bodies->len; ++n) {
-    emit_reductions(b, (int)gr->members.len, bodies->data[n]);
-    for (size_t m = 0; m < gr->members.len; ++m) {
-      const uop *reduce = gr->members.data[m];
-      uint32_t next = emit_accumulate(b, (uop_op)reduce->arg.i, bodies->data[n][m], acc[m],
-                                      is_vector(b, reduce));
-      lin_ins set = {
-          .op = OP_ACC_SET, .dtype = WN_DTYPE_COUNT, .lanes = 1, .nsrc = 2, .src = {acc[m], next}};
-      build_ins(b, b->cur, set);
-    }
-  }
-  while (opened-- > 0) build_close(b);
-  for (int i = 1; i < head->nsrc; ++i) { /* another group may open the same RANGE again */
-    map_put(&b->loops, (uint64_t)head->src[i]->arg.i, 1);
+  for (int i = 0; i < c.n; ++i) { /* another group may open the same RANGE again */
+    map_put(&b->loops, (uint64_t)c.loop[i]->arg.i, 1);
   }
 }
 

@@ -45,12 +45,16 @@ void build_open_if(builder *b, const uop *cond, double share) {
   build_open(b, build_head(b, in))->share = share;
 }
 
+void build_bind(builder *b, const uop *range, uint32_t value) {
+  map_put(&b->loops, (uint64_t)range->arg.i, (uint64_t)b->cur->depth + 1);
+  map_put(&b->range_values, (uint64_t)range->arg.i, value);
+}
+
 void build_open_loop(builder *b, const uop *range) {
   uint32_t head =
       build_head(b, (lin_ins){.op = OP_LOOP, .dtype = WN_I64, .lanes = 1, .i = range->arg.j});
-  scope *s = build_open(b, head);
-  map_put(&b->loops, (uint64_t)range->arg.i, (uint64_t)s->depth + 1);
-  map_put(&b->range_values, (uint64_t)range->arg.i, head);
+  build_open(b, head);
+  build_bind(b, range, head);
 }
 
 void build_close(builder *b) {

@@ -44,16 +44,19 @@ typedef struct access_group {
 /* --- one access -------------------------------------------------------------------------------------------------------- */
 
 static bool split_valid(builder *b, const uop *valid, lane_access *a) {
-  if (valid->op == OP_AND)
-    return split_valid(b, valid->src[0], a) && split_valid(b, valid->src[1], a);
-  if (!is_vector(b, valid)) {
-    a->scalar = uop_and(b->g, a->scalar, valid);
-    return true;
+  conditions all = conditions_of(b->a, valid);
+  for (size_t i = 0; i < all.len; ++i) {
+    const uop *u = all.at[i];
+    if (!is_vector(b, u)) {
+      a->scalar = uop_and(b->g, a->scalar, u);
+      continue;
+    }
+    if (u->op != OP_LT || u->src[0]->dtype != WN_I64 || a->nconds == MAX_CONDS) return false;
+    lane_cond *c = &a->cond[a->nconds++];
+    const uop *less = simplify(b->g, uop_add(b->g, u->src[0], uop_muli(b->g, u->src[1], -1)));
+    if (!split_lanes(b, less, &c->base, &c->coeff, &c->k)) return false;
   }
-  if (valid->op != OP_LT || valid->src[0]->dtype != WN_I64 || a->nconds == MAX_CONDS) return false;
-  lane_cond *c = &a->cond[a->nconds++];
-  const uop *less = simplify(b->g, uop_add(b->g, valid->src[0], uop_muli(b->g, valid->src[1], -1)));
-  return split_lanes(b, less, &c->base, &c->coeff, &c->k);
+  return true;
 }
 
 static bool describe_access(builder *b, const uop *flat, const uop *valid, lane_access *a) {

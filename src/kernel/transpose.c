@@ -58,16 +58,19 @@ static bool add_lane_term(builder *b, tile_store *t, const uop *term) {
 }
 
 static bool add_terms(builder *b, tile_store *t, const uop *mask, int *nseen, const uop **seen) {
-  if (mask->op == OP_AND) {
-    return add_terms(b, t, mask->src[0], nseen, seen) && add_terms(b, t, mask->src[1], nseen, seen);
+  conditions all = conditions_of(b->a, mask);
+  for (size_t k = 0; k < all.len; ++k) {
+    const uop *u = all.at[k];
+    bool known = false;
+    for (int i = 0; i < *nseen; ++i) known |= seen[i] == u;
+    if (known) continue;
+    if (*nseen == TERMS) return false;
+    seen[(*nseen)++] = u;
+    if (!is_vector(b, u))
+      t->all = uop_and(b->g, t->all, u);
+    else if (!add_lane_term(b, t, u))
+      return false;
   }
-  for (int i = 0; i < *nseen; ++i) {
-    if (seen[i] == mask) return true;
-  }
-  if (*nseen == TERMS) return false;
-  seen[(*nseen)++] = mask;
-  if (is_vector(b, mask)) return add_lane_term(b, t, mask);
-  t->all = uop_and(b->g, t->all, mask);
   return true;
 }
 

@@ -132,6 +132,26 @@ static const char *generate(arena *a, work *w, const llvm_ir_target *t, int coun
   return w->diagnostic[0] ? one_line(a, "LLVM", w->diagnostic) : NULL;
 }
 
+typedef struct task { /* what is done on LLVM's stack */
+  void (*fn)(struct task *);
+  diag *d;
+  wn_status status; /* of fn */
+} task;
+
+static void run_task(void *user) {
+  task *t = user;
+  DIAG_TRY(t->d, t->status) { t->fn(t); }
+  DIAG_END(t->d, t->status)
+}
+
+/* Runs t->fn(t); diag_fail in it goes on from here. NULL, or why it did not run. */
+static const char *on_own_stack(arena *a, task *t) {
+  const char *why = llvm_on_own_stack(run_task, t);
+  if (why != NULL) return one_line(a, "LLVM gets no thread", why);
+  if (t->status != WN_OK) diag_fail(t->d, t->status, "%s", t->d->message);
+  return NULL;
+}
+
 llvm_ir_target llvm_target_of(arena *a, const cpu_target *cpu) {
   initialise_once();
   char triple[128]; /* LLVM's own copy must not be held where the arena may give up */
@@ -148,28 +168,45 @@ llvm_ir_target llvm_target_of(arena *a, const cpu_target *cpu) {
   return t;
 }
 
+typedef struct emission {
+  task task; /* first */
+  arena *a;
+  work work;
+  const llvm_ir_target *t;
+  int count;
+  const lin_kernel *const *kernels;
+  bool text;
+  const char *error, *code;
+  size_t size;
+} emission;
+
+static void emit_code(task *t) {
+  emission *e = (emission *)(void *)t;
+  e->error = generate(e->a, &e->work, e->t, e->count, e->kernels, e->text);
+  if (e->error != NULL) return;
+  e->size = LLVMGetBufferSize(e->work.code);
+  char *copy = arena_alloc(e->a, e->size + 1);
+  memcpy(copy, LLVMGetBufferStart(e->work.code), e->size);
+  e->code = copy;
+}
+
 const char *llvm_emit_code(arena *a, const llvm_ir_target *t, int count,
                            const lin_kernel *const *kernels, bool text, size_t *size,
                            const char **error) {
   initialise_once();
-  work w = {0};
-  const char *volatile code = NULL;
   diag *d = a->diag;
+  emission e = {.task = {.fn = emit_code, .d = d}, .a = a, .t = t, .count = count};
+  e.kernels = kernels;
+  e.text = text;
+  const char *volatile why = NULL;
   wn_status st;
-  *error = NULL;
-  DIAG_TRY(d, st) {
-    *error = generate(a, &w, t, count, kernels, text);
-    if (*error == NULL) {
-      *size = LLVMGetBufferSize(w.code);
-      char *copy = arena_alloc(a, *size + 1);
-      memcpy(copy, LLVMGetBufferStart(w.code), *size);
-      code = copy;
-    }
-  }
+  DIAG_TRY(d, st) { why = on_own_stack(a, &e.task); }
   DIAG_END(d, st)
-  release(&w);
+  release(&e.work);
   if (st != WN_OK) diag_fail(d, st, "%s", d->message);
-  return code;
+  *error = why != NULL ? why : e.error;
+  *size = e.size;
+  return e.code;
 }
 
 const char *llvm_assembly(arena *a, const cpu_target *cpu, const lin_kernel *k) {
@@ -282,16 +319,22 @@ static void make_key(str *key, const llvm_ir_target *t, int count,
 }
 
 typedef struct compilation {
+  task task; /* first */
+  arena *a;
   arena scratch; /* the key and the object as the store gave it */
   work work;
   code *code;
   const cpu_target *cpu;
+  llvm_ir_target t;
   int count;
   const lin_kernel *const *kernels;
   backend_kernel *out;
   store *cache;
+  const void *stored; /* the code of an earlier compile */
+  size_t stored_size;
   bool was_cached;
   bool inside; /* LLVM */
+  const char *error;
 } compilation;
 
 static bool enter(compilation *c) { return c->inside = fork_enter(); }
@@ -302,54 +345,55 @@ static void leave(compilation *c) {
 }
 
 /* The code of an earlier compile, loaded. */
-static bool load_stored(compilation *c, const str *key) {
-  size_t size;
-  const void *object = store_get(c->cache, &c->scratch, STORE_KERNELS, key->data, key->len, &size);
-  if (object == NULL || !enter(c)) return false;
-  LLVMErrorRef failed = load(c->code, object, size, c->count, c->kernels, c->out);
-  if (failed != NULL) {
-    LLVMConsumeError(failed);
-    release_jit(c->code);
-  }
-  leave(c);
-  return failed == NULL;
+static bool load_stored(compilation *c) {
+  if (c->stored == NULL) return false;
+  LLVMErrorRef failed = load(c->code, c->stored, c->stored_size, c->count, c->kernels, c->out);
+  if (failed == NULL) return true;
+  LLVMConsumeError(failed);
+  release_jit(c->code);
+  return false;
 }
 
-static const char *compile_anew(arena *a, compilation *c, const llvm_ir_target *t) {
+static void make_code(task *t) {
+  compilation *c = (compilation *)(void *)t;
   work *w = &c->work;
-  const char *error = generate(a, w, t, c->count, c->kernels, false);
-  if (error != NULL) return error;
+  c->was_cached = load_stored(c);
+  if (c->was_cached) return;
+  c->error = generate(c->a, w, &c->t, c->count, c->kernels, false);
+  if (c->error != NULL) return;
   const char *object = LLVMGetBufferStart(w->code);
   size_t size = LLVMGetBufferSize(w->code);
   LLVMErrorRef failed = load(c->code, object, size, c->count, c->kernels, c->out);
-  if (failed == NULL) return NULL;
+  if (failed == NULL) return;
   keep_error(w, failed);
-  return one_line(a, "LLVM could not load the code", w->diagnostic);
+  c->error = one_line(c->a, "LLVM could not load the code", w->diagnostic);
 }
 
-static const char *compile_or_load(arena *a, compilation *c) {
-  if (!enter(c)) return fork_why;
-  llvm_ir_target t = llvm_target_of(a, c->cpu);
+/* The store, which may warn, is asked on the caller's thread, and outside of LLVM. */
+static void compile_or_load(arena *a, compilation *c) {
+  c->error = fork_why;
+  if (!enter(c)) return;
+  c->t = llvm_target_of(a, c->cpu);
   leave(c);
   str key;
   str_init(&key, &c->scratch);
-  if (c->cache != NULL) make_key(&key, &t, c->count, c->kernels);
-  c->was_cached = load_stored(c, &key);
-  if (c->was_cached) return NULL;
-  if (!enter(c)) return fork_why;
-  const char *error = compile_anew(a, c, &t);
+  if (c->cache != NULL) make_key(&key, &c->t, c->count, c->kernels);
+  c->stored = store_get(c->cache, &c->scratch, STORE_KERNELS, key.data, key.len, &c->stored_size);
+  if (!enter(c)) return;
+  c->error = NULL;
+  const char *why = on_own_stack(a, &c->task);
   leave(c);
-  if (error == NULL)
+  if (why != NULL) c->error = why;
+  if (c->error == NULL && !c->was_cached)
     store_put(c->cache, STORE_KERNELS, key.data, key.len, LLVMGetBufferStart(c->work.code),
               LLVMGetBufferSize(c->work.code));
-  return error;
 }
 
 static void compile_into(arena *a, compilation *c) {
-  const char *error = compile_or_load(a, c);
+  compile_or_load(a, c);
   for (int n = 0; n < c->count; n++) {
-    if (error != NULL) c->out[n].fn = NULL;
-    c->out[n].error = error;
+    if (c->error != NULL) c->out[n].fn = NULL;
+    c->out[n].error = c->error;
   }
 }
 
@@ -359,8 +403,11 @@ static void *compile(arena *a, diag *d, const cpu_target *cpu, int count,
   code *made = mem_alloc(sizeof *made);
   if (made == NULL) diag_fail(d, WN_ERR_NOMEM, "out of memory");
   *made = (code){0};
-  compilation c = {
-      .code = made, .cpu = cpu, .count = count, .kernels = kernels, .out = out, .cache = cache};
+  compilation c = {.task = {.fn = make_code, .d = d}, .a = a, .code = made, .cpu = cpu};
+  c.count = count;
+  c.kernels = kernels;
+  c.out = out;
+  c.cache = cache;
   arena_init(&c.scratch, d);
   wn_status st;
   DIAG_TRY(d, st) { compile_into(a, &c); }

@@ -11,6 +11,10 @@
 /* "LLVM 19.1.7", in arena a. */
 const char *llvm_version(arena *a);
 
+/* Runs fn(user) on a thread with a stack of a known size and waits for its end; NULL, or why there could be no such thread.
+ * fn catches what it throws: diag_fail must not leave the thread. */
+const char *llvm_on_own_stack(void (*fn)(void *), void *user);
+
 /* What LLVM is told of a CPU of this machine's kind. Strings of cpu are borrowed, others are in
  * arena a. */
 llvm_ir_target llvm_target_of(arena *a, const cpu_target *cpu);

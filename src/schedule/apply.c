@@ -600,6 +600,7 @@ kernel_set *schedule_apply(graph *g, const wino_result *rewritten, const schedul
   *site = -1;
   ap.set = arena_new(ap.keep, kernel_set);
   map_init(&ap.set->kinds, ap.keep);
+  map_init(&ap.set->chains, ap.keep);
   add_user_arrays(&ap, narrays, array);
   with_scratch(g->diag, apply_plan, &ap);
   *site = -1;

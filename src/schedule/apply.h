@@ -115,6 +115,11 @@ void draft_limit(apply *ap, draft *d, const uop *value, int64_t extent, bool ali
 /* extent = outer * inner axes, named like t0 and t1; binds the exact loop. */
 const uop *draft_split(apply *ap, draft *d, const uop *exact, const uop *outer, const uop *inner,
                        int64_t inner_extent, bool aliases);
+/* Lanes of the widest vectors of such numbers. A lane has four bytes at least: what is narrower in memory is computed in f32
+ * or beside it, and no OpenCL has vectors of more than 16. */
+int widest_lanes(const apply_target *t, wn_dtype dtype);
+/* The widest number that the value reads, makes or is: with more lanes than a vector has of those, each would be several. */
+wn_dtype widest_dtype(apply *ap, const uop *value);
 /* Lanes for an axis of this extent: the count that wastes least. */
 int pick_lanes(const apply_target *t, wn_dtype dtype, int64_t extent);
 int64_t round_up(int64_t a, int64_t b);
@@ -203,6 +208,14 @@ const flow *flow_into(const apply *ap,
 nest *nest_tiled(apply *ap, stage *st);
 nest *nest_o(apply *ap, stage *st); /* an output transform with an array of its own */
 nest *nest_general(apply *ap, stage *st);
+
+/* --- sums.c: partial sums side by side ------------------------------------------------------------------------------------- */
+/* Lanes for the terms of the value's sums; 1 where v, the stage's range for the lanes of axes (-1: none), is better there. */
+int sums_lanes(apply *ap, const stage *st, const uop *value, int v);
+/* The value with long sums dealt out to as many accumulators as `accumulators` in the register tile leave, and to this many
+ * lanes, whose RANGE goes to *lane (NULL where there are none). */
+const uop *sums_deal_out(apply *ap, const uop *value, int lanes, int64_t accumulators,
+                         const uop **lane);
 
 /* --- channels.c: output channels on the lanes -------------------------------------------------------------------------- */
 typedef struct channel_tile { /* held in registers: vectors * lanes channels by ys * xs pixels */

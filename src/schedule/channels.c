@@ -252,7 +252,7 @@ static bool asked(int64_t want, int64_t have) { return want == 0 || want == have
 
 static double best_channels(const apply *ap, const schedule *s, const product *p, wn_dtype dtype,
                             channel_tile *best) {
-  int widest = ap->target->vector_bytes / (int)wn_dtype_size(dtype);
+  int widest = widest_lanes(ap->target, dtype);
   int budget = ap->target->registers - 4;
   int64_t K = p->range[p->k]->arg.j, X = p->range[p->x]->arg.j;
   int64_t Y = p->y >= 0 ? p->range[p->y]->arg.j : 1;
@@ -279,7 +279,7 @@ static double best_channels(const apply *ap, const schedule *s, const product *p
 
 static double best_pixels(const apply *ap, const schedule *s, const product *p, wn_dtype dtype,
                           register_tile *best) {
-  int widest = ap->target->vector_bytes / (int)wn_dtype_size(dtype);
+  int widest = widest_lanes(ap->target, dtype);
   int64_t budget = ap->target->registers - 4, K = p->range[p->k]->arg.j;
   double least = 1e30;
   for (int lanes = widest; lanes >= 1; lanes /= 2) {
@@ -300,7 +300,7 @@ bool pixel_tile(const apply *ap, const stage *st, const uop *value, int v, int u
                 register_tile *t) {
   product p;
   if (!find_product((apply *)ap, value, st->n, st->range, &p) || p.x != v || p.k != u) return false;
-  return best_pixels(ap, st->plan, &p, (wn_dtype)st->node->dtype, t) < 1e30;
+  return best_pixels(ap, st->plan, &p, widest_dtype((apply *)ap, value), t) < 1e30;
 }
 
 /* --- packing ------------------------------------------------------------------------------------------------------------ */
@@ -363,10 +363,11 @@ static const uop *pack_node(void *user, const uop *u) {
     return u;
   channel_tile best = {0}, *plan;
   register_tile pixels = {1, 1, 1};
-  double channels = best_channels(ap, s, &p, (wn_dtype)u->dtype, &best);
+  wn_dtype dtype = widest_dtype(ap, u->src[0]);
+  double channels = best_channels(ap, s, &p, dtype, &best);
   bool given = s->k[0] > 0 && s->t[0] > 0;
   if (channels >= 1e30) return u;
-  if (!given && channels > best_pixels(ap, s, &p, (wn_dtype)u->dtype, &pixels)) return u;
+  if (!given && channels > best_pixels(ap, s, &p, dtype, &pixels)) return u;
   const uop *packed = pack_weights(ap, &p, &best);
   const uop *value = uop_replace(ap->g, u->src[0], 1, &p.weights, &packed);
   u = uop_bufferize(ap->g, value, u->nsrc - 1, u->src + 1, *u->arg.info);

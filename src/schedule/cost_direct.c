@@ -75,7 +75,8 @@ static work channel_tile_work(const model *m, const direct *d, double lanes, dou
 
 /* channels.c: channels in the lanes, from packed weights. */
 static work direct_channels(const model *m, const wino_conv *c, const direct *d) {
-  int widest = m->t->vector_bytes / (int)m->element, budget = m->t->registers - 4;
+  apply_target target = {.vector_bytes = m->t->vector_bytes};
+  int widest = widest_lanes(&target, c->dtype), budget = m->t->registers - 4;
   work best = {.slots = INFINITY};
   double rows = 1, kblocks = 1;
   for (int lanes = widest; lanes >= 4; lanes /= 2) {

@@ -6,7 +6,12 @@
  * Always holds: the array is exact; axes that reach past a range carry a limit. */
 #include "schedule/apply.h"
 
-enum { UNROLLED_BODY = 200, SHORT_LOOP = 9, NEAR_ELEMENTS = 160 << 10 };
+enum {
+  ROWS_AT_ONCE = 4, /* sums whose terms are lanes */
+  UNROLLED_BODY = 200,
+  SHORT_LOOP = 9,
+  NEAR_ELEMENTS = 160 << 10
+};
 
 /* --- what kind of value --------------------------------------------------------------------------------------------------- */
 
@@ -101,6 +106,9 @@ static void choose_reduce_kinds(apply *ap, const uop *value, int64_t copies) {
     int64_t body = copies;
     for (int i = u->nsrc - 1; i >= 1; --i) {
       int64_t extent = u->src[i]->arg.j;
+      uint64_t known;
+      if (map_get(&ap->set->kinds, (uint64_t)u->src[i]->arg.i, &known) && known == AXIS_VECTOR)
+        break;
       if (extent > SHORT_LOOP || body * extent > UNROLLED_BODY) break;
       body *= extent;
       map_put(&ap->set->kinds, (uint64_t)u->src[i]->arg.i, AXIS_UNROLL);
@@ -119,7 +127,7 @@ static register_tile asked_tile(const schedule *s, register_tile rt, int u, int6
 
 static register_tile general_tile(apply *ap, const stage *st, const uop *value, const survey *s,
                                   int v, int u) {
-  wn_dtype dtype = (wn_dtype)st->node->dtype;
+  wn_dtype dtype = widest_dtype(ap, value);
   int64_t vlen = v >= 0 ? st->len[v] : 1, ulen = u >= 0 ? st->len[u] : 1;
   register_tile rt = {1, 1, 1};
   if (ap->target->group > 0) {
@@ -147,8 +155,11 @@ nest *nest_general(apply *ap, stage *st) {
   draft d = draft_begin(ap, st);
   const uop *value = st->node->src[0];
   survey s = look_at(ap, st, value);
-  int v = vector_range(st, &s), u = s.reduces ? register_range(ap, st, value, v) : -1;
+  int v = vector_range(st, &s), lanes = s.reduces ? sums_lanes(ap, st, value, v) : 1;
+  if (lanes > 1) v = -1;
+  int u = s.reduces ? register_range(ap, st, value, v) : -1;
   register_tile rt = general_tile(ap, st, value, &s, v, u);
+  if (lanes > 1 && rt.k > ROWS_AT_ONCE) rt.k = ROWS_AT_ONCE;
   const uop *ublock = NULL, *vblock = NULL;
   bool outside = u >= 0 && shares_little(ap, st, value, u);
   if (outside) ublock = draft_axis(ap, &d, AXIS_GRID, (st->len[u] + rt.k - 1) / rt.k, "k0");
@@ -176,6 +187,8 @@ nest *nest_general(apply *ap, stage *st) {
     const uop *in = uop_add(ap->g, uop_muli(ap->g, t1, rt.lanes), lane);
     draft_split(ap, &d, d.index[v], vblock, in, rt.t, true);
   }
-  choose_reduce_kinds(ap, value, rt.k * (rt.t / rt.lanes));
+  int64_t sums = rt.k * (rt.t / rt.lanes);
+  if (s.reduces) d.value = sums_deal_out(ap, value, lanes, sums, &d.n->sum_lanes);
+  choose_reduce_kinds(ap, d.value, sums);
   return draft_finish(ap, &d, st);
 }

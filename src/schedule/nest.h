@@ -49,6 +49,8 @@ struct nest {
   /* RANGE of a loop around: what its next iteration touches of large arrays that come from memory (the caller's and the
    * prepared ones) is prefetched; or NULL */
   const uop *next;
+  /* RANGE of kind VECTOR that sums in its value bind: their terms are in the lanes, while axes are not; or NULL */
+  const uop *sum_lanes;
   int shared; /* on a device, unless its axes are LANE: from this one on a group's work items share them */
   /* the innermost two axes are rows and columns of a matrix of so many each, which the 32 work items of the axis around
    * compute together (kernel/matrix.c); 0: not so */
@@ -86,7 +88,8 @@ typedef struct kernel_plan {
 typedef struct kernel_set {
   VEC(array_info) arrays; /* by slot of OP_BUFFER */
   VEC(kernel_plan) kernels;
-  map kinds; /* number of a reduction RANGE -> axis_kind */
+  map kinds;  /* number of a reduction RANGE -> axis_kind */
+  map chains; /* number of a reduction RANGE -> additions of floats in one chain, where the usual number is too many */
   size_t workspace_bytes, prepared_bytes;
   size_t scratch_bytes; /* local arrays of the kernel that has most of them, for one worker */
   int ncodes;

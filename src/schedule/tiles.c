@@ -4,6 +4,8 @@
 
 #include "schedule/apply.h"
 
+enum { LEAST_LANE = 4 }; /* bytes */
+
 int64_t round_up(int64_t a, int64_t b) { return (a + b - 1) / b * b; }
 
 int stage_range(const stage *st, char letter, int from) {
@@ -57,9 +59,26 @@ const uop *draft_split(apply *ap, draft *d, const uop *exact, const uop *outer, 
   return e;
 }
 
+int widest_lanes(const apply_target *t, wn_dtype dtype) {
+  int size = (int)wn_dtype_size(dtype);
+  return t->vector_bytes / (size > LEAST_LANE ? size : LEAST_LANE);
+}
+
+wn_dtype widest_dtype(apply *ap, const uop *value) {
+  uop_order own = uop_walk_value(ap->a, value);
+  wn_dtype widest = (wn_dtype)value->dtype;
+  for (size_t i = 0; i < own.len; ++i) {
+    const uop *u = own.at[i];
+    /* all others have the dtype of something that they work on, or are places */
+    if (u->op != OP_INDEX && u->op != OP_CAST && u->op != OP_REDUCE) continue;
+    if (wn_dtype_size((wn_dtype)u->dtype) > wn_dtype_size(widest)) widest = (wn_dtype)u->dtype;
+  }
+  return widest;
+}
+
 int pick_lanes(const apply_target *t, wn_dtype dtype, int64_t extent) {
   if (extent <= 1 || t->group > 0) return 1; /* work items are lanes enough */
-  int widest = t->vector_bytes / (int)wn_dtype_size(dtype);
+  int widest = widest_lanes(t, dtype);
   int best = 1;
   double best_cost = (double)extent;
   for (int lanes = 2; lanes <= widest; lanes *= 2) {
@@ -89,7 +108,7 @@ static double tile_cost(int64_t k, int64_t t, int64_t kt, int64_t vectors, int l
 
 register_tile pick_register_tile(const apply_target *target, wn_dtype dtype, int64_t k, int64_t t,
                                  int64_t limit) {
-  int widest = target->vector_bytes / (int)wn_dtype_size(dtype);
+  int widest = widest_lanes(target, dtype);
   int64_t budget = target->registers - 4;
   if (limit > 0 && limit < budget) budget = limit;
   register_tile best = {1, 1, 1};

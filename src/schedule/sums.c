@@ -1,0 +1,184 @@
+/* Long sums: partial sums side by side.
+ *
+ * In: a value that a nest stores, with sums in it that are one chain each. Out: the same value with the terms of a long sum
+ * dealt out to several accumulators, and to the lanes of vectors where the nest's own loops are not in the lanes and the
+ * terms are neighbours in memory; their sums are added in pairs at the end. What is left over, less than a vector for each
+ * accumulator, is summed by itself. How blocks of each chain become a tree is kernel/reduce.c's business; here is said which
+ * chains are to be short.
+ * Always holds: integers, the largest and the smallest are the same values in any order; products keep theirs, since no
+ * order makes their error smaller and another one may overflow; how a sum is dealt out does not depend on threads. */
+#include "rewrite/rebuild.h"
+#include "schedule/apply.h"
+
+enum {
+  SUMS_AT_ONCE =
+      8, /* accumulators that hide the latency of additions, and fit the registers of every machine */
+  LEAST_TURNS = 8, /* of each accumulator, to be worth it */
+  LEAST_LANES = 4, /* vectors of terms, to be worth adding lanes at the end */
+  SHORT_CHAIN = 16 /* additions in a row where loads bind, so that blocks may end often */
+};
+
+static bool may_reorder(const uop *reduce) {
+  bool best = reduce->arg.i == OP_MAX || reduce->arg.i == OP_MIN;
+  return best || (reduce->arg.i == OP_ADD && reduce->dtype != WN_BOOL);
+}
+
+typedef enum { MOVES_NOT, MOVES_BY_ONE, MOVES_OTHERWISE } movement;
+
+static movement moves(const uop *load, const uop *range) {
+  if (!uop_has_range(load, range)) return MOVES_NOT;
+  for (int i = 2; i < load->nsrc; ++i) {
+    bool last = i == load->nsrc - 1;
+    if (last ? linear_coefficient(load->src[i], range) != 1 : uop_has_range(load->src[i], range))
+      return MOVES_OTHERWISE;
+  }
+  return MOVES_BY_ONE;
+}
+
+/* Are the terms of the sum neighbours in memory along this range, as far as they move with it? */
+static bool is_contiguous(apply *ap, const uop *reduce, const uop *range) {
+  uop_order own = uop_walk_value(ap->a, reduce->src[0]);
+  int by_one = 0;
+  for (size_t i = 0; i < own.len; ++i) {
+    movement m = own.at[i]->op == OP_INDEX ? moves(own.at[i], range) : MOVES_NOT;
+    if (m == MOVES_OTHERWISE) return false;
+    by_one += m == MOVES_BY_ONE;
+  }
+  return by_one > 0;
+}
+
+/* The range whose terms may be lanes, NULL if none. */
+static const uop *lane_range(apply *ap, const uop *reduce, int lanes) {
+  for (int i = reduce->nsrc; may_reorder(reduce) && i-- > 1;) {
+    const uop *r = reduce->src[i];
+    if (r->arg.j >= LEAST_LANES * lanes && is_contiguous(ap, reduce, r)) return r;
+  }
+  return NULL;
+}
+
+int sums_lanes(apply *ap, const stage *st, const uop *value, int v) {
+  int lanes = widest_lanes(ap->target, widest_dtype(ap, value));
+  bool sums = false, strided = false;
+  if (ap->target->group > 0 || lanes < 2) return 1;
+  uop_order own = uop_walk_value(ap->a, value);
+  for (size_t i = 0; i < own.len; ++i) {
+    const uop *u = own.at[i];
+    if (u->op == OP_REDUCE) sums |= lane_range(ap, u, lanes) != NULL;
+    if (u->op != OP_INDEX || v < 0) continue;
+    movement m = moves(u, st->range[v]);
+    if (m == MOVES_BY_ONE) return 1;
+    strided |= m == MOVES_OTHERWISE;
+  }
+  return sums && (v < 0 || strided) ? lanes : 1;
+}
+
+typedef struct dealer {
+  apply *ap;
+  const uop *lane; /* RANGE of the lanes, NULL: there are none */
+  int64_t lanes, copies;
+} dealer;
+
+/* The sum over part of range r: `count` steps of `step`, from `first` on. */
+static const uop *part_of(dealer *d, const uop *reduce, const uop *r, int64_t count, int64_t step,
+                          const uop *first) {
+  graph *g = d->ap->g;
+  const uop *range[WN_MAX_DIMS * 2],
+      *turn = count > 1 ? uop_range(g, count, uop_range_name(g, r)) : uop_int(g, 0);
+  int n = 0;
+  for (int i = 1; i < reduce->nsrc; ++i) {
+    if (reduce->src[i] != r)
+      range[n++] = reduce->src[i];
+    else if (count > 1)
+      range[n++] = turn;
+  }
+  if (count > 1) map_put(&d->ap->set->chains, (uint64_t)turn->arg.i, SHORT_CHAIN);
+  const uop *at = uop_add(g, uop_muli(g, turn, step), first);
+  return uop_reduce(g, (uop_op)reduce->arg.i, uop_replace(g, reduce->src[0], 1, &r, &at), n, range);
+}
+
+/* The parts first .. first + n of the accumulators, in pairs. */
+static const uop *in_pairs(dealer *d, const uop *reduce, const uop *const *part, int64_t n) {
+  if (n == 1) return part[0];
+  const uop *half = in_pairs(d, reduce, part, n / 2);
+  return uop_alu2(d->ap->g, (uop_op)reduce->arg.i, half,
+                  in_pairs(d, reduce, part + n / 2, n - n / 2));
+}
+
+static const uop *deal_out(dealer *d, const uop *reduce, const uop *r, int64_t lanes) {
+  graph *g = d->ap->g;
+  uop_op op = (uop_op)reduce->arg.i;
+  int64_t n = r->arg.j, copies = d->copies;
+  while (copies > 1 && n < LEAST_TURNS * copies * lanes) copies /= 2;
+  if (copies * lanes == 1) return reduce;
+  const uop *lane = lanes > 1 ? d->lane : uop_int(g, 0), *part[SUMS_AT_ONCE];
+  int64_t turns = n / (copies * lanes), vectors = n / lanes - turns * copies, rest = n % lanes;
+  /* one RANGE for all copies, so that they are one loop: the first one's */
+  const uop *first = uop_range(g, copies, "copy");
+  const uop *all =
+      part_of(d, reduce, r, turns, copies * lanes, uop_add(g, uop_muli(g, first, lanes), lane));
+  for (int64_t i = 0; i < copies; ++i) {
+    const uop *k = uop_int(g, i);
+    part[i] = uop_replace(g, all, 1, &first, &k);
+  }
+  const uop *sum = in_pairs(d, reduce, part, copies);
+  if (vectors > 0) {
+    const uop *from = uop_add(g, uop_int(g, turns * copies * lanes), lane);
+    sum = uop_alu2(g, op, sum, part_of(d, reduce, r, vectors, lanes, from));
+  }
+  if (lanes > 1) sum = uop_reduce(g, op, sum, 1, &d->lane);
+  return rest > 0 ? uop_alu2(g, op, sum, part_of(d, reduce, r, rest, 1, uop_int(g, n - rest)))
+                  : sum;
+}
+
+/* A product of two values: where many of them are in registers, arithmetic binds. */
+static bool is_product(const uop *term) {
+  return term->op == OP_MUL && term->src[0] != term->src[1];
+}
+
+static const uop *longest_range(const uop *reduce) {
+  const uop *best = reduce->src[reduce->nsrc - 1];
+  for (int i = reduce->nsrc - 1; i >= 1; --i) {
+    if (reduce->src[i]->arg.j > best->arg.j) best = reduce->src[i];
+  }
+  return best;
+}
+
+static const uop *deal_sum(dealer *d, const uop *reduce, bool few) {
+  if ((few && reduce->nsrc == 2) || !is_product(reduce->src[0])) {
+    for (int i = 1; i < reduce->nsrc; ++i)
+      map_put(&d->ap->set->chains, (uint64_t)reduce->src[i]->arg.i, SHORT_CHAIN);
+  }
+  if (!may_reorder(reduce) || d->ap->target->group > 0) return reduce;
+  const uop *r = d->lane != NULL ? lane_range(d->ap, reduce, (int)d->lanes) : NULL;
+  return r != NULL ? deal_out(d, reduce, r, d->lanes)
+                   : deal_out(d, reduce, longest_range(reduce), 1);
+}
+
+const uop *sums_deal_out(apply *ap, const uop *value, int lanes, int64_t accumulators,
+                         const uop **lane) {
+  dealer d = {.ap = ap, .lanes = lanes, .copies = 1};
+  while (d.copies * 2 * accumulators <= SUMS_AT_ONCE) d.copies *= 2;
+  if (lanes > 1) d.lane = uop_range(ap->g, lanes, "lane");
+  bool few = accumulators <= SUMS_AT_ONCE;
+  uop_order own = uop_walk_value(ap->a, value);
+  map done, inner; /* node id -> what stands for it; node id -> 1: it has a sum of sums in it */
+  map_init(&done, ap->a);
+  map_init(&inner, ap->a);
+  VEC(const uop *) src = {0};
+  for (size_t i = 0; i < own.len; ++i) {
+    const uop *u = own.at[i], *now = u;
+    uint64_t sums = 0, known;
+    src.len = 0;
+    for (int s = 0; s < u->nsrc && u->op != OP_BUFFERIZE; ++s) {
+      vec_push(ap->a, &src, map_get_ptr(&done, u->src[s]->id));
+      if (map_get(&inner, u->src[s]->id, &known)) sums = 1;
+    }
+    if (u->op != OP_BUFFERIZE) now = uop_rebuild(ap->g, u, src.data);
+    if (u->op == OP_REDUCE && sums == 0) now = deal_sum(&d, now, few);
+    if (sums > 0 || u->op == OP_REDUCE) map_put(&inner, u->id, 1);
+    map_put_ptr(&done, u->id, now);
+  }
+  if (d.lane != NULL) map_put(&ap->set->kinds, (uint64_t)d.lane->arg.i, AXIS_VECTOR);
+  *lane = d.lane;
+  return map_get_ptr(&done, value->id);
+}
