@@ -9,6 +9,7 @@
 #include "lower/lower.h"
 #include "render/render.h"
 #include "rewrite/rewrite.h"
+#include "runtime/element.h"
 #include "runtime/machine_device.h"
 #include "schedule/choose.h"
 #include "schedule/fit.h"
@@ -25,6 +26,8 @@ typedef struct pipeline {
   show show;
   bool dry;           /* nothing is run: there need not be any data */
   forecast *forecast; /* gets what the cost model says; NULL: nobody asks */
+  bool automatic;     /* the plan is ours to choose */
+  wino_weights *weights; /* that auto looks at; NULL: none */
 } pipeline;
 
 /* --- passes ------------------------------------------------------------------------------------------------------------------ */
@@ -124,6 +127,24 @@ static const uop *front(pipeline *pl, wn_tensor *const *outs, void *const *data,
   return root;
 }
 
+/* What constants hold at this moment. Variable weights, and those that are not there yet, are not looked at. */
+static bool is_known(void *user, int64_t slot) {
+  const tensor_buffer *b = &((const wn_context *)user)->buffers.data[slot];
+  return b->constant && b->data != NULL;
+}
+
+static double constant_value(void *user, int64_t slot, int64_t index) {
+  const tensor_buffer *b = &((const wn_context *)user)->buffers.data[slot];
+  return element_read(b->dtype, b->data, index);
+}
+
+static void look_at_weights(pipeline *pl) {
+  if (pl->opt->variable_weights) return;
+  pl->weights = arena_new(&pl->g->arena, wino_weights);
+  *pl->weights = (wino_weights){is_known, constant_value, pl->ctx, {0}};
+  map_init(&pl->weights->reasons, &pl->g->arena);
+}
+
 static choice_target describe_target(const pipeline *pl, const wn_options *opt) {
   const cpu_target *cpu = runtime_target(pl->p->rt);
   arena *a = &pl->g->arena;
@@ -134,6 +155,7 @@ static choice_target describe_target(const pipeline *pl, const wn_options *opt) 
                          .options = opt,
                          .limits = limits,
                          .threads = runtime_threads(pl->p->rt),
+                         .weights = pl->weights,
                          .group = cpu->group,
                          .items = cpu->items,
                          .local_bytes = cpu->local_bytes,
@@ -166,8 +188,17 @@ static bool is_plan_name(const char *text) {
   return *names != NULL;
 }
 
+/* What threads need each for themselves does not fit: another plan would give other bits, fewer threads do not. */
+static void run_fewer(pipeline *pl, int threads) {
+  const wn_options *opt = pl->opt;
+  runtime_destroy(pl->p->rt);
+  pl->p->rt = NULL;
+  pl->p->rt = (pl->dry ? runtime_create_foreign : runtime_create)(&pl->p->diag, opt->backend,
+                                                                  opt->isa, threads);
+}
+
 /* The schedule that the options ask for, carried out within the limit of memory: a plan that was asked for by name, or not
- * at all, may have smaller blocks, and `auto` may be direct after all. */
+ * at all, may have smaller blocks, and `auto` may run fewer threads and be direct after all. */
 static wino_result choose_and_apply(pipeline *pl, const uop *root, const wn_options *opt,
                                     choice *ch) {
   wn_options with = *opt;
@@ -180,9 +211,16 @@ static wino_result choose_and_apply(pipeline *pl, const uop *root, const wn_opti
   fit_limit limit = {.bytes = with.max_memory,
                      .threads = runtime_scratch_blocks(pl->p->rt),
                      .shrink = is_plan_name(ch->plan)};
+  const schedule chosen = ch->schedule;
   size_t least;
-  pl->p->set = schedule_fit(pl->g, &w, &ch->schedule, &at, (int)pl->ctx->buffers.len,
-                            import_describe(pl->ctx, pl->g), &limit, &least);
+  for (;;) {
+    pl->p->set = schedule_fit(pl->g, &w, &ch->schedule, &at, (int)pl->ctx->buffers.len,
+                              import_describe(pl->ctx, pl->g), &limit, &least);
+    if (pl->p->set != NULL || !pl->automatic || limit.threads <= 1) break;
+    run_fewer(pl, limit.threads / 2);
+    limit.threads = runtime_scratch_blocks(pl->p->rt);
+    ch->schedule = chosen;
+  }
   ch->seconds = pl->p->set != NULL ? choose_predict(pl->g, root, &target, &ch->schedule) : 0;
   if (pl->p->set != NULL) return w;
   if (strcmp(ch->plan, "auto") != 0 || ch->schedule.direct) refuse_memory(pl, ch, least);
@@ -199,12 +237,43 @@ static bool is_auto(const wn_options *opt) {
   return opt->plan != NULL ? strcmp(opt->plan, "auto") == 0 : env == NULL || *env == '\0';
 }
 
-static const char *graph_key(pipeline *pl, const uop *root) {
+/* Was neither a plan nor a tile asked for that is to be taken whether it pays or not? */
+static bool is_ours(const wn_options *opt) {
+  if (opt->plan != NULL) return strcmp(opt->plan, "auto") == 0;
+  return opt->wino != NULL || is_auto(opt);
+}
+
+/* threads 0: of any number. */
+static const char *graph_key(pipeline *pl, const uop *root, int threads) {
   size_t n = pl->ctx->buffers.len;
   bool *constant = arena_array(&pl->g->arena, bool, n + 1);
   for (size_t i = 0; i < n; ++i)
     constant[i] = pl->ctx->buffers.data[i].constant && !pl->opt->variable_weights;
-  return plans_key(pl->g, root, constant, pl->p->rt, pl->opt);
+  const plans_about about = {
+      .constant = constant,
+      .threads = threads,
+      .stays = pl->weights != NULL ? wino_cancels_all(pl->g, root, pl->weights) : ""};
+  return plans_key(pl->g, root, &about, pl->p->rt, pl->opt);
+}
+
+/* What was tuned last decides the bits, whatever number of threads it was tuned for; what was tuned for just this number is
+ * better where it gives the same ones. */
+static bool find_stored(pipeline *pl, const uop *root, stored_plan *plan) {
+  diag *d = &pl->p->diag;
+  arena *a = &pl->g->arena;
+  store *s = pl->p->store;
+  stored_plan own;
+  schedule any, this;
+  if (!plans_get(s, d, a, graph_key(pl, root, 0), plan)) return false;
+  if (!plans_get(s, d, a, graph_key(pl, root, runtime_threads(pl->p->rt)), &own)) return true;
+  volatile wn_status st;
+  volatile bool same = false;
+  DIAG_TRY(d, st)
+    same = schedule_parse(d, plan->text, &any) && schedule_parse(d, own.text, &this) &&
+           schedule_same_bits(&any, &this);
+  DIAG_END(d, st)
+  if (st == WN_OK && same) *plan = own;
+  return true;
 }
 
 /* What was tuned for this graph, if anything was: it must still parse, apply and keep the promise. */
@@ -212,7 +281,7 @@ static bool apply_stored(pipeline *pl, const uop *root, choice *ch, wino_result 
   diag *d = &pl->p->diag;
   stored_plan plan;
   if (pl->p->store == NULL || !is_auto(pl->opt) || pl->opt->untuned) return false;
-  if (!plans_get(pl->p->store, d, &pl->g->arena, graph_key(pl, root), &plan)) return false;
+  if (!find_stored(pl, root, &plan)) return false;
   wn_options with = *pl->opt;
   with.plan = plan.text;
   volatile wn_status st;
@@ -235,6 +304,8 @@ static void plan(pipeline *pl, wn_tensor *const *outs, void *const *data, int co
   const wn_options *opt = pl->opt;
   p->store = store_open(&p->diag, opt->no_cache != 0);
   const uop *root = front(pl, outs, data, count);
+  pl->automatic = is_ours(opt);
+  if (pl->automatic) look_at_weights(pl);
   p->info.tuned = apply_stored(pl, root, ch, w);
   if (!p->info.tuned) *w = choose_and_apply(pl, root, opt, ch);
   show_nests(&pl->show, p->set);
@@ -349,11 +420,14 @@ static void survey(pipeline *pl, wn_tensor *const *outs, void *const *data, int 
   p->rt = runtime_create(&p->diag, opt.backend, opt.isa, opt.threads);
   p->store = store_open(&p->diag, opt.no_cache != 0);
   const uop *root = front(pl, outs, data, count);
+  look_at_weights(pl);
   choice_target target = describe_target(pl, &opt);
   program_close_store(p);
-  wino_survey found = wino_survey_graph(pl->g, root, &(wino_options){.math = opt.math});
+  wino_survey found =
+      wino_survey_graph(pl->g, root, &(wino_options){.math = opt.math, .weights = pl->weights});
   candidate *list = arena_array(&pl->g->arena, candidate, CANDIDATES);
-  *subject = (tune_subject){.key = graph_key(pl, root),
+  *subject = (tune_subject){.key = graph_key(pl, root, 0),
+                            .key_threads = graph_key(pl, root, runtime_threads(p->rt)),
                             .candidate = list,
                             .count = (int)choose_candidates(pl->g, root, &target, list, CANDIDATES),
                             .sizes.lanes = target.vector_bytes / (int)sizeof(float),

@@ -125,6 +125,8 @@ static const wino_tile *tile_for(const wino_conv *c, const schedule *s) {
 /* Of one convolution, by stage; false where it cannot be had. */
 static bool conv_parts(const wino_conv *c, const schedule *s, const cost_target *t,
                        double *seconds) {
+  static const schedule direct = {.direct = true};
+  if (c->stays) s = &direct;
   model m = model_of(t, c->dtype);
   const wino_tile *tile = s->direct ? NULL : tile_for(c, s);
   for (int i = 0; i < STAGE_COUNT; ++i) seconds[i] = 0;

@@ -117,7 +117,8 @@ static void name_kernels(const naming *n, const schedule *s, int nconvs,
 /* The convolutions with the schedule's tile alone, or with all that keep the promise. */
 static wino_survey survey_for(graph *g, const uop *root, const choice_target *t, const schedule *s,
                               bool all) {
-  wino_options o = {.math = t->options->math, .off = s->direct && !all};
+  wino_options o = {.math = t->options->math, .off = s->direct && !all, .weights = t->weights};
+  o.off |= o.math == WN_MATH_FP32_STRICT;
   if (!all) {
     o.nm = s->nm;
     memcpy(o.m, s->m, sizeof o.m);

@@ -6,7 +6,7 @@
 
 #include <math.h>
 
-#include "runtime/half.h"
+#include "runtime/element.h"
 #include "tensor/tensor.h"
 
 /* Flops that the reference may cost, a tenth of a second or so in the interpreter, and at most, with what has to be
@@ -92,25 +92,6 @@ static void run_reference(check *c, arena *a, wn_context *ctx, const check_grid 
   wn_program_destroy(p);
 }
 
-static double element(wn_dtype dtype, const void *data, int64_t i) {
-  switch (dtype) {
-    case WN_F64:
-      return ((const double *)data)[i];
-    case WN_F32:
-      return (double)((const float *)data)[i];
-    case WN_F16:
-      return half_from_f16(((const uint16_t *)data)[i]);
-    case WN_BF16:
-      return (double)half_from_bf16(((const uint16_t *)data)[i]);
-    case WN_I32:
-      return (double)((const int32_t *)data)[i];
-    case WN_I64:
-      return (double)((const int64_t *)data)[i];
-    default:
-      return (double)((const uint8_t *)data)[i];
-  }
-}
-
 /* Index into the whole output of place number `place` of the grid. */
 static int64_t index_of(const int_list *shape, const check_grid *g, int64_t place) {
   int64_t index = 0, stride = 1;
@@ -142,9 +123,9 @@ static sums compare(const check *c, const check_grid *g, const void *result) {
   const wn_tensor *t = c->outs[g->out];
   sums s = {0, 0};
   for (int64_t i = 0; i < g->places; ++i) {
-    double want = element(t->dtype, g->value, i);
+    double want = element_read(t->dtype, g->value, i);
     if (!isfinite(want)) continue;
-    double gap = element(t->dtype, result, index_of(t->shape, g, i)) - want;
+    double gap = element_read(t->dtype, result, index_of(t->shape, g, i)) - want;
     s.missed += gap * gap;
     s.total += want * want;
   }
@@ -172,7 +153,7 @@ double check_error(const check *c, void *const *data) {
 static bool all_zero(const check *c) {
   for (int i = 0; i < c->ngrids; ++i) {
     for (int64_t p = 0; p < c->grid[i].places; ++p) {
-      double v = element(c->outs[c->grid[i].out]->dtype, c->grid[i].value, p);
+      double v = element_read(c->outs[c->grid[i].out]->dtype, c->grid[i].value, p);
       if (isfinite(v) && v != 0) return false;
     }
   }

@@ -2,7 +2,8 @@
  *
  * In: simplified range IR, the machine and the options. Out: a key, and under it in the store a schedule with what was
  * measured of it. Always holds: the key is made of what wn_compile sees, so a graph that was tuned from the command line
- * is found from the C API; it does not depend on other tensors of the context, on addresses or on the data. */
+ * is found from the C API; it does not depend on other tensors of the context, on addresses or on the data, but
+ * for which constant weights cancel. */
 #ifndef WN_TUNE_PLANS_H
 #define WN_TUNE_PLANS_H
 
@@ -10,8 +11,14 @@
 #include "runtime/runtime.h"
 #include "runtime/store.h"
 
-/* Everything that the fastest schedule depends on, as text. constant[slot]: may the buffer be prepared once? */
-const char *plans_key(graph *g, const uop *root, const bool *constant, const runtime *rt,
+typedef struct plans_about {
+  const bool *constant; /* by slot: may the buffer be prepared once? */
+  int threads;          /* that it is for; 0: any number. What decides bits is stored for any. */
+  const char *stays;    /* which convolutions auto leaves direct: wino_cancels_all */
+} plans_about;
+
+/* Everything that the fastest schedule depends on, as text. */
+const char *plans_key(graph *g, const uop *root, const plans_about *about, const runtime *rt,
                       const wn_options *options);
 
 typedef struct stored_plan {

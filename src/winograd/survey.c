@@ -5,6 +5,7 @@
  * The rule for which are tried: on each window m from 2 to as many outputs as there are (1, leaving it alone, where there is
  * one tap or one output, in three dimensions and on images of two outputs), n at most 8 and n1 n2 ... at most 64, beyond
  * which no tile keeps the promise or its transforms are larger than what they save. */
+#include "winograd/cancel.h"
 #include "winograd/emit.h"
 #include "winograd/survey.h"
 
@@ -118,6 +119,8 @@ static wino_conv survey_match(graph *g, const wino_match *m, const wino_options 
   c.G = wino_loops_extent(&m->groups);
   c.C = wino_loops_extent(&m->chans);
   c.channels_last = has_channels_last(g, m);
+  c.stays = wino_cancels(g, m, o->weights) != NULL;
+  if (c.stays) return c;
   search s = {.g = g, .options = o, .plan = &p, .tile = *o};
   if (o->nm > 0) {
     try_tile(&s);

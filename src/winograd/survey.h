@@ -22,6 +22,7 @@ typedef struct wino_conv {
       dilation[WN_MAX_SPATIAL];
   int64_t batch, K, G, C; /* extents of the other loops, 1 where absent */
   bool channels_last;     /* neighbours in memory of the activations are channels */
+  bool stays;             /* direct, whatever the plan: options.weights cancel. It has no tiles */
   int ntiles;
   const wino_tile *tile; /* in the graph's arena */
 } wino_conv;

@@ -12,6 +12,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "winograd/cancel.h"
 #include "winograd/emit.h"
 
 enum {
@@ -343,9 +344,10 @@ static const uop *visit_reduce(pass *s, const uop *reduce) {
   }
   trace_match(&s->trace, s->g, &p.match);
   const wino_options *o = s->options;
-  if (o->off)
+  why = wino_cancels(s->g, &p.match, o->weights);
+  if (why == NULL && o->off)
     why = o->why_off != NULL ? o->why_off : "rewriting is off";
-  else
+  else if (why == NULL)
     why = wino_plan_site(&p, o, &site);
   if (why != NULL) {
     str_printf(&s->trace, "; not rewritten, %s\n", why);
