@@ -298,13 +298,16 @@ static bool is_device(const char *backend) {
   return false;
 }
 
+static const char *const math_names[] = {"fp32", "fp32-fast", "fp32-strict", NULL};
+
+const char *math_name(wn_math math) { return math_names[math]; }
+
 static const char *read_backend(arena *a, const char *what, const char *s) {
   static const char *const backends[] = {"cpu", "cpu:cc", "interp", "opencl", "metal", NULL};
   return is_device(s) ? s : backends[one_of(a, what, s, backends)];
 }
 
 static void set_flag(options *o, arena *a, const flag *f, const char *value) {
-  static const char *const math[] = {"fp32", "fp32-fast", "fp32-strict", NULL};
   static const char *const modes[] = {"constant", "variable", NULL};
   static const char *const layouts[] = {"nchw", "nhwc", NULL};
   void *field = (char *)o + f->offset;
@@ -337,7 +340,7 @@ static void set_flag(options *o, arena *a, const flag *f, const char *value) {
       o->wino = value;
       break;
     case MATH:
-      o->math = (wn_math)one_of(a, f->name, value, math);
+      o->math = (wn_math)one_of(a, f->name, value, math_names);
       break;
     case BACKEND:
       o->backend = read_backend(a, f->name, value);
