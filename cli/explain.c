@@ -81,6 +81,7 @@ static const column row_columns[] = {
     ROW(REAL, "least_us", e.least_us),
     ROW(FLAG, "measured_limits", e.measured_limits),
     ROW(REAL, "rel_l2_err", e.measured_error),
+    ROW(REAL, "rel_sum_err", e.measured_sum_error),
     ROW(FLAG, "promise_missed", promise_missed),
     ROW(TEXT, "fallback", e.info.fallback),
 };
@@ -178,6 +179,7 @@ static void measure(explaining *x, const plan_spec *own) {
   const report_row *row = &j->entries[0].row;
   e->measured_us = row->median_us;
   e->measured_error = row->rel_l2_err;
+  e->measured_sum_error = row->rel_sum_err;
   e->info.promise_missed |= row->promise_missed;
   for (int i = 0; i < e->nkernels && i < row->kernel_count; ++i)
     e->kernel[i].measured_us = row->kernel[i].median_us;

@@ -136,6 +136,7 @@ void job_open(job *j, cli *app, const problem *p, bool with_reference) {
   j->data.residual = j->residual;
   j->special = count_special(j->x, p->in_count) + count_special(j->w, p->weight_count) +
                count_special(j->bias, p->oc) + count_special(j->residual, p->out_count);
+  j->given = app->opt.input != NULL || app->opt.weights != NULL;
   if (!with_reference) return;
   app_progress(app, "%s: float64 reference", p->text);
   reference_make(&j->reference, &j->arena, &j->data, REFERENCE_BUDGET);

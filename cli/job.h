@@ -29,6 +29,7 @@ typedef struct job {
   float *x, *w, *bias, *residual, *y; /* aligned */
   reference reference;
   int64_t special; /* NaN and infinite values in the data */
+  bool given;      /* x or w are the user's: what is promised of independent noise is not of them */
   entry *entries;
   int entry_count;
 } job;

@@ -54,7 +54,7 @@ static const flag flags[] = {
     {"--wino", "M", "tile size 1 to 8, as 4 or 4x4; all: 2, 3, 4 and 6", WINO, AT(wino),
      BIT(CMD_COMPARE)},
     {"--wino", "M", "tile size 1 to 8, as 4 or 4x4; off: --plan direct", WINO, AT(wino), CHOSEN},
-    {"--math", "MODE", "error promise: fp32 (default) or fp32-fast", MATH, AT(math), COMPILES},
+    {"--math", "MODE", "error promise: fp32 (default), fp32-fast or fp32-strict", MATH, AT(math), COMPILES},
     {"--backend", "NAME", "cpu, cpu:cc, interp, opencl[:P:D] or metal[:D]", BACKEND, AT(backend),
      COMPILES | BIT(CMD_DEVICES)},
     {"--isa", "NAME", "sse2, avx2, avx512, ...; default: the best here", WORD, AT(isa), COMPILES},
@@ -301,13 +301,16 @@ static bool is_device(const char *backend) {
   return false;
 }
 
+static const char *const math_names[] = {"fp32", "fp32-fast", "fp32-strict", NULL};
+
+const char *math_name(wn_math math) { return math_names[math]; }
+
 static const char *read_backend(arena *a, const char *what, const char *s) {
   static const char *const backends[] = {"cpu", "cpu:cc", "interp", "opencl", "metal", NULL};
   return is_device(s) ? s : backends[one_of(a, what, s, backends)];
 }
 
 static void set_flag(options *o, arena *a, const flag *f, const char *value) {
-  static const char *const math[] = {"fp32", "fp32-fast", NULL};
   static const char *const modes[] = {"constant", "variable", NULL};
   static const char *const layouts[] = {"nchw", "nhwc", NULL};
   void *field = (char *)o + f->offset;
@@ -340,7 +343,7 @@ static void set_flag(options *o, arena *a, const flag *f, const char *value) {
       o->wino = value;
       break;
     case MATH:
-      o->math = (wn_math)one_of(a, f->name, value, math);
+      o->math = (wn_math)one_of(a, f->name, value, math_names);
       break;
     case BACKEND:
       o->backend = read_backend(a, f->name, value);

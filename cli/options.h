@@ -60,6 +60,7 @@ typedef struct options {
 void options_parse(options *o, arena *a, int argc, char *const *argv);
 
 const char *command_name(command c);
+const char *math_name(wn_math math); /* as --math takes it */
 void help_main(FILE *out);
 void help_command(FILE *out, command c);
 

@@ -206,7 +206,7 @@ static void describe(cli *app, str *to, const char *executable, const char *fold
   add_text(to, "folder", folder);
   add_text(to, "libraries", o->peers);
   add_text(to, "plans", o->plan);
-  add_text(to, "math", o->math == WN_MATH_FP32_FAST ? "fp32-fast" : "fp32");
+  add_text(to, "math", math_name(o->math));
   add_text(to, "csv", o->csv_file);
   add_text(to, "plot", o->plot);
   add_text(to, "print", o->json ? "json" : o->csv && !o->csv_file ? "csv" : "table");

@@ -89,10 +89,10 @@ static int64_t tap_offset(const problem *p, const strides *xs, const place *at, 
 }
 
 static void sum_at(const conv_data *d, const strides *xs, const tap *taps, int64_t ntaps,
-                   const place *at, double *exact, float *direct) {
+                   const place *at, double *exact, double *summed, float *direct) {
   const problem *p = d->problem;
   int64_t channels = p->ic / p->groups, group = at->k / (p->oc / p->groups);
-  double sum = 0;
+  double sum = 0, size = 0;
   float chain = 0;
   for (int64_t t = 0; t < ntaps; ++t) {
     int64_t offset = tap_offset(p, xs, at, &taps[t]);
@@ -100,11 +100,14 @@ static void sum_at(const conv_data *d, const strides *xs, const tap *taps, int64
     const float *x = d->x + at->n * xs->n + group * channels * xs->c + offset;
     const float *w = d->w + at->k * channels * ntaps + t;
     for (int64_t c = 0; c < channels; ++c) {
-      sum += (double)x[c * xs->c] * (double)w[c * ntaps];
+      double product = (double)x[c * xs->c] * (double)w[c * ntaps];
+      sum += product;
+      size += fabs(product);
       chain = fmaf(x[c * xs->c], w[c * ntaps], chain);
     }
   }
   *exact = sum;
+  *summed = size;
   *direct = chain;
 }
 
@@ -141,34 +144,39 @@ void reference_make(reference *r, arena *a, const conv_data *d, int64_t budget) 
   }
   r->place = arena_array(a, int64_t, r->count);
   r->value = arena_array(a, double, r->count);
+  r->summed = arena_array(a, double, r->count);
   tap *taps = make_taps(a, p, &ntaps);
   strides xs = strides_of(p->nd, p->ic, p->in, d->nhwc),
           ys = strides_of(p->nd, p->oc, p->out, d->nhwc);
   random_state random;
   random_seed(&random, 20, 5);
-  double missed = 0, total = 0;
+  double missed = 0, total = 0, summed = 0;
   for (int64_t i = 0; i < r->count; ++i) {
     place at = choose(p, i, all, &random);
     int64_t index = at.n * ys.n + at.k * ys.c;
     for (int j = 0; j < p->nd; ++j) index += at.at[j] * ys.axis[j];
-    double v;
+    double v, size;
     float direct;
-    sum_at(d, &xs, taps, ntaps, &at, &v, &direct);
+    sum_at(d, &xs, taps, ntaps, &at, &v, &size, &direct);
     if (isfinite(v) && isfinite(direct)) {
       missed += (v - (double)direct) * (v - (double)direct);
       total += v * v;
+      summed += size * size;
     }
-    if (d->bias) v += (double)d->bias[at.k];
-    if (d->residual) v += (double)d->residual[index];
+    double bias = d->bias ? (double)d->bias[at.k] : 0;
+    double residual = d->residual ? (double)d->residual[index] : 0;
+    v += bias + residual;
+    r->summed[i] = size + fabs(bias) + fabs(residual);
     r->place[i] = index;
     r->value[i] = activate(d->act, v);
   }
   r->direct_error = total > 0 ? sqrt(missed / total) : 0;
+  r->direct_sum_error = summed > 0 ? sqrt(missed / summed) : 0;
 }
 
 void reference_compare(const reference *r, const float *y, error_figures *e) {
-  double missed = 0, total = 0;
-  *e = (error_figures){0, 0, 0};
+  double missed = 0, total = 0, all = 0;
+  *e = (error_figures){0, 0, 0, 0};
   for (int64_t i = 0; i < r->count; ++i) {
     double want = r->value[i], got = (double)y[r->place[i]];
     if (isfinite(want) && fabs(want) > HUGE_RESULT) continue;
@@ -181,11 +189,20 @@ void reference_compare(const reference *r, const float *y, error_figures *e) {
     if (gap > e->max_abs) e->max_abs = gap;
     missed += gap * gap;
     total += want * want;
+    all += r->summed[i] * r->summed[i];
   }
+  e->relative_sum = all > 0 ? sqrt(missed / all) : sqrt(missed);
   e->relative_l2 = total > 0 ? sqrt(missed / total) : sqrt(missed);
 }
 
-double reference_promise(const reference *r, bool fast) {
-  if (fast) return 1e-5;
-  return 2 * r->direct_error > 1.2e-6 ? 2 * r->direct_error : 1.2e-6;
+static double allowed(double direct, wn_math math) {
+  return fmax(math == WN_MATH_FP32_FAST ? 1e-5 : 1.2e-6, 2 * direct);
+}
+
+double reference_promise(const reference *r, wn_math math) {
+  return allowed(r->direct_error, math);
+}
+
+double reference_sum_promise(const reference *r, wn_math math) {
+  return allowed(r->direct_sum_error, math);
 }

@@ -9,6 +9,7 @@
 
 #include "base/mem.h"
 #include "problem.h"
+#include "winnow/winnow.h"
 
 typedef enum activation {
   ACT_NONE,
@@ -33,7 +34,9 @@ typedef struct reference {
   int64_t count;
   int64_t *place; /* index into y, in the data's layout */
   double *value;
-  double direct_error; /* relative L2 of a direct float32 convolution at the same places */
+  double *summed; /* the size of what was summed there: |w| convolved with |x|, |bias|, |residual| */
+  double direct_error; /* relative L2 of a direct float32 convolution at the same places, */
+  double direct_sum_error; /* and relative to what was summed */
 } reference;
 
 /* At most `budget` multiplications, but always some places; all places if the budget allows. */
@@ -41,11 +44,14 @@ void reference_make(reference *r, arena *a, const conv_data *d, int64_t budget);
 
 typedef struct error_figures {
   double max_abs, relative_l2; /* over the places where both are finite */
+  double relative_sum;         /* L2 relative to what was summed */
   int64_t wrong_special; /* the reference is finite and the result is not, or the other way round */
 } error_figures;
 void reference_compare(const reference *r, const float *y, error_figures *e);
 
-/* Relative L2 that the promise of this math mode allows: docs/winograd.md. */
-double reference_promise(const reference *r, bool fast);
+/* What the promise of this maths mode allows (docs/winograd.md): of relative_l2, on independent noise, */
+double reference_promise(const reference *r, wn_math math);
+/* and of relative_sum, on any data. */
+double reference_sum_promise(const reference *r, wn_math math);
 
 #endif

@@ -47,7 +47,7 @@ static void fill(job *j, const wn_tune_result *r, tuning_row *row) {
                       .backend = r->backend,
                       .isa = r->isa,
                       .version = wn_version(),
-                      .math = o->math == WN_MATH_FP32_FAST ? "fp32-fast" : "fp32",
+                      .math = math_name(o->math),
                       .weights = o->variable_weights ? "variable" : "constant",
                       .pick = keep(j, r->plan),
                       .untuned = keep(j, r->untuned),
@@ -58,6 +58,7 @@ static void fill(job *j, const wn_tune_result *r, tuning_row *row) {
                       .tuned_us = known(r->plan_us),
                       .speedup = known(r->untuned_us) / known(r->plan_us),
                       .rel_l2_err = r->places > 0 ? r->error : (double)NAN,
+                      .rel_sum_err = r->places > 0 ? r->sum_error : (double)NAN,
                       .seconds = r->seconds,
                       .stored = r->stored != 0,
                       .stopped = r->stopped != 0};

@@ -101,7 +101,7 @@ static void gather(explanation *e, const forecast *f, const asking *q) {
   e->measured_limits = f->target.limits->measured;
   e->here = runtime_is_here(p->rt);
   e->predicted_us = p->info.predicted_s > 0 ? p->info.predicted_s * 1e6 : (double)NAN;
-  e->measured_us = e->measured_error = (double)NAN;
+  e->measured_us = e->measured_error = e->measured_sum_error = (double)NAN;
   gather_kernels(e, f);
   gather_choices(e, f, q);
 }

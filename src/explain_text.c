@@ -138,7 +138,9 @@ static void add_program(str *s, arena *a, const explanation *e) {
              report_bytes(a, (double)i->prepared_bytes));
   if (i->error_bound > 0 || isfinite(e->measured_error)) {
     str_add(s, "error ");
-    if (isfinite(e->measured_error)) str_printf(s, "%.1e measured", e->measured_error);
+    if (isfinite(e->measured_error))
+      str_printf(s, "%.1e measured (%.1e of what was summed)", e->measured_error,
+                 e->measured_sum_error);
     if (i->error_bound > 0)
       str_printf(s, "%s%.1e predicted", isfinite(e->measured_error) ? ", " : "", i->error_bound);
     str_printf(s, "%s\n", i->promise_missed ? ": over the promise" : "");

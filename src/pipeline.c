@@ -6,13 +6,11 @@
 #include "pipeline.h"
 
 #include "base/fpenv.h"
+#include "decide.h"
 #include "import.h"
 #include "lower/lower.h"
 #include "render/render.h"
 #include "rewrite/rewrite.h"
-#include "runtime/machine_device.h"
-#include "schedule/choose.h"
-#include "schedule/fit.h"
 #include "schedule/forecast.h"
 #include "show.h"
 #include "tensor/tensor.h"
@@ -25,7 +23,6 @@ typedef struct pipeline {
   graph *g;
   show show;
   bool dry;           /* nothing is run: there need not be any data */
-  const char *trace;  /* of the recogniser */
   forecast *forecast; /* gets what the cost model says; NULL: nobody asks */
 } pipeline;
 
@@ -99,12 +96,13 @@ static void compile_kernels(pipeline *pl) {
   while (p->nprepare < n && p->set->kernels.data[p->nprepare].prepare) p->nprepare++;
 }
 
-static void fill_info(pipeline *pl, const choice *ch, const fitting *f, double schedule_s,
-                      double compile_s) {
+static void fill_info(pipeline *pl, const decision *d, double schedule_s, double compile_s) {
   wn_program *p = pl->p;
   wn_program_info *i = &p->info;
   str placement;
   str_init(&placement, &pl->g->arena);
+  const choice *ch = &d->choice;
+  const fitting *f = &d->fit;
   plan_print(&placement, &ch->plan, ch->sites);
   const cpu_target *t = runtime_target(p->rt);
   *i = (wn_program_info){.plan = ch->name,
@@ -138,7 +136,7 @@ static void fill_info(pipeline *pl, const choice *ch, const fitting *f, double s
       const wino_site *site = &f->of[v]->w.site[s];
       str tile;
       str_init(&tile, &pl->g->arena);
-      for (int d = 0; d < site->ndim; ++d) str_printf(&tile, "%s%d", d ? "x" : "", site->m[d]);
+      for (int a = 0; a < site->ndim; ++a) str_printf(&tile, "%s%d", a ? "x" : "", site->m[a]);
       if (*i->wino == '\0') i->wino = str_text(&tile);
       if (site->error > i->error_bound) i->error_bound = site->error;
       i->promise_missed |= site->promise_missed;
@@ -161,182 +159,48 @@ static const site_list *front(pipeline *pl, wn_tensor *const *outs, void *const 
   return sites;
 }
 
-static choice_target describe_target(const pipeline *pl, const wn_options *opt) {
-  const cpu_target *cpu = runtime_target(pl->p->rt);
-  arena *a = &pl->g->arena;
-  machine_limits *limits = arena_new(a, machine_limits);
-  *limits = machine_limits_of(pl->p->store, a, pl->p->rt);
-  return (choice_target){.vector_bytes = cpu->vector_bytes,
-                         .registers = cpu->registers,
-                         .options = opt,
-                         .limits = limits,
-                         .threads = runtime_threads(pl->p->rt),
-                         .windows = pl->ctx->windows,
-                         .group = cpu->group,
-                         .items = cpu->items,
-                         .local_bytes = cpu->local_bytes,
-                         .matrix = cpu->matrix};
-}
-
-/* Where no limit was given, the machine's memory is one, or the device's: what does not fit there would not fail but be
- * killed. */
-static size_t memory_limit(const pipeline *pl) {
-  size_t device = runtime_target(pl->p->rt)->memory;
-  if (pl->opt->max_memory > 0) return pl->opt->max_memory;
-  return device > 0 ? device : mem_physical();
-}
-
-static _Noreturn void refuse_memory(pipeline *pl, const choice *ch, size_t least) {
-  const wn_options *opt = pl->opt;
-  str smallest;
-  str_init(&smallest, &pl->g->arena);
-  plan_print(&smallest, &ch->plan, ch->sites);
-  bool asked = opt->max_memory > 0;
-  diag_fail(&pl->p->diag, asked || opt->plan_only ? WN_ERR_REFUSED : WN_ERR_NOMEM,
-            "plan %.200s needs at least %zu bytes of workspace (%.200s), %s %zu%s", ch->name, least,
-            str_text(&smallest), asked ? "the limit is" : "there are", memory_limit(pl),
-            asked ? " (--max-memory)" : "");
-}
-
-/* The plan carried out within the limit of memory. NULL: it was refused, or does not fit; *site then says whose plan that is
- * about, which is one that was chosen and can be another, or unwinds. */
-static kernel_set *try_plan(pipeline *pl, fitting *f, choice *ch, int *site) {
-  diag *d = &pl->p->diag;
-  kernel_set *volatile set = NULL;
-  volatile wn_status st;
-  f->value = -1;
-  DIAG_TRY(d, st) set = schedule_fit(f, ch);
-  DIAG_END(d, st)
-  if (set != NULL) return set;
-  *site = st == WN_OK ? f->holder : fit_refused(f);
-  if (*site >= 0 && choose_next(ch, *site, st == WN_OK)) return NULL;
-  if (st == WN_OK) refuse_memory(pl, ch, f->least);
-  diag_fail(d, st, "%s", arena_strdup(&pl->g->arena, d->message));
-}
-
-/* Where nothing is left of some values: they are computed by what reads them. */
-static const site_list *inline_sites(pipeline *pl, const site_list *sites, const choice *ch,
-                                     const user_buffer *user) {
-  bool *inlined = arena_array(&pl->g->arena, bool, sites->n + 1), any = false;
-  for (int i = 0; i < sites->n; ++i) any |= inlined[i] = ch->plan.site[i].inlined;
-  if (!any) return sites;
-  site_list *left = arena_new(&pl->g->arena, site_list);
-  *left = sites_inline(pl->g, sites, user, inlined);
-  return left;
-}
-
-static void show_choice(pipeline *pl, const fitting *f, const choice *ch) {
-  str trace;
-  str_init(&trace, &pl->g->arena);
-  for (int v = 0; v < f->sites->nvalues; ++v) {
-    if (f->sites->value[v].alike == v) str_add(&trace, f->of[v]->w.trace);
-  }
-  pl->trace = str_text(&trace);
-  show_text(&pl->show, "recognise", arena_printf(&pl->g->arena, "%s%s", pl->trace, ch->considered));
+static void show_decision(pipeline *pl, const decision *d) {
+  const fitting *f = &d->fit;
+  show_text(&pl->show, "recognise",
+            arena_printf(&pl->g->arena, "%s%s", d->trace, d->choice.considered));
   for (int v = 0; v < f->sites->nvalues; ++v) {
     const part *p = f->of[v];
-    if (p->w.nsites > 0 && p->value == &f->sites->value[v]) show_ir(&pl->show, "winograd", 1, &p->w.root);
+    if (p->w.nsites > 0 && p->value == &f->sites->value[v])
+      show_ir(&pl->show, "winograd", 1, &p->w.root);
   }
-}
-
-/* The plan that the options ask for, carried out: a site that was chosen for and is refused, or holds most of what does not
- * fit, gets its next candidate, at last direct. */
-static fitting choose_and_apply(pipeline *pl, const site_list *sites, const wn_options *opt,
-                                choice *ch) {
-  arena *a = &pl->g->arena;
-  wn_options *with = arena_copy(a, opt, sizeof *opt);
-  with->max_memory = memory_limit(pl);
-  choice_target *target = arena_new(a, choice_target);
-  fit_limit *limit = arena_new(a, fit_limit);
-  *target = describe_target(pl, with);
-  *limit = (fit_limit){with->max_memory, runtime_scratch_blocks(pl->p->rt)};
-  *ch = choose_plan(pl->g, sites, target);
-  fitting f = {.g = pl->g,
-               .target = target,
-               .limit = limit,
-               .nuser = (int)pl->ctx->buffers.len,
-               .user = import_describe(pl->ctx, pl->g)};
-  f.sites = inline_sites(pl, sites, ch, f.user);
-  f.store.of = arena_array(a, part *, f.sites->nvalues + 1);
-  f.of = arena_array(a, part *, f.sites->nvalues + 1);
-  int site;
-  do pl->p->set = try_plan(pl, &f, ch, &site);
-  while (pl->p->set == NULL);
-  show_choice(pl, &f, ch);
-  ch->seconds = choose_predict(pl->g, ch, target, NULL);
-  return f;
-}
-
-static bool is_auto(const wn_options *opt) {
-  const char *env = getenv("WINO");
-  if (opt->wino != NULL) return false;
-  return opt->plan != NULL ? strcmp(opt->plan, "auto") == 0 : env == NULL || *env == '\0';
-}
-
-static const char *graph_key(pipeline *pl, const site_list *sites) {
-  size_t n = pl->ctx->buffers.len;
-  bool *constant = arena_array(&pl->g->arena, bool, n + 1);
-  for (size_t i = 0; i < n; ++i)
-    constant[i] = pl->ctx->buffers.data[i].constant && !pl->opt->variable_weights;
-  return plans_key(pl->g, sites->root, constant, pl->p->rt, pl->opt);
-}
-
-/* What was tuned for this graph, if anything was: it must still parse, apply and keep the promise. */
-static bool apply_stored(pipeline *pl, const site_list *sites, choice *ch, fitting *f) {
-  diag *d = &pl->p->diag;
-  stored_plan plan;
-  if (pl->p->store == NULL || !is_auto(pl->opt) || pl->opt->untuned) return false;
-  if (!plans_get(pl->p->store, d, &pl->g->arena, graph_key(pl, sites), &plan)) return false;
-  wn_options with = *pl->opt;
-  with.plan = plan.text;
-  volatile wn_status st;
-  DIAG_TRY(d, st) *f = choose_and_apply(pl, sites, &with, ch);
-  DIAG_END(d, st)
-  const char *why = st == WN_OK ? NULL : arena_strdup(&pl->g->arena, d->message);
-  if (st == WN_ERR_NOMEM) diag_fail(d, st, "%s", why);
-  for (int v = 0; st == WN_OK && v < f->sites->nvalues; ++v) {
-    for (int i = 0; i < f->of[v]->w.nsites; ++i) {
-      if (f->of[v]->w.site[i].promise_missed) why = "its error is over the promise";
-    }
-  }
-  if (why != NULL) diag_warn(d, "the tuned plan \"%.200s\" is not used: %s", plan.text, why);
-  ch->name = "auto";
-  return why == NULL;
 }
 
 /* All that comes before machine code: tensors to kernels of linear IR. */
-static void make_plan(pipeline *pl, wn_tensor *const *outs, void *const *data, int count, choice *ch,
-                 fitting *f) {
+static decision make_plan(pipeline *pl, wn_tensor *const *outs, void *const *data, int count) {
   wn_program *p = pl->p;
-  const wn_options *opt = pl->opt;
-  p->store = store_open(&p->diag, opt->no_cache != 0);
+  p->store = store_open(&p->diag, pl->opt->no_cache != 0);
   const site_list *sites = front(pl, outs, data, count);
-  p->info.tuned = apply_stored(pl, sites, ch, f);
-  if (!p->info.tuned) *f = choose_and_apply(pl, sites, opt, ch);
+  decision d = decide(&(deciding){pl->ctx, pl->opt, p, pl->g, pl->dry}, sites);
+  p->set = d.set;
+  p->info.tuned = d.choice.tuned;
+  show_decision(pl, &d);
   show_nests(&pl->show, p->set);
-  linearise_all(pl, f);
+  linearise_all(pl, &d.fit);
   show_kernels(&pl->show, p);
-  if (pl->forecast == NULL) return;
-  choice_target target = describe_target(pl, opt);
-  *pl->forecast = forecast_program(pl->g, ch, &target, pl->trace, p->set);
+  if (pl->forecast != NULL)
+    *pl->forecast = forecast_program(pl->g, &d.choice, d.target, d.trace, p->set);
+  return d;
 }
 
 static void compile(pipeline *pl, wn_tensor *const *outs, void *const *data, int count) {
   wn_program *p = pl->p;
   const wn_options *opt = pl->opt;
-  choice ch;
-  fitting f;
   show_check_environment(&p->diag);
   p->rt = (pl->dry ? runtime_create_foreign : runtime_create)(&p->diag, opt->backend, opt->isa,
                                                               opt->threads);
   if (opt->flush_subnormals) runtime_flush_subnormals(p->rt);
   double start = program_now();
-  make_plan(pl, outs, data, count, &ch, &f);
+  decision d = make_plan(pl, outs, data, count);
   double scheduled = program_now();
   compile_kernels(pl);
   double compiled = program_now();
   show_assembly(p);
-  fill_info(pl, &ch, &f, scheduled - start, compiled - scheduled);
+  fill_info(pl, &d, scheduled - start, compiled - scheduled);
   if (opt->strict && p->info.fallback != NULL) {
     diag_fail(&p->diag, WN_ERR_STRICT, "a kernel fell back to the interpreter: %s",
               p->info.fallback);
@@ -353,6 +217,7 @@ static bool is_math(wn_math m) {
   switch (m) {
     case WN_MATH_FP32:
     case WN_MATH_FP32_FAST:
+    case WN_MATH_FP32_STRICT:
       return true;
   }
   return false;
@@ -440,31 +305,45 @@ wn_status wn_compile(wn_context *ctx, wn_tensor *const *outs, void *const *data,
 }
 
 /* What the tuner has to know of the graph: its key, and schedules in the order of their predicted costs. */
+/* The site that a graph is tuned by: its first convolution, else its first product, else its first site. */
+static int site_to_tune(const site_list *sites) {
+  for (site_kind kind = SITE_CONV; kind <= SITE_PRODUCT; ++kind) {
+    for (int i = 0; i < sites->n; ++i) {
+      if (sites->at[i].kind == kind) return i;
+    }
+  }
+  return 0;
+}
+
 static void survey(pipeline *pl, wn_tensor *const *outs, void *const *data, int count,
                    tune_subject *subject) {
   enum { CANDIDATES = 64 };
   wn_program *p = pl->p;
   wn_options opt = *pl->opt;
-  if (!is_auto(&(wn_options){.plan = "auto", .wino = opt.wino}) ||
-      (opt.plan != NULL && strcmp(opt.plan, "auto") != 0))
+  if (opt.wino != NULL || (opt.plan != NULL && strcmp(opt.plan, "auto") != 0))
     diag_fail(&p->diag, WN_ERR_USAGE, "wn_tune chooses the plan: options.plan and wino are set");
   p->rt = runtime_create(&p->diag, opt.backend, opt.isa, opt.threads);
   if (opt.flush_subnormals) runtime_flush_subnormals(p->rt);
   p->store = store_open(&p->diag, opt.no_cache != 0);
   const site_list *sites = front(pl, outs, data, count);
-  choice_target target = describe_target(pl, &opt);
+  const deciding d = {pl->ctx, &opt, p, pl->g, false};
+  const choice_target *target = decide_target(&d);
   program_close_store(p);
-  wino_survey found = wino_survey_graph(pl->g, sites->root, &(wino_options){.math = opt.math});
+  int site = site_to_tune(sites), value = sites->at[site].value;
   candidate *list = arena_array(&pl->g->arena, candidate, CANDIDATES);
-  *subject = (tune_subject){.key = graph_key(pl, sites),
-                            .candidate = list,
-                            .count = (int)choose_candidates(pl->g, sites, &target, list, CANDIDATES),
-                            .sizes.lanes = target.vector_bytes / (int)sizeof(float),
-                            .threads = runtime_threads(p->rt)};
-  if (found.nconvs > 0) {
-    subject->sizes.K = found.conv[0].K;
-    subject->sizes.C = found.conv[0].C;
-  }
+  *subject = (tune_subject){
+      .key = decide_key(&d, sites, value, 0),
+      .key_threads = decide_key(&d, sites, value, runtime_threads(p->rt)),
+      .candidate = list,
+      .count = (int)choose_candidates(pl->g, sites, site, target, list, CANDIDATES),
+      .sizes.lanes = target->vector_bytes / (int)sizeof(float),
+      .threads = runtime_threads(p->rt)};
+  if (sites->at[site].kind != SITE_CONV) return;
+  wino_options w = {.math = opt.math, .off = true};
+  wino_conv conv = wino_survey_conv(
+      pl->g, sites->value[value].conv[site - sites->value[value].first], &w);
+  subject->sizes.K = conv.K;
+  subject->sizes.C = conv.C;
 }
 
 static wn_status check_tune(wn_context *ctx, const wn_tune_options *tune,

@@ -94,7 +94,7 @@ WN_API const char *wn_dtype_name(wn_dtype dtype); /* "f32", ... */
 
 /* Borrow `data` (row-major, shape[0..ndim), 0 to WN_MAX_DIMS axes, every extent at least 1); NULL
  * only where nothing is run (wn_explain). An input may change between runs, a constant may not once
- * a program that uses it was prepared. f16 and bf16 are bits in 16-bit integers, bool is a byte, 0
+ * a program that uses it was prepared (what it holds at compiling decides the plan of auto, nothing else). f16 and bf16 are bits in 16-bit integers, bool is a byte, 0
  * or 1. */
 WN_API wn_tensor *wn_input(wn_context *ctx, wn_dtype dtype, int ndim, const int64_t *shape,
                            const void *data);
@@ -186,14 +186,27 @@ WN_API wn_tensor *wn_conv(wn_tensor *x, wn_tensor *w, const wn_conv_params *para
 
 /* --- compiling and running -------------------------------------------------------------------- */
 
-/* A promise about the relative L2 error against float64: at most max(1.2e-6, twice that of a direct
- * fp32 convolution), or 1e-5 with FAST where that is more. It decides which tiles may be chosen. */
-typedef enum wn_math { WN_MATH_FP32, WN_MATH_FP32_FAST } wn_math;
+/* Promises about the error of f32 results against float64, in L2 over a whole result. With FP32 an
+ * error is at most E = max(1.2e-6, twice that of a direct fp32 convolution on the same data),
+ *   on independent noise, relative to the result: this decides which tiles may be chosen;
+ *   on any data, relative to what was summed, |w| convolved with |x|.
+ * Relative to the result nobody can promise that: a Laplacian over a constant 200 sums 1,600 to 0 and
+ * any rounding of it is infinitely much of that. So auto looks at constant weights, as they are when
+ * the program is compiled, and computes filters that sum to nothing, as hand-made derivatives do, directly.
+ * FAST: 1e-5 in the place of 1.2e-6. STRICT: convolutions are never rewritten, and the plans that do are
+ * WN_ERR_REFUSED: all products are plain ones of two inputs, summed.
+ * NaN, infinity and the largest numbers: a rewritten convolution computes with sums and differences of
+ * up to 8 inputs an axis and with sums of products. An infinity or a NaN among its inputs makes NaN of
+ * the whole tile that it is in (with infinity where direct has one), and numbers above about 1e36 may
+ * overflow on the way to a result that could be held. Direct convolutions, so all with STRICT, give NaN
+ * and infinity where the sum of products itself does. */
+typedef enum wn_math { WN_MATH_FP32, WN_MATH_FP32_FAST, WN_MATH_FP32_STRICT } wn_math;
 
 /* Zero-initialise; zero is the default everywhere. Strings are borrowed during the call only. */
 typedef struct wn_options {
   /* A name (wn_plan_names) or a schedule (docs/architecture.md); NULL: auto, which is what wn_tune
-   * stored for the graph, else by predicted cost. Where plan and wino are both NULL, $WINO decides:
+   * stored for the graph, else by predicted cost, and direct where constant weights cancel
+   * (wn_math). Where plan and wino are both NULL, $WINO decides:
    * 0 direct, 1 Winograd whether it pays or not, 2 3 4 6 its tile. */
   const char *plan;
   /* "4" or "4x4": tile m from 1 to 8, one or as many as a convolution has axes; "0": off, as with $WINO; NULL: by cost, within the
@@ -241,7 +254,8 @@ WN_API wn_status wn_compile(wn_context *ctx, wn_tensor *const *outs, void *const
                             const wn_options *options, wn_program **program);
 /* Run; constants are prepared by wn_prepare or, if it was not called, by the first run. Neither
  * allocates. Different programs may run at once from different threads; one program may be run by
- * several threads, which then take turns. Results do not depend on the number of threads. On a
+ * several threads, which then take turns. Results do not depend on the number of threads: auto too chooses what decides their bits
+ * without looking at it, and runs fewer threads where max_memory has no room for the scratch of all. On a
  * device wn_prepare launches every kernel once as well, since drivers compile and allocate at a
  * first launch. WN_ERR_DEVICE, which only devices give: wn_program_message says what failed; the
  * program may be run again, and must still be destroyed. Of a NULL program every function gives
@@ -347,7 +361,8 @@ typedef struct wn_tune_result {
   const char *plan;           /* the fastest schedule; NULL: stopped before there was one */
   const char *untuned;        /* what auto picks by itself; NULL: it was not measured */
   double plan_us, untuned_us; /* least times of a run */
-  double error;               /* of plan, relative L2 against float64 at `places` places */
+  double error;     /* of plan, relative L2 against float64 at `places` places, */
+  double sum_error; /* and relative to what was summed there, which wn_math's promise is about */
   int64_t places;
   const char *backend, *isa; /* that it holds for */
   int threads;
@@ -360,7 +375,9 @@ typedef struct wn_tune_result {
 
 /* Measures the schedules with the least predicted cost for the graph, and their neighbours, on the
  * caller's data, and stores the fastest for later compiles of the same graph, by any process of
- * this user, with the same dtype, math, weights, threads, ISA, CPU and version. Writes to data as
+ * this user, with the same dtype, math, weights, ISA, CPU and version, and any number of threads, since
+ * results must not depend on that: what was tuned last decides their bits, and what was tuned for the
+ * same number of threads is taken where it gives the same ones. Writes to data as
  * wn_run does; what inputs hold should be like real data, on which a pick's error is checked.
  * options->plan and wino must be NULL (or "auto"). Being stopped is no error: what was found until
  * then is kept. A few tensors stay in the context. options, tune: may be NULL; *result is zeros

@@ -153,6 +153,7 @@ static double against_old(const report_row *row, double old) {
 static void set_result(table_row *out, int *c, arena *a, const report_row *row) {
   set(out, c, figure(a, "%.1e", row->max_abs_err), row->max_abs_err);
   set(out, c, figure(a, "%.1e", row->rel_l2_err), row->rel_l2_err);
+  set(out, c, figure(a, "%.1e", row->rel_sum_err), row->rel_sum_err);
   set(out, c, time_text(a, row->gflops_effective), row->gflops_effective);
   set(out, c, time_text(a, row->gflops_executed), NAN);
 }
@@ -167,7 +168,8 @@ void report_comparison(FILE *out, arena *a, const report_row *rows, int count, r
       {"sched ms", false, BEST_LOW, 4},   {"comp ms", false, BEST_LOW, 4},
       {"lines", false, BEST_LOW, 6},      {"regs", false, BEST_LOW, 13},
       {"spills", false, BEST_LOW, 13},    {"max err", false, BEST_LOW, 9},
-      {"rel L2", false, BEST_LOW, 1},     {"GFLOP/s", false, BEST_HIGH, 3},
+      {"rel L2", false, BEST_LOW, 1},     {"of sums", false, BEST_LOW, 8},
+      {"GFLOP/s", false, BEST_HIGH, 3},
       {"executed", false, BEST_NONE, 10}, {"roofline", false, BEST_HIGH, 12},
       {"prepared", false, BEST_LOW, 9},   {"front", true, BEST_NONE, 1},
   };
@@ -259,6 +261,7 @@ void report_bench(FILE *out, arena *a, const report_row *rows, int count, report
       {"F(m)", true, BEST_NONE, 4},     {"median µs", false, BEST_NONE, 0},
       {"min µs", false, BEST_NONE, 2},  {"workspace", false, BEST_NONE, 5},
       {"max err", false, BEST_NONE, 6}, {"rel L2", false, BEST_NONE, 3},
+      {"of sums", false, BEST_NONE, 7},
       {"GFLOP/s", false, BEST_NONE, 1}, {"executed", false, BEST_NONE, 7},
   };
   table t;

@@ -26,6 +26,7 @@ static const column kernel_columns[] = {
 /* What --json does not have, or has no place for. */
 static const column row_columns[] = {
     {"promise", REAL, offsetof(report_row, promise)},
+    {"sum_promise", REAL, offsetof(report_row, sum_promise)},
     {"note", TEXT, offsetof(report_row, note)},
     {"wrong", FLAG, offsetof(report_row, wrong)},
     {"stopped", FLAG, offsetof(report_row, stopped)},

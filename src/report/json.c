@@ -40,6 +40,7 @@ static const column columns[] = {
     ROW(COUNT, spills),
     ROW(REAL, max_abs_err),
     ROW(REAL, rel_l2_err),
+    ROW(REAL, rel_sum_err),
     ROW(FLAG, promise_missed),
     ROW(REAL, gflops_effective),
     ROW(REAL, gflops_executed),
@@ -54,7 +55,7 @@ static const column columns[] = {
 #define COLUMNS (sizeof columns / sizeof *columns)
 /* What a row has besides, for rows that are kept between runs. */
 static const column kept_columns[] = {
-    ROW(TEXT, note), ROW(TEXT, identity), ROW(FLAG, wrong), ROW(FLAG, stopped), ROW(REAL, promise),
+    ROW(TEXT, note), ROW(TEXT, identity), ROW(FLAG, wrong), ROW(FLAG, stopped), ROW(REAL, promise), ROW(REAL, sum_promise),
 };
 #undef ROW
 #define KEPT_COLUMNS        (sizeof kept_columns / sizeof *kept_columns)

@@ -10,7 +10,7 @@ typedef struct tuning_row {
   const char *pick, *untuned; /* schedules; NULL where nothing was measured */
   const char *not_stored;     /* NULL, or why */
   int threads, measured;
-  double untuned_us, tuned_us, speedup, rel_l2_err, seconds;
+  double untuned_us, tuned_us, speedup, rel_l2_err, rel_sum_err, seconds;
   bool stored, stopped;
 } tuning_row;
 

@@ -43,6 +43,7 @@ typedef struct listing {
 } listing;
 
 static void insert(listing *l, const schedule *s, double seconds) {
+  if (l->t->bits != NULL && !schedule_same_bits(l->t->bits, s)) return;
   if (l->count == l->max && !(seconds < l->out[l->max - 1].seconds)) return;
   size_t at = l->count < l->max ? l->count++ : l->max - 1;
   for (; at > 0 && seconds < l->out[at - 1].seconds; --at) l->out[at] = l->out[at - 1];
@@ -90,6 +91,16 @@ static bool is_large(const wino_site *site) {
   return values > (int)MOST_VALUES;
 }
 
+/* May this tile's schedules be among them at all? */
+static bool is_of_bits(const cost_target *t, const wino_site *site) {
+  bool any = t->bits == NULL;
+  for (int i = 0; i < STRUCTURES && !any; ++i) {
+    schedule s = make(&structures[i], site, 't', structures[i].size[0]);
+    any = schedule_same_bits(t->bits, &s);
+  }
+  return any;
+}
+
 /* Vectors of channels where there are hardly any are none. */
 static bool has_lanes(const wino_survey *survey, char lanes) {
   for (int i = 0; i < survey->nconvs && lanes == 'k'; ++i) {
@@ -121,7 +132,7 @@ size_t schedule_candidates(const wino_survey *survey, const cost_target *t, cand
   double cost[BEST_TILES];
   int n = 0;
   for (int i = 0; i < first->ntiles; ++i) {
-    if (is_large(&first->tile[i].site)) continue;
+    if (is_large(&first->tile[i].site) || !is_of_bits(t, &first->tile[i].site)) continue;
     double judged = judge_tile(&l, &first->tile[i].site);
     if (!isfinite(judged) || (n == BEST_TILES && judged >= cost[n - 1])) continue;
     int at = n < BEST_TILES ? n++ : BEST_TILES - 1;

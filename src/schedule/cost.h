@@ -40,6 +40,7 @@ typedef struct cost_target {
   int64_t items;
   size_t local_bytes;
   int max_lines; /* of a kernel that is compiled, 0: 2000 */
+  const schedule *bits; /* only what gives the same bits is a candidate; NULL: anything */
 } cost_target;
 
 /* Predicted seconds of the graph's convolutions under this schedule; INFINITY where it cannot be had: a tile that is not in

@@ -65,7 +65,8 @@ static int64_t tiles_of(const fitting *f, int number) {
 static bool shrink(const fitting *f, choice *c, const holder *h) {
   for (int i = 0; i < c->plan.n && h[i].bytes > 0; ++i) {
     int number = h[i].site;
-    if (!c->spelled[number] && halve(&c->plan.site[number], tiles_of(f, number))) return true;
+    bool fixed = c->spelled[number] || choose_is_tuned(c, number);
+    if (!fixed && halve(&c->plan.site[number], tiles_of(f, number))) return true;
   }
   return false;
 }

@@ -60,6 +60,10 @@ _Noreturn void schedule_expected(diag *d, const char *text, const char *at, cons
 void schedule_print(str *out, const schedule *s);
 uint64_t schedule_hash(const schedule *s);
 bool schedule_equal(const schedule *a, const schedule *b);
+/* Do both give the same bits, whatever the data? What is summed in which order is decided by the tile and by the lengths of
+ * partial sums, and steps of an inlined transform may be fused with what reads them; in which array values are kept, what is
+ * a block and what is in the lanes of a vector change nothing (tests/diff/test_bits.c). */
+bool schedule_same_bits(const schedule *a, const schedule *b);
 /* Is the stage computed inside the kernel of its reader? */
 bool schedule_is_inside(const schedule *s, stage_id id);
 /* Has it no array, so that every use computes it? */

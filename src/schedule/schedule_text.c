@@ -320,6 +320,19 @@ bool schedule_equal(const schedule *a, const schedule *b) {
          memcmp(a->m, b->m, (size_t)a->nm * sizeof a->m[0]) == 0;
 }
 
+bool schedule_same_bits(const schedule *a, const schedule *b) {
+  int n = a->nm > b->nm ? a->nm : b->nm;
+  if (a->direct != b->direct || memcmp(a->c, b->c, sizeof a->c) != 0) return false;
+  if (a->direct) return true;
+  for (int i = STAGE_X; i < STAGE_O; ++i) {
+    if (schedule_is_inlined(a, (stage_id)i) != schedule_is_inlined(b, (stage_id)i)) return false;
+  }
+  for (int i = 0; i < n && a->nm > 0 && b->nm > 0; ++i) { /* one m is that of all windows */
+    if (a->m[i < a->nm ? i : a->nm - 1] != b->m[i < b->nm ? i : b->nm - 1]) return false;
+  }
+  return (a->nm > 0) == (b->nm > 0);
+}
+
 bool schedule_is_inside(const schedule *s, stage_id id) {
   uop_space space = s->stage[id].space;
   return space == SPACE_LOCAL || (space == SPACE_GLOBAL && s->stage[id].at.letter != 0);

@@ -6,8 +6,9 @@
 
 #include <math.h>
 
-#include "runtime/half.h"
+#include "runtime/element.h"
 #include "tensor/tensor.h"
+#include "tune/magnitude.h"
 
 /* Flops that the reference may cost, a tenth of a second or so in the interpreter, and at most, with what has to be
  * computed before the sampled places can be. */
@@ -52,14 +53,16 @@ static bool add_grid(check *c, arena *a, int out, const int64_t *step, bool to_l
     differs |= g->begin[i] != 0;
   }
   if (to_last && !differs) return false;
-  g->value = arena_alloc(a, (size_t)g->places * wn_dtype_size(c->outs[out]->dtype));
+  size_t bytes = (size_t)g->places * wn_dtype_size(c->outs[out]->dtype);
+  g->value = arena_alloc(a, bytes);
+  g->summed = arena_alloc(a, bytes);
   c->places += g->places;
   c->ngrids++;
   return true;
 }
 
-static wn_tensor *tensor_of(const check *c, const check_grid *g) {
-  return wn_stride(wn_shrink(c->outs[g->out], g->begin, c->outs[g->out]->shape->at), g->step);
+static wn_tensor *places_of(wn_tensor *t, const check_grid *g) {
+  return wn_stride(wn_shrink(t, g->begin, t->shape->at), g->step);
 }
 
 double check_flops(wn_program *p) {
@@ -74,12 +77,11 @@ double check_flops(wn_program *p) {
 }
 
 /* One program for each grid: two demands on a value would make the compiler keep all of it in an array. */
-static void run_reference(check *c, arena *a, wn_context *ctx, const check_grid *g) {
+static void run_reference(check *c, arena *a, wn_context *ctx, wn_tensor *t, void *value) {
   const wn_options o = {.plan = "direct", .backend = "interp", .threads = 1, .no_cache = 1};
   wn_status before = ctx->error; /* a tensor of ours that fails is no error of the caller's */
-  wn_tensor *t = tensor_of(c, g);
   wn_program *p;
-  wn_status st = wn_compile(ctx, &t, &g->value, 1, &o, &p);
+  wn_status st = wn_compile(ctx, &t, &value, 1, &o, &p);
   ctx->error = before;
   if (st != WN_OK) {
     c->why_not = arena_printf(a, "the reference cannot be computed: %s", wn_message(ctx));
@@ -90,25 +92,6 @@ static void run_reference(check *c, arena *a, wn_context *ctx, const check_grid 
   else if (wn_run(p) != WN_OK)
     c->why_not = "the reference could not be run";
   wn_program_destroy(p);
-}
-
-static double element(wn_dtype dtype, const void *data, int64_t i) {
-  switch (dtype) {
-    case WN_F64:
-      return ((const double *)data)[i];
-    case WN_F32:
-      return (double)((const float *)data)[i];
-    case WN_F16:
-      return half_from_f16(((const uint16_t *)data)[i]);
-    case WN_BF16:
-      return (double)half_from_bf16(((const uint16_t *)data)[i]);
-    case WN_I32:
-      return (double)((const int32_t *)data)[i];
-    case WN_I64:
-      return (double)((const int64_t *)data)[i];
-    default:
-      return (double)((const uint8_t *)data)[i];
-  }
 }
 
 /* Index into the whole output of place number `place` of the grid. */
@@ -134,36 +117,41 @@ void check_poison(const check *c, void *const *data) {
 }
 
 typedef struct sums {
-  double missed, total;
+  double missed, total, summed;
 } sums;
 
 /* Places at which the exact result is no number say nothing about rounding. */
 static sums compare(const check *c, const check_grid *g, const void *result) {
   const wn_tensor *t = c->outs[g->out];
-  sums s = {0, 0};
+  sums s = {0, 0, 0};
   for (int64_t i = 0; i < g->places; ++i) {
-    double want = element(t->dtype, g->value, i);
+    double want = element_read(t->dtype, g->value, i);
     if (!isfinite(want)) continue;
-    double gap = element(t->dtype, result, index_of(t->shape, g, i)) - want;
+    double gap = element_read(t->dtype, result, index_of(t->shape, g, i)) - want;
     s.missed += gap * gap;
+    double size = element_read(t->dtype, g->summed, i);
     s.total += want * want;
+    s.summed += fmax(size * size, want * want); /* rounding made it less, or infinity NAN */
   }
   return s;
 }
 
-double check_error(const check *c, void *const *data) {
-  double worst = 0;
+static double relative(double missed, double to) { return missed == 0 ? 0 : sqrt(missed / to); }
+
+check_errors check_error(const check *c, void *const *data) {
+  check_errors worst = {0, 0};
   for (int o = 0; o < c->nouts; ++o) {
-    sums all = {0, 0};
+    sums all = {0, 0, 0};
     for (int i = 0; i < c->ngrids; ++i) {
       if (c->grid[i].out != o) continue;
       sums s = compare(c, &c->grid[i], data[o]);
       all.missed += s.missed;
       all.total += s.total;
+      all.summed += s.summed;
     }
-    double error = all.missed == 0 ? 0 : sqrt(all.missed / all.total);
-    if (isnan(error)) return error;
-    worst = fmax(worst, error);
+    if (isnan(all.missed)) return (check_errors){(double)NAN, (double)NAN};
+    worst.result = fmax(worst.result, relative(all.missed, all.total));
+    worst.summed = fmax(worst.summed, relative(all.missed, all.summed));
   }
   return worst;
 }
@@ -172,7 +160,7 @@ double check_error(const check *c, void *const *data) {
 static bool all_zero(const check *c) {
   for (int i = 0; i < c->ngrids; ++i) {
     for (int64_t p = 0; p < c->grid[i].places; ++p) {
-      double v = element(c->outs[c->grid[i].out]->dtype, c->grid[i].value, p);
+      double v = element_read(c->outs[c->grid[i].out]->dtype, c->grid[i].value, p);
       if (isfinite(v) && v != 0) return false;
     }
   }
@@ -184,6 +172,7 @@ void check_make(check *c, arena *a, wn_context *ctx, wn_tensor *const *outs, int
   double elements = 0;
   *c = (check){.outs = outs, .nouts = nouts};
   c->grid = arena_array(a, check_grid, nouts * CHECK_GRIDS);
+  c->sums = arena_array(a, wn_tensor *, nouts);
   for (int o = 0; o < nouts; ++o) {
     double n = 1;
     for (int i = 0; i < outs[o]->shape->len; ++i) n *= (double)outs[o]->shape->at[i];
@@ -194,9 +183,14 @@ void check_make(check *c, arena *a, wn_context *ctx, wn_tensor *const *outs, int
   for (int o = 0; o < nouts; ++o) {
     int64_t step[WN_MAX_DIMS];
     choose_steps(outs[o]->shape, most, step);
+    c->sums[o] = magnitude_of(outs[o]);
     for (int to_last = 0; to_last < CHECK_GRIDS; ++to_last) add_grid(c, a, o, step, to_last != 0);
   }
-  for (int i = 0; i < c->ngrids && c->why_not == NULL; ++i) run_reference(c, a, ctx, &c->grid[i]);
+  for (int i = 0; i < c->ngrids && c->why_not == NULL; ++i) {
+    check_grid *g = &c->grid[i];
+    run_reference(c, a, ctx, places_of(c->outs[g->out], g), g->value);
+    if (c->why_not == NULL) run_reference(c, a, ctx, places_of(c->sums[g->out], g), g->summed);
+  }
   if (c->why_not == NULL && all_zero(c))
     c->why_not = "the exact result is 0 wherever it was looked at; tune on data like the real ones";
 }

@@ -10,8 +10,13 @@
 #include "runtime/runtime.h"
 #include "runtime/store.h"
 
-/* Everything that the fastest schedule depends on, as text. constant[slot]: may the buffer be prepared once? */
-const char *plans_key(graph *g, const uop *root, const bool *constant, const runtime *rt,
+typedef struct plans_about {
+  const bool *constant; /* by slot: may the buffer be prepared once? */
+  int threads;          /* that it is for; 0: any number. What decides bits is stored for any. */
+} plans_about;
+
+/* Everything that the fastest schedule depends on, as text. */
+const char *plans_key(graph *g, const uop *root, const plans_about *about, const runtime *rt,
                       const wn_options *options);
 
 typedef struct stored_plan {

@@ -21,7 +21,7 @@ typedef struct entry {
   runner run;
   schedule schedule;
   const char *text;
-  double error;
+  check_errors error;
 } entry;
 
 typedef struct tuner {
@@ -39,7 +39,7 @@ typedef struct tuner {
   entry *untuned; /* what auto picks by itself, NULL: not tried yet */
   entry *last;    /* that has the program of the schedule tried last */
   check check;
-  double limit; /* of the error; 0: not known yet */
+  double limit; /* of the error relative to what was summed; 0: not known yet */
   double start; /* µs */
   bool stopped, late;
   const char *trying;
@@ -92,7 +92,8 @@ static void retire(tuner *t, entry *e) {
   e->run.program = NULL;
 }
 
-/* The promise, taken at its word: at most max(1.2e-6, twice direct's error), or 1e-5 with fp32-fast where that is more. */
+/* The promise that holds on any data, taken at its word: relative to what was summed at most max(1.2e-6, twice direct's error),
+ * or 1e-5 with fp32-fast where that is more. */
 static double promise(const tuner *t, double direct) {
   double least = t->options.math == WN_MATH_FP32_FAST ? 1e-5 : 1.2e-6;
   return fmax(least, 2 * direct);
@@ -106,9 +107,9 @@ static bool passes(tuner *t, entry *e) {
   if (checks) check_poison(&t->check, t->data);
   t->status = wn_run(e->run.program);
   if (t->status != WN_OK) return false;
-  e->error = checks ? check_error(&t->check, t->data) : 0;
-  if (t->limit == 0) t->limit = promise(t, isnan(e->error) ? 0 : e->error);
-  return e->error <= t->limit;
+  e->error = checks ? check_error(&t->check, t->data) : (check_errors){0, 0};
+  if (t->limit == 0) t->limit = promise(t, isnan(e->error.summed) ? 0 : e->error.summed);
+  return e->error.summed <= t->limit;
 }
 
 static entry *find(const tuner *t, const schedule *s) {
@@ -305,10 +306,12 @@ static void store_pick(tuner *t) {
     return;
   }
   store *s = store_open(d, false);
-  const stored_plan plan = {t->best->text, t->best->run.us, t->best->error};
+  const stored_plan plan = {t->best->text, t->best->run.us, t->best->error.result};
   volatile wn_status st;
   volatile bool kept = false;
-  DIAG_TRY(d, st) kept = plans_put(s, &t->arena, t->subject->key, &plan);
+  DIAG_TRY(d, st)
+    kept = plans_put(s, &t->arena, t->subject->key_threads, &plan) &&
+           plans_put(s, &t->arena, t->subject->key, &plan);
   DIAG_END(d, st)
   store_close(s);
   r->stored = st == WN_OK && kept;
@@ -316,13 +319,13 @@ static void store_pick(tuner *t) {
     r->not_stored = store_is_off(t) ? "the cache is off" : "the cache cannot be written";
 }
 
-static void try_stored(tuner *t) {
+static void try_stored(tuner *t, const char *key) {
   diag *d = &t->ctx->diag;
   store *s = store_open(d, t->options.no_cache != 0);
   stored_plan plan;
   volatile wn_status st;
   volatile bool found = false;
-  DIAG_TRY(d, st) found = plans_get(s, d, &t->arena, t->subject->key, &plan);
+  DIAG_TRY(d, st) found = plans_get(s, d, &t->arena, key, &plan);
   DIAG_END(d, st)
   store_close(s);
   if (st == WN_OK && found) try_text(t, plan.text);
@@ -350,7 +353,8 @@ static void search(tuner *t) {
     diag_fail(&t->ctx->diag, t->status != WN_OK ? t->status : WN_ERR_REFUSED,
               "plan direct, which others are measured against: %s", t->why);
   try_candidates(t);
-  try_stored(t);
+  try_stored(t, t->subject->key);
+  try_stored(t, t->subject->key_threads);
   race_all(t);
   if (t->best != NULL && !t->late) climb_all(t);
   confirm(t);
@@ -366,7 +370,8 @@ static void report(tuner *t) {
   }
   r->plan = intern_string(&t->ctx->graph, t->best->text);
   r->plan_us = t->best->run.us;
-  r->error = t->best->error;
+  r->error = t->best->error.result;
+  r->sum_error = t->best->error.summed;
   r->places = t->check.why_not == NULL ? t->check.places : 0;
   if (t->untuned != NULL && t->untuned->run.us > 0) {
     r->untuned = intern_string(&t->ctx->graph, t->untuned->text);

@@ -352,7 +352,7 @@ static const uop *visit_reduce(pass *s, const uop *was, const uop *reduce) {
   site.number = (int)number;
   if (o->off)
     why = o->why_off != NULL ? o->why_off : "rewriting is off";
-  else
+  else if (why == NULL)
     why = wino_plan_site(&p, o, &site);
   if (why != NULL) {
     str_printf(&s->trace, "; not rewritten, %s\n", why);

@@ -4,7 +4,7 @@
 
 keys='"problem" "backend" "device" "isa" "threads" "version" "math" "weights" "plan" "placement" "wino" "tuned" "cached"
 "kernels" "buffers" "workspace_bytes" "prepare_us" "median_us" "min_us" "predicted_us" "schedule_ms" "compile_ms" "source_lines"
-"registers" "spills" "max_abs_err" "rel_l2_err" "promise_missed" "gflops_effective" "gflops_executed" "roofline_share"
+"registers" "spills" "max_abs_err" "rel_l2_err" "rel_sum_err" "promise_missed" "gflops_effective" "gflops_executed" "roofline_share"
 "fallback" "refused" "same_as" "reference_us" "prepared_bytes" "pareto" "kernel"'
 reference=mb1ic16ih32oc16kh3ph1
 

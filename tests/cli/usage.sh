@@ -65,7 +65,7 @@ usage '--json takes no value' compare $small --json=1
 usage '--seed is given twice' compare $small --seed 1 --seed 2
 usage '--threads needs a value' compare $small --threads
 for bad in 0 9 x 4x 4x0 44 -1 ''; do usage "--wino '$bad': expected a tile size" compare $small --wino "$bad"; done
-usage "--math 'fp16': expected fp32 or fp32-fast" compare $small --math fp16
+usage "--math 'fp16': expected fp32, fp32-fast or fp32-strict" compare $small --math fp16
 usage "--backend 'cuda': expected cpu, cpu:cc, interp, opencl or metal" compare $small --backend cuda
 usage "--layout 'hwcn': expected nchw or nhwc" conv $small --layout hwcn
 usage "--act 'selu': expected" conv $small --act selu

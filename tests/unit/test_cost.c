@@ -336,13 +336,13 @@ static void test_stages_add_up(void **state) {
   (void)state;
   for (size_t i = 0; i < LEN(schedules); i++) {
     schedule plan = parsed(&s, schedules[i]);
-    double part[1][STAGE_COUNT], sum = 0;
-    double whole = schedule_cost_by_stage(&s.survey, &plan, &t, part);
+    double share[1][STAGE_COUNT], sum = 0;
+    double whole = schedule_cost_by_stage(&s.survey, &plan, &t, share);
     for (int j = 0; j < STAGE_COUNT; j++) {
       bool own = !plan.direct && j != STAGE_G && j != STAGE_O && /* constant weights are prepared */
                  plan.stage[j].space == SPACE_GLOBAL;
-      assert_true((part[0][j] > 0) == (own || j == STAGE_O));
-      sum += part[0][j];
+      assert_true((share[0][j] > 0) == (own || j == STAGE_O));
+      sum += share[0][j];
     }
     assert_true(fabs(sum - whole) <= 1e-9 * whole);
     assert_true(whole == schedule_cost(&s.survey, &plan, &t));

@@ -146,17 +146,24 @@ static void errors(void **state) {
   (void)state;
   int64_t place[] = {0, 2, 3};
   double value[] = {3, 4, NAN};
-  reference r = {3, place, value, 1e-6};
+  double summed[] = {30, 40, 1};
+  reference r = {3, place, value, summed, 1e-6, 1e-7};
   error_figures e;
   reference_compare(&r, (const float[]){3, 99, 4, NAN}, &e);
   assert_true(e.max_abs == 0 && e.relative_l2 == 0 && e.wrong_special == 0);
   reference_compare(&r, (const float[]){3, 99, 4.5f, 0}, &e);
   assert_true(e.max_abs == 0.5 && fabs(e.relative_l2 - 0.1) < 1e-15 && e.wrong_special == 1);
+  assert_true(fabs(e.relative_sum - 0.01) < 1e-15);
   reference_compare(&r, (const float[]){INFINITY, 99, 4, NAN}, &e);
   assert_true(e.max_abs == 0 && e.wrong_special == 1);
-  assert_true(reference_promise(&r, false) == 2e-6 && reference_promise(&r, true) == 1e-5);
+  assert_true(reference_promise(&r, WN_MATH_FP32) == 2e-6);
+  assert_true(reference_promise(&r, WN_MATH_FP32_STRICT) == 2e-6);
+  assert_true(reference_promise(&r, WN_MATH_FP32_FAST) == 1e-5);
+  assert_true(reference_sum_promise(&r, WN_MATH_FP32) == 1.2e-6);
   r.direct_error = 1e-7;
-  assert_true(reference_promise(&r, false) == 1.2e-6);
+  r.direct_sum_error = 1e-5;
+  assert_true(reference_promise(&r, WN_MATH_FP32) == 1.2e-6);
+  assert_true(reference_sum_promise(&r, WN_MATH_FP32_FAST) == 2e-5);
 }
 
 int main(void) {

@@ -87,7 +87,8 @@ static char *key_of(const conv *c, const wn_options *o) {
     for (size_t i = 0; i < c->ctx->buffers.len; ++i)
       constant[i] = c->ctx->buffers.data[i].constant && !o->variable_weights;
     const uop *root = simplify(g, lower_tensors(g, 1, &c->y->node));
-    out = strdup(plans_key(g, root, constant, rt, o));
+    const plans_about about = {.constant = constant, .stays = "w"};
+    out = strdup(plans_key(g, root, &about, rt, o));
     runtime_destroy(rt);
   }
   DIAG_END(g->diag, st)
