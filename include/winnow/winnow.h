@@ -238,7 +238,7 @@ typedef struct wn_options {
    * and computes in float64 in between; OpenCL gets -cl-denorms-are-zero, which allows it to; on
    * Metal the GPU decides, with and without. */
   int flush_subnormals;
-  int cold;      /* make code anew and do not keep it: compile_s is then what compiling costs */
+  int cold; /* make code anew and do not keep it: compile_s is then what compiling costs */
   /* Stop before machine code: the program says what it would be (a refusal, its identity, its
    * kernels' source), but running it is WN_ERR_USAGE. Data may be NULL; too little memory in the
    * machine is a refusal as well. */

@@ -344,11 +344,8 @@ void *opencl_compile(void *device, arena *a, diag *d, int count, const lin_kerne
   if (!code) diag_fail(d, WN_ERR_NOMEM, "out of memory while compiling kernels");
   arena scratch;
   arena_init(&scratch, d);
-  build b = {.device = device,
-             .scratch = &scratch,
-             .cache = cache,
-             .flush = flush,
-             .reason = "unknown"};
+  build b = {
+      .device = device, .scratch = &scratch, .cache = cache, .flush = flush, .reason = "unknown"};
   wn_status st;
   DIAG_TRY(d, st) { build_all(&b, a, code, count, kernels, out); }
   DIAG_END(d, st)

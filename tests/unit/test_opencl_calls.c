@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "fake/opencl.h"
@@ -329,13 +330,51 @@ static void one_context(void **state) {
   end(&second);
 }
 
+/* --- forks ---------------------------------------------------------------------------------------------- */
+
+/* In a child process nothing of the parent's device is touched, and there is no other. */
+static int use_in_child(use *u) {
+  long calls = fake->calls;
+  int live = fake->live;
+  use fresh;
+  if (do_all(u->program) != WN_ERR_DEVICE || !strstr(wn_program_message(u->program), "fork()"))
+    return 1;
+  if (compile(&fresh, "opencl") != WN_ERR_DEVICE || !strstr(wn_message(fresh.ctx), "fork()"))
+    return 2;
+  end(&fresh);
+  if (compile(&fresh, "interp") != WN_OK || wn_run(fresh.program) != WN_OK) return 3;
+  end(&fresh);
+  end(u);
+  return fake->calls == calls && fake->live == live ? 0 : 4;
+}
+
+static void after_a_fork(void **state) {
+  (void)state;
+  use u;
+  assert_int_equal(compile(&u, "opencl"), WN_OK);
+  assert_int_equal(wn_run(u.program), WN_OK);
+  fflush(NULL);
+  pid_t child = fork();
+  assert_true(child >= 0);
+  if (child == 0) {
+    alarm(60);
+    _exit(use_in_child(&u));
+  }
+  int status;
+  assert_int_equal(waitpid(child, &status, 0), child);
+  assert_true(WIFEXITED(status));
+  assert_int_equal(WEXITSTATUS(status), 0);
+  assert_int_equal(wn_run(u.program), WN_OK);
+  end(&u);
+}
+
 int main(void) {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, reset, nothing_left)
   const struct CMUnitTest tests[] = {
       CASE(devices_by_name),       CASE(instruction_sets),    CASE(lists_devices),
       CASE(registers_of_the_log),  CASE(build_errors),        CASE(keeps_binaries),
       CASE(every_call_fails_once), CASE(the_device_vanishes), CASE(steady_runs),
-      CASE(one_context),
+      CASE(one_context),           CASE(after_a_fork),
   };
   return cmocka_run_group_tests_name("OpenCL calls", tests, load_fake, NULL);
 }
