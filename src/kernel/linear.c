@@ -58,7 +58,10 @@ static void print_ins(str *out, const lin_kernel *k, size_t index, int depth) {
   if (has_value(u->op) && u->op != OP_LOOP && u->op != OP_GRID && u->op != OP_LANE &&
       u->dtype < WN_DTYPE_COUNT) {
     str_printf(out, " %s", wn_dtype_name((wn_dtype)u->dtype));
-    if (u->lanes > 1) str_printf(out, "x%d", u->lanes);
+    if (u->matrix)
+      str_printf(out, " %dx%d", (int)MATRIX_SIDE, (int)MATRIX_SIDE);
+    else if (u->lanes > 1)
+      str_printf(out, "x%d", u->lanes);
   }
   if (u->op == OP_LOAD || u->op == OP_STORE || u->op == OP_PREFETCH) {
     print_access(out, k, u);
@@ -242,17 +245,31 @@ static const char *check_matrix_access(const checker *c, const lin_ins *u) {
   return store && u->transposed ? broken(c, "stores a transposed matrix") : NULL;
 }
 
+static bool makes_matrix(int op) { return op == OP_MATRIX_LOAD || op == OP_MATRIX_MULADD; }
+
+/* Matrices are no vectors: both ways, an operand is what its operation works on. */
+static const char *check_is_matrix(const checker *c, const lin_ins *u) {
+  bool through = u->op == OP_CONST || u->op == OP_ACC || u->op == OP_ADD;
+  if (u->matrix && !makes_matrix(u->op) && !through)
+    return broken(c, "does not exist for matrices");
+  bool shape = u->dtype == WN_F32 && u->lanes == MATRIX_CELLS;
+  if ((u->matrix && !shape) || (makes_matrix(u->op) && !u->matrix))
+    return broken(c, "must be an f32 matrix");
+  int first = u->op == OP_MATRIX_LOAD || u->op == OP_MATRIX_STORE; /* behind the offset */
+  bool wants = u->matrix || u->op == OP_MATRIX_STORE;
+  if (u->op == OP_ACC_SET) wants = source(c, u, 0)->matrix;
+  for (int s = 0; s < u->nsrc && u->op != OP_END; s++) {
+    if (source(c, u, s)->matrix != (wants && s >= first))
+      return broken(c, wants && s >= first ? "has an operand that is no f32 matrix"
+                                           : "has a matrix where a vector must be");
+  }
+  return NULL;
+}
+
 /* Whether all work items that hold a matrix come by is not checked: conditions are values. */
 static const char *check_matrix(const checker *c, const lin_ins *u) {
   if (c->kernel->group % MATRIX_ITEMS != 0)
     return broken(c, "is in a group that is no multiple of the work items of a matrix");
-  if (has_value(u->op) && (u->dtype != WN_F32 || u->lanes != MATRIX_CELLS))
-    return broken(c, "must be an f32 matrix");
-  for (int s = u->op == OP_MATRIX_MULADD ? 0 : 1; s < u->nsrc; s++) {
-    const lin_ins *v = source(c, u, s);
-    if (v->dtype != WN_F32 || v->lanes != MATRIX_CELLS)
-      return broken(c, "has an operand that is no f32 matrix");
-  }
   return u->op == OP_MATRIX_MULADD ? NULL : check_matrix_access(c, u);
 }
 
@@ -387,6 +404,7 @@ const char *lin_verify(arena *a, const lin_kernel *k) {
     c.block[c.index] = c.current;
     const char *what = check_sources(&c, u);
     if (!what) what = check_value(&c, u);
+    if (!what) what = check_is_matrix(&c, u);
     if (!what) what = check_ins(&c, u);
     if (what) return what;
   }

@@ -14,7 +14,8 @@
  * A kernel for a device has groups of `group` work items where a CPU's has blocks: GRID is the group, LANE the work item
  * in it, local arrays belong to the group, everything else to the work item. A BARRIER stands where all work items of a
  * group come by: in no IF whose condition differs between them.
- * An 8 x 8 matrix is a value of MATRIX_CELLS lanes, row major, of f32. In a device's kernel the MATRIX_ITEMS work items
+ * An 8 x 8 matrix (`matrix`) is a value of MATRIX_CELLS cells, row major, of f32, and no vector. In a device's kernel the
+ * MATRIX_ITEMS work items
  * whose numbers have the same quotient by MATRIX_ITEMS hold and compute it together: all of them come by with the same
  * offsets, and groups are multiples of them. Besides the MATRIX_ operations it goes through CONST, ACC, ACC_SET and ADD,
  * where an infinity or NaN may spread down its column (a device adds by multiplying with the identity). */
@@ -37,7 +38,8 @@ typedef struct lin_array {
 typedef struct lin_ins {
   uint8_t op;     /* uop_op with UOP_LIN */
   uint8_t dtype;  /* of the value */
-  uint16_t lanes; /* 1: scalar */
+  uint16_t lanes; /* 1: scalar; of a matrix, its cells */
+  bool matrix;    /* the value is a matrix */
   uint8_t nsrc;
   bool
       whole; /* LOAD, STORE of neighbours: the first is a multiple of `lanes` elements from the array's start */

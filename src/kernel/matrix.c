@@ -11,12 +11,13 @@ typedef struct matrix_axes {
 } matrix_axes;
 
 static uint32_t filled(builder *b, double value) {
-  lin_ins ins = {.op = OP_CONST, .dtype = WN_F32, .lanes = MATRIX_CELLS, .f = value};
+  lin_ins ins = {
+      .op = OP_CONST, .dtype = WN_F32, .lanes = MATRIX_CELLS, .matrix = true, .f = value};
   return build_ins(b, b->cur, ins);
 }
 
 static uint32_t variable(builder *b, double value) {
-  lin_ins ins = {.op = OP_ACC, .dtype = WN_F32, .lanes = MATRIX_CELLS, .nsrc = 1};
+  lin_ins ins = {.op = OP_ACC, .dtype = WN_F32, .lanes = MATRIX_CELLS, .matrix = true, .nsrc = 1};
   ins.src[0] = filled(b, value);
   return build_ins(b, b->cur, ins);
 }
@@ -29,7 +30,12 @@ static void set_variable(builder *b, uint32_t acc, uint32_t value) {
 }
 
 static uint32_t sum_of(builder *b, uint32_t x, uint32_t y) {
-  lin_ins add = {.op = OP_ADD, .dtype = WN_F32, .lanes = MATRIX_CELLS, .nsrc = 2, .src = {x, y}};
+  lin_ins add = {.op = OP_ADD,
+                 .dtype = WN_F32,
+                 .lanes = MATRIX_CELLS,
+                 .matrix = true,
+                 .nsrc = 2,
+                 .src = {x, y}};
   return build_ins(b, b->cur, add);
 }
 
@@ -46,7 +52,8 @@ static void set_place(builder *b, lin_ins *ins, int64_t slot, const uop *offset,
 }
 
 static uint32_t load(builder *b, int64_t slot, const uop *offset, matrix_axes m) {
-  lin_ins ins = {.op = OP_MATRIX_LOAD, .dtype = WN_F32, .lanes = MATRIX_CELLS, .nsrc = 1};
+  lin_ins ins = {
+      .op = OP_MATRIX_LOAD, .dtype = WN_F32, .lanes = MATRIX_CELLS, .matrix = true, .nsrc = 1};
   set_place(b, &ins, slot, offset, m);
   return build_ins(b, b->cur, ins);
 }
@@ -62,7 +69,8 @@ static void multiply(builder *b, const uop *product, const uop *channel, matrix_
   WN_CHECK(product->op == OP_MUL, "a matrix of a %s", op_table[product->op].name);
   const uop *left = product->src[0], *right = product->src[1];
   if (uop_has_range(left, m.column)) left = product->src[1], right = product->src[0];
-  lin_ins ins = {.op = OP_MATRIX_MULADD, .dtype = WN_F32, .lanes = MATRIX_CELLS, .nsrc = 3};
+  lin_ins ins = {
+      .op = OP_MATRIX_MULADD, .dtype = WN_F32, .lanes = MATRIX_CELLS, .matrix = true, .nsrc = 3};
   ins.src[0] = load_operand(b, left, (matrix_axes){m.row, channel});
   ins.src[1] = load_operand(b, right, (matrix_axes){channel, m.column});
   ins.src[2] = acc;

@@ -98,7 +98,7 @@ typedef struct flattener {
 
 static double flops_of(const lin_kernel *k, const lin_ins *i) {
   /* a work item's share in what it computes with its neighbours */
-  double share = k->group > 0 && i->lanes == MATRIX_CELLS ? 1.0 / (int)MATRIX_ITEMS : 1.0;
+  double share = k->group > 0 && i->matrix ? 1.0 / (int)MATRIX_ITEMS : 1.0;
   if (i->op == OP_MATRIX_MULADD) return 2.0 * (int)MATRIX_CELLS * (int)MATRIX_SIDE * share;
   bool is_float = dtype_is_float(i->dtype);
   if (!is_float || !(op_table[i->op].flags & UOP_ALU) || i->op == OP_WHERE || i->op == OP_CAST)

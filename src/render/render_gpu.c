@@ -75,7 +75,7 @@ static bool is_folded(const printer *p, uint32_t id) {
 }
 
 static void print_const(printer *p, const lin_ins *u) {
-  if (u->lanes == MATRIX_CELLS)
+  if (u->matrix)
     str_add(p->out, "make_filled_simdgroup_matrix<float, 8, 8>(");
   else if (u->lanes > 1)
     print_make(p, u->dtype, u->lanes);
@@ -385,7 +385,7 @@ static void print_alu(printer *p, const lin_ins *u) {
   const char *helper = gpu_alu_helper(p->dialect, &p->facts, p->kernel, u),
              *function = p->dialect->function[u->op];
   bool is_bool = u->dtype == WN_BOOL;
-  if (u->lanes == MATRIX_CELLS) {
+  if (u->matrix) {
     print_call(p, "matrix_add", u);
   } else if (u->op == OP_LT || u->op == OP_EQ) {
     print_compare(p, u);
@@ -513,7 +513,7 @@ static void print_statement(printer *p, uint32_t id) {
       break;
     default:
       str_printf(p->out, "%s%s v%" PRIu32 " = ", u->op == OP_ACC ? "" : "const ",
-                 type(p, u->dtype, u->lanes), id);
+                 u->matrix ? p->dialect->matrix : type(p, u->dtype, u->lanes), id);
       print_value(p, u);
       str_add(p->out, ";\n");
   }

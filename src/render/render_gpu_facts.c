@@ -113,7 +113,6 @@ const char *gpu_memory_type(wn_dtype dtype) {
 
 const char *gpu_type(arena *a, const gpu_dialect *d, wn_dtype reg, int lanes) {
   if (lanes == 1) return type_name[reg];
-  if (lanes == MATRIX_CELLS) return d->matrix;
   return arena_printf(a, "%s%d", reg == WN_BOOL && d->int_masks ? "int" : type_name[reg], lanes);
 }
 

@@ -74,22 +74,16 @@ static const char matrix_text[] =
     "  return r;\n"
     "}\n";
 
-static bool is_matrix(const lin_ins *u) {
-  bool op = u->op == OP_MATRIX_LOAD || u->op == OP_MATRIX_MULADD || u->op == OP_CONST ||
-            u->op == OP_ACC || u->op == OP_ADD;
-  return op && u->dtype == WN_F32 && u->lanes == MATRIX_CELLS;
-}
-
 static bool adds_matrices(const lin_kernel *k) {
   for (size_t i = 0; i < k->ins.len; i++)
-    if (k->ins.data[i].op == OP_ADD && is_matrix(&k->ins.data[i])) return true;
+    if (k->ins.data[i].op == OP_ADD && k->ins.data[i].matrix) return true;
   return false;
 }
 
 const char *render_metal_refusal(arena *a, const lin_kernel *k) {
   if (render_uses_dtype(k, WN_F64)) return "Metal has no f64";
   for (size_t i = 0; i < k->ins.len; i++)
-    if (k->ins.data[i].lanes > WIDEST && !is_matrix(&k->ins.data[i]))
+    if (k->ins.data[i].lanes > WIDEST && !k->ins.data[i].matrix)
       return arena_printf(a, "Metal has no vectors of %d lanes", k->ins.data[i].lanes);
   int n;
   gpu_global_arrays(a, k, &n);

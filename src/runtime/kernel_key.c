@@ -22,7 +22,8 @@ static void add_instruction(str *key, const lin_ins *ins) {
                           (uint8_t)(ins->lanes >> 8),
                           ins->nsrc,
                           ins->whole,
-                          ins->transposed};
+                          ins->transposed,
+                          ins->matrix};
   str_addn(key, (const char *)head, sizeof head);
   str_addn(key, (const char *)ins->src, ins->nsrc * sizeof ins->src[0]);
   add_int(key, ins->disp);

@@ -127,14 +127,16 @@ static lin_builder matrices(arena *a) {
   b.k->group = 64;
   int64_t x = lb_array(&b, SPACE_GLOBAL, WN_F32, 80), y = lb_array(&b, SPACE_GLOBAL, WN_F32, 64);
   uint32_t zero = lb_i64(&b, 0);
-  lin_ins load = {.op = OP_MATRIX_LOAD, .dtype = WN_F32, .lanes = 64, .nsrc = 1, .src = {zero}};
+  lin_ins load = {
+      .op = OP_MATRIX_LOAD, .dtype = WN_F32, .lanes = 64, .matrix = true, .nsrc = 1, .src = {zero}};
   load.i = x, load.j = 10;
   uint32_t right = lb_push(&b, load);
   load.transposed = true;
   uint32_t left = lb_push(&b, load);
   load.i = y, load.j = 8, load.transposed = false;
   uint32_t sum = lb_push(&b, load);
-  lin_ins product = {.op = OP_MATRIX_MULADD, .dtype = WN_F32, .lanes = 64, .nsrc = 3};
+  lin_ins product = {
+      .op = OP_MATRIX_MULADD, .dtype = WN_F32, .lanes = 64, .matrix = true, .nsrc = 3};
   product.src[0] = left, product.src[1] = right, product.src[2] = sum;
   lin_ins store = {.op = OP_MATRIX_STORE, .dtype = WN_DTYPE_COUNT, .lanes = 1, .nsrc = 2};
   store.src[0] = zero, store.src[1] = lb_push(&b, product);
@@ -163,6 +165,9 @@ static void test_matrices(void **state) {
   } while (0)
   BREAK(b.k->group = 48, "no multiple of the work items");
   BREAK(ins[1].lanes = 8, "must be an f32 matrix");
+  BREAK(ins[4].matrix = false, "must be an f32 matrix");
+  BREAK(ins[4].op = OP_FMA, "does not exist for matrices");
+  BREAK((ins[4].op = OP_FMA, ins[4].matrix = false), "matrix where a vector must be");
   BREAK(ins[4].src[0] = 0, "no f32 matrix");
   BREAK(ins[5].src[1] = 0, "no f32 matrix");
   BREAK(ins[1].i = 9, "names no array");
