@@ -243,37 +243,15 @@ static bool is_ours(const wn_options *opt) {
   return opt->wino != NULL || is_auto(opt);
 }
 
-/* threads 0: of any number. */
-static const char *graph_key(pipeline *pl, const uop *root, int threads) {
+static const char *graph_key(pipeline *pl, const uop *root) {
   size_t n = pl->ctx->buffers.len;
   bool *constant = arena_array(&pl->g->arena, bool, n + 1);
   for (size_t i = 0; i < n; ++i)
     constant[i] = pl->ctx->buffers.data[i].constant && !pl->opt->variable_weights;
   const plans_about about = {
       .constant = constant,
-      .threads = threads,
       .stays = pl->weights != NULL ? wino_cancels_all(pl->g, root, pl->weights) : ""};
   return plans_key(pl->g, root, &about, pl->p->rt, pl->opt);
-}
-
-/* What was tuned last decides the bits, whatever number of threads it was tuned for; what was tuned for just this number is
- * better where it gives the same ones. */
-static bool find_stored(pipeline *pl, const uop *root, stored_plan *plan) {
-  diag *d = &pl->p->diag;
-  arena *a = &pl->g->arena;
-  store *s = pl->p->store;
-  stored_plan own;
-  schedule any, this;
-  if (!plans_get(s, d, a, graph_key(pl, root, 0), plan)) return false;
-  if (!plans_get(s, d, a, graph_key(pl, root, runtime_threads(pl->p->rt)), &own)) return true;
-  volatile wn_status st;
-  volatile bool same = false;
-  DIAG_TRY(d, st)
-    same = schedule_parse(d, plan->text, &any) && schedule_parse(d, own.text, &this) &&
-           schedule_same_bits(&any, &this);
-  DIAG_END(d, st)
-  if (st == WN_OK && same) *plan = own;
-  return true;
 }
 
 /* What was tuned for this graph, if anything was: it must still parse, apply and keep the promise. */
@@ -281,7 +259,7 @@ static bool apply_stored(pipeline *pl, const uop *root, choice *ch, wino_result 
   diag *d = &pl->p->diag;
   stored_plan plan;
   if (pl->p->store == NULL || !is_auto(pl->opt) || pl->opt->untuned) return false;
-  if (!find_stored(pl, root, &plan)) return false;
+  if (!plans_get(pl->p->store, d, &pl->g->arena, graph_key(pl, root), &plan)) return false;
   wn_options with = *pl->opt;
   with.plan = plan.text;
   volatile wn_status st;
@@ -426,8 +404,7 @@ static void survey(pipeline *pl, wn_tensor *const *outs, void *const *data, int 
   wino_survey found =
       wino_survey_graph(pl->g, root, &(wino_options){.math = opt.math, .weights = pl->weights});
   candidate *list = arena_array(&pl->g->arena, candidate, CANDIDATES);
-  *subject = (tune_subject){.key = graph_key(pl, root, 0),
-                            .key_threads = graph_key(pl, root, runtime_threads(p->rt)),
+  *subject = (tune_subject){.key = graph_key(pl, root),
                             .candidate = list,
                             .count = (int)choose_candidates(pl->g, root, &target, list, CANDIDATES),
                             .sizes.lanes = target.vector_bytes / (int)sizeof(float),

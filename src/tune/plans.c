@@ -117,7 +117,6 @@ const char *plans_key(graph *g, const uop *root, const plans_about *about, const
   str_printf(&key, "math %d, weights %s, convolutions %s, backend %s, lines %d, memory %zu%s\n",
              (int)o->math, o->variable_weights ? "variable" : "constant", about->stays,
              runtime_backend(rt), o->max_lines, o->max_memory, o->no_merge ? ", no merging" : "");
-  if (about->threads > 0) str_printf(&key, "threads %d\n", about->threads);
   store_add_cpu(&key, runtime_target(rt));
   return str_text(&key);
 }

@@ -13,11 +13,11 @@
 
 typedef struct plans_about {
   const bool *constant; /* by slot: may the buffer be prepared once? */
-  int threads;          /* that it is for; 0: any number. What decides bits is stored for any. */
   const char *stays;    /* which convolutions auto leaves direct: wino_cancels_all */
 } plans_about;
 
-/* Everything that the fastest schedule depends on, as text. */
+/* Everything that the fastest schedule depends on, as text, but for the number of threads: a plan decides bits, and those
+ * must not depend on it. */
 const char *plans_key(graph *g, const uop *root, const plans_about *about, const runtime *rt,
                       const wn_options *options);
 
