@@ -133,7 +133,13 @@ static const struct {
          "costs and errors against a float64 reference. The best value of a column is\n"
          "green, or has a *. ×direct, ×old: times as fast as that plan; prep µs: what\n"
          "constant weights cost once, before the first run; GFLOP/s: flops of the direct\n"
-         "convolution a second; executed: those that ran.\n"
+         "convolution a second; executed: those that ran. rel L2 is the error relative to\n"
+         "the result: --math fp32 promises at most max(1.2e-6, twice direct fp32's) of it on\n"
+         "random data; of sums: relative to what was summed, |w| with |x|, of which the same\n"
+         "is promised on any data, so that is what is checked where --input or --weights are\n"
+         "given. Status 1: an error far over that, or a fallback under --strict. What is\n"
+         "rewritten makes NaN of the tile around a NaN, an infinity or an overflow; --math\n"
+         "fp32-strict rewrites nothing and treats them as the definition does.\n"
          "--all --wino all takes a minute or two a problem and may be interrupted: the\n"
          "same command goes on from there. Last it prints the Pareto front, rows that no\n"
          "other beats in time, memory and compile cost at once."},
@@ -157,8 +163,9 @@ static const struct {
          "Measures the best few schedules of each problem and their neighbours, and\n"
          "keeps the fastest whose error is within the promise: every program of this user\n"
          "that computes the same takes it for plan auto, with this --math, --weights-mode,\n"
-         "--threads, --isa, CPU and version. An interrupt keeps what was found until then\n"
-         "(exit status 130)."},
+         "--isa, CPU and version and any --threads, on which no result depends: tune with\n"
+         "as many as will run. An interrupt keeps what was found until then (exit status\n"
+         "130)."},
     [CMD_DEVICES] =
         {"devices", "",
          "The backends of this machine, each tried on a small convolution, or why one is\n"

@@ -79,38 +79,20 @@ static bool is_ours(const wn_options *opt) {
 
 /* --- what was tuned ------------------------------------------------------------------------------------------------------------- */
 
-const char *decide_key(const deciding *d, const site_list *sites, int value, int threads) {
+const char *decide_key(const deciding *d, const site_list *sites, int value) {
   const stored_value *v = &sites->value[value];
   bool *constant = arena_array(&d->g->arena, bool, v->narrays + 1);
   for (int i = 0; i < v->narrays && !d->opt->variable_weights; ++i) {
     int from = v->array[i];
     constant[i] = from >= 0 ? d->ctx->buffers.data[from].constant : sites->value[~from].constant;
   }
-  const plans_about about = {.constant = constant, .threads = threads};
-  return plans_key(d->g, v->canonical, &about, d->p->rt, d->opt);
+  return plans_key(d->g, v->canonical, constant, d->p->rt, d->opt);
 }
 
-static bool same_bits(diag *d, const char *a, const char *b) {
-  schedule x, y;
-  volatile wn_status st;
-  volatile bool same = false;
-  DIAG_TRY(d, st)
-  same = schedule_parse(d, a, &x) && schedule_parse(d, b, &y) && schedule_same_bits(&x, &y);
-  DIAG_END(d, st)
-  return st == WN_OK && same;
-}
-
-/* What was tuned last decides the bits, whatever number of threads it was tuned for; what was tuned for just this number is
- * better where it gives the same ones. */
 static const char *find_tuned(const deciding *d, const site_list *sites, int value) {
-  diag *dg = &d->p->diag;
-  arena *a = &d->g->arena;
-  store *s = d->p->store;
-  stored_plan any, own;
-  if (!plans_get(s, dg, a, decide_key(d, sites, value, 0), &any)) return NULL;
-  int threads = runtime_threads(d->p->rt);
-  if (!plans_get(s, dg, a, decide_key(d, sites, value, threads), &own)) return any.text;
-  return same_bits(dg, any.text, own.text) ? own.text : any.text;
+  stored_plan plan;
+  bool found = plans_get(d->p->store, &d->p->diag, &d->g->arena, decide_key(d, sites, value), &plan);
+  return found ? plan.text : NULL;
 }
 
 /* By stored value, once for those that are alike. */

@@ -29,10 +29,9 @@ typedef struct decision {
 
 decision decide(const deciding *d, const site_list *sites);
 
-/* What the tuner needs: the machine and the caller's weights; the name of a stored value in the store, for a number of
- * threads or, 0, for any. */
+/* What the tuner needs: the machine and the caller's weights; the name of a stored value in the store. */
 const choice_target *decide_target(const deciding *d);
-const char *decide_key(const deciding *d, const site_list *sites, int value, int threads);
+const char *decide_key(const deciding *d, const site_list *sites, int value);
 /* Was no plan and no tile asked for, so that what was tuned is taken? */
 bool decide_is_auto(const wn_options *opt);
 

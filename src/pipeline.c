@@ -332,8 +332,7 @@ static void survey(pipeline *pl, wn_tensor *const *outs, void *const *data, int 
   int site = site_to_tune(sites), value = sites->at[site].value;
   candidate *list = arena_array(&pl->g->arena, candidate, CANDIDATES);
   *subject = (tune_subject){
-      .key = decide_key(&d, sites, value, 0),
-      .key_threads = decide_key(&d, sites, value, runtime_threads(p->rt)),
+      .key = decide_key(&d, sites, value),
       .candidate = list,
       .count = (int)choose_candidates(pl->g, sites, site, target, list, CANDIDATES),
       .sizes.lanes = target->vector_bytes / (int)sizeof(float),

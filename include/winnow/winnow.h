@@ -376,8 +376,7 @@ typedef struct wn_tune_result {
 /* Measures the schedules with the least predicted cost for the graph, and their neighbours, on the
  * caller's data, and stores the fastest for later compiles of the same graph, by any process of
  * this user, with the same dtype, math, weights, ISA, CPU and version, and any number of threads, since
- * results must not depend on that: what was tuned last decides their bits, and what was tuned for the
- * same number of threads is taken where it gives the same ones. Writes to data as
+ * results must not depend on it: tune with as many as will run. Writes to data as
  * wn_run does; what inputs hold should be like real data, on which a pick's error is checked.
  * options->plan and wino must be NULL (or "auto"). Being stopped is no error: what was found until
  * then is kept. A few tensors stay in the context. options, tune: may be NULL; *result is zeros

@@ -3,6 +3,8 @@
  * Always holds: an expression that depends on the vector range has b->lanes lanes, every other one is scalar and is
  * broadcast where it meets a vector. Sums of integers are added from the outermost loop's terms inwards, the constant
  * last, so that what is invariant in a loop is computed outside it. */
+#include <math.h>
+
 #include "kernel/build.h"
 
 bool is_vector(const builder *b, const uop *u) {
@@ -99,11 +101,28 @@ static uint32_t emit_range(builder *b, scope *home, const uop *u) {
 
 static bool is_number(const uop *u, double v) { return u->op == OP_CONST && u->arg.f == v; }
 
+/* Which of two products is fused with the other must not depend on the order of nodes, which schedules change, and bits with
+ * it: the one with the larger constant factor, 1 or -1; 0: neither, so that both are rounded. */
+static int fused_product(const uop *x, const uop *y) {
+  if (x->src[1]->op != OP_CONST || y->src[1]->op != OP_CONST) return 0;
+  double a = x->src[1]->arg.f, b = y->src[1]->arg.f;
+  if (fabs(a) != fabs(b)) return fabs(a) > fabs(b) ? 1 : -1;
+  return a == b ? 0 : a > b ? 1 : -1;
+}
+
 /* a + b for floats: fused where a term is a product; a - b where the factor is -1. */
 static void plan_sum(const builder *b, emit_frame *f) {
   const uop *x = f->u->src[0], *y = f->u->src[1];
   if (x->op != OP_MUL ||
       (y->op == OP_MUL && !is_number(y->src[1], -1) && is_number(x->src[1], -1))) {
+    const uop *t = x;
+    x = y;
+    y = t;
+  }
+  bool products = x->op == OP_MUL && y->op == OP_MUL && !is_number(y->src[1], -1) &&
+                  !is_number(x->src[1], -1);
+  int which = products ? fused_product(x, y) : 1;
+  if (which < 0) {
     const uop *t = x;
     x = y;
     y = t;
@@ -114,7 +133,7 @@ static void plan_sum(const builder *b, emit_frame *f) {
     f->ins.op = OP_SUB;
     f->src[0] = y;
     f->src[1] = x->src[0];
-  } else if (x->op == OP_MUL && b->opt->fma) {
+  } else if (x->op == OP_MUL && which != 0 && b->opt->fma) {
     f->ins.op = OP_FMA;
     f->ins.nsrc = 3;
     f->src[0] = x->src[0];

@@ -100,9 +100,9 @@ static void walk(naming *n, const uop *root) {
   }
 }
 
-const char *plans_key(graph *g, const uop *root, const plans_about *about, const runtime *rt,
+const char *plans_key(graph *g, const uop *root, const bool *constant, const runtime *rt,
                       const wn_options *o) {
-  naming n = {.g = g, .a = &g->arena, .constant = about->constant, .half = {0x77696e6e, 0x6f770001}};
+  naming n = {.g = g, .a = &g->arena, .constant = constant, .half = {0x77696e6e, 0x6f770001}};
   map_init(&n.position, n.a);
   map_init(&n.loops, n.a);
   walk(&n, root);
@@ -114,7 +114,6 @@ const char *plans_key(graph *g, const uop *root, const plans_about *about, const
              o->variable_weights ? "variable" : "constant", runtime_backend(rt), o->max_lines,
              o->max_memory, o->no_merge ? ", no merging" : "",
              o->flush_subnormals ? ", flushing" : "");
-  if (about->threads > 0) str_printf(&key, "threads %d\n", about->threads);
   store_add_cpu(&key, runtime_target(rt));
   return str_text(&key);
 }

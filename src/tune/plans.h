@@ -10,13 +10,9 @@
 #include "runtime/runtime.h"
 #include "runtime/store.h"
 
-typedef struct plans_about {
-  const bool *constant; /* by slot: may the buffer be prepared once? */
-  int threads;          /* that it is for; 0: any number. What decides bits is stored for any. */
-} plans_about;
-
-/* Everything that the fastest schedule depends on, as text. */
-const char *plans_key(graph *g, const uop *root, const plans_about *about, const runtime *rt,
+/* Everything that the fastest schedule depends on, as text, but for the number of threads: a plan decides bits, and those
+ * must not depend on it. constant[slot]: may the buffer be prepared once? */
+const char *plans_key(graph *g, const uop *root, const bool *constant, const runtime *rt,
                       const wn_options *options);
 
 typedef struct stored_plan {

@@ -310,8 +310,7 @@ static void store_pick(tuner *t) {
   volatile wn_status st;
   volatile bool kept = false;
   DIAG_TRY(d, st)
-    kept = plans_put(s, &t->arena, t->subject->key_threads, &plan) &&
-           plans_put(s, &t->arena, t->subject->key, &plan);
+    kept = plans_put(s, &t->arena, t->subject->key, &plan);
   DIAG_END(d, st)
   store_close(s);
   r->stored = st == WN_OK && kept;
@@ -319,13 +318,13 @@ static void store_pick(tuner *t) {
     r->not_stored = store_is_off(t) ? "the cache is off" : "the cache cannot be written";
 }
 
-static void try_stored(tuner *t, const char *key) {
+static void try_stored(tuner *t) {
   diag *d = &t->ctx->diag;
   store *s = store_open(d, t->options.no_cache != 0);
   stored_plan plan;
   volatile wn_status st;
   volatile bool found = false;
-  DIAG_TRY(d, st) found = plans_get(s, d, &t->arena, key, &plan);
+  DIAG_TRY(d, st) found = plans_get(s, d, &t->arena, t->subject->key, &plan);
   DIAG_END(d, st)
   store_close(s);
   if (st == WN_OK && found) try_text(t, plan.text);
@@ -353,8 +352,7 @@ static void search(tuner *t) {
     diag_fail(&t->ctx->diag, t->status != WN_OK ? t->status : WN_ERR_REFUSED,
               "plan direct, which others are measured against: %s", t->why);
   try_candidates(t);
-  try_stored(t, t->subject->key);
-  try_stored(t, t->subject->key_threads);
+  try_stored(t);
   race_all(t);
   if (t->best != NULL && !t->late) climb_all(t);
   confirm(t);

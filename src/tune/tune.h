@@ -11,7 +11,7 @@
 #include "tune/plans.h"
 
 typedef struct tune_subject {
-  const char *key, *key_threads; /* the pick is stored for any number of threads, and for this one */
+  const char *key;            /* under which the pick is stored */
   const candidate *candidate; /* best predicted first; [0] is what auto picks untuned */
   int count;
   move_sizes sizes;
