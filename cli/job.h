@@ -29,6 +29,7 @@ typedef struct job {
   float *x, *w, *bias, *residual, *y; /* aligned */
   reference reference;
   int64_t special; /* NaN and infinite values in the data */
+  int photo_bits;  /* of a channel of --input; 0: it is no photo */
   entry *entries;
   int entry_count;
 } job;
