@@ -73,7 +73,7 @@ unsigned char *file_read(arena *a, const char *path, size_t *size) {
   bool known = !fstat(fileno(r.f), &st);
   if (!known || (!S_ISREG(st.st_mode) && !S_ISFIFO(st.st_mode) && !S_ISSOCK(st.st_mode))) {
     fclose(r.f);
-    diag_fail(a->diag, WN_ERR_IO, "cannot read %s: neither a regular file nor a pipe", path);
+    diag_fail(a->diag, WN_ERR_IO, "cannot read %s: not a regular file or a pipe", path);
   }
   bool regular = S_ISREG(st.st_mode);
   if (regular) r.room = (size_t)st.st_size + 1; /* so that its end is seen */
