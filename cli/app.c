@@ -89,6 +89,7 @@ static void read_batch(cli *app, const char *path, problem_list *list) {
   if (strlen(s) != size)
     diag_fail(&app->diag, WN_ERR_USAGE, "%s is not a list of problems: it has a 0 byte", path);
   int line = 0;
+  if (!strncmp(s, "\xef\xbb\xbf", 3)) s += 3; /* a byte order mark */
   for (char *next; *s; s = next) {
     size_t n = strcspn(s, "\n");
     next = s + n + (s[n] == '\n');

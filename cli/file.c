@@ -1,70 +1,91 @@
-/* The name of the unfinished file is the one thing a signal handler must know, so it is this file's
- * only static. */
+/* See file.h. */
 #include "file.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const int fatal_signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
-#define SIGNALS (sizeof fatal_signals / sizeof *fatal_signals)
-static char unfinished[4096];
+#include "ending.h"
 
-static void remove_unfinished(int signal_number) {
-  unlink(unfinished);
-  signal(signal_number, SIG_DFL);
-  raise(signal_number);
+/* What a file of a known size has, and what comes through anything else until it ends. */
+enum { FIRST_PIECE = 64 << 10 };
+static const size_t LARGEST_STREAM = (size_t)1 << 40;
+
+typedef struct reader {
+  FILE *f;
+  const char *path;
+  unsigned char *bytes; /* in the arena, with room for one more */
+  size_t got, room;
+} reader;
+
+static void read_all(reader *r, arena *a) {
+  r->bytes = arena_alloc(a, r->room + 1);
+  while ((r->got += fread(r->bytes + r->got, 1, r->room - r->got, r->f)) == r->room) {
+    int next = fgetc(r->f);
+    if (next == EOF) break;
+    if (r->room > LARGEST_STREAM / 2) diag_fail(a->diag, WN_ERR_IO, "%s does not end", r->path);
+    unsigned char *more = arena_alloc(a, 2 * r->room + 1);
+    memcpy(more, r->bytes, r->got);
+    more[r->got++] = (unsigned char)next;
+    r->bytes = more;
+    r->room *= 2;
+  }
+  if (ferror(r->f)) diag_fail(a->diag, WN_ERR_IO, "cannot read %s: %s", r->path, strerror(errno));
+  r->bytes[r->got] = 0;
 }
 
-/* What the caller ignores (nohup) stays ignored. A file over the limit of its size is an error of
- * write() then, and no signal. */
-static void guard(const char *temporary) {
-  struct sigaction act, old;
-  memset(&act, 0, sizeof act);
-  sigemptyset(&act.sa_mask);
-  act.sa_handler = temporary ? remove_unfinished : SIG_DFL;
-  if (temporary) snprintf(unfinished, sizeof unfinished, "%s", temporary);
-  for (size_t i = 0; i < SIGNALS; ++i)
-    if (!sigaction(fatal_signals[i], NULL, &old) && old.sa_handler != SIG_IGN)
-      sigaction(fatal_signals[i], &act, NULL);
-  signal(SIGXFSZ, temporary ? SIG_IGN : SIG_DFL);
+/* Pipes that were read: a problem may be derived from its files before these are read for it. */
+static struct stream {
+  struct stream *next;
+  dev_t device;
+  ino_t node;
+  size_t size;
+  unsigned char bytes[];
+} *streams;
+
+static const struct stream *find_stream(const struct stat *st) {
+  const struct stream *s = streams;
+  while (s && (s->device != st->st_dev || s->node != st->st_ino)) s = s->next;
+  return s;
 }
 
-/* Signals wait meanwhile: there is no moment with a file and nobody to remove it. */
-static int create_guarded(char *temporary) {
-  sigset_t set, before;
-  sigemptyset(&set);
-  for (size_t i = 0; i < SIGNALS; ++i) sigaddset(&set, fatal_signals[i]);
-  sigprocmask(SIG_BLOCK, &set, &before);
-  int fd = mkstemp(temporary), error = errno;
-  if (fd >= 0) guard(temporary);
-  sigprocmask(SIG_SETMASK, &before, NULL);
-  errno = error;
-  return fd;
+static void keep_stream(const struct stat *st, const reader *r) {
+  struct stream *s = mem_alloc(sizeof *s + r->got);
+  if (!s) return; /* it has ended, then, if it is read again */
+  *s = (struct stream){.next = streams, .device = st->st_dev, .node = st->st_ino, .size = r->got};
+  memcpy(s->bytes, r->bytes, r->got);
+  streams = s;
 }
 
 unsigned char *file_read(arena *a, const char *path, size_t *size) {
-  FILE *f = fopen(path, "rb");
+  reader r = {.path = path, .room = FIRST_PIECE};
   struct stat st;
-  if (!f) diag_fail(a->diag, WN_ERR_IO, "cannot open %s: %s", path, strerror(errno));
-  if (fstat(fileno(f), &st) || !S_ISREG(st.st_mode)) {
-    fclose(f);
-    diag_fail(a->diag, WN_ERR_IO, "cannot read %s: not a regular file", path);
+  /* a named pipe is not opened again, which would wait for somebody to write */
+  const struct stream *before = stat(path, &st) == 0 ? find_stream(&st) : NULL;
+  if (before) {
+    *size = before->size;
+    return memcpy(arena_alloc(a, before->size + 1), before->bytes, before->size);
   }
+  r.f = fopen(path, "rb");
+  if (!r.f) diag_fail(a->diag, WN_ERR_IO, "cannot open %s: %s", path, strerror(errno));
+  bool known = !fstat(fileno(r.f), &st);
+  if (!known || (!S_ISREG(st.st_mode) && !S_ISFIFO(st.st_mode) && !S_ISSOCK(st.st_mode))) {
+    fclose(r.f);
+    diag_fail(a->diag, WN_ERR_IO, "cannot read %s: not a regular file or a pipe", path);
+  }
+  bool regular = S_ISREG(st.st_mode);
+  if (regular) r.room = (size_t)st.st_size + 1; /* so that its end is seen */
   wn_status status;
-  unsigned char *volatile bytes = NULL;
-  size_t want = (size_t)st.st_size;
-  DIAG_TRY(a->diag, status) { bytes = arena_alloc(a, want + 1); }
+  DIAG_TRY(a->diag, status) { read_all(&r, a); }
   DIAG_END(a->diag, status)
-  size_t got = bytes ? fread(bytes, 1, want, f) : 0;
-  fclose(f);
-  if (!bytes) diag_fail(a->diag, status, "no memory for the %zu bytes of %s", want, path);
-  if (got != want) diag_fail(a->diag, WN_ERR_IO, "cannot read all of %s", path);
-  *size = want;
-  return bytes;
+  fclose(r.f);
+  if (status == WN_ERR_NOMEM) diag_fail(a->diag, status, "no memory for %s", path);
+  if (status != WN_OK) diag_fail(a->diag, status, "%s", arena_strdup(a, a->diag->message));
+  if (!regular) keep_stream(&st, &r);
+  *size = r.got;
+  return r.bytes;
 }
 
 /* A rename puts a file in the place of whatever is there: of a device, or of the link /dev/stdout. */
@@ -83,13 +104,11 @@ void file_create(file_writer *w, arena *a, const char *path) {
   w->path = path;
   w->stream = NULL;
   w->temporary = arena_printf(a, "%s.XXXXXX", path);
-  if (strlen(w->temporary) >= sizeof unfinished)
-    diag_fail(a->diag, WN_ERR_IO, "cannot write %.60s...: the name is too long", path);
   refuse_special(a, path);
   mode_t mask = umask(0);
   umask(mask);
-  int fd = create_guarded(w->temporary);
-  if (fd < 0) diag_fail(a->diag, WN_ERR_IO, "cannot write %s: %s", path, strerror(errno));
+  int fd = ending_create(w->temporary);
+  if (fd < 0) diag_fail(a->diag, WN_ERR_IO, "cannot write %.500s: %s", path, strerror(errno));
   if (fchmod(fd, 0666 & ~mask) || !(w->stream = fdopen(fd, "wb"))) {
     int error = errno;
     close(fd);
@@ -102,7 +121,7 @@ void file_abandon(file_writer *w) {
   if (w->stream) fclose(w->stream);
   w->stream = NULL;
   unlink(w->temporary);
-  guard(NULL);
+  ending_forget();
 }
 
 void file_try(arena *a, const char *path) {
@@ -126,5 +145,5 @@ void file_commit(file_writer *w, diag *d) {
   FILE *f = w->stream;
   w->stream = NULL;
   if (fclose(f) || rename(w->temporary, w->path)) failed(w, d);
-  guard(NULL);
+  ending_forget();
 }

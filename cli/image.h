@@ -1,4 +1,5 @@
-/* Photographs: PNG or JPEG (and what else stb_image reads) in, PNG out. */
+/* Photographs: PNG or JPEG (and what else stb_image reads) in, PNG out. Files of 16 bits a channel are read as such, and
+ * written where it is asked for. */
 #ifndef WINNOW_CLI_IMAGE_H
 #define WINNOW_CLI_IMAGE_H
 
@@ -7,6 +8,7 @@
 typedef struct image {
   int64_t channels, height, width;
   float *data; /* [channels][height][width], 0 to 1, in the arena given */
+  int bits;    /* of a channel of the file: 8 or 16; when it is written anything else is 8 */
 } image;
 
 bool image_has_name(const char *path); /* by its ending: .png .jpg .jpeg .bmp .tga .pnm .pgm .ppm */

@@ -63,6 +63,7 @@ static void read_photo(job *j, const char *path) {
     diag_fail(&j->app->diag, WN_ERR_USAGE,
               "%s has %" PRId64 " rows of %" PRId64 ", but %s needs %" PRId64 " of %" PRId64, path,
               photo.height, photo.width, p->text, p->in[0], p->in[1]);
+  j->photo_bits = photo.bits;
   int64_t plane = photo.height * photo.width;
   for (int64_t c = 0; c < p->ic; ++c)
     for (int64_t i = 0; i < plane; ++i)

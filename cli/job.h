@@ -30,6 +30,7 @@ typedef struct job {
   reference reference;
   int64_t special; /* NaN and infinite values in the data */
   bool given;      /* x or w are the user's: what is promised of independent noise is not of them */
+  int photo_bits;  /* of a channel of --input; 0: it is no photo */
   entry *entries;
   int entry_count;
 } job;

@@ -6,6 +6,7 @@
 #include <cjson/cJSON.h>
 
 #include "app.h"
+#include "ending.h"
 
 static void dispatch(cli *app, int argc, char *const *argv) {
   static void (*const run[CMD_COUNT])(cli *) = {
@@ -69,6 +70,7 @@ static int run_demonstration(void) {
 }
 
 int main(int argc, char **argv) {
+  ending_catch();
   cJSON_Hooks hooks = {mem_alloc, mem_free};
   cJSON_InitHooks(&hooks);
   return argc < 2 ? run_demonstration() : run_command(argc, argv);

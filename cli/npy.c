@@ -11,11 +11,15 @@ static const struct {
   const char *name, *code; /* code: descr without the byte order */
   size_t size;
 } dtypes[NPY_DTYPES] = {
-    [NPY_F32] = {"float32", "f4", 4},
-    [NPY_F64] = {"float64", "f8", 8},
-    [NPY_F16] = {"float16", "f2", 2},
-    [NPY_I32] = {"int32", "i4", 4},
+    [NPY_F32] = {"float32", "f4", 4}, [NPY_F64] = {"float64", "f8", 8},
+    [NPY_F16] = {"float16", "f2", 2}, [NPY_I8] = {"int8", "i1", 1},
+    [NPY_I16] = {"int16", "i2", 2},   [NPY_I32] = {"int32", "i4", 4},
+    [NPY_I64] = {"int64", "i8", 8},   [NPY_U8] = {"uint8", "u1", 1},
+    [NPY_U16] = {"uint16", "u2", 2},  [NPY_U32] = {"uint32", "u4", 4},
+    [NPY_U64] = {"uint64", "u8", 8},  [NPY_BOOL] = {"bool", "b1", 1},
 };
+
+static const char expected[] = "expected a float, an integer or bool";
 
 size_t npy_size(npy_dtype dtype) { return dtypes[dtype].size; }
 const char *npy_name(npy_dtype dtype) { return dtypes[dtype].name; }
@@ -73,6 +77,7 @@ static void read_shape(scanner *in, npy_array *out) {
       v = v * 10 + (*in->s - '0');
     }
     if (in->s == from) bad(in, "its shape has something that is no size");
+    if (in->s < in->end && *in->s == 'L') ++in->s; /* as Python 2 wrote it */
     out->shape[out->ndim++] = v;
     if (!accept(in, ",")) {
       expect(in, ")");
@@ -92,19 +97,18 @@ static void read_dtype(scanner *in, npy_array *out, bool *swap) {
   char descr[32];
   skip_blanks(in);
   if (in->s < in->end && *in->s == '[')
-    diag_fail(in->arena->diag, WN_ERR_USAGE,
-              "%s has a structured dtype, expected float32, float64, float16 or int32", in->name);
+    diag_fail(in->arena->diag, WN_ERR_USAGE, "%s has a structured dtype, %s", in->name, expected);
   read_string(in, descr, sizeof descr);
   for (int i = 0; i < NPY_DTYPES; ++i)
-    if (descr[0] && strchr("<>=", descr[0]) && !strcmp(descr + 1, dtypes[i].code)) {
+    if (descr[0] && strchr(dtypes[i].size == 1 ? "<>=|" : "<>=", descr[0]) &&
+        !strcmp(descr + 1, dtypes[i].code)) {
       out->dtype = (npy_dtype)i;
       *swap = descr[0] != '=' && (descr[0] == '>') != big_endian_here();
       return;
     }
   for (char *c = descr; *c; ++c)
     if (*c < ' ' || *c > '~') *c = '?';
-  diag_fail(in->arena->diag, WN_ERR_USAGE,
-            "%s has dtype '%s', expected float32, float64, float16 or int32", in->name, descr);
+  diag_fail(in->arena->diag, WN_ERR_USAGE, "%s has dtype '%s', %s", in->name, descr, expected);
 }
 
 static void read_dict(scanner *in, npy_array *out, bool *swap, bool *fortran) {
@@ -223,21 +227,37 @@ float npy_half_to_f32(uint16_t half) {
   return f;
 }
 
+static float element(npy_dtype dtype, const void *p, size_t i) {
+  switch (dtype) {
+    case NPY_F32:
+      return ((const float *)p)[i];
+    case NPY_F64:
+      return (float)((const double *)p)[i];
+    case NPY_F16:
+      return npy_half_to_f32(((const uint16_t *)p)[i]);
+    case NPY_I8:
+      return ((const int8_t *)p)[i];
+    case NPY_I16:
+      return ((const int16_t *)p)[i];
+    case NPY_I32:
+      return (float)((const int32_t *)p)[i];
+    case NPY_I64:
+      return (float)((const int64_t *)p)[i];
+    case NPY_U16:
+      return ((const uint16_t *)p)[i];
+    case NPY_U32:
+      return (float)((const uint32_t *)p)[i];
+    case NPY_U64:
+      return (float)((const uint64_t *)p)[i];
+    case NPY_BOOL:
+      return ((const uint8_t *)p)[i] != 0;
+    default:
+      return ((const uint8_t *)p)[i];
+  }
+}
+
 void npy_to_f32(const npy_array *in, float *dst) {
-  for (size_t i = 0; i < in->count; ++i) switch (in->dtype) {
-      case NPY_F64:
-        dst[i] = (float)((const double *)in->data)[i];
-        break;
-      case NPY_F16:
-        dst[i] = npy_half_to_f32(((const uint16_t *)in->data)[i]);
-        break;
-      case NPY_I32:
-        dst[i] = (float)((const int32_t *)in->data)[i];
-        break;
-      default:
-        dst[i] = ((const float *)in->data)[i];
-        break;
-    }
+  for (size_t i = 0; i < in->count; ++i) dst[i] = element(in->dtype, in->data, i);
 }
 
 const char *npy_shape_text(arena *a, int ndim, const int64_t *shape) {

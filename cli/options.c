@@ -69,7 +69,7 @@ static const flag flags[] = {
     {"--act", "NAME", "none (default), relu, sigmoid, tanh, gelu or abs", ACT, AT(act), COMPILES},
     {"--layout", "NAME", "of input, residual, result: nchw (default) or nhwc", LAYOUT, AT(nhwc),
      COMPILES},
-    {"--output", "FILE", "the result: .npy, or .png of 1 to 4 channels", WORD, AT(output),
+    {"--output", "FILE", "the result: .npy, or .png (8 bits; 16 if --input has)", WORD, AT(output),
      BIT(CMD_CONV)},
     {"--batch", "FILE", "a problem a line; lines with # and -- are skipped", WORD, AT(batch),
      BIT(CMD_COMPARE) | BIT(CMD_BENCH) | BIT(CMD_TUNE)},

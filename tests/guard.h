@@ -39,9 +39,10 @@ static inline void *guard_new(guard *g, size_t bytes, bool at_end) {
   return g->data;
 }
 
-/* From here on a write is a crash, too. */
-static inline bool guard_seal(const guard *g) {
-  return mprotect(g->map + guard_page(), g->size - 2 * guard_page(), PROT_READ) == 0;
+/* From here on a write is a crash, too; or no longer. */
+static inline bool guard_seal(const guard *g, bool sealed) {
+  return mprotect(g->map + guard_page(), g->size - 2 * guard_page(),
+                  sealed ? PROT_READ : PROT_READ | PROT_WRITE) == 0;
 }
 
 /* Is what lies around the data as it was? */

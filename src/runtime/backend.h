@@ -88,6 +88,9 @@ typedef struct backend {
 } backend;
 
 extern const backend backend_cc;
+/* For the handler of a signal that ends the process, of a program that owns it: ends the compilers that run for backend_cc
+ * and removes their folders. Calls only what a handler may. Without it the next process that compiles removes them. */
+void cc_abandon(void);
 extern const backend backend_opencl;
 extern const backend backend_metal;
 #ifdef WN_HAVE_LLVM

@@ -3,23 +3,30 @@
  * In: kernels. Out: functions, or the compiler's complaint. The compiler is the first of cc, gcc
  * and clang on PATH, started without a shell, with no input but one file and no network. Source
  * and object live in a private directory that is gone again when compile returns; a loaded object
- * needs its file no longer. The store keeps the object's bytes under the source, the flags and the
+ * needs its file no longer. What a process that was killed left behind is removed by the next one: a
+ * directory is in use while somebody has a lock on the file `lock` in it. The store keeps the object's bytes under the source, the flags and the
  * compiler's file: its path, size and time of change.
  * Always holds: nothing that is fast but inexact is switched on (no fast-math, no contraction), so
  * this backend and the LLVM one round alike. */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <spawn.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/fork.h"
 #include "base/mem.h"
+#include "base/signals.h"
 #include "render/render.h"
 #include "runtime/backend.h"
 #include "runtime/store.h"
@@ -41,9 +48,20 @@ typedef struct cc_code {
   void *object[]; /* of dlopen */
 } cc_code;
 
+/* The directories of the process, for cc_abandon, which can have no argument. */
+enum { PATH_BYTES = 256, ACTIVE = 16 };
+static struct active {
+  atomic_int state; /* FREE, TAKEN, or in USE: dir is whole */
+  atomic_long compiler;
+  char dir[PATH_BYTES];
+} active[ACTIVE];
+enum { FREE, TAKEN, USE };
+
 typedef struct build {
-  char dir[256], source[288], object[288], errors[288];
-  char reason[REASON]; /* why the last step failed */
+  char dir[PATH_BYTES], source[288], object[288], errors[288];
+  int lock;              /* descriptor, or -1 */
+  struct active *active; /* NULL: there are too many */
+  char reason[REASON];   /* why the last step failed */
   char name[8], flags[512], math[4];
   char *args[MAX_ARGS];
   store *cache;
@@ -52,25 +70,120 @@ typedef struct build {
 
 /* --- the private directory -------------------------------------------------------------------- */
 
-static bool open_directory(build *b) {
+static const char *const inside[] = {"kernels.c", "kernels.so", "errors", "lock"};
+enum { INSIDE = sizeof inside / sizeof *inside, SETTLED = 10 /* seconds */ };
+
+/* Calls only what a signal handler may. */
+static bool remove_directory(const char *dir) {
+  char path[PATH_BYTES + 16];
+  size_t n = strlen(dir);
+  memcpy(path, dir, n);
+  path[n] = '/';
+  for (int i = 0; i < INSIDE; i++) {
+    memcpy(path + n + 1, inside[i], strlen(inside[i]) + 1);
+    unlink(path);
+  }
+  return rmdir(dir) == 0;
+}
+
+void cc_abandon(void) {
+  const struct timespec moment = {.tv_nsec = 2000000};
+  for (int i = 0; i < ACTIVE; i++) {
+    struct active *x = &active[i];
+    if (atomic_load(&x->state) != USE) continue;
+    pid_t compiler = (pid_t)atomic_load(&x->compiler);
+    if (compiler > 0) kill(compiler, SIGTERM);
+    /* a compiler's last word may be another file */
+    for (int tries = 0; !remove_directory(x->dir) && errno != ENOENT && tries < 100; tries++)
+      nanosleep(&moment, NULL);
+  }
+}
+
+static int lock_directory(const char *dir, int flags) {
+  char path[PATH_BYTES + 16];
+  snprintf(path, sizeof path, "%s/lock", dir);
+  int fd = open(path, flags | O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0600);
+  if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0) return fd;
+  if (fd >= 0) close(fd);
+  return -1;
+}
+
+/* Directories of this user that nobody has a lock on; their names end with six characters of mkdtemp's. */
+static void sweep(const char *base) {
+  static const char prefix[] = "winnow-";
+  DIR *d = opendir(base);
+  for (struct dirent *e; d && (e = readdir(d));) {
+    char dir[PATH_BYTES];
+    struct stat s;
+    if (strncmp(e->d_name, prefix, sizeof prefix - 1) != 0 ||
+        strlen(e->d_name) != sizeof prefix - 1 + 6)
+      continue;
+    snprintf(dir, sizeof dir, "%s/%.13s", base, e->d_name);
+    if (lstat(dir, &s) != 0 || !S_ISDIR(s.st_mode) || s.st_uid != geteuid()) continue;
+    if (time(NULL) - s.st_mtime < SETTLED) continue; /* its owner may be about to lock it */
+    int lock = lock_directory(dir, 0);
+    if (lock < 0) continue;
+    remove_directory(dir);
+    close(lock);
+  }
+  if (d) closedir(d);
+}
+
+static const char *directory_base(void) {
   const char *base = getenv("TMPDIR");
-  if (!base || !*base || strlen(base) > 200) base = "/tmp";
+  return base && *base && strlen(base) <= 200 ? base : "/tmp";
+}
+
+static pthread_once_t swept = PTHREAD_ONCE_INIT;
+static void sweep_once(void) { sweep(directory_base()); }
+
+static struct active *take_active(const char *dir) {
+  for (int i = 0; i < ACTIVE; i++) {
+    int expected = FREE;
+    if (!atomic_compare_exchange_strong(&active[i].state, &expected, TAKEN)) continue;
+    memcpy(active[i].dir, dir, strlen(dir) + 1);
+    atomic_store(&active[i].compiler, 0);
+    atomic_store(&active[i].state, USE);
+    return &active[i];
+  }
+  return NULL;
+}
+
+/* Signals wait meanwhile, so that cc_abandon knows every directory. */
+static bool make_directory(build *b) {
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_BLOCK, &all, &before);
+  bool made = mkdtemp(b->dir) != NULL;
+  int error = errno;
+  if (made) b->active = take_active(b->dir);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  errno = error;
+  return made;
+}
+
+static bool open_directory(build *b) {
+  const char *base = directory_base();
+  pthread_once(&swept, sweep_once);
   snprintf(b->dir, sizeof b->dir, "%s/winnow-XXXXXX", base);
-  if (!mkdtemp(b->dir)) {
+  if (!make_directory(b)) {
     snprintf(b->reason, REASON, "no temporary directory in %.100s: %s", base, strerror(errno));
     return false;
   }
+  b->lock =
+      lock_directory(b->dir, O_CREAT); /* where there are no locks only a kill leaves something */
   snprintf(b->source, sizeof b->source, "%s/kernels.c", b->dir);
   snprintf(b->object, sizeof b->object, "%s/kernels.so", b->dir);
   snprintf(b->errors, sizeof b->errors, "%s/errors", b->dir);
   return true;
 }
 
-static void close_directory(const build *b) {
-  unlink(b->source);
-  unlink(b->object);
-  unlink(b->errors);
-  rmdir(b->dir);
+static void close_directory(build *b) {
+  remove_directory(b->dir);
+  if (b->lock >= 0) close(b->lock);
+  if (b->active) atomic_store(&b->active->state, FREE);
+  b->lock = -1;
+  b->active = NULL;
 }
 
 static bool write_file(build *b, const char *path, const void *bytes, size_t len) {
@@ -131,9 +244,26 @@ static bool wait_for(pid_t pid, int *status) {
   return true;
 }
 
+/* The signals that are held here must end a compiler as they would end any program. */
+static bool spawn_attributes(posix_spawnattr_t *attributes) {
+  sigset_t mask;
+  if (posix_spawnattr_init(attributes) != 0) return false;
+  signals_mask_of_child(&mask);
+  if (posix_spawnattr_setsigmask(attributes, &mask) == 0 &&
+      posix_spawnattr_setflags(attributes, POSIX_SPAWN_SETSIGMASK) == 0)
+    return true;
+  posix_spawnattr_destroy(attributes);
+  return false;
+}
+
 static bool run_compiler(build *b) {
   posix_spawn_file_actions_t files;
-  if (posix_spawn_file_actions_init(&files) != 0) return false;
+  posix_spawnattr_t attributes;
+  if (!spawn_attributes(&attributes)) return false;
+  if (posix_spawn_file_actions_init(&files) != 0) {
+    posix_spawnattr_destroy(&attributes);
+    return false;
+  }
   posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
   posix_spawn_file_actions_addopen(&files, 1, "/dev/null", O_WRONLY, 0);
   posix_spawn_file_actions_addopen(&files, 2, b->errors, O_WRONLY | O_CREAT | O_TRUNC, 0600);
@@ -141,15 +271,19 @@ static bool run_compiler(build *b) {
   pid_t pid = 0;
   for (size_t i = 0; i < COMPILERS && failed; i++) {
     snprintf(b->name, sizeof b->name, "%s", compilers[i]);
-    failed = posix_spawnp(&pid, b->name, &files, NULL, b->args, environ);
+    failed = posix_spawnp(&pid, b->name, &files, &attributes, b->args, environ);
   }
   posix_spawn_file_actions_destroy(&files);
+  posix_spawnattr_destroy(&attributes);
   if (failed) {
     snprintf(b->reason, REASON, "no C compiler: none of cc, gcc and clang on PATH starts (%s)",
              strerror(failed));
     return false;
   }
-  if (wait_for(pid, &status) && status == 0) return true;
+  if (b->active) atomic_store(&b->active->compiler, pid);
+  bool known = wait_for(pid, &status);
+  if (b->active) atomic_store(&b->active->compiler, 0);
+  if (known && status == 0) return true;
   read_errors(b, WIFEXITED(status) ? WEXITSTATUS(status) : -1);
   return false;
 }
@@ -278,7 +412,7 @@ static void *cc_compile(arena *a, diag *d, const cpu_target *target, int count,
   code->count = 0;
   arena scratch;
   arena_init(&scratch, d);
-  build b = {.reason = "unknown", .cache = cache};
+  build b = {.reason = "unknown", .cache = cache, .lock = -1};
   wn_status st;
   DIAG_TRY(d, st) { compile_all(&b, a, &scratch, code, target, count, kernels, out); }
   DIAG_END(d, st)

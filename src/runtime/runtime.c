@@ -14,6 +14,7 @@
 
 #include "base/fork.h"
 #include "base/fpenv.h"
+#include "base/signals.h"
 #include "render/render.h"
 #include "runtime/backend.h"
 #include "runtime/pool.h"
@@ -384,8 +385,11 @@ module *module_compile(runtime *rt, diag *d, int count, const lin_kernel *const 
   *m = (module){.rt = rt};
   arena_init(&m->arena, d);
   wn_status st;
+  signals_held held; /* compilers, and the drivers of devices, write files */
+  signals_hold(&held);
   DIAG_TRY(d, st) { compile_entries(m, count, kernels, options); }
   DIAG_END(d, st)
+  signals_free(&held);
   if (st == WN_OK) return m;
   char why[sizeof d->message];
   memcpy(why, d->message, sizeof why);

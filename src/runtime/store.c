@@ -11,16 +11,15 @@
 #include "runtime/store.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/fork.h"
 #include "base/map.h"
+#include "base/signals.h"
 #include "base/text.h"
 
 enum {
@@ -162,44 +161,19 @@ static void leave(store *s) {
 
 /* --- calls of SQLite that may write ---------------------------------------------------------------- */
 
-/* A limit on the size of files would end the program with SIGXFSZ; without the signal it is a full
- * disk like any other. Only this thread's signals are touched, and only while SQLite runs. */
-static void hold_signal(sigset_t *limit, sigset_t *before) {
-  sigemptyset(limit);
-  sigaddset(limit, SIGXFSZ);
-  pthread_sigmask(SIG_BLOCK, limit, before);
-}
-
-/* Takes the signal, if there is one. */
-static void take_signal(const sigset_t *limit) {
-#ifdef __APPLE__ /* which has no sigtimedwait; the signal is this thread's, so nobody else takes it meanwhile */
-  sigset_t pending;
-  int taken;
-  if (sigpending(&pending) == 0 && sigismember(&pending, SIGXFSZ) == 1) sigwait(limit, &taken);
-#else
-  const struct timespec at_once = {0};
-  sigtimedwait(limit, NULL, &at_once);
-#endif
-}
-
-static void free_signal(const sigset_t *limit, const sigset_t *before) {
-  if (sigismember(before, SIGXFSZ) == 0) take_signal(limit);
-  pthread_sigmask(SIG_SETMASK, before, NULL);
-}
-
 static int step(sqlite3_stmt *q) {
-  sigset_t limit, before;
-  hold_signal(&limit, &before);
+  signals_held held;
+  signals_hold(&held);
   int result = sqlite3_step(q);
-  free_signal(&limit, &before);
+  signals_free(&held);
   return result;
 }
 
 static bool execute(sqlite3 *db, const char *sql) {
-  sigset_t limit, before;
-  hold_signal(&limit, &before);
+  signals_held held;
+  signals_hold(&held);
   int result = sqlite3_exec(db, sql, NULL, NULL, NULL);
-  free_signal(&limit, &before);
+  signals_free(&held);
   return result == SQLITE_OK;
 }
 

@@ -75,7 +75,7 @@ refuses() {
   that 'left a result' test "$(find . -name 'result.npy*' | wc -l)" -eq 0
   end
 }
-npy byte.npy '|u1' False '(1, 1, 4, 4)' "$sixteen"
+npy byte.npy '<c8' False '(1, 1, 4, 4)' "$sixteen$sixteen"
 npy fields.npy '<f4' False '(1, 1, 5, 4)' "$(repeat 20 "$one")"
 head -c 150 ones.npy >short.npy
 head -c 40 ones.npy >header.npy
@@ -83,8 +83,8 @@ echo text >text.npy
 : >nothing.npy
 cat ones.npy text.npy >long.npy
 refuses 'cannot open nowhere.npy' $p --input nowhere.npy
-refuses "dtype '|u1', expected float32" $p --input byte.npy
-refuses "dtype '|u1', expected float32" $p --weights byte.npy
+refuses "dtype '<c8', expected a float" $p --input byte.npy
+refuses "dtype '<c8', expected a float" $p --weights byte.npy
 refuses 'has shape (1, 1, 5, 4)' $p --input fields.npy
 refuses 'needs (1, 1, 4, 4)' $p --input fields.npy
 refuses 'needs (1, 1, 3, 3)' $p --weights ones.npy

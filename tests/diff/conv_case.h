@@ -188,8 +188,13 @@ static inline double case_output(const conv_case *c, int64_t n, int64_t k, int64
   return sum;
 }
 
+/* Inputs that cannot be written, or can. */
+static inline bool case_seal(const conv_case *c, bool sealed) {
+  return guard_seal(&c->guards[0], sealed) && guard_seal(&c->guards[1], sealed);
+}
+
 /* Draws data and works out what it should give; false when memory is short. Arrays lie between pages that may not be
- * touched, flush with one of them: with the one behind where the seed is even. Inputs cannot be written. */
+ * touched, flush with one of them: with the one behind where the seed is even. Inputs are sealed. */
 static inline bool case_fill(conv_case *c) {
   uint64_t state = c->seed ^ UINT64_C(0xd1f7);
   bool end = c->seed % 2 == 0;
@@ -206,7 +211,7 @@ static inline bool case_fill(conv_case *c) {
     c->expected[i] = case_output(c, n, k, o, &c->y[i]);
   }
   c->direct_error = relative_l2(c->y, c->expected, c->y_count);
-  return guard_seal(&c->guards[0]) && guard_seal(&c->guards[1]);
+  return case_seal(c, true);
 }
 
 /* Was nothing written but the result? */

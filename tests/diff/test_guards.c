@@ -137,7 +137,7 @@ static void check_edge(fixture *f, const edges *s, int i, module *m, bool at_end
   memset(g[1].data, 0, g[1].bytes);
   for (int n = 0; n < (int)g[2].bytes; ++n)
     g[2].data[n] = e->high ? n >= e->lanes - kept_of(e) : n < kept_of(e);
-  for (size_t n = 0; n < k->arrays.len; ++n) assert_true(n == 1 || guard_seal(&g[n]));
+  for (size_t n = 0; n < k->arrays.len; ++n) assert_true(n == 1 || guard_seal(&g[n], true));
   module_launch(m, i, args, 0, 1);
   size_t size = wn_dtype_size(e->dtype), step = (size_t)llabs(e->step ? e->step : 3);
   for (size_t n = 0; n < g[1].bytes; ++n) {

@@ -32,9 +32,18 @@ typedef struct fixture {
 
 /* --- the driver ------------------------------------------------------------------------------------ */
 
+/* The caller's arrays end with a page behind which is one that may not be touched. */
 static const char preamble[] =
+    "#define _GNU_SOURCE\n"
     "#include <stdint.h>\n"
     "#include <stdio.h>\n"
+    "#include <sys/mman.h>\n"
+    "static char *guarded(size_t n) {\n"
+    "  size_t page = 65536, body = (n + page - 1) / page * page;\n"
+    "  char *m = mmap(0, body + 2 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);\n"
+    "  mprotect(m + page, body, PROT_READ | PROT_WRITE);\n"
+    "  return m + page + body - n;\n"
+    "}\n"
     "static int load(const char *path, void *to, size_t n) {\n"
     "  FILE *f = fopen(path, \"rb\");\n"
     "  return f == NULL || fread(to, 1, n, f) != n || fclose(f) != 0;\n"
@@ -44,12 +53,19 @@ static const char preamble[] =
     "  return f == NULL || fwrite(from, 1, n, f) != n || fclose(f) != 0;\n"
     "}\n";
 
+static bool is_callers(const array_info *a) {
+  return a->role == ROLE_INPUT || a->role == ROLE_CONSTANT || a->role == ROLE_RESULT;
+}
+
 static void declare(str *s, const wn_program *p) {
   size_t scratch = 64;
   for (size_t i = 0; i < p->set->arrays.len; ++i) {
     const array_info *a = &p->set->arrays.data[i];
-    str_printf(s, "static _Alignas(64) char array%zu[%zu];\n", i,
-               (size_t)a->len * wn_dtype_size(a->dtype) + 64);
+    if (is_callers(a))
+      str_printf(s, "static char *array%zu;\n", i);
+    else
+      str_printf(s, "static _Alignas(64) char array%zu[%zu];\n", i,
+                 (size_t)a->len * wn_dtype_size(a->dtype) + 64);
   }
   for (size_t k = 0; k < p->set->kernels.len; ++k) {
     const lin_kernel *lin = &p->kernels[k]->lin;
@@ -80,6 +96,8 @@ static const char *driver(fixture *f, const wn_program *p) {
   for (size_t i = 0; i < p->set->arrays.len; ++i) {
     const array_info *a = &p->set->arrays.data[i];
     if (a->role == ROLE_RESULT) result = (int)i;
+    if (is_callers(a))
+      str_printf(&s, "  array%zu = guarded(%zu);\n", i, (size_t)a->len * wn_dtype_size(a->dtype));
     if (a->role != ROLE_INPUT && a->role != ROLE_CONSTANT) continue;
     str_printf(&s, "  failed = failed || load(argv[%d], array%zu, %zu);\n",
                a->role == ROLE_INPUT ? 1 : 2, i, (size_t)a->len * wn_dtype_size(a->dtype));

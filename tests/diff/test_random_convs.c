@@ -1,7 +1,10 @@
 /* Convolutions of random shapes, different each time, through every plan of interest and every
  * backend, against plain loops in float64. The seed is printed; WINNOW_SEED=<seed> draws the same
  * shapes again, and the seed that a failure names draws its shape first. WINNOW_LONG=1 goes on for
- * minutes, WINNOW_SECONDS=<n> for that long. */
+ * minutes, WINNOW_SECONDS=<n> for that long.
+ *
+ * Beside them some thousand runs that are the same each time: small shapes, each through one plan, one backend and one
+ * instruction set of the CPU. WINNOW_RUNS=<n> says how many, from WINNOW_SEED on. */
 #include "cores.h" /* with _GNU_SOURCE: MAP_ANONYMOUS */
 
 #include <stdarg.h>
@@ -17,6 +20,7 @@
 
 #include "diff/conv_case.h"
 #include "isas.h"
+#include "sanitized.h"
 
 enum {
   PATIENCE = 300, /* seconds for one shape, sanitizers and all */
@@ -224,6 +228,133 @@ static void random_shapes(void **state) {
   assert_int_equal(failures, 0);
 }
 
+/* --- runs that are the same each time ------------------------------------------------------------- */
+
+enum { RUNS = 60, LONG_RUNS = 20000, WORKERS = 64, FIRST_SEED = 1000000 };
+
+/* What the processes share: `text` says what each is at. */
+typedef struct board {
+  int workers, runs;
+  struct {
+    int at, failures,
+        shortened; /* the run, those that were wrong, those with a kernel too long for its compiler */
+    char text[RUNNING];
+  } worker[WORKERS];
+} board;
+
+static const char *draw_plan(uint64_t *s, char *schedule, size_t size) {
+  if (chance(s, 80)) return plans[below(s, PLANS)];
+  draw_schedule(s, schedule, size);
+  return schedule;
+}
+
+/* Kernels that are too long are interpreted, which is what was asked for; for any other reason it is a fault. */
+static bool is_shortened(attempt *a, wn_program *p) {
+  wn_program_info info;
+  wn_program_get_info(p, &info);
+  if (info.fallback == NULL || strcmp(a->backend, "interp") == 0) return false;
+  if (strstr(info.fallback, "--max-lines") == NULL) complain(a, info.fallback, 0, 0);
+  return true;
+}
+
+/* One shape, one plan, one backend; the seed decides all of it. */
+static int one_run(uint64_t seed, char *text, int *shortened) {
+  static const char *const backends[] = {"cpu", "cpu", "cpu", "cpu:cc", "cpu:cc", "interp"};
+  uint64_t s = seed ^ UINT64_C(0x9a5d);
+  conv_case c = case_draw(seed, 30000);
+  char schedule[160];
+  attempt a = {.c = &c, .running = text};
+  a.backend = backends[below(&s, 6)];
+  a.isa = draw_isa(&s);
+  a.plan = draw_plan(&s, schedule, sizeof schedule);
+  a.may_refuse = a.plan == schedule;
+  a.variable = chance(&s, 50);
+  describe(&a, text, RUNNING);
+  wn_context *ctx;
+  if (!case_fill(&c) || wn_context_create(&ctx) != WN_OK) exit(1);
+  wn_on_warning(ctx, ignore_warning, NULL);
+  wn_tensor *y = case_graph(&c, ctx);
+  wn_program *p = NULL;
+  void *data = c.y;
+  const wn_options o = {.plan = a.plan,
+                        .backend = a.backend,
+                        .isa = a.isa,
+                        .variable_weights = a.variable,
+                        .threads = 1 + (int)(seed % 3),
+                        .max_lines = 600, /* of which a compiler makes short work */
+                        .untuned = 1};
+  wn_status st = wn_compile(ctx, &y, &data, 1, &o, &p);
+  if (st == WN_OK) {
+    *shortened += is_shortened(&a, p);
+    run_and_check(&a, p);
+  } else {
+    check_refusal(&a, ctx, st);
+  }
+  wn_program_destroy(p);
+  wn_context_destroy(ctx);
+  case_free(&c);
+  return a.failures;
+}
+
+static void work(board *b, int w, uint64_t seed) {
+  for (; b->worker[w].at < b->runs; b->worker[w].at += b->workers) {
+    alarm(PATIENCE);
+    b->worker[w].failures +=
+        one_run(seed + (uint64_t)b->worker[w].at, b->worker[w].text, &b->worker[w].shortened);
+  }
+}
+
+/* A process that works on the w-th run and every so many from there on. */
+static pid_t start_worker(board *b, int w, uint64_t seed) {
+  fflush(NULL);
+  pid_t child = fork();
+  if (child < 0) fail();
+  if (child > 0) return child;
+  work(b, w, seed);
+  fflush(NULL);
+  _exit(0);
+}
+
+static void guarded_runs(void **state) {
+  (void)state;
+  uint64_t seed = FIRST_SEED;
+  if (getenv("WINNOW_SEED") != NULL) seed = strtoull(getenv("WINNOW_SEED"), NULL, 10);
+  board *b = mmap(NULL, sizeof *b, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  assert_true(b != MAP_FAILED);
+  long cores = sysconf(_SC_NPROCESSORS_ONLN);
+  pid_t process[WORKERS];
+  b->runs = getenv("WINNOW_LONG") == NULL ? RUNS : ADDRESS_SANITIZER ? LONG_RUNS / 10 : LONG_RUNS;
+  if (getenv("WINNOW_RUNS") != NULL) b->runs = atoi(getenv("WINNOW_RUNS"));
+  b->workers = cores < 1 ? 1 : cores > WORKERS ? WORKERS : (int)cores;
+  print_message("# WINNOW_SEED=%" PRIu64 ": %d runs in %d processes\n", seed, b->runs, b->workers);
+  int failures = 0, shortened = 0;
+  for (int w = 0; w < b->workers; ++w) {
+    b->worker[w].at = w;
+    process[w] = start_worker(b, w, seed);
+  }
+  for (int w = 0; w < b->workers; ++w) {
+    int status;
+    while (waitpid(process[w], &status, 0) != process[w]) continue;
+    if (!WIFEXITED(status) ||
+        WEXITSTATUS(status) != 0) { /* what comes behind it is run none the less */
+      print_message("# %s: %s\n",
+                    WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM ? "TOO SLOW" : "CRASH",
+                    b->worker[w].text);
+      ++b->worker[w].failures;
+      b->worker[w].at += b->workers;
+      process[w] = start_worker(b, w, seed);
+      --w; /* to be waited for again */
+      continue;
+    }
+    failures += b->worker[w].failures;
+    shortened += b->worker[w].shortened;
+  }
+  print_message("# %d runs, %d wrong, %d with kernels that are too long to be compiled\n", b->runs,
+                failures, shortened);
+  munmap(b, sizeof *b);
+  assert_int_equal(failures, 0);
+}
+
 /* --- the shapes that break things, each time ----------------------------------------------------- */
 
 typedef struct fixed {
@@ -302,6 +433,7 @@ static int unshare_text(void **state) { return munmap(*state, RUNNING); }
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(fixed_shapes),
+      cmocka_unit_test(guarded_runs),
       cmocka_unit_test(random_shapes),
   };
   return cmocka_run_group_tests_name("random convolutions", tests, share_text, unshare_text);

@@ -82,6 +82,56 @@ static void reads_dtypes(void **state) {
   arena_release(&f.arena);
 }
 
+/* Two elements of each integer dtype: the least or -1, and the largest; in both byte orders. */
+static void converts_integers(void **state) {
+  (void)state;
+  static const struct {
+    const char *descr;
+    unsigned char bytes[16]; /* little-endian */
+    int size;
+    float first, second;
+  } cases[] = {
+      {"|i1", {0x80, 0x7f}, 2, -128, 127},
+      {"<u1", {0, 0xff}, 2, 0, 255},
+      {"|b1", {0, 2}, 2, 0, 1},
+      {"<i2", {0, 0x80, 0xff, 0x7f}, 4, -32768, 32767},
+      {"<u2", {1, 0, 0xff, 0xff}, 4, 1, 65535},
+      {"<i4", {0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0x40}, 8, -1, 0x1p30f},
+      {"<u4", {0, 0, 0, 0x80, 0xff, 0xff, 0xff, 0xff}, 8, 0x1p31f, 0x1p32f},
+      {"<i8",
+       {0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 0x40},
+       16,
+       -2,
+       0x1p62f},
+      {"<u8",
+       {7, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff},
+       16,
+       7,
+       0x1p64f},
+  };
+  fixture f;
+  npy_array a;
+  float v[2];
+  start(&f);
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; ++i)
+    for (int big = 0; big < 2; ++big) {
+      char head[80], descr[4];
+      unsigned char bytes[16];
+      size_t size = (size_t)cases[i].size, half = size / 2;
+      memcpy(descr, cases[i].descr, sizeof descr);
+      if (big) descr[0] = '>';
+      for (size_t k = 0; k < size; ++k)
+        bytes[k] = cases[i].bytes[big ? k / half * half + half - 1 - k % half : k];
+      snprintf(head, sizeof head, "{'descr': '%s', 'fortran_order': False, 'shape': (2L,)}", descr);
+      put(&f, 1, head, bytes, size);
+      assert_int_equal(parse(&f, &a), WN_OK);
+      npy_to_f32(&a, v);
+      if (v[0] != cases[i].first || v[1] != cases[i].second)
+        fail_msg("%s: %g %g", descr, (double)v[0], (double)v[1]);
+    }
+  arena_release(&f.arena);
+}
+
 static void converts_fortran_order(void **state) {
   (void)state;
   fixture f;
@@ -104,8 +154,10 @@ static void refuses(void **state) {
   refuse(&f, "truncated: shape (3,) of float32 needs 3 elements");
   put(&f, 1, "{'descr': '<f4', 'fortran_order': False, 'shape': (1,)}", v, 8);
   refuse(&f, "longer than its header says");
-  put(&f, 1, "{'descr': '|u1', 'fortran_order': False, 'shape': (8,)}", v, 8);
-  refuse(&f, "dtype '|u1', expected float32");
+  put(&f, 1, "{'descr': '<c8', 'fortran_order': False, 'shape': (1,)}", v, 8);
+  refuse(&f, "dtype '<c8', expected a float, an integer or bool");
+  put(&f, 1, "{'descr': '|i2', 'fortran_order': False, 'shape': (4,)}", v, 8);
+  refuse(&f, "dtype '|i2'");
   put(&f, 1, "{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (2,)}", v, 8);
   refuse(&f, "structured dtype");
   put(&f, 1, "{'descr': '<f4', 'shape': (2,)}", v, 8);
@@ -188,6 +240,7 @@ static void half_values(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(reads_dtypes),
+      cmocka_unit_test(converts_integers),
       cmocka_unit_test(converts_fortran_order),
       cmocka_unit_test(refuses),
       cmocka_unit_test(refuses_every_prefix),
