@@ -24,9 +24,9 @@ typedef struct pipeline {
   wn_program *p;
   graph *g;
   show show;
-  bool dry;           /* nothing is run: there need not be any data */
-  forecast *forecast; /* gets what the cost model says; NULL: nobody asks */
-  bool automatic;     /* the plan is ours to choose */
+  bool dry;              /* nothing is run: there need not be any data */
+  forecast *forecast;    /* gets what the cost model says; NULL: nobody asks */
+  bool automatic;        /* the plan is ours to choose */
   wino_weights *weights; /* that auto looks at; NULL: none */
 } pipeline;
 
@@ -189,8 +189,9 @@ static bool is_plan_name(const char *text) {
 }
 
 /* What threads need each for themselves does not fit: another plan would give other bits, fewer threads do not. */
-static void run_fewer(pipeline *pl, int threads) {
+static void run_on(pipeline *pl, int threads) {
   const wn_options *opt = pl->opt;
+  if (runtime_has_device(pl->p->rt)) return; /* its threads are its own */
   runtime_destroy(pl->p->rt);
   pl->p->rt = NULL;
   pl->p->rt = (pl->dry ? runtime_create_foreign : runtime_create)(&pl->p->diag, opt->backend,
@@ -211,19 +212,18 @@ static wino_result choose_and_apply(pipeline *pl, const uop *root, const wn_opti
   fit_limit limit = {.bytes = with.max_memory,
                      .threads = runtime_scratch_blocks(pl->p->rt),
                      .shrink = is_plan_name(ch->plan)};
-  const schedule chosen = ch->schedule;
   size_t least;
-  for (;;) {
-    pl->p->set = schedule_fit(pl->g, &w, &ch->schedule, &at, (int)pl->ctx->buffers.len,
-                              import_describe(pl->ctx, pl->g), &limit, &least);
-    if (pl->p->set != NULL || !pl->automatic || limit.threads <= 1) break;
-    run_fewer(pl, limit.threads / 2);
-    limit.threads = runtime_scratch_blocks(pl->p->rt);
-    ch->schedule = chosen;
-  }
+  pl->p->set = schedule_fit(pl->g, &w, &ch->schedule, &at, (int)pl->ctx->buffers.len,
+                            import_describe(pl->ctx, pl->g), &limit, &least);
   ch->seconds = pl->p->set != NULL ? choose_predict(pl->g, root, &target, &ch->schedule) : 0;
   if (pl->p->set != NULL) return w;
+  if (pl->automatic && limit.threads > 1) {
+    run_on(pl, limit.threads / 2);
+    return choose_and_apply(pl, root, opt, ch);
+  }
   if (strcmp(ch->plan, "auto") != 0 || ch->schedule.direct) refuse_memory(pl, ch, least);
+  if (pl->automatic)
+    run_on(pl, opt->threads); /* scratch of theirs was what there was no room for */
   with.plan = "direct";
   with.max_memory = opt->max_memory;
   w = choose_and_apply(pl, root, &with, ch);
@@ -270,6 +270,7 @@ static bool apply_stored(pipeline *pl, const uop *root, choice *ch, wino_result 
   for (int i = 0; st == WN_OK && i < w->nsites; ++i) {
     if (w->site[i].promise_missed) why = "its error is over the promise";
   }
+  if (why != NULL) run_on(pl, pl->opt->threads); /* fewer may have been tried */
   if (why != NULL) diag_warn(d, "the tuned plan \"%.200s\" is not used: %s", plan.text, why);
   ch->plan = "auto";
   return why == NULL;

@@ -201,10 +201,8 @@ size_t choose_candidates(graph *g, const uop *root, const choice_target *target,
 }
 
 double choose_predict(graph *g, const uop *root, const choice_target *target, const schedule *s) {
-  wino_options w = {.math = target->options->math,
-                    .off = s->direct,
-                    .nm = s->nm,
-                    .weights = target->weights};
+  wino_options w = {
+      .math = target->options->math, .off = s->direct, .nm = s->nm, .weights = target->weights};
   memcpy(w.m, s->m, sizeof w.m);
   wino_survey survey = wino_survey_graph(g, root, &w);
   cost_target t = choose_cost_target(target);

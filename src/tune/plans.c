@@ -106,7 +106,8 @@ static void walk(naming *n, const uop *root) {
 
 const char *plans_key(graph *g, const uop *root, const plans_about *about, const runtime *rt,
                       const wn_options *o) {
-  naming n = {.g = g, .a = &g->arena, .constant = about->constant, .half = {0x77696e6e, 0x6f770001}};
+  naming n = {
+      .g = g, .a = &g->arena, .constant = about->constant, .half = {0x77696e6e, 0x6f770001}};
   map_init(&n.position, n.a);
   map_init(&n.loops, n.a);
   walk(&n, root);

@@ -28,7 +28,8 @@ typedef struct wino_options {
   wn_math math;
   /* with nm 0: rewrite even where direct is expected to be faster (a plan asked for by name) */
   bool always;
-  struct wino_weights *weights; /* convolutions whose weights cancel stay (cancel.h); NULL: none does */
+  struct wino_weights
+      *weights; /* convolutions whose weights cancel stay (cancel.h); NULL: none does */
 } wino_options;
 
 typedef enum { CLASS_T, CLASS_K, CLASS_G, CLASS_C, CLASS_F, CLASS_P, CLASS_COUNT } range_class;
