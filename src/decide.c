@@ -112,7 +112,7 @@ typedef struct attempt {
   const deciding *d;
   decision *out;
   fit_limit limit;
-  bool ours;
+  bool ours, fewer; /* the plan is ours to choose; fewer threads were tried for it */
 } attempt;
 
 static _Noreturn void refuse_memory(const attempt *t) {
@@ -128,12 +128,9 @@ static _Noreturn void refuse_memory(const attempt *t) {
             memory_limit(d), asked ? " (--max-memory)" : "");
 }
 
-/* What threads need each for themselves does not fit: another plan would give other bits, fewer threads do not. */
-static bool run_fewer(attempt *t) {
+static void run_on(attempt *t, int threads) {
   wn_program *p = t->d->p;
-  if (!t->ours || t->limit.threads <= 1) return false;
   const wn_options *opt = t->d->opt;
-  int threads = t->limit.threads / 2;
   runtime_destroy(p->rt);
   p->rt = NULL;
   p->rt = (t->d->dry ? runtime_create_foreign : runtime_create)(&p->diag, opt->backend, opt->isa,
@@ -141,6 +138,21 @@ static bool run_fewer(attempt *t) {
   if (opt->flush_subnormals) runtime_flush_subnormals(p->rt);
   t->limit.threads = runtime_scratch_blocks(p->rt);
   choose_unshrink(&t->out->choice);
+}
+
+/* What threads need each for themselves does not fit: another plan would give other bits, fewer threads do not. */
+static bool run_fewer(attempt *t) {
+  if (!t->ours || t->limit.threads <= 1 || runtime_has_device(t->d->p->rt)) return false;
+  run_on(t, t->limit.threads / 2);
+  t->fewer = true;
+  return true;
+}
+
+/* Another plan for a site: all threads may have room again. */
+static bool try_next(attempt *t, int site, bool smaller) {
+  if (site < 0 || !choose_next(&t->out->choice, site, smaller)) return false;
+  if (t->fewer) run_on(t, t->d->opt->threads);
+  t->fewer = false;
   return true;
 }
 
@@ -167,7 +179,7 @@ static bool try_plan(attempt *t) {
   if (st == WN_OK && run_fewer(t)) return false;
   if (site >= 0 && choose_is_tuned(&out->choice, site))
     warn_untuned(t, site, st == WN_OK ? "it does not fit into memory" : why);
-  if (site >= 0 && choose_next(&out->choice, site, st == WN_OK)) return false;
+  if (try_next(t, site, st == WN_OK)) return false;
   if (st == WN_OK) refuse_memory(t);
   diag_fail(d, st, "%s", why);
 }

@@ -40,8 +40,8 @@ typedef struct explanation {
   bool measured_limits; /* of the machine; else they are guesses */
   bool here; /* what is predicted can be run: no interpreter, no device that is not there */
   double predicted_us, least_us;
-  double measured_us;    /* median of a run */
-  double measured_error; /* relative L2, */
+  double measured_us;        /* median of a run */
+  double measured_error;     /* relative L2, */
   double measured_sum_error; /* and relative to what was summed */
   int nkernels, nchoices;
   explained_kernel *kernel; /* in order of running, prepare part first */

@@ -361,7 +361,7 @@ typedef struct wn_tune_result {
   const char *plan;           /* the fastest schedule; NULL: stopped before there was one */
   const char *untuned;        /* what auto picks by itself; NULL: it was not measured */
   double plan_us, untuned_us; /* least times of a run */
-  double error;     /* of plan, relative L2 against float64 at `places` places, */
+  double error;               /* of plan, relative L2 against float64 at `places` places, */
   double sum_error; /* and relative to what was summed there, which wn_math's promise is about */
   int64_t places;
   const char *backend, *isa; /* that it holds for */

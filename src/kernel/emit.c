@@ -119,8 +119,8 @@ static void plan_sum(const builder *b, emit_frame *f) {
     x = y;
     y = t;
   }
-  bool products = x->op == OP_MUL && y->op == OP_MUL && !is_number(y->src[1], -1) &&
-                  !is_number(x->src[1], -1);
+  bool products =
+      x->op == OP_MUL && y->op == OP_MUL && !is_number(y->src[1], -1) && !is_number(x->src[1], -1);
   int which = products ? fused_product(x, y) : 1;
   if (which < 0) {
     const uop *t = x;

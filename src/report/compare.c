@@ -169,9 +169,9 @@ void report_comparison(FILE *out, arena *a, const report_row *rows, int count, r
       {"lines", false, BEST_LOW, 6},      {"regs", false, BEST_LOW, 13},
       {"spills", false, BEST_LOW, 13},    {"max err", false, BEST_LOW, 9},
       {"rel L2", false, BEST_LOW, 1},     {"of sums", false, BEST_LOW, 8},
-      {"GFLOP/s", false, BEST_HIGH, 3},
-      {"executed", false, BEST_NONE, 10}, {"roofline", false, BEST_HIGH, 12},
-      {"prepared", false, BEST_LOW, 9},   {"front", true, BEST_NONE, 1},
+      {"GFLOP/s", false, BEST_HIGH, 3},   {"executed", false, BEST_NONE, 10},
+      {"roofline", false, BEST_HIGH, 12}, {"prepared", false, BEST_LOW, 9},
+      {"front", true, BEST_NONE, 1},
   };
   double direct = time_of(rows, count, "direct"), old = time_of(rows, count, "old");
   table t;
@@ -257,12 +257,12 @@ void report_kernels(FILE *out, arena *a, const report_row *rows, int count, repo
 
 void report_bench(FILE *out, arena *a, const report_row *rows, int count, report_style style) {
   static const table_column columns[] = {
-      {"problem", true, BEST_NONE, 0},  {"plan", true, BEST_NONE, 0},
-      {"F(m)", true, BEST_NONE, 4},     {"median µs", false, BEST_NONE, 0},
-      {"min µs", false, BEST_NONE, 2},  {"workspace", false, BEST_NONE, 5},
-      {"max err", false, BEST_NONE, 6}, {"rel L2", false, BEST_NONE, 3},
-      {"of sums", false, BEST_NONE, 7},
-      {"GFLOP/s", false, BEST_NONE, 1}, {"executed", false, BEST_NONE, 7},
+      {"problem", true, BEST_NONE, 0},   {"plan", true, BEST_NONE, 0},
+      {"F(m)", true, BEST_NONE, 4},      {"median µs", false, BEST_NONE, 0},
+      {"min µs", false, BEST_NONE, 2},   {"workspace", false, BEST_NONE, 5},
+      {"max err", false, BEST_NONE, 6},  {"rel L2", false, BEST_NONE, 3},
+      {"of sums", false, BEST_NONE, 7},  {"GFLOP/s", false, BEST_NONE, 1},
+      {"executed", false, BEST_NONE, 7},
   };
   table t;
   table_init(&t, a, columns, (int)(sizeof columns / sizeof *columns));

@@ -55,7 +55,8 @@ static const column columns[] = {
 #define COLUMNS (sizeof columns / sizeof *columns)
 /* What a row has besides, for rows that are kept between runs. */
 static const column kept_columns[] = {
-    ROW(TEXT, note), ROW(TEXT, identity), ROW(FLAG, wrong), ROW(FLAG, stopped), ROW(REAL, promise), ROW(REAL, sum_promise),
+    ROW(TEXT, note),    ROW(TEXT, identity), ROW(FLAG, wrong),
+    ROW(FLAG, stopped), ROW(REAL, promise),  ROW(REAL, sum_promise),
 };
 #undef ROW
 #define KEPT_COLUMNS        (sizeof kept_columns / sizeof *kept_columns)

@@ -49,7 +49,8 @@ typedef struct report_row {
       reference_us; /* least time of a plan that took turns with this one, where rows were not all timed together */
   int pareto; /* 1: no other row of the problem is better (pareto.h), 0: one is, -1: not asked */
   double max_abs_err, rel_l2_err, rel_sum_err, gflops_effective, gflops_executed, roofline_share;
-  double promise, sum_promise; /* the largest rel_l2_err of noise and rel_sum_err that `math` allows */
+  double promise,
+      sum_promise; /* the largest rel_l2_err of noise and rel_sum_err that `math` allows */
   const report_limits *limits; /* NULL: not measured */
   const report_kernel *kernel; /* in order of running, prepare part first */
   int kernel_count;

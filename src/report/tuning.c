@@ -9,11 +9,11 @@
 
 #define ROW(kind, field) {#field, kind, offsetof(tuning_row, field)}
 static const column columns[] = {
-    ROW(TEXT, problem),    ROW(TEXT, backend),    ROW(TEXT, isa),      ROW(COUNT, threads),
-    ROW(TEXT, version),    ROW(TEXT, math),       ROW(TEXT, weights),  ROW(TEXT, pick),
-    ROW(TEXT, untuned),    ROW(REAL, untuned_us), ROW(REAL, tuned_us), ROW(REAL, speedup),
-    ROW(REAL, rel_l2_err), ROW(REAL, rel_sum_err), ROW(COUNT, measured), ROW(REAL, seconds),
-    ROW(FLAG, stored),     ROW(FLAG, stopped),    ROW(TEXT, not_stored),
+    ROW(TEXT, problem),    ROW(TEXT, backend),     ROW(TEXT, isa),        ROW(COUNT, threads),
+    ROW(TEXT, version),    ROW(TEXT, math),        ROW(TEXT, weights),    ROW(TEXT, pick),
+    ROW(TEXT, untuned),    ROW(REAL, untuned_us),  ROW(REAL, tuned_us),   ROW(REAL, speedup),
+    ROW(REAL, rel_l2_err), ROW(REAL, rel_sum_err), ROW(COUNT, measured),  ROW(REAL, seconds),
+    ROW(FLAG, stored),     ROW(FLAG, stopped),     ROW(TEXT, not_stored),
 };
 #undef ROW
 #define COLUMNS (sizeof columns / sizeof *columns)

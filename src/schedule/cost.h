@@ -39,7 +39,7 @@ typedef struct cost_target {
   int group;
   int64_t items;
   size_t local_bytes;
-  int max_lines; /* of a kernel that is compiled, 0: 2000 */
+  int max_lines;        /* of a kernel that is compiled, 0: 2000 */
   const schedule *bits; /* only what gives the same bits is a candidate; NULL: anything */
 } cost_target;
 

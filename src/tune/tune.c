@@ -310,7 +310,7 @@ static void store_pick(tuner *t) {
   volatile wn_status st;
   volatile bool kept = false;
   DIAG_TRY(d, st)
-    kept = plans_put(s, &t->arena, t->subject->key, &plan);
+  kept = plans_put(s, &t->arena, t->subject->key, &plan);
   DIAG_END(d, st)
   store_close(s);
   r->stored = st == WN_OK && kept;

@@ -165,7 +165,8 @@ static double read_weight(reader *r) {
 
 typedef struct tally {
   double left, all; /* sums of s^2 and of e */
-  int64_t *count;   /* filters by the exponent of their e, from LEAST on; NULL: they are not counted */
+  int64_t
+      *count; /* filters by the exponent of their e, from LEAST on; NULL: they are not counted */
 } tally;
 
 typedef struct loop {

@@ -79,8 +79,8 @@ static int compare_threads(const conv_case *c, wn_options o, float *first) {
     if (o.plan != NULL && *now.placement == '\0') continue; /* over the limit with so many */
     if (now.placement[0] != '\0' && memcmp(first, c->y, bytes) == 0) continue;
     print_message("# %s %s %s, at most %zu bytes: 1 thread %s, %d threads %s\n", c->text,
-                  o.plan != NULL ? o.plan : "auto", o.isa, o.max_memory,
-                  one.placement, t, now.placement);
+                  o.plan != NULL ? o.plan : "auto", o.isa, o.max_memory, one.placement, t,
+                  now.placement);
     ++differ;
   }
   return differ;
@@ -126,9 +126,11 @@ static void same_for_any_threads(void **state) {
     float *first = malloc(sizeof *first * (size_t)c.y_count);
     assert_non_null(first);
     uint64_t s = c.seed ^ UINT64_C(0x7412);
-    wn_options o = {.isa = draw_isa(&s), .no_cache = 1, .untuned = 1, .variable_weights = chance(&s, 20)};
+    wn_options o = {
+        .isa = draw_isa(&s), .no_cache = 1, .untuned = 1, .variable_weights = chance(&s, 20)};
     differ += compare_threads(&c, o, first);
-    o.max_memory = (size_t)between(&s, 1, 64) << 10; /* below what some schedules need for all threads */
+    o.max_memory = (size_t)between(&s, 1, 64)
+                   << 10; /* below what some schedules need for all threads */
     differ += compare_threads(&c, o, first);
     o.max_memory = 0;
     o.plan = named[below(&s, 7)];
@@ -170,7 +172,8 @@ static int compare_schedules(const conv_case *c, uint64_t *s, const char *tail, 
   for (int i = 0; i < TRIES; ++i) {
     char plan[200];
     print_plan(plan, sizeof plan, s, tail);
-    outcome now = run(c, &(wn_options){.plan = plan, .isa = isa, .no_cache = 1, .threads = 1 + i % 2});
+    outcome now =
+        run(c, &(wn_options){.plan = plan, .isa = isa, .no_cache = 1, .threads = 1 + i % 2});
     if (*now.placement == '\0' || now.interpreted) continue;
     if (*one.placement == '\0') {
       one = now;
@@ -225,14 +228,18 @@ static void what_is_alike(void **state) {
       {"direct", "old", false},
       {"old", "fused", true},
       {"old", "new", false},
-      {"x=global,g=global,m=global,o=global;wino=4", "x=local,g=global,m=local,o=global;t=64;v=k;wino=4x4", true},
-      {"x=global,g=global,m=global,o=global;wino=4", "x=global,g=global,m=global,o=global;wino=4x2", false},
+      {"x=global,g=global,m=global,o=global;wino=4",
+       "x=local,g=global,m=local,o=global;t=64;v=k;wino=4x4", true},
+      {"x=global,g=global,m=global,o=global;wino=4", "x=global,g=global,m=global,o=global;wino=4x2",
+       false},
       {"x=global,g=global,m=global,o=global;wino=4", "x=global,g=global,m=global,o=global", false},
-      {"x=global,g=global,m=global,o=global;c=32;wino=4", "x=global,g=global,m=global,o=global;wino=4", false},
+      {"x=global,g=global,m=global,o=global;c=32;wino=4",
+       "x=global,g=global,m=global,o=global;wino=4", false},
   };
   for (size_t i = 0; i < sizeof table / sizeof *table; ++i) {
     schedule a = parsed(table[i].a), b = parsed(table[i].b);
-    if (schedule_same_bits(&a, &b) != table[i].alike || schedule_same_bits(&b, &a) != table[i].alike)
+    if (schedule_same_bits(&a, &b) != table[i].alike ||
+        schedule_same_bits(&b, &a) != table[i].alike)
       fail_msg("%s and %s", table[i].a, table[i].b);
   }
 }

@@ -197,17 +197,15 @@ static void allocate(conv_case *c) {
 static conv_case plain(int64_t channels, int64_t k, int64_t height, int64_t width, int64_t r,
                        bool padded) {
   int64_t pad = padded ? r / 2 : 0;
-  return (conv_case){.nd = 2,
-                     .n = 1,
-                     .c = channels,
-                     .k = k,
-                     .groups = 1,
-                     .in = {height, width},
-                     .r = {r, r},
-                     .p = {.stride = {1, 1},
-                           .dilation = {1, 1},
-                           .pad_lo = {pad, pad},
-                           .pad_hi = {pad, pad}}};
+  return (conv_case){
+      .nd = 2,
+      .n = 1,
+      .c = channels,
+      .k = k,
+      .groups = 1,
+      .in = {height, width},
+      .r = {r, r},
+      .p = {.stride = {1, 1}, .dilation = {1, 1}, .pad_lo = {pad, pad}, .pad_hi = {pad, pad}}};
 }
 
 static trial draw(uint64_t seed) {
@@ -216,7 +214,11 @@ static trial draw(uint64_t seed) {
   trial t = {.image = (image)(seed % IMAGE_KINDS)};
   t.filter = chance(&s, 40) ? RANDOM : (filter)between(&s, LAPLACIAN, GAUSS_LAPLACE);
   t.c = plain(channels[below(&s, 5)], channels[below(&s, 5)], sizes[below(&s, 5)],
-              sizes[below(&s, 5)], chance(&s, 70) ? 3 : chance(&s, 60) ? 5 : 7, chance(&s, 50));
+              sizes[below(&s, 5)],
+              chance(&s, 70)   ? 3
+              : chance(&s, 60) ? 5
+                               : 7,
+              chance(&s, 50));
   t.c.seed = seed;
   if (chance(&s, 15)) t.c.groups = t.c.k = t.c.c;
   allocate(&t.c);
@@ -272,7 +274,8 @@ static int check_plan(const trial *t, const char *plan, wn_math math) {
       !(error <= fmax(least * t->size, 2 * t->direct)))
     holds = false;
   if (holds) return 0;
-  print_message("# %s, %s under %s, seed %" PRIu64 ", plan %s: %s: error %.2g of what was summed, %.2g of the result; "
+  print_message("# %s, %s under %s, seed %" PRIu64
+                ", plan %s: %s: error %.2g of what was summed, %.2g of the result; "
                 "direct fp32 %.2g and %.2g\n",
                 t->c.text, image_names[t->image], filter_names[t->filter], t->c.seed,
                 plan != NULL ? plan : "auto", text, error / t->sums, error / t->size,
@@ -422,8 +425,10 @@ static void strict_refuses_rewriting(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(structured_data),          cmocka_unit_test(by_hand_stays_direct),
-      cmocka_unit_test(odd_weights),              cmocka_unit_test(strict_is_the_definition),
+      cmocka_unit_test(structured_data),
+      cmocka_unit_test(by_hand_stays_direct),
+      cmocka_unit_test(odd_weights),
+      cmocka_unit_test(strict_is_the_definition),
       cmocka_unit_test(strict_refuses_rewriting),
   };
   return cmocka_run_group_tests_name("promise", tests, NULL, NULL);

@@ -104,7 +104,8 @@ static inline void sample_set(report_set *set, arena *a) {
   report_set_add(set, &row);
   row = sample_row("never", NAN, NAN);
   row.refused = "no such plan: " HOSTILE;
-  row.min_us = row.prepare_us = row.schedule_ms = row.compile_ms = row.rel_l2_err = row.rel_sum_err = NAN;
+  row.min_us = row.prepare_us = row.schedule_ms = row.compile_ms = row.rel_l2_err =
+      row.rel_sum_err = NAN;
   row.kernel = NULL;
   row.kernel_count = 0;
   row.limits = NULL;
