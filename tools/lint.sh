@@ -8,6 +8,7 @@ fix=
 build=${1:-$root/build}
 [ $# -gt 0 ] && shift
 jobs=$(nproc 2>/dev/null || echo 2)
+. "$root/tools/packages.sh"
 
 sources() {
   find include src cli tests tools examples bench -name '*.[ch]' 2>/dev/null | LC_ALL=C sort
@@ -53,13 +54,11 @@ lint_warnings() {
     xargs -P "$jobs" -I{} gcc "@$build/lint-flags" -Werror -O1 -S -o /dev/null {} <"$tmp/files" >"$tmp/gcc" 2>&1 || wrong=1
     grep -e 'error:' "$tmp/gcc" | head -n 30
   fi
-  for clang in clang-19 clang-18 clang-17 clang-16 clang-20 clang-21; do
-    command -v $clang >/dev/null 2>&1 || continue
+  if clang=$(find_clang); then
     seen=1
-    xargs -P "$jobs" -n 8 $clang "@$build/lint-flags" -Werror -fsyntax-only <"$tmp/files" >"$tmp/clang" 2>&1 || wrong=1
+    xargs -P "$jobs" -n 8 "$clang" "@$build/lint-flags" -Werror -fsyntax-only <"$tmp/files" >"$tmp/clang" 2>&1 || wrong=1
     grep -e 'error:' "$tmp/clang" | head -n 30
-    break
-  done
+  fi
   [ -n "$seen" ] || { echo "neither gcc nor clang"; return 77; }
   return $wrong
 }

@@ -40,8 +40,31 @@ have_llvm() {
   return 1
 }
 
+# What a tool is asked for here is what uses it asks for: ./check and tools/lint.sh call these functions.
+
+# The version of the clang that is used, of those that go with a known LLVM; nothing where there is none.
+clang_version() {
+  for v in $llvm_versions; do
+    have "clang-$v" && { printf '%s' "$v"; return 0; }
+  done
+  return 1
+}
+find_clang() { v=$(clang_version) && command -v "clang-$v"; }
+
+# Does a C compiler, with options, make a program of standard input? Its runtime libraries are packages of their own.
+links() { "$@" -x c - -o /dev/null >/dev/null 2>&1; }
+have_sanitizers() { printf 'int main(void) { return 0; }' | links "$1" -fsanitize=address,undefined; }
+have_fuzzer() {
+  printf 'int LLVMFuzzerTestOneInput(const char *p, unsigned long n);
+int LLVMFuzzerTestOneInput(const char *p, unsigned long n) { return !p && n; }' | links "$1" -fsanitize=fuzzer
+}
+have_clang_runtime() { c=$(find_clang) && have_sanitizers "$c" && have_fuzzer "$c"; }
+
 # What runs AArch64's code anywhere: some 50 MB.
-have_neon() { have aarch64-linux-gnu-gcc && { have qemu-aarch64 || have qemu-aarch64-static; }; }
+have_neon() {
+  have aarch64-linux-gnu-gcc && { have qemu-aarch64 || have qemu-aarch64-static; } &&
+    printf '#include <stdio.h>\nint main(void) { return puts(""); }' | links aarch64-linux-gnu-gcc -static
+}
 
 # What opens the page of --html (tests/browser/devtools.py knows the same names): some 100 MB to fetch.
 have_browser() {
@@ -82,8 +105,8 @@ optional_missing() { # $1: run or check
   [ "$1" = check ] || return 0
   have_opencl || printf 'opencl '
   have c++ || printf 'g++ '
-  have "/usr/lib/llvm-*/bin/clang" || printf 'clang '
-  have "/usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer*" || printf 'fuzzer '
+  find_clang >/dev/null || printf 'clang '
+  have_clang_runtime || printf 'clang-rt '
   have clang-format-19 || printf 'format '
   have_neon || printf 'neon '
   have python3 || printf 'python3 '
@@ -95,7 +118,11 @@ optional_packages() { # names of packages for optional_missing's words, as this 
     case $word in
       llvm) newest 'llvm-%s-dev' ;;
       clang) newest 'clang-%s' ;;
-      fuzzer) newest 'libclang-rt-%s-dev' ;;
+      clang-rt) # of the clang that is there, or will be
+        clang=$(clang_version) || clang=$(newest 'clang-%s')
+        clang=${clang#clang-}
+        [ -n "$clang" ] && printf 'libclang-rt-%s-dev ' "${clang% }"
+        ;;
       format) apt-cache show clang-format-19 >/dev/null 2>&1 && printf 'clang-format-19 ' ;;
       opencl) printf 'opencl-c-headers ocl-icd-libopencl1 pocl-opencl-icd ' ;;
       chromium) printf 'chromium fonts-dejavu-core ' ;; # without a font every letter is a box

@@ -230,8 +230,14 @@ static bool on_path(const char *program) {
   return system(command) == 0;
 }
 
+/* The compiler, and a C library for it, which is a package of its own. */
+static bool links(void) {
+  return system("printf '#include <stdio.h>\\nint main(void) { return puts(\"\"); }' | " CC
+                " -static -x c - -o /dev/null >/dev/null 2>&1") == 0;
+}
+
 static const char *find_emulator(void) {
-  if (!on_path(CC)) return NULL;
+  if (!links()) return NULL;
   if (on_path("qemu-aarch64")) return "qemu-aarch64";
   return on_path("qemu-aarch64-static") ? "qemu-aarch64-static" : NULL;
 }
