@@ -47,6 +47,8 @@ choice choose_plan(graph *g, const site_list *sites, const choice_target *target
 /* Another plan for a chosen site, whose present one was refused or does not fit: its next candidate, with `smaller` direct.
  * False: there is none. */
 bool choose_next(choice *c, int site, bool smaller);
+/* Is there a plan for the site that needs less: was it chosen, and is it not direct yet? */
+bool choose_can_shrink(const choice *c, int site);
 /* Takes over what the rewrite decided: tiles of named plans, convolutions that a plan for all cannot have. A plan in braces
  * that could not be had, and one for all that nothing came of, is diag_fail(WN_ERR_REFUSED). */
 void choose_settle(graph *g, choice *c, const part_list *parts);
