@@ -386,9 +386,13 @@ choice choose_plan(graph *g, const site_list *sites, const choice_target *target
   return c;
 }
 
+bool choose_can_shrink(const choice *c, int site) {
+  return c->candidates[site] != NULL && !c->plan.site[site].direct;
+}
+
 bool choose_next(choice *c, int site, bool smaller) {
   const candidate_list *l = c->candidates[site];
-  if (l == NULL || c->plan.site[site].direct) return false;
+  if (!choose_can_shrink(c, site)) return false;
   int next = c->taken[site] + 1;
   while (next < (int)l->len && smaller && !l->at[next].schedule.direct) ++next;
   if (next >= (int)l->len) { /* direct was better and is refused as well? it needs nothing */

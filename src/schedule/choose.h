@@ -60,6 +60,8 @@ bool choose_next(choice *c, int site, bool smaller);
 bool choose_is_tuned(const choice *c, int site);
 /* What was chosen, in the sizes that it was chosen in: see fit.h. */
 void choose_unshrink(choice *c);
+/* Is there a plan for the site that needs less: was it chosen, and is it not direct yet? */
+bool choose_can_shrink(const choice *c, int site);
 /* Takes over what the rewrite decided: tiles of named plans, convolutions that a plan for all cannot have. A plan in braces
  * that could not be had, and one for all that nothing came of, is diag_fail(WN_ERR_REFUSED). */
 void choose_settle(graph *g, choice *c, const part_list *parts);

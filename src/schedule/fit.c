@@ -71,6 +71,14 @@ static bool shrink(const fitting *f, choice *c, const holder *h) {
   return false;
 }
 
+/* Which site is to have another plan: that holds most of those that have one which needs less. */
+static int largest_to_change(const choice *c, const holder *h) {
+  for (int i = 0; i < c->plan.n && h[i].bytes > 0; ++i) {
+    if (choose_can_shrink(c, h[i].site)) return h[i].site;
+  }
+  return -1;
+}
+
 static _Noreturn void refuse_local(graph *g, size_t bytes, size_t limit) {
   diag_fail(g->diag, WN_ERR_REFUSED,
             "the local arrays of a kernel take %zu bytes and the device has %zu for a group: place "
@@ -109,7 +117,7 @@ kernel_set *schedule_fit(fitting *f, choice *c) {
     size_t bytes = memory_needed(set, f->limit->threads);
     if (!local && bytes <= f->limit->bytes) return set;
     const holder *h = list_holders(f->g, &c->plan, set, f->limit->threads, local);
-    f->holder = h[0].bytes > 0 ? h[0].site : -1;
+    f->holder = largest_to_change(c, h);
     if (!local && (smallest == NULL || bytes < f->least)) {
       f->least = bytes;
       smallest = arena_copy(&f->g->arena, c->plan.site, size + 1);

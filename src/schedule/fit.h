@@ -25,7 +25,7 @@ typedef struct fitting {
   part_store store;
   part **of; /* by stored value */
   size_t least; /* bytes that were found to be needed at least; 0: nothing was carried out */
-  int holder;   /* site that holds most where nothing fits, -1: none does */
+  int holder;   /* where nothing fits: of the sites that could be direct the one that holds most; -1: there is none */
   int value, local; /* while parts are made: of which value, and site of it, a refusal would be */
 } fitting;
 

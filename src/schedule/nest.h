@@ -83,6 +83,8 @@ typedef struct kernel_plan {
   int first_site;    /* number of the site that is 0 in its nests */
   int code;          /* launches of the same code have the same number */
   const char *label; /* of the stored value */
+  /* as kernel_set.kinds, of its own nests: parts have loops in common, in each of its own kind; NULL: the set's */
+  const map *kinds;
 } kernel_plan;
 
 typedef struct kernel_set {

@@ -61,7 +61,7 @@ static int print_sums(const printer *p, const nest *n, int depth) {
       uint64_t number = (uint64_t)u->src[r]->arg.i, known, kind = AXIS_LOOP;
       if (map_get(&seen, number, &known)) continue;
       map_put(&seen, number, 1);
-      map_get(&p->set->kinds, number, &kind);
+      map_get(p->k->kinds != NULL ? p->k->kinds : &p->set->kinds, number, &kind);
       print_loop(p, depth + count++, true, (axis_kind)kind, uop_range_name(p->g, u->src[r]),
                  u->src[r]->arg.j);
     }

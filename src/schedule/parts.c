@@ -124,12 +124,10 @@ static const int *map_arrays(assembly *s, const stored_value *v, const part *p, 
   return to;
 }
 
-/* The first time that a part is used: its kernels get numbers; its loops have some of their own already. */
+/* The first time that a part is used: its kernels get numbers. */
 static void open_part(assembly *s, part *p) {
   p->first_code = s->set->ncodes;
   s->set->ncodes += (int)p->set->kernels.len;
-  for (uint32_t i = 0; i < p->set->kinds.len; ++i)
-    map_put(&s->set->kinds, p->set->kinds.entries[i].key, p->set->kinds.entries[i].value);
 }
 
 static void add_value(assembly *s, int value) {
@@ -144,6 +142,7 @@ static void add_value(assembly *s, int value) {
     k.arrays = arrays;
     k.first_site = v->first;
     k.label = v->label;
+    k.kinds = &p->set->kinds;
     k.chunk_group += v->first;
     k.code = p->first_code + (int)i;
     k.prepare |= once;

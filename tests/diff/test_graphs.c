@@ -9,136 +9,42 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include <signal.h>
-#include <sys/mman.h>
-#include <sys/wait.h>
-#include <unistd.h>
+#include "diff/graph_case.h"
 
-#include "diff/twin.h"
-#include "isas.h"
-
-enum { MOST_OUTPUTS = 3, PATIENCE = 300, RUNNING = 1024 };
 #define TOLERANCE 1e-5
-
-typedef struct outputs {
-  int count;
-  twin out[MOST_OUTPUTS];
-} outputs;
-
-typedef outputs (*build_fn)(twins *w);
 
 static const char *const plans[] = {"auto",  "old",    "new",    "one",    "inline-m", "fused",
                                     "split", "old-2k", "direct", "x-only", "g-only"};
 enum { PLANS = sizeof plans / sizeof *plans };
 
-static void ignore_warning(void *user, const char *line) {
-  (void)user;
-  (void)line;
-}
+/* --- every plan ----------------------------------------------------------------------------------- */
 
-/* --- building and comparing ----------------------------------------------------------------------- */
+typedef struct graph_case {
+  attempt a;
+  build_fn build;
+  char *running;
+} graph_case;
 
-typedef struct attempt {
-  const char *name, *plan, *backend;
-  uint64_t seed;
-  bool may_refuse; /* nothing says that there is a convolution in it */
-} attempt;
-
-static int complain(const attempt *a, const char *what, double error) {
-  print_message("# WRONG: %s, plan %s, backend %s, WINNOW_SEED=%" PRIu64 ": %s (%.3g)\n", a->name,
-                a->plan, a->backend, a->seed, what, error);
-  return 1;
-}
-
-static int compare(const attempt *a, const outputs *o, float **y) {
+static int all_plans(void *user) {
+  graph_case *c = user;
   int wrong = 0;
-  for (int i = 0; i < o->count; ++i) {
-    double error = relative_l2(y[i], o->out[i].v, twin_count(&o->out[i]));
-    if (!(error <= TOLERANCE))
-      wrong += complain(a, o->count > 1 && i ? "a later output is wrong" : "wrong", error);
+  for (int i = 0; i < 2 * PLANS; ++i) {
+    c->a.plan = plans[i / 2];
+    c->a.backend = i % 2 ? "cpu" : "interp";
+    note_running(c->running, &c->a);
+    wrong += try_plan(&c->a, c->build);
   }
   return wrong;
 }
 
-static int run_program(const attempt *a, wn_context *ctx, arena *mem, const outputs *o) {
-  wn_tensor *t[MOST_OUTPUTS];
-  float *y[MOST_OUTPUTS];
-  void *data[MOST_OUTPUTS];
-  for (int i = 0; i < o->count; ++i) {
-    t[i] = o->out[i].t;
-    data[i] = y[i] = arena_array(mem, float, twin_count(&o->out[i]) + 1);
-    memset(y[i], 0xff, sizeof(float) * (size_t)twin_count(&o->out[i]));
-  }
-  wn_program *p;
-  isa_list isas = machine_isas();
-  const wn_options opt = {.plan = a->plan,
-                          .backend = a->backend,
-                          .isa = isas.name[a->seed % (uint64_t)isas.count],
-                          .threads = 1 + (int)(a->seed % 3),
-                          .no_cache = 1};
-  wn_status st = wn_compile(ctx, t, data, o->count, &opt, &p);
-  if (st != WN_OK) {
-    bool named = strcmp(a->plan, "auto") != 0 && strcmp(a->plan, "direct") != 0;
-    bool fine = st == WN_ERR_REFUSED && a->may_refuse && named && wn_message(ctx)[0] != '\0';
-    return fine ? 0 : complain(a, wn_message(ctx), (double)st);
-  }
-  int wrong = 0;
-  for (int round = 0; round < 2 && !wrong; ++round) {
-    if (wn_run(p) != WN_OK) wrong += complain(a, "does not run", 0);
-    wrong += compare(a, o, y);
-  }
-  wn_program_destroy(p);
-  return wrong;
-}
-
-static int try_plan(const attempt *a, build_fn build) {
-  diag d;
-  arena mem;
-  volatile wn_status st;
-  volatile int wrong = 1;
-  diag_init(&d);
-  arena_init(&mem, &d);
-  uint64_t random = a->seed;
-  wn_context *ctx;
-  if (wn_context_create(&ctx) != WN_OK) return complain(a, "no context", 0);
-  wn_on_warning(ctx, ignore_warning, NULL);
-  twins w = {ctx, &mem, &random};
-  DIAG_TRY(&d, st) {
-    outputs o = build(&w);
-    wrong = run_program(a, ctx, &mem, &o);
-  }
-  DIAG_END(&d, st)
-  if (st != WN_OK) wrong = complain(a, d.message, 0);
-  wn_context_destroy(ctx);
-  arena_release(&mem);
-  return wrong;
-}
-
-/* All plans and two backends, in a process of its own so that a crash is one more failure. */
+/* All plans and two backends. */
 static int try_graph(const char *name, build_fn build, uint64_t seed, bool may_refuse,
                      char *running) {
-  fflush(NULL);
-  pid_t child = fork();
-  if (child < 0) fail();
-  if (child == 0) {
-    int wrong = 0;
-    alarm(PATIENCE);
-    attempt a = {.name = name, .seed = seed, .may_refuse = may_refuse};
-    for (int i = 0; i < 2 * PLANS; ++i) {
-      a.plan = plans[i / 2];
-      a.backend = i % 2 ? "cpu" : "interp";
-      snprintf(running, RUNNING, "%s, plan %s, backend %s, WINNOW_SEED=%" PRIu64, name, a.plan,
-               a.backend, seed);
-      wrong += try_plan(&a, build);
-    }
-    exit(wrong > 100 ? 100 : wrong);
-  }
-  int status;
-  while (waitpid(child, &status, 0) != child) continue;
-  if (WIFEXITED(status) && WEXITSTATUS(status) <= 100) return WEXITSTATUS(status);
-  const char *how = WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM ? "TOO SLOW" : "CRASH";
-  print_message("# %s: %s\n", how, running);
-  return 1;
+  graph_case c = {
+      .a = {.name = name, .seed = seed, .tolerance = TOLERANCE, .may_refuse = may_refuse},
+      .build = build,
+      .running = running};
+  return in_process(name, all_plans, &c, running);
 }
 
 /* --- graphs that people write ----------------------------------------------------------------------- */
@@ -438,13 +344,6 @@ static void random_graphs(void **state) {
   print_message("# %d graphs\n", count);
   assert_int_equal(failures, 0);
 }
-
-static int share_text(void **state) {
-  *state = mmap(NULL, RUNNING, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  return *state == MAP_FAILED ? -1 : 0;
-}
-
-static int unshare_text(void **state) { return munmap(*state, RUNNING); }
 
 int main(void) {
   const struct CMUnitTest tests[] = {

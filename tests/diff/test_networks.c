@@ -1,0 +1,409 @@
+/* Random networks against float64: 2 to 12 layers in a row with branches, residual additions,
+ * concatenations, mixed filters, strides, dilations and groups, other layouts, pooling, constant
+ * sub-graphs, shared weights, a classifier, and outputs that later layers read. Each under auto, a named plan
+ * and a plan of its own for every site, on the backends of the CPU.
+ * WINNOW_SEED=<seed> draws the same ones again, WINNOW_NETWORKS=<count> as many as that. */
+#include "cores.h" /* with _GNU_SOURCE: MAP_ANONYMOUS */
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "diff/graph_case.h"
+
+enum { MOST_LAYERS = 12, MOST_VALUES = 64, MOST_ELEMENTS = 3000, MOST_SITES = 16, ITEM = 96 };
+#define LEN(a)    (sizeof(a) / sizeof *(a))
+#define TOLERANCE 1e-5
+
+/* --- drawing ---------------------------------------------------------------------------------------- */
+
+typedef struct network {
+  twins *w;
+  twin value[MOST_VALUES]; /* images that layers have made, x[n][c][h][w]; the first is the input */
+  int n;
+  int layers; /* of those that are asked for: what has its own array, about */
+  twin last;  /* filters of the last convolution, for a layer that shares them */
+} network;
+
+static twin keep(network *net, twin y) {
+  if (net->n < MOST_VALUES) net->value[net->n++] = y;
+  return y;
+}
+
+static twin image(twins *w, int64_t n, int64_t c, int64_t h, int64_t x) {
+  return twin_leaf(w, false, 1, 4, (int64_t[]){n, c, h, x});
+}
+
+static twin per_channel(twins *w, int64_t c, double scale) {
+  return twin_leaf(w, true, scale, 4, (int64_t[]){1, c, 1, 1});
+}
+
+/* The value that a layer reads: mostly the last. */
+static twin draw_value(network *net) {
+  int back = chance(net->w->random, 75) ? 0 : (int)below(net->w->random, net->n < 4 ? net->n : 4);
+  return net->value[net->n - 1 - back];
+}
+
+/* Constants, and now and then what is computed from constants. */
+static twin draw_filters(twins *w, int64_t k, int64_t c, int64_t r, int64_t s) {
+  const int64_t shape[] = {k, c, r, s};
+  double scale = 1.7 / sqrt((double)(c * r * s));
+  twin f = twin_leaf(w, true, scale, 4, shape);
+  if (chance(w->random, 12)) f = twin_zip(w, WN_MUL, f, per_channel(w, c, 1.5));
+  if (chance(w->random, 8)) {
+    twin other = twin_leaf(w, true, scale, 4, (int64_t[]){c, k, r, s});
+    f = twin_zip(w, WN_SUB, f, twin_permute(w, other, (int[]){1, 0, 2, 3}));
+  }
+  return f;
+}
+
+static const struct {
+  int64_t r, s;
+} filter_sizes[] = {{3, 3}, {3, 3}, {3, 3}, {1, 1}, {1, 1}, {5, 5}, {1, 7}, {3, 1}, {2, 2}};
+
+static twin conv_layer(network *net, twin x, int64_t k, bool same_size) {
+  twins *w = net->w;
+  size_t size = (size_t)below(w->random, LEN(filter_sizes));
+  int64_t r = filter_sizes[size].r, s = filter_sizes[size].s, c = x.shape[1], groups = 1;
+  int64_t dilation = chance(w->random, 10) ? 2 : 1, lo[] = {r / 2, s / 2};
+  wn_conv_params p = {
+      .dilation = {dilation, dilation},
+      .pad_lo = {dilation * lo[0], dilation * lo[1]},
+      .pad_hi = {dilation * (r - 1 - lo[0]), dilation * (s - 1 - lo[1])}};
+  if (!same_size && chance(w->random, 20)) p.stride[0] = p.stride[1] = 2;
+  if (chance(w->random, 12))
+    groups = k = c;
+  else if (c % 2 == 0 && k % 2 == 0 && chance(w->random, 15))
+    groups = 2;
+  p.groups = groups;
+  const twin *l = &net->last;
+  bool shared = l->t != NULL && l->shape[1] == c / groups && l->shape[0] == k && l->shape[2] == r &&
+                l->shape[3] == s && chance(w->random, 60);
+  twin f = shared ? *l : draw_filters(w, k, c / groups, r, s);
+  net->last = f;
+  net->layers++;
+  return twin_conv(w, x, f, &p);
+}
+
+static twin activation(twins *w, twin x) {
+  static const wn_unary maps[] = {WN_RELU, WN_RELU, WN_RELU, WN_TANH, WN_SIGMOID, WN_ABS, WN_NEG};
+  return twin_map(w, maps[below(w->random, LEN(maps))], x);
+}
+
+/* A bias that is the sum of something constant. */
+static twin constant_bias(twins *w, int64_t c) {
+  twin y = twin_conv(w, twin_leaf(w, true, 1, 4, (int64_t[]){1, 2, 3, 3}),
+                     twin_leaf(w, true, 0.2, 4, (int64_t[]){c, 2, 3, 3}), &(wn_conv_params){0});
+  return twin_map(w, WN_TANH, y);
+}
+
+static twin finish_layer(twins *w, twin y) {
+  if (chance(w->random, 60)) {
+    bool sum = chance(w->random, 12);
+    y = twin_zip(w, WN_ADD, y, sum ? constant_bias(w, y.shape[1]) : per_channel(w, y.shape[1], 1));
+  }
+  if (chance(w->random, 15)) y = twin_zip(w, WN_MUL, y, per_channel(w, y.shape[1], 1.5));
+  return chance(w->random, 75) ? activation(w, y) : y;
+}
+
+/* relu(conv(relu(conv(x))) + x) */
+static twin residual(network *net, twin x) {
+  twins *w = net->w;
+  twin y = finish_layer(w, conv_layer(net, x, x.shape[1], true));
+  if (chance(w->random, 50)) y = conv_layer(net, y, x.shape[1], true);
+  if (memcmp(y.shape, x.shape, 4 * sizeof *x.shape) == 0) y = twin_zip(w, WN_ADD, y, x);
+  return activation(w, y);
+}
+
+/* Channels of b behind those of a. */
+static twin concatenated(twins *w, twin a, twin b) {
+  const int64_t none[4] = {0}, behind[4] = {0, b.shape[1], 0, 0}, before[4] = {0, a.shape[1], 0, 0};
+  return twin_zip(w, WN_ADD, twin_pad(w, a, none, behind), twin_pad(w, b, before, none));
+}
+
+static twin branches(network *net, twin x) {
+  twins *w = net->w;
+  twin a = finish_layer(w, conv_layer(net, x, between(w->random, 1, 5), true)),
+       b = chance(w->random, 30) ? x
+                                 : finish_layer(w, conv_layer(net, x, between(w->random, 1, 5), true));
+  bool alike = a.shape[2] == b.shape[2] && a.shape[3] == b.shape[3];
+  return alike && a.shape[1] + b.shape[1] <= 12 ? concatenated(w, a, b) : a;
+}
+
+/* Channels last, scaled there, and back: what reads it is in another layout than what made it. */
+static twin other_layout(network *net, twin x) {
+  twins *w = net->w;
+  twin y = twin_permute(w, x, (int[]){0, 2, 3, 1});
+  twin scale = twin_leaf(w, true, 1.5, 1, (int64_t[]){y.shape[3]});
+  y = twin_zip(w, WN_MUL, y, scale);
+  if (chance(w->random, 50)) y = activation(w, y);
+  if (chance(w->random, 30)) {
+    twin f = twin_leaf(w, true, 1 / sqrt((double)y.shape[3]), 2,
+                       (int64_t[]){y.shape[3], between(w->random, 1, 8)});
+    y = twin_matmul(w, y, f);
+    net->layers++;
+  }
+  return twin_permute(w, y, chance(w->random, 80) ? (int[]){0, 3, 1, 2} : (int[]){0, 3, 2, 1});
+}
+
+static twin pooled(network *net, twin x) {
+  if (x.shape[2] < 3 || x.shape[3] < 3) return x;
+  net->layers++;
+  return twin_pool(net->w, x, chance(net->w->random, 50), between(net->w->random, 2, 3),
+                   between(net->w->random, 1, 2));
+}
+
+static twin mean_of_pixels(network *net, twin x) {
+  twins *w = net->w;
+  twin sum = twin_reduce(w, WN_SUM, twin_reduce(w, WN_SUM, x, 3), 2);
+  net->layers++;
+  return twin_scale(w, sum, 1.0 / (double)(x.shape[2] * x.shape[3]));
+}
+
+/* x times what a small network says of its means: every pixel waits for all of them. */
+static twin excited(network *net, twin x) {
+  twins *w = net->w;
+  twin f = draw_filters(w, x.shape[1], x.shape[1], 1, 1);
+  twin y = twin_conv(w, mean_of_pixels(net, x), f, &(wn_conv_params){0});
+  net->layers++;
+  return twin_zip(w, WN_MUL, x, twin_map(w, WN_SIGMOID, y));
+}
+
+static twin draw_layer(network *net) {
+  twins *w = net->w;
+  twin x = draw_value(net);
+  switch (below(w->random, 16)) {
+    case 0:
+    case 1:
+      return residual(net, x);
+    case 2:
+    case 3:
+      return branches(net, x);
+    case 4:
+      return other_layout(net, x);
+    case 5:
+      return pooled(net, x);
+    case 6:
+      return excited(net, x);
+    case 7:
+      if (x.shape[3] < 2) return x;
+      net->layers += 2;
+      return twin_softmax(w, x);
+    case 8: /* two values that are far apart */
+      return twin_zip(w, WN_MAX, x, twin_map(w, WN_SIGMOID, per_channel(w, x.shape[1], 2)));
+    default:
+      return finish_layer(w, conv_layer(net, x, between(w->random, 1, 8), false));
+  }
+}
+
+/* x[n][c][h][w] to classes; with or without pooling, and softmax. */
+static twin classifier(network *net, twin x) {
+  twins *w = net->w;
+  if (chance(w->random, 60)) x = mean_of_pixels(net, x);
+  int64_t k = x.shape[1] * x.shape[2] * x.shape[3], n = between(w->random, 1, 10);
+  twin y = twin_reshape(w, x, 2, (int64_t[]){x.shape[0], k});
+  y = twin_matmul(w, y, twin_leaf(w, true, 1.7 / sqrt((double)k), 2, (int64_t[]){k, n}));
+  y = twin_zip(w, WN_ADD, y, twin_leaf(w, true, 1, 1, (int64_t[]){n}));
+  net->layers++;
+  return chance(w->random, 50) ? twin_softmax(w, y) : y;
+}
+
+static outputs draw_network(twins *w) {
+  network net = {.w = w};
+  int layers = (int)between(w->random, 2, chance(w->random, 50) ? 5 : MOST_LAYERS);
+  int64_t n = chance(w->random, 75) ? 1 : 2;
+  keep(&net, image(w, n, between(w->random, 1, 6), between(w->random, 4, 13),
+                   between(w->random, 4, 13)));
+  keep(&net, finish_layer(w, conv_layer(&net, net.value[0], between(w->random, 1, 8), false)));
+  for (int tries = 0; net.layers < layers && tries < 40 && net.n < MOST_VALUES; ++tries) {
+    twin y = draw_layer(&net);
+    if (twin_count(&y) <= MOST_ELEMENTS && y.shape[1] <= 16) keep(&net, y);
+  }
+  twin last = net.value[net.n - 1];
+  outputs o = {1, {chance(w->random, 40) ? classifier(&net, last) : activation(w, last)}};
+  while (chance(w->random, 35) && o.count < 4) /* that others read */
+    o.out[o.count++] = net.value[between(w->random, 1, net.n - 1)];
+  return o;
+}
+
+/* --- plans of sites ------------------------------------------------------------------------------------ */
+
+typedef struct item {
+  char site[24];
+  char plan[ITEM - 24];
+  int at; /* where it begins in the text */
+} item;
+
+typedef struct mixed {
+  item item[MOST_SITES];
+  int n;
+  const char *all; /* before the braces; "" */
+  char text[MOST_SITES * (ITEM + 2) + 16];
+} mixed;
+
+/* The sites of the graph, as the refusal of one that it does not have lists them. */
+static int list_sites(attempt *a, build_fn build, mixed *m) {
+  static const char has[] = "the graph has ";
+  a->plan = "conv9999{direct}";
+  a->backend = "interp";
+  a->only_plan = true;
+  int wrong = try_plan(a, build);
+  const char *at = strstr(a->message, has);
+  m->n = 0;
+  if (a->status != WN_ERR_USAGE || at == NULL) return wrong + complain(a, a->message, 0);
+  at += sizeof has - 1;
+  for (int used = 0; m->n < MOST_SITES; at += used) {
+    char *name = m->item[m->n].site;
+    if (sscanf(at, "%23s%n", name, &used) != 1 || strcmp(name, "and") == 0) break;
+    m->n++;
+  }
+  return wrong;
+}
+
+static const char *draw_plan(uint64_t *random, const char *site) {
+  static const char *const convs[] = {
+      "direct", "direct;t=16,k=2", "auto", "old", "old-2k", "new", "inline-m", "one", "x-only",
+      "g-only", "fused", "split", "x=local,g=global,m=local,o=global;t=16;wino=2",
+      "x=global,g=global,m=global,o=global;chunk=4;wino=3",
+      "x=global,g=global,m=global,o=global;t=8,k=4,v=k"};
+  static const char *const products[] = {"global", "global;t=16,k=2", "global;t=8", "inline"};
+  if (strncmp(site, "conv", 4) == 0) return convs[below(random, LEN(convs))];
+  if (strncmp(site, "product", 7) == 0) return products[below(random, LEN(products))];
+  return chance(random, 50) ? "global" : "inline";
+}
+
+static void write_plan(mixed *m) {
+  size_t n = (size_t)snprintf(m->text, sizeof m->text, "%s", m->all);
+  for (int i = 0; i < m->n; ++i) {
+    item *it = &m->item[i];
+    it->at = (int)n;
+    if (it->plan[0] != '\0')
+      n += (size_t)snprintf(m->text + n, sizeof m->text - n, " %s{%s}", it->site, it->plan);
+  }
+  if (n == 0) snprintf(m->text, sizeof m->text, "auto");
+}
+
+static void draw_mixed(uint64_t *random, mixed *m) {
+  static const char *const all[] = {"", "", "direct", "fused", "old", "auto"};
+  m->all = all[below(random, LEN(all))];
+  for (int i = 0; i < m->n; ++i) {
+    bool said = chance(random, 75);
+    snprintf(m->item[i].plan, sizeof m->item[i].plan, "%s",
+             said ? draw_plan(random, m->item[i].site) : "");
+  }
+  write_plan(m);
+}
+
+/* Another plan for what a message says is impossible; false: it says something else. */
+static bool give_way(const attempt *a, mixed *m) {
+  const char *column = strstr(a->message, "at column "), *conv = strstr(a->message, "plan of conv");
+  bool gave = false;
+  if (a->status == WN_ERR_USAGE && strstr(a->message, "it is a result") != NULL && column != NULL) {
+    int at = atoi(column + strlen("at column ")) - 1, last = -1;
+    for (int i = 0; i < m->n; ++i) {
+      if (m->item[i].at < at && m->item[i].plan[0] != '\0') last = i;
+    }
+    gave = last >= 0 && strcmp(m->item[last].plan, "inline") == 0;
+    if (gave) snprintf(m->item[last].plan, sizeof m->item[last].plan, "global");
+  } else if (a->status == WN_ERR_REFUSED && conv != NULL) {
+    char name[24] = "";
+    sscanf(conv, "plan of %23[a-z0-9]", name);
+    for (int i = 0; i < m->n; ++i) {
+      if (strcmp(m->item[i].site, name) != 0 || strcmp(m->item[i].plan, "direct") == 0) continue;
+      snprintf(m->item[i].plan, sizeof m->item[i].plan, "direct");
+      gave = true;
+    }
+  } else if (a->status == WN_ERR_REFUSED && strstr(a->message, "cannot be inlined") != NULL) {
+    for (int i = m->n; i-- > 0 && !gave;) {
+      gave = strcmp(m->item[i].plan, "inline") == 0;
+      if (gave) snprintf(m->item[i].plan, sizeof m->item[i].plan, "global");
+    }
+  } else if (a->status == WN_ERR_REFUSED && m->all[0] != '\0') {
+    m->all = "";
+    gave = true;
+  }
+  write_plan(m);
+  return gave;
+}
+
+/* A plan for every site that the graph can have, in m->text. */
+static int settle_mixed(attempt *a, build_fn build, uint64_t *random, mixed *m) {
+  int wrong = list_sites(a, build, m);
+  draw_mixed(random, m);
+  for (int tries = 0; tries < 3 * MOST_SITES && !wrong; ++tries) {
+    a->plan = m->text;
+    a->only_plan = true;
+    wrong += try_plan(a, build);
+    if (a->status == WN_OK) break;
+    if (!give_way(a, m)) wrong += complain(a, a->message, (double)a->status);
+  }
+  a->only_plan = false;
+  return wrong;
+}
+
+/* --- trying ---------------------------------------------------------------------------------------------- */
+
+typedef struct subject {
+  attempt a;
+  shared_text *shared;
+} subject;
+
+static int try_on(subject *s, const char *plan, const char *backend) {
+  s->a.plan = plan;
+  s->a.backend = backend;
+  note_running(s->shared->running, &s->a);
+  int wrong = try_plan(&s->a, draw_network);
+  s->shared->worst = fmax(s->shared->worst, s->a.error);
+  if (s->a.status == WN_OK)
+    s->shared->ran++;
+  else
+    s->shared->refused++;
+  return wrong;
+}
+
+/* Compilers take most of the time: LLVM gets two of three plans, the system's one of one graph in eight. */
+static int try_network(void *user) {
+  static const char *const named[] = {"direct", "old",   "new",    "one",    "inline-m",
+                                      "fused",  "split", "old-2k", "x-only", "g-only"};
+  subject *s = user;
+  uint64_t random = s->a.seed ^ UINT64_C(0x6e6574);
+  mixed m;
+  snprintf(s->shared->running, RUNNING, "sites of WINNOW_SEED=%" PRIu64, s->a.seed);
+  int wrong = settle_mixed(&s->a, draw_network, &random, &m);
+  s->shared->sites += m.n;
+  const char *const plans[] = {"auto", named[below(&random, LEN(named))], m.text};
+  bool everything = getenv("WINNOW_LONG") != NULL;
+  int left = (int)below(&random, 3);
+  for (int i = 0; i < 3; ++i) {
+    wrong += try_on(s, plans[i], "interp");
+    if (everything || i != left) wrong += try_on(s, plans[i], "cpu");
+  }
+  if (everything || s->a.seed % 8 == 0) wrong += try_on(s, plans[s->a.seed / 8 % 3], "cpu:cc");
+  return wrong;
+}
+
+static void random_networks(void **state) {
+  uint64_t seed = test_seed();
+  const char *asked = getenv("WINNOW_NETWORKS");
+  int count = asked != NULL ? atoi(asked) : getenv("WINNOW_LONG") != NULL ? 200 : 20, failures = 0;
+  shared_text *shared = *state;
+  for (int i = 0; i < count; ++i) {
+    subject s = {.a = {.name = "network",
+                       .seed = seed + (uint64_t)i,
+                       .tolerance = TOLERANCE,
+                       .may_refuse = true},
+                 .shared = shared};
+    failures += in_process("network", try_network, &s, shared->running);
+  }
+  print_message("# %d networks of %.1f sites, %d programs ran, %d plans were refused, worst %.2g\n",
+                count, (double)shared->sites / count, shared->ran, shared->refused, shared->worst);
+  assert_int_equal(failures, 0);
+  assert_true(shared->ran > 2 * shared->refused);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test(random_networks)};
+  return cmocka_run_group_tests_name("networks", tests, share_text, unshare_text);
+}
