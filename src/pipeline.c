@@ -14,7 +14,6 @@
 #include "schedule/forecast.h"
 #include "show.h"
 #include "tensor/tensor.h"
-#include "tune/tune.h"
 
 typedef struct pipeline {
   wn_context *ctx;
@@ -304,86 +303,27 @@ wn_status wn_compile(wn_context *ctx, wn_tensor *const *outs, void *const *data,
   return pipeline_compile(ctx, outs, data, count, options, NULL, program);
 }
 
-/* What the tuner has to know of the graph: its key, and schedules in the order of their predicted costs. */
-/* The site that a graph is tuned by: its first convolution, else its first product, else its first site. */
-static int site_to_tune(const site_list *sites) {
-  for (site_kind kind = SITE_CONV; kind <= SITE_PRODUCT; ++kind) {
-    for (int i = 0; i < sites->n; ++i) {
-      if (sites->at[i].kind == kind) return i;
-    }
-  }
-  return 0;
-}
-
 static void survey(pipeline *pl, wn_tensor *const *outs, void *const *data, int count,
-                   tune_subject *subject) {
-  enum { CANDIDATES = 64 };
+                   const site_list **sites) {
   wn_program *p = pl->p;
-  wn_options opt = *pl->opt;
-  if (opt.wino != NULL || (opt.plan != NULL && strcmp(opt.plan, "auto") != 0))
-    diag_fail(&p->diag, WN_ERR_USAGE, "wn_tune chooses the plan: options.plan and wino are set");
-  p->rt = runtime_create(&p->diag, opt.backend, opt.isa, opt.threads);
-  if (opt.flush_subnormals) runtime_flush_subnormals(p->rt);
-  p->store = store_open(&p->diag, opt.no_cache != 0);
-  const site_list *sites = front(pl, outs, data, count);
-  const deciding d = {pl->ctx, &opt, p, pl->g, false};
-  const choice_target *target = decide_target(&d);
-  program_close_store(p);
-  int site = site_to_tune(sites), value = sites->at[site].value;
-  candidate *list = arena_array(&pl->g->arena, candidate, CANDIDATES);
-  *subject = (tune_subject){
-      .key = decide_key(&d, sites, value),
-      .candidate = list,
-      .count = (int)choose_candidates(pl->g, sites, site, target, list, CANDIDATES),
-      .sizes.lanes = target->vector_bytes / (int)sizeof(float),
-      .threads = runtime_threads(p->rt)};
-  if (sites->at[site].kind != SITE_CONV) return;
-  wino_options w = {.math = opt.math, .off = true};
-  wino_conv conv = wino_survey_conv(
-      pl->g, sites->value[value].conv[site - sites->value[value].first], &w);
-  subject->sizes.K = conv.K;
-  subject->sizes.C = conv.C;
+  p->rt = runtime_create(&p->diag, pl->opt->backend, pl->opt->isa, pl->opt->threads);
+  if (pl->opt->flush_subnormals) runtime_flush_subnormals(p->rt);
+  *sites = front(pl, outs, data, count);
 }
 
-static wn_status check_tune(wn_context *ctx, const wn_tune_options *tune,
-                            const wn_tune_result *result) {
-  if (result == NULL)
-    return diag_set(&ctx->diag, WN_ERR_USAGE, "wn_tune has nowhere to write its result to");
-  if (tune != NULL && !(tune->seconds >= 0))
-    return diag_set(&ctx->diag, WN_ERR_USAGE, "wn_tune_options.seconds must be above 0 (0: 10)");
-  if (tune != NULL && tune->candidates < 0)
-    return diag_set(&ctx->diag, WN_ERR_USAGE,
-                    "wn_tune_options.candidates must be at least 1 (0: 8), not %d",
-                    tune->candidates);
-  return WN_OK;
-}
-
-wn_status wn_tune(wn_context *ctx, wn_tensor *const *outs, void *const *data, int count,
-                  const wn_options *options, const wn_tune_options *tune, wn_tune_result *result) {
-  static const wn_tune_options defaults;
-  if (result != NULL) *result = (wn_tune_result){0};
-  if (ctx == NULL) return WN_ERR_USAGE;
-  wn_status st = check_tune(ctx, tune, result);
-  if (st != WN_OK) return st;
+wn_status pipeline_survey(wn_context *ctx, wn_tensor *const *outs, void *const *data, int count,
+                          const wn_options *options, wn_program **program,
+                          const site_list **sites) {
   pipeline pl;
-  tune_subject subject;
-  wn_program *p = begin(ctx, outs, count, options, &pl, &st);
-  if (p == NULL) return st;
-  fenv_t fp;
-  fp_enter(&fp);
-  DIAG_TRY(&p->diag, st) survey(&pl, outs, data, count, &subject);
-  DIAG_END(&p->diag, st)
-  if (st == WN_OK) {
-    result->backend = runtime_backend(p->rt);
-    result->isa = runtime_target(p->rt)->name;
-    result->threads = subject.threads;
-    st = tune_search(ctx, outs, data, count, pl.opt, tune != NULL ? tune : &defaults, &subject,
-                     result);
-  } else {
-    diag_set(&ctx->diag, st, "%s", p->diag.message);
-  }
-  fp_leave(&fp);
-  wn_program_destroy(p);
+  wn_status st;
+  *program = begin(ctx, outs, count, options, &pl, &st);
+  if (*program == NULL) return st;
+  DIAG_TRY(&pl.p->diag, st) survey(&pl, outs, data, count, sites);
+  DIAG_END(&pl.p->diag, st)
+  if (st == WN_OK) return st;
+  diag_set(&ctx->diag, st, "%s", pl.p->diag.message);
+  wn_program_destroy(*program);
+  *program = NULL;
   return st;
 }
 

@@ -38,6 +38,7 @@ void graph_init(graph *g, diag *d) {
   map_init(&g->sets, &g->arena);
   map_init(&g->infos, &g->arena);
   map_init(&g->range_names, &g->arena);
+  map_init(&g->stored, &g->arena);
 }
 
 void graph_release(graph *g) { arena_release(&g->arena); }

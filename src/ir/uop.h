@@ -107,6 +107,7 @@ typedef struct graph {
   uint32_t nslots;
   map lists, strings, sets, infos; /* intern tables */
   map range_names;                 /* number -> name */
+  map stored; /* label of a stored value (a pointer) -> the tensor-level node that it is the value of; by lowering */
   int64_t next_range;
   struct rule_set
       *simplifier; /* rules of simplify() and the normal forms known so far; made on first use */

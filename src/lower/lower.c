@@ -127,13 +127,15 @@ static void build(lowering *l, const demand_node *n, demand *m) {
 
 /* --- stored values ---------------------------------------------------------------------------- */
 
-static const uop *bufferize(lowering *l, const char *name, int number, bool result,
-                            const uop *value, int n, const uop *const *ranges) {
+static const uop *bufferize(lowering *l, const uop *tensor, const char *name, int number,
+                            bool result, const uop *value, int n, const uop *const *ranges) {
   const bufferize_info info = {.name = arena_printf(l->d.a, "%s%d", name, number),
                                .space = result ? SPACE_GLOBAL : SPACE_ANY,
                                .site = -1,
                                .explicit_ = result};
-  return uop_bufferize(l->g, value, n, ranges, info);
+  const uop *b = uop_bufferize(l->g, value, n, ranges, info);
+  map_put_ptr(&l->g->stored, (uintptr_t)b->arg.info->name, tensor);
+  return b;
 }
 
 static void read_stored(lowering *l, const demand_node *n, const uop *buffer, demand *m) {
@@ -155,7 +157,7 @@ static void build_node(lowering *l, demand_node *n) {
   const bool result = n->result >= 0 && n->root == l->d.output_demand[n->result];
   const int number = result ? n->result : l->stored++;
   const uop *buffer =
-      bufferize(l, result ? "result" : "b", number, result, n->root->value, n->nranges, n->ranges);
+      bufferize(l, n->t, result ? "result" : "b", number, result, n->root->value, n->nranges, n->ranges);
   for (demand *m = n->first; m != NULL; m = m->next) {
     if (m != n->root) read_stored(l, n, buffer, m);
   }
@@ -178,7 +180,7 @@ static void run(arena *a, void *state) {
   for (size_t i = 0; i < l.d.len; ++i) build_node(&l, &l.d.node[i]);
   const uop **results = arena_array(a, const uop *, job->count);
   for (int i = 0; i < job->count; ++i) {
-    results[i] = bufferize(&l, "result", i, true, l.d.output_demand[i]->value,
+    results[i] = bufferize(&l, l.d.output[i]->t, "result", i, true, l.d.output_demand[i]->value,
                            l.d.output_nranges[i], l.d.output_range[i]);
   }
   job->root = uop_new(job->g, OP_SINK, WN_DTYPE_COUNT, job->count, results, (uop_arg){0});

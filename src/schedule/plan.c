@@ -3,6 +3,8 @@
 
 #include <ctype.h>
 
+#include "base/text.h"
+
 typedef struct reader {
   graph *g;
   const char *text, *at;
@@ -21,7 +23,7 @@ static void skip_blanks(reader *r) {
 /* "conv5" before a brace. Returns where the brace is, NULL: something else stands there. */
 static const char *site_at(const char *at, size_t *letters) {
   *letters = 0;
-  while (islower((unsigned char)at[*letters])) ++*letters;
+  while (at[*letters] >= 'a' && at[*letters] <= 'z') ++*letters;
   const char *digits = at + *letters, *end = digits;
   while (isdigit((unsigned char)*end)) ++end;
   return *letters > 0 && end > digits && *end == '{' ? end : NULL;
@@ -55,7 +57,7 @@ static int read_site(reader *r) {
 
 static bool accept_word(reader *r, const char *word) {
   size_t n = strlen(word);
-  if (strncmp(r->at, word, n) != 0 || isalnum((unsigned char)r->at[n])) return false;
+  if (strncmp(r->at, word, n) != 0 || text_is_word(r->at[n])) return false;
   r->at += n;
   return true;
 }
