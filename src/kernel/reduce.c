@@ -219,10 +219,10 @@ static void emit_straight(builder *b, const group *gr, const copies *bodies) {
 /* --- loops ---------------------------------------------------------------------------------------------------------------- */
 
 enum {
-  LONGEST_CHAIN = 144, /* additions of a chain: 16 channels of a 3x3 filter */
+  LONGEST_CHAIN = 288, /* additions of a chain: 32 channels of a 3x3 filter */
   BRANCHES = 16,       /* sums that are added in a chain, at each level of the tree above */
   SHORT_BRANCHES =
-      4, /* the same above chains that the schedule wants short: their ends cost little */
+      2, /* the same above chains that the schedule wants short: equal sums double without an error */
   TREE_LEVELS = 32
 };
 

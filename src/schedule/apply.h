@@ -210,6 +210,9 @@ nest *nest_o(apply *ap, stage *st); /* an output transform with an array of its 
 nest *nest_general(apply *ap, stage *st);
 
 /* --- sums.c: partial sums side by side ------------------------------------------------------------------------------------- */
+enum {
+  SUMS_AT_ONCE = 8
+}; /* accumulators that hide the latency of additions, and fit the registers of every machine */
 /* Lanes for the terms of the value's sums; 1 where v, the stage's range for the lanes of axes (-1: none), is better there. */
 int sums_lanes(apply *ap, const stage *st, const uop *value, int v);
 /* The value with long sums dealt out to as many accumulators as `accumulators` in the register tile leave, and to this many

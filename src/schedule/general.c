@@ -4,12 +4,15 @@
  * In: a stored value. Out: a nest with one vectorised range (the one with neighbouring elements), one range held in
  * registers over which an operand is reused, short filter loops unrolled, the rest on the grid. Edges are masked.
  * Always holds: the array is exact; axes that reach past a range carry a limit. */
+#include <math.h>
+
 #include "schedule/apply.h"
 
 enum {
   ROWS_AT_ONCE = 4, /* sums whose terms are lanes */
   UNROLLED_BODY = 200,
   SHORT_LOOP = 9,
+  LONG_LOOP = 64,
   NEAR_ELEMENTS = 160 << 10
 };
 
@@ -125,6 +128,18 @@ static register_tile asked_tile(const schedule *s, register_tile rt, int u, int6
   return rt;
 }
 
+/* Sums that share nothing: the latency of additions is hidden by further accumulators of each (sums.c), so what edges waste
+ * decides, and how short the stretches of memory are that each turn reads. */
+static register_tile sums_tile(const apply *ap, wn_dtype dtype, int64_t len) {
+  register_tile best = {1, 1, pick_lanes(ap->target, dtype, len)};
+  double least = INFINITY;
+  for (int64_t vectors = SUMS_AT_ONCE; vectors >= 1; --vectors) {
+    double cost = (double)round_up(len, vectors * best.lanes) * (1 + 0.5 / (double)vectors);
+    if (cost < least) least = cost, best.t = vectors * best.lanes;
+  }
+  return best;
+}
+
 static register_tile general_tile(apply *ap, const stage *st, const uop *value, const survey *s,
                                   int v, int u) {
   wn_dtype dtype = widest_dtype(ap, value);
@@ -140,7 +155,9 @@ static register_tile general_tile(apply *ap, const stage *st, const uop *value, 
   if (u >= 0 && v >= 0 && pixel_tile(ap, st, value, v, u, &rt)) return rt;
   /* where short loops are unrolled, what their copies share stays in registers beside the sums */
   int64_t few = ap->target->registers > 16 ? 10 : 8;
-  if (s->reduces)
+  if (s->reduces && u < 0 && v >= 0 && s->innermost >= LONG_LOOP)
+    rt = sums_tile(ap, dtype, vlen);
+  else if (s->reduces)
     rt = pick_register_tile(ap->target, dtype, ulen, vlen, s->innermost <= SHORT_LOOP ? few : 0);
   else
     rt.lanes = pick_lanes(ap->target, dtype, vlen), rt.t = rt.lanes;

@@ -11,11 +11,11 @@
 #include "schedule/apply.h"
 
 enum {
-  SUMS_AT_ONCE =
-      8, /* accumulators that hide the latency of additions, and fit the registers of every machine */
-  LEAST_TURNS = 8, /* of each accumulator, to be worth it */
-  LEAST_LANES = 4, /* vectors of terms, to be worth adding lanes at the end */
-  SHORT_CHAIN = 16 /* additions in a row where loads bind, so that blocks may end often */
+  TERMS_AT_ONCE = 4, /* added in pairs in a turn */
+  LIGHT_TERM = 24,   /* nodes of a term, those of its place included */
+  LEAST_TURNS = 8,   /* of each accumulator, to be worth it */
+  LEAST_LANES = 4,   /* vectors of terms, to be worth adding lanes at the end */
+  SHORT_CHAIN = 16   /* additions in a row where loads bind, so that blocks may end often */
 };
 
 static bool may_reorder(const uop *reduce) {
@@ -78,25 +78,36 @@ typedef struct dealer {
   int64_t lanes, copies;
 } dealer;
 
-/* The sum over part of range r: `count` steps of `step`, from `first` on. */
-static const uop *part_of(dealer *d, const uop *reduce, const uop *r, int64_t count, int64_t step,
-                          const uop *first) {
-  graph *g = d->ap->g;
-  const uop *range[WN_MAX_DIMS * 2],
-      *turn = count > 1 ? uop_range(g, count, uop_range_name(g, r)) : uop_int(g, 0);
+/* The loop over `count` turns of what was range r; no loop where there is one. */
+static const uop *turns_of(dealer *d, const uop *r, int64_t count) {
+  if (count == 1) return uop_int(d->ap->g, 0);
+  const uop *turn = uop_range(d->ap->g, count, uop_range_name(d->ap->g, r));
+  map_put(&d->ap->set->chains, (uint64_t)turn->arg.i, SHORT_CHAIN);
+  return turn;
+}
+
+/* The sum of `term` over the loops of `reduce`, with `turn` in the place of r. */
+static const uop *sum_over(dealer *d, const uop *reduce, const uop *r, const uop *turn,
+                           const uop *term) {
+  const uop *range[WN_MAX_DIMS * 2];
   int n = 0;
   for (int i = 1; i < reduce->nsrc; ++i) {
     if (reduce->src[i] != r)
       range[n++] = reduce->src[i];
-    else if (count > 1)
+    else if (turn->op == OP_RANGE)
       range[n++] = turn;
   }
-  if (count > 1) map_put(&d->ap->set->chains, (uint64_t)turn->arg.i, SHORT_CHAIN);
-  const uop *at = uop_add(g, uop_muli(g, turn, step), first);
-  return uop_reduce(g, (uop_op)reduce->arg.i, uop_replace(g, reduce->src[0], 1, &r, &at), n, range);
+  return uop_reduce(d->ap->g, (uop_op)reduce->arg.i, term, n, range);
 }
 
-/* The parts first .. first + n of the accumulators, in pairs. */
+/* `count` terms of r, `step` from each to the next, from `first` on. */
+static const uop *part_of(dealer *d, const uop *reduce, const uop *r, int64_t count, int64_t step,
+                          const uop *first) {
+  graph *g = d->ap->g;
+  const uop *turn = turns_of(d, r, count), *at = uop_add(g, uop_muli(g, turn, step), first);
+  return sum_over(d, reduce, r, turn, uop_replace(g, reduce->src[0], 1, &r, &at));
+}
+
 static const uop *in_pairs(dealer *d, const uop *reduce, const uop *const *part, int64_t n) {
   if (n == 1) return part[0];
   const uop *half = in_pairs(d, reduce, part, n / 2);
@@ -104,25 +115,37 @@ static const uop *in_pairs(dealer *d, const uop *reduce, const uop *const *part,
                   in_pairs(d, reduce, part + n / 2, n - n / 2));
 }
 
+/* Terms that cost little more than their load are added in pairs before an accumulator sees them: as many additions, and
+ * chains and trees of fewer. Products are fused with their additions, one at a time. */
+static int64_t terms_at_once(dealer *d, const uop *reduce) {
+  return reduce->src[0]->op != OP_MUL && uop_walk_value(d->ap->a, reduce->src[0]).len <= LIGHT_TERM
+             ? TERMS_AT_ONCE
+             : 1;
+}
+
 static const uop *deal_out(dealer *d, const uop *reduce, const uop *r, int64_t lanes) {
   graph *g = d->ap->g;
   uop_op op = (uop_op)reduce->arg.i;
-  int64_t n = r->arg.j, copies = d->copies;
-  while (copies > 1 && n < LEAST_TURNS * copies * lanes) copies /= 2;
-  if (copies * lanes == 1) return reduce;
-  const uop *lane = lanes > 1 ? d->lane : uop_int(g, 0), *part[SUMS_AT_ONCE];
-  int64_t turns = n / (copies * lanes), vectors = n / lanes - turns * copies, rest = n % lanes;
-  /* one RANGE for all copies, so that they are one loop: the first one's */
-  const uop *first = uop_range(g, copies, "copy");
-  const uop *all =
-      part_of(d, reduce, r, turns, copies * lanes, uop_add(g, uop_muli(g, first, lanes), lane));
+  int64_t n = r->arg.j, copies = d->copies, terms = terms_at_once(d, reduce);
+  while (copies > 1 && n < LEAST_TURNS * copies * terms * lanes) copies /= 2;
+  while (terms > 1 && n < LEAST_TURNS * copies * terms * lanes) terms /= 2;
+  int64_t step = copies * terms * lanes, turns = n / step,
+          vectors = n / lanes - turns * copies * terms;
+  int64_t rest = n % lanes;
+  if (step == 1) return reduce;
+  const uop *part[SUMS_AT_ONCE], *term[TERMS_AT_ONCE];
+  const uop *lane = lanes > 1 ? d->lane : uop_int(g, 0), *turn = turns_of(d, r, turns);
   for (int64_t i = 0; i < copies; ++i) {
-    const uop *k = uop_int(g, i);
-    part[i] = uop_replace(g, all, 1, &first, &k);
+    for (int64_t k = 0; k < terms; ++k) {
+      const uop *at =
+          uop_addi(g, uop_add(g, uop_muli(g, turn, step), lane), (k * copies + i) * lanes);
+      term[k] = uop_replace(g, reduce->src[0], 1, &r, &at);
+    }
+    part[i] = sum_over(d, reduce, r, turn, in_pairs(d, reduce, term, terms));
   }
   const uop *sum = in_pairs(d, reduce, part, copies);
   if (vectors > 0) {
-    const uop *from = uop_add(g, uop_int(g, turns * copies * lanes), lane);
+    const uop *from = uop_addi(g, lane, turns * step);
     sum = uop_alu2(g, op, sum, part_of(d, reduce, r, vectors, lanes, from));
   }
   if (lanes > 1) sum = uop_reduce(g, op, sum, 1, &d->lane);
@@ -143,8 +166,8 @@ static const uop *longest_range(const uop *reduce) {
   return best;
 }
 
-static const uop *deal_sum(dealer *d, const uop *reduce, bool few) {
-  if ((few && reduce->nsrc == 2) || !is_product(reduce->src[0])) {
+static const uop *deal_sum(dealer *d, const uop *reduce) {
+  if (!is_product(reduce->src[0])) {
     for (int i = 1; i < reduce->nsrc; ++i)
       map_put(&d->ap->set->chains, (uint64_t)reduce->src[i]->arg.i, SHORT_CHAIN);
   }
@@ -157,25 +180,26 @@ static const uop *deal_sum(dealer *d, const uop *reduce, bool few) {
 const uop *sums_deal_out(apply *ap, const uop *value, int lanes, int64_t accumulators,
                          const uop **lane) {
   dealer d = {.ap = ap, .lanes = lanes, .copies = 1};
-  while (d.copies * 2 * accumulators <= SUMS_AT_ONCE) d.copies *= 2;
-  if (lanes > 1) d.lane = uop_range(ap->g, lanes, "lane");
-  bool few = accumulators <= SUMS_AT_ONCE;
   uop_order own = uop_walk_value(ap->a, value);
+  int64_t sums = 0;
+  for (size_t i = 0; i < own.len; ++i) sums += own.at[i]->op == OP_REDUCE;
+  while (d.copies * 2 * accumulators * sums <= SUMS_AT_ONCE && sums > 0) d.copies *= 2;
+  if (lanes > 1) d.lane = uop_range(ap->g, lanes, "lane");
   map done, inner; /* node id -> what stands for it; node id -> 1: it has a sum of sums in it */
   map_init(&done, ap->a);
   map_init(&inner, ap->a);
   VEC(const uop *) src = {0};
   for (size_t i = 0; i < own.len; ++i) {
     const uop *u = own.at[i], *now = u;
-    uint64_t sums = 0, known;
+    uint64_t inside = 0, known;
     src.len = 0;
     for (int s = 0; s < u->nsrc && u->op != OP_BUFFERIZE; ++s) {
       vec_push(ap->a, &src, map_get_ptr(&done, u->src[s]->id));
-      if (map_get(&inner, u->src[s]->id, &known)) sums = 1;
+      if (map_get(&inner, u->src[s]->id, &known)) inside = 1;
     }
     if (u->op != OP_BUFFERIZE) now = uop_rebuild(ap->g, u, src.data);
-    if (u->op == OP_REDUCE && sums == 0) now = deal_sum(&d, now, few);
-    if (sums > 0 || u->op == OP_REDUCE) map_put(&inner, u->id, 1);
+    if (u->op == OP_REDUCE && inside == 0) now = deal_sum(&d, now);
+    if (inside > 0 || u->op == OP_REDUCE) map_put(&inner, u->id, 1);
     map_put_ptr(&done, u->id, now);
   }
   if (d.lane != NULL) map_put(&ap->set->kinds, (uint64_t)d.lane->arg.i, AXIS_VECTOR);
