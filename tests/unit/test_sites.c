@@ -93,11 +93,13 @@ static void multiply(fixture *f, int64_t n) {
   f->t = wn_matmul(f->t, wn_constant(f->ctx, WN_F32, 2, (int64_t[]){wn_shape(f->t)[nd - 1], n}, NULL));
 }
 
-static void depthwise(fixture *f) {
-  int64_t c = wn_shape(f->t)[1];
-  wn_tensor *w = wn_constant(f->ctx, WN_F32, 4, (int64_t[]){c, 1, 3, 3}, NULL);
-  f->t = wn_conv(f->t, w, &(wn_conv_params){.pad_lo = {1, 1}, .pad_hi = {1, 1}, .groups = c});
+static void depthwise_of(fixture *f, int64_t r) {
+  int64_t c = wn_shape(f->t)[1], p = r / 2;
+  wn_tensor *w = wn_constant(f->ctx, WN_F32, 4, (int64_t[]){c, 1, r, r}, NULL);
+  f->t = wn_conv(f->t, w, &(wn_conv_params){.pad_lo = {p, p}, .pad_hi = {p, p}, .groups = c});
 }
+
+static void depthwise(fixture *f) { depthwise_of(f, 3); }
 
 static void sum_rows(fixture *f) { f->t = wn_reduce(WN_SUM, f->t, (int[]){3}, 1, 1); }
 
@@ -339,7 +341,9 @@ static void mixed_layers(fixture *f) {
   layer(f, 32, 5);
   f->t = wn_zip(WN_ADD, f->t, before);
   layer(f, 16, 1);
+  depthwise_of(f, 5); /* whose filter is cut into pieces or is not */
   pool(f);
+  depthwise_of(f, 7);
   layer(f, 16, 3);
   f->t = wn_reduce(WN_SUM, f->t, (int[]){2, 3}, 2, 0);
   multiply(f, 10);
@@ -507,6 +511,8 @@ static const struct {
     {"map2{}", "since it is no convolution"},
     {"map2{global;t=8}", "only convolutions and products have sizes"},
     {"product3{old}", "since it is no convolution"},
+    {"product3{global;c=4}", "no sizes but t= and k="},
+    {"product3{global;t=8,v=k}", "no sizes but t= and k="},
     {"product3{global;wino=4", "}"},
     {"conv0{inline}", "unknown plan \"inline\""},
     {"conv0{global}", "unknown plan \"global\""},
