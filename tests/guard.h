@@ -27,10 +27,10 @@ static inline void *guard_new(guard *g, size_t bytes, bool at_end) {
   int zeros = open("/dev/zero", O_RDWR); /* POSIX has no MAP_ANONYMOUS yet */
   if (body == 0) body = page;
   *g = (guard){.size = body + 2 * page, .bytes = bytes};
-  void *map = mmap(NULL, g->size, PROT_READ | PROT_WRITE, MAP_PRIVATE, zeros, 0);
+  void *pages = mmap(NULL, g->size, PROT_READ | PROT_WRITE, MAP_PRIVATE, zeros, 0);
   if (zeros >= 0) close(zeros);
-  if (map == MAP_FAILED) return NULL;
-  g->map = map;
+  if (pages == MAP_FAILED) return NULL;
+  g->map = pages;
   memset(g->map + page, GUARD_PATTERN, body);
   g->data = g->map + page + (at_end ? body - bytes : 0);
   if (mprotect(g->map, page, PROT_NONE) != 0 ||

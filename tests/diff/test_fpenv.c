@@ -117,7 +117,7 @@ static void test_callers(void **state) {
   (void)state;
   static const char *const plans[] = {"direct", "old"};
   conv_case c = small;
-  assert_true(case_finish(&c) && case_fill(&c));
+  assert_true(case_finish(&c) && case_fill(&c) && case_seal(&c, false));
   for (int64_t i = 0; i < c.x_count; ++i) c.x[i] *= i % 2 ? 1e-38f : 1e-39f;
   size_t bytes = sizeof *c.y * (size_t)c.y_count;
   float *expected = malloc(bytes), *got = malloc(bytes);
