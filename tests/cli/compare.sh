@@ -2,7 +2,7 @@
 # compare, bench and devices: tables, JSON, CSV, warnings and the exit status.
 . tests/cli/support/cases.sh
 
-keys='"problem" "backend" "device" "isa" "threads" "version" "math" "weights" "plan" "placement" "wino" "tuned" "cached"
+keys='"problem" "backend" "device" "isa" "threads" "version" "math" "weights" "flush_subnormals" "plan" "placement" "wino" "tuned" "cached"
 "kernels" "buffers" "workspace_bytes" "prepare_us" "median_us" "min_us" "predicted_us" "schedule_ms" "compile_ms" "source_lines"
 "registers" "spills" "max_abs_err" "rel_l2_err" "rel_sum_err" "promise_missed" "gflops_effective" "gflops_executed" "roofline_share"
 "fallback" "refused" "same_as" "reference_us" "prepared_bytes" "pareto" "kernel"'
