@@ -145,8 +145,8 @@ double wino_plan_margin(const wino_plan *p, const wino_options *o, double error)
          (error * sqrt(padding));
 }
 
-/* Tiles that were asked for: the cheapest pieces that keep the promise with a margin, else the cheapest that keep it, else
- * the most accurate. */
+/* Tiles that were asked for or chosen: the cheapest pieces that keep the promise with a margin, else the cheapest that
+ * keep it, else the most accurate. */
 static double use_given_tiles(wino_plan *p, const wino_options *o, const int *m) {
   cut list[MAX_CUTS];
   double error[MAX_CUTS];
@@ -173,7 +173,8 @@ static double padding_waste(const wino_plan *p) {
   return waste;
 }
 
-static const char *choose_tiles(wino_plan *p, const wino_options *o, wino_site *site) {
+/* The tile of each axis, 1 where it is left alone. */
+static const char *choose_tiles(const wino_plan *p, const wino_options *o, wino_site *site) {
   wino_choice choice;
   int r[WN_MAX_SPATIAL], n = p->match.naxes;
   int64_t extent[WN_MAX_SPATIAL];
@@ -186,16 +187,9 @@ static const char *choose_tiles(wino_plan *p, const wino_options *o, wino_site *
   if (choice.ndim == 0) return "no tile keeps the promise on the error";
   site->cost = choice.cost * padding_waste(p);
   if (!o->always && (!faster || site->cost >= 1)) return "direct is expected to be faster";
-  for (int i = n - 1; i >= 0; i--) {
+  for (int i = 0; i < n; i++)
     site->window_m[i] = choice.m[i] < 2 || choice.piece[i] < 2 ? 1 : choice.m[i];
-    if (choice.m[i] < 2 || choice.piece[i] < 2) {
-      drop_axis(p, i);
-    } else {
-      set_tile(&p->axis[i], choice.m[i], choice.piece[i]);
-    }
-  }
-  site->error = choice.error * precision(p);
-  return p->match.naxes > 0 ? NULL : "direct is expected to be faster";
+  return NULL;
 }
 
 static int given_m(const wino_options *o, int axis) {
@@ -210,21 +204,18 @@ static const char *plan_tiles(wino_plan *p, const wino_options *o, wino_site *si
     p->axis[i] = wino_plan_axis(&p->match.axis[i]);
     if (p->axis[i].phase_taps > LONGEST_FILTER) return "the filter is too long";
   }
-  for (int i = 0; i < site->nwindow && o->nm > 0; i++) {
-    site->window_m[i] = given_m(o, i);
-    if (site->window_m[i] < 2) {
+  const char *why = o->nm == 0 ? choose_tiles(p, o, site) : NULL;
+  if (why != NULL) return why;
+  for (int i = 0; i < site->nwindow; i++) {
+    if (o->nm > 0) site->window_m[i] = given_m(o, i);
+    if (site->window_m[i] < 2)
       drop_axis(p, n);
-    } else {
+    else
       m[n++] = site->window_m[i];
-    }
   }
-  if (o->nm > 0 && n == 0) return "tiles of 1 leave every window alone";
-  if (o->nm == 0) {
-    const char *why = choose_tiles(p, o, site);
-    if (why != NULL) return why;
-  } else {
-    site->error = use_given_tiles(p, o, m);
-  }
+  if (n == 0)
+    return o->nm > 0 ? "tiles of 1 leave every window alone" : "direct is expected to be faster";
+  site->error = use_given_tiles(p, o, m); /* of a chosen tile as well: a plan's text has no pieces */
   int64_t size = 1;
   for (int i = 0; i < p->match.naxes; i++) size *= p->axis[i].n;
   if (size > MAX_TRANSFORM) {
