@@ -60,6 +60,17 @@ static bool accept_word(reader *r, const char *word) {
   return true;
 }
 
+/* What a schedule without braces says of a site. */
+static schedule spread(const schedule *all, site_kind kind) {
+  schedule s = *all;
+  if (kind == SITE_CONV) return s;
+  s = (schedule){.direct = true};
+  if (kind != SITE_PRODUCT || !all->direct) return s;
+  memcpy(s.t, all->t, sizeof s.t);
+  memcpy(s.k, all->k, sizeof s.k);
+  return s;
+}
+
 /* What is no convolution has nothing to rewrite: global, with sizes for a product, or inline. */
 static void read_other(reader *r, const graph_site *s, schedule *out) {
   bool is_schedule, result = r->sites->value[s->value].result >= 0;
@@ -78,6 +89,8 @@ static void read_other(reader *r, const graph_site *s, schedule *out) {
       if (end == NULL) expected(r, "}");
       str_addn(&text, r->at, (size_t)(end + 1 - r->at));
       schedule_parse_in_braces(r->g->diag, str_text(&text), str_text(&text), out, &is_schedule);
+      schedule all = spread(out, SITE_PRODUCT);
+      if (!schedule_equal(out, &all)) expected(r, "no sizes but t= and k=: it is no convolution");
       r->at = end;
     }
   } else {
@@ -105,17 +118,6 @@ static const char *end_of_schedule(const char *at) {
   int depth = 0;
   for (; *at != '\0' && (depth > 0 || *at != ' '); ++at) depth += (*at == '(') - (*at == ')');
   return at;
-}
-
-/* What a schedule without braces says of a site. */
-static schedule spread(const schedule *all, site_kind kind) {
-  schedule s = *all;
-  if (kind == SITE_CONV) return s;
-  s = (schedule){.direct = true};
-  if (kind != SITE_PRODUCT || !all->direct) return s;
-  memcpy(s.t, all->t, sizeof s.t);
-  memcpy(s.k, all->k, sizeof s.k);
-  return s;
 }
 
 static void read_for_all(reader *r) {
