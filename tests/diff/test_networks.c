@@ -12,8 +12,9 @@
 #include <cmocka.h>
 
 #include "diff/graph_case.h"
+#include "mixed_plan.h"
 
-enum { MOST_LAYERS = 12, MOST_VALUES = 64, MOST_ELEMENTS = 3000, MOST_SITES = 16, ITEM = 96 };
+enum { MOST_LAYERS = 12, MOST_VALUES = 64, MOST_ELEMENTS = 3000 };
 #define LEN(a)    (sizeof(a) / sizeof *(a))
 #define TOLERANCE 1e-5
 
@@ -68,10 +69,9 @@ static twin conv_layer(network *net, twin x, int64_t k, bool same_size) {
   size_t size = (size_t)below(w->random, LEN(filter_sizes));
   int64_t r = filter_sizes[size].r, s = filter_sizes[size].s, c = x.shape[1], groups = 1;
   int64_t dilation = chance(w->random, 10) ? 2 : 1, lo[] = {r / 2, s / 2};
-  wn_conv_params p = {
-      .dilation = {dilation, dilation},
-      .pad_lo = {dilation * lo[0], dilation * lo[1]},
-      .pad_hi = {dilation * (r - 1 - lo[0]), dilation * (s - 1 - lo[1])}};
+  wn_conv_params p = {.dilation = {dilation, dilation},
+                      .pad_lo = {dilation * lo[0], dilation * lo[1]},
+                      .pad_hi = {dilation * (r - 1 - lo[0]), dilation * (s - 1 - lo[1])}};
   if (!same_size && chance(w->random, 20)) p.stride[0] = p.stride[1] = 2;
   if (chance(w->random, 12))
     groups = k = c;
@@ -126,8 +126,9 @@ static twin concatenated(twins *w, twin a, twin b) {
 static twin branches(network *net, twin x) {
   twins *w = net->w;
   twin a = finish_layer(w, conv_layer(net, x, between(w->random, 1, 5), true)),
-       b = chance(w->random, 30) ? x
-                                 : finish_layer(w, conv_layer(net, x, between(w->random, 1, 5), true));
+       b = chance(w->random, 30)
+               ? x
+               : finish_layer(w, conv_layer(net, x, between(w->random, 1, 5), true));
   bool alike = a.shape[2] == b.shape[2] && a.shape[3] == b.shape[3];
   return alike && a.shape[1] + b.shape[1] <= 12 ? concatenated(w, a, b) : a;
 }
@@ -214,8 +215,8 @@ static outputs draw_network(twins *w) {
   network net = {.w = w};
   int layers = (int)between(w->random, 2, chance(w->random, 50) ? 5 : MOST_LAYERS);
   int64_t n = chance(w->random, 75) ? 1 : 2;
-  keep(&net, image(w, n, between(w->random, 1, 6), between(w->random, 4, 13),
-                   between(w->random, 4, 13)));
+  keep(&net,
+       image(w, n, between(w->random, 1, 6), between(w->random, 4, 13), between(w->random, 4, 13)));
   keep(&net, finish_layer(w, conv_layer(&net, net.value[0], between(w->random, 1, 8), false)));
   for (int tries = 0; net.layers < layers && tries < 40 && net.n < MOST_VALUES; ++tries) {
     twin y = draw_layer(&net);
@@ -230,114 +231,20 @@ static outputs draw_network(twins *w) {
 
 /* --- plans of sites ------------------------------------------------------------------------------------ */
 
-typedef struct item {
-  char site[24];
-  char plan[ITEM - 24];
-  int at; /* where it begins in the text */
-} item;
-
-typedef struct mixed {
-  item item[MOST_SITES];
-  int n;
-  const char *all; /* before the braces; "" */
-  char text[MOST_SITES * (ITEM + 2) + 16];
-} mixed;
-
-/* The sites of the graph, as the refusal of one that it does not have lists them. */
-static int list_sites(attempt *a, build_fn build, mixed *m) {
-  static const char has[] = "the graph has ";
-  a->plan = "conv9999{direct}";
+/* A plan for every site that the graph can have, in m->text. */
+static int settle_mixed(attempt *a, uint64_t *random, mixed_plan *m) {
   a->backend = "interp";
   a->only_plan = true;
-  int wrong = try_plan(a, build);
-  const char *at = strstr(a->message, has);
-  m->n = 0;
-  if (a->status != WN_ERR_USAGE || at == NULL) return wrong + complain(a, a->message, 0);
-  at += sizeof has - 1;
-  for (int used = 0; m->n < MOST_SITES; at += used) {
-    char *name = m->item[m->n].site;
-    if (sscanf(at, "%23s%n", name, &used) != 1 || strcmp(name, "and") == 0) break;
-    m->n++;
-  }
-  return wrong;
-}
-
-static const char *draw_plan(uint64_t *random, const char *site) {
-  static const char *const convs[] = {
-      "direct", "direct;t=16,k=2", "auto", "old", "old-2k", "new", "inline-m", "one", "x-only",
-      "g-only", "fused", "split", "x=local,g=global,m=local,o=global;t=16;wino=2",
-      "x=global,g=global,m=global,o=global;chunk=4;wino=3",
-      "x=global,g=global,m=global,o=global;t=8,k=4,v=k"};
-  static const char *const products[] = {"global", "global;t=16,k=2", "global;t=8", "inline"};
-  if (strncmp(site, "conv", 4) == 0) return convs[below(random, LEN(convs))];
-  if (strncmp(site, "product", 7) == 0) return products[below(random, LEN(products))];
-  return chance(random, 50) ? "global" : "inline";
-}
-
-static void write_plan(mixed *m) {
-  size_t n = (size_t)snprintf(m->text, sizeof m->text, "%s", m->all);
-  for (int i = 0; i < m->n; ++i) {
-    item *it = &m->item[i];
-    it->at = (int)n;
-    if (it->plan[0] != '\0')
-      n += (size_t)snprintf(m->text + n, sizeof m->text - n, " %s{%s}", it->site, it->plan);
-  }
-  if (n == 0) snprintf(m->text, sizeof m->text, "auto");
-}
-
-static void draw_mixed(uint64_t *random, mixed *m) {
-  static const char *const all[] = {"", "", "direct", "fused", "old", "auto"};
-  m->all = all[below(random, LEN(all))];
-  for (int i = 0; i < m->n; ++i) {
-    bool said = chance(random, 75);
-    snprintf(m->item[i].plan, sizeof m->item[i].plan, "%s",
-             said ? draw_plan(random, m->item[i].site) : "");
-  }
-  write_plan(m);
-}
-
-/* Another plan for what a message says is impossible; false: it says something else. */
-static bool give_way(const attempt *a, mixed *m) {
-  const char *column = strstr(a->message, "at column "), *conv = strstr(a->message, "plan of conv");
-  bool gave = false;
-  if (a->status == WN_ERR_USAGE && strstr(a->message, "it is a result") != NULL && column != NULL) {
-    int at = atoi(column + strlen("at column ")) - 1, last = -1;
-    for (int i = 0; i < m->n; ++i) {
-      if (m->item[i].at < at && m->item[i].plan[0] != '\0') last = i;
-    }
-    gave = last >= 0 && strcmp(m->item[last].plan, "inline") == 0;
-    if (gave) snprintf(m->item[last].plan, sizeof m->item[last].plan, "global");
-  } else if (a->status == WN_ERR_REFUSED && conv != NULL) {
-    char name[24] = "";
-    sscanf(conv, "plan of %23[a-z0-9]", name);
-    for (int i = 0; i < m->n; ++i) {
-      if (strcmp(m->item[i].site, name) != 0 || strcmp(m->item[i].plan, "direct") == 0) continue;
-      snprintf(m->item[i].plan, sizeof m->item[i].plan, "direct");
-      gave = true;
-    }
-  } else if (a->status == WN_ERR_REFUSED && strstr(a->message, "cannot be inlined") != NULL) {
-    for (int i = m->n; i-- > 0 && !gave;) {
-      gave = strcmp(m->item[i].plan, "inline") == 0;
-      if (gave) snprintf(m->item[i].plan, sizeof m->item[i].plan, "global");
-    }
-  } else if (a->status == WN_ERR_REFUSED && m->all[0] != '\0') {
-    m->all = "";
-    gave = true;
-  }
-  write_plan(m);
-  return gave;
-}
-
-/* A plan for every site that the graph can have, in m->text. */
-static int settle_mixed(attempt *a, build_fn build, uint64_t *random, mixed *m) {
-  int wrong = list_sites(a, build, m);
-  draw_mixed(random, m);
-  for (int tries = 0; tries < 3 * MOST_SITES && !wrong; ++tries) {
-    a->plan = m->text;
-    a->only_plan = true;
-    wrong += try_plan(a, build);
+  a->plan = MIXED_NO_SITE;
+  int wrong = try_plan(a, draw_network);
+  if (!mixed_sites(m, a->message)) return wrong + complain(a, a->message, 0);
+  mixed_draw(m, random);
+  a->plan = m->text;
+  for (int tries = 0; tries < 4 * MIXED_SITES && !wrong; ++tries) {
+    wrong += try_plan(a, draw_network);
     if (a->status == WN_OK) break;
-    if (!give_way(a, m)) wrong += complain(a, a->message, (double)a->status);
+    if (!mixed_give_way(m, a->status, a->message))
+      wrong += complain(a, a->message, (double)a->status);
   }
   a->only_plan = false;
   return wrong;
@@ -369,9 +276,9 @@ static int try_network(void *user) {
                                       "fused",  "split", "old-2k", "x-only", "g-only"};
   subject *s = user;
   uint64_t random = s->a.seed ^ UINT64_C(0x6e6574);
-  mixed m;
+  mixed_plan m;
   snprintf(s->shared->running, RUNNING, "sites of WINNOW_SEED=%" PRIu64, s->a.seed);
-  int wrong = settle_mixed(&s->a, draw_network, &random, &m);
+  int wrong = settle_mixed(&s->a, &random, &m);
   s->shared->sites += m.n;
   const char *const plans[] = {"auto", named[below(&random, LEN(named))], m.text};
   bool everything = getenv("WINNOW_LONG") != NULL;

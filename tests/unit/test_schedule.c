@@ -11,7 +11,7 @@
 #include <time.h>
 
 #include "base/mem.h"
-#include "schedule/schedule.h"
+#include "unit/random_schedule.h"
 
 #define LEN(a) (sizeof(a) / sizeof *(a))
 
@@ -305,47 +305,6 @@ static void test_repeated_sizes(void **state) {
 }
 
 /* --- random -------------------------------------------------------------------------------------------- */
-
-static uint64_t random_bits(uint64_t *s) {
-  uint64_t z = (*s += UINT64_C(0x9e3779b97f4a7c15));
-  z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-  z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-  return z ^ z >> 31;
-}
-
-static int pick(uint64_t *s, int n) { return (int)(random_bits(s) % (unsigned)n); }
-
-static loop_name random_loop(uint64_t *s) {
-  return (loop_name){"tkcgfpnzyx"[pick(s, 10)], (int8_t)(pick(s, 5) - 1)};
-}
-
-static void random_split(uint64_t *s, int64_t *split) {
-  int64_t size = 1;
-  int parts = pick(s, SCHEDULE_PARTS + 1);
-  for (int i = parts; i-- > 0;) split[i] = size *= 1 + pick(s, 60);
-}
-
-static schedule random_schedule(uint64_t *s) {
-  static const axis_kind kinds[] = {AXIS_GRID, AXIS_LOOP, AXIS_UNROLL, AXIS_VECTOR};
-  schedule r;
-  memset(&r, 0, sizeof r);
-  r.direct = pick(s, 6) == 0;
-  for (int i = 0; i < STAGE_COUNT && !r.direct; ++i) {
-    stage_plan *p = &r.stage[i];
-    p->space = (uop_space)(SPACE_INLINE + pick(s, SPACE_COUNT - SPACE_INLINE));
-    if (pick(s, 2)) p->at = random_loop(s);
-    p->nloops = pick(s, 3) ? 0 : pick(s, SCHEDULE_LOOPS + 1);
-    for (int l = 0; l < p->nloops; ++l) p->loop[l] = (loop_spec){random_loop(s), kinds[pick(s, 4)]};
-  }
-  random_split(s, r.t);
-  random_split(s, r.k);
-  random_split(s, r.c);
-  r.nm = pick(s, WN_MAX_SPATIAL + 1);
-  for (int i = 0; i < r.nm; ++i) r.m[i] = pick(s, 9);
-  r.chunk = pick(s, 2) ? 0 : 1 + pick(s, 100000);
-  r.joint = pick(s, 2);
-  return r;
-}
 
 static void test_random(void **state) {
   fixture *f = *state;
