@@ -101,6 +101,7 @@ static inline bool mixed_give_way(mixed_plan *m, wn_status status, const char *m
   const char *column = strstr(message, "at column "), *conv = strstr(message, "plan of conv");
   mixed_item *to = NULL;
   const char *plan = "global";
+  bool gave = false;
   if (status == WN_ERR_USAGE && strstr(message, "it is a result") != NULL && column != NULL) {
     to = mixed_before(m, atoi(column + strlen("at column ")) - 1);
     if (to != NULL && strcmp(to->plan, "inline") != 0) return false;
@@ -116,7 +117,9 @@ static inline bool mixed_give_way(mixed_plan *m, wn_status status, const char *m
       if (strcmp(m->item[i].site, name) == 0 && strcmp(m->item[i].plan, "direct") != 0)
         to = &m->item[i];
     }
-  } else if (status == WN_ERR_REFUSED) { /* a machine that has no room, or nothing that all can be */
+  } else if (status ==
+             WN_ERR_REFUSED) { /* a machine that has no room, or nothing that all can be */
+    gave = m->all[0] != '\0';
     m->all = "";
     plan = "direct";
     for (int i = 0; i < m->n; ++i) {
@@ -126,7 +129,7 @@ static inline bool mixed_give_way(mixed_plan *m, wn_status status, const char *m
   }
   if (to != NULL) mixed_set(to, plan);
   mixed_write(m);
-  return to != NULL;
+  return gave || to != NULL;
 }
 
 #endif

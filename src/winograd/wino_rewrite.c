@@ -145,8 +145,8 @@ double wino_plan_margin(const wino_plan *p, const wino_options *o, double error)
          (error * sqrt(padding));
 }
 
-/* Tiles that were asked for or chosen: the cheapest pieces that keep the promise with a margin, else the cheapest that keep it, else
- * the most accurate. */
+/* Tiles that were asked for or chosen: the cheapest pieces that keep the promise with a margin, else the cheapest that
+ * keep it, else the most accurate. */
 static double use_given_tiles(wino_plan *p, const wino_options *o, const int *m) {
   cut list[MAX_CUTS];
   double error[MAX_CUTS];
@@ -343,7 +343,7 @@ static const uop *visit_reduce(pass *s, const uop *was, const uop *reduce) {
   site.number = (int)number;
   if (o->off)
     why = o->why_off != NULL ? o->why_off : "rewriting is off";
-  else if (why == NULL)
+  else
     why = wino_plan_site(&p, o, &site);
   if (why != NULL) {
     str_printf(&s->trace, "; not rewritten, %s\n", why);

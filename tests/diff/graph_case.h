@@ -155,7 +155,8 @@ static inline void note_running(char *running, const attempt *a) {
 
 /* Set-up and tear-down of a group of tests: its state is a shared_text. */
 static inline int share_text(void **state) {
-  *state = mmap(NULL, sizeof(shared_text), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  *state =
+      mmap(NULL, sizeof(shared_text), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   return *state == MAP_FAILED ? -1 : 0;
 }
 

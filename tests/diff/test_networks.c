@@ -69,10 +69,9 @@ static twin conv_layer(network *net, twin x, int64_t k, bool same_size) {
   size_t size = (size_t)below(w->random, LEN(filter_sizes));
   int64_t r = filter_sizes[size].r, s = filter_sizes[size].s, c = x.shape[1], groups = 1;
   int64_t dilation = chance(w->random, 10) ? 2 : 1, lo[] = {r / 2, s / 2};
-  wn_conv_params p = {
-      .dilation = {dilation, dilation},
-      .pad_lo = {dilation * lo[0], dilation * lo[1]},
-      .pad_hi = {dilation * (r - 1 - lo[0]), dilation * (s - 1 - lo[1])}};
+  wn_conv_params p = {.dilation = {dilation, dilation},
+                      .pad_lo = {dilation * lo[0], dilation * lo[1]},
+                      .pad_hi = {dilation * (r - 1 - lo[0]), dilation * (s - 1 - lo[1])}};
   if (!same_size && chance(w->random, 20)) p.stride[0] = p.stride[1] = 2;
   if (chance(w->random, 12))
     groups = k = c;
@@ -127,8 +126,9 @@ static twin concatenated(twins *w, twin a, twin b) {
 static twin branches(network *net, twin x) {
   twins *w = net->w;
   twin a = finish_layer(w, conv_layer(net, x, between(w->random, 1, 5), true)),
-       b = chance(w->random, 30) ? x
-                                 : finish_layer(w, conv_layer(net, x, between(w->random, 1, 5), true));
+       b = chance(w->random, 30)
+               ? x
+               : finish_layer(w, conv_layer(net, x, between(w->random, 1, 5), true));
   bool alike = a.shape[2] == b.shape[2] && a.shape[3] == b.shape[3];
   return alike && a.shape[1] + b.shape[1] <= 12 ? concatenated(w, a, b) : a;
 }
@@ -215,8 +215,8 @@ static outputs draw_network(twins *w) {
   network net = {.w = w};
   int layers = (int)between(w->random, 2, chance(w->random, 50) ? 5 : MOST_LAYERS);
   int64_t n = chance(w->random, 75) ? 1 : 2;
-  keep(&net, image(w, n, between(w->random, 1, 6), between(w->random, 4, 13),
-                   between(w->random, 4, 13)));
+  keep(&net,
+       image(w, n, between(w->random, 1, 6), between(w->random, 4, 13), between(w->random, 4, 13)));
   keep(&net, finish_layer(w, conv_layer(&net, net.value[0], between(w->random, 1, 8), false)));
   for (int tries = 0; net.layers < layers && tries < 40 && net.n < MOST_VALUES; ++tries) {
     twin y = draw_layer(&net);

@@ -1,8 +1,6 @@
 /* Laws of plans as text. Of values: what is printed parses back to itself, equal plans print equally and others do not, and
  * any text is a plan or a mistake. Of programs: the placement that a compile reports, given back, makes the same program and
  * is reported again. Random plans over random graphs; WINNOW_SEED=<seed> draws the same ones. */
-#include "cores.h"
-
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -37,7 +35,8 @@ static site_list draw_sites(fixture *f, uint64_t *s) {
   stored_value *value = arena_array(&f->g.arena, stored_value, l.n);
   for (int i = 0; i < l.n; ++i) {
     at[i] = (graph_site){(site_kind)pick(s, SITE_KINDS), i};
-    value[i] = (stored_value){.first = i, .nsites = 1, .result = i == l.n - 1 || pick(s, 4) == 0 ? i : -1};
+    value[i] =
+        (stored_value){.first = i, .nsites = 1, .result = i == l.n - 1 || pick(s, 4) == 0 ? i : -1};
   }
   l.nvalues = l.n;
   l.at = at;
@@ -105,7 +104,8 @@ static void printed_plans_parse_back(void **state) {
 /* One character changed or left out: a plan that prints and parses back, or a mistake with a line about it. */
 static void any_text_is_a_plan_or_a_mistake(void **state) {
   (void)state;
-  static const char characters[] = "{}convproductsummapinlineglobaldirectauto=,;:.@()tkx0123456789 \t\n";
+  static const char characters[] =
+      "{}convproductsummapinlineglobaldirectauto=,;:.@()tkx0123456789 \t\n";
   uint64_t s = test_seed();
   int taken = 0, refused = 0;
   for (int i = 0; i < 5000; ++i) {
@@ -124,11 +124,14 @@ static void any_text_is_a_plan_or_a_mistake(void **state) {
     wn_status st = parse(&f, text, &l, &b);
     if (st == WN_OK) {
       const char *printed = print(&f, &b, &l);
-      if (parse(&f, printed, &l, &again) != WN_OK) fail_msg("%s as %s: %s", text, printed, f.d.message);
-      if (!plan_equal(&b, &again)) fail_msg("%s: %s comes back as %s", text, printed, print(&f, &again, &l));
+      if (parse(&f, printed, &l, &again) != WN_OK)
+        fail_msg("%s as %s: %s", text, printed, f.d.message);
+      if (!plan_equal(&b, &again))
+        fail_msg("%s: %s comes back as %s", text, printed, print(&f, &again, &l));
       taken++;
     } else {
-      if (st != WN_ERR_USAGE || f.d.message[0] == '\0') fail_msg("\"%s\": status %d", text, (int)st);
+      if (st != WN_ERR_USAGE || f.d.message[0] == '\0')
+        fail_msg("\"%s\": status %d", text, (int)st);
       refused++;
     }
     release(&f);
@@ -188,7 +191,8 @@ static void compile(subject *q, const char *plan) {
   void *data[3] = {NULL};
   wn_program *p;
   wn_program_info info;
-  const wn_options o = {.plan = plan, .backend = q->backend, .isa = q->isa, .no_cache = 1, .plan_only = 1};
+  const wn_options o = {
+      .plan = plan, .backend = q->backend, .isa = q->isa, .no_cache = 1, .plan_only = 1};
   q->status = wn_compile(q->ctx, q->out, data, q->nout, &o, &p);
   snprintf(q->message, sizeof q->message, "%s", q->status == WN_OK ? "" : wn_message(q->ctx));
   if (q->status != WN_OK) return;
@@ -208,11 +212,12 @@ static bool placement_is_the_program(subject *q, const char *plan, uint64_t seed
   memcpy(placement, q->placement, sizeof placement);
   memcpy(identity, q->identity, sizeof identity);
   compile(q, placement);
-  bool same = q->status == WN_OK && strcmp(q->placement, placement) == 0 && strcmp(q->identity, identity) == 0;
+  bool same = q->status == WN_OK && strcmp(q->placement, placement) == 0 &&
+              strcmp(q->identity, identity) == 0;
   if (!same)
-    fail_msg("WINNOW_SEED=%" PRIu64 ", %s, %s: plan %s\n reports %s\n which gives %s", seed, q->backend,
-             q->isa != NULL ? q->isa : "-", plan, placement,
-             q->status != WN_OK                      ? q->message
+    fail_msg("WINNOW_SEED=%" PRIu64 ", %s, %s: plan %s\n reports %s\n which gives %s", seed,
+             q->backend, q->isa != NULL ? q->isa : "-", plan, placement,
+             q->status != WN_OK                     ? q->message
              : strcmp(q->placement, placement) != 0 ? q->placement
                                                     : "another program");
   return true;
@@ -233,9 +238,9 @@ static bool settle(subject *q, mixed_plan *m, uint64_t *s) {
 
 static const struct {
   const char *backend, *isa;
-} machines[] = {{"cpu", NULL},          {"interp", "sse2"}, {"interp", "avx2"},      {"interp", "avx512"},
-                {"interp", "neon"},     {"interp", "simt"}, {"interp", "simdgroup"}, {"opencl", "simt"},
-                {"opencl", "simd"}};
+} machines[] = {{"cpu", NULL},           {"interp", "sse2"}, {"interp", "avx2"},
+                {"interp", "avx512"},    {"interp", "neon"}, {"interp", "simt"},
+                {"interp", "simdgroup"}, {"opencl", "simt"}, {"opencl", "simd"}};
 
 static bool is_there(const char *backend, const char *isa) {
   uint64_t s = 1;
@@ -252,7 +257,7 @@ static void placements_are_programs(void **state) {
   (void)state;
   uint64_t seed = test_seed();
   const char *const *names = wn_plan_names();
-  int graphs = getenv("WINNOW_LONG") != NULL ? 100 : 2, same = 0, refused = 0, nnames = 0;
+  int graphs = getenv("WINNOW_LONG") != NULL ? 100 : 4, same = 0, refused = 0, nnames = 0;
   while (names[nnames] != NULL) nnames++;
   for (size_t i = 0; i < LEN(machines); ++i) {
     if (!is_there(machines[i].backend, machines[i].isa)) continue;
@@ -280,6 +285,7 @@ static void placements_are_programs(void **state) {
 int main(void) {
   unsetenv("WINO");
   unsetenv("WINNOW_ISA");
+  setenv("WINNOW_THREADS", "1", 1); /* others would spin */
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(printed_plans_parse_back),
       cmocka_unit_test(any_text_is_a_plan_or_a_mistake),

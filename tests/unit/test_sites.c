@@ -2,7 +2,7 @@
  * kernels are the ones that it has alone, whatever stands before and behind it. Then plans for sites as text, and limits of
  * memory that only some sites can meet. Nothing is run here, apart from what is inlined; on `interp` an instruction set need
  * not be this machine's. */
-#include "cores.h"
+#include "cores.h" /* with _GNU_SOURCE: wait4 */
 
 #include <stdarg.h>
 #include <stddef.h>
@@ -27,7 +27,8 @@ enum { MOST_OUTPUTS = 3, TEXT = 16384 };
 
 typedef struct fixture {
   wn_context *ctx;
-  wn_tensor *t, *out[MOST_OUTPUTS]; /* the value that the next layer reads; what was said to be an output */
+  wn_tensor *t,
+      *out[MOST_OUTPUTS]; /* the value that the next layer reads; what was said to be an output */
   int nout;
   wn_program *p;
   wn_program_info info;
@@ -79,7 +80,8 @@ static void layer_nhwc(fixture *f, int64_t k, int64_t r) {
   wn_tensor *w = wn_constant(f->ctx, WN_F32, 4, (int64_t[]){r, r, wn_shape(f->t)[3], k}, NULL),
             *b = wn_constant(f->ctx, WN_F32, 1, (int64_t[]){k}, NULL);
   const wn_conv_params same = {.pad_lo = {r / 2, r / 2}, .pad_hi = {r / 2, r / 2}};
-  wn_tensor *y = wn_conv(wn_permute(f->t, (int[]){0, 3, 1, 2}), wn_permute(w, (int[]){3, 2, 0, 1}), &same);
+  wn_tensor *y =
+      wn_conv(wn_permute(f->t, (int[]){0, 3, 1, 2}), wn_permute(w, (int[]){3, 2, 0, 1}), &same);
   f->t = wn_map(WN_RELU, wn_zip(WN_ADD, wn_permute(y, (int[]){0, 2, 3, 1}), b));
 }
 
@@ -90,7 +92,8 @@ static void pool(fixture *f) {
 
 static void multiply(fixture *f, int64_t n) {
   int nd = wn_ndim(f->t);
-  f->t = wn_matmul(f->t, wn_constant(f->ctx, WN_F32, 2, (int64_t[]){wn_shape(f->t)[nd - 1], n}, NULL));
+  f->t =
+      wn_matmul(f->t, wn_constant(f->ctx, WN_F32, 2, (int64_t[]){wn_shape(f->t)[nd - 1], n}, NULL));
 }
 
 static void depthwise_of(fixture *f, int64_t r) {
@@ -281,8 +284,8 @@ static void kernels_are_as_alone(void **state) {
     compile(f, plan);
     append_nests(f, together);
     if (strcmp(apart, together) != 0)
-      fail_msg("%s then %s, plan %s: apart\n%s\ntogether\n%s", layers[first].name, layers[second].name,
-               plan != NULL ? plan : "auto", apart, together);
+      fail_msg("%s then %s, plan %s: apart\n%s\ntogether\n%s", layers[first].name,
+               layers[second].name, plan != NULL ? plan : "auto", apart, together);
   }
 }
 
@@ -411,7 +414,8 @@ static void lanes_go_by_the_dtype_of_arithmetic(void **state) {
 /* A device's instruction set in the environment says nothing to a CPU. */
 static void isas_of_devices_are_not_a_cpus(void **state) {
   fixture *f = *state;
-  static const char *const isas[] = {"simt", "simd", "simdgroup"}, *const backends[] = {"cpu", "interp"};
+  static const char *const isas[] = {"simt", "simd", "simdgroup"}, *const backends[] = {"cpu",
+                                                                                        "interp"};
   for (size_t i = 0; i < LEN(isas) * LEN(backends); ++i) {
     void *data = NULL;
     char usual[32] = "";
@@ -419,10 +423,12 @@ static void isas_of_devices_are_not_a_cpus(void **state) {
       image(f, 8, 8);
       layer(f, 8, 3);
       if (set) setenv("WINNOW_ISA", isas[i / 2], 1);
-      const wn_options o = {.backend = backends[i % 2], .threads = 1, .no_cache = 1, .plan_only = 1};
+      const wn_options o = {
+          .backend = backends[i % 2], .threads = 1, .no_cache = 1, .plan_only = 1};
       wn_status st = wn_compile(f->ctx, &f->t, &data, 1, &o, &f->p);
       unsetenv("WINNOW_ISA");
-      if (st != WN_OK) fail_msg("WINNOW_ISA=%s, %s: %s", isas[i / 2], backends[i % 2], wn_message(f->ctx));
+      if (st != WN_OK)
+        fail_msg("WINNOW_ISA=%s, %s: %s", isas[i / 2], backends[i % 2], wn_message(f->ctx));
       assert_int_equal(wn_program_get_info(f->p, &f->info), WN_OK);
       if (set) assert_string_equal(f->info.isa, usual);
       snprintf(usual, sizeof usual, "%s", f->info.isa);
@@ -544,8 +550,10 @@ static void bad_texts(void **state) {
   for (size_t i = 0; i < LEN(bad_plans); ++i) {
     wn_status st = compile_with(f, (wn_options){.plan = bad_plans[i].plan});
     const char *said = st == WN_OK ? "taken" : wn_message(f->ctx);
-    if (st != WN_ERR_USAGE || strstr(said, bad_plans[i].message) == NULL || strchr(said, '\n') != NULL)
-      print_error("\"%s\": status %d, %s; expected %s\n", bad_plans[i].plan, (int)st, said, bad_plans[i].message);
+    if (st != WN_ERR_USAGE || strstr(said, bad_plans[i].message) == NULL ||
+        strchr(said, '\n') != NULL)
+      print_error("\"%s\": status %d, %s; expected %s\n", bad_plans[i].plan, (int)st, said,
+                  bad_plans[i].message);
     assert_int_equal(st, WN_ERR_USAGE);
     assert_non_null(strstr(said, bad_plans[i].message));
   }
@@ -600,7 +608,8 @@ static void some_sites_differ(void **state) {
 /* A plan in braces that cannot be had is refused; one for all is for those that can have it. */
 static void plans_that_are_refused(void **state) {
   fixture *f = *state;
-  static const char none[] = "x=global,g=global,m=global,o=global;wino=1"; /* tiles of one pixel save nothing */
+  static const char none[] =
+      "x=global,g=global,m=global,o=global;wino=1"; /* tiles of one pixel save nothing */
   char plan[256];
   image(f, 16, 28);
   layer(f, 16, 3);
@@ -610,7 +619,9 @@ static void plans_that_are_refused(void **state) {
   assert_non_null(strstr(wn_message(f->ctx), "plan of conv1: it is not rewritten"));
   assert_int_equal(compile_with(f, (wn_options){.plan = none}), WN_ERR_REFUSED);
   assert_non_null(strstr(wn_message(f->ctx), "nothing to rewrite"));
-  assert_int_equal(compile_with(f, (wn_options){.plan = "conv1{x=global,g=global,m=global@c3,o=global}"}), WN_ERR_REFUSED);
+  assert_int_equal(
+      compile_with(f, (wn_options){.plan = "conv1{x=global,g=global,m=global@c3,o=global}"}),
+      WN_ERR_REFUSED);
   assert_non_null(strstr(wn_message(f->ctx), "c3"));
   image(f, 16, 28);
   layer(f, 16, 1);
@@ -660,11 +671,13 @@ static void long_texts(void **state) {
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &start);
     wn_status st = compile_with(f, (wn_options){.plan = text});
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &end);
-    double seconds = (double)(end.tv_sec - start.tv_sec) + 1e-9 * (double)(end.tv_nsec - start.tv_nsec);
+    double seconds =
+        (double)(end.tv_sec - start.tv_sec) + 1e-9 * (double)(end.tv_nsec - start.tv_nsec);
     const char *said = wn_message(f->ctx);
-    if (st != (rows[i].fine ? WN_OK : WN_ERR_USAGE) || (st != WN_OK && strlen(said) > 500) || seconds > 1)
-      fail_msg("%s%s...%s: status %d after %.2f s, %.600s", rows[i].before, rows[i].again, rows[i].after,
-               (int)st, seconds, st == WN_OK ? "" : said);
+    if (st != (rows[i].fine ? WN_OK : WN_ERR_USAGE) || (st != WN_OK && strlen(said) > 500) ||
+        seconds > 1)
+      fail_msg("%s%s...%s: status %d after %.2f s, %.600s", rows[i].before, rows[i].again,
+               rows[i].after, (int)st, seconds, st == WN_OK ? "" : said);
     if (st == WN_OK) assert_true(strlen(f->info.placement) < 500);
   }
   free(text);
@@ -687,7 +700,8 @@ static void inlined_maps_have_no_kernel(void **state) {
     wn_tensor *b = wn_matmul(a, wn_constant(f->ctx, WN_F32, 2, (int64_t[]){6, 5}, w));
     wn_tensor *outs[] = {b, wn_zip(WN_MUL, a, a)};
     void *data[] = {y[inlined], z[inlined]};
-    const wn_options o = {.plan = inlined ? "map0{inline}" : NULL, .threads = 1, .no_cache = 1, .backend = "interp"};
+    const wn_options o = {
+        .plan = inlined ? "map0{inline}" : NULL, .threads = 1, .no_cache = 1, .backend = "interp"};
     if (wn_compile(f->ctx, outs, data, 2, &o, &f->p) != WN_OK) fail_msg("%s", wn_message(f->ctx));
     assert_int_equal(wn_program_get_info(f->p, &f->info), WN_OK);
     assert_int_equal(wn_run(f->p), WN_OK);
@@ -697,8 +711,10 @@ static void inlined_maps_have_no_kernel(void **state) {
   }
   assert_int_equal(kernels[1], kernels[0] - 1);
   assert_true(buffers[1] < buffers[0]); /* weights of a sum of so much are not packed either */
-  for (int i = 0; i < 4 * 5; ++i) assert_true(y[0][i] - y[1][i] < 1e-6f && y[1][i] - y[0][i] < 1e-6f);
-  for (int i = 0; i < 4 * 6; ++i) assert_true(z[0][i] - z[1][i] < 1e-6f && z[1][i] - z[0][i] < 1e-6f);
+  for (int i = 0; i < 4 * 5; ++i)
+    assert_true(y[0][i] - y[1][i] < 1e-6f && y[1][i] - y[0][i] < 1e-6f);
+  for (int i = 0; i < 4 * 6; ++i)
+    assert_true(z[0][i] - z[1][i] < 1e-6f && z[1][i] - z[0][i] < 1e-6f);
 }
 
 /* --- memory ---------------------------------------------------------------------------------------------------------------------- */
@@ -748,7 +764,8 @@ static void the_largest_site_shrinks(void **state) {
   assert_int_equal(changed, 1);
   assert_true(f->info.workspace_bytes < usual);
   workspace_within(f, "split", least);
-  assert_int_equal(compile_with(f, (wn_options){.plan = "split", .max_memory = least - 1}), WN_ERR_REFUSED);
+  assert_int_equal(compile_with(f, (wn_options){.plan = "split", .max_memory = least - 1}),
+                   WN_ERR_REFUSED);
 }
 
 /* A site whose plan was spelled keeps it; the other gives way, or nothing does. */
@@ -819,8 +836,8 @@ static void many_sites(void **state) {
     while (wait4(child, &status, 0, &used) != child) continue;
     double seconds = (double)used.ru_utime.tv_sec + 1e-6 * (double)used.ru_utime.tv_usec;
     print_message("# %d sites: %s, %.1f s, %ld MiB\n", sites,
-                  WIFEXITED(status) && WEXITSTATUS(status) == 0 ? "compiled" : "not compiled", seconds,
-                  used.ru_maxrss >> 10);
+                  WIFEXITED(status) && WEXITSTATUS(status) == 0 ? "compiled" : "not compiled",
+                  seconds, used.ru_maxrss >> 10);
     assert_true(WIFEXITED(status) && WEXITSTATUS(status) <= 1);
     assert_true(used.ru_maxrss <= (long)MOST_KIB * sites / 10000);
 #ifdef NDEBUG
