@@ -59,8 +59,7 @@ static void add_layer(job *j, int64_t channels, int64_t k, int64_t stride, int d
                       .groups = depthwise ? j->channels : 1};
   const float *w = noise(j, out * each * k * k, 1.7 / (double)(each * k * k));
   wn_tensor *weights = wn_constant(j->ctx, WN_F32, 4, (int64_t[]){out, each, k, k}, w);
-  wn_tensor *bias =
-      wn_constant(j->ctx, WN_F32, 4, (int64_t[]){1, out, 1, 1}, noise(j, out, 0.1));
+  wn_tensor *bias = wn_constant(j->ctx, WN_F32, 4, (int64_t[]){1, out, 1, 1}, noise(j, out, 0.1));
   j->t = wn_map(WN_RELU, wn_zip(WN_ADD, wn_conv(j->t, weights, &p), bias));
   j->channels = out;
   j->size = (j->size - 1) / stride + 1;
@@ -166,8 +165,8 @@ int main(int argc, char **argv) {
   }
   wn_program_info info;
   wn_program_get_info(p, &info);
-  printf("{\"layers\":%d,\"schedule_ms\":%.1f,\"compile_ms\":%.1f,", j.layers, info.schedule_s * 1e3,
-         info.compile_s * 1e3);
+  printf("{\"layers\":%d,\"schedule_ms\":%.1f,\"compile_ms\":%.1f,", j.layers,
+         info.schedule_s * 1e3, info.compile_s * 1e3);
   if (runs > 0 && !o.plan_only)
     printf("\"min_us\":%.1f,\"layer_us\":%.1f,", least * 1e6, least * 1e6 / j.layers);
   printf("\"kernels\":%d,\"prepare_kernels\":%d,\"peak_mib\":%.1f,\"placement\":\"%.2000s\"}\n",

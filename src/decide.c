@@ -91,7 +91,8 @@ const char *decide_key(const deciding *d, const site_list *sites, int value) {
 
 static const char *find_tuned(const deciding *d, const site_list *sites, int value) {
   stored_plan plan;
-  bool found = plans_get(d->p->store, &d->p->diag, &d->g->arena, decide_key(d, sites, value), &plan);
+  bool found =
+      plans_get(d->p->store, &d->p->diag, &d->g->arena, decide_key(d, sites, value), &plan);
   return found ? plan.text : NULL;
 }
 

@@ -21,7 +21,6 @@ wn_status pipeline_compile(wn_context *ctx, wn_tensor *const *outs, void *const 
 /* All that comes before there is a plan: a program with a runtime and nothing else, and its sites. WN_OK, or a status with
  * its line in the context and *program NULL. */
 wn_status pipeline_survey(wn_context *ctx, wn_tensor *const *outs, void *const *data, int count,
-                          const wn_options *options, wn_program **program,
-                          const site_list **sites);
+                          const wn_options *options, wn_program **program, const site_list **sites);
 
 #endif

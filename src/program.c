@@ -106,7 +106,8 @@ static const char *launch(wn_program *p, int kernel, int64_t chunk, int64_t chun
   if (p->device != NULL)
     why = program_launch_device(p, kernel, chunk, begin, begin + share, stamped ? t->stamps++ : -1);
   else
-    module_launch(p->module, p->set->kernels.data[kernel].code, args_of_round(p, kernel, chunk), begin, begin + share);
+    module_launch(p->module, p->set->kernels.data[kernel].code, args_of_round(p, kernel, chunk),
+                  begin, begin + share);
   if (t != NULL && !stamped) t->us[kernel] += (program_now() - start) * 1e6;
   return why;
 }

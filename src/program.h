@@ -17,13 +17,14 @@ struct wn_program {
   store *store; /* while compiling, else NULL */
   module *module;
   kernel_set *set;
-  linear_kernel **kernels; /* one per set->kernels, same order: its code with the arrays of its own */
+  linear_kernel *
+      *kernels; /* one per set->kernels, same order: its code with the arrays of its own */
   int ncodes;
-  linear_kernel **codes;   /* kernels that differ, by kernel_plan.code: what the module has */
-  const char **sources;    /* of each code, once asked for */
-  const char **nests;      /* loops as text, the same */
-  void ***args;            /* per kernel, its arrays' addresses by slot */
-  void ***moved;           /* the same for a later round of a host loop, made when it is run */
+  linear_kernel **codes; /* kernels that differ, by kernel_plan.code: what the module has */
+  const char **sources;  /* of each code, once asked for */
+  const char **nests;    /* loops as text, the same */
+  void ***args;          /* per kernel, its arrays' addresses by slot */
+  void ***moved;         /* the same for a later round of a host loop, made when it is run */
   char *workspace, *prepared;
   struct device_memory
       *device; /* where arrays are on a device: in place of args, moved, workspace and prepared */

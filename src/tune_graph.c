@@ -47,12 +47,12 @@ static void describe(const tuning *t, tune_subject *subject) {
   program_close_store(t->p);
   int site = site_to_tune(t->sites), value = t->sites->at[site].value;
   candidate *list = arena_array(&g->arena, candidate, CANDIDATES);
-  *subject = (tune_subject){
-      .key = decide_key(&d, t->sites, value),
-      .candidate = list,
-      .count = (int)choose_candidates(g, t->sites, site, target, list, CANDIDATES),
-      .sizes.lanes = target->vector_bytes / (int)sizeof(float),
-      .threads = runtime_threads(t->p->rt)};
+  *subject =
+      (tune_subject){.key = decide_key(&d, t->sites, value),
+                     .candidate = list,
+                     .count = (int)choose_candidates(g, t->sites, site, target, list, CANDIDATES),
+                     .sizes.lanes = target->vector_bytes / (int)sizeof(float),
+                     .threads = runtime_threads(t->p->rt)};
   if (t->sites->at[site].kind != SITE_CONV) return;
   wino_options w = {.math = t->opt->math, .off = true};
   const stored_value *v = &t->sites->value[value];

@@ -180,5 +180,4 @@ const uop *uop_identity(graph *g, uop_op alu, wn_dtype dtype);
 /* Bounds of an ALU op on integers from its sources' bounds; used by uop_new. */
 void uop_bounds(const uop *u, int64_t *lo, int64_t *hi);
 
-
 #endif

@@ -156,8 +156,8 @@ static void build_node(lowering *l, demand_node *n) {
   build(l, n, n->root);
   const bool result = n->result >= 0 && n->root == l->d.output_demand[n->result];
   const int number = result ? n->result : l->stored++;
-  const uop *buffer =
-      bufferize(l, n->t, result ? "result" : "b", number, result, n->root->value, n->nranges, n->ranges);
+  const uop *buffer = bufferize(l, n->t, result ? "result" : "b", number, result, n->root->value,
+                                n->nranges, n->ranges);
   for (demand *m = n->first; m != NULL; m = m->next) {
     if (m != n->root) read_stored(l, n, buffer, m);
   }

@@ -18,9 +18,9 @@ enum {
 /* A BUFFERIZE on its way into the kernels. Its domain is the part of each range that its nest computes: all of it, or for
  * a stage inside its consumer's kernel `len` values from `base` (an expression of the consumer's open axes). */
 typedef struct stage {
-  const uop *node; /* the BUFFERIZE */
-  stage_id id;     /* STAGE_COUNT: a result or another value that must be stored */
-  int site;        /* index in wino_result.site; -1: none */
+  const uop *node;      /* the BUFFERIZE */
+  stage_id id;          /* STAGE_COUNT: a result or another value that must be stored */
+  int site;             /* index in wino_result.site; -1: none */
   const schedule *plan; /* of its site */
   uop_space space;
   bool inside; /* computed in its consumer's kernel */
@@ -64,8 +64,8 @@ struct reader {
 
 typedef struct apply {
   graph *g;
-  arena *a;    /* until the schedule is applied */
-  arena *keep; /* the graph's, for what comes of it */
+  arena *a;             /* until the schedule is applied */
+  arena *keep;          /* the graph's, for what comes of it */
   const schedule *plan; /* by site of the value */
   int nplans;
   const apply_target *target;

@@ -279,8 +279,7 @@ static wino_survey survey_values(graph *g, const site_list *sites, const wino_op
   int *of = arena_array(&g->arena, int, sites->n + 1);
   map index;
   map_init(&index, &g->arena);
-  for (int i = 0; i < survey.nconvs; ++i)
-    map_put(&index, survey.conv[i].reduce->id, (uint64_t)i);
+  for (int i = 0; i < survey.nconvs; ++i) map_put(&index, survey.conv[i].reduce->id, (uint64_t)i);
   for (int i = 0; i < sites->n; ++i) {
     const stored_value *v = &sites->value[sites->at[i].value];
     uint64_t at = 0;
@@ -312,8 +311,7 @@ static void check_axes(graph *g, const choice *c, const choice_target *target, i
 static void check_tiles(graph *g, const choice *c, const choice_target *target,
                         const wino_options *w) {
   if (target->options->wino != NULL) check_axes(g, c, target, w->nm, target->options->wino);
-  for (int i = 0; i < c->sites->n; ++i)
-    check_axes(g, c, target, c->plan.site[i].nm, c->name);
+  for (int i = 0; i < c->sites->n; ++i) check_axes(g, c, target, c->plan.site[i].nm, c->name);
 }
 
 /* The tile that the options or the environment ask for; false: rewriting is off. */
@@ -480,7 +478,8 @@ double choose_predict(graph *g, const choice *c, const choice_target *target,
   cost_target t = choose_cost_target(target);
   t.max_memory = 0; /* it was applied */
   double seconds = 0;
-  int *last = arena_array(&g->arena, int, c->survey.nconvs + 1); /* site + 1 that was priced last, by kind */
+  int *last = arena_array(&g->arena, int,
+                          c->survey.nconvs + 1); /* site + 1 that was priced last, by kind */
   double(*share)[STAGE_COUNT] =
       arena_alloc(&g->arena, sizeof *share * (size_t)(c->survey.nconvs + 1));
   for (int i = 0; i < c->sites->n; ++i) {

@@ -17,7 +17,7 @@ typedef struct choice_target {
   const wn_options *options;
   const machine_limits *limits;
   int threads;
-  unsigned windows; /* bit n: convolutions may have n axes */
+  unsigned windows;            /* bit n: convolutions may have n axes */
   const wino_weights *weights; /* of the caller's buffers; NULL: they are not looked at */
   const char *const *tuned;    /* by stored value: a plan of its sites, NULL: none; may be NULL */
   /* of a device, else 0: see apply_target */
@@ -27,7 +27,8 @@ typedef struct choice_target {
   int matrix;
 } choice_target;
 
-typedef struct candidate_list { /* of convolutions that are alike; the first is what auto takes, then best first */
+typedef struct
+    candidate_list { /* of convolutions that are alike; the first is what auto takes, then best first */
   candidate *at;
   size_t len;
   const char *considered; /* for explain, a line each */

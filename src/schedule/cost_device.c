@@ -69,11 +69,11 @@ typedef struct parts {
 } parts;
 
 static parts parts_of(const schedule *s, const apply_target *target, const sizes *z) {
-  register_tile rt = pick_item_tile(target, (int64_t)z->K, (int64_t)z->T, (int64_t)(z->f * z->G), 0);
+  register_tile rt =
+      pick_item_tile(target, (int64_t)z->K, (int64_t)z->T, (int64_t)(z->f * z->G), 0);
   parts p = {
       .z = z, .x = z->in, .g = z->weights, .o = z->out, .k = (double)rt.k, .t = (double)rt.t};
-  bool blocked =
-      s->stage[STAGE_X].space == SPACE_LOCAL || s->stage[STAGE_M].space == SPACE_LOCAL;
+  bool blocked = s->stage[STAGE_X].space == SPACE_LOCAL || s->stage[STAGE_M].space == SPACE_LOCAL;
   p.x_loads = z->f * (LOAD + GUARDED);
   p.g_loads = z->taps * LOAD;
   if (s->k[blocked] > 0) p.k = (double)s->k[blocked];
@@ -85,8 +85,8 @@ static bool is_array(const schedule *s, stage_id id) { return !schedule_is_inlin
 
 /* The products of so many channels and tiles, summed over channels: of a frequency each where x and g are arrays and m is
  * one, else of all at once. Without their traffic. */
-static item_work sums_of(const schedule *s, const apply_target *target, const wino_tile *tile, const parts *p, double k,
-                         double t) {
+static item_work sums_of(const schedule *s, const apply_target *target, const wino_tile *tile,
+                         const parts *p, double k, double t) {
   const sizes *z = p->z;
   bool x = is_array(s, STAGE_X), g = is_array(s, STAGE_G);
   item_work w = {0};
@@ -107,7 +107,8 @@ static item_work sums_of(const schedule *s, const apply_target *target, const wi
   return w;
 }
 
-static item_work products(const schedule *s, const apply_target *target, const wino_tile *tile, const parts *p) {
+static item_work products(const schedule *s, const apply_target *target, const wino_tile *tile,
+                          const parts *p) {
   enum {
     SHARED = 64,
     CACHED = 8
@@ -156,8 +157,8 @@ static double blocks_seconds(const device_model *m, const sizes *z, const block 
 }
 
 /* The kernel of m, where x or g is made in it. */
-static double sums_seconds(const device_model *m, const schedule *s, const apply_target *target, const wino_tile *tile,
-                           const parts *p) {
+static double sums_seconds(const device_model *m, const schedule *s, const apply_target *target,
+                           const wino_tile *tile, const parts *p) {
   const sizes *z = p->z;
   block b = block_of(m, s, z);
   item_work x = {.items = z->C * b.t, .once = p->x + p->x_loads + z->f * STORE};
@@ -170,8 +171,8 @@ static double sums_seconds(const device_model *m, const schedule *s, const apply
 }
 
 /* The kernel of the result, where anything is made in it. */
-static double result_seconds(const device_model *m, const schedule *s, const apply_target *target, const wino_tile *tile,
-                             const parts *p) {
+static double result_seconds(const device_model *m, const schedule *s, const apply_target *target,
+                             const wino_tile *tile, const parts *p) {
   const sizes *z = p->z;
   block b = block_of(m, s, z);
   bool sums_here = !is_array(s, STAGE_M),
@@ -227,7 +228,8 @@ static bool rewritten(const device_model *m, const wino_conv *c, const wino_tile
   item_work o = {.items = z.G * z.K * z.T, .once = p.o + z.f * LOAD + z.positions * STORE};
   o.bytes = planes * z.T * z.K + z.result;
   /* g alone is made for a few channels at a time: the grid stays as it is without it */
-  if (own) out[STAGE_M] = x_in ? sums_seconds(m, s, &target, tile, &p) : seconds_of(m, &sums, footprint);
+  if (own)
+    out[STAGE_M] = x_in ? sums_seconds(m, s, &target, tile, &p) : seconds_of(m, &sums, footprint);
   if (!own) {
     o = sums;
     o.once += p.o;

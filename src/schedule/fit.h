@@ -23,9 +23,9 @@ typedef struct fitting {
   int nuser;
   const user_buffer *user;
   part_store store;
-  part **of; /* by stored value */
+  part **of;    /* by stored value */
   size_t least; /* bytes that were found to be needed at least; 0: nothing was carried out */
-  int holder;   /* where nothing fits: of the sites that could be direct the one that holds most; -1: there is none */
+  int holder; /* where nothing fits: of the sites that could be direct the one that holds most; -1: there is none */
   int value, local; /* while parts are made: of which value, and site of it, a refusal would be */
 } fitting;
 

@@ -35,8 +35,8 @@ static void add_kernel(double *kernel, int k, double seconds) {
   if (k >= 0 && seconds > 0) kernel[k] = (isnan(kernel[k]) ? 0 : kernel[k]) + seconds;
 }
 
-forecast forecast_program(graph *g, const choice *c, const choice_target *target,
-                          const char *trace, const kernel_set *set) {
+forecast forecast_program(graph *g, const choice *c, const choice_target *target, const char *trace,
+                          const kernel_set *set) {
   double *kernel = arena_array(&g->arena, double, set->kernels.len + 1);
   for (size_t k = 0; k < set->kernels.len; ++k) kernel[k] = (double)NAN;
   forecast f = {.choice = *c, .target = *target, .trace = trace, .kernel = kernel};
@@ -49,7 +49,8 @@ forecast forecast_program(graph *g, const choice *c, const choice_target *target
     for (stage_id id = STAGE_X; id < STAGE_COUNT && c->conv[i] >= 0; ++id) {
       int k = x.at[i][id];
       /* an output transform, and a convolution that is not rewritten, is part of the stored value */
-      if (id == STAGE_O && k < 0) k = x.at[c->sites->value[c->sites->at[i].value].first][STAGE_COUNT];
+      if (id == STAGE_O && k < 0)
+        k = x.at[c->sites->value[c->sites->at[i].value].first][STAGE_COUNT];
       if (isfinite(by_stage[i][id])) add_kernel(kernel, k, by_stage[i][id]);
     }
   }
@@ -86,7 +87,7 @@ static void settle(schedule *s, const schedule *was) {
 typedef struct listing {
   graph *g;
   const forecast *f;
-  int site; /* whose schedule is varied */
+  int site;          /* whose schedule is varied */
   const char *whose; /* "conv3 " before the change, where there are others; "" */
   const schedule *now;
   wino_survey all; /* the site's convolution with every tile that keeps the promise */
@@ -127,8 +128,7 @@ static void add_tile(const listing *l) {
     schedule s = *l->now;
     s.nm = site->nwindow;
     memcpy(s.m, site->window_m, sizeof s.m);
-    double seconds =
-        schedule_equal(&s, l->now) ? INFINITY : schedule_cost(&l->all, &s, &l->target);
+    double seconds = schedule_equal(&s, l->now) ? INFINITY : schedule_cost(&l->all, &s, &l->target);
     if (!(seconds < least)) continue;
     least = seconds;
     best = s;
@@ -192,7 +192,7 @@ static void vary_site(graph *g, const forecast *f, int site, bool alone, variant
 }
 
 typedef struct kind {
-  int site; /* the first of it */
+  int site;       /* the first of it */
   double seconds; /* of all of them */
 } kind;
 
@@ -225,7 +225,7 @@ void forecast_variants(graph *g, const forecast *f, variant_list *out) {
 const char *forecast_variant_text(graph *g, const forecast *f, const variant *v) {
   const choice *c = &f->choice;
   graph_plan p = {c->plan.n,
-            arena_copy(&g->arena, c->plan.site, sizeof *p.site * (size_t)(c->plan.n + 1))};
+                  arena_copy(&g->arena, c->plan.site, sizeof *p.site * (size_t)(c->plan.n + 1))};
   int conv = c->conv[v->site];
   for (int i = 0; i < p.n; ++i) {
     if (c->conv[i] < 0 || c->survey.conv[c->conv[i]].alike != c->survey.conv[conv].alike) continue;

@@ -11,13 +11,13 @@
 typedef struct forecast {
   choice choice;
   choice_target target;
-  const char *trace;                     /* of the recogniser */
-  const double *kernel;                  /* seconds by kernel of the set, NAN where the model has none of its own */
+  const char *trace;    /* of the recogniser */
+  const double *kernel; /* seconds by kernel of the set, NAN where the model has none of its own */
   double (*by_stage)[STAGE_COUNT]; /* by site */
 } forecast;
 
-forecast forecast_program(graph *g, const choice *c, const choice_target *target,
-                          const char *trace, const kernel_set *set);
+forecast forecast_program(graph *g, const choice *c, const choice_target *target, const char *trace,
+                          const kernel_set *set);
 
 /* A plan that differs in one choice, for one site and those like it. */
 typedef struct variant {

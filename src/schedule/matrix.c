@@ -57,7 +57,8 @@ static bool has_room(const apply *ap, const stage *m, int64_t k, int64_t t) {
 bool matrix_fits(const apply *ap, const stage *m, int64_t k, int64_t t, int64_t k_asked,
                  int64_t t_asked) {
   int64_t side = ap->target->matrix;
-  if (m->node->dtype != WN_F32 || !matrix_wanted(m->plan, ap->target, &ap->w->site[m->site]) || shares_array(ap, m))
+  if (m->node->dtype != WN_F32 || !matrix_wanted(m->plan, ap->target, &ap->w->site[m->site]) ||
+      shares_array(ap, m))
     return false;
   bool asked = (k_asked > 0 && k_asked != side) || (t_asked > 0 && t_asked != side);
   return !asked && has_room(ap, m, k, t) && k % side == 0 && t >= side &&

@@ -30,8 +30,8 @@ typedef struct array_info {
   wn_dtype dtype;
   array_role role;
   stage_id stage; /* of its site; STAGE_COUNT: none */
-  int64_t len; /* elements, padding included, as addressed */
-  int site; /* number of the site whose value, or stage, it is; -1: of none */
+  int64_t len;    /* elements, padding included, as addressed */
+  int site;       /* number of the site whose value, or stage, it is; -1: of none */
   int user; /* INPUT, CONSTANT: slot of the caller's buffer; RESULT: number of the output; else -1 */
   size_t offset; /* WORK: bytes into the workspace; PREPARED: into the prepared block */
   /* WORK, where not 0: it has room for one of `chunks` rounds of a host loop, and what a round addresses begins this many
@@ -78,7 +78,7 @@ typedef struct kernel_plan {
   int64_t
       chunks; /* > 1: equal shares of the grid, run in turns with those of the neighbours of the same chunk_group */
   int chunk_group;
-  int group; /* work items of a group; 0: on a CPU */
+  int group;         /* work items of a group; 0: on a CPU */
   const int *arrays; /* array of its nests -> array of the set; NULL: the same */
   int first_site;    /* number of the site that is 0 in its nests */
   int code;          /* launches of the same code have the same number */

@@ -18,9 +18,9 @@ typedef struct part {
   const schedule *plan;      /* as carried out: with the tiles that the rewrite chose */
   const bool *rewritten;     /* by site of the value */
   wino_result w;             /* sites are numbered from 0 */
-  kernel_set *set;           /* arrays: those of the value, the value itself, what is between its kernels */
-  int first_code;            /* of its kernels, once it is part of a program */
-  struct part *next;         /* of the same value */
+  kernel_set *set;   /* arrays: those of the value, the value itself, what is between its kernels */
+  int first_code;    /* of its kernels, once it is part of a program */
+  struct part *next; /* of the same value */
 } part;
 
 typedef struct part_store { /* of the parts that were made, by stored value */

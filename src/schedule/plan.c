@@ -174,9 +174,7 @@ static void print_site(str *out, const schedule *s, site_kind kind) {
 }
 
 /* Nothing to say of what is no convolution: it has its array, in sizes that the machine chooses. */
-static bool is_plain(const schedule *s) {
-  return !s->inlined && s->t[0] == 0 && s->k[0] == 0;
-}
+static bool is_plain(const schedule *s) { return !s->inlined && s->t[0] == 0 && s->k[0] == 0; }
 
 /* The schedule that says all of the plan without braces; NULL: there is none. */
 static const schedule *for_all(const graph_plan *p, const site_list *sites) {

@@ -20,10 +20,14 @@ typedef struct graph_plan {
 } graph_plan;
 
 /* What a text says of each site. */
-typedef enum { PLAN_CHOOSE, PLAN_GIVEN, PLAN_FOR_ALL } plan_source; /* nothing; in braces; without */
+typedef enum {
+  PLAN_CHOOSE,
+  PLAN_GIVEN,
+  PLAN_FOR_ALL
+} plan_source; /* nothing; in braces; without */
 
 typedef struct plan_request {
-  graph_plan plan;           /* of those that are given */
+  graph_plan plan;     /* of those that are given */
   plan_source *source; /* by number */
   bool *spelled;       /* as a schedule: nothing in it may be made smaller to fit */
   bool rewrites;       /* what is for all asks for a rewrite */

@@ -314,9 +314,10 @@ bool schedule_equal(const schedule *a, const schedule *b) {
   for (int i = 0; i < STAGE_COUNT; ++i) {
     if (!same_stage(&a->stage[i], &b->stage[i])) return false;
   }
-  return a->direct == b->direct && a->inlined == b->inlined && a->joint == b->joint && a->v == b->v && a->chunk == b->chunk &&
-         a->nm == b->nm && memcmp(a->t, b->t, sizeof a->t) == 0 &&
-         memcmp(a->k, b->k, sizeof a->k) == 0 && memcmp(a->c, b->c, sizeof a->c) == 0 &&
+  return a->direct == b->direct && a->inlined == b->inlined && a->joint == b->joint &&
+         a->v == b->v && a->chunk == b->chunk && a->nm == b->nm &&
+         memcmp(a->t, b->t, sizeof a->t) == 0 && memcmp(a->k, b->k, sizeof a->k) == 0 &&
+         memcmp(a->c, b->c, sizeof a->c) == 0 &&
          memcmp(a->m, b->m, (size_t)a->nm * sizeof a->m[0]) == 0;
 }
 

@@ -21,11 +21,11 @@ typedef struct finding {
   map old;                 /* by label: index in `before` + 1 */
   VEC(stored_value) values;
   VEC(graph_site) sites;
-  map by_node;      /* id of a BUFFERIZE -> index of its value */
-  map by_canonical; /* id of a canonical one -> index of the first value that has it */
-  VEC(const uop *) loop;  /* canonical loops: every extent has as many as a value needed */
-  map loops;              /* extent -> index + 1 in `chain` of its first */
-  VEC(int) next;          /* by index in `loop`: the next of this extent, -1 */
+  map by_node;           /* id of a BUFFERIZE -> index of its value */
+  map by_canonical;      /* id of a canonical one -> index of the first value that has it */
+  VEC(const uop *) loop; /* canonical loops: every extent has as many as a value needed */
+  map loops;             /* extent -> index + 1 in `chain` of its first */
+  VEC(int) next;         /* by index in `loop`: the next of this extent, -1 */
   site_list out;
 } finding;
 
@@ -180,9 +180,10 @@ static site_kind find_convs(finding *f, stored_value *v) {
 /* Numbers as they were before some values were inlined. */
 static void keep_sites(finding *f, stored_value *v, const stored_value *old) {
   if (v->nconvs != old->nconvs)
-    diag_fail(f->g->diag, WN_ERR_REFUSED,
-              "what conv%d reads cannot be inlined: it would not be known as a convolution any more",
-              old->first);
+    diag_fail(
+        f->g->diag, WN_ERR_REFUSED,
+        "what conv%d reads cannot be inlined: it would not be known as a convolution any more",
+        old->first);
   v->first = old->first;
   v->nsites = old->nsites;
   for (int i = 0; i < v->nsites; ++i) f->sites.data[v->first + i].value = (int)f->values.len;
@@ -253,8 +254,8 @@ static void find_all(arena *a, void *state) {
   for (size_t i = 0; i < all.len; ++i) {
     if (all.at[i]->op == OP_BUFFERIZE) add_value(f, all.at[i]);
   }
-  f->out = (site_list){f->root, (int)f->values.len, f->values.data, (int)f->sites.len,
-                       f->sites.data};
+  f->out =
+      (site_list){f->root, (int)f->values.len, f->values.data, (int)f->sites.len, f->sites.data};
 }
 
 site_list sites_of(graph *g, const uop *root, const user_buffer *user) {

@@ -24,14 +24,15 @@ typedef struct user_buffer {
 } user_buffer;
 
 typedef struct stored_value {
-  const char *label; /* "result0", "b3": interned */
+  const char *label;    /* "result0", "b3": interned */
   const uop *canonical; /* a BUFFERIZE over BUFFERs 0 .. narrays - 1 */
   int narrays;
-  const int *array; /* by number of such a BUFFER: the caller's slot, or for a stored value ~ its index */
-  int64_t len;      /* elements */
-  int result;       /* number of the output that it is; -1: none */
-  bool constant;    /* depends on constants alone */
-  int alike;        /* index of the first value with the same canonical form */
+  const int
+      *array; /* by number of such a BUFFER: the caller's slot, or for a stored value ~ its index */
+  int64_t len;       /* elements */
+  int result;        /* number of the output that it is; -1: none */
+  bool constant;     /* depends on constants alone */
+  int alike;         /* index of the first value with the same canonical form */
   int first, nsites; /* its sites */
   int nconvs;
   const uop *const *conv; /* REDUCEs in the canonical form, in the order of its sites */

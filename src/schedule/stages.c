@@ -299,8 +299,8 @@ static void fill_with_zeros(apply *ap, nest *n) {
   while (c < n->naxes && !n->axis[c].reduces) ++c;
   if (c == n->naxes) return;
   nest *zero = arena_new(ap->keep, nest);
-  *zero = (nest){
-      .stage = n->stage, .site = n->site, .id = n->id, .offset = n->offset, .mask = n->mask};
+  *zero =
+      (nest){.stage = n->stage, .site = n->site, .id = n->id, .offset = n->offset, .mask = n->mask};
   zero->matrix = n->matrix;
   zero->value = uop_const(ap->g, (wn_dtype)n->value->dtype, 0);
   for (int i = c + 1; i < n->naxes; ++i) zero->axis[zero->naxes++] = n->axis[i];
@@ -356,8 +356,7 @@ bool lanes_over_k(const apply *ap, int site) {
   if (!possible || !ap->flow[site].found || ws->K < 4 || ap->target->group > 0) return false;
   bool blocked = s->stage[STAGE_X].space == SPACE_LOCAL;
   int64_t tiles = blocked ? tile_block(s, ap->target, ws) : ws->T;
-  return lanes_waste(ap->target, ws->K) <=
-         lanes_waste(ap->target, tiles < ws->T ? tiles : ws->T);
+  return lanes_waste(ap->target, ws->K) <= lanes_waste(ap->target, tiles < ws->T ? tiles : ws->T);
 }
 
 static product_step pick_step(const apply *ap, const stage *st, int64_t k, int64_t t, bool vk,
@@ -571,5 +570,6 @@ nest *nest_m(apply *ap, stage *st) {
   if (g == NULL && !st->inside && !x->inside && outside_sum(ap, st) != NULL)
     return products_shared_g(ap, st, outside_sum(ap, st));
   bool staged = !st->inside && x->inside;
-  return products_flat(ap, st, unroll_f, staged ? tile_block(st->plan, ap->target, &ap->w->site[st->site]) : 0);
+  return products_flat(ap, st, unroll_f,
+                       staged ? tile_block(st->plan, ap->target, &ap->w->site[st->site]) : 0);
 }

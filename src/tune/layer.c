@@ -67,8 +67,8 @@ static const uop *input(copying *c, const uop *u, uint64_t end) {
   wn_dtype dtype = (wn_dtype)u->dtype;
   if (end == 0) {
     const tensor_buffer *b = &c->of->buffers.data[u->arg.i];
-    wn_tensor *t = (b->constant ? wn_constant : wn_input)(ctx, dtype, b->shape->len, b->shape->at,
-                                                          b->data);
+    wn_tensor *t =
+        (b->constant ? wn_constant : wn_input)(ctx, dtype, b->shape->len, b->shape->at, b->data);
     return t != NULL ? t->node : NULL;
   }
   const int_list *shape = tensor_shape(c->g, &c->shapes, u);
@@ -117,7 +117,8 @@ static void copy_all(arena *a, void *state) {
   map_init(&c->copies, a);
   map_init(&c->shapes, a);
   for (int i = 0; i < v->narrays; ++i) {
-    if (v->array[i] < 0) map_put(&c->ends, tensor_of(c, ~v->array[i])->id, (uint64_t)~v->array[i] + 1);
+    if (v->array[i] < 0)
+      map_put(&c->ends, tensor_of(c, ~v->array[i])->id, (uint64_t)~v->array[i] + 1);
   }
   uop_order all = own_tensors(c, a, root);
   for (size_t i = 0; i < all.len; ++i) {

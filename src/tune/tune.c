@@ -121,7 +121,8 @@ static entry *find(const tuner *t, const schedule *s) {
 
 /* What the schedule left to the compiler is in its placement; is that another one's? */
 static bool is_new(tuner *t, entry *e, const char *placement) {
-  if (strchr(placement, '{') != NULL) return true; /* convolutions of one value that differ: no schedule says it */
+  if (strchr(placement, '{') != NULL)
+    return true; /* convolutions of one value that differ: no schedule says it */
   e->text = arena_strdup(&t->arena, placement);
   schedule_parse(&t->ctx->diag, e->text, &e->schedule);
   for (size_t i = 0; i < t->all.len; ++i) {

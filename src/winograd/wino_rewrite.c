@@ -215,7 +215,8 @@ static const char *plan_tiles(wino_plan *p, const wino_options *o, wino_site *si
   }
   if (n == 0)
     return o->nm > 0 ? "tiles of 1 leave every window alone" : "direct is expected to be faster";
-  site->error = use_given_tiles(p, o, m); /* of a chosen tile as well: a plan's text has no pieces */
+  site->error =
+      use_given_tiles(p, o, m); /* of a chosen tile as well: a plan's text has no pieces */
   int64_t size = 1;
   for (int i = 0; i < p->match.naxes; i++) size *= p->axis[i].n;
   if (size > MAX_TRANSFORM) {
@@ -358,10 +359,8 @@ static const uop *visit_reduce(pass *s, const uop *was, const uop *reduce) {
 
 static wino_result rewrite_all(graph *g, const uop *root, const map *numbers,
                                const wino_options *option) {
-  pass s = {.g = g,
-            .numbers = numbers,
-            .option = option,
-            .models = arena_new(&g->arena, wino_models)};
+  pass s = {
+      .g = g, .numbers = numbers, .option = option, .models = arena_new(&g->arena, wino_models)};
   str_init(&s.trace, &g->arena);
   uop_order order = uop_toposort(&g->arena, 1, &root);
   const uop **made = arena_array(&g->arena, const uop *, root->id + 1);

@@ -35,7 +35,7 @@ typedef enum { CLASS_T, CLASS_K, CLASS_G, CLASS_C, CLASS_F, CLASS_P, CLASS_COUNT
 
 typedef struct wino_site {
   int number; /* of the site: in bufferize_info.site of its BUFFERIZEs */
-  int ndim;                                      /* window axes that are transformed */
+  int ndim;   /* window axes that are transformed */
   int m[WN_MAX_SPATIAL], r[WN_MAX_SPATIAL], n[WN_MAX_SPATIAL];
   int nt; /* loops fused in t, outermost first; the last ndim are tile loops */
   int64_t t_extent[WN_MAX_DIMS];

@@ -177,7 +177,7 @@ static void run_apart(fixture *f, const edges *s, const char *backend, const cha
     fflush(NULL);
     _exit(0);
   }
-  int status;
+  int status = 0;
   assert_true(child > 0 && waitpid(child, &status, 0) == child);
   if (WIFSIGNALED(status)) fail_msg("signal %d: %s", WTERMSIG(status), f->running);
   assert_int_equal(status, 0);

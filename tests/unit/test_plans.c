@@ -120,7 +120,10 @@ static int count_arrays(const wn_program *p) {
 }
 
 static void check_row(fixture *f, const plan_row *row, bool variable) {
-  compile_ok(f, (wn_options){.plan = row->name, .variable_weights = variable, .backend = "interp", .isa = "avx512"});
+  compile_ok(
+      f,
+      (wn_options){
+          .plan = row->name, .variable_weights = variable, .backend = "interp", .isa = "avx512"});
   int kernels = variable ? row->variable : row->constant;
   bool weights = strchr(row->global, 'g') != NULL;
   if (f->info.kernels != kernels || f->info.buffers != row->buffers) {
@@ -152,7 +155,9 @@ static void test_arrays(void **state) {
   fixture *f = *state;
   const int64_t elements[] = {['x'] = 36 * 64 * 16, ['m'] = 36 * 64 * 16, ['g'] = 36 * 16 * 16};
   for (size_t i = 0; i < LEN(table); ++i) {
-    compile_ok(f, (wn_options){.plan = table[i].name, .variable_weights = 1, .backend = "interp", .isa = "avx512"});
+    compile_ok(
+        f, (wn_options){
+               .plan = table[i].name, .variable_weights = 1, .backend = "interp", .isa = "avx512"});
     int stages = 0;
     for (size_t a = 0; a < f->p->set->arrays.len; ++a) {
       const array_info *info = &f->p->set->arrays.data[a];

@@ -40,7 +40,7 @@ static void in_process(void (*body)(void)) {
     body();
     _exit(0);
   }
-  int status;
+  int status = 0;
   assert_true(child > 0 && waitpid(child, &status, 0) == child);
   if (WIFSIGNALED(status)) fail_msg("ended by signal %d", WTERMSIG(status));
   assert_int_equal(WEXITSTATUS(status), 0);
