@@ -18,7 +18,6 @@
  * Tensor functions return NULL on error; NULL tensors may be passed on. The first error of a
  * context's tensor functions stays: every later wn_compile of that context fails with it.
  * Threads: a context is used by one thread at a time; see wn_run for programs.
-<<<<<<< HEAD
  * Forks: contexts and programs of the CPU's backends work in a child process of fork() too, whatever
  * other threads were doing; the first run there starts threads again, or warns and takes one. fork()
  * waits until no other thread is inside LLVM, SQLite or the dynamic loader, ten seconds at most;
@@ -28,10 +27,8 @@
  * Floating-point environment: what is compiled and what is run is computed with rounding to nearest,
  * without traps and without flushing (but for flush_subnormals), on every thread, whatever the
  * caller's environment is; that is restored.
-=======
  * Process: no function depends on the locale or changes it, touches the dispositions of signals, or is ended by one of
  * a write of its own (SIGXFSZ, SIGPIPE).
->>>>>>> wt-d
  * Environment: WINO, WINNOW_THREADS and WINNOW_ISA stand in for options that are not set
  * (wn_options); WINNOW_OPENCL is the OpenCL library to load, a path, in place of the system's; WINNOW_CACHE is the folder of the cache of compiled kernels and tuned plans, else
  * $XDG_CACHE_HOME/winnow or ~/.cache/winnow, and turns it off when empty; WINNOW_DUMP and
