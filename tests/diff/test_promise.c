@@ -209,7 +209,7 @@ static conv_case plain(int64_t channels, int64_t k, int64_t height, int64_t widt
 }
 
 static trial draw(uint64_t seed) {
-  static const int64_t channels[] = {1, 3, 8, 16, 32}, sizes[] = {12, 17, 24, 32, 41};
+  static const int64_t channels[] = {1, 3, 16, 16, 32}, sizes[] = {12, 17, 32, 32, 41};
   uint64_t s = seed;
   trial t = {.image = (image)(seed % IMAGE_KINDS)};
   t.filter = chance(&s, 40) ? RANDOM : (filter)between(&s, LAPLACIAN, GAUSS_LAPLACE);
