@@ -15,7 +15,7 @@
 
 #include "diff/conv_case.h"
 
-enum { QUICK_CASES = 24, LONG_CASES = 3000 };
+enum { QUICK_CASES = 12, LONG_CASES = 3000 };
 
 static int cases(int quick) {
   const char *given = getenv("WINNOW_CASES");
