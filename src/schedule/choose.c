@@ -331,7 +331,7 @@ static void set_rewriting(choice *c, const wino_options *asked, bool on, bool al
     *w = *asked;
     w->why_off = why;
     w->off = !on || s->direct;
-    w->always = always || c->source[i] != PLAN_CHOOSE;
+    w->always = always || c->source[i] != PLAN_CHOOSE || c->tuned_sites[i];
     if (w->nm > 0 && c->source[i] != PLAN_CHOOSE) continue; /* the options say more than the text */
     w->nm = s->nm;
     memcpy(w->m, s->m, sizeof w->m);
@@ -424,8 +424,8 @@ void choose_settle(graph *g, choice *c, const part_list *parts) {
     int at = i - v->first;
     if (c->conv[i] < 0 || c->plan.site[i].inlined) continue;
     bool lost = !c->plan.site[i].direct && !p->rewritten[at];
-    WN_CHECK(!lost || c->source[i] != PLAN_CHOOSE, "a tile of the survey was not taken: %s",
-             p->w.trace);
+    WN_CHECK(!lost || c->source[i] != PLAN_CHOOSE || choose_is_tuned(c, i),
+             "a tile of the survey was not taken: %s", p->w.trace);
     if (lost && c->source[i] == PLAN_GIVEN)
       diag_fail(g->diag, WN_ERR_REFUSED, "plan of conv%d: it is not rewritten: %s", i, p->w.trace);
     if (lost) why = p->w.trace;
