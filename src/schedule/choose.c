@@ -419,10 +419,10 @@ void choose_settle(graph *g, choice *c, const part_list *parts) {
   bool any = false;
   const char *why = "";
   for (int i = 0; i < c->sites->n; ++i) {
+    if (c->conv[i] < 0) continue; /* nor is what is inlined a convolution, and has no part */
     const stored_value *v = &parts->sites->value[parts->sites->at[i].value];
     const part *p = parts->of[parts->sites->at[i].value];
     int at = i - v->first;
-    if (c->conv[i] < 0 || c->plan.site[i].inlined) continue;
     bool lost = !c->plan.site[i].direct && !p->rewritten[at];
     WN_CHECK(!lost || c->source[i] != PLAN_CHOOSE || choose_is_tuned(c, i),
              "a tile of the survey was not taken: %s", p->w.trace);
