@@ -272,8 +272,9 @@ static int try_on(subject *s, const char *plan, const char *backend) {
 
 /* Compilers take most of the time: LLVM gets two of three plans, the system's one of one graph in eight. */
 static int try_network(void *user) {
-  static const char *const named[] = {"direct", "old",   "new",    "one",    "inline-m",
-                                      "fused",  "split", "old-2k", "x-only", "g-only"};
+  static const char *const named[] = {
+      "direct", "old",    "new",    "one",    "inline-m",
+      "fused",  "old-2k", "x-only", "g-only", "x=global,g=global,m=global,o=global;chunk=4"};
   subject *s = user;
   uint64_t random = s->a.seed ^ UINT64_C(0x6e6574);
   mixed_plan m;

@@ -605,6 +605,25 @@ static void some_sites_differ(void **state) {
   assert_memory_equal(got, wanted, sizeof got);
 }
 
+/* Rounds of a host loop are of one layer: what the next one reads is whole before it begins. */
+static void rounds_are_of_one_layer(void **state) {
+  fixture *f = *state;
+  image(f, 16, 28);
+  for (int i = 0; i < 3; ++i) layer(f, 16, 3);
+  compile(f, "x=global,g=global,m=global,o=global;chunk=8");
+  const kernel_plan *before = NULL;
+  int in_rounds = 0;
+  for (size_t i = 0; i < f->p->set->kernels.len; ++i) {
+    const kernel_plan *k = &f->p->set->kernels.data[i];
+    if (k->chunks <= 1) continue;
+    in_rounds++;
+    if (before != NULL)
+      assert_int_equal(k->chunk_group == before->chunk_group, k->first_site == before->first_site);
+    before = k;
+  }
+  assert_int_equal(in_rounds, 9);
+}
+
 /* A plan in braces that cannot be had is refused; one for all is for those that can have it. */
 static void plans_that_are_refused(void **state) {
   fixture *f = *state;
@@ -862,6 +881,7 @@ int main(void) {
       TEST(bad_texts),
       TEST(good_texts),
       TEST(some_sites_differ),
+      TEST(rounds_are_of_one_layer),
       TEST(plans_that_are_refused),
       TEST(long_texts),
       TEST(inlined_maps_have_no_kernel),
