@@ -45,7 +45,9 @@ static holder *list_holders(graph *g, const graph_plan *p, const kernel_set *set
   for (size_t i = 0; i < set->arrays.len; ++i) {
     const array_info *a = &set->arrays.data[i];
     if (a->site < 0) continue;
-    if (a->role == ROLE_LOCAL) h[a->site].bytes += array_bytes(a) * (size_t)threads;
+    if (a->role ==
+        ROLE_LOCAL) /* a device's groups have memory of their own: there are no blocks of scratch */
+      h[a->site].bytes += array_bytes(a) * (size_t)(threads > 0 ? threads : 1);
     if (a->role == ROLE_WORK && !local) h[a->site].bytes += array_bytes(a);
   }
   qsort(h, (size_t)p->n, sizeof *h, by_bytes);
