@@ -24,7 +24,7 @@ static double constant_value(void *user, int64_t slot, int64_t index) {
 static const wino_weights *look_at_weights(const deciding *d) {
   if (d->opt->variable_weights) return NULL;
   wino_weights *w = arena_new(&d->g->arena, wino_weights);
-  *w = (wino_weights){is_known, constant_value, d->ctx, {0}};
+  *w = (wino_weights){is_known, constant_value, d->ctx};
   return w;
 }
 

@@ -33,6 +33,8 @@ bool linear_of(const uop *e, linear_form *out);
 const uop *linear_to_uop(graph *g, const linear_form *f);
 /* What a step of the atom adds to e; 0 where e is not linear. */
 int64_t linear_coefficient(const uop *e, const uop *atom);
+/* The greatest common divisor, >= 0; 1 where a number has no magnitude. */
+int64_t int_gcd(int64_t a, int64_t b);
 
 /* expr where every INDEX of a BUFFER or BUFFERIZE reads only where cond holds as well (so that nothing outside is touched),
  * and the value is 0 where cond fails. */

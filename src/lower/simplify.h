@@ -7,8 +7,6 @@
 
 extern const rule_table index_rules, bool_rules, value_rules, memory_rules;
 
-int64_t int_gcd(int64_t a, int64_t b); /* >= 0 */
-
 /* --- linear forms ----------------------------------------------------------------------------- */
 /* True only if no value of the form overflows; the bounds are those of its atoms, each taken as
  * independent. */

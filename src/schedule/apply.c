@@ -515,16 +515,16 @@ static void connect_stage(apply *ap, stage *st, nest *own) {
 
 /* --- all of it ---------------------------------------------------------------------------------------------------------------------- */
 
-static void add_user_arrays(apply *ap, int nuser, const user_buffer *user) {
+void add_user_arrays(kernel_set *set, arena *keep, int nuser, const user_buffer *user) {
   for (int i = 0; i < nuser; ++i) {
-    array_info a = {.name = arena_printf(ap->keep, "in%d", i),
+    array_info a = {.name = arena_printf(keep, "in%d", i),
                     .dtype = user[i].dtype,
                     .len = user[i].len,
                     .site = -1,
                     .stage = STAGE_COUNT,
                     .user = i};
     a.role = user[i].constant ? ROLE_CONSTANT : ROLE_INPUT;
-    vec_push(ap->keep, &ap->set->arrays, a);
+    vec_push(keep, &set->arrays, a);
   }
 }
 
@@ -601,7 +601,7 @@ kernel_set *schedule_apply(graph *g, const wino_result *rewritten, const schedul
   ap.set = arena_new(ap.keep, kernel_set);
   map_init(&ap.set->kinds, ap.keep);
   map_init(&ap.set->chains, ap.keep);
-  add_user_arrays(&ap, narrays, array);
+  add_user_arrays(ap.set, ap.keep, narrays, array);
   with_scratch(g->diag, apply_plan, &ap);
   *site = -1;
   return ap.set;

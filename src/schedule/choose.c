@@ -23,6 +23,12 @@ static void set_tiles(diag *d, const char *text, const char *whose, wino_options
             text, MIN_TILE, MAX_TILE);
 }
 
+/* The tile of a schedule. */
+static void set_tile(wino_options *w, const schedule *s) {
+  w->nm = s->nm;
+  memcpy(w->m, s->m, sizeof w->m);
+}
+
 /* $WINO: 0 off, 1 on with the default tile, else the tile. Returns -1 where it is not set. */
 static int environment(diag *d, wino_options *w) {
   const char *v = getenv("WINO");
@@ -159,8 +165,7 @@ static const char *why_direct(graph *g, const choice *c, const choice_target *ta
   wino_match m;
   if (target->weights == NULL) return NULL;
   if (wino_recognise(g, v->conv[site - v->first], &m) != NULL) return NULL;
-  wino_weights weights = {is_known, weight_value, &of, {0}};
-  map_init(&weights.reasons, &g->arena);
+  const wino_weights weights = {is_known, weight_value, &of};
   return wino_cancels(g, &m, &weights);
 }
 
@@ -218,15 +223,14 @@ static site_list sites_of_value(graph *g, const site_list *all, int value) {
 static const char *why_not(graph *g, const choice *c, const choice_target *target, int site,
                            const schedule *s) {
   if (s->direct || c->conv[site] < 0) return NULL;
-  wino_options o = {.math = target->options->math, .nm = s->nm};
-  memcpy(o.m, s->m, sizeof o.m);
+  wino_options o = {.math = target->options->math};
+  set_tile(&o, s);
   wino_conv conv = wino_survey_conv(g, c->survey.conv[c->conv[site]].reduce, &o);
   if (conv.ntiles == 0) return "its tile cannot be had";
   return conv.tile[0].site.promise_missed ? "its error is over the promise" : NULL;
 }
 
-static void take_tuned(graph *g, choice *c, const choice_target *target, int site,
-                       const schedule *s) {
+static void take_tuned(graph *g, choice *c, int site, const schedule *s) {
   const candidate_list *others = c->candidates[site];
   candidate_list *l = arena_new(&g->arena, candidate_list);
   size_t n = others != NULL ? others->len : 0;
@@ -238,7 +242,6 @@ static void take_tuned(graph *g, choice *c, const choice_target *target, int sit
   c->candidates[site] = l;
   take(c, site, 0);
   c->tuned_sites[site] = c->tuned = true;
-  (void)target;
 }
 
 /* What was stored for a value must still parse and keep the promise. */
@@ -258,7 +261,7 @@ static void use_tuned(graph *g, choice *c, const choice_target *target, int valu
     if (stored.source[i] == PLAN_CHOOSE || c->source[site] != PLAN_CHOOSE) continue;
     if (c->conv[site] >= 0 && c->candidates[site] == NULL) continue; /* it stays direct */
     why = why_not(g, c, target, site, &stored.plan.site[i]);
-    if (why == NULL) take_tuned(g, c, target, site, &stored.plan.site[i]);
+    if (why == NULL) take_tuned(g, c, site, &stored.plan.site[i]);
   }
   if (why != NULL) diag_warn(d, "the tuned plan \"%.200s\" is not used: %s", text, why);
 }
@@ -333,8 +336,7 @@ static void set_rewriting(choice *c, const wino_options *asked, bool on, bool al
     w->off = !on || s->direct;
     w->always = always || c->source[i] != PLAN_CHOOSE || c->tuned_sites[i];
     if (w->nm > 0 && c->source[i] != PLAN_CHOOSE) continue; /* the options say more than the text */
-    w->nm = s->nm;
-    memcpy(w->m, s->m, sizeof w->m);
+    set_tile(w, s);
     if (w->nm == 1 && w->m[0] == 0) w->nm = 0, w->off = true;
   }
 }
@@ -401,8 +403,7 @@ bool choose_next(choice *c, int site, bool smaller) {
   take(c, site, next);
   wino_options *w = &c->rewrite[site];
   w->off = c->plan.site[site].direct;
-  w->nm = c->plan.site[site].nm;
-  memcpy(w->m, c->plan.site[site].m, sizeof w->m);
+  set_tile(w, &c->plan.site[site]);
   if (w->off) w->why_off = "what is predicted to be faster does not fit";
   return true;
 }
@@ -465,8 +466,8 @@ size_t choose_candidates(graph *g, const site_list *sites, int site, const choic
 static void price_site(graph *g, const choice *c, int site, const cost_target *t,
                        double (*share)[STAGE_COUNT]) {
   const schedule *s = &c->plan.site[site];
-  wino_options o = {.math = c->rewrite[site].math, .off = s->direct, .nm = s->nm};
-  memcpy(o.m, s->m, sizeof o.m);
+  wino_options o = {.math = c->rewrite[site].math, .off = s->direct};
+  set_tile(&o, s);
   wino_conv conv = wino_survey_conv(g, c->survey.conv[c->conv[site]].reduce, &o);
   const wino_survey one = {1, &conv};
   if (isfinite(schedule_cost_by_stage(&one, s, t, share))) return;

@@ -48,6 +48,18 @@ static bool is_joint(const apply *ap, const kernel_plan *k) {
   return plan_of_site(ap, k->root[0]->site)->joint;
 }
 
+void launch_prepare_first(kernel_set *set, arena *keep) {
+  size_t n = set->kernels.len, at = 0;
+  kernel_plan *sorted = arena_array(keep, kernel_plan, n + 1);
+  for (int pass = 1; pass >= 0; --pass) {
+    for (size_t i = 0; i < n; ++i) {
+      if (set->kernels.data[i].prepare == (pass == 1)) sorted[at++] = set->kernels.data[i];
+    }
+  }
+  set->kernels.data = sorted;
+  set->kernels.cap = n + 1;
+}
+
 /* Kernels into running order; those that depend on constants alone become the prepare part. */
 void launch_order(apply *ap) {
   kernel_set *set = ap->set;
@@ -62,15 +74,7 @@ void launch_order(apply *ap) {
     k->prepare = is_prepare(ap, k);
     if (k->prepare) set->arrays.data[k->root[0]->array].role = ROLE_PREPARED;
   }
-  /* stable: the prepare part first */
-  kernel_plan *sorted = arena_array(ap->keep, kernel_plan, n);
-  size_t at = 0;
-  for (int pass = 1; pass >= 0; --pass) {
-    for (size_t i = 0; i < n; ++i) {
-      if (set->kernels.data[i].prepare == (pass == 1)) sorted[at++] = set->kernels.data[i];
-    }
-  }
-  set->kernels.data = sorted;
+  launch_prepare_first(set, ap->keep);
 }
 
 /* launch=joint: neighbours of which neither reads what the other writes share a launch. */

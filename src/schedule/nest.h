@@ -122,10 +122,20 @@ kernel_set *schedule_apply(graph *g, const wino_result *rewritten, const schedul
                            const apply_target *target, int narrays, const user_buffer *array,
                            int *site);
 
+/* Arrays that values read, as the set's next ones; names are in `keep`. */
+void add_user_arrays(kernel_set *set, arena *keep, int nuser, const user_buffer *user);
+
+/* --- launch.c ----------------------------------------------------------------------------------------------------------- */
+
+/* The prepare part before the rest, each in the order that it had. */
+void launch_prepare_first(kernel_set *set, arena *keep);
+
 /* --- nest_text.c -------------------------------------------------------------------------------------------------------- */
 
 /* All arrays, and the loops of all kernels. */
 void nest_print(graph *g, str *out, const kernel_set *set);
+/* A stage of the site of this number: "x", "m3". */
+const char *stage_label(arena *a, stage_id id, int site);
 /* What a nest stores, by the numbers of the program: "x", "m3", "result0". */
 const char *nest_label(arena *a, const kernel_plan *k, const nest *n);
 /* All that a launch stores, in the order of computing: "x+m+result0". */

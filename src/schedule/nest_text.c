@@ -28,12 +28,16 @@ static void print_loop(const printer *p, int depth, bool reduces, axis_kind kind
              axis_kind_name[kind], name, (long long)extent);
 }
 
+const char *stage_label(arena *a, stage_id id, int site) {
+  return site == 0 ? arena_printf(a, "%c", stage_letter[id])
+                   : arena_printf(a, "%c%d", stage_letter[id], site);
+}
+
 const char *nest_label(arena *a, const kernel_plan *k, const nest *n) {
   if (n->site < 0) return n->stage;
   int site = k->first_site + n->site;
   if (n->id == STAGE_COUNT) return k->label != NULL ? k->label : n->stage;
-  return site == 0 ? arena_printf(a, "%c", stage_letter[n->id])
-                   : arena_printf(a, "%c%d", stage_letter[n->id], site);
+  return stage_label(a, n->id, site);
 }
 
 const char *nest_stages(arena *a, const kernel_plan *k) {

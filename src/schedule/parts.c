@@ -95,8 +95,7 @@ typedef struct assembly {
 
 static const char *array_label(arena *a, const array_info *info, int site, const char *value) {
   if (info->stage == STAGE_COUNT) return info->site >= 0 ? value : info->name;
-  return site == 0 ? arena_printf(a, "%c", stage_letter[info->stage])
-                   : arena_printf(a, "%c%d", stage_letter[info->stage], site);
+  return stage_label(a, info->stage, site);
 }
 
 /* An array that the part's kernels make: the value, or what is between them. */
@@ -154,32 +153,6 @@ static void add_value(assembly *s, int value) {
   }
 }
 
-/* Stable: the prepare part first. */
-static void sort_kernels(assembly *s) {
-  size_t n = s->set->kernels.len, at = 0;
-  kernel_plan *sorted = arena_array(&s->g->arena, kernel_plan, n + 1);
-  for (int pass = 1; pass >= 0; --pass) {
-    for (size_t i = 0; i < n; ++i) {
-      if (s->set->kernels.data[i].prepare == (pass == 1)) sorted[at++] = s->set->kernels.data[i];
-    }
-  }
-  s->set->kernels.data = sorted;
-  s->set->kernels.cap = n + 1;
-}
-
-static void add_user_arrays(assembly *s, int nuser, const user_buffer *user) {
-  for (int i = 0; i < nuser; ++i) {
-    array_info a = {.name = arena_printf(&s->g->arena, "in%d", i),
-                    .dtype = user[i].dtype,
-                    .role = user[i].constant ? ROLE_CONSTANT : ROLE_INPUT,
-                    .stage = STAGE_COUNT,
-                    .len = user[i].len,
-                    .site = -1,
-                    .user = i};
-    vec_push(&s->g->arena, &s->set->arrays, a);
-  }
-}
-
 static void place_memory(arena *a, void *state) { plan_memory(((assembly *)state)->set, a); }
 
 kernel_set *parts_assemble(graph *g, const part_list *parts, const apply_target *target, int nuser,
@@ -189,10 +162,10 @@ kernel_set *parts_assemble(graph *g, const part_list *parts, const apply_target 
   s.set = arena_new(&g->arena, kernel_set);
   s.array_of = arena_array(&g->arena, int, n + 1);
   map_init(&s.set->kinds, &g->arena);
-  add_user_arrays(&s, nuser, user);
+  add_user_arrays(s.set, &g->arena, nuser, user);
   for (int v = 0; v < n; ++v) parts->of[v]->first_code = -1;
   for (int v = 0; v < n; ++v) add_value(&s, v);
-  sort_kernels(&s);
+  launch_prepare_first(s.set, &g->arena);
   with_scratch(g->diag, place_memory, &s);
   return s.set;
 }

@@ -165,10 +165,9 @@ static void print_site(str *out, const schedule *s, site_kind kind) {
     schedule_print(out, s);
     return;
   }
-  schedule sizes = *s;
   str text;
   str_init(&text, out->arena);
-  schedule_print(&text, &sizes);
+  schedule_print(&text, s);
   str_add(out, s->inlined ? "inline" : "global");
   str_add(out, str_text(&text) + strlen("direct"));
 }

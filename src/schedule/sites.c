@@ -24,7 +24,7 @@ typedef struct finding {
   map by_node;           /* id of a BUFFERIZE -> index of its value */
   map by_canonical;      /* id of a canonical one -> index of the first value that has it */
   VEC(const uop *) loop; /* canonical loops: every extent has as many as a value needed */
-  map loops;             /* extent -> index + 1 in `chain` of its first */
+  map loops;             /* extent -> index + 1 in `loop` of its first */
   VEC(int) next;         /* by index in `loop`: the next of this extent, -1 */
   site_list out;
 } finding;

@@ -41,13 +41,13 @@ typedef struct read_step {
 } read_step;
 
 typedef struct reader {
-  wino_weights *weights;
+  const wino_weights *weights;
   int n;
   read_step step[MOST_NODES];
   double value[MOST_NODES];
 } reader;
 
-static bool is_read(const uop *u, wino_weights *w) {
+static bool is_read(const uop *u, const wino_weights *w) {
   switch (u->op) {
     case OP_CONST:
     case OP_RANGE:
@@ -79,7 +79,7 @@ static bool is_read(const uop *u, wino_weights *w) {
 }
 
 /* False where the weights are not made of constants, or of what is not worth reading here. */
-static bool reader_init(reader *r, graph *g, const uop *wgt, wino_weights *weights) {
+static bool reader_init(reader *r, graph *g, const uop *wgt, const wino_weights *weights) {
   uop_order order = uop_toposort(&g->arena, 1, &wgt);
   map at;
   if (order.len > MOST_NODES) return false;
@@ -229,20 +229,11 @@ static void add_filter(tally *t, reader *r, const filters *f, int64_t number) {
   t->count[exponent - 1 - LEAST]++; /* energy is at least 2^(exponent - 1) */
 }
 
-static int64_t common_divisor(int64_t a, int64_t b) {
-  while (b != 0) {
-    int64_t rest = a % b;
-    a = b;
-    b = rest;
-  }
-  return a;
-}
-
 /* Up to `most` filters, evenly spread: multiples, modulo their number, of a step near its golden section. */
 static void measure(reader *r, const filters *f, int64_t most, tally *t) {
   int64_t step = 1, at = 0, n = f->count < most ? f->count : most;
   if (f->count > most) step = (int64_t)((double)f->count * 0.6180339887);
-  while (common_divisor(f->count, step) != 1) step++;
+  while (int_gcd(f->count, step) != 1) step++;
   t->left = t->all = 0;
   for (int64_t i = 0; i < n; i++) {
     add_filter(t, r, f, at);
@@ -270,16 +261,17 @@ static bool is_small(const tally *t) {
   return isfinite(t->left) && isfinite(t->all) && t->all > 0 && t->left <= MOST * t->all;
 }
 
-static const char *judge(graph *g, const wino_match *m, wino_weights *weights) {
+const char *wino_cancels(graph *g, const wino_match *m, const wino_weights *weights) {
+  if (weights == NULL) return NULL;
   reader *r = arena_new(&g->arena, reader);
   filters *f = arena_new(&g->arena, filters);
   tally t = {0};
-  if (!reader_init(r, g, m->wgt, weights) || !filters_init(f, m, r)) return "";
+  if (!reader_init(r, g, m->wgt, weights) || !filters_init(f, m, r)) return NULL;
   measure(r, f, GLANCE, &t);
-  if (!is_small(&t)) return "";
+  if (!is_small(&t)) return NULL;
   t.count = arena_array(&g->arena, int64_t, BINS);
   measure(r, f, LOOK, &t);
-  if (!is_small(&t) || !is_no_chance(&t)) return "";
+  if (!is_small(&t) || !is_no_chance(&t)) return NULL;
   double part = sqrt(t.all / t.left);
   const char *left =
       part < 1e6 ? arena_printf(&g->arena, "1/%lld of", (long long)llround(part)) : "nothing of";
@@ -287,14 +279,4 @@ static const char *judge(graph *g, const wino_match *m, wino_weights *weights) {
                       "its filters cancel: their sums are %s what random signs leave, so on smooth "
                       "data results are far smaller than what is summed",
                       left);
-}
-
-const char *wino_cancels(graph *g, const wino_match *m, wino_weights *weights) {
-  if (weights == NULL) return NULL;
-  const char *why = map_get_ptr(&weights->reasons, m->reduce->id);
-  if (why == NULL) {
-    why = judge(g, m, weights);
-    map_put_ptr(&weights->reasons, m->reduce->id, why);
-  }
-  return *why != '\0' ? why : NULL;
 }

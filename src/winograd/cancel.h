@@ -15,10 +15,9 @@ typedef struct wino_weights {
   bool (*known)(void *user, int64_t slot); /* is the buffer a constant with data? */
   double (*value)(void *user, int64_t slot, int64_t index); /* an element of one that is */
   void *user;
-  map reasons; /* found already: a REDUCE's number to its reason, "" for none */
 } wino_weights;
 
 /* The reason is in the graph's arena: "its filters sum to 0, ...". */
-const char *wino_cancels(graph *g, const wino_match *m, wino_weights *weights);
+const char *wino_cancels(graph *g, const wino_match *m, const wino_weights *weights);
 
 #endif

@@ -131,15 +131,6 @@ static int64_t coefficient(const linear_form *f, const uop *range) {
 
 static int64_t magnitude(int64_t a) { return a < 0 ? -a : a; }
 
-static int64_t gcd(int64_t a, int64_t b) {
-  a = magnitude(a), b = magnitude(b);
-  while (b != 0) {
-    int64_t t = a % b;
-    a = b, b = t;
-  }
-  return a;
-}
-
 static bool any_has(const uop_vec *v, const uop *o, const uop *k) {
   for (size_t i = 0; i < v->len; i++) {
     if (uop_has_range(v->data[i], o) || uop_has_range(v->data[i], k)) return true;
@@ -165,7 +156,7 @@ wino_pair wino_walk_pair(const wino_walk *w, const uop *o, const uop *k, int64_t
       apart = true;
       continue;
     }
-    int64_t unit = co < 0 ? -gcd(co, ck) : gcd(co, ck), fs = co / unit, fd = ck / unit;
+    int64_t unit = co < 0 ? -int_gcd(co, ck) : int_gcd(co, ck), fs = co / unit, fd = ck / unit;
     if (meets && (fs != *s || fd != *d)) apart = true;
     if (!meets || overlaps(o, k, fs, fd)) *s = fs, *d = fd;
     meets = true;

@@ -24,7 +24,7 @@ static double value_of(void *user, int64_t slot, int64_t index) {
 }
 
 /* A letter for each convolution: d stays direct, w may be rewritten. */
-static const char *letters(graph *g, const uop *root, wino_weights *weights) {
+static const char *letters(graph *g, const uop *root, const wino_weights *weights) {
   uop_order order = uop_toposort(&g->arena, 1, &root);
   str text;
   str_init(&text, &g->arena);
@@ -42,8 +42,7 @@ static char *judge(wn_context *ctx, const wn_tensor *y) {
   volatile wn_status st;
   assert_non_null(y);
   DIAG_TRY(g->diag, st) {
-    wino_weights w = {is_known, value_of, ctx, {0}};
-    map_init(&w.reasons, &g->arena);
+    wino_weights w = {is_known, value_of, ctx};
     text = strdup(letters(g, simplify(g, lower_tensors(g, 1, &y->node)), &w));
   }
   DIAG_END(g->diag, st)
