@@ -5,32 +5,38 @@
  * transposed by shuffles, two vectors at a time, and written a row of pixels at a time. A row that is no power of two
  * long is covered by two that overlap: what is written twice is the same value from the same register.
  * Always holds: the same elements are written as without it. Conditions of a tile are asked once: where all of them hold
- * the tile is transposed, else it is stored lane by lane; lanes that never exist are left out. */
+ * the tile is transposed, else it is stored lane by lane; lanes that are never stored are left out, and rows of which
+ * different lanes are, are different tiles. */
 #include <stdlib.h>
 
 #include "kernel/build.h"
 
-enum { FAR = 8, TILE = 32, MOST_ROWS = 8, TERMS = 40 };
+enum { FAR = 8, TILE = 32, MOST_ROWS = 8 };
+
+typedef struct lane_term { /* a condition of a store */
+  uint64_t never;          /* lanes in which it does not hold, whatever the loops are at */
+  const uop *
+      where; /* scalar: it holds in all other lanes where this does; NULL: it is none that says so */
+} lane_term;
 
 typedef struct far_store { /* lane l goes to base + disp + stride * l */
   const store_ref *ref;
   size_t number;
   const uop *base;
   int64_t stride, disp;
+  uint64_t never; /* lanes that are not stored, ever */
 } far_store;
 
 typedef struct tile_store { /* neighbours: disp, disp + 1, ... */
   int n;
   far_store row[TILE];
-  const uop *all;  /* scalar: what must hold for all of it to exist */
-  bool absent[64]; /* lanes that never do */
 } tile_store;
 
-static bool describe(builder *b, const store_ref *ref, far_store *s) {
-  s->ref = ref;
-  return split_lanes(b, ref->offset, &s->base, &s->stride, &s->disp) && llabs(s->stride) > FAR &&
-         is_vector(b, ref->value);
-}
+typedef struct transposer {
+  builder *b;
+  int64_t slot;
+  map terms; /* node id -> lane_term *: stores have most of them in common */
+} transposer;
 
 /* --- conditions -------------------------------------------------------------------------------------------------------- */
 
@@ -39,51 +45,60 @@ static const uop *at_lane(builder *b, const uop *term, int64_t lane) {
   return simplify(b->g, uop_replace(b->g, term, 1, &b->vector, &l));
 }
 
-/* A condition that moves with the lanes holds in all that exist if it does in the first and the last of them. */
-static bool add_lane_term(builder *b, tile_store *t, const uop *term) {
+/* A condition that moves with the lanes holds in all that it does not rule out if it does in the first and the last. */
+static lane_term look_at_term(builder *b, const uop *term) {
+  lane_term t = {0};
   linear_form f;
-  if (term->op != OP_LT || !linear_of(term->src[0], &f) || !linear_of(term->src[1], &f))
-    return false;
-  int64_t first = -1, last = -1;
+  if (!is_vector(b, term)) return (lane_term){.where = term};
+  if (term->op != OP_LT || !linear_of(term->src[0], &f) || !linear_of(term->src[1], &f)) return t;
+  const uop *first = NULL, *last = NULL;
   for (int64_t l = 0; l < b->lanes; ++l) {
-    bool never = uop_is_int(at_lane(b, term, l), 0);
-    t->absent[l] |= never;
-    if (!never && first < 0) first = l;
-    if (!never) last = l;
+    const uop *at = at_lane(b, term, l);
+    if (uop_is_int(at, 0)) {
+      t.never |= UINT64_C(1) << l;
+      continue;
+    }
+    if (first == NULL) first = at;
+    last = at;
   }
-  if (first < 0) return false;
-  t->all = uop_and(b->g, t->all, at_lane(b, term, first));
-  t->all = uop_and(b->g, t->all, at_lane(b, term, last));
-  return true;
+  if (first != NULL) t.where = uop_and(b->g, first, last);
+  return t;
 }
 
-static bool add_terms(builder *b, tile_store *t, const uop *mask, int *nseen, const uop **seen) {
-  conditions all = conditions_of(b->a, mask);
+static const lane_term *term_of(transposer *t, const uop *term) {
+  lane_term *known = map_get_ptr(&t->terms, term->id);
+  if (known != NULL) return known;
+  known = arena_new(t->b->a, lane_term);
+  *known = look_at_term(t->b, term);
+  map_put_ptr(&t->terms, term->id, known);
+  return known;
+}
+
+static bool describe(transposer *t, const store_ref *ref, far_store *s) {
+  builder *b = t->b;
+  s->ref = ref;
+  s->never = 0;
+  if (!split_lanes(b, ref->offset, &s->base, &s->stride, &s->disp) || llabs(s->stride) <= FAR ||
+      !is_vector(b, ref->value))
+    return false;
+  conditions all = ref->mask != NULL ? conditions_of(b->a, ref->mask) : (conditions){0};
   for (size_t k = 0; k < all.len; ++k) {
-    const uop *u = all.at[k];
-    bool known = false;
-    for (int i = 0; i < *nseen; ++i) known |= seen[i] == u;
-    if (known) continue;
-    if (*nseen == TERMS) return false;
-    seen[(*nseen)++] = u;
-    if (!is_vector(b, u))
-      t->all = uop_and(b->g, t->all, u);
-    else if (!add_lane_term(b, t, u))
-      return false;
+    const lane_term *term = term_of(t, all.at[k]);
+    if (term->where == NULL) return false;
+    s->never |= term->never;
   }
   return true;
 }
 
-static bool find_conditions(builder *b, tile_store *t) {
-  const uop *seen[TERMS];
-  int nseen = 0;
-  t->all = uop_bool(b->g, true);
-  for (int i = 0; i < t->n; ++i) {
-    const uop *mask = t->row[i].ref->mask;
-    if (mask != NULL && !add_terms(b, t, mask, &nseen, seen)) return false;
+/* What must hold for all of the tile to be stored, but for lanes that never are. */
+static const uop *condition_of(transposer *t, const tile_store *tile) {
+  const uop *all = uop_bool(t->b->g, true);
+  for (int i = 0; i < tile->n; ++i) {
+    const uop *mask = tile->row[i].ref->mask;
+    conditions c = mask != NULL ? conditions_of(t->b->a, mask) : (conditions){0};
+    for (size_t k = 0; k < c.len; ++k) all = uop_and(t->b->g, all, term_of(t, c.at[k])->where);
   }
-  t->all = simplify(b->g, t->all);
-  return !uop_is_int(t->all, 0);
+  return simplify(t->b->g, all);
 }
 
 /* --- transposing --------------------------------------------------------------------------------------------------------- */
@@ -136,11 +151,12 @@ static void transpose(builder *b, int rows, uint32_t *v) {
 
 static void store_rows(builder *b, int64_t slot, const tile_store *t, int from, int rows) {
   uint32_t v[TILE];
+  uint64_t never = t->row[from].never; /* of the other rows too */
   int64_t pick[64];
   for (int r = 0; r < rows; ++r) v[r] = emit_vector(b, t->row[from + r].ref->value);
   transpose(b, rows, v);
   for (int l = 0; l < b->lanes; ++l) {
-    if (t->absent[l]) continue;
+    if (never >> l & 1) continue;
     uint32_t value = v[l % rows];
     for (int r = 0; r < rows; ++r) pick[r] = l - l % rows + r;
     if (rows < b->lanes) value = build_shuffle(b, b->cur, value, value, rows, pick);
@@ -173,15 +189,16 @@ static void add_row(tile_store *t, const far_store *s) {
   t->row[at] = *s;
 }
 
-/* The stores that go next to this one, without gaps around it. */
-static void find_tile(builder *b, size_t n, const store_ref *stores, const bool *done,
-                      const far_store *seed, tile_store *t) {
+/* The stores that go next to this one in the same lanes, without gaps around it. */
+static void find_tile(transposer *t, size_t n, const store_ref *stores, const bool *done,
+                      const far_store *seed, tile_store *tile) {
   tile_store all = {0};
   add_row(&all, seed);
   for (size_t j = seed->number + 1; j < n && all.n < TILE; ++j) {
     far_store s = {.number = j};
-    if (done[j] || !describe(b, &stores[j], &s)) continue;
-    if (s.base == seed->base && s.stride == seed->stride && llabs(s.disp - seed->disp) < TILE)
+    if (done[j] || !describe(t, &stores[j], &s)) continue;
+    if (s.base == seed->base && s.stride == seed->stride && s.never == seed->never &&
+        llabs(s.disp - seed->disp) < TILE)
       add_row(&all, &s);
   }
   int at = 0;
@@ -189,30 +206,37 @@ static void find_tile(builder *b, size_t n, const store_ref *stores, const bool 
   int first = at, last = at;
   while (first > 0 && all.row[first - 1].disp == all.row[first].disp - 1) --first;
   while (last + 1 < all.n && all.row[last + 1].disp == all.row[last].disp + 1) ++last;
-  *t = (tile_store){.n = last + 1 - first};
-  for (int i = 0; i < t->n; ++i) t->row[i] = all.row[first + i];
+  *tile = (tile_store){.n = last + 1 - first};
+  for (int i = 0; i < tile->n; ++i) tile->row[i] = all.row[first + i];
+}
+
+static void store_if(transposer *t, const tile_store *tile, const uop *all) {
+  builder *b = t->b;
+  bool always = uop_is_int(all, 1);
+  if (!always) build_open_if(b, all, 1.0);
+  store_tile(b, t->slot, tile);
+  if (always) return;
+  build_close(b);
+  build_open_if(b, uop_alu1(b->g, OP_NOT, all), 0.0);
+  for (int r = 0; r < tile->n; ++r) {
+    const store_ref *ref = tile->row[r].ref;
+    build_store(b, t->slot, ref->offset, ref->value, ref->mask);
+  }
+  build_close(b);
 }
 
 void transpose_stores(builder *b, int64_t slot, size_t n, const store_ref *stores, bool *done) {
   if (b->lanes < 4) return;
+  transposer t = {.b = b, .slot = slot};
+  map_init(&t.terms, b->a);
   for (size_t i = 0; i < n; ++i) {
     far_store seed = {.number = i};
-    tile_store t;
-    if (done[i] || !describe(b, &stores[i], &seed)) continue;
-    find_tile(b, n, stores, done, &seed, &t);
-    if (t.n < 2 || !find_conditions(b, &t)) continue;
-    bool always = uop_is_int(t.all, 1);
-    if (!always) build_open_if(b, t.all, 1.0);
-    store_tile(b, slot, &t);
-    if (!always) {
-      build_close(b);
-      build_open_if(b, uop_alu1(b->g, OP_NOT, t.all), 0.0);
-      for (int r = 0; r < t.n; ++r) {
-        const store_ref *ref = t.row[r].ref;
-        build_store(b, slot, ref->offset, ref->value, ref->mask);
-      }
-      build_close(b);
-    }
-    for (int r = 0; r < t.n; ++r) done[t.row[r].number] = true;
+    tile_store tile;
+    if (done[i] || !describe(&t, &stores[i], &seed)) continue;
+    find_tile(&t, n, stores, done, &seed, &tile);
+    const uop *all = tile.n < 2 ? uop_bool(b->g, false) : condition_of(&t, &tile);
+    if (uop_is_int(all, 0)) continue;
+    store_if(&t, &tile, all);
+    for (int r = 0; r < tile.n; ++r) done[tile.row[r].number] = true;
   }
 }

@@ -127,6 +127,24 @@ static outputs nhwc(twins *w) {
   return single(twin_permute(w, y, (int[]){0, 2, 3, 1}));
 }
 
+/* The image lies on its side, few columns wide: one tile has whole rows of it, which are neighbours in memory, and the last
+ * tile of a column ends within them. */
+static outputs sideways(twins *w) {
+  static const int64_t columns[] = {3, 3, 3, 4, 4, 6};
+  static const int turn[] = {0, 1, 3, 2};
+  outputs o = {.count = 6};
+  for (int i = 0; i < o.count; ++i) {
+    int64_t c = between(w->random, 1, 9), k = between(w->random, 1, 4),
+            r = between(w->random, 2, 3);
+    const wn_conv_params p = {.pad_lo = {r / 2, r / 2}, .pad_hi = {r - 1 - r / 2, r - 1 - r / 2}};
+    int64_t rows = columns[i] * between(w->random, 2, 3) + between(w->random, 1, columns[i] - 1);
+    twin x = image(w, 2, c, rows, columns[i]);
+    twin y = twin_conv(w, twin_permute(w, x, turn), filters(w, k, c, r, r), &p);
+    o.out[i] = twin_permute(w, y, turn);
+  }
+  return o;
+}
+
 /* A sliding window by reshape and shrink: rows repeated with period h + 1 make every shift of the row.
  * x[c][h] -> repeat to [c][r * (h + 1)]... cut to [c][r][h - r + 1], times f[k][c][r], summed. */
 static outputs by_hand(twins *w) {
@@ -203,6 +221,7 @@ static const struct {
     {"two readers", two_readers},
     {"siblings", siblings},
     {"nhwc", nhwc},
+    {"sideways", sideways},
     {"by hand", by_hand},
     {"window by hand", window_by_hand},
     {"moved", moved},
