@@ -168,14 +168,16 @@ static bool has_loop(builder *b, const uop *reduce) {
   return false;
 }
 
-static uint32_t new_accumulator(builder *b, scope *home, const uop *reduce) {
+static uint32_t new_accumulator(builder *b, scope *home, const uop *reduce, bool vector) {
   const uop *identity = uop_identity(b->g, (uop_op)reduce->arg.i, (wn_dtype)reduce->dtype);
-  bool vector = is_vector(b, reduce);
   lin_ins acc = {.op = OP_ACC, .nsrc = 1, .dtype = (uint8_t)register_dtype(reduce->dtype)};
   acc.lanes = (uint16_t)(vector ? b->lanes : 1);
   acc.src[0] = vector ? emit_vector(b, identity) : emit(b, identity);
   return build_ins(b, home, acc);
 }
+
+/* What is added to it has as many lanes, even where without its guards (inside.c) it is the same in all of them. */
+static bool in_lanes(const builder *b, uint32_t acc) { return b->pool.data[acc].lanes > 1; }
 
 /* The lanes of a vector as one value, in pairs that lie half a vector apart. */
 static uint32_t across_lanes(builder *b, uop_op op, uint32_t v) {
@@ -286,7 +288,7 @@ static void emit_bodies(builder *b, const group *gr, const copies *bodies, const
       const uop *reduce = gr->members.data[m];
       set_accumulator(b, acc[m],
                       emit_accumulate(b, (uop_op)reduce->arg.i, bodies->data[n][m], acc[m],
-                                      is_vector(b, reduce)));
+                                      in_lanes(b, acc[m])));
     }
   }
 }
@@ -294,8 +296,9 @@ static void emit_bodies(builder *b, const group *gr, const copies *bodies, const
 static const uint32_t *block_accumulators(builder *b, const group *gr, const uint32_t *above) {
   uint32_t *acc = arena_array(b->a, uint32_t, gr->members.len);
   for (size_t m = 0; m < gr->members.len; ++m)
-    acc[m] =
-        is_tree(gr->members.data[m]) ? new_accumulator(b, b->cur, gr->members.data[m]) : above[m];
+    acc[m] = is_tree(gr->members.data[m])
+                 ? new_accumulator(b, b->cur, gr->members.data[m], in_lanes(b, above[m]))
+                 : above[m];
   return acc;
 }
 
@@ -394,7 +397,7 @@ static void emit_group(builder *b, const group *gr) {
   }
   uint32_t *acc = arena_array(b->a, uint32_t, gr->members.len);
   for (size_t m = 0; m < gr->members.len; ++m)
-    acc[m] = new_accumulator(b, gr->home, gr->members.data[m]);
+    acc[m] = new_accumulator(b, gr->home, gr->members.data[m], is_vector(b, gr->members.data[m]));
   const uop **without = arena_array(b->a, const uop *, gr->members.len);
   /* work items that run in step would run both versions, one after the other */
   const uop *inside = b->inside || b->opt->no_merge || b->k->group > 0

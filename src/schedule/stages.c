@@ -30,8 +30,7 @@ static bool is_exact_array(apply *ap, const uop *base) {
   return st != NULL && (st->exact || (st->inside && st->space == SPACE_GLOBAL));
 }
 
-/* Does b depend on every loop of a? A limit guards a read only then: a read that moves with only some of a limit's loops
- * does not leave its array with them. */
+/* Does b depend on every loop of a? */
 static bool covers_ranges(const uop *a, const uop *b) {
   int j = 0;
   for (int i = 0; i < a->free_->len; ++i) {
@@ -41,12 +40,31 @@ static bool covers_ranges(const uop *a, const uop *b) {
   return true;
 }
 
+/* What a read has to keep of a limit: a point that fails it for some values of the loops that the read does not move with
+ * may hold for others, so those count at their best. */
+static const uop *limit_of_read(graph *g, const uop *limit, const uop *read) {
+  linear_form f, kept = {0};
+  if (covers_ranges(limit, read)) return limit;
+  if (limit->op != OP_LT || !linear_of(limit->src[0], &f)) return uop_bool(g, true);
+  kept.constant = f.constant;
+  for (int i = 0; i < f.n; ++i) {
+    const uop *atom = f.atom[i];
+    if (covers_ranges(atom, read)) {
+      kept.atom[kept.n] = atom;
+      kept.coeff[kept.n++] = f.coeff[i];
+    } else {
+      kept.constant += f.coeff[i] * (f.coeff[i] > 0 ? atom->vmin : atom->vmax);
+    }
+  }
+  return simplify(g, uop_alu2(g, OP_LT, linear_to_uop(g, &kept), limit->src[1]));
+}
+
 static const uop *guard_read(void *user, const uop *u) {
   const guard *gd = user;
   if (u->op != OP_INDEX || !is_exact_array(gd->ap, u->src[0])) return u;
   const uop *valid = u->src[1];
   for (int i = 0; i < gd->d->nlimits; ++i) {
-    if (covers_ranges(gd->d->limit[i], u)) valid = uop_and(gd->ap->g, valid, gd->d->limit[i]);
+    valid = uop_and(gd->ap->g, valid, limit_of_read(gd->ap->g, gd->d->limit[i], u));
   }
   return uop_index(gd->ap->g, u->src[0], valid, u->nsrc - 2, u->src + 2);
 }

@@ -238,6 +238,44 @@ static void known_graphs(void **state) {
   assert_int_equal(failures, 0);
 }
 
+/* --- values that a plan inlines ------------------------------------------------------------------------- */
+
+/* Rows by their sums, before a convolution: a padded pixel's sum is guarded as the pixel is, and nothing else of it moves
+ * with the pixels. */
+static outputs shares(twins *w) {
+  int64_t c = between(w->random, 1, 6), h = between(w->random, 4, 20);
+  twin x = twin_map(w, WN_SIGMOID, image(w, 2, c, h, between(w->random, 9, 20)));
+  twin whole = twin_map(w, WN_RECIPROCAL, twin_reduce(w, WN_SUM, x, 3));
+  twin share = twin_zip(w, WN_MUL, x, whole);
+  return single(twin_conv(w, share, filters(w, between(w->random, 1, 6), c, 3, 3), &same3));
+}
+
+static int inlined_plans(void *user) {
+  static const char *const inlined[] = {
+      "old map0{inline} sum1{inline} map2{inline}", "fused map0{global} sum1{inline} map2{inline}",
+      "old map0{global} sum1{inline} map2{inline}", "new map0{global} sum1{inline} map2{inline}",
+      "direct map0{global} sum1{inline} map2{inline}"};
+  graph_case *c = user;
+  int wrong = 0;
+  for (size_t i = 0; i < 2 * sizeof inlined / sizeof *inlined; ++i) {
+    c->a.plan = inlined[i / 2];
+    c->a.backend = i % 2 ? "cpu" : "interp";
+    note_running(c->running, &c->a);
+    wrong += try_plan(&c->a, c->build);
+  }
+  return wrong;
+}
+
+static void inlined_values(void **state) {
+  graph_case c = {.a = {.name = "shares", .seed = test_seed(), .tolerance = TOLERANCE},
+                  .build = shares,
+                  .running = *state};
+  int failures = 0;
+  for (int i = 0; i < 6; ++i, ++c.a.seed)
+    failures += in_process("shares", inlined_plans, &c, c.running);
+  assert_int_equal(failures, 0);
+}
+
 /* --- without a convolution ---------------------------------------------------------------------------- */
 
 static outputs attention(twins *w) {
@@ -367,6 +405,7 @@ static void random_graphs(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(known_graphs),
+      cmocka_unit_test(inlined_values),
       cmocka_unit_test(other_graphs),
       cmocka_unit_test(random_graphs),
   };
