@@ -5,7 +5,7 @@
 
 #include "import.h"
 #include "runtime/element.h"
-#include "runtime/machine_device.h"
+#include "tune/measure_device.h"
 #include "tune/plans.h"
 
 /* --- what there is ---------------------------------------------------------------------------------------------------------- */
@@ -31,29 +31,24 @@ static const wino_weights *look_at_weights(const deciding *d) {
 /* Where no limit was given, the machine's memory is one, or the device's: what does not fit there would not fail but be
  * killed. */
 static size_t memory_limit(const deciding *d) {
-  size_t device = runtime_target(d->p->rt)->memory;
+  size_t device = runtime_machine(d->p->rt)->memory;
   if (d->opt->max_memory > 0) return d->opt->max_memory;
   return device > 0 ? device : mem_physical();
 }
 
 static choice_target *describe_target(const deciding *d) {
-  const cpu_target *cpu = runtime_target(d->p->rt);
   arena *a = &d->g->arena;
+  machine *m = arena_copy(a, runtime_machine(d->p->rt), sizeof *m);
   machine_limits *limits = arena_new(a, machine_limits);
   *limits = machine_limits_of(d->p->store, a, d->p->rt);
   wn_options *with = arena_copy(a, d->opt, sizeof *with);
   with->max_memory = memory_limit(d);
+  m->limits = limits;
   choice_target *t = arena_new(a, choice_target);
-  *t = (choice_target){.vector_bytes = cpu->vector_bytes,
-                       .registers = cpu->registers,
+  *t = (choice_target){.machine = m,
                        .options = with,
-                       .limits = limits,
                        .threads = runtime_threads(d->p->rt),
-                       .windows = d->ctx->windows,
-                       .group = cpu->group,
-                       .items = cpu->items,
-                       .local_bytes = cpu->local_bytes,
-                       .matrix = cpu->matrix};
+                       .windows = d->ctx->windows};
   return t;
 }
 

@@ -51,8 +51,8 @@ static const uop *split_sum(apply *ap, const uop *reduce, int site) {
   graph *g = ap->g;
   const uop *c = reduce->src[1], *body = reduce->src[0];
   const schedule *s = plan_of(ap, site);
-  bool matrix = matrix_wanted(s, ap->target, &ap->w->site[site]);
-  int64_t multiple = matrix && c->arg.j % ap->target->matrix == 0 ? ap->target->matrix : 1;
+  bool matrix = matrix_wanted(s, ap->machine, &ap->w->site[site]);
+  int64_t multiple = matrix && c->arg.j % ap->machine->matrix == 0 ? ap->machine->matrix : 1;
   int64_t n = c->arg.j, chunk = chain_length(s, n, multiple), blocks = n / chunk,
           rest = n - blocks * chunk;
   if (chunk == n) return reduce;
@@ -309,7 +309,7 @@ static int find_at(apply *ap, const stage *st, const nest *root) {
 
 static int64_t block_of(const apply *ap, const stage *st) {
   const wino_site *ws = &ap->w->site[st->site];
-  int64_t b = tile_block(st->plan, ap->target, ws);
+  int64_t b = tile_block(st->plan, ap->machine, ws);
   return b < ws->T ? b : ws->T;
 }
 
@@ -587,13 +587,14 @@ static void apply_plan(arena *a, void *state) {
 }
 
 kernel_set *schedule_apply(graph *g, const wino_result *rewritten, const schedule *plan, int nsites,
-                           const apply_target *target, int narrays, const user_buffer *array,
-                           int *site) {
+                           const machine *m, bool variable_weights, int narrays,
+                           const user_buffer *array, int *site) {
   apply ap = {.g = g,
               .keep = &g->arena,
               .plan = plan,
               .nplans = nsites,
-              .target = target,
+              .machine = m,
+              .variable_weights = variable_weights,
               .w = rewritten,
               .nuser = narrays,
               .at_site = site};

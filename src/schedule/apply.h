@@ -68,7 +68,8 @@ typedef struct apply {
   arena *keep;          /* the graph's, for what comes of it */
   const schedule *plan; /* by site of the value */
   int nplans;
-  const apply_target *target;
+  const machine *machine;
+  bool variable_weights;
   const wino_result *w;
   kernel_set *set;
   int nuser;
@@ -117,31 +118,30 @@ const uop *draft_split(apply *ap, draft *d, const uop *exact, const uop *outer, 
                        int64_t inner_extent, bool aliases);
 /* Lanes of the widest vectors of such numbers. A lane has four bytes at least: what is narrower in memory is computed in f32
  * or beside it, and no OpenCL has vectors of more than 16. */
-int widest_lanes(const apply_target *t, wn_dtype dtype);
+int widest_lanes(const machine *m, wn_dtype dtype);
 /* The widest number that the value reads, makes or is: with more lanes than a vector has of those, each would be several. */
 wn_dtype widest_dtype(apply *ap, const uop *value);
 /* Lanes for an axis of this extent: the count that wastes least. */
-int pick_lanes(const apply_target *t, wn_dtype dtype, int64_t extent);
+int pick_lanes(const machine *m, wn_dtype dtype, int64_t extent);
 int64_t round_up(int64_t a, int64_t b);
 
 typedef struct register_tile {
   int64_t k, t; /* output channels, tiles (lanes * vectors) held in registers */
   int lanes;
 } register_tile;
-register_tile pick_register_tile(const apply_target *target, wn_dtype dtype, int64_t k, int64_t t,
+register_tile pick_register_tile(const machine *m, wn_dtype dtype, int64_t k, int64_t t,
                                  int64_t limit);
 
 /* Of a work item; others: how many such products there are side by side; most: sums at most, 0 for the usual. */
-register_tile pick_item_tile(const apply_target *target, int64_t k, int64_t t, int64_t others,
-                             int64_t most);
+register_tile pick_item_tile(const machine *m, int64_t k, int64_t t, int64_t others, int64_t most);
 int64_t site_frequencies(const wino_site *site); /* of a tile */
-int64_t item_channels(const apply_target *t, const wino_site *site);
+int64_t item_channels(const machine *m, const wino_site *site);
 /* Of the loop k0 around stages inside. */
-int64_t channels_of_block(const schedule *s, const apply_target *t, const wino_site *site);
+int64_t channels_of_block(const schedule *s, const machine *m, const wino_site *site);
 
 /* --- matrix.c: products as small matrices ----------------------------------------------------------------------------- */
 /* Would the products of this site be matrices, as far as its sizes and the schedule tell? */
-bool matrix_wanted(const schedule *s, const apply_target *t, const wino_site *site);
+bool matrix_wanted(const schedule *s, const machine *m, const wino_site *site);
 /* Are they, in blocks of k channels and t tiles? asked: the register tile that the schedule wants, 0 for any. */
 bool matrix_fits(const apply *ap, const stage *m, int64_t k, int64_t t, int64_t k_asked,
                  int64_t t_asked);
@@ -172,11 +172,11 @@ typedef struct row_axes {              /* of tiles in rows */
 /* lanes 0: chosen. */
 row_axes rows_begin(apply *ap, draft *d, int t, axis_kind kind, int64_t rows, int lanes);
 void rows_end(apply *ap, draft *d, row_axes r, bool adds); /* adds: each tile exactly once */
-int64_t tile_block(const schedule *s, const apply_target *t, const wino_site *site);
+int64_t tile_block(const schedule *s, const machine *m, const wino_site *site);
 /* Are output channels in the lanes of the products' vectors, and of what reads them, rather than tiles? */
 bool lanes_over_k(const apply *ap, int site);
 /* Products that are computed and thrown away, over those wanted, with n in vectors. */
-double lanes_waste(const apply_target *t, int64_t n);
+double lanes_waste(const machine *m, int64_t n);
 /* Is every element of the caller's array that x reads next to that of the next channel? */
 bool channels_are_neighbours(apply *ap, const stage *st);
 /* Rows of tiles in a chunk of the host loop, a divisor of all rows; 0: no such loop. Where there is one, the rows are the

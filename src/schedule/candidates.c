@@ -63,7 +63,7 @@ static schedule make(const structure *st, const wino_site *site, char lanes, int
 
 /* On a device neighbouring work items are the lanes, and they take neighbouring tiles. */
 static bool is_listed(const cost_target *t, const structure *st, char lanes) {
-  return t->group > 0 ? lanes == 't' : !st->items;
+  return t->machine->group > 0 ? lanes == 't' : !st->items;
 }
 
 /* The cheapest of one schedule of each structure: of the first size that can be had. */

@@ -157,7 +157,7 @@ static bool find_product(apply *ap, const uop *value, int n, const uop *const *r
   const uop *a = body->src[0], *b = body->src[1];
   if (is_constant(ap, a)) a = body->src[1], b = body->src[0];
   if (!assign_roles(p, a, b) && !assign_roles(p, b, a)) return false;
-  if (!is_constant(ap, p->weights) || ap->target->variable_weights) {
+  if (!is_constant(ap, p->weights) || ap->variable_weights) {
     if (p->pixels < MIN_PIXELS) return false; /* packing would be most of the work */
   }
   p->taps = 1;
@@ -216,8 +216,8 @@ static double channel_cost(const apply *ap, const product *p, const channel_tile
                  ((double)(t->xs * log2_of(part)) + 1.5 * t->lanes * blocks(t->xs, part));
   double taps = (double)p->taps * (takes_all(p, t) ? p->inside : 1.0);
   double tile =
-      taps * tap_cost(fill, loads) * lane_cost(t->lanes, widest, ap->target->vector_bytes) + store +
-      fill;
+      taps * tap_cost(fill, loads) * lane_cost(t->lanes, widest, ap->machine->vector_bytes) +
+      store + fill;
   double tiles =
       blocks(p->range[p->k]->arg.j, t->vectors * t->lanes) * blocks(p->range[p->x]->arg.j, t->xs);
   int64_t rest = p->pixels / p->range[p->x]->arg.j;
@@ -236,11 +236,11 @@ static double pixel_cost(const apply *ap, const product *p, const register_tile 
   double load = 1.0 + (part < 1.0 ? 1.5 * part : 2.0);
   if (p->stride != 1) load = p->stride > 1 && p->stride <= 8 ? 2.0 * (double)p->stride : t->lanes;
   if (p->masked || p->range[p->x]->arg.j % t->t != 0)
-    load += ap->target->vector_bytes < 32 ? t->lanes : 0.3;
+    load += ap->machine->vector_bytes < 32 ? t->lanes : 0.3;
   double fill = (double)(t->k * vectors),
          loads = (double)vectors * load + (double)t->k * broadcast_cost(t->lanes);
   double tile = (double)p->taps * tap_cost(fill, loads) *
-                    lane_cost(t->lanes, widest, ap->target->vector_bytes) +
+                    lane_cost(t->lanes, widest, ap->machine->vector_bytes) +
                 2.0 * fill;
   double tiles = blocks(p->range[p->k]->arg.j, t->k) * blocks(p->range[p->x]->arg.j, t->t);
   bool ragged = p->range[p->x]->arg.j % t->t != 0;
@@ -252,8 +252,8 @@ static bool asked(int64_t want, int64_t have) { return want == 0 || want == have
 
 static double best_channels(const apply *ap, const schedule *s, const product *p, wn_dtype dtype,
                             channel_tile *best) {
-  int widest = widest_lanes(ap->target, dtype);
-  int budget = ap->target->registers - 4;
+  int widest = widest_lanes(ap->machine, dtype);
+  int budget = ap->machine->registers - 4;
   int64_t K = p->range[p->k]->arg.j, X = p->range[p->x]->arg.j;
   int64_t Y = p->y >= 0 ? p->range[p->y]->arg.j : 1;
   double least = 1e30;
@@ -266,7 +266,7 @@ static double best_channels(const apply *ap, const schedule *s, const product *p
               .k = p->k, .x = p->x, .y = p->y, .lanes = lanes, .vectors = v, .xs = xs, .ys = ys};
           int64_t more = v > 2 ? 3 : 1;
           if (takes_all(p, &t)) more = xs * ys; /* its pixels stay in registers */
-          if (v * (xs * ys + 1) + more > ap->target->registers) continue;
+          if (v * (xs * ys + 1) + more > ap->machine->registers) continue;
           if (!asked(s->k[0], v * lanes) || !asked(s->t[0], xs * ys)) continue;
           double cost = channel_cost(ap, p, &t, widest);
           if (cost < least * 0.999) least = cost, *best = t;
@@ -279,13 +279,13 @@ static double best_channels(const apply *ap, const schedule *s, const product *p
 
 static double best_pixels(const apply *ap, const schedule *s, const product *p, wn_dtype dtype,
                           register_tile *best) {
-  int widest = widest_lanes(ap->target, dtype);
-  int64_t budget = ap->target->registers - 4, K = p->range[p->k]->arg.j;
+  int widest = widest_lanes(ap->machine, dtype);
+  int64_t budget = ap->machine->registers - 4, K = p->range[p->k]->arg.j;
   double least = 1e30;
   for (int lanes = widest; lanes >= 1; lanes /= 2) {
     for (int64_t v = 1; v <= 6; ++v) {
       for (int64_t k = 1; k <= 16 && k <= K && k * v <= budget; ++k) {
-        if (k * v + 2 * v + 2 > ap->target->registers || (v > 1 && k > 8)) continue;
+        if (k * v + 2 * v + 2 > ap->machine->registers || (v > 1 && k > 8)) continue;
         if (!asked(s->k[0], k) || !asked(s->t[0], v * lanes)) continue;
         register_tile t = {k, v * lanes, lanes};
         double cost = pixel_cost(ap, p, &t, widest);
@@ -390,7 +390,7 @@ static const uop *pack_node(void *user, const uop *u) {
 const uop *channels_pack(apply *ap, const uop *root) {
   map_init(&ap->packed, ap->a);
   map_init(&ap->channel_tiles, ap->a);
-  if (ap->target->group > 0) return root; /* neighbouring work items are neighbouring pixels */
+  if (ap->machine->group > 0) return root; /* neighbouring work items are neighbouring pixels */
   return uop_transform(ap->g, ap->a, root, pack_node, ap);
 }
 

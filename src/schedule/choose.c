@@ -43,15 +43,10 @@ static int environment(diag *d, wino_options *w) {
 }
 
 cost_target choose_cost_target(const choice_target *t) {
-  return (cost_target){.limits = t->limits,
-                       .vector_bytes = t->vector_bytes,
-                       .registers = t->registers,
+  return (cost_target){.machine = t->machine,
                        .threads = t->threads,
                        .variable_weights = t->options->variable_weights != 0,
                        .max_memory = t->options->max_memory,
-                       .group = t->group,
-                       .items = t->items,
-                       .local_bytes = t->local_bytes,
                        .max_lines = t->options->max_lines};
 }
 
@@ -70,7 +65,8 @@ static void add_direct(candidate_list *l, const wino_survey *one, const cost_tar
 static void add_considered(str *text, const candidate_list *l, const char *what,
                            const cost_target *t) {
   str_printf(text, "%s, predicted for %d thread%s from %s limits of the machine:\n", what,
-             t->threads, t->threads == 1 ? "" : "s", t->limits->measured ? "measured" : "guessed");
+             t->threads, t->threads == 1 ? "" : "s",
+             t->machine->limits->measured ? "measured" : "guessed");
   for (size_t i = 0; i < l->len; ++i) {
     if (i >= SHOWN && !l->at[i].schedule.direct) continue;
     str_printf(text, "%10.1f us  ", l->at[i].seconds * 1e6);
@@ -100,7 +96,7 @@ static candidate_list list_candidates(graph *g, const wino_conv *conv, const cho
                                       bool always, const char *whose) {
   const wino_survey only = {1, conv};
   cost_target all = choose_cost_target(target), one = all;
-  if (target->group == 0) one.threads = 1;
+  if (target->machine->group == 0) one.threads = 1;
   candidate_list l = {arena_array(&g->arena, candidate, CANDIDATES + 1), 0, ""};
   str text;
   str_init(&text, &g->arena);
@@ -493,14 +489,4 @@ double choose_predict(graph *g, const choice *c, const choice_target *target,
     if (by_stage != NULL) memcpy(by_stage[i], share[kind], sizeof share[kind]);
   }
   return isfinite(seconds) ? seconds : 0;
-}
-
-apply_target choice_apply_target(const choice_target *t) {
-  return (apply_target){.vector_bytes = t->vector_bytes,
-                        .registers = t->registers,
-                        .variable_weights = t->options->variable_weights != 0,
-                        .group = t->group,
-                        .items = t->items,
-                        .local_bytes = t->local_bytes,
-                        .matrix = t->matrix};
 }

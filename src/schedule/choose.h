@@ -13,18 +13,12 @@
 #include "winograd/cancel.h"
 
 typedef struct choice_target {
-  int vector_bytes, registers;
+  const machine *machine; /* with limits */
   const wn_options *options;
-  const machine_limits *limits;
   int threads;
   unsigned windows;            /* bit n: convolutions may have n axes */
   const wino_weights *weights; /* of the caller's buffers; NULL: they are not looked at */
   const char *const *tuned;    /* by stored value: a plan of its sites, NULL: none; may be NULL */
-  /* of a device, else 0: see apply_target */
-  int group;
-  int64_t items;
-  size_t local_bytes;
-  int matrix;
 } choice_target;
 
 typedef struct
@@ -70,7 +64,6 @@ void choose_settle(graph *g, choice *c, const part_list *parts);
  * see schedule_candidates. `direct` is among them, last if it is not among the best; alone where nothing is rewritten. */
 size_t choose_candidates(graph *g, const site_list *sites, int site, const choice_target *target,
                          candidate *out, size_t max);
-apply_target choice_apply_target(const choice_target *t);
 cost_target choose_cost_target(const choice_target *t);
 /* Predicted seconds of the graph's convolutions, whatever memory they need; by site and stage where by_stage is not NULL
  * (all of a convolution that is not rewritten is its STAGE_O). 0 where the model knows nothing in the graph. */

@@ -128,7 +128,8 @@ static bool conv_parts(const wino_conv *c, const schedule *s, const cost_target 
   model m = model_of(t, c->dtype);
   const wino_tile *tile = s->direct ? NULL : tile_for(c, s);
   for (int i = 0; i < STAGE_COUNT; ++i) seconds[i] = 0;
-  if (t->group > 0) return (s->direct || tile != NULL) && device_parts(c, tile, s, t, seconds);
+  if (t->machine->group > 0)
+    return (s->direct || tile != NULL) && device_parts(c, tile, s, t, seconds);
   if (s->direct) {
     seconds[STAGE_O] = direct_seconds(&m, c, s);
     return true;

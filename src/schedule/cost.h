@@ -7,38 +7,15 @@
 #ifndef WN_SCHEDULE_COST_H
 #define WN_SCHEDULE_COST_H
 
+#include "machine/machine.h"
 #include "schedule/schedule.h"
 #include "winograd/survey.h"
 
-typedef enum { LEVEL_L1, LEVEL_L2, LEVEL_L3, LEVEL_MEMORY, LEVEL_COUNT } memory_level;
-
-enum { LIMIT_WIDTHS = 3 }; /* vectors of 16, 32 and 64 bytes */
-
-/* What the machine can do with the instructions in use. Per second; sizes in bytes. */
-typedef struct machine_limits {
-  bool measured; /* false: guesses from the CPU's features */
-  double
-      flops[LIMIT_WIDTHS]; /* of one thread by width of its vectors; a fused multiply-add is two */
-  double flops_all;        /* of all threads together, widest vectors */
-  size_t size[LEVEL_MEMORY];    /* of each cache: L1 and L2 of a core, L3 of all */
-  double read[LEVEL_COUNT];     /* bytes, one thread */
-  double read_all[LEVEL_COUNT]; /* all threads together */
-  double write, write_all;      /* bytes to memory */
-  double local; /* bytes read from the local memory of all groups of a device; 0 of a CPU */
-  double wake;  /* seconds from a launch on all threads to its end, with nothing to do */
-  int threads;  /* that "all" means */
-} machine_limits;
-
 typedef struct cost_target {
-  const machine_limits *limits;
-  int vector_bytes, registers; /* of the widest vectors; how many vector registers */
-  int threads;                 /* that run the program */
+  const machine *machine; /* with limits */
+  int threads;            /* that run the program */
   bool variable_weights;
-  size_t max_memory; /* bytes of workspace, 0: no limit */
-  /* of a device whose kernels run in groups of work items, else 0: see apply_target */
-  int group;
-  int64_t items;
-  size_t local_bytes;
+  size_t max_memory;    /* bytes of workspace, 0: no limit */
   int max_lines;        /* of a kernel that is compiled, 0: 2000 */
   const schedule *bits; /* only what gives the same bits is a candidate; NULL: anything */
 } cost_target;

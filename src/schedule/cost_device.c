@@ -34,9 +34,10 @@ typedef struct device_model {
 } device_model;
 
 static device_model device_model_of(const cost_target *t, wn_dtype dtype) {
-  const machine_limits *l = t->limits;
-  device_model m = {.local = (double)t->local_bytes};
-  m.schedulers = fmax(1, (double)t->items / (int)ITEMS_A_SCHEDULER);
+  const machine *on = t->machine;
+  const machine_limits *l = on->limits;
+  device_model m = {.local = (double)on->local_bytes};
+  m.schedulers = fmax(1, (double)on->items / (int)ITEMS_A_SCHEDULER);
   m.cycle = 2.0 * (int)WARP * m.schedulers / l->flops_all;
   m.launch = l->wake;
   m.far = l->read_all[LEVEL_MEMORY];
@@ -68,9 +69,8 @@ typedef struct parts {
   double k, t;             /* tile of a work item */
 } parts;
 
-static parts parts_of(const schedule *s, const apply_target *target, const sizes *z) {
-  register_tile rt =
-      pick_item_tile(target, (int64_t)z->K, (int64_t)z->T, (int64_t)(z->f * z->G), 0);
+static parts parts_of(const schedule *s, const machine *on, const sizes *z) {
+  register_tile rt = pick_item_tile(on, (int64_t)z->K, (int64_t)z->T, (int64_t)(z->f * z->G), 0);
   parts p = {
       .z = z, .x = z->in, .g = z->weights, .o = z->out, .k = (double)rt.k, .t = (double)rt.t};
   bool blocked = s->stage[STAGE_X].space == SPACE_LOCAL || s->stage[STAGE_M].space == SPACE_LOCAL;
@@ -85,7 +85,7 @@ static bool is_array(const schedule *s, stage_id id) { return !schedule_is_inlin
 
 /* The products of so many channels and tiles, summed over channels: of a frequency each where x and g are arrays and m is
  * one, else of all at once. Without their traffic. */
-static item_work sums_of(const schedule *s, const apply_target *target, const wino_tile *tile,
+static item_work sums_of(const schedule *s, const machine *on, const wino_tile *tile,
                          const parts *p, double k, double t) {
   const sizes *z = p->z;
   bool x = is_array(s, STAGE_X), g = is_array(s, STAGE_G);
@@ -98,7 +98,7 @@ static item_work sums_of(const schedule *s, const apply_target *target, const wi
     w.once = tile_k * tile_t * STORE;
     return w;
   }
-  double copies = x && g ? 1 : fmin(k, (double)item_channels(target, &tile->site));
+  double copies = x && g ? 1 : fmin(k, (double)item_channels(on, &tile->site));
   double weights = z->f + (g ? z->f * PLANE : p->g + p->g_loads);
   w.items = ceil_div(k, copies) * t;
   w.turns = z->C;
@@ -107,7 +107,7 @@ static item_work sums_of(const schedule *s, const apply_target *target, const wi
   return w;
 }
 
-static item_work products(const schedule *s, const apply_target *target, const wino_tile *tile,
+static item_work products(const schedule *s, const machine *on, const wino_tile *tile,
                           const parts *p) {
   enum {
     SHARED = 64,
@@ -115,7 +115,7 @@ static item_work products(const schedule *s, const apply_target *target, const w
   }; /* a group's channels or tiles; how often L1 has what is read again */
   const sizes *z = p->z;
   bool tiled = is_array(s, STAGE_X) && is_array(s, STAGE_G) && is_array(s, STAGE_M);
-  item_work w = sums_of(s, target, tile, p, z->K, z->T);
+  item_work w = sums_of(s, on, tile, p, z->K, z->T);
   double read = z->T * ceil_div(z->K, (int)SHARED) + z->K * ceil_div(z->T, (int)SHARED);
   if (!tiled) read = (z->T * z->K + z->K) / (int)CACHED;
   w.items *= z->G;
@@ -138,7 +138,8 @@ typedef struct block { /* of a kernel's group */
   double bytes;        /* of local memory */
 } block;
 
-static block block_of(const device_model *m, const schedule *s, const sizes *z) {
+static block block_of(const device_model *m, const schedule *s, const parts *p) {
+  const sizes *z = p->z;
   enum { BLOCK_K = 16, BLOCK_T = 28 };
   double e = (double)m->element, asked = s->k[0] > 0 ? (double)s->k[0] : (int)BLOCK_K;
   block b = {.k = fmin(z->K, asked)};
@@ -157,13 +158,13 @@ static double blocks_seconds(const device_model *m, const sizes *z, const block 
 }
 
 /* The kernel of m, where x or g is made in it. */
-static double sums_seconds(const device_model *m, const schedule *s, const apply_target *target,
+static double sums_seconds(const device_model *m, const schedule *s, const machine *on,
                            const wino_tile *tile, const parts *p) {
   const sizes *z = p->z;
-  block b = block_of(m, s, z);
+  block b = block_of(m, s, p);
   item_work x = {.items = z->C * b.t, .once = p->x + p->x_loads + z->f * STORE};
   item_work g = {.items = z->C * b.k, .once = p->g + p->g_loads + z->f * STORE};
-  item_work sums = sums_of(s, target, tile, p, z->K, b.t);
+  item_work sums = sums_of(s, on, tile, p, z->K, b.t);
   double cycles = stage_cycles(&sums, schedule_is_inside(s, STAGE_X) ? WAIT_SOME : WAIT);
   if (schedule_is_inside(s, STAGE_X)) cycles += stage_cycles(&x, WAIT);
   if (schedule_is_inside(s, STAGE_G)) cycles += ceil_div(z->K, b.k) * stage_cycles(&g, WAIT);
@@ -171,15 +172,15 @@ static double sums_seconds(const device_model *m, const schedule *s, const apply
 }
 
 /* The kernel of the result, where anything is made in it. */
-static double result_seconds(const device_model *m, const schedule *s, const apply_target *target,
+static double result_seconds(const device_model *m, const schedule *s, const machine *on,
                              const wino_tile *tile, const parts *p) {
   const sizes *z = p->z;
-  block b = block_of(m, s, z);
+  block b = block_of(m, s, p);
   bool sums_here = !is_array(s, STAGE_M),
        own = is_array(s, STAGE_M) && !schedule_is_inside(s, STAGE_M);
   item_work x = {.items = z->C * b.t, .once = p->x + p->x_loads + z->f * STORE};
   item_work g = {.items = z->C * b.k, .once = p->g + p->g_loads + z->f * STORE};
-  item_work sums = sums_of(s, target, tile, p, b.k, b.t);
+  item_work sums = sums_of(s, on, tile, p, b.k, b.t);
   item_work out = {.items = b.k * b.t, .once = p->o + z->f * LOAD + z->positions * STORE};
   if (sums_here) {
     out = sums;
@@ -206,14 +207,14 @@ static bool rewritten(const device_model *m, const wino_conv *c, const wino_tile
                       const cost_target *t, const schedule *s, double *out) {
   model cpu = model_of(t, c->dtype);
   sizes z = sizes_of(c, tile, &cpu);
-  apply_target target = {.group = t->group, .items = t->items, .local_bytes = t->local_bytes};
-  parts p = parts_of(s, &target, &z);
+  const machine *on = t->machine;
+  parts p = parts_of(s, on, &z);
   double planes = z.f * (double)m->element * z.G;
   double footprint = z.image + z.result + planes * z.T * (z.C + z.K);
   bool x_in = schedule_is_inside(s, STAGE_X), g_in = schedule_is_inside(s, STAGE_G),
        m_in = schedule_is_inside(s, STAGE_M);
   bool own = is_array(s, STAGE_M) && !m_in; /* m has a kernel of its own */
-  if (m->local > 0 && block_of(m, s, &z).bytes > m->local) return false;
+  if (m->local > 0 && block_of(m, s, &p).bytes > m->local) return false;
   if (is_array(s, STAGE_X) && !x_in) {
     item_work x = {.items = z.G * z.C * z.T, .once = p.x + p.x_loads + z.f * STORE};
     x.bytes = z.image + planes * z.T * z.C;
@@ -224,18 +225,17 @@ static bool rewritten(const device_model *m, const wino_conv *c, const wino_tile
     g.bytes = planes * z.C * z.K;
     out[STAGE_G] = seconds_of(m, &g, footprint);
   }
-  item_work sums = products(s, &target, tile, &p);
+  item_work sums = products(s, on, tile, &p);
   item_work o = {.items = z.G * z.K * z.T, .once = p.o + z.f * LOAD + z.positions * STORE};
   o.bytes = planes * z.T * z.K + z.result;
   /* g alone is made for a few channels at a time: the grid stays as it is without it */
-  if (own)
-    out[STAGE_M] = x_in ? sums_seconds(m, s, &target, tile, &p) : seconds_of(m, &sums, footprint);
+  if (own) out[STAGE_M] = x_in ? sums_seconds(m, s, on, tile, &p) : seconds_of(m, &sums, footprint);
   if (!own) {
     o = sums;
     o.once += p.o;
   }
   bool blocked = m_in || schedule_is_inside(s, STAGE_O) || (!own && (x_in || g_in));
-  out[STAGE_O] = blocked ? result_seconds(m, s, &target, tile, &p) : seconds_of(m, &o, footprint);
+  out[STAGE_O] = blocked ? result_seconds(m, s, on, tile, &p) : seconds_of(m, &o, footprint);
   double rounds = s->chunk > 0 ? ceil_div(z.T, fmax((double)s->chunk, z.width)) : 1;
   for (int i = 0; i < STAGE_COUNT; ++i) {
     if (out[i] > 0 && i != STAGE_G) out[i] += (rounds - 1) * m->launch;
@@ -244,7 +244,6 @@ static bool rewritten(const device_model *m, const wino_conv *c, const wino_tile
 }
 
 static double direct(const device_model *m, const wino_conv *c, const cost_target *t) {
-  apply_target target = {.group = t->group, .items = t->items};
   double outputs = 1, taps = 1, inputs = 1, row = 1;
   for (int i = 0; i < c->nwindow; ++i) {
     outputs *= (double)c->outputs[i];
@@ -253,7 +252,7 @@ static double direct(const device_model *m, const wino_conv *c, const cost_targe
     row = (double)c->outputs[i];
   }
   double others = outputs / row * (double)c->batch * (double)c->G;
-  register_tile rt = pick_item_tile(&target, c->K, (int64_t)row, (int64_t)others, 16);
+  register_tile rt = pick_item_tile(t->machine, c->K, (int64_t)row, (int64_t)others, 16);
   item_work w = {.items =
                      others * ceil_div((double)c->K, (double)rt.k) * ceil_div(row, (double)rt.t)};
   w.turns = (double)c->C;

@@ -35,11 +35,11 @@ static direct direct_of(const model *m, const wino_conv *c) {
 
 /* general.c: pixels in the lanes, channels in the registers, or rows where there is one channel. */
 static work direct_pixels(const model *m, const wino_conv *c, const direct *d, const schedule *s) {
-  apply_target target = {.vector_bytes = m->t->vector_bytes, .registers = m->t->registers};
+  const machine *on = m->t->machine;
   int64_t vector = c->channels_last ? d->k : d->x, other = c->channels_last ? d->x : d->k;
   double rows = d->others * (double)d->y, shared = 1;
   if (other == 1) other = d->y, rows = d->others, shared = 0;
-  register_tile rt = pick_register_tile(&target, c->dtype, other, vector, 0);
+  register_tile rt = pick_register_tile(on, c->dtype, other, vector, 0);
   if (s->k[0] > 0) rt.k = s->k[0] < other ? s->k[0] : other;
   if (s->t[0] > 0) rt.t = round_up(s->t[0], rt.lanes);
   double vectors = (double)rt.t / rt.lanes, chains = (double)rt.k * vectors;
@@ -75,15 +75,15 @@ static work channel_tile_work(const model *m, const direct *d, double lanes, dou
 
 /* channels.c: channels in the lanes, from packed weights. */
 static work direct_channels(const model *m, const wino_conv *c, const direct *d) {
-  apply_target target = {.vector_bytes = m->t->vector_bytes};
-  int widest = widest_lanes(&target, c->dtype), budget = m->t->registers - 4;
+  const machine *on = m->t->machine;
+  int widest = widest_lanes(on, c->dtype), budget = on->registers - 4;
   work best = {.slots = INFINITY};
   double rows = 1, kblocks = 1;
   for (int lanes = widest; lanes >= 4; lanes /= 2) {
     for (int v = 1; v <= 4 && (v == 1 || (v - 1) * lanes < d->k); ++v) {
       for (int xs = 1; xs <= d->x && xs * v <= budget; ++xs) {
         for (int ys = 1; ys <= d->y && xs * ys * v <= budget; ++ys) {
-          if (v * (xs * ys + 1) + 2 > m->t->registers) break;
+          if (v * (xs * ys + 1) + 2 > on->registers) break;
           work w = channel_tile_work(m, d, lanes, v, xs, ys);
           if (!(fmax(w.slots, w.loads) < fmax(best.slots, best.loads))) continue;
           best = w;

@@ -6,10 +6,10 @@
 #include <math.h>
 
 model model_of(const cost_target *t, wn_dtype dtype) {
-  model m = {.t = t, .l = t->limits, .element = wn_dtype_size(dtype)};
-  m.width = t->vector_bytes > 32 ? 2 : t->vector_bytes > 16 ? 1 : 0;
-  double lanes = (double)t->vector_bytes / (double)m.element;
-  m.slot = 2 * lanes / (t->limits->flops[m.width] * 4 / (double)m.element);
+  model m = {.t = t, .l = t->machine->limits, .element = wn_dtype_size(dtype)};
+  m.width = t->machine->vector_bytes > 32 ? 2 : t->machine->vector_bytes > 16 ? 1 : 0;
+  double lanes = (double)t->machine->vector_bytes / (double)m.element;
+  m.slot = 2 * lanes / (t->machine->limits->flops[m.width] * 4 / (double)m.element);
   return m;
 }
 

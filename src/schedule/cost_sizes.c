@@ -59,22 +59,16 @@ sizes sizes_of(const wino_conv *c, const wino_tile *t, const model *m) {
 
 /* --- vectors ----------------------------------------------------------------------------------------------------------------- */
 
-static apply_target target_of(const model *m) {
-  return (apply_target){.vector_bytes = m->t->vector_bytes, .registers = m->t->registers};
-}
-
 static wn_dtype dtype_of(const model *m) { return m->element == 8 ? WN_F64 : WN_F32; }
 
 double row_vectors(const model *m, const sizes *z, double tiles, int *lanes) {
-  apply_target target = target_of(m);
   double width = fmin(z->width, tiles);
-  *lanes = pick_lanes(&target, dtype_of(m), (int64_t)width);
+  *lanes = pick_lanes(m->t->machine, dtype_of(m), (int64_t)width);
   return ceil_div(tiles, width) * ceil_div(width, *lanes);
 }
 
 double channel_vectors(const model *m, double channels, int *lanes) {
-  apply_target target = target_of(m);
-  *lanes = pick_lanes(&target, dtype_of(m), (int64_t)channels);
+  *lanes = pick_lanes(m->t->machine, dtype_of(m), (int64_t)channels);
   return ceil_div(channels, *lanes);
 }
 
@@ -92,12 +86,12 @@ static double channel_block(const cut *u, const sizes *z, double lanes) {
   return u->over_k ? ceil_div(block, lanes) * lanes : block;
 }
 
-static void cut_tiles(const apply_target *target, const wino_site *site, const sizes *z, cut *u) {
+static void cut_tiles(const machine *on, const wino_site *site, const sizes *z, cut *u) {
   const schedule *s = u->s;
   bool m_apart = !schedule_is_inside(s, STAGE_M) && !schedule_is_inlined(s, STAGE_M);
   double chunk = fmax((double)s->chunk, z->width);
   double all = s->chunk > 0 ? fmin(floor(chunk / z->width) * z->width, z->T) : z->T;
-  double block = fmin((double)tile_block(s, target, site), z->T);
+  double block = fmin((double)tile_block(s, on, site), z->T);
   u->staged = schedule_is_inside(s, STAGE_M) || schedule_is_inside(s, STAGE_O) ||
               (!m_apart && (schedule_is_inside(s, STAGE_X) || schedule_is_inside(s, STAGE_G)));
   u->o_block = u->staged ? block : all;
@@ -113,7 +107,7 @@ static void cut_tiles(const apply_target *target, const wino_site *site, const s
 }
 
 /* The products with a transform inlined, or inlined themselves: see nest_m. */
-static void cut_sums(const apply_target *target, const model *m, const sizes *z, cut *u) {
+static void cut_sums(const machine *on, const model *m, const sizes *z, cut *u) {
   const schedule *s = u->s;
   bool x = schedule_is_inlined(s, STAGE_X), g = schedule_is_inlined(s, STAGE_G),
        inlined = schedule_is_inlined(s, STAGE_M);
@@ -139,7 +133,7 @@ static void cut_sums(const apply_target *target, const model *m, const sizes *z,
   } else {
     enum { MOST = 8 };
     register_tile rt =
-        pick_register_tile(target, dtype_of(m), (int64_t)u->kblock, (int64_t)own, (int)MOST);
+        pick_register_tile(on, dtype_of(m), (int64_t)u->kblock, (int64_t)own, (int)MOST);
     int64_t k = s->k[schedule_is_inside(s, STAGE_M)],
             t = s->t[u->staged || schedule_is_inside(s, STAGE_X)];
     u->sum_lanes = rt.lanes;
@@ -150,20 +144,20 @@ static void cut_sums(const apply_target *target, const model *m, const sizes *z,
 }
 
 /* Whose neighbours are in the lanes of the products: as lanes_over_k, for an output transform that flows into the result. */
-static bool channels_in_lanes(const apply_target *target, const sizes *z, const cut *u) {
+static bool channels_in_lanes(const machine *on, const sizes *z, const cut *u) {
   const schedule *s = u->s;
   bool arrays = !schedule_is_inlined(s, STAGE_X) && !schedule_is_inlined(s, STAGE_G) &&
                 !schedule_is_inlined(s, STAGE_M);
   if (s->v != 0 || !arrays || z->K < 4) return s->v == 'k';
   int64_t tiles = (int64_t)(s->stage[STAGE_X].space == SPACE_LOCAL ? u->block : z->T);
-  return lanes_waste(target, (int64_t)z->K) <= lanes_waste(target, tiles);
+  return lanes_waste(on, (int64_t)z->K) <= lanes_waste(on, tiles);
 }
 
-static void cut_register_tile(const apply_target *target, const wino_conv *c, cut *u) {
+static void cut_register_tile(const machine *on, const wino_conv *c, cut *u) {
   const schedule *s = u->s;
   int64_t k = (int64_t)u->kblock, tiles = (int64_t)u->block;
   register_tile rt =
-      pick_register_tile(target, c->dtype, u->over_k ? tiles : k, u->over_k ? k : tiles, 0);
+      pick_register_tile(on, c->dtype, u->over_k ? tiles : k, u->over_k ? k : tiles, 0);
   u->lanes = rt.lanes;
   u->tile_k = (double)(u->over_k ? rt.t : rt.k);
   u->tile_t = (double)(u->over_k ? rt.k : rt.t);
@@ -175,16 +169,16 @@ static void cut_register_tile(const apply_target *target, const wino_conv *c, cu
 
 cut cut_of(const model *m, const wino_conv *c, const wino_tile *t, const sizes *z,
            const schedule *s) {
-  apply_target target = target_of(m);
   cut u = {.s = s};
-  cut_tiles(&target, &t->site, z, &u);
-  u.over_k = channels_in_lanes(&target, z, &u);
-  u.kblock = channel_block(&u, z, pick_lanes(&target, c->dtype, (int64_t)z->K));
-  cut_register_tile(&target, c, &u);
+  const machine *on = m->t->machine;
+  cut_tiles(on, &t->site, z, &u);
+  u.over_k = channels_in_lanes(on, z, &u);
+  u.kblock = channel_block(&u, z, pick_lanes(on, c->dtype, (int64_t)z->K));
+  cut_register_tile(on, c, &u);
   double part = s->c[0] > 0            ? (double)s->c[0]
                 : z->C > (int)LONG_SUM ? (double)(int)WINO_CHAIN
                                        : z->C;
   u.parts = ceil_div(z->C, fmin(part, z->C));
-  cut_sums(&target, m, z, &u);
+  cut_sums(on, m, z, &u);
   return u;
 }

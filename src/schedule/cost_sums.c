@@ -27,7 +27,7 @@ static double x_inlined_slots(const sizes *z, double slot, int lanes) {
   return slot * INLINED_STEP * z->in + value * z->f;
 }
 
-static double budget_of(const model *m) { return m->t->registers - 4; }
+static double budget_of(const model *m) { return m->t->machine->registers - 4; }
 
 /* How often a transform is made whose f values go into so many sums, a register file of which is made at a time. */
 double made_again(const model *m, double sums) {
@@ -71,7 +71,7 @@ static void add_register_sums(const model *m, const sizes *z, const cut *u, work
   double kgroups = ceil_div(z->K, k), tgroups = u->vectors / rows;
   double bodies = kgroups * tgroups * z->C, loads = 0, steps = 0;
   double alive = fmin(sums, budget_of(m)) + z->f;
-  double crowd = 1 + CROWDED * fmax(0, alive / m->t->registers - 1);
+  double crowd = 1 + CROWDED * fmax(0, alive / m->t->machine->registers - 1);
   if (schedule_is_inlined(s, STAGE_X))
     steps += rows * made_again(m, z->f * k) * crowd * x_inlined_slots(z, slot, u->sum_lanes);
   else

@@ -89,12 +89,13 @@ static _Noreturn void refuse_local(graph *g, size_t bytes, size_t limit) {
 }
 
 static part_list make_parts(fitting *f, choice *c) {
-  apply_target at = choice_apply_target(f->target);
+  const bool variable = f->target->options->variable_weights != 0;
   for (int v = 0; v < f->sites->nvalues; ++v) {
     int first = f->sites->value[v].first;
-    const part_request asked = {&c->plan.site[first], &c->rewrite[first]};
+    const part_request asked = {&c->plan.site[first], &c->rewrite[first], variable};
     f->value = v;
-    f->of[v] = part_make(f->g, &f->store, f->sites, v, &asked, &at, f->user, &f->local);
+    f->of[v] =
+        part_make(f->g, &f->store, f->sites, v, &asked, f->target->machine, f->user, &f->local);
   }
   f->value = -1;
   return (part_list){f->sites, f->of};
@@ -106,15 +107,15 @@ int fit_refused(const fitting *f) {
 }
 
 kernel_set *schedule_fit(fitting *f, choice *c) {
-  apply_target at = choice_apply_target(f->target);
-  size_t size = sizeof *c->plan.site * (size_t)c->plan.n, most = f->target->local_bytes;
+  const bool variable = f->target->options->variable_weights != 0;
+  size_t size = sizeof *c->plan.site * (size_t)c->plan.n, most = f->target->machine->local_bytes;
   schedule *smallest = NULL;
   f->least = 0;
   f->holder = -1;
   for (;;) {
     part_list parts = make_parts(f, c);
     choose_settle(f->g, c, &parts);
-    kernel_set *set = parts_assemble(f->g, &parts, &at, f->nuser, f->user);
+    kernel_set *set = parts_assemble(f->g, &parts, variable, f->nuser, f->user);
     bool local = most > 0 && set->scratch_bytes > most;
     size_t bytes = memory_needed(set, f->limit->threads);
     if (!local && bytes <= f->limit->bytes) return set;

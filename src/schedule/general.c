@@ -131,7 +131,7 @@ static register_tile asked_tile(const schedule *s, register_tile rt, int u, int6
 /* Sums that share nothing: the latency of additions is hidden by further accumulators of each (sums.c), so what edges waste
  * decides, and how short the stretches of memory are that each turn reads. */
 static register_tile sums_tile(const apply *ap, wn_dtype dtype, int64_t len) {
-  register_tile best = {1, 1, pick_lanes(ap->target, dtype, len)};
+  register_tile best = {1, 1, pick_lanes(ap->machine, dtype, len)};
   double least = INFINITY;
   for (int64_t vectors = SUMS_AT_ONCE; vectors >= 1; --vectors) {
     double cost = (double)round_up(len, vectors * best.lanes) * (1 + 0.5 / (double)vectors);
@@ -145,22 +145,22 @@ static register_tile general_tile(apply *ap, const stage *st, const uop *value, 
   wn_dtype dtype = widest_dtype(ap, value);
   int64_t vlen = v >= 0 ? st->len[v] : 1, ulen = u >= 0 ? st->len[u] : 1;
   register_tile rt = {1, 1, 1};
-  if (ap->target->group > 0) {
+  if (ap->machine->group > 0) {
     int64_t others = 1;
     for (int i = 0; i < st->n; ++i) others *= i == u || i == v ? 1 : st->len[i];
-    if (s->reduces) rt = pick_item_tile(ap->target, ulen, vlen, others, 16);
+    if (s->reduces) rt = pick_item_tile(ap->machine, ulen, vlen, others, 16);
     rt.lanes = 1;
     return asked_tile(st->plan, rt, u, ulen, v);
   }
   if (u >= 0 && v >= 0 && pixel_tile(ap, st, value, v, u, &rt)) return rt;
   /* where short loops are unrolled, what their copies share stays in registers beside the sums */
-  int64_t few = ap->target->registers > 16 ? 10 : 8;
+  int64_t few = ap->machine->registers > 16 ? 10 : 8;
   if (s->reduces && u < 0 && v >= 0 && s->innermost >= LONG_LOOP)
     rt = sums_tile(ap, dtype, vlen);
   else if (s->reduces)
-    rt = pick_register_tile(ap->target, dtype, ulen, vlen, s->innermost <= SHORT_LOOP ? few : 0);
+    rt = pick_register_tile(ap->machine, dtype, ulen, vlen, s->innermost <= SHORT_LOOP ? few : 0);
   else
-    rt.lanes = pick_lanes(ap->target, dtype, vlen), rt.t = rt.lanes;
+    rt.lanes = pick_lanes(ap->machine, dtype, vlen), rt.t = rt.lanes;
   if (v < 0) rt.t = rt.lanes = 1;
   if (u < 0) rt.k = 1;
   return asked_tile(st->plan, rt, u, ulen, v);

@@ -28,7 +28,7 @@ static void depend(void *user, int array) {
 
 static bool is_prepare(apply *ap, const kernel_plan *k) {
   dependence d = {ap->set, k->root[0]->array, true};
-  if (ap->target->variable_weights) return false;
+  if (ap->variable_weights) return false;
   depend(&d, d.own);
   each_read(ap, k->root[0], depend, &d);
   return d.constant;

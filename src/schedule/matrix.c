@@ -11,8 +11,8 @@ static bool is_array(const schedule *s, stage_id id) {
   return space == SPACE_GLOBAL || space == SPACE_LOCAL;
 }
 
-bool matrix_wanted(const schedule *s, const apply_target *t, const wino_site *site) {
-  int64_t side = t->matrix;
+bool matrix_wanted(const schedule *s, const machine *m, const wino_site *site) {
+  int64_t side = m->matrix;
   bool arrays = is_array(s, STAGE_X) && is_array(s, STAGE_G) && is_array(s, STAGE_M);
   return side > 0 && arrays && site->K % side == 0 && site->T >= side && s->v != 'k' &&
          s->stage[STAGE_M].nloops == 0;
@@ -46,18 +46,18 @@ static bool shares_array(const apply *ap, const stage *m) {
 static bool has_room(const apply *ap, const stage *m, int64_t k, int64_t t) {
   const wino_site *ws = &ap->w->site[m->site];
   const stage_plan *plan = m->plan->stage;
-  int64_t tiles = round_up(t, ap->target->matrix), elements = 0;
+  int64_t tiles = round_up(t, ap->machine->matrix), elements = 0;
   if (plan[STAGE_X].space == SPACE_LOCAL) elements += ws->C * tiles;
   if (plan[STAGE_G].space == SPACE_LOCAL) elements += ws->C * k;
   if (plan[STAGE_M].space == SPACE_LOCAL) elements += k * tiles;
   size_t bytes = (size_t)(elements * site_frequencies(ws)) * sizeof(float);
-  return ap->target->local_bytes == 0 || bytes <= ap->target->local_bytes;
+  return ap->machine->local_bytes == 0 || bytes <= ap->machine->local_bytes;
 }
 
 bool matrix_fits(const apply *ap, const stage *m, int64_t k, int64_t t, int64_t k_asked,
                  int64_t t_asked) {
-  int64_t side = ap->target->matrix;
-  if (m->node->dtype != WN_F32 || !matrix_wanted(m->plan, ap->target, &ap->w->site[m->site]) ||
+  int64_t side = ap->machine->matrix;
+  if (m->node->dtype != WN_F32 || !matrix_wanted(m->plan, ap->machine, &ap->w->site[m->site]) ||
       shares_array(ap, m))
     return false;
   bool asked = (k_asked > 0 && k_asked != side) || (t_asked > 0 && t_asked != side);
@@ -80,11 +80,11 @@ const uop *matrix_sum(apply *ap, const uop *v) {
   if (v->op == OP_ADD) return uop_add(ap->g, matrix_sum(ap, v->src[0]), matrix_sum(ap, v->src[1]));
   if (v->src[0]->op == OP_REDUCE)
     return uop_reduce(ap->g, OP_ADD, matrix_sum(ap, v->src[0]), 1, &v->src[1]);
-  return over_blocks(ap, v, ap->target->matrix);
+  return over_blocks(ap, v, ap->machine->matrix);
 }
 
 const uop *several_at_once(apply *ap, const uop *sum) {
-  if (ap->target->group == 0 || sum->op != OP_REDUCE || sum->nsrc != 2) return sum;
+  if (ap->machine->group == 0 || sum->op != OP_REDUCE || sum->nsrc != 2) return sum;
   const uop *c = sum->src[1];
   if (sum->src[0]->op == OP_REDUCE)
     return uop_reduce(ap->g, (uop_op)sum->arg.i, several_at_once(ap, sum->src[0]), 1, &c);

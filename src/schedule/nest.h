@@ -10,6 +10,7 @@
 #ifndef WN_SCHEDULE_NEST_H
 #define WN_SCHEDULE_NEST_H
 
+#include "machine/machine.h"
 #include "schedule/schedule.h"
 #include "schedule/sites.h"
 #include "winograd/winograd.h"
@@ -102,25 +103,13 @@ static inline int kernel_array(const kernel_plan *k, int array) {
   return k->arrays != NULL ? k->arrays[array] : array;
 }
 
-/* What applying needs to know of the machine. */
-typedef struct apply_target {
-  int vector_bytes; /* of the widest vectors */
-  int registers;    /* vector registers */
-  bool variable_weights;
-  /* of a device whose kernels run in groups of work items, else 0 */
-  int group;          /* work items in a group at most */
-  int64_t items;      /* work items that fill the device */
-  size_t local_bytes; /* of local arrays in a kernel at most; 0: no limit */
-  int matrix; /* neighbouring work items multiply f32 matrices of so many rows and columns; or 0 */
-} apply_target;
-
 /* Applies the plans of its sites to one stored value: placements, splits, loop order and kinds; inline and reg stages
  * resolved; global stages cut it into kernels. Its arrays come first, then the value, numbered output 0, and what is between
  * its kernels; nothing has a place in memory yet. A combination that does not exist is diag_fail(WN_ERR_REFUSED) with the
  * reason, and *site (counted from 0 in the value) says of which plan; -1: of none. */
 kernel_set *schedule_apply(graph *g, const wino_result *rewritten, const schedule *plan, int nsites,
-                           const apply_target *target, int narrays, const user_buffer *array,
-                           int *site);
+                           const machine *m, bool variable_weights, int narrays,
+                           const user_buffer *array, int *site);
 
 /* Arrays that values read, as the set's next ones; names are in `keep`. */
 void add_user_arrays(kernel_set *set, arena *keep, int nuser, const user_buffer *user);

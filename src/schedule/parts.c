@@ -57,8 +57,7 @@ static void settle(part *p, schedule *plan) {
 }
 
 part *part_make(graph *g, part_store *store, const site_list *sites, int value,
-                const part_request *asked, const apply_target *target, const user_buffer *user,
-                int *site) {
+                const part_request *asked, const machine *m, const user_buffer *user, int *site) {
   const stored_value *v = &sites->value[sites->value[value].alike];
   for (part *p = store->of[sites->value[value].alike]; p != NULL; p = p->next) {
     if (is_same_request(p, asked)) return p;
@@ -76,7 +75,7 @@ part *part_make(graph *g, part_store *store, const site_list *sites, int value,
   map numbers = number_convs(g, v);
   p->w = wino_rewrite_sites(g, v->canonical, &numbers, asked->rewrite);
   settle(p, arena_copy(a, asked->plan, n * sizeof *asked->plan));
-  p->set = schedule_apply(g, &p->w, p->plan, v->nsites, target, v->narrays,
+  p->set = schedule_apply(g, &p->w, p->plan, v->nsites, m, asked->variable_weights, v->narrays,
                           describe_arrays(g, sites, v, user), site);
   p->next = store->of[sites->value[value].alike];
   store->of[sites->value[value].alike] = p;
@@ -155,10 +154,10 @@ static void add_value(assembly *s, int value) {
 
 static void place_memory(arena *a, void *state) { plan_memory(((assembly *)state)->set, a); }
 
-kernel_set *parts_assemble(graph *g, const part_list *parts, const apply_target *target, int nuser,
+kernel_set *parts_assemble(graph *g, const part_list *parts, bool variable_weights, int nuser,
                            const user_buffer *user) {
   int n = parts->sites->nvalues;
-  assembly s = {.g = g, .parts = parts, .variable_weights = target->variable_weights};
+  assembly s = {.g = g, .parts = parts, .variable_weights = variable_weights};
   s.set = arena_new(&g->arena, kernel_set);
   s.array_of = arena_array(&g->arena, int, n + 1);
   map_init(&s.set->kinds, &g->arena);

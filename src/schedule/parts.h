@@ -36,15 +36,15 @@ typedef struct part_list {
 typedef struct part_request {
   const schedule *plan;
   const wino_options *rewrite; /* by site of the value */
+  bool variable_weights;       /* they may change between runs */
 } part_request;
 
 /* Found or made. diag_fail as wino_rewrite and schedule_apply; *site: of which site of the value a plan is refused. */
 part *part_make(graph *g, part_store *store, const site_list *sites, int value,
-                const part_request *asked, const apply_target *target, const user_buffer *user,
-                int *site);
+                const part_request *asked, const machine *m, const user_buffer *user, int *site);
 
 /* All of a program. user: the caller's buffers, by slot. */
-kernel_set *parts_assemble(graph *g, const part_list *parts, const apply_target *target, int nuser,
+kernel_set *parts_assemble(graph *g, const part_list *parts, bool variable_weights, int nuser,
                            const user_buffer *user);
 
 #endif

@@ -208,13 +208,13 @@ static void channel_block(tiled *t) {
   const schedule *s = plan_of(t->ap, t->f->site);
   int64_t asked = s->k[0];
   t->kblock = asked > 0     ? asked
-              : t->blocked  ? channels_of_block(s, t->ap->target, t->site)
-              : t->products ? item_channels(t->ap->target, t->site)
+              : t->blocked  ? channels_of_block(s, t->ap->machine, t->site)
+              : t->products ? item_channels(t->ap->machine, t->site)
                             : 1;
   if (t->kblock > t->klen) t->kblock = t->klen;
   if (lanes_over_k(t->ap, t->f->site)) {
     wn_dtype dtype = (wn_dtype)t->st->node->dtype;
-    t->lanes = pick_lanes(t->ap->target, dtype, t->klen);
+    t->lanes = pick_lanes(t->ap->machine, dtype, t->klen);
     t->line = LINE / (int64_t)wn_dtype_size(dtype);
     t->line = round_up(t->line < t->klen ? t->line : t->klen, t->lanes);
     int64_t block = !t->blocked ? t->line : asked > 0 ? asked : 64;
@@ -247,7 +247,7 @@ static int64_t window_block(const tiled *t, int w, int64_t block) {
 /* Outer loops over blocks of tiles: "t0" is the innermost of them. */
 static void window_loops(tiled *t) {
   apply *ap = t->ap;
-  int64_t block = t->blocked ? tile_block(plan_of(ap, t->f->site), ap->target, t->site) : 0;
+  int64_t block = t->blocked ? tile_block(plan_of(ap, t->f->site), ap->machine, t->site) : 0;
   for (int w = 0; w < t->site->ndim; ++w) {
     int64_t outputs = (t->f->window[w]->arg.j + t->f->phases[w] - 1) / t->f->phases[w];
     t->win[w].tiles = (outputs + t->site->m[w] - 1) / t->site->m[w];
@@ -295,7 +295,7 @@ static void tiles_in_lanes(tiled *t) {
   apply *ap = t->ap;
   draft *d = &t->d;
   window_axes *last = &t->win[t->last];
-  int lanes = pick_lanes(ap->target, (wn_dtype)t->st->node->dtype, last->block);
+  int lanes = pick_lanes(ap->machine, (wn_dtype)t->st->node->dtype, last->block);
   const uop *x0 = draft_axis(ap, d, AXIS_LOOP, (last->block + lanes - 1) / lanes, "x0");
   if (t->ki >= 0 && !t->blocked) t->k1 = draft_axis(ap, d, AXIS_UNROLL, t->kblock, "k1");
   bind_positions(t);

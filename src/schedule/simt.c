@@ -85,7 +85,7 @@ static int64_t most_points(const nest *n) {
 }
 
 static int at_most(const apply *ap, int64_t group) {
-  int64_t most = ap->target->group < MOST_GROUP ? ap->target->group : MOST_GROUP;
+  int64_t most = ap->machine->group < MOST_GROUP ? ap->machine->group : MOST_GROUP;
   return (int)(group < most ? group : most);
 }
 
@@ -96,7 +96,7 @@ static int group_of_block(const apply *ap, const nest *root) {
 
 /* The usual size, or less where that would leave parts of the device idle. */
 static int group_of_items(const apply *ap, int64_t items) {
-  int64_t groups = ap->target->items / ITEMS_A_GROUP, group = USUAL_GROUP;
+  int64_t groups = ap->machine->items / ITEMS_A_GROUP, group = USUAL_GROUP;
   while (group > LEAST_GROUP && items / group < groups) group /= 2;
   return at_most(ap, group);
 }
@@ -111,7 +111,7 @@ static void share_inside(nest *n) {
 }
 
 void simt_share(apply *ap) {
-  for (size_t k = 0; ap->target->group > 0 && k < ap->set->kernels.len; ++k) {
+  for (size_t k = 0; ap->machine->group > 0 && k < ap->set->kernels.len; ++k) {
     kernel_plan *kp = &ap->set->kernels.data[k];
     kp->group = LEAST_GROUP;
     int64_t items = 0;

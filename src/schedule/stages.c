@@ -158,8 +158,8 @@ row_axes rows_begin(apply *ap, draft *d, int t, axis_kind kind, int64_t rows, in
   } else {
     width = len;
   }
-  r.lanes = lanes > 0 ? lanes : pick_lanes(ap->target, (wn_dtype)st->node->dtype, width);
-  while (ap->target->vector_bytes < CHEAP_MASKS && r.lanes > width) r.lanes /= 2;
+  r.lanes = lanes > 0 ? lanes : pick_lanes(ap->machine, (wn_dtype)st->node->dtype, width);
+  while (ap->machine->vector_bytes < CHEAP_MASKS && r.lanes > width) r.lanes /= 2;
   r.x = draft_exact(ap, d, width, "x");
   r.x0 = draft_axis(ap, d, AXIS_LOOP, (width + r.lanes - 1) / r.lanes, "x0");
   d->index[t] = uop_add(ap->g, uop_muli(ap->g, index, width), r.x);
@@ -201,11 +201,12 @@ static nest *nest_x_channels(apply *ap, stage *st) {
   draft d = draft_begin(ap, st);
   int c = stage_range(st, 'c', 0), t = stage_range(st, 't', 0);
   /* neighbouring work items take neighbouring channels */
-  bool rows_first = t >= 0 && (chunk_rows(ap, &ap->w->site[st->site]) > 0 || ap->target->group > 0);
+  bool rows_first =
+      t >= 0 && (chunk_rows(ap, &ap->w->site[st->site]) > 0 || ap->machine->group > 0);
   row_axes r = {0};
   if (rows_first) r = rows_begin(ap, &d, t, outer_kind(st), 1, 1);
   draft_plain(ap, &d, stage_range(st, 'g', 0), rows_first ? AXIS_LOOP : outer_kind(st), "g");
-  int lanes = pick_lanes(ap->target, (wn_dtype)st->node->dtype, st->len[c]);
+  int lanes = pick_lanes(ap->machine, (wn_dtype)st->node->dtype, st->len[c]);
   const uop *c0 = draft_axis(ap, &d, rows_first ? AXIS_LOOP : outer_kind(st),
                              (st->len[c] + lanes - 1) / lanes, "c0");
   if (t >= 0 && !rows_first) r = rows_begin(ap, &d, t, outer_kind(st), 1, 1);
@@ -264,7 +265,7 @@ nest *nest_g(apply *ap, stage *st) {
     frequencies(ap, &d, AXIS_UNROLL);
     return draft_finish(ap, &d, st);
   }
-  int lanes = pick_lanes(ap->target, (wn_dtype)st->node->dtype, st->len[v]);
+  int lanes = pick_lanes(ap->machine, (wn_dtype)st->node->dtype, st->len[v]);
   if (panels) {
     while (st->pack % lanes != 0) lanes /= 2;
   }
@@ -281,7 +282,7 @@ nest *nest_g(apply *ap, stage *st) {
 /* A sum over one range that is short enough for one chain: with a transform inlined into it, its loop goes outside the
  * loops over which the transform is shared, and the sums are kept in the array itself. */
 static const uop *outside_sum(const apply *ap, const stage *st) {
-  if (ap->target->group > 0) return NULL; /* a work item has the registers for all frequencies */
+  if (ap->machine->group > 0) return NULL; /* a work item has the registers for all frequencies */
   const uop *v = st->node->src[0];
   return v->op == OP_REDUCE && v->arg.i == OP_ADD && v->nsrc == 2 ? v : NULL;
 }
@@ -317,7 +318,7 @@ static nest *products_shared_g(apply *ap, stage *st, const uop *sum) {
   draft_plain(ap, &d, k, outer, "k0");
   open_sum(&d, sum);
   int64_t tlen = t >= 0 ? st->len[t] : 1;
-  int lanes = pick_lanes(ap->target, (wn_dtype)st->node->dtype, tlen);
+  int lanes = pick_lanes(ap->machine, (wn_dtype)st->node->dtype, tlen);
   const uop *t0 = draft_axis(ap, &d, AXIS_LOOP, (tlen + lanes - 1) / lanes, "t0");
   frequencies(ap, &d, AXIS_UNROLL);
   const uop *lane = draft_axis(ap, &d, AXIS_VECTOR, lanes, "t1");
@@ -336,9 +337,9 @@ typedef struct product_step {
   int lanes;
 } product_step;
 
-double lanes_waste(const apply_target *t, int64_t n) {
-  int lanes = pick_lanes(t, WN_F32, n);
-  double widest = t->vector_bytes / (double)sizeof(float);
+double lanes_waste(const machine *m, int64_t n) {
+  int lanes = pick_lanes(m, WN_F32, n);
+  double widest = m->vector_bytes / (double)sizeof(float);
   return (double)round_up(n, lanes) / (double)n * (0.5 + 0.5 * widest / lanes);
 }
 
@@ -353,10 +354,10 @@ bool lanes_over_k(const apply *ap, int site) {
         "v=k needs arrays for x, g and m: a transform that is inlined has tiles in its lanes");
   }
   if (s->v != 0) return s->v == 'k';
-  if (!possible || !ap->flow[site].found || ws->K < 4 || ap->target->group > 0) return false;
+  if (!possible || !ap->flow[site].found || ws->K < 4 || ap->machine->group > 0) return false;
   bool blocked = s->stage[STAGE_X].space == SPACE_LOCAL;
-  int64_t tiles = blocked ? tile_block(s, ap->target, ws) : ws->T;
-  return lanes_waste(ap->target, ws->K) <= lanes_waste(ap->target, tiles < ws->T ? tiles : ws->T);
+  int64_t tiles = blocked ? tile_block(s, ap->machine, ws) : ws->T;
+  return lanes_waste(ap->machine, ws->K) <= lanes_waste(ap->machine, tiles < ws->T ? tiles : ws->T);
 }
 
 static product_step pick_step(const apply *ap, const stage *st, int64_t k, int64_t t, bool vk,
@@ -365,10 +366,10 @@ static product_step pick_step(const apply *ap, const stage *st, int64_t k, int64
   int64_t others = 1;
   for (int i = 0; i < st->n; ++i)
     others *= st->letter[i] == 'g' || (st->letter[i] == 'f' && most == 0) ? st->len[i] : 1;
-  register_tile rt = ap->target->group > 0
-                         ? pick_item_tile(ap->target, vk ? t : k, vk ? k : t, others, most)
-                     : vk ? pick_register_tile(ap->target, dtype, t, k, most)
-                          : pick_register_tile(ap->target, dtype, k, t, most);
+  register_tile rt = ap->machine->group > 0
+                         ? pick_item_tile(ap->machine, vk ? t : k, vk ? k : t, others, most)
+                     : vk ? pick_register_tile(ap->machine, dtype, t, k, most)
+                          : pick_register_tile(ap->machine, dtype, k, t, most);
   /* the last size given is the register tile's, where there is a block around it */
   int64_t k_asked = st->plan->k[st->inside ? 1 : 0], t_asked = st->plan->t[in_block ? 1 : 0];
   int64_t *vector_asked = vk ? &k_asked : &t_asked, *other_asked = vk ? &t_asked : &k_asked;
@@ -428,7 +429,7 @@ static product_loops open_products(apply *ap, draft *d, product_step step, int64
     l.tb = draft_axis(ap, d, outer, 1, "t0");
   if (!l.blocked && !unroll_f) frequencies(ap, d, outer);
   /* on a device a group's work items take a rectangle of channels and tiles, so that they share what they read */
-  int64_t beside = ap->target->group > 0 && !l.blocked && tblocks > BESIDE ? BESIDE : tblocks;
+  int64_t beside = ap->machine->group > 0 && !l.blocked && tblocks > BESIDE ? BESIDE : tblocks;
   bool rectangle = beside < tblocks && kblocks > 1;
   const uop *t_outer = uop_int(ap->g, 0);
   if (rectangle) t_outer = draft_axis(ap, d, outer, (tblocks + beside - 1) / beside, "t0");
@@ -462,8 +463,8 @@ static nest *products_flat(apply *ap, stage *st, bool unroll_f, int64_t tile_blo
   int64_t beside = round > 0 ? round : tile_block; /* tiles that matrices must not reach past */
   int64_t k_asked = st->plan->k[st->inside ? 1 : 0], t_asked = st->plan->t[in_block ? 1 : 0];
   if (matrix_fits(ap, st, klen, beside, k_asked, t_asked) &&
-      (beside == tlen || beside % ap->target->matrix == 0)) {
-    d.n->matrix = ap->target->matrix;
+      (beside == tlen || beside % ap->machine->matrix == 0)) {
+    d.n->matrix = ap->machine->matrix;
     step = (product_step){d.n->matrix, d.n->matrix, 1};
   }
   stage *g = stage_find(ap, st->site, STAGE_G);
@@ -510,10 +511,10 @@ static nest *products_rows(apply *ap, stage *st, int64_t unroll_k) {
    * store */
   const wino_site *site = &ap->w->site[st->site];
   int64_t width = site->t_extent[site->nt - 1];
-  bool overlap = width % pick_lanes(ap->target, (wn_dtype)st->node->dtype, width) != 0;
+  bool overlap = width % pick_lanes(ap->machine, (wn_dtype)st->node->dtype, width) != 0;
   int64_t rows = sum != NULL && !overlap ? 2 : 1;
   if (sum != NULL && st->plan->k[0] == 0) unroll_k = 8;
-  if (ap->target->group > 0 && st->plan->k[0] == 0) unroll_k = item_channels(ap->target, site);
+  if (ap->machine->group > 0 && st->plan->k[0] == 0) unroll_k = item_channels(ap->machine, site);
   if (unroll_k > klen) unroll_k = klen;
   const uop *k0 = draft_axis(ap, &d, outer, (klen + unroll_k - 1) / unroll_k, "k0"), *k1 = NULL;
   row_axes r = {0};
@@ -535,21 +536,21 @@ static nest *products_rows(apply *ap, stage *st, int64_t unroll_k) {
 }
 
 /* How many tiles, unless the schedule says it: as many as a device has local memory for. */
-static int64_t tiles_that_fit(const schedule *s, const apply_target *t, const wino_site *site) {
+static int64_t tiles_that_fit(const schedule *s, const machine *m, const wino_site *site) {
   const stage_plan *plan = s->stage;
   size_t tile = 0, f = (size_t)site_frequencies(site) * wn_dtype_size(WN_F32);
   if (plan[STAGE_X].space == SPACE_LOCAL) tile += f * (size_t)site->C;
-  if (plan[STAGE_M].space == SPACE_LOCAL) tile += f * (size_t)channels_of_block(s, t, site);
-  size_t fit = t->local_bytes > 0 && tile > 0 ? t->local_bytes / tile : 28;
+  if (plan[STAGE_M].space == SPACE_LOCAL) tile += f * (size_t)channels_of_block(s, m, site);
+  size_t fit = m->local_bytes > 0 && tile > 0 ? m->local_bytes / tile : 28;
   fit = fit > 28 ? 28 : fit;
-  size_t side = matrix_wanted(s, t, site) ? (size_t)t->matrix : 1;
+  size_t side = matrix_wanted(s, m, site) ? (size_t)m->matrix : 1;
   if (fit >= side) fit -= fit % side; /* local arrays are padded to it */
   return fit < 1 ? 1 : (int64_t)fit;
 }
 
 /* Tiles staged together when the input transform is local: whole rows, or a divisor of a long one. */
-int64_t tile_block(const schedule *s, const apply_target *t, const wino_site *site) {
-  int64_t want = s->t[0] > 0 ? s->t[0] : tiles_that_fit(s, t, site),
+int64_t tile_block(const schedule *s, const machine *m, const wino_site *site) {
+  int64_t want = s->t[0] > 0 ? s->t[0] : tiles_that_fit(s, m, site),
           width = site->t_extent[site->nt - 1];
   int64_t rows = site->ndim > 1 ? site->t_extent[site->nt - 2] : 1; /* of an image */
   if (width <= want) {
@@ -571,5 +572,5 @@ nest *nest_m(apply *ap, stage *st) {
     return products_shared_g(ap, st, outside_sum(ap, st));
   bool staged = !st->inside && x->inside;
   return products_flat(ap, st, unroll_f,
-                       staged ? tile_block(st->plan, ap->target, &ap->w->site[st->site]) : 0);
+                       staged ? tile_block(st->plan, ap->machine, &ap->w->site[st->site]) : 0);
 }

@@ -57,9 +57,9 @@ static const uop *lane_range(apply *ap, const uop *reduce, int lanes) {
 }
 
 int sums_lanes(apply *ap, const stage *st, const uop *value, int v) {
-  int lanes = widest_lanes(ap->target, widest_dtype(ap, value));
+  int lanes = widest_lanes(ap->machine, widest_dtype(ap, value));
   bool sums = false, strided = false;
-  if (ap->target->group > 0 || lanes < 2) return 1;
+  if (ap->machine->group > 0 || lanes < 2) return 1;
   uop_order own = uop_walk_value(ap->a, value);
   for (size_t i = 0; i < own.len; ++i) {
     const uop *u = own.at[i];
@@ -171,7 +171,7 @@ static const uop *deal_sum(dealer *d, const uop *reduce) {
     for (int i = 1; i < reduce->nsrc; ++i)
       map_put(&d->ap->set->chains, (uint64_t)reduce->src[i]->arg.i, SHORT_CHAIN);
   }
-  if (!may_reorder(reduce) || d->ap->target->group > 0) return reduce;
+  if (!may_reorder(reduce) || d->ap->machine->group > 0) return reduce;
   const uop *r = d->lane != NULL ? lane_range(d->ap, reduce, (int)d->lanes) : NULL;
   return r != NULL ? deal_out(d, reduce, r, d->lanes)
                    : deal_out(d, reduce, longest_range(reduce), 1);

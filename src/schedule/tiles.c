@@ -59,9 +59,9 @@ const uop *draft_split(apply *ap, draft *d, const uop *exact, const uop *outer, 
   return e;
 }
 
-int widest_lanes(const apply_target *t, wn_dtype dtype) {
+int widest_lanes(const machine *m, wn_dtype dtype) {
   int size = (int)wn_dtype_size(dtype);
-  return t->vector_bytes / (size > LEAST_LANE ? size : LEAST_LANE);
+  return m->vector_bytes / (size > LEAST_LANE ? size : LEAST_LANE);
 }
 
 wn_dtype widest_dtype(apply *ap, const uop *value) {
@@ -76,9 +76,9 @@ wn_dtype widest_dtype(apply *ap, const uop *value) {
   return widest;
 }
 
-int pick_lanes(const apply_target *t, wn_dtype dtype, int64_t extent) {
-  if (extent <= 1 || t->group > 0) return 1; /* work items are lanes enough */
-  int widest = widest_lanes(t, dtype);
+int pick_lanes(const machine *m, wn_dtype dtype, int64_t extent) {
+  if (extent <= 1 || m->group > 0) return 1; /* work items are lanes enough */
+  int widest = widest_lanes(m, dtype);
   int best = 1;
   double best_cost = (double)extent;
   for (int lanes = 2; lanes <= widest; lanes *= 2) {
@@ -106,17 +106,17 @@ static double tile_cost(int64_t k, int64_t t, int64_t kt, int64_t vectors, int l
   return waste * (per_product > chains ? per_product : chains);
 }
 
-register_tile pick_register_tile(const apply_target *target, wn_dtype dtype, int64_t k, int64_t t,
+register_tile pick_register_tile(const machine *m, wn_dtype dtype, int64_t k, int64_t t,
                                  int64_t limit) {
-  int widest = widest_lanes(target, dtype);
-  int64_t budget = target->registers - 4;
+  int widest = widest_lanes(m, dtype);
+  int64_t budget = m->registers - 4;
   if (limit > 0 && limit < budget) budget = limit;
   register_tile best = {1, 1, 1};
   double best_cost = 1e30;
   for (int lanes = widest; lanes >= 1; lanes /= 2) {
     double narrow = 0.35 + 0.65 * widest / lanes;
     for (int64_t v = 1; v <= 6; ++v) {
-      for (int64_t kt = 1; kt <= 12 && kt * v + v + 2 <= target->registers; ++kt) {
+      for (int64_t kt = 1; kt <= 12 && kt * v + v + 2 <= m->registers; ++kt) {
         if (kt * v > budget) break;
         double cost = tile_cost(k, t, kt, v, lanes) * narrow;
         if (cost < best_cost * 0.999) {
@@ -141,10 +141,9 @@ static int64_t blocks_of(int64_t n, int64_t step) { return (n + step - 1) / step
 
 /* A register tile of a work item: k values of one operand by t neighbours of the other. Loads per product, what edges
  * waste, and how much of the device has something to do decide. */
-register_tile pick_item_tile(const apply_target *target, int64_t k, int64_t t, int64_t others,
-                             int64_t most) {
+register_tile pick_item_tile(const machine *m, int64_t k, int64_t t, int64_t others, int64_t most) {
   register_tile best = {1, 1, 1};
-  double best_cost = 1e30, busy = (double)(target->items / BUSY_SHARE);
+  double best_cost = 1e30, busy = (double)(m->items / BUSY_SHARE);
   int64_t sums = most > 0 && most < ITEM_SUMS ? most : ITEM_SUMS;
   for (int64_t kt = 1; kt <= 8; kt *= 2) {
     for (int64_t tt = 1; tt <= ITEM_VECTOR && kt * tt <= sums; tt *= ITEM_VECTOR) {
@@ -168,14 +167,14 @@ int64_t site_frequencies(const wino_site *site) {
 }
 
 /* Output channels whose products with one tile a thread or work item sums at all frequencies at once. */
-int64_t item_channels(const apply_target *t, const wino_site *site) {
-  if (t->group == 0) return 2;
-  bool busy = site->K * site->T >= 2 * t->items / BUSY_SHARE;
+int64_t item_channels(const machine *m, const wino_site *site) {
+  if (m->group == 0) return 2;
+  bool busy = site->K * site->T >= 2 * m->items / BUSY_SHARE;
   return busy && 2 * site_frequencies(site) <= ITEM_SUMS + ITEM_SUMS / 4 ? 2 : 1;
 }
 
-int64_t channels_of_block(const schedule *s, const apply_target *t, const wino_site *site) {
-  int64_t block = s->k[0] > 0 ? s->k[0] : t->group > 0 ? 16 : 32;
+int64_t channels_of_block(const schedule *s, const machine *m, const wino_site *site) {
+  int64_t block = s->k[0] > 0 ? s->k[0] : m->group > 0 ? 16 : 32;
   return block < site->K ? block : site->K;
 }
 

@@ -1,6 +1,6 @@
 /* What CPU this is.
  *
- * In: nothing, or the name of an instruction set. Out: a cpu_target that this machine can run.
+ * In: nothing, or the name of an instruction set. Out: a machine whose kernels this CPU can run.
  * Always holds: an instruction set counts only if the processor has every extension that its flags
  * name and the operating system saves its registers (__builtin_cpu_supports asks XGETBV); sizes of
  * caches are never 0. */
@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
-#include "runtime/runtime.h"
+#include "machine/machine.h"
 
 #if defined(__x86_64__) || defined(__i386__)
 #define CPU_X86 1
@@ -27,7 +27,7 @@
 #define BASELINE_LLVM "generic"
 #endif
 
-static const cpu_target isa_table[ISA_COUNT] = {
+static const machine isa_table[ISA_COUNT] = {
     [ISA_SSE2] = {.name = "sse2",
                   .vector_bytes = 16,
                   .registers = 16,
@@ -81,7 +81,7 @@ static const cpu_target isa_table[ISA_COUNT] = {
                        .matrix = 8},
 };
 
-static bool isa_supported(cpu_isa isa) {
+static bool isa_supported(machine_isa isa) {
 #ifdef CPU_X86
   __builtin_cpu_init();
   unsigned eax, ebx, ecx = 0, edx, ecx_ext = 0;
@@ -111,7 +111,7 @@ static bool isa_supported(cpu_isa isa) {
 
 /* --- model, cores, caches --------------------------------------------------------------------- */
 
-static void set_model(cpu_target *t) {
+static void set_model(machine *t) {
   snprintf(t->model, sizeof t->model, "unknown CPU");
 #ifdef CPU_X86
   unsigned words[12], eax, ebx, ecx, edx;
@@ -184,7 +184,7 @@ static size_t cache_size(int level) {
 static _Noreturn void refuse(diag *d, const char *isa, bool any) {
   char have[128] = "";
   for (int i = 0; i < ISA_COUNT; i++) {
-    if (!any && !isa_supported((cpu_isa)i)) continue;
+    if (!any && !isa_supported((machine_isa)i)) continue;
     size_t len = strlen(have);
     snprintf(have + len, sizeof have - len, "%s%s", len ? ", " : "", isa_table[i].name);
   }
@@ -193,17 +193,17 @@ static _Noreturn void refuse(diag *d, const char *isa, bool any) {
             isa, have);
 }
 
-static void choose(cpu_target *t, diag *d, const char *isa, bool any) {
-  static const cpu_isa best_first[] = {ISA_AVX512,  ISA_AVX2, ISA_NEON,     ISA_SSE2,
-                                       ISA_GENERIC, ISA_SIMT, ISA_SIMDGROUP};
+static void choose(machine *t, diag *d, const char *isa, bool any) {
+  static const machine_isa best_first[] = {ISA_AVX512,  ISA_AVX2, ISA_NEON,     ISA_SSE2,
+                                           ISA_GENERIC, ISA_SIMT, ISA_SIMDGROUP};
   for (size_t i = 0; i < sizeof best_first / sizeof best_first[0]; i++) {
-    cpu_isa id = best_first[i];
+    machine_isa id = best_first[i];
     if (isa ? strcmp(isa, isa_table[id].name) != 0 : false) continue;
     if (!any && !isa_supported(id)) continue;
     *t = isa_table[id];
     t->isa = id;
     set_model(t);
-    t->cores = count_cores();
+    t->units = count_cores();
     t->l1 = cache_size(1);
     t->l2 = cache_size(2);
     t->l3 = cache_size(3);
@@ -212,6 +212,6 @@ static void choose(cpu_target *t, diag *d, const char *isa, bool any) {
   refuse(d, isa ? isa : "", any);
 }
 
-void cpu_target_init(cpu_target *t, diag *d, const char *isa) { choose(t, d, isa, false); }
+void machine_of_cpu(machine *m, diag *d, const char *isa) { choose(m, d, isa, false); }
 
-void cpu_target_foreign(cpu_target *t, diag *d, const char *isa) { choose(t, d, isa, true); }
+void machine_look_at(machine *m, diag *d, const char *isa) { choose(m, d, isa, true); }

@@ -1,10 +1,10 @@
-/* Measuring and keeping the limits of a device; see machine_device.h.
+/* Measuring and keeping the limits of a device; see measure_device.h.
  *
- * The rule for measuring is that of machine.c: so many groups that a launch takes a while, then the best of several launches,
+ * The rule for measuring is that of measure.c: so many groups that a launch takes a while, then the best of several launches,
  * by the device's own clock. The cost of a launch is the host's time, since that is who pays it. Memory's bandwidth is that of
  * arrays far larger than all caches, the last cache's that of an array of half its size. GPUs tell the size of some other
  * cache, if of any: theirs is the largest array that is read nearer to the rate of a small one than to that of the largest. */
-#include "runtime/machine_device.h"
+#include "tune/measure_device.h"
 
 #include <math.h>
 #include <time.h>
@@ -26,7 +26,7 @@ static double now_s(void) {
 typedef struct bench {
   diag *d;
   runtime *rt;
-  const cpu_target *target;
+  const machine *target;
   module *module;
   probe_kernel probe[PROBES], larger[SIZES]; /* larger: PROBE_CACHE of twice as many bytes each */
   int sizes;
@@ -67,7 +67,7 @@ static void compile_probes(bench *b, arena *a) {
 
 /* The array that is read, and the one that is written. A GPU is through with a small one before it has begun. */
 static void allocate(bench *b) {
-  const cpu_target *t = b->target;
+  const machine *t = b->target;
   size_t most = t->memory > 0 && t->memory / 16 < MOST_BYTES ? t->memory / 16 : MOST_BYTES;
   size_t wanted = 4 * t->l3 > LEAST_BYTES ? 4 * t->l3 : LEAST_BYTES;
   if (t->group > 0 || wanted > most) wanted = most;
@@ -102,7 +102,7 @@ static double time_launch(bench *b, int index, int64_t groups) {
 /* Operations or bytes a second. What a kernel takes from slot 0 was written before. */
 static double rate_of(bench *b, int index) {
   const probe_kernel *p = index < PROBES ? &b->probe[index] : &b->larger[index - PROBES];
-  int64_t full = p->kernel->group > 0 ? b->target->items / p->kernel->group : b->target->cores;
+  int64_t full = p->kernel->group > 0 ? b->target->items / p->kernel->group : b->target->units;
   int64_t groups = index == PROBE_COPY || full > p->groups ? p->groups : full > 1 ? full : 1;
   while (time_launch(b, index, groups) < LEAST_TIME && 2 * groups <= p->groups) groups *= 2;
   double best = INFINITY;
@@ -110,7 +110,7 @@ static double rate_of(bench *b, int index) {
   return p->work * (double)groups / fmax(best, 1e-9);
 }
 
-static void measure_cache(bench *b, device_machine *m) {
+static void measure_cache(bench *b, device_rates *m) {
   double rate[SIZES + 1] = {rate_of(b, PROBE_CACHE)};
   for (int i = 0; i < b->sizes; i++) rate[i + 1] = rate_of(b, (int)PROBES + i);
   m->cache = fmax(m->cache, rate[0]);
@@ -120,7 +120,7 @@ static void measure_cache(bench *b, device_machine *m) {
     m->cache_bytes = fmax(m->cache_bytes, (double)(b->cache_bytes << i));
 }
 
-static void measure_rates(bench *b, device_machine *m) {
+static void measure_rates(bench *b, device_rates *m) {
   static const float factor_and_summand[2] = {1, 0};
   static const int32_t step = STEP_FLOATS;
   expect(b, runtime_write(b->rt, b->memory, 0, factor_and_summand, sizeof factor_and_summand));
@@ -138,7 +138,7 @@ static double time_queue(bench *b, int launches) {
   return now_s() - start;
 }
 
-static void measure_launches(bench *b, device_machine *m) {
+static void measure_launches(bench *b, device_rates *m) {
   time_queue(b, 1);
   m->launch = fmin(m->launch, time_queue(b, QUEUED) / (int)QUEUED);
   double all = 0;
@@ -146,9 +146,9 @@ static void measure_launches(bench *b, device_machine *m) {
   m->alone = fmin(m->alone, all / (int)ALONE);
 }
 
-static void measure(bench *b, arena *a, device_machine *out) {
+static void measure(bench *b, arena *a, device_rates *out) {
   *out =
-      (device_machine){.cache_bytes = (double)b->target->l3, .launch = INFINITY, .alone = INFINITY};
+      (device_rates){.cache_bytes = (double)b->target->l3, .launch = INFINITY, .alone = INFINITY};
   allocate(b);
   compile_probes(b, a);
   for (int i = 0; i < ROUNDS; i++) {
@@ -157,8 +157,8 @@ static void measure(bench *b, arena *a, device_machine *out) {
   }
 }
 
-void device_measure(diag *d, runtime *rt, device_machine *out) {
-  bench b = {.d = d, .rt = rt, .target = runtime_target(rt)};
+void device_measure(diag *d, runtime *rt, device_rates *out) {
+  bench b = {.d = d, .rt = rt, .target = runtime_machine(rt)};
   arena a;
   arena_init(&a, d);
   runtime_begin(rt);
@@ -178,14 +178,13 @@ void device_measure(diag *d, runtime *rt, device_machine *out) {
 
 /* --- keeping --------------------------------------------------------------------------------------------------------------- */
 
-/* The driver and the version stand where a CPU has what its compiler is told. */
-const char *device_key(arena *a, const char *backend, const cpu_target *t) {
+const char *device_key(arena *a, const char *backend, const machine *t) {
   return arena_printf(a, "device %s\nmodel %s\ndriver %s\nversion %s\nunits %d\nmemory %zu\n",
-                      backend, t->model, t->llvm_cpu, t->llvm_features, t->cores, t->memory);
+                      backend, t->model, t->driver, t->version, t->units, t->memory);
 }
 
-bool device_store(store *s, arena *a, const char *backend, const cpu_target *target,
-                  const device_machine *m) {
+bool device_store(store *s, arena *a, const char *backend, const machine *target,
+                  const device_rates *m) {
   if (s == NULL) return false;
   const char *key = device_key(a, backend, target);
   return store_put(s, STORE_MACHINE, key, strlen(key), m, sizeof *m);
@@ -193,19 +192,19 @@ bool device_store(store *s, arena *a, const char *backend, const cpu_target *tar
 
 static bool between(double x, double low, double high) { return x >= low && x <= high; }
 
-static bool makes_sense(const device_machine *m) {
+static bool makes_sense(const device_rates *m) {
   return between(m->flops, 1e8, 1e16) && between(m->copy, 1e7, 1e15) &&
          between(m->local, 1e7, 1e17) && between(m->cache, 1e7, 1e16) &&
          between(m->cache_bytes, 1 << 10, 1e11) && between(m->launch, 1e-9, 0.1) &&
          between(m->alone, 1e-9, 1);
 }
 
-bool device_load(store *s, arena *a, const char *backend, const cpu_target *target,
-                 device_machine *out) {
+bool device_load(store *s, arena *a, const char *backend, const machine *target,
+                 device_rates *out) {
   if (s == NULL) return false;
   size_t size = 0;
   const char *key = device_key(a, backend, target);
-  const device_machine *m = store_get(s, a, STORE_MACHINE, key, strlen(key), &size);
+  const device_rates *m = store_get(s, a, STORE_MACHINE, key, strlen(key), &size);
   if (m == NULL) return false;
   if (size != sizeof *m || !makes_sense(m)) {
     diag_warn(a->diag,
@@ -219,47 +218,16 @@ bool device_load(store *s, arena *a, const char *backend, const cpu_target *targ
 
 /* --- for the model --------------------------------------------------------------------------------------------------------- */
 
-/* A small GPU, or a CPU with as many cores. */
-static device_machine guess(const cpu_target *t) {
-  double units = t->cores > 0 ? t->cores : 1;
-  bool gpu = t->group > 0;
-  return (device_machine){.flops = units * (gpu ? 256e9 : 80e9),
-                          .copy = gpu ? units * 15e9 : 15e9,
-                          .local = units * (gpu ? 128e9 : 160e9),
-                          .cache = units * (gpu ? 64e9 : 30e9),
-                          .cache_bytes = (double)t->l3,
-                          .launch = 5e-6,
-                          .alone = 3e-5};
-}
-
-/* A device's groups have local memory where a core has its own caches; nothing else is known of those. */
-machine_limits device_limits_for(const device_machine *measured, const cpu_target *target) {
-  device_machine m = measured != NULL ? *measured : guess(target);
-  machine_limits l = {.measured = measured != NULL,
-                      .flops_all = m.flops,
-                      .local = m.local,
-                      .write = m.copy,
-                      .write_all = m.copy,
-                      .wake = m.launch,
-                      .threads = 1};
-  for (int i = 0; i < LIMIT_WIDTHS; i++) l.flops[i] = m.flops;
-  for (int i = 0; i < LEVEL_COUNT; i++)
-    l.read[i] = l.read_all[i] = i == LEVEL_MEMORY ? m.copy : m.cache;
-  l.size[LEVEL_L1] = target->local_bytes;
-  l.size[LEVEL_L2] = l.size[LEVEL_L3] = (size_t)m.cache_bytes;
-  return l;
-}
-
 machine_limits machine_limits_of(store *s, arena *a, const runtime *rt) {
-  const cpu_target *target = runtime_target(rt);
+  const machine *target = runtime_machine(rt);
   if (runtime_has_device(rt)) {
-    device_machine m;
+    device_rates m;
     bool kept = device_load(s, a, runtime_backend(rt), target, &m);
     return device_limits_for(kept ? &m : NULL, target);
   }
   if (target->group > 0)
     return device_limits_for(NULL, target); /* interpreted as one would run it */
-  machine m;
+  cpu_rates m;
   bool kept = machine_load(s, a, target, &m);
   return machine_limits_for(kept ? &m : NULL, target, runtime_threads(rt));
 }

@@ -1,8 +1,8 @@
-/* Loops whose speed is a limit of the machine; for machine.c. */
-#ifndef WN_RUNTIME_MACHINE_PROBE_H
-#define WN_RUNTIME_MACHINE_PROBE_H
+/* Loops whose speed is a limit of the machine; for measure.c. */
+#ifndef WN_TUNE_MEASURE_PROBE_H
+#define WN_TUNE_MEASURE_PROBE_H
 
-#include "runtime/machine.h"
+#include "machine/limits.h"
 
 bool probe_has(machine_rate rate);
 /* Executes probe_flops(rate, rounds) operations that do not wait for each other. */

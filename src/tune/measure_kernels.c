@@ -2,10 +2,10 @@
  *
  * In: a target. Out: kernels for groups of work items, or for one work item a group with vectors as wide as the target's.
  * Work items read numbers, neighbours neighbouring ones, since not every compiler makes one access of a vector's.
- * The rules are those of machine_probe.c: chains of multiply-adds that do not wait for each other, as many as cover the
+ * The rules are those of measure_probe.c: chains of multiply-adds that do not wait for each other, as many as cover the
  * latency; loads into several sums. Always holds: nothing can be left out, since factors, steps and what is summed come from
  * memory, and results go to memory where they are a number that they never are; offsets stay inside of the arrays. */
-#include "runtime/machine_device.h"
+#include "tune/measure_device.h"
 
 enum {
   GROUP = 128,        /* work items, where groups have several */
@@ -253,7 +253,7 @@ static double make_empty(maker *m) {
   return 0;
 }
 
-probe_kernel device_probe_kernel(arena *a, device_probe which, const cpu_target *target,
+probe_kernel device_probe_kernel(arena *a, device_probe which, const machine *target,
                                  size_t bytes) {
   static const char *const names[PROBES] = {"probe_fma", "probe_copy", "probe_cache", "probe_local",
                                             "probe_empty"};

@@ -1,16 +1,16 @@
-/* Measuring, keeping and guessing the machine's limits; see machine.h.
+/* Measuring and keeping the machine's limits; see measure.h.
  *
  * The rule for measuring: repeat a probe until it takes a while, then take the best of several times, since whatever else
  * the machine does only ever makes it slower. Bandwidths are of a buffer that fills half of its cache, memory's of one far
  * larger than all caches. "All threads" is the time from starting until the last of them is done, each on memory of its
- * own. The guesses are a slow machine of the kind: 2.5 GHz, two pipes for multiply-adds and two loads a cycle. */
-#include "runtime/machine.h"
+ * own. */
+#include "tune/measure.h"
 
 #include <math.h>
 #include <time.h>
 
-#include "runtime/machine_probe.h"
 #include "runtime/pool.h"
+#include "tune/measure_probe.h"
 
 enum {
   ROUNDS = 3, /* some time apart: a neighbour may be busy for longer than one takes */
@@ -21,9 +21,6 @@ enum {
 };
 static const double LEAST_TIME = 1.5e-3; /* seconds of a probe */
 static const size_t MEMORY_BYTES = 96u << 20;
-
-const char *const machine_rate_name[MACHINE_RATES] = {"multiply, add, 128 bits", "fused, 128 bits",
-                                                      "fused, 256 bits", "fused, 512 bits"};
 
 static double now_s(void) {
   struct timespec t;
@@ -107,7 +104,7 @@ static double wake_time(pool *threads, int count) {
 
 static void keep_best(double *best, double rate) { *best = fmax(*best, rate); }
 
-static void measure_rates(pool *threads, machine *m) {
+static void measure_rates(pool *threads, cpu_rates *m) {
   for (int i = 0; i < MACHINE_RATES; i++) {
     if (!probe_has((machine_rate)i)) continue;
     probe p = {.kind = PROBE_ARITHMETIC, .rate = (machine_rate)i};
@@ -118,7 +115,7 @@ static void measure_rates(pool *threads, machine *m) {
 }
 
 /* Each thread has its own L1 and L2; L3 and memory they share, each with a part of its own. */
-static void measure_level(pool *threads, machine *m, memory_level level, float *memory,
+static void measure_level(pool *threads, cpu_rates *m, memory_level level, float *memory,
                           size_t most) {
   size_t size = level < LEVEL_MEMORY ? (size_t)m->size[level] / 2 : most;
   probe p = {.kind = PROBE_READ, .memory = memory};
@@ -136,10 +133,10 @@ static void measure_level(pool *threads, machine *m, memory_level level, float *
   if (m->threads > 1) keep_best(&m->write_all, rate_of(threads, p, m->threads));
 }
 
-void machine_measure(diag *d, const cpu_target *cpu, machine *out) {
+void machine_measure(diag *d, const machine *cpu, cpu_rates *out) {
   memset(out, 0, sizeof *out);
-  machine *m = out;
-  m->threads = cpu->cores;
+  cpu_rates *m = out;
+  m->threads = cpu->units;
   m->size[LEVEL_L1] = (double)cpu->l1;
   m->size[LEVEL_L2] = (double)cpu->l2;
   m->size[LEVEL_L3] = (double)cpu->l3;
@@ -163,14 +160,14 @@ void machine_measure(diag *d, const cpu_target *cpu, machine *out) {
 
 /* --- keeping --------------------------------------------------------------------------------------------------------------- */
 
-const char *machine_key(arena *a, const cpu_target *cpu) {
+const char *machine_key(arena *a, const machine *cpu) {
   return arena_printf(a, "model %s\ncaches %zu %zu %zu\n", cpu->model, cpu->l1, cpu->l2, cpu->l3);
 }
 
 static bool between(double x, double low, double high) { return x >= low && x <= high; }
 
 /* Within what any machine of these years does, ten times either way. */
-static bool makes_sense(const machine *m) {
+static bool makes_sense(const cpu_rates *m) {
   bool ok =
       between(m->threads, 1, 4096) && between(m->wake, 0, 0.1) && m->flops[MACHINE_MUL_ADD] > 0;
   for (int i = 0; i < MACHINE_RATES; i++) {
@@ -184,17 +181,17 @@ static bool makes_sense(const machine *m) {
   return ok && between(m->write, 1e7, 1e14) && between(m->write_all, 1e7, 1e16);
 }
 
-bool machine_store(store *s, arena *a, const cpu_target *cpu, const machine *m) {
+bool machine_store(store *s, arena *a, const machine *cpu, const cpu_rates *m) {
   if (s == NULL) return false;
   const char *key = machine_key(a, cpu);
   return store_put(s, STORE_MACHINE, key, strlen(key), m, sizeof *m);
 }
 
-bool machine_load(store *s, arena *a, const cpu_target *cpu, machine *out) {
+bool machine_load(store *s, arena *a, const machine *cpu, cpu_rates *out) {
   if (s == NULL) return false;
   size_t size = 0;
   const char *key = machine_key(a, cpu);
-  const machine *m = store_get(s, a, STORE_MACHINE, key, strlen(key), &size);
+  const cpu_rates *m = store_get(s, a, STORE_MACHINE, key, strlen(key), &size);
   if (m == NULL) return false;
   if (size != sizeof *m || !makes_sense(m)) {
     diag_warn(a->diag,
@@ -204,58 +201,4 @@ bool machine_load(store *s, arena *a, const cpu_target *cpu, machine *out) {
   }
   *out = *m;
   return true;
-}
-
-/* --- for the model --------------------------------------------------------------------------------------------------------- */
-
-static machine guess(const cpu_target *cpu) {
-  static const double clock = 2.5e9;
-  machine m = {.threads = cpu->cores, .wake = 2e-5};
-  m.flops[MACHINE_MUL_ADD] = 8 * clock;
-  m.flops[MACHINE_FMA_16] = 16 * clock;
-  m.flops[MACHINE_FMA_32] = m.flops[MACHINE_FMA_64] = 32 * clock;
-  m.size[LEVEL_L1] = (double)cpu->l1;
-  m.size[LEVEL_L2] = (double)cpu->l2;
-  m.size[LEVEL_L3] = (double)cpu->l3;
-  static const double read[LEVEL_COUNT] = {64 * 2.5e9, 24 * 2.5e9, 12 * 2.5e9, 10e9};
-  for (int i = 0; i < LEVEL_COUNT; i++) {
-    m.read[i] = read[i];
-    m.read_all[i] = i == LEVEL_MEMORY ? 2 * read[i] : read[i] * cpu->cores;
-  }
-  m.write = 6e9;
-  m.write_all = 10e9;
-  for (int i = 0; i < MACHINE_RATES; i++) m.flops_all[i] = m.flops[i] * cpu->cores;
-  return m;
-}
-
-machine_limits machine_limits_for(const machine *measured, const cpu_target *cpu, int threads) {
-  machine m = measured != NULL ? *measured : guess(cpu);
-  machine_limits l = {.measured = measured != NULL, .write = m.write, .wake = m.wake};
-  machine_rate first = cpu->fma ? MACHINE_FMA_16 : MACHINE_MUL_ADD;
-  for (int i = 0; i < LIMIT_WIDTHS; i++) {
-    machine_rate rate = cpu->fma ? (machine_rate)(MACHINE_FMA_16 + i) : MACHINE_MUL_ADD;
-    if (m.flops[rate] == 0) rate = m.flops[first] > 0 ? first : MACHINE_MUL_ADD;
-    l.flops[i] = m.flops[rate];
-    if (cpu->vector_bytes >= 16 << i) l.flops_all = m.flops_all[rate];
-  }
-  /* all that were measured, one, or in between; never less than one, whatever the machine was busy with meanwhile */
-  double more = m.threads > 1 ? (fmin(threads, m.threads) - 1) / (m.threads - 1) : 0;
-  double one = l.flops[cpu->vector_bytes > 32 ? 2 : cpu->vector_bytes > 16 ? 1 : 0];
-  l.flops_all = one + more * fmax(l.flops_all - one, 0);
-  for (int i = 0; i < LEVEL_MEMORY; i++) l.size[i] = (size_t)m.size[i];
-  for (int i = 0; i < LEVEL_COUNT; i++) {
-    l.read[i] = m.read[i];
-    l.read_all[i] = m.read[i] + more * fmax(m.read_all[i] - m.read[i], 0);
-  }
-  l.write_all = m.write + more * fmax(m.write_all - m.write, 0);
-  l.threads = threads;
-  return l;
-}
-
-double machine_arithmetic_s(const machine_limits *l, double flops) { return flops / l->flops_all; }
-
-double machine_traffic_s(const machine_limits *l, double bytes) {
-  int level = 0;
-  while (level < LEVEL_MEMORY && bytes > (double)l->size[level]) ++level;
-  return bytes / l->read_all[level];
 }
