@@ -215,3 +215,8 @@ static void choose(machine *t, diag *d, const char *isa, bool any) {
 void machine_of_cpu(machine *m, diag *d, const char *isa) { choose(m, d, isa, false); }
 
 void machine_look_at(machine *m, diag *d, const char *isa) { choose(m, d, isa, true); }
+
+bool machine_isa_of_devices(const char *isa) {
+  return strcmp(isa, "simd") == 0 || strcmp(isa, isa_table[ISA_SIMT].name) == 0 ||
+         strcmp(isa, isa_table[ISA_SIMDGROUP].name) == 0;
+}

@@ -120,12 +120,11 @@ static int choose_threads(diag *d, int asked, int cores) {
   return at_most(d, (int)n, cores);
 }
 
-/* $WINNOW_ISA speaks to the backends that have it: a CPU's instruction set is none of a device's. */
+/* $WINNOW_ISA speaks to the backends that have it: a CPU's instruction set is none of a device's, nor the reverse. */
 static const char *isa_for(const backend *b, const char *asked) {
   const char *env = getenv("WINNOW_ISA");
   if (asked || !env || !*env) return asked;
-  bool of_device = strcmp(env, "simt") == 0 || strcmp(env, "simd") == 0;
-  return of_device == (b && b->device) ? env : NULL;
+  return machine_isa_of_devices(env) == (b && b->device) ? env : NULL;
 }
 
 /* Where kernels are only looked at a typical device stands for one that is not there. */

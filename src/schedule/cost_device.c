@@ -24,6 +24,8 @@ static const double ALONE = 3.2, ISSUED = 0.6;
 /* Instructions, with addresses: of a load, a store, a work item; of a load from one of the planes of frequencies, all of
  * which are read in turn; more for a load at the edge of the image. */
 static const double LOAD = 2, STORE = 2, INDEX = 30, PLANE = 5, GUARDED = 1;
+/* Products of matrices by 32 work items: their share of the rate of multiply-adds, which they have no more than. */
+static const double MATRIX_SHARE = 0.8;
 static const double BARRIER = 60;   /* cycles */
 static const double TOGETHER = 1.4; /* the work items of a group go at the pace of the slowest */
 
@@ -67,9 +69,22 @@ typedef struct parts {
   double x, g, o;          /* transforms: arithmetic */
   double x_loads, g_loads; /* from the image and the weights */
   double k, t;             /* tile of a work item */
+  double side;             /* of the matrices that products are made of; 0: they are not */
 } parts;
 
-static parts parts_of(const schedule *s, const machine *on, const sizes *z) {
+/* Would apply make the products of matrices? See matrix_fits; whether a block is large enough is for sums_of. */
+static bool makes_matrices(const schedule *s, const machine *on, const wino_conv *c,
+                           const wino_site *site, bool blocked) {
+  if (c->dtype != WN_F32 || !matrix_wanted(s, on, site) || site->C % on->matrix != 0) return false;
+  for (stage_id id = STAGE_X; id <= STAGE_M; ++id) {
+    if (schedule_is_inside(s, id) && s->stage[id].space == SPACE_GLOBAL) return false;
+  }
+  int64_t k = s->k[schedule_is_inside(s, STAGE_M)], t = s->t[blocked];
+  return (k == 0 || k == on->matrix) && (t == 0 || t == on->matrix);
+}
+
+static parts parts_of(const schedule *s, const machine *on, const wino_conv *c,
+                      const wino_site *site, const sizes *z) {
   register_tile rt = pick_item_tile(on, (int64_t)z->K, (int64_t)z->T, (int64_t)(z->f * z->G), 0);
   parts p = {
       .z = z, .x = z->in, .g = z->weights, .o = z->out, .k = (double)rt.k, .t = (double)rt.t};
@@ -78,18 +93,27 @@ static parts parts_of(const schedule *s, const machine *on, const sizes *z) {
   p.g_loads = z->taps * LOAD;
   if (s->k[blocked] > 0) p.k = (double)s->k[blocked];
   if (s->t[blocked] > 0) p.t = (double)s->t[blocked];
+  if (makes_matrices(s, on, c, site, blocked)) p.side = on->matrix;
   return p;
 }
 
 static bool is_array(const schedule *s, stage_id id) { return !schedule_is_inlined(s, id); }
 
 /* The products of so many channels and tiles, summed over channels: of a frequency each where x and g are arrays and m is
- * one, else of all at once. Without their traffic. */
+ * one, there of matrices where apply makes them, else of all at once. Without their traffic. */
 static item_work sums_of(const schedule *s, const machine *on, const wino_tile *tile,
                          const parts *p, double k, double t) {
   const sizes *z = p->z;
   bool x = is_array(s, STAGE_X), g = is_array(s, STAGE_G);
   item_work w = {0};
+  if (p->side > 0 && t >= p->side && fmod(k, p->side) == 0) {
+    double area = p->side * p->side, share = area / (int)WARP; /* of a work item */
+    w.items = z->f * (k / p->side) * ceil_div(t, p->side) * (int)WARP;
+    w.turns = z->C / p->side;
+    w.each = p->side * share / MATRIX_SHARE + 2 * share * LOAD;
+    w.once = share * STORE;
+    return w;
+  }
   if (x && g && is_array(s, STAGE_M)) {
     double tile_k = fmin(p->k, k), tile_t = fmin(p->t, t);
     w.items = z->f * ceil_div(k, tile_k) * ceil_div(t, tile_t);
@@ -147,6 +171,7 @@ static block block_of(const device_model *m, const schedule *s, const parts *p) 
   double sums = s->stage[STAGE_M].space == SPACE_LOCAL ? z->f * b.k * e : 0;
   double fit = x + sums > 0 && m->local > 0 ? floor(m->local / (x + sums)) : (int)BLOCK_T;
   b.t = fmin(z->T, s->t[0] > 0 ? (double)s->t[0] : fmax(1, fmin(fit, (int)BLOCK_T)));
+  if (p->side > 0 && s->t[0] == 0 && b.t > p->side) b.t -= fmod(b.t, p->side);
   b.bytes = b.t * (x + sums);
   return b;
 }
@@ -208,7 +233,7 @@ static bool rewritten(const device_model *m, const wino_conv *c, const wino_tile
   model cpu = model_of(t, c->dtype);
   sizes z = sizes_of(c, tile, &cpu);
   const machine *on = t->machine;
-  parts p = parts_of(s, on, &z);
+  parts p = parts_of(s, on, c, &tile->site, &z);
   double planes = z.f * (double)m->element * z.G;
   double footprint = z.image + z.result + planes * z.T * (z.C + z.K);
   bool x_in = schedule_is_inside(s, STAGE_X), g_in = schedule_is_inside(s, STAGE_G),

@@ -571,6 +571,28 @@ static void test_devices_refuse_what_is_not_there(void **state) {
   assert_true(isfinite(cost(deep, "x=local,g=global,m=local,o=global;t=28;wino=4", &t)));
 }
 
+/* Of matrices where there are whole ones, and as before where there are none: of 4 tiles, of channels that are no multiple. */
+static void test_devices_multiply_matrices(void **state) {
+  (void)state;
+  static const char *const plans[] = {"x=global,g=global,m=global,o=global;wino=4",
+                                      "x=global,g=global,m=local,o=global;wino=4"};
+  cost_target t = gpu(5e-6), with = t;
+  machine multiplies = *t.machine;
+  multiplies.matrix = 8;
+  with.machine = &multiplies;
+  conv few = {1, 64, 8, 8, 64, 3, 1, 1, 1}, odd = {1, 60, 28, 28, 60, 3, 1, 1, 1};
+  for (size_t i = 0; i < LEN(plans); ++i) {
+    assert_true(cost(deep, plans[i], &with) != cost(deep, plans[i], &t));
+    assert_true(cost(few, plans[i], &with) == cost(few, plans[i], &t));
+    assert_true(cost(odd, plans[i], &with) == cost(odd, plans[i], &t));
+  }
+  assert_true(cost(deep, plans[0], &with) < cost(deep, plans[0], &t)); /* nobody waits alone */
+  static const char *const scalar[] = {"direct", "x=global,g=global,m=global,o=global;k=4;wino=4",
+                                       "x=inline,g=inline,m=global,o=global;wino=4"};
+  for (size_t i = 0; i < LEN(scalar); ++i)
+    assert_true(cost(deep, scalar[i], &with) == cost(deep, scalar[i], &t));
+}
+
 static void test_devices_do_not_repeat_much_work(void **state) {
   (void)state;
   cost_target t = gpu(5e-6);
@@ -606,6 +628,7 @@ int main(void) {
       cmocka_unit_test(test_candidates_run),
       cmocka_unit_test(test_devices_count_launches),
       cmocka_unit_test(test_devices_refuse_what_is_not_there),
+      cmocka_unit_test(test_devices_multiply_matrices),
       cmocka_unit_test(test_devices_do_not_repeat_much_work),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
