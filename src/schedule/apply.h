@@ -9,11 +9,9 @@
 #include "rewrite/rewrite.h"
 #include "rewrite/transform.h"
 #include "schedule/nest.h"
+#include "schedule/tiles.h"
 
-enum {
-  STAGE_RANGES = WN_MAX_SPATIAL + 8,
-  CHANNELS_AT_ONCE = 4 /* that a turn of a device's products adds: see several_at_once */
-};
+enum { STAGE_RANGES = WN_MAX_SPATIAL + 8 };
 
 /* A BUFFERIZE on its way into the kernels. Its domain is the part of each range that its nest computes: all of it, or for
  * a stage inside its consumer's kernel `len` values from `base` (an expression of the consumer's open axes). */
@@ -102,7 +100,7 @@ typedef struct draft {
       [DRAFT_LIMITS]; /* a point that fails would overwrite another: the store is masked too */
 } draft;
 
-/* --- tiles.c: choosing sizes, making axes ------------------------------------------------------------------------- */
+/* --- axes.c ------------------------------------------------------------------------- */
 
 int stage_range(const stage *st, char letter,
                 int from); /* position of the first range of a class, -1 */
@@ -116,33 +114,10 @@ void draft_limit(apply *ap, draft *d, const uop *value, int64_t extent, bool ali
 /* extent = outer * inner axes, named like t0 and t1; binds the exact loop. */
 const uop *draft_split(apply *ap, draft *d, const uop *exact, const uop *outer, const uop *inner,
                        int64_t inner_extent, bool aliases);
-/* Lanes of the widest vectors of such numbers. A lane has four bytes at least: what is narrower in memory is computed in f32
- * or beside it, and no OpenCL has vectors of more than 16. */
-int widest_lanes(const machine *m, wn_dtype dtype);
 /* The widest number that the value reads, makes or is: with more lanes than a vector has of those, each would be several. */
 wn_dtype widest_dtype(apply *ap, const uop *value);
-/* Lanes for an axis of this extent: the count that wastes least. */
-int pick_lanes(const machine *m, wn_dtype dtype, int64_t extent);
-int64_t round_up(int64_t a, int64_t b);
-
-typedef struct register_tile {
-  int64_t k, t; /* output channels, tiles (lanes * vectors) held in registers */
-  int lanes;
-} register_tile;
-register_tile pick_register_tile(const machine *m, wn_dtype dtype, int64_t k, int64_t t,
-                                 int64_t limit);
-
-/* Of a work item; others: how many such products there are side by side; most: sums at most, 0 for the usual. */
-register_tile pick_item_tile(const machine *m, int64_t k, int64_t t, int64_t others, int64_t most);
-int64_t site_frequencies(const wino_site *site); /* of a tile */
-int64_t item_channels(const machine *m, const wino_site *site);
-/* Of the loop k0 around stages inside. */
-int64_t channels_of_block(const schedule *s, const machine *m, const wino_site *site);
-
 /* --- matrix.c: products as small matrices ----------------------------------------------------------------------------- */
-/* Would the products of this site be matrices, as far as its sizes and the schedule tell? */
-bool matrix_wanted(const schedule *s, const machine *m, const wino_site *site);
-/* Are they, in blocks of k channels and t tiles? asked: the register tile that the schedule wants, 0 for any. */
+/* Are the products matrices, in blocks of k channels and t tiles? asked: the register tile that the schedule wants, 0 for any. */
 bool matrix_fits(const apply *ap, const stage *m, int64_t k, int64_t t, int64_t k_asked,
                  int64_t t_asked);
 /* The sum of such products with the channels of a matrix innermost. */
@@ -172,11 +147,8 @@ typedef struct row_axes {              /* of tiles in rows */
 /* lanes 0: chosen. */
 row_axes rows_begin(apply *ap, draft *d, int t, axis_kind kind, int64_t rows, int lanes);
 void rows_end(apply *ap, draft *d, row_axes r, bool adds); /* adds: each tile exactly once */
-int64_t tile_block(const schedule *s, const machine *m, const wino_site *site);
 /* Are output channels in the lanes of the products' vectors, and of what reads them, rather than tiles? */
 bool lanes_over_k(const apply *ap, int site);
-/* Products that are computed and thrown away, over those wanted, with n in vectors. */
-double lanes_waste(const machine *m, int64_t n);
 /* Is every element of the caller's array that x reads next to that of the next channel? */
 bool channels_are_neighbours(apply *ap, const stage *st);
 /* Rows of tiles in a chunk of the host loop, a divisor of all rows; 0: no such loop. Where there is one, the rows are the

@@ -410,29 +410,7 @@ void choose_unshrink(choice *c) {
   }
 }
 
-/* --- carried out ---------------------------------------------------------------------------------------------------------- */
-
-void choose_settle(graph *g, choice *c, const part_list *parts) {
-  bool any = false;
-  const char *why = "";
-  for (int i = 0; i < c->sites->n; ++i) {
-    if (c->conv[i] < 0) continue; /* nor is what is inlined a convolution, and has no part */
-    const stored_value *v = &parts->sites->value[parts->sites->at[i].value];
-    const part *p = parts->of[parts->sites->at[i].value];
-    int at = i - v->first;
-    bool lost = !c->plan.site[i].direct && !p->rewritten[at];
-    WN_CHECK(!lost || c->source[i] != PLAN_CHOOSE || choose_is_tuned(c, i),
-             "a tile of the survey was not taken: %s", p->w.trace);
-    if (lost && c->source[i] == PLAN_GIVEN)
-      diag_fail(g->diag, WN_ERR_REFUSED, "plan of conv%d: it is not rewritten: %s", i, p->w.trace);
-    if (lost) why = p->w.trace;
-    any |= p->rewritten[at];
-    c->plan.site[i] = p->plan[at];
-  }
-  for (int i = 0; i < parts->sites->nvalues && *why == '\0'; ++i) why = parts->of[i]->w.trace;
-  if (c->rewrites && !any)
-    diag_fail(g->diag, WN_ERR_REFUSED, "plan %.200s: nothing to rewrite: %s", c->name, why);
-}
+/* --- for others ------------------------------------------------------------------------------------------------------------ */
 
 size_t choose_candidates(graph *g, const site_list *sites, int site, const choice_target *target,
                          candidate *out, size_t max) {

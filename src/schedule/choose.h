@@ -9,7 +9,7 @@
 #define WN_SCHEDULE_CHOOSE_H
 
 #include "schedule/cost.h"
-#include "schedule/parts.h"
+#include "schedule/plan.h"
 #include "winograd/cancel.h"
 
 typedef struct choice_target {
@@ -57,9 +57,6 @@ bool choose_is_tuned(const choice *c, int site);
 void choose_unshrink(choice *c);
 /* Is there a plan for the site that needs less: was it chosen, and is it not direct yet? */
 bool choose_can_shrink(const choice *c, int site);
-/* Takes over what the rewrite decided: tiles of named plans, convolutions that a plan for all cannot have. A plan in braces
- * that could not be had, and one for all that nothing came of, is diag_fail(WN_ERR_REFUSED). */
-void choose_settle(graph *g, choice *c, const part_list *parts);
 /* What `auto` picks for a site without a look at what was tuned, then the best other schedules by predicted cost, best first:
  * see schedule_candidates. `direct` is among them, last if it is not among the best; alone where nothing is rewritten. */
 size_t choose_candidates(graph *g, const site_list *sites, int site, const choice_target *target,

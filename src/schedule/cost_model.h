@@ -4,8 +4,8 @@
 #ifndef WN_SCHEDULE_COST_MODEL_H
 #define WN_SCHEDULE_COST_MODEL_H
 
-#include "schedule/apply.h"
 #include "schedule/cost.h"
+#include "schedule/tiles.h"
 
 /* --- the constants of the model ------------------------------------------------------------------------------------------- */
 

@@ -1,8 +1,8 @@
 /* Extents and cuts of a rewritten convolution; see cost_model.h.
  *
  * In: a convolution, one of its tiles, a schedule. Out: what the counts of cost_stages.c and cost_sums.c are made of. Always
- * holds: blocks, register tiles and lanes are those that apply picks, by the same functions (tiles.c, tile_block,
- * lanes_waste); what apply refuses is marked. */
+ * holds: blocks, register tiles and lanes are those that apply picks, by the same functions (tiles.h);
+ * what apply refuses is marked. */
 #include <math.h>
 
 #include "schedule/cost_model.h"

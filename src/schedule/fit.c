@@ -106,6 +106,30 @@ int fit_refused(const fitting *f) {
   return f->sites->value[f->value].first + (f->local < 0 ? 0 : f->local);
 }
 
+/* Takes over what the rewrite decided: tiles of named plans, convolutions that a plan for all cannot have. A plan in braces
+ * that could not be had, and one for all that nothing came of, is diag_fail(WN_ERR_REFUSED). */
+static void settle(graph *g, choice *c, const part_list *parts) {
+  bool any = false;
+  const char *why = "";
+  for (int i = 0; i < c->sites->n; ++i) {
+    if (c->conv[i] < 0) continue; /* nor is what is inlined a convolution, and has no part */
+    const stored_value *v = &parts->sites->value[parts->sites->at[i].value];
+    const part *p = parts->of[parts->sites->at[i].value];
+    int at = i - v->first;
+    bool lost = !c->plan.site[i].direct && !p->rewritten[at];
+    WN_CHECK(!lost || c->source[i] != PLAN_CHOOSE || choose_is_tuned(c, i),
+             "a tile of the survey was not taken: %s", p->w.trace);
+    if (lost && c->source[i] == PLAN_GIVEN)
+      diag_fail(g->diag, WN_ERR_REFUSED, "plan of conv%d: it is not rewritten: %s", i, p->w.trace);
+    if (lost) why = p->w.trace;
+    any |= p->rewritten[at];
+    c->plan.site[i] = p->plan[at];
+  }
+  for (int i = 0; i < parts->sites->nvalues && *why == '\0'; ++i) why = parts->of[i]->w.trace;
+  if (c->rewrites && !any)
+    diag_fail(g->diag, WN_ERR_REFUSED, "plan %.200s: nothing to rewrite: %s", c->name, why);
+}
+
 kernel_set *schedule_fit(fitting *f, choice *c) {
   const bool variable = f->target->options->variable_weights != 0;
   size_t size = sizeof *c->plan.site * (size_t)c->plan.n, most = f->target->machine->local_bytes;
@@ -114,7 +138,7 @@ kernel_set *schedule_fit(fitting *f, choice *c) {
   f->holder = -1;
   for (;;) {
     part_list parts = make_parts(f, c);
-    choose_settle(f->g, c, &parts);
+    settle(f->g, c, &parts);
     kernel_set *set = parts_assemble(f->g, &parts, variable, f->nuser, f->user);
     bool local = most > 0 && set->scratch_bytes > most;
     size_t bytes = memory_needed(set, f->limit->threads);

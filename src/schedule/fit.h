@@ -8,6 +8,7 @@
 #define WN_SCHEDULE_FIT_H
 
 #include "schedule/choose.h"
+#include "schedule/parts.h"
 
 typedef struct fit_limit {
   size_t bytes; /* of memory_needed */

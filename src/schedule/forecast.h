@@ -7,6 +7,7 @@
 #define WN_SCHEDULE_FORECAST_H
 
 #include "schedule/choose.h"
+#include "schedule/nest.h"
 
 typedef struct forecast {
   choice choice;

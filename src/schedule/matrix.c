@@ -6,18 +6,6 @@
  * channels of each partial sum are blocks of as many. */
 #include "schedule/apply.h"
 
-static bool is_array(const schedule *s, stage_id id) {
-  uop_space space = s->stage[id].space;
-  return space == SPACE_GLOBAL || space == SPACE_LOCAL;
-}
-
-bool matrix_wanted(const schedule *s, const machine *m, const wino_site *site) {
-  int64_t side = m->matrix;
-  bool arrays = is_array(s, STAGE_X) && is_array(s, STAGE_G) && is_array(s, STAGE_M);
-  return side > 0 && arrays && site->K % side == 0 && site->T >= side && s->v != 'k' &&
-         s->stage[STAGE_M].nloops == 0;
-}
-
 static bool is_whole_read(const uop *u) {
   return u->op == OP_INDEX && u->dtype == WN_F32 && uop_is_int(u->src[1], 1);
 }

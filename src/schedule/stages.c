@@ -337,12 +337,6 @@ typedef struct product_step {
   int lanes;
 } product_step;
 
-double lanes_waste(const machine *m, int64_t n) {
-  int lanes = pick_lanes(m, WN_F32, n);
-  double widest = m->vector_bytes / (double)sizeof(float);
-  return (double)round_up(n, lanes) / (double)n * (0.5 + 0.5 * widest / lanes);
-}
-
 bool lanes_over_k(const apply *ap, int site) {
   const wino_site *ws = &ap->w->site[site];
   const schedule *s = plan_of(ap, site);
@@ -533,34 +527,6 @@ static nest *products_rows(apply *ap, stage *st, int64_t unroll_k) {
   nest *n = draft_finish(ap, &d, st);
   fill_with_zeros(ap, n);
   return n;
-}
-
-/* How many tiles, unless the schedule says it: as many as a device has local memory for. */
-static int64_t tiles_that_fit(const schedule *s, const machine *m, const wino_site *site) {
-  const stage_plan *plan = s->stage;
-  size_t tile = 0, f = (size_t)site_frequencies(site) * wn_dtype_size(WN_F32);
-  if (plan[STAGE_X].space == SPACE_LOCAL) tile += f * (size_t)site->C;
-  if (plan[STAGE_M].space == SPACE_LOCAL) tile += f * (size_t)channels_of_block(s, m, site);
-  size_t fit = m->local_bytes > 0 && tile > 0 ? m->local_bytes / tile : 28;
-  fit = fit > 28 ? 28 : fit;
-  size_t side = matrix_wanted(s, m, site) ? (size_t)m->matrix : 1;
-  if (fit >= side) fit -= fit % side; /* local arrays are padded to it */
-  return fit < 1 ? 1 : (int64_t)fit;
-}
-
-/* Tiles staged together when the input transform is local: whole rows, or a divisor of a long one. */
-int64_t tile_block(const schedule *s, const machine *m, const wino_site *site) {
-  int64_t want = s->t[0] > 0 ? s->t[0] : tiles_that_fit(s, m, site),
-          width = site->t_extent[site->nt - 1];
-  int64_t rows = site->ndim > 1 ? site->t_extent[site->nt - 2] : 1; /* of an image */
-  if (width <= want) {
-    int64_t blocks = (rows * width + want - 1) / want;
-    return width * ((rows + blocks - 1) / blocks); /* even shares: the last block wastes least */
-  }
-  for (int64_t b = want; 2 * b > want; --b) {
-    if (width % b == 0) return b;
-  }
-  return width;
 }
 
 nest *nest_m(apply *ap, stage *st) {

@@ -1,79 +1,16 @@
-/* Sizes and axes. In: extents and what the machine has. Out: lanes, register tiles, and axes appended to a nest.
- * Always holds: a tile never asks for more accumulators than there are vector registers less what the operands need. */
-#include <math.h>
+/* Sizes: see tiles.h. In: extents and what the machine has. Out: lanes, register tiles, blocks. Always holds: a tile never
+ * asks for more accumulators than there are vector registers less what the operands need. */
+#include "schedule/tiles.h"
 
-#include "schedule/apply.h"
+#include <math.h>
 
 enum { LEAST_LANE = 4 }; /* bytes */
 
 int64_t round_up(int64_t a, int64_t b) { return (a + b - 1) / b * b; }
 
-int stage_range(const stage *st, char letter, int from) {
-  for (int i = from; i < st->n; ++i) {
-    if (st->letter[i] == letter) return i;
-  }
-  return -1;
-}
-
-const uop *draft_axis(apply *ap, draft *d, axis_kind kind, int64_t extent, const char *name) {
-  nest *n = d->n;
-  if (extent == 1) {
-    if (n->nunits < NEST_AXES && kind <= AXIS_LOOP) {
-      n->unit[n->nunits].name = name;
-      n->unit[n->nunits++].at = n->naxes;
-    }
-    return uop_int(ap->g, 0);
-  }
-  WN_CHECK(n->naxes < NEST_AXES, "more than %d axes", NEST_AXES);
-  const uop *r = uop_range(ap->g, extent, name);
-  n->axis[n->naxes++] = (axis){r, kind, uop_range_name(ap->g, r), false};
-  return r;
-}
-
-const uop *draft_exact(apply *ap, draft *d, int64_t extent, const char *name) {
-  if (extent == 1) return uop_int(ap->g, 0);
-  (void)d;
-  return uop_range(ap->g, extent, name);
-}
-
-void draft_limit(apply *ap, draft *d, const uop *value, int64_t extent, bool aliases) {
-  const uop *c = uop_lt(ap->g, value, extent);
-  if (uop_is_int(c, 1)) return;
-  WN_CHECK(d->nlimits < DRAFT_LIMITS, "more than %d limits", DRAFT_LIMITS);
-  d->limit[d->nlimits] = c;
-  d->aliases[d->nlimits++] = aliases;
-}
-
-void draft_bind(apply *ap, draft *d, const uop *exact, const uop *over_axes, bool aliases) {
-  if (exact->op != OP_RANGE) return; /* an extent of 1 */
-  WN_CHECK(d->nexact < NEST_AXES, "more than %d loops", NEST_AXES);
-  d->exact[d->nexact] = exact;
-  d->over_axes[d->nexact++] = over_axes;
-  draft_limit(ap, d, over_axes, exact->arg.j, aliases);
-}
-
-const uop *draft_split(apply *ap, draft *d, const uop *exact, const uop *outer, const uop *inner,
-                       int64_t inner_extent, bool aliases) {
-  const uop *e = uop_add(ap->g, uop_muli(ap->g, outer, inner_extent), inner);
-  draft_bind(ap, d, exact, e, aliases);
-  return e;
-}
-
 int widest_lanes(const machine *m, wn_dtype dtype) {
   int size = (int)wn_dtype_size(dtype);
   return m->vector_bytes / (size > LEAST_LANE ? size : LEAST_LANE);
-}
-
-wn_dtype widest_dtype(apply *ap, const uop *value) {
-  uop_order own = uop_walk_value(ap->a, value);
-  wn_dtype widest = (wn_dtype)value->dtype;
-  for (size_t i = 0; i < own.len; ++i) {
-    const uop *u = own.at[i];
-    /* all others have the dtype of something that they work on, or are places */
-    if (u->op != OP_INDEX && u->op != OP_CAST && u->op != OP_REDUCE) continue;
-    if (wn_dtype_size((wn_dtype)u->dtype) > wn_dtype_size(widest)) widest = (wn_dtype)u->dtype;
-  }
-  return widest;
 }
 
 int pick_lanes(const machine *m, wn_dtype dtype, int64_t extent) {
@@ -178,11 +115,50 @@ int64_t channels_of_block(const schedule *s, const machine *m, const wino_site *
   return block < site->K ? block : site->K;
 }
 
-bool loop_named(loop_name want, const char *name) {
-  char text[16];
-  int n = 0;
-  text[n++] = want.letter;
-  if (want.part >= 0) text[n++] = (char)('0' + want.part);
-  text[n] = '\0';
-  return strcmp(text, name) == 0;
+/* --- of a site -------------------------------------------------------------------------------------------------------------- */
+
+static bool is_array(const schedule *s, stage_id id) {
+  uop_space space = s->stage[id].space;
+  return space == SPACE_GLOBAL || space == SPACE_LOCAL;
+}
+
+bool matrix_wanted(const schedule *s, const machine *m, const wino_site *site) {
+  int64_t side = m->matrix;
+  bool arrays = is_array(s, STAGE_X) && is_array(s, STAGE_G) && is_array(s, STAGE_M);
+  return side > 0 && arrays && site->K % side == 0 && site->T >= side && s->v != 'k' &&
+         s->stage[STAGE_M].nloops == 0;
+}
+
+double lanes_waste(const machine *m, int64_t n) {
+  int lanes = pick_lanes(m, WN_F32, n);
+  double widest = m->vector_bytes / (double)sizeof(float);
+  return (double)round_up(n, lanes) / (double)n * (0.5 + 0.5 * widest / lanes);
+}
+
+/* How many tiles, unless the schedule says it: as many as a device has local memory for. */
+static int64_t tiles_that_fit(const schedule *s, const machine *m, const wino_site *site) {
+  const stage_plan *plan = s->stage;
+  size_t tile = 0, f = (size_t)site_frequencies(site) * wn_dtype_size(WN_F32);
+  if (plan[STAGE_X].space == SPACE_LOCAL) tile += f * (size_t)site->C;
+  if (plan[STAGE_M].space == SPACE_LOCAL) tile += f * (size_t)channels_of_block(s, m, site);
+  size_t fit = m->local_bytes > 0 && tile > 0 ? m->local_bytes / tile : 28;
+  fit = fit > 28 ? 28 : fit;
+  size_t side = matrix_wanted(s, m, site) ? (size_t)m->matrix : 1;
+  if (fit >= side) fit -= fit % side; /* local arrays are padded to it */
+  return fit < 1 ? 1 : (int64_t)fit;
+}
+
+/* Tiles staged together when the input transform is local: whole rows, or a divisor of a long one. */
+int64_t tile_block(const schedule *s, const machine *m, const wino_site *site) {
+  int64_t want = s->t[0] > 0 ? s->t[0] : tiles_that_fit(s, m, site),
+          width = site->t_extent[site->nt - 1];
+  int64_t rows = site->ndim > 1 ? site->t_extent[site->nt - 2] : 1; /* of an image */
+  if (width <= want) {
+    int64_t blocks = (rows * width + want - 1) / want;
+    return width * ((rows + blocks - 1) / blocks); /* even shares: the last block wastes least */
+  }
+  for (int64_t b = want; 2 * b > want; --b) {
+    if (width % b == 0) return b;
+  }
+  return width;
 }
