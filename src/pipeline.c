@@ -6,12 +6,12 @@
 #include "pipeline.h"
 
 #include "base/fpenv.h"
-#include "decide.h"
+#include "decide/decide.h"
 #include "import.h"
 #include "lower/lower.h"
 #include "render/render.h"
 #include "rewrite/rewrite.h"
-#include "schedule/forecast.h"
+#include "decide/forecast.h"
 #include "show.h"
 #include "tensor/tensor.h"
 

@@ -7,7 +7,7 @@
 #include <math.h>
 
 #include "base/fpenv.h"
-#include "decide.h"
+#include "decide/decide.h"
 #include "pipeline.h"
 #include "tune/layer.h"
 #include "tune/race.h"

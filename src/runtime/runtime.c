@@ -18,7 +18,7 @@
 #include "render/render.h"
 #include "runtime/backend.h"
 #include "runtime/pool.h"
-#include "schedule/nest.h"
+#include "nest/nest.h"
 
 enum { DEFAULT_MAX_LINES = 2000, MAX_THREADS = 1024 };
 

@@ -14,7 +14,7 @@
 
 #include "lower/lower.h"
 #include "rewrite/rewrite.h"
-#include "schedule/choose.h"
+#include "plan/choose.h"
 #include "tensor/tensor.h"
 
 #define LEN(a) (sizeof(a) / sizeof *(a))
