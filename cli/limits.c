@@ -3,7 +3,7 @@
 
 #include "devices.h"
 #include "report/table.h"
-#include "runtime/machine_device.h"
+#include "tune/measure_device.h"
 
 /* One limit, of one thread and of all of them; `one` or `all` 0 where there is only the other. */
 typedef struct limit {
@@ -23,7 +23,7 @@ typedef struct measured {
 
 /* --- the figures -------------------------------------------------------------------------------------------------------- */
 
-static int list_limits(const machine *m, limit *out) {
+static int list_limits(const cpu_rates *m, limit *out) {
   static const char *const rates[] = {"mul_add_128", "fma_128", "fma_256", "fma_512"};
   static const char *const sizes[] = {"l1_bytes", "l2_bytes", "l3_bytes"};
   static const char *const size_names[] = {"L1 of a core", "L2 of a core", "L3"};
@@ -47,7 +47,7 @@ static int list_limits(const machine *m, limit *out) {
   return n;
 }
 
-static int list_device_limits(const device_machine *m, limit *out) {
+static int list_device_limits(const device_rates *m, limit *out) {
   int n = 0;
   out[n++] = (limit){"fma", "fused multiply-adds", "GFLOP/s", 0, m->flops * 1e-9};
   out[n++] = (limit){"cache_bytes", "the last cache", "KiB", 0, m->cache_bytes / 1024};
@@ -62,9 +62,9 @@ static int list_device_limits(const device_machine *m, limit *out) {
 /* --- measuring ---------------------------------------------------------------------------------------------------------- */
 
 static void measure_cpu(cli *app, store *s, measured *out) {
-  machine m;
-  cpu_target cpu;
-  cpu_target_init(&cpu, &app->diag, NULL);
+  cpu_rates m;
+  machine cpu;
+  machine_of_cpu(&cpu, &app->diag, NULL);
   machine_measure(&app->diag, &cpu, &m);
   *out = (measured){.backend = "cpu",
                     .device = arena_strdup(&app->arena, cpu.model),
@@ -74,8 +74,8 @@ static void measure_cpu(cli *app, store *s, measured *out) {
 }
 
 static void measure_device(cli *app, store *s, runtime *rt, measured *out) {
-  device_machine m;
-  const cpu_target *target = runtime_target(rt);
+  device_rates m;
+  const machine *target = runtime_machine(rt);
   device_measure(&app->diag, rt, &m);
   *out = (measured){.device = arena_strdup(&app->arena, target->model),
                     .threads = runtime_threads(rt),

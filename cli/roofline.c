@@ -4,7 +4,7 @@
 
 #include <math.h>
 
-#include "runtime/machine_device.h"
+#include "tune/measure_device.h"
 
 bool roofline_limits(cli *app, machine_limits *out) {
   runtime *volatile rt = NULL;

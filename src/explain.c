@@ -6,14 +6,14 @@
 #include "base/fpenv.h"
 #include "pipeline.h"
 #include "program.h"
-#include "runtime/machine.h"
+#include "tune/measure.h"
 #include "tensor/tensor.h"
 
 /* --- kernels ---------------------------------------------------------------------------------------------------------------- */
 
 static void gather_kernels(explanation *e, const forecast *f) {
   wn_program *p = e->program;
-  const machine_limits *l = f->target.limits;
+  const machine_limits *l = f->target.machine->limits;
   e->nkernels = e->info.prepare_kernels + e->info.kernels;
   e->kernel = arena_array(&p->graph.arena, explained_kernel, e->nkernels + 1);
   for (int i = 0; i < e->nkernels; ++i) {
@@ -98,7 +98,7 @@ static void gather(explanation *e, const forecast *f, const asking *q) {
   e->info = p->info;
   size_t n = strlen(f->trace);
   e->recognised = arena_printf(&p->graph.arena, "%.*s", (int)(n > 0 ? n - 1 : 0), f->trace);
-  e->measured_limits = f->target.limits->measured;
+  e->measured_limits = f->target.machine->limits->measured;
   e->here = runtime_is_here(p->rt);
   e->predicted_us = p->info.predicted_s > 0 ? p->info.predicted_s * 1e6 : (double)NAN;
   e->measured_us = e->measured_error = e->measured_sum_error = (double)NAN;

@@ -8,7 +8,7 @@
 
 #include <stdio.h>
 
-#include "schedule/forecast.h"
+#include "decide/forecast.h"
 
 typedef struct explained_kernel {
   wn_kernel_info info;

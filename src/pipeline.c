@@ -6,12 +6,12 @@
 #include "pipeline.h"
 
 #include "base/fpenv.h"
-#include "decide.h"
+#include "decide/decide.h"
 #include "import.h"
 #include "lower/lower.h"
 #include "render/render.h"
 #include "rewrite/rewrite.h"
-#include "schedule/forecast.h"
+#include "decide/forecast.h"
 #include "show.h"
 #include "tensor/tensor.h"
 
@@ -65,10 +65,10 @@ static linear_kernel *launch_of(pipeline *pl, const kernel_plan *k) {
 static void linearise_all(pipeline *pl, const fitting *f) {
   wn_program *p = pl->p;
   arena *a = &pl->g->arena;
-  bool device = runtime_target(p->rt)->group > 0;
-  linear_options lo = {.accumulators = device ? 0 : runtime_target(p->rt)->registers - 4,
+  bool device = runtime_machine(p->rt)->group > 0;
+  linear_options lo = {.accumulators = device ? 0 : runtime_machine(p->rt)->registers - 4,
                        .no_merge = pl->opt->no_merge != 0,
-                       .fma = runtime_target(p->rt)->fma};
+                       .fma = runtime_machine(p->rt)->fma};
   size_t n = p->set->kernels.len;
   map names;
   map_init(&names, a);
@@ -103,7 +103,7 @@ static void fill_info(pipeline *pl, const decision *d, double schedule_s, double
   const choice *ch = &d->choice;
   const fitting *f = &d->fit;
   plan_print(&placement, &ch->plan, ch->sites);
-  const cpu_target *t = runtime_target(p->rt);
+  const machine *t = runtime_machine(p->rt);
   *i = (wn_program_info){.plan = ch->name,
                          .placement = str_text(&placement),
                          .wino = "",

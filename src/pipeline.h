@@ -5,7 +5,7 @@
 #ifndef WN_PIPELINE_H
 #define WN_PIPELINE_H
 
-#include "schedule/forecast.h"
+#include "decide/forecast.h"
 
 typedef struct pipeline_watch {
   void (*write)(void *user, const char *text); /* every pass that changed something; may be NULL */

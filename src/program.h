@@ -7,7 +7,7 @@
 
 #include "kernel/kernel.h"
 #include "runtime/store.h"
-#include "schedule/nest.h"
+#include "nest/nest.h"
 #include "winograd/winograd.h"
 
 struct wn_program {

@@ -73,7 +73,7 @@ static void allocate_blocks(wn_program *p, device_memory *m) {
     b->block = runtime_alloc(p->rt, b->bytes);
     if (b->block == NULL)
       diag_fail(&p->diag, WN_ERR_NOMEM, "%s has no %zu bytes left for %s",
-                runtime_target(p->rt)->model, b->bytes,
+                runtime_machine(p->rt)->model, b->bytes,
                 b->role == ROLE_WORK       ? "the workspace"
                 : b->role == ROLE_PREPARED ? "prepared weights"
                                            : "an array");

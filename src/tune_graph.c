@@ -7,7 +7,7 @@
 #include <math.h>
 
 #include "base/fpenv.h"
-#include "decide.h"
+#include "decide/decide.h"
 #include "pipeline.h"
 #include "tune/layer.h"
 #include "tune/race.h"
@@ -51,7 +51,7 @@ static void describe(const tuning *t, tune_subject *subject) {
       (tune_subject){.key = decide_key(&d, t->sites, value),
                      .candidate = list,
                      .count = (int)choose_candidates(g, t->sites, site, target, list, CANDIDATES),
-                     .sizes.lanes = target->vector_bytes / (int)sizeof(float),
+                     .sizes.lanes = target->machine->vector_bytes / (int)sizeof(float),
                      .threads = runtime_threads(t->p->rt)};
   if (t->sites->at[site].kind != SITE_CONV) return;
   wino_options w = {.math = t->opt->math, .off = true};
@@ -205,7 +205,7 @@ wn_status wn_tune(wn_context *ctx, wn_tensor *const *outs, void *const *data, in
   if (st == WN_OK) {
     int layers = count_layers(t.sites);
     result->backend = runtime_backend(t.p->rt);
-    result->isa = runtime_target(t.p->rt)->name;
+    result->isa = runtime_machine(t.p->rt)->name;
     result->threads = runtime_threads(t.p->rt);
     st = layers > 1 ? tune_layers(&t, layers, result) : tune_layer(&t, result);
     if (st != WN_OK) *result = (wn_tune_result){0};

@@ -15,9 +15,9 @@ static inline isa_list machine_isas(void) {
   for (size_t i = 0; i < sizeof all / sizeof *all; ++i) {
     diag d;
     diag_init(&d);
-    cpu_target t;
+    machine t;
     volatile wn_status st;
-    DIAG_TRY(&d, st) { cpu_target_init(&t, &d, all[i]); }
+    DIAG_TRY(&d, st) { machine_of_cpu(&t, &d, all[i]); }
     DIAG_END(&d, st)
     if (st == WN_OK) have.name[have.count++] = all[i];
   }

@@ -7,7 +7,7 @@
 #define WN_KERNEL_KERNEL_H
 
 #include "kernel/linear.h"
-#include "schedule/nest.h"
+#include "nest/nest.h"
 
 typedef struct linear_options {
   int accumulators; /* of one merged loop at most; 0: as many as there are */

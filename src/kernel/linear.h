@@ -22,7 +22,7 @@
 #ifndef WN_KERNEL_LINEAR_H
 #define WN_KERNEL_LINEAR_H
 
-#include "schedule/axis.h"
+#include "plan/axis.h"
 
 typedef struct lin_array {
   const char *name;

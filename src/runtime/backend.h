@@ -39,11 +39,11 @@ typedef struct device_backend {
    * what suits the device. Fills in the target, whose text lives as long as the device. What cannot
    * be opened is diag_fail: USAGE for a spec or isa that does not exist, DEVICE for what is missing
    * or failed. */
-  void *(*open)(diag *d, const char *spec, const char *isa, cpu_target *target);
+  void *(*open)(diag *d, const char *spec, const char *isa, machine *target);
   void (*close)(void *device);
   /* The target of a typical device, for kernels that are looked at where there is none; NULL: no
    * device is typical. An isa that does not exist is diag_fail. */
-  void (*foreign)(diag *d, const char *isa, cpu_target *target);
+  void (*foreign)(diag *d, const char *isa, machine *target);
   void *(*alloc)(void *device, size_t bytes); /* of zeros; NULL: there is not that much */
   void (*free)(void *device, void *block);    /* NULL is allowed */
   const char *(*write)(void *device, void *block, size_t offset, const void *from, size_t bytes);
@@ -76,14 +76,14 @@ typedef struct backend {
    * handle keeps the code alive; NULL when nothing was compiled. Text in `out` is allocated in `a`,
    * which outlives the handle. A diag_fail out of memory must leave nothing behind. Code is looked
    * up in the store first and kept there; `*cached` says that it was found. */
-  void *(*compile)(arena *a, diag *d, const cpu_target *target, int count,
+  void *(*compile)(arena *a, diag *d, const machine *target, int count,
                    const lin_kernel *const *kernels, backend_kernel *out, struct store *cache,
                    bool *cached);
   void (*release)(void *handle); /* NULL is allowed */
   /* The compiled kernel of this name as text, an instruction a line, in arena a, and its vector
    * registers and spills; NULL, and both as they were, where that is not known. The function
    * itself may be NULL. */
-  const char *(*assembly)(const void *handle, arena *a, const cpu_target *target, const char *name,
+  const char *(*assembly)(const void *handle, arena *a, const machine *target, const char *name,
                           int *registers, int *spills);
 } backend;
 

@@ -204,7 +204,7 @@ static const char fixed_flags[] =
     "-fno-strict-aliasing"
     " -w -fPIC -shared";
 
-static void set_args(build *b, const cpu_target *target) {
+static void set_args(build *b, const machine *target) {
   int n = 0;
   b->args[n++] = b->name;
   snprintf(b->flags, sizeof b->flags, "%s %s -o", fixed_flags, target->cc_flags);
@@ -291,7 +291,7 @@ static bool run_compiler(build *b) {
 /* --- one object ------------------------------------------------------------------------------- */
 
 /* Everything that the object depends on. Two compilers of one name differ in their files. */
-static void make_key(str *key, const cpu_target *target, const char *text, size_t len) {
+static void make_key(str *key, const machine *target, const char *text, size_t len) {
   str_printf(key, "cpu:cc %s %s\n", fixed_flags, target->cc_flags);
   const char *path = getenv("PATH");
   bool found = false;
@@ -335,7 +335,7 @@ static void keep_object(build *b, const str *key) {
 
 /* From the store, else compiled. NULL with b->reason set on failure. Allocates from the arena only
  * while there is no directory. */
-static void *build_object(build *b, arena *scratch, const cpu_target *target, const char *text,
+static void *build_object(build *b, arena *scratch, const machine *target, const char *text,
                           size_t len) {
   set_args(b, target);
   str key;
@@ -379,9 +379,8 @@ static void cc_release(void *handle) {
 }
 
 /* Compiles kernels[first..last) into one object; a reason in b otherwise. */
-static bool compile_part(build *b, arena *scratch, cc_code *code, const cpu_target *target,
-                         int first, int last, const lin_kernel *const *kernels,
-                         backend_kernel *out) {
+static bool compile_part(build *b, arena *scratch, cc_code *code, const machine *target, int first,
+                         int last, const lin_kernel *const *kernels, backend_kernel *out) {
   str text;
   str_init(&text, scratch);
   render_c_prelude(&text, last - first, kernels + first);
@@ -395,7 +394,7 @@ static bool compile_part(build *b, arena *scratch, cc_code *code, const cpu_targ
   return true;
 }
 
-static void compile_all(build *b, arena *a, arena *scratch, cc_code *code, const cpu_target *target,
+static void compile_all(build *b, arena *a, arena *scratch, cc_code *code, const machine *target,
                         int count, const lin_kernel *const *kernels, backend_kernel *out) {
   if (compile_part(b, scratch, code, target, 0, count, kernels, out)) return;
   /* One bad kernel must not take the others with it. */
@@ -404,7 +403,7 @@ static void compile_all(build *b, arena *a, arena *scratch, cc_code *code, const
       out[i].error = arena_strdup(a, b->reason);
 }
 
-static void *cc_compile(arena *a, diag *d, const cpu_target *target, int count,
+static void *cc_compile(arena *a, diag *d, const machine *target, int count,
                         const lin_kernel *const *kernels, backend_kernel *out, store *cache,
                         bool *cached) {
   cc_code *code = mem_alloc(sizeof *code + (size_t)count * sizeof code->object[0]);

@@ -266,19 +266,19 @@ size_t interp_scratch(const interp_code *code) {
 
 /* --- memory ----------------------------------------------------------------------------------- */
 
-typedef struct machine {
+typedef struct interpreter {
   const interp_code *code;
   cell *r; /* registers */
   void *const *args;
   char *scratch;
-} machine;
+} interpreter;
 
-static char *array_base(const machine *m, int64_t index) {
+static char *array_base(const interpreter *m, int64_t index) {
   const lin_array *a = &m->code->kernel->arrays.data[index];
   return a->space == SPACE_GLOBAL ? m->args[a->slot] : m->scratch + a->offset;
 }
 
-static int64_t lane_offset(const machine *m, const step *s, int lane) {
+static int64_t lane_offset(const interpreter *m, const step *s, int lane) {
   int64_t at =
       s->vector ? m->r[s->src[0] + (uint32_t)lane].i : m->r[s->src[0]].i + lane * s->stride;
   at += s->disp;
@@ -333,7 +333,7 @@ static void store_cell(char *base, int64_t at, wn_dtype dt, cell v) {
   }
 }
 
-static void do_load(const machine *m, const step *s) {
+static void do_load(const interpreter *m, const step *s) {
   const char *base = array_base(m, s->i);
   for (int l = 0; l < s->lanes; l++) {
     bool on = !s->masked || m->r[s->src[1] + (uint32_t)l].i;
@@ -342,14 +342,14 @@ static void do_load(const machine *m, const step *s) {
   }
 }
 
-static void do_store(const machine *m, const step *s) {
+static void do_store(const interpreter *m, const step *s) {
   char *base = array_base(m, s->i);
   for (int l = 0; l < s->lanes; l++)
     if (!s->masked || m->r[s->src[2] + (uint32_t)l].i)
       store_cell(base, lane_offset(m, s, l), (wn_dtype)s->dtype, m->r[s->src[1] + (uint32_t)l]);
 }
 
-static void do_reg(const machine *m, const step *s) {
+static void do_reg(const interpreter *m, const step *s) {
   bool store = s->op == S_REG_STORE;
   for (int l = 0; l < s->lanes; l++) {
     cell *at = &m->r[s->i + l * s->stride];
@@ -359,7 +359,7 @@ static void do_reg(const machine *m, const step *s) {
   }
 }
 
-static int64_t matrix_offset(const machine *m, const step *s, int cell_index) {
+static int64_t matrix_offset(const interpreter *m, const step *s, int cell_index) {
   int row = cell_index / MATRIX_SIDE, column = cell_index % MATRIX_SIDE;
   int64_t at = m->r[s->src[0]].i + s->disp +
                (s->transposed ? column * s->stride + row : row * s->stride + column);
@@ -370,7 +370,7 @@ static int64_t matrix_offset(const machine *m, const step *s, int cell_index) {
   return at;
 }
 
-static void do_matrix_access(const machine *m, const step *s) {
+static void do_matrix_access(const interpreter *m, const step *s) {
   char *base = array_base(m, s->i);
   for (int l = 0; l < MATRIX_CELLS; l++) {
     int64_t at = matrix_offset(m, s, l);
@@ -391,7 +391,7 @@ static void do_matrix_muladd(cell *r, const step *s) {
   }
 }
 
-static void do_shuffle(const machine *m, const step *s) {
+static void do_shuffle(const interpreter *m, const step *s) {
   for (int l = 0; l < s->lanes; l++) {
     int64_t from = s->list->at[l];
     uint32_t reg =
@@ -484,7 +484,7 @@ static void run_alu(cell *r, const step *s) {
 
 /* --- running ---------------------------------------------------------------------------------- */
 
-static void write_fixed(const machine *m) {
+static void write_fixed(const interpreter *m) {
   for (size_t i = 0; i < m->code->fixed.len; i++) {
     uint32_t id = m->code->fixed.data[i];
     const lin_ins *u = &m->code->kernel->ins.data[id];
@@ -501,7 +501,7 @@ static void write_fixed(const machine *m) {
 }
 
 /* From step pc to the next barrier, or to the end; returns the step behind it. */
-static int32_t run_item(const machine *m, int64_t block, int lane, int32_t pc) {
+static int32_t run_item(const interpreter *m, int64_t block, int lane, int32_t pc) {
   const step *steps = m->code->steps.data;
   int32_t end = (int32_t)m->code->steps.len;
   while (pc < end) {
@@ -552,7 +552,7 @@ static int32_t run_item(const machine *m, int64_t block, int lane, int32_t pc) {
   return end;
 }
 
-static void run_group(machine *m, cell *registers, int32_t *pc, int64_t block) {
+static void run_group(interpreter *m, cell *registers, int32_t *pc, int64_t block) {
   const interp_code *code = m->code;
   int32_t end = (int32_t)code->steps.len, reached = 0;
   for (int i = 0; i < code->items; i++) pc[i] = 0;
@@ -572,7 +572,7 @@ void interp_run(const interp_code *code, void *const *args, void *scratch, int64
   char *memory = scratch;
   cell *registers = (cell *)(void *)(memory + code->first_cell);
   int32_t *pc = (int32_t *)(void *)(registers + (size_t)code->items * code->cells);
-  machine m = {.code = code, .args = args, .scratch = memory};
+  interpreter m = {.code = code, .args = args, .scratch = memory};
   for (int i = 0; i < code->items; i++) {
     m.r = registers + (size_t)i * code->cells;
     write_fixed(&m);

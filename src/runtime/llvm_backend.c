@@ -152,7 +152,7 @@ static const char *on_own_stack(arena *a, task *t) {
   return NULL;
 }
 
-llvm_ir_target llvm_target_of(arena *a, const cpu_target *cpu) {
+llvm_ir_target llvm_target_of(arena *a, const machine *cpu) {
   initialise_once();
   char triple[128]; /* LLVM's own copy must not be held where the arena may give up */
   char *host = LLVMGetDefaultTargetTriple();
@@ -209,7 +209,7 @@ const char *llvm_emit_code(arena *a, const llvm_ir_target *t, int count,
   return e.code;
 }
 
-const char *llvm_assembly(arena *a, const cpu_target *cpu, const lin_kernel *k) {
+const char *llvm_assembly(arena *a, const machine *cpu, const lin_kernel *k) {
   llvm_ir_target t = llvm_target_of(a, cpu);
   const char *error;
   size_t size;
@@ -285,7 +285,7 @@ static void release_code(void *handle) {
   mem_free(c);
 }
 
-static const char *assembly(const void *handle, arena *a, const cpu_target *cpu, const char *name,
+static const char *assembly(const void *handle, arena *a, const machine *cpu, const char *name,
                             int *registers, int *spills) {
   const code *c = handle;
   const char *volatile text = NULL;
@@ -324,7 +324,7 @@ typedef struct compilation {
   arena scratch; /* the key and the object as the store gave it */
   work work;
   code *code;
-  const cpu_target *cpu;
+  const machine *cpu;
   llvm_ir_target t;
   int count;
   const lin_kernel *const *kernels;
@@ -397,7 +397,7 @@ static void compile_into(arena *a, compilation *c) {
   }
 }
 
-static void *compile(arena *a, diag *d, const cpu_target *cpu, int count,
+static void *compile(arena *a, diag *d, const machine *cpu, int count,
                      const lin_kernel *const *kernels, backend_kernel *out, store *cache,
                      bool *cached) {
   code *made = mem_alloc(sizeof *made);

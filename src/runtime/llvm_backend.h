@@ -17,7 +17,7 @@ const char *llvm_on_own_stack(void (*fn)(void *), void *user);
 
 /* What LLVM is told of a CPU of this machine's kind. Strings of cpu are borrowed, others are in
  * arena a. */
-llvm_ir_target llvm_target_of(arena *a, const cpu_target *cpu);
+llvm_ir_target llvm_target_of(arena *a, const machine *cpu);
 
 /* Optimised code of the kernels as text or as an ELF object, in arena a; NULL with *error (in a) if
  * LLVM refuses. The target's LLVM backend must have been initialised, as this machine's always is.
@@ -28,7 +28,7 @@ const char *llvm_emit_code(arena *a, const llvm_ir_target *t, int count,
 
 /* Assembly of one kernel for people, with LLVM's comments on spills; NULL if LLVM refuses it.
  * Compiles anew. */
-const char *llvm_assembly(arena *a, const cpu_target *cpu, const lin_kernel *k);
+const char *llvm_assembly(arena *a, const machine *cpu, const lin_kernel *k);
 /* Instructions of one function of an object, a line each, in arena a; NULL where there are none. */
 const char *llvm_disassemble(arena *a, const llvm_ir_target *t, const char *object, size_t size,
                              const char *function);

@@ -19,29 +19,28 @@ void metal_check_isa(diag *d, const char *isa) {
 
 /* Metal tells nothing of caches or of how many cores there are: those are of the smaller devices of the kind. The registers
  * are those of a work item where the device is full. */
-void metal_typical(cpu_target *t, const char *isa) {
+void metal_typical(machine *t, const char *isa) {
   bool simd = isa != NULL && strcmp(isa, "simd") == 0;
-  *t = (cpu_target){.isa = ISA_GENERIC,
-                    .name = simd ? "simd" : "simt",
-                    .vector_bytes = 16,
-                    .registers = 32,
-                    .fma = true,
-                    .llvm_cpu = "",
-                    .llvm_features = "",
-                    .cc_flags = "",
-                    .model = "a typical Metal device",
-                    .cores = 8,
-                    .l1 = (size_t)8 << 10,
-                    .l2 = (size_t)768 << 10,
-                    .l3 = (size_t)8 << 20,
-                    .group = simd ? 0 : METAL_GROUP,
-                    .items = simd ? 0 : 8 * METAL_GROUP,
-                    .local_bytes = (size_t)32 << 10,
-                    .matrix = simd ? 0 : 8,
-                    .memory = (size_t)8 << 30};
+  *t = (machine){.isa = ISA_GENERIC,
+                 .name = simd ? "simd" : "simt",
+                 .vector_bytes = 16,
+                 .registers = 32,
+                 .fma = true,
+                 .driver = "",
+                 .version = "",
+                 .model = "a typical Metal device",
+                 .units = 8,
+                 .l1 = (size_t)8 << 10,
+                 .l2 = (size_t)768 << 10,
+                 .l3 = (size_t)8 << 20,
+                 .group = simd ? 0 : METAL_GROUP,
+                 .items = simd ? 0 : 8 * METAL_GROUP,
+                 .local_bytes = (size_t)32 << 10,
+                 .matrix = simd ? 0 : 8,
+                 .memory = (size_t)8 << 30};
 }
 
-static void foreign(diag *d, const char *isa, cpu_target *target) {
+static void foreign(diag *d, const char *isa, machine *target) {
   metal_check_isa(d, isa);
   metal_typical(target, isa);
 }
@@ -77,7 +76,7 @@ static int list_none(diag *d, arena *a, const device_info **out, const char **wh
   return 0;
 }
 
-static void *open_none(diag *d, const char *spec, const char *isa, cpu_target *target) {
+static void *open_none(diag *d, const char *spec, const char *isa, machine *target) {
   (void)spec, (void)isa, (void)target;
   diag_fail(
       d, WN_ERR_USAGE,

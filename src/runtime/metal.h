@@ -14,7 +14,7 @@ enum { METAL_GROUP = 1024 /* work items of a group at most; a kernel's pipeline 
 /* simt, simd, or NULL; anything else is diag_fail. */
 void metal_check_isa(diag *d, const char *isa);
 /* What a device is like of which nothing is known. */
-void metal_typical(cpu_target *t, const char *isa);
+void metal_typical(machine *t, const char *isa);
 
 #ifdef WN_METAL
 #include "runtime/metal_objc.h"
@@ -62,7 +62,7 @@ const char *metal_error(metal_device *m, const char *format, ...) WN_PRINTF(2, 3
 /* --- metal_device.c ----------------------------------------------------------------------------------------------------- */
 
 int metal_list(diag *d, arena *a, const device_info **out, const char **why);
-void *metal_open(diag *d, const char *spec, const char *isa, cpu_target *target);
+void *metal_open(diag *d, const char *spec, const char *isa, machine *target);
 void metal_close(void *device);
 void *metal_alloc(void *device, size_t bytes);
 void metal_free(void *device, void *block);

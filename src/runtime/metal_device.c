@@ -61,21 +61,21 @@ static bool multiplies_matrices(const metal_device *m) {
          mtl_supports_family(api, m->device, FAMILY_APPLE7);
 }
 
-static void describe(metal_device *m, const char *isa, cpu_target *t) {
+static void describe(metal_device *m, const char *isa, machine *t) {
   const metal_api *api = &m->api;
   objc_id process = mtl_process_info(api, api->get_class("NSProcessInfo"));
   snprintf(m->version, sizeof m->version, "macOS %s",
            utf8_or(api, mtl_system_version(api, process), "of unknown version"));
   metal_typical(t, isa);
   snprintf(t->model, sizeof t->model, "%s", utf8_or(api, mtl_name(api, m->device), "Metal device"));
-  t->llvm_cpu = m->version; /* drivers come with the system */
+  t->driver = m->version; /* drivers come with the system */
   t->local_bytes = mtl_max_threadgroup_memory(api, m->device);
   t->memory = mtl_working_set(api, m->device);
   if (!multiplies_matrices(m)) t->matrix = 0;
 }
 
 /* Fills in the device; false: not there, with `count` devices. */
-static bool open_device(metal_device *m, long number, const char *isa, cpu_target *target,
+static bool open_device(metal_device *m, long number, const char *isa, machine *target,
                         objc_uint *count) {
   void *pool = m->api.pool_push();
   m->device = find_device(&m->api, number, count);
@@ -102,7 +102,7 @@ void metal_close(void *device) {
   mem_free(m);
 }
 
-void *metal_open(diag *d, const char *spec, const char *isa, cpu_target *target) {
+void *metal_open(diag *d, const char *spec, const char *isa, machine *target) {
   long number = device_number(d, spec);
   metal_check_isa(d, isa);
   metal_device *m = mem_alloc(sizeof *m);

@@ -16,7 +16,7 @@ static int list_none(diag *d, arena *a, const device_info **out, const char **wh
   return 0;
 }
 
-static void *open_none(diag *d, const char *spec, const char *isa, cpu_target *target) {
+static void *open_none(diag *d, const char *spec, const char *isa, machine *target) {
   (void)spec, (void)isa, (void)target;
   diag_fail(d, WN_ERR_DEVICE, "%s", absent);
 }

@@ -97,7 +97,7 @@ typedef struct opencl_device {
 } opencl_device;
 
 int opencl_list(diag *d, arena *a, const device_info **out, const char **why);
-void *opencl_open(diag *d, const char *spec, const char *isa, cpu_target *target);
+void *opencl_open(diag *d, const char *spec, const char *isa, machine *target);
 void opencl_close(void *device);
 /* Writes "OpenCL device NAME: WHAT failed: CL_..." where the device keeps its text. */
 const char *opencl_failed(opencl_device *device, cl_int error, const char *format, ...)

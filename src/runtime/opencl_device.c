@@ -222,7 +222,7 @@ static int items_of_unit(const opencl_device_facts *f) {
   return f->type & CL_DEVICE_TYPE_GPU ? 1024 : 64;
 }
 
-static void fill_target(cpu_target *t, diag *d, const opencl_device_facts *f, const char *isa) {
+static void fill_target(machine *t, diag *d, const opencl_device_facts *f, const char *isa) {
   bool simt = !(f->type & CL_DEVICE_TYPE_CPU);
   if (isa && strcmp(isa, "simt") != 0 && strcmp(isa, "simd") != 0)
     diag_fail(d, WN_ERR_USAGE,
@@ -231,24 +231,23 @@ static void fill_target(cpu_target *t, diag *d, const opencl_device_facts *f, co
               isa);
   if (isa) simt = strcmp(isa, "simt") == 0;
   int floats = f->vector_floats < 4 ? 4 : f->vector_floats > 16 ? 16 : (int)f->vector_floats;
-  *t = (cpu_target){.isa = ISA_GENERIC,
-                    .name = simt ? "simt" : "simd",
-                    .fma = (f->single_config & CL_FP_FMA) != 0,
-                    .llvm_cpu = f->driver,
-                    .llvm_features = f->version,
-                    .cc_flags = "",
-                    .cores = f->units > 0 ? (int)f->units : 1,
-                    .l1 = 32 << 10,
-                    .l2 = 512 << 10,
-                    .l3 = f->cache_bytes ? (size_t)f->cache_bytes : 8 << 20,
-                    .memory = (size_t)f->memory};
+  *t = (machine){.isa = ISA_GENERIC,
+                 .name = simt ? "simt" : "simd",
+                 .fma = (f->single_config & CL_FP_FMA) != 0,
+                 .driver = f->driver,
+                 .version = f->version,
+                 .units = f->units > 0 ? (int)f->units : 1,
+                 .l1 = 32 << 10,
+                 .l2 = 512 << 10,
+                 .l3 = f->cache_bytes ? (size_t)f->cache_bytes : 8 << 20,
+                 .memory = (size_t)f->memory};
   snprintf(t->model, sizeof t->model, "%.63s", f->name);
   t->vector_bytes = simt ? 16 : 4 * floats;
   t->registers = simt || floats == 16 ? GPU_REGISTERS : 16;
   t->local_bytes = simt ? (size_t)f->local_bytes : OPENCL_PRIVATE_BYTES;
   if (!simt) return;
   t->group = f->group < MOST_GROUP ? (int)f->group : MOST_GROUP;
-  t->items = (int64_t)t->cores * items_of_unit(f);
+  t->items = (int64_t)t->units * items_of_unit(f);
 }
 
 /* --- opening ---------------------------------------------------------------------------------------- */
@@ -311,12 +310,12 @@ static const char *connect(opencl_device *device) {
   return device->queue ? NULL : opencl_failed(device, error, "making a command queue");
 }
 
-static void *open_in(diag *d, arena *a, const char *spec, const char *isa, cpu_target *target) {
+static void *open_in(diag *d, arena *a, const char *spec, const char *isa, machine *target) {
   survey s;
   char reason[OPENCL_REASON];
   if (!survey_all(&s, a, reason)) diag_fail(d, WN_ERR_DEVICE, "%s", reason);
   const opencl_device_facts *facts = choose(d, a, &s, spec);
-  cpu_target checked;
+  machine checked;
   fill_target(&checked, d, facts, isa);
   opencl_device *device = mem_alloc(sizeof *device);
   if (!device) diag_fail(d, WN_ERR_NOMEM, "out of memory while opening an OpenCL device");
@@ -331,7 +330,7 @@ static void *open_in(diag *d, arena *a, const char *spec, const char *isa, cpu_t
   return device;
 }
 
-void *opencl_open(diag *d, const char *spec, const char *isa, cpu_target *target) {
+void *opencl_open(diag *d, const char *spec, const char *isa, machine *target) {
   arena a;
   arena_init(&a, d);
   void *volatile device = NULL;

@@ -18,14 +18,14 @@
 #include "render/render.h"
 #include "runtime/backend.h"
 #include "runtime/pool.h"
-#include "schedule/nest.h"
+#include "nest/nest.h"
 
 enum { DEFAULT_MAX_LINES = 2000, MAX_THREADS = 1024 };
 
 struct runtime {
   const backend *backend; /* NULL: the interpreter */
   void *device;           /* where the backend has one */
-  cpu_target target;
+  machine machine;
   pool *pool;
   char *scratch;         /* one block per worker */
   size_t scratch_stride; /* bytes of a block */
@@ -120,12 +120,11 @@ static int choose_threads(diag *d, int asked, int cores) {
   return at_most(d, (int)n, cores);
 }
 
-/* $WINNOW_ISA speaks to the backends that have it: a CPU's instruction set is none of a device's. */
+/* $WINNOW_ISA speaks to the backends that have it: a CPU's instruction set is none of a device's, nor the reverse. */
 static const char *isa_for(const backend *b, const char *asked) {
   const char *env = getenv("WINNOW_ISA");
   if (asked || !env || !*env) return asked;
-  bool of_device = strcmp(env, "simt") == 0 || strcmp(env, "simd") == 0;
-  return of_device == (b && b->device) ? env : NULL;
+  return machine_isa_of_devices(env) == (b && b->device) ? env : NULL;
 }
 
 /* Where kernels are only looked at a typical device stands for one that is not there. */
@@ -133,30 +132,30 @@ static void open_device(runtime *rt, diag *d, const char *spec, const char *isa,
   const device_backend *device = rt->backend->device;
   volatile wn_status st;
   if (!looked_at || !device->foreign || spec) {
-    rt->device = device->open(d, spec, isa, &rt->target);
+    rt->device = device->open(d, spec, isa, &rt->machine);
     return;
   }
-  DIAG_TRY(d, st) { rt->device = device->open(d, NULL, isa, &rt->target); }
+  DIAG_TRY(d, st) { rt->device = device->open(d, NULL, isa, &rt->machine); }
   DIAG_END(d, st)
-  if (st != WN_OK) device->foreign(d, isa, &rt->target);
+  if (st != WN_OK) device->foreign(d, isa, &rt->machine);
 }
 
 static void start(runtime *rt, diag *d, const char *spec, const char *isa, int asked,
                   bool looked_at) {
   const backend *b = rt->backend;
   isa = isa_for(b, isa);
-  cpu_target host;
-  cpu_target_init(&host, d, NULL);
-  int threads = choose_threads(d, asked, host.cores);
+  machine host;
+  machine_of_cpu(&host, d, NULL);
+  int threads = choose_threads(d, asked, host.units);
   if (b && b->device && asked > 0)
     diag_warn(d, "%s has compute units of its own: %d thread%s only for kernels that fall back",
               b->name, asked, asked == 1 ? " is" : "s are");
   if (b && b->device)
     open_device(rt, d, spec, isa, looked_at);
   else if (isa && !b)
-    cpu_target_foreign(&rt->target, d, isa);
+    machine_look_at(&rt->machine, d, isa);
   else
-    cpu_target_init(&rt->target, d, isa);
+    machine_of_cpu(&rt->machine, d, isa);
   rt->pool = pool_acquire(threads);
   if (!rt->pool) diag_fail(d, WN_ERR_NOMEM, "cannot start %d threads", threads);
 }
@@ -208,9 +207,9 @@ void runtime_destroy(runtime *rt) {
 const char *runtime_backend(const runtime *rt) {
   return rt->backend ? rt->backend->name : "interp";
 }
-const cpu_target *runtime_target(const runtime *rt) { return &rt->target; }
+const machine *runtime_machine(const runtime *rt) { return &rt->machine; }
 int runtime_threads(const runtime *rt) {
-  return rt->device ? rt->target.cores : pool_threads(rt->pool);
+  return rt->device ? rt->machine.units : pool_threads(rt->pool);
 }
 int runtime_scratch_blocks(const runtime *rt) { return rt->device ? 0 : pool_threads(rt->pool); }
 
@@ -345,7 +344,7 @@ static void compile_native(module *m, struct store *cache) {
   m->handle = b->device
                   ? b->device->compile(m->rt->device, &m->arena, d, n, kernels, m->rt->flush,
                                        device, cache, &m->cached)
-                  : b->compile(&m->arena, d, &m->rt->target, n, kernels, host, cache, &m->cached);
+                  : b->compile(&m->arena, d, &m->rt->machine, n, kernels, host, cache, &m->cached);
   for (int i = 0; i < n; i++) {
     if (b->device)
       take_device(&m->entries[entry[i]], &device[i]);
@@ -416,8 +415,8 @@ static module_entry *read_back(module *m, int index) {
   module_entry *e = &m->entries[index];
   const backend *b = m->rt->backend;
   if (e->read_back || !e->fn || !b || !b->assembly) return e;
-  e->assembly =
-      b->assembly(m->handle, &m->arena, &m->rt->target, e->kernel->name, &e->registers, &e->spills);
+  e->assembly = b->assembly(m->handle, &m->arena, &m->rt->machine, e->kernel->name, &e->registers,
+                            &e->spills);
   e->read_back = true;
   return e;
 }

@@ -7,42 +7,7 @@
 #define WN_RUNTIME_RUNTIME_H
 
 #include "kernel/linear.h"
-
-/* --- the CPU of this machine, found at run time (src/runtime/cpu_features.c) ------------------------------------- */
-typedef enum {
-  ISA_SSE2,
-  ISA_AVX2,
-  ISA_AVX512,
-  ISA_NEON,
-  ISA_GENERIC,
-  ISA_SIMT,
-  ISA_SIMDGROUP,
-  ISA_COUNT
-} cpu_isa;
-typedef struct cpu_target {
-  cpu_isa isa;
-  const char *
-      name; /* "sse2", "avx2", "avx512", "neon", "generic"; "simt": work items, of devices; "simdgroup": which multiply matrices
-              */
-  int vector_bytes; /* 16, 32, 64, 16, 16 */
-  int registers;    /* vector registers: 16, 16, 32, 32, 16 */
-  bool fma;
-  const char *llvm_cpu, *llvm_features; /* for LLVM's target machine */
-  const char *cc_flags;                 /* for the system compiler */
-  char model[64];                       /* "AMD EPYC ...", for people */
-  int cores;                            /* of a device: its compute units */
-  size_t l1, l2, l3;                    /* bytes; guesses of 32K, 512K, 8M where unknown */
-  /* of a device whose kernels run in groups of work items, else 0 */
-  int group;          /* work items in a group at most */
-  int64_t items;      /* work items that fill the device */
-  size_t local_bytes; /* of a group's local arrays at most */
-  int matrix; /* 32 neighbouring work items multiply f32 matrices of so many rows and columns; or 0 */
-  size_t memory; /* bytes that the device has; 0: the host's memory is meant */
-} cpu_target;
-/* isa NULL: the best of this machine. An unknown or unsupported one is diag_fail(WN_ERR_USAGE) listing what there is. */
-void cpu_target_init(cpu_target *t, diag *d, const char *isa);
-/* The same for kernels that are looked at or interpreted, not run: any of the table. */
-void cpu_target_foreign(cpu_target *t, diag *d, const char *isa);
+#include "machine/machine.h"
 
 /* --- runtime -------------------------------------------------------------------------------------------------------- */
 typedef struct runtime runtime;
@@ -65,8 +30,8 @@ bool runtime_is_orphan(const runtime *rt);
 /* To be called before anything is compiled: kernels may take subnormal numbers for zeros, and give zeros for them. */
 void runtime_flush_subnormals(runtime *rt);
 bool runtime_flushes(const runtime *rt);
-const char *runtime_backend(const runtime *rt); /* "cpu", "cpu:cc", "interp", "opencl" */
-const cpu_target *runtime_target(const runtime *rt);
+const char *runtime_backend(const runtime *rt);    /* "cpu", "cpu:cc", "interp", "opencl" */
+const machine *runtime_machine(const runtime *rt); /* its limits are not looked up */
 int runtime_threads(const runtime *rt); /* that run kernels: of a device, its compute units */
 int runtime_scratch_blocks(
     const runtime *rt); /* of local arrays that the host holds: 0 for a device */

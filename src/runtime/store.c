@@ -478,9 +478,11 @@ bool store_remove(store *s, const char *kind, const void *key, size_t key_size) 
   return done;
 }
 
-void store_add_cpu(str *key, const cpu_target *cpu) {
-  str_printf(key, "isa %s\ncpu %s %s\nmodel %s\ncaches %zu %zu %zu\n", cpu->name, cpu->llvm_cpu,
-             cpu->llvm_features, cpu->model, cpu->l1, cpu->l2, cpu->l3);
+void store_add_machine(str *key, const machine *m) {
+  str_printf(key, "isa %s\n", m->name);
+  if (m->llvm_cpu != NULL) str_printf(key, "cpu %s %s\n", m->llvm_cpu, m->llvm_features);
+  if (m->driver != NULL) str_printf(key, "driver %s %s\n", m->driver, m->version);
+  str_printf(key, "model %s\ncaches %zu %zu %zu\n", m->model, m->l1, m->l2, m->l3);
 }
 
 /* --- for people ------------------------------------------------------------------------------- */

@@ -39,7 +39,7 @@ bool store_remove(store *s, const char *kind, const void *key, size_t key_size);
 
 /* Keys are any bytes; text is usual. The store adds winnow's version and its own format by itself. This adds
  * what makes measurements and machine code of one CPU useless on another: instruction set, features, model, caches. */
-void store_add_cpu(str *key, const cpu_target *cpu);
+void store_add_machine(str *key, const machine *m);
 
 /* --- for people: `winnow cache` ----------------------------------------------------------------------------------- */
 

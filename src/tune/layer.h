@@ -6,7 +6,7 @@
 #ifndef WN_TUNE_LAYER_H
 #define WN_TUNE_LAYER_H
 
-#include "schedule/sites.h"
+#include "plan/sites.h"
 #include "tensor/tensor.h"
 
 typedef struct layer {

@@ -6,7 +6,7 @@
 #ifndef WN_TUNE_MOVES_H
 #define WN_TUNE_MOVES_H
 
-#include "schedule/schedule.h"
+#include "plan/schedule.h"
 
 typedef struct move_sizes {
   int lanes;    /* of the widest vectors, f32 */

@@ -114,7 +114,7 @@ const char *plans_key(graph *g, const uop *root, const bool *constant, const run
              o->variable_weights ? "variable" : "constant", runtime_backend(rt), o->max_lines,
              o->max_memory, o->no_merge ? ", no merging" : "",
              o->flush_subnormals ? ", flushing" : "");
-  store_add_cpu(&key, runtime_target(rt));
+  store_add_machine(&key, runtime_machine(rt));
   return str_text(&key);
 }
 

@@ -6,7 +6,7 @@
 #ifndef WN_TUNE_TUNE_H
 #define WN_TUNE_TUNE_H
 
-#include "schedule/cost.h"
+#include "plan/cost.h"
 #include "tune/moves.h"
 #include "tune/plans.h"
 

@@ -12,7 +12,7 @@
 
 #include "diff/conv_case.h"
 #include "isas.h"
-#include "schedule/schedule.h"
+#include "plan/schedule.h"
 
 enum { MOST_THREADS = 4, QUICK_CASES = 3, LONG_CASES = 400 };
 

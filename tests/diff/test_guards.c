@@ -187,8 +187,8 @@ static void all_isas(fixture *f, const char *backend) {
   isa_list isas = machine_isas();
   for (int i = 0; i < isas.count; ++i) {
     if (i > 0 && strcmp(isas.name[i], "generic") == 0) continue; /* as the one before it */
-    cpu_target t;
-    cpu_target_init(&t, &f->d, isas.name[i]);
+    machine t;
+    machine_of_cpu(&t, &f->d, isas.name[i]);
     edges s = {.arena = &f->a};
     add_all(&s, t.vector_bytes);
     print_message("# %s, %s: %d kernels\n", backend, isas.name[i], s.count);
@@ -215,8 +215,8 @@ static void test_assembly(void **state) {
   skip();
 #else
   fixture *f = *state;
-  cpu_target t;
-  cpu_target_foreign(&t, &f->d, "avx512");
+  machine t;
+  machine_look_at(&t, &f->d, "avx512");
   edges s = {.arena = &f->a};
   for (int dt = 0; dt < WN_DTYPE_COUNT; ++dt)
     for (int l = 8; l <= 16; l *= 2)

@@ -140,8 +140,8 @@ static void emit_object(fixture *f, int count, const lin_kernel *const *kernels)
   LLVMInitializeAllTargets();
   LLVMInitializeAllTargetMCs();
   LLVMInitializeAllAsmPrinters();
-  cpu_target cpu;
-  cpu_target_foreign(&cpu, &f->d, "neon");
+  machine cpu;
+  machine_look_at(&cpu, &f->d, "neon");
   llvm_ir_target t = llvm_target_of(&f->a, &cpu);
   t.triple = "aarch64-linux-gnu";
   t.x86 = false;

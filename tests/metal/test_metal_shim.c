@@ -10,7 +10,7 @@
 #include "diff/conv_case.h"
 #include "metal/shim.h"
 #include "program.h"
-#include "schedule/schedule.h"
+#include "plan/schedule.h"
 
 #define TOLERANCE 1e-4 /* of a kernel of a convolution, which in f32 rounds each step */
 

@@ -22,7 +22,7 @@ static const device_backend *metal;
 typedef struct fixture {
   diag d;
   arena a;
-  cpu_target target;
+  machine target;
 } fixture;
 
 static int setup(void **state) {
@@ -114,7 +114,7 @@ static void test_a_device_is_described(void **state) {
   void *device = open_device(f, NULL);
   assert_string_equal(f->target.model, "Fake M1");
   assert_string_equal(f->target.name, "simt");
-  assert_string_equal(f->target.llvm_cpu, "macOS Version 15.1 (Build 24B83)");
+  assert_string_equal(f->target.driver, "macOS Version 15.1 (Build 24B83)");
   assert_int_equal(f->target.group, 1024);
   assert_int_equal(f->target.local_bytes, 32768);
   assert_int_equal(f->target.matrix, 0);

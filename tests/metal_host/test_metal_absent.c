@@ -10,7 +10,7 @@
 
 static void test_opening_says_what_is_missing(void **state) {
   diag d;
-  cpu_target target;
+  machine target;
   (void)state;
   diag_init(&d);
   volatile wn_status st;

@@ -20,7 +20,7 @@
 
 static diag errors;
 static arena mem;
-static cpu_target targets[ISA_COUNT];
+static machine targets[ISA_COUNT];
 static int target_count;
 
 /* --- building kernels ------------------------------------------------------------------------- */
@@ -114,13 +114,13 @@ static inline void find_targets(void) {
   static const char *const names[] = {"sse2", "avx2", "avx512", "neon", "generic"};
   for (volatile size_t n = 0; n < sizeof names / sizeof *names; n++) {
     wn_status st;
-    DIAG_TRY(&errors, st) { cpu_target_init(&targets[target_count], &errors, names[n]); }
+    DIAG_TRY(&errors, st) { machine_of_cpu(&targets[target_count], &errors, names[n]); }
     DIAG_END(&errors, st)
     if (st == WN_OK) target_count++;
   }
 }
 
-static inline void *compile(const cpu_target *t, int count, const lin_kernel *const *kernels,
+static inline void *compile(const machine *t, int count, const lin_kernel *const *kernels,
                             backend_kernel *out) {
   for (int n = 0; n < count; n++) {
     const char *broken = lin_verify(&mem, kernels[n]);
@@ -137,7 +137,7 @@ static inline void *compile(const cpu_target *t, int count, const lin_kernel *co
   return code;
 }
 
-static inline void run(const cpu_target *t, const lin_kernel *k, void *const *args) {
+static inline void run(const machine *t, const lin_kernel *k, void *const *args) {
   backend_kernel out;
   void *code = compile(t, 1, &k, &out);
   void *scratch = mem_alloc_aligned(k->scratch_bytes + 64, 64);

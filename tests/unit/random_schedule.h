@@ -3,7 +3,7 @@
 #define WN_TESTS_RANDOM_SCHEDULE_H
 
 #include "diff/conv_case.h"
-#include "schedule/schedule.h"
+#include "plan/schedule.h"
 
 static inline int pick(uint64_t *s, int n) { return (int)below(s, n); }
 

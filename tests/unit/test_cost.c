@@ -14,7 +14,7 @@
 
 #include "lower/lower.h"
 #include "rewrite/rewrite.h"
-#include "schedule/choose.h"
+#include "plan/choose.h"
 #include "tensor/tensor.h"
 
 #define LEN(a) (sizeof(a) / sizeof *(a))
@@ -37,11 +37,14 @@ static machine_limits wide(void) { /* a core with 512-bit vectors at 3.7 GHz */
   return l;
 }
 
+/* Of a CPU that is good until a few more were asked for. */
 static cost_target on(const machine_limits *l, int vector_bytes, int threads) {
-  return (cost_target){.limits = l,
-                       .vector_bytes = vector_bytes,
-                       .registers = vector_bytes == 64 ? 32 : 16,
-                       .threads = threads};
+  static machine cpus[8];
+  static size_t next;
+  machine *m = &cpus[next++ % LEN(cpus)];
+  *m = (machine){
+      .vector_bytes = vector_bytes, .registers = vector_bytes == 64 ? 32 : 16, .limits = l};
+  return (cost_target){.machine = m, .threads = threads};
 }
 
 /* --- convolutions -------------------------------------------------------------------------------------------------------- */
@@ -532,25 +535,27 @@ static const machine_limits *gpu_limits(double launch) {
 }
 
 static cost_target gpu(double launch) {
-  cost_target t = on(gpu_limits(launch), 16, 1);
-  t.group = 256;
-  t.items = 132 << 11;
-  t.local_bytes = 48 << 10;
-  return t;
+  static machine m;
+  m = (machine){.vector_bytes = 16,
+                .registers = 16,
+                .group = 256,
+                .items = 132 << 11,
+                .local_bytes = 48 << 10,
+                .limits = gpu_limits(launch)};
+  return (cost_target){.machine = &m, .threads = 1};
 }
 
 static const conv tiny = {1, 16, 32, 32, 16, 3, 1, 1, 1}, deep = {1, 256, 14, 14, 256, 3, 1, 1, 1};
 
 static void test_devices_count_launches(void **state) {
   (void)state;
-  cost_target free = gpu(0), dear = gpu(1e-5);
   static const char *const plans[] = {"x=inline,g=inline,m=reg,o=global;wino=4",
                                       "x=inline,g=inline,m=global,o=global;wino=4",
                                       "x=global,g=global,m=global,o=global;wino=4"};
   for (int kernels = 1; kernels <= 3; ++kernels) {
-    free.limits = gpu_limits(0);
+    cost_target free = gpu(0);
     double without = cost(tiny, plans[kernels - 1], &free);
-    dear.limits = gpu_limits(1e-5);
+    cost_target dear = gpu(1e-5);
     double more = cost(tiny, plans[kernels - 1], &dear) - without;
     assert_true(fabs(more - 1e-5 * kernels) < 1e-9);
   }
@@ -560,8 +565,32 @@ static void test_devices_refuse_what_is_not_there(void **state) {
   (void)state;
   cost_target t = gpu(5e-6);
   assert_true(isinf(cost(deep, "x=local,g=global,m=local,o=global;t=28;wino=4", &t)));
-  t.local_bytes = 4 << 20;
+  machine roomy = *t.machine;
+  roomy.local_bytes = 4 << 20;
+  t.machine = &roomy;
   assert_true(isfinite(cost(deep, "x=local,g=global,m=local,o=global;t=28;wino=4", &t)));
+}
+
+/* Of matrices where there are whole ones, and as before where there are none: of 4 tiles, of channels that are no multiple. */
+static void test_devices_multiply_matrices(void **state) {
+  (void)state;
+  static const char *const plans[] = {"x=global,g=global,m=global,o=global;wino=4",
+                                      "x=global,g=global,m=local,o=global;wino=4"};
+  cost_target t = gpu(5e-6), with = t;
+  machine multiplies = *t.machine;
+  multiplies.matrix = 8;
+  with.machine = &multiplies;
+  conv few = {1, 64, 8, 8, 64, 3, 1, 1, 1}, odd = {1, 60, 28, 28, 60, 3, 1, 1, 1};
+  for (size_t i = 0; i < LEN(plans); ++i) {
+    assert_true(cost(deep, plans[i], &with) != cost(deep, plans[i], &t));
+    assert_true(cost(few, plans[i], &with) == cost(few, plans[i], &t));
+    assert_true(cost(odd, plans[i], &with) == cost(odd, plans[i], &t));
+  }
+  assert_true(cost(deep, plans[0], &with) < cost(deep, plans[0], &t)); /* nobody waits alone */
+  static const char *const scalar[] = {"direct", "x=global,g=global,m=global,o=global;k=4;wino=4",
+                                       "x=inline,g=inline,m=global,o=global;wino=4"};
+  for (size_t i = 0; i < LEN(scalar); ++i)
+    assert_true(cost(deep, scalar[i], &with) == cost(deep, scalar[i], &t));
 }
 
 static void test_devices_do_not_repeat_much_work(void **state) {
@@ -599,6 +628,7 @@ int main(void) {
       cmocka_unit_test(test_candidates_run),
       cmocka_unit_test(test_devices_count_launches),
       cmocka_unit_test(test_devices_refuse_what_is_not_there),
+      cmocka_unit_test(test_devices_multiply_matrices),
       cmocka_unit_test(test_devices_do_not_repeat_much_work),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

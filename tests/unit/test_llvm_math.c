@@ -240,7 +240,7 @@ static void check_casts(wn_dtype from, value a, void *const *args, int64_t n, co
   same(WN_BOOL, get(WN_BOOL, args[9], n), (value){.i = f != 0.0}, "CAST to", isa, n);
 }
 
-static void check_ops(const cpu_target *t, wn_dtype dtype, void *const *args) {
+static void check_ops(const machine *t, wn_dtype dtype, void *const *args) {
   int nops;
   const uop_op *ops = ops_of(dtype, &nops);
   for (int64_t n = 0; n < COUNT; n++) {

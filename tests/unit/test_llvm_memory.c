@@ -88,8 +88,8 @@ static void put_small(wn_dtype dtype, char *p, int64_t n, int v) {
   }
 }
 
-static void check_copy(const cpu_target *t, const lin_kernel *k, kernel_fn fn, wn_dtype dtype,
-                       shape s, int64_t span, bool at_end) {
+static void check_copy(const machine *t, const lin_kernel *k, kernel_fn fn, wn_dtype dtype, shape s,
+                       int64_t span, bool at_end) {
   size_t size = wn_dtype_size(dtype);
   guarded in = guard((size_t)span * size, at_end), out = guard((size_t)span * size, at_end);
   guarded mask = guard((size_t)s.lanes, at_end), offsets = guard((size_t)s.lanes * 8, at_end);
@@ -191,7 +191,7 @@ static float bits_float(uint32_t bits) {
   return f;
 }
 
-static void check_halves(const cpu_target *t, uint16_t *halves, float *floats) {
+static void check_halves(const machine *t, uint16_t *halves, float *floats) {
   for (uint32_t n = 0; n < 65536; n++) halves[n] = (uint16_t)n;
   run(t, convert_kernel(WN_F16, WN_F32, 65536), (void *[]){halves, floats});
   for (uint32_t n = 0; n < 65536; n++) {

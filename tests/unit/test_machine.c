@@ -11,15 +11,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "runtime/machine.h"
-#include "runtime/machine_probe.h"
+#include "tune/measure.h"
+#include "tune/measure_probe.h"
 
 #define LEN(a) (sizeof(a) / sizeof *(a))
 
 typedef struct fixture {
   diag d;
   arena a;
-  cpu_target cpu;
+  machine cpu;
   char root[64];
   int warnings;
   char warned[512];
@@ -40,7 +40,7 @@ static int setup(void **state) {
   f->d.warn = keep_warning;
   f->d.warn_user = f;
   arena_init(&f->a, &f->d);
-  cpu_target_init(&f->cpu, &f->d, NULL);
+  machine_of_cpu(&f->cpu, &f->d, NULL);
   setenv("WINNOW_CACHE", f->root, 1);
   *state = f;
   return 0;
@@ -56,16 +56,16 @@ static int teardown(void **state) {
   return status;
 }
 
-static machine sound(void) {
-  return (machine){.threads = 2,
-                   .flops = {50e9, 60e9, 120e9, 120e9},
-                   .flops_all = {100e9, 120e9, 240e9, 240e9},
-                   .size = {32768, 1 << 20, 32 << 20},
-                   .read = {200e9, 100e9, 60e9, 20e9},
-                   .read_all = {400e9, 200e9, 100e9, 30e9},
-                   .write = 20e9,
-                   .write_all = 25e9,
-                   .wake = 5e-6};
+static cpu_rates sound(void) {
+  return (cpu_rates){.threads = 2,
+                     .flops = {50e9, 60e9, 120e9, 120e9},
+                     .flops_all = {100e9, 120e9, 240e9, 240e9},
+                     .size = {32768, 1 << 20, 32 << 20},
+                     .read = {200e9, 100e9, 60e9, 20e9},
+                     .read_all = {400e9, 200e9, 100e9, 30e9},
+                     .write = 20e9,
+                     .write_all = 25e9,
+                     .wake = 5e-6};
 }
 
 static void assert_sound(const machine_limits *l) {
@@ -81,9 +81,9 @@ static void assert_sound(const machine_limits *l) {
 
 static void test_guesses_are_usable(void **state) {
   fixture *f = *state;
-  cpu_target best, plain;
-  cpu_target_init(&best, &f->d, NULL);
-  cpu_target_init(&plain, &f->d, "generic");
+  machine best, plain;
+  machine_of_cpu(&best, &f->d, NULL);
+  machine_of_cpu(&plain, &f->d, "generic");
   for (int threads = 1; threads <= 64; threads *= 4) {
     machine_limits a = machine_limits_for(NULL, &best, threads);
     machine_limits b = machine_limits_for(NULL, &plain, threads);
@@ -96,9 +96,9 @@ static void test_guesses_are_usable(void **state) {
 
 static void test_limits_are_those_of_the_instructions(void **state) {
   fixture *f = *state;
-  machine m = sound();
-  cpu_target cpu;
-  cpu_target_init(&cpu, &f->d, NULL);
+  cpu_rates m = sound();
+  machine cpu;
+  machine_of_cpu(&cpu, &f->d, NULL);
   cpu.fma = true;
   cpu.vector_bytes = 64;
   machine_limits l = machine_limits_for(&m, &cpu, 2);
@@ -116,7 +116,7 @@ static void test_limits_are_those_of_the_instructions(void **state) {
 
 static void test_what_was_kept_comes_back(void **state) {
   fixture *f = *state;
-  machine m = sound(), back;
+  cpu_rates m = sound(), back;
   store *s = store_open(&f->d, false);
   assert_non_null(s);
   assert_false(machine_load(s, &f->a, &f->cpu, &back));
@@ -131,7 +131,7 @@ static void test_what_was_kept_comes_back(void **state) {
 
 static void test_without_a_store_nothing_is_kept(void **state) {
   fixture *f = *state;
-  machine m = sound();
+  cpu_rates m = sound();
   assert_false(machine_store(NULL, &f->a, &f->cpu, &m));
   assert_false(machine_load(NULL, &f->a, &f->cpu, &m));
   assert_int_equal(f->warnings, 0);
@@ -140,14 +140,14 @@ static void test_without_a_store_nothing_is_kept(void **state) {
 static void test_absurd_limits_are_ignored(void **state) {
   fixture *f = *state;
   static const double absurd[] = {-1, 0, 1e300, 1e-3, NAN, INFINITY};
-  static const size_t at[] = {offsetof(machine, flops),   offsetof(machine, size[1]),
-                              offsetof(machine, read[2]), offsetof(machine, read_all[3]),
-                              offsetof(machine, write),   offsetof(machine, write_all)};
+  static const size_t at[] = {offsetof(cpu_rates, flops),   offsetof(cpu_rates, size[1]),
+                              offsetof(cpu_rates, read[2]), offsetof(cpu_rates, read_all[3]),
+                              offsetof(cpu_rates, write),   offsetof(cpu_rates, write_all)};
   int expected = 0;
   store *s = store_open(&f->d, false);
   assert_non_null(s);
   for (size_t i = 0; i < LEN(absurd) * LEN(at); i++) {
-    machine m = sound(), back;
+    cpu_rates m = sound(), back;
     memcpy((char *)&m + at[i / LEN(absurd)], &absurd[i % LEN(absurd)], sizeof(double));
     assert_true(machine_store(s, &f->a, &f->cpu, &m));
     assert_false(machine_load(s, &f->a, &f->cpu, &back));
@@ -161,7 +161,7 @@ static void test_absurd_limits_are_ignored(void **state) {
 static void test_foreign_values_are_ignored(void **state) {
   fixture *f = *state;
   static const char other[4096];
-  machine m = sound(), back;
+  cpu_rates m = sound(), back;
   store *s = store_open(&f->d, false);
   assert_non_null(s);
   const char *key = machine_key(&f->a, &f->cpu);
@@ -179,7 +179,7 @@ static void test_foreign_values_are_ignored(void **state) {
 static void test_a_compile_survives_absurd_limits(void **state) {
   fixture *f = *state;
   static float x[64 * 100], w[64 * 64 * 9], y[64 * 100];
-  machine m = sound();
+  cpu_rates m = sound();
   m.read[0] = NAN;
   store *s = store_open(&f->d, false);
   assert_true(machine_store(s, &f->a, &f->cpu, &m));
@@ -228,14 +228,14 @@ static void test_probes_touch_what_they_are_given(void **state) {
 
 static void test_what_is_measured_is_believed(void **state) {
   fixture *f = *state;
-  machine m, back;
+  cpu_rates m, back;
   machine_measure(&f->d, &f->cpu, &m);
   store *s = store_open(&f->d, false);
   assert_true(machine_store(s, &f->a, &f->cpu, &m));
   if (!machine_load(s, &f->a, &f->cpu, &back)) fail_msg("%s", f->warned);
   store_close(s);
-  cpu_target cpu;
-  cpu_target_init(&cpu, &f->d, NULL);
+  machine cpu;
+  machine_of_cpu(&cpu, &f->d, NULL);
   machine_limits l = machine_limits_for(&back, &cpu, m.threads);
   assert_true(l.measured && l.flops[0] > 0);
   for (int i = 0; i < LEVEL_COUNT; i++) assert_true(l.read_all[i] >= l.read[i]);

@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "runtime/machine_device.h"
+#include "tune/measure_device.h"
 
 #define LEN(a) (sizeof(a) / sizeof *(a))
 enum { BYTES = 1 << 18, BEYOND = 4096 };
@@ -55,16 +55,16 @@ static int teardown(void **state) {
 }
 
 /* Of work items, of few of them, of vectors, of short ones; with and without fused multiply-adds. */
-static const cpu_target targets[] = {
+static const machine targets[] = {
     {.isa = ISA_GENERIC,
      .name = "simt",
      .vector_bytes = 16,
      .registers = 32,
      .fma = true,
      .model = "GPU",
-     .llvm_cpu = "535.1",
-     .llvm_features = "OpenCL 3.0",
-     .cores = 100,
+     .driver = "535.1",
+     .version = "OpenCL 3.0",
+     .units = 100,
      .l3 = 50 << 20,
      .group = 1024,
      .items = 204800,
@@ -74,9 +74,9 @@ static const cpu_target targets[] = {
      .vector_bytes = 16,
      .registers = 32,
      .model = "GPU of few",
-     .llvm_cpu = "1",
-     .llvm_features = "OpenCL 1.2",
-     .cores = 4,
+     .driver = "1",
+     .version = "OpenCL 1.2",
+     .units = 4,
      .l3 = 1 << 20,
      .group = 64,
      .items = 256,
@@ -87,9 +87,9 @@ static const cpu_target targets[] = {
      .registers = 32,
      .fma = true,
      .model = "CPU",
-     .llvm_cpu = "3.1",
-     .llvm_features = "OpenCL 3.0",
-     .cores = 2,
+     .driver = "3.1",
+     .version = "OpenCL 3.0",
+     .units = 2,
      .l3 = 32 << 20,
      .local_bytes = 1 << 20},
     {.isa = ISA_GENERIC,
@@ -97,9 +97,9 @@ static const cpu_target targets[] = {
      .vector_bytes = 16,
      .registers = 16,
      .model = "old CPU",
-     .llvm_cpu = "1.8",
-     .llvm_features = "OpenCL 1.2",
-     .cores = 1,
+     .driver = "1.8",
+     .version = "OpenCL 1.2",
+     .units = 1,
      .l3 = 8 << 20,
      .local_bytes = 32 << 10},
 };
@@ -174,27 +174,27 @@ static void test_the_others_write_nothing(void **state) {
 
 /* --- keeping -------------------------------------------------------------------------------------------------------------- */
 
-static device_machine sound(void) {
-  return (device_machine){.flops = 50e12,
-                          .copy = 3e12,
-                          .local = 30e12,
-                          .cache = 8e12,
-                          .cache_bytes = 50 << 20,
-                          .launch = 3e-6,
-                          .alone = 1e-5};
+static device_rates sound(void) {
+  return (device_rates){.flops = 50e12,
+                        .copy = 3e12,
+                        .local = 30e12,
+                        .cache = 8e12,
+                        .cache_bytes = 50 << 20,
+                        .launch = 3e-6,
+                        .alone = 1e-5};
 }
 
 static void test_what_was_kept_comes_back(void **state) {
   fixture *f = *state;
-  device_machine m = sound(), back;
+  device_rates m = sound(), back;
   store *s = store_open(&f->d, false);
   assert_non_null(s);
   assert_false(device_load(s, &f->a, "opencl", &targets[0], &back));
   assert_true(device_store(s, &f->a, "opencl", &targets[0], &m));
   assert_true(device_load(s, &f->a, "opencl", &targets[0], &back));
   assert_memory_equal(&m, &back, sizeof m);
-  cpu_target other = targets[0]; /* another driver, another backend: not the same device */
-  other.llvm_cpu = "535.2";
+  machine other = targets[0]; /* another driver, another backend: not the same device */
+  other.driver = "535.2";
   assert_false(device_load(s, &f->a, "opencl", &other, &back));
   assert_false(device_load(s, &f->a, "metal", &targets[0], &back));
   other = targets[0];
@@ -213,8 +213,8 @@ static void test_absurd_limits_are_ignored(void **state) {
   int expected = 0;
   store *s = store_open(&f->d, false);
   assert_non_null(s);
-  for (size_t i = 0; i < LEN(absurd) * (sizeof(device_machine) / sizeof(double)); i++) {
-    device_machine m = sound(), back;
+  for (size_t i = 0; i < LEN(absurd) * (sizeof(device_rates) / sizeof(double)); i++) {
+    device_rates m = sound(), back;
     ((double *)(void *)&m)[i / LEN(absurd)] = absurd[i % LEN(absurd)];
     assert_true(device_store(s, &f->a, "opencl", &targets[0], &m));
     assert_false(device_load(s, &f->a, "opencl", &targets[0], &back));
@@ -223,14 +223,14 @@ static void test_absurd_limits_are_ignored(void **state) {
   }
   const char *key = device_key(&f->a, "opencl", &targets[0]);
   assert_true(store_put(s, STORE_MACHINE, key, strlen(key), "short", 5));
-  device_machine back;
+  device_rates back;
   assert_false(device_load(s, &f->a, "opencl", &targets[0], &back));
   store_close(s);
 }
 
 static void test_limits_are_usable(void **state) {
   (void)state;
-  device_machine m = sound();
+  device_rates m = sound();
   for (size_t t = 0; t < LEN(targets); t++) {
     for (int measured = 0; measured < 2; measured++) {
       machine_limits l = device_limits_for(measured ? &m : NULL, &targets[t]);
@@ -257,12 +257,12 @@ static void test_what_is_measured_is_believed(void **state) {
     skip();
   }
   runtime *rt = runtime_create(&f->d, "opencl", NULL, 0);
-  device_machine m, back;
+  device_rates m, back;
   device_measure(&f->d, rt, &m);
   store *s = store_open(&f->d, false);
   assert_false(machine_limits_of(s, &f->a, rt).measured);
-  assert_true(device_store(s, &f->a, "opencl", runtime_target(rt), &m));
-  if (!device_load(s, &f->a, "opencl", runtime_target(rt), &back)) fail_msg("%s", f->warned);
+  assert_true(device_store(s, &f->a, "opencl", runtime_machine(rt), &m));
+  if (!device_load(s, &f->a, "opencl", runtime_machine(rt), &back)) fail_msg("%s", f->warned);
   machine_limits l = machine_limits_of(s, &f->a, rt);
   assert_true(l.measured && l.flops_all == m.flops);
   store_close(s);

@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "mixed_plan.h"
-#include "schedule/plan.h"
+#include "plan/plan.h"
 #include "unit/random_schedule.h"
 
 #define LEN(a) (sizeof(a) / sizeof *(a))

@@ -105,9 +105,9 @@ static void agree(const suite *s, const char *isa) {
 
 /* Bytes of a vector, 0 where this machine lacks the instruction set. */
 static int vector_bytes(diag *d, const char *isa) {
-  cpu_target t;
+  machine t;
   wn_status st;
-  DIAG_TRY(d, st) { cpu_target_init(&t, d, isa); }
+  DIAG_TRY(d, st) { machine_of_cpu(&t, d, isa); }
   DIAG_END(d, st)
   return st == WN_OK ? t.vector_bytes : 0;
 }

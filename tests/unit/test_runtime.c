@@ -228,7 +228,7 @@ static void test_bad_options(void **state) {
   setenv("WINNOW_ISA", "generic", 1);
   runtime *rt = runtime_create(&f->d, "interp", NULL, 0);
   assert_int_equal(runtime_threads(rt), 3);
-  assert_string_equal(runtime_target(rt)->name, "generic");
+  assert_string_equal(runtime_machine(rt)->name, "generic");
   runtime_destroy(rt);
   setenv("WINNOW_ISA", "zx81", 1);
   expect_usage(f, NULL, NULL, 1, "zx81");
@@ -262,9 +262,9 @@ static void test_more_threads_than_cores(void **state) {
 /* Against /proc/cpuinfo, which the kernel writes. */
 static void test_target(void **state) {
   fixture *f = *state;
-  cpu_target t;
-  cpu_target_init(&t, &f->d, NULL);
-  assert_true(t.cores >= 1 && t.l1 >= 4096 && t.l2 >= t.l1 && strlen(t.model) > 0);
+  machine t;
+  machine_of_cpu(&t, &f->d, NULL);
+  assert_true(t.units >= 1 && t.l1 >= 4096 && t.l2 >= t.l1 && strlen(t.model) > 0);
   FILE *info = fopen("/proc/cpuinfo", "r");
   if (!info) skip();
   static char text[1 << 16];

@@ -373,7 +373,7 @@ static void placement_gives_the_same_program(void **state) {
   }
 }
 
-/* --- D5 to D7 ------------------------------------------------------------------------------------------------------------------ */
+/* --- one machine ---------------------------------------------------------------------------------------------------------------- */
 
 /* Where products are made of matrices, that is what is priced: they cost less than scalar products do. */
 static void matrices_have_prices(void **state) {
@@ -434,6 +434,16 @@ static void isas_of_devices_are_not_a_cpus(void **state) {
       snprintf(usual, sizeof usual, "%s", f->info.isa);
     }
   }
+  /* a device hears it, and has it or says that it has not */
+  void *data = NULL;
+  image(f, 8, 8);
+  layer(f, 8, 3);
+  setenv("WINNOW_ISA", "simdgroup", 1);
+  const wn_options o = {.backend = "metal", .threads = 1, .no_cache = 1, .plan_only = 1};
+  wn_status st = wn_compile(f->ctx, &f->t, &data, 1, &o, &f->p);
+  unsetenv("WINNOW_ISA");
+  assert_int_equal(st, WN_ERR_USAGE);
+  assert_non_null(strstr(wn_message(f->ctx), "Metal has no instruction set 'simdgroup'"));
 }
 
 /* --- tiles of their own, code in common ---------------------------------------------------------------------------------------- */
@@ -876,6 +886,9 @@ int main(void) {
       TEST(map_over_a_convolution_is_a_map),
       TEST(inner_layers_have_lanes_of_channels),
       TEST(placement_gives_the_same_program),
+      TEST(matrices_have_prices),
+      TEST(lanes_go_by_the_dtype_of_arithmetic),
+      TEST(isas_of_devices_are_not_a_cpus),
       TEST(filters_have_tiles_of_their_own),
       TEST(equal_layers_share_code),
       TEST(bad_texts),
@@ -890,12 +903,5 @@ int main(void) {
       TEST(every_limit_is_met),
       TEST(many_sites),
   };
-  const struct CMUnitTest known_defects[] = {
-      TEST(matrices_have_prices),
-      TEST(lanes_go_by_the_dtype_of_arithmetic),
-      TEST(isas_of_devices_are_not_a_cpus),
-  };
-  if (getenv("WINNOW_DEFECTS") != NULL)
-    return cmocka_run_group_tests_name("sites: known defects", known_defects, NULL, NULL);
   return cmocka_run_group_tests_name("sites", tests, NULL, NULL);
 }

@@ -687,19 +687,20 @@ static void out_of_memory(void **state) {
 
 static void cpu_in_keys(void **state) {
   fixture *f = *state;
-  const char *seen[6];
-  cpu_target cpu;
-  cpu_target_init(&cpu, &f->d, NULL);
-  for (int i = 0; i < 6; i++) {
-    cpu_target c = cpu;
+  const char *seen[8];
+  machine cpu;
+  machine_of_cpu(&cpu, &f->d, NULL);
+  for (int i = 0; i < 8; i++) {
+    machine c = cpu;
     if (i == 1) c.llvm_features = "+none";
     if (i == 2) c.name = "other";
     if (i == 3) snprintf(c.model, sizeof c.model, "other");
     if (i == 4) c.l2++;
     if (i == 5) c.l3++;
+    if (i > 5) c.driver = i > 6 ? "2" : "1", c.version = "";
     str key;
     str_init(&key, &f->a);
-    store_add_cpu(&key, &c);
+    store_add_machine(&key, &c);
     seen[i] = str_text(&key);
     for (int j = 0; j < i; j++) assert_string_not_equal(seen[i], seen[j]);
   }

@@ -1,0 +1,230 @@
+/* Deciding; see decide.h. */
+#include "decide/decide.h"
+
+#include <stdlib.h>
+
+#include "import.h"
+#include "runtime/element.h"
+#include "tune/measure_device.h"
+#include "tune/plans.h"
+
+/* --- what there is ---------------------------------------------------------------------------------------------------------- */
+
+/* What constants hold at this moment. Variable weights, and those that are not there yet, are not looked at. */
+static bool is_known(void *user, int64_t slot) {
+  const tensor_buffer *b = &((const wn_context *)user)->buffers.data[slot];
+  return b->constant && b->data != NULL;
+}
+
+static double constant_value(void *user, int64_t slot, int64_t index) {
+  const tensor_buffer *b = &((const wn_context *)user)->buffers.data[slot];
+  return element_read(b->dtype, b->data, index);
+}
+
+static const wino_weights *look_at_weights(const deciding *d) {
+  if (d->opt->variable_weights) return NULL;
+  wino_weights *w = arena_new(&d->g->arena, wino_weights);
+  *w = (wino_weights){is_known, constant_value, d->ctx};
+  return w;
+}
+
+/* Where no limit was given, the machine's memory is one, or the device's: what does not fit there would not fail but be
+ * killed. */
+static size_t memory_limit(const deciding *d) {
+  size_t device = runtime_machine(d->p->rt)->memory;
+  if (d->opt->max_memory > 0) return d->opt->max_memory;
+  return device > 0 ? device : mem_physical();
+}
+
+static choice_target *describe_target(const deciding *d) {
+  arena *a = &d->g->arena;
+  machine *m = arena_copy(a, runtime_machine(d->p->rt), sizeof *m);
+  machine_limits *limits = arena_new(a, machine_limits);
+  *limits = machine_limits_of(d->p->store, a, d->p->rt);
+  wn_options *with = arena_copy(a, d->opt, sizeof *with);
+  with->max_memory = memory_limit(d);
+  m->limits = limits;
+  choice_target *t = arena_new(a, choice_target);
+  *t = (choice_target){.machine = m,
+                       .options = with,
+                       .threads = runtime_threads(d->p->rt),
+                       .windows = d->ctx->windows};
+  return t;
+}
+
+const choice_target *decide_target(const deciding *d) {
+  choice_target *t = describe_target(d);
+  t->weights = look_at_weights(d);
+  return t;
+}
+
+/* --- what was asked for ------------------------------------------------------------------------------------------------------- */
+
+bool decide_is_auto(const wn_options *opt) {
+  const char *env = getenv("WINO");
+  if (opt->wino != NULL) return false;
+  return opt->plan != NULL ? strcmp(opt->plan, "auto") == 0 : env == NULL || *env == '\0';
+}
+
+/* Was neither a plan nor a tile asked for that is to be taken whether it pays or not? */
+static bool is_ours(const wn_options *opt) {
+  if (opt->plan != NULL) return strcmp(opt->plan, "auto") == 0;
+  return opt->wino != NULL || decide_is_auto(opt);
+}
+
+/* --- what was tuned ------------------------------------------------------------------------------------------------------------- */
+
+const char *decide_key(const deciding *d, const site_list *sites, int value) {
+  const stored_value *v = &sites->value[value];
+  bool *constant = arena_array(&d->g->arena, bool, v->narrays + 1);
+  for (int i = 0; i < v->narrays && !d->opt->variable_weights; ++i) {
+    int from = v->array[i];
+    constant[i] = from >= 0 ? d->ctx->buffers.data[from].constant : sites->value[~from].constant;
+  }
+  return plans_key(d->g, v->canonical, constant, d->p->rt, d->opt);
+}
+
+static const char *find_tuned(const deciding *d, const site_list *sites, int value) {
+  stored_plan plan;
+  bool found =
+      plans_get(d->p->store, &d->p->diag, &d->g->arena, decide_key(d, sites, value), &plan);
+  return found ? plan.text : NULL;
+}
+
+/* By stored value, once for those that are alike. */
+static const char *const *look_up_tuned(const deciding *d, const site_list *sites) {
+  const char **text = arena_array(&d->g->arena, const char *, sites->nvalues + 1);
+  for (int v = 0; v < sites->nvalues; ++v) {
+    const stored_value *of = &sites->value[v];
+    if (sites->at[of->first].kind > SITE_PRODUCT) continue;
+    text[v] = of->alike < v ? text[of->alike] : find_tuned(d, sites, v);
+  }
+  return text;
+}
+
+/* --- carrying it out -------------------------------------------------------------------------------------------------------------- */
+
+typedef struct attempt {
+  const deciding *d;
+  decision *out;
+  fit_limit limit;
+  bool ours, fewer; /* the plan is ours to choose; fewer threads were tried for it */
+} attempt;
+
+static _Noreturn void refuse_memory(const attempt *t) {
+  const deciding *d = t->d;
+  const choice *ch = &t->out->choice;
+  str smallest;
+  str_init(&smallest, &d->g->arena);
+  plan_print(&smallest, &ch->plan, ch->sites);
+  bool asked = d->opt->max_memory > 0;
+  diag_fail(&d->p->diag, asked || d->opt->plan_only ? WN_ERR_REFUSED : WN_ERR_NOMEM,
+            "plan %.200s needs at least %zu bytes of workspace (%.200s), %s %zu%s", ch->name,
+            t->out->fit.least, str_text(&smallest), asked ? "the limit is" : "there are",
+            memory_limit(d), asked ? " (--max-memory)" : "");
+}
+
+static void run_on(attempt *t, int threads) {
+  wn_program *p = t->d->p;
+  const wn_options *opt = t->d->opt;
+  runtime_destroy(p->rt);
+  p->rt = NULL;
+  p->rt = (t->d->dry ? runtime_create_foreign : runtime_create)(&p->diag, opt->backend, opt->isa,
+                                                                threads);
+  if (opt->flush_subnormals) runtime_flush_subnormals(p->rt);
+  t->limit.threads = runtime_scratch_blocks(p->rt);
+  choose_unshrink(&t->out->choice);
+}
+
+/* What threads need each for themselves does not fit: another plan would give other bits, fewer threads do not. */
+static bool run_fewer(attempt *t) {
+  if (!t->ours || t->limit.threads <= 1 || runtime_has_device(t->d->p->rt)) return false;
+  run_on(t, t->limit.threads / 2);
+  t->fewer = true;
+  return true;
+}
+
+/* Another plan for a site: all threads may have room again. */
+static bool try_next(attempt *t, int site, bool smaller) {
+  if (site < 0 || !choose_next(&t->out->choice, site, smaller)) return false;
+  if (t->fewer) run_on(t, t->d->opt->threads);
+  t->fewer = false;
+  return true;
+}
+
+static void warn_untuned(const attempt *t, int site, const char *why) {
+  str text;
+  str_init(&text, &t->d->g->arena);
+  schedule_print(&text, &t->out->choice.plan.site[site]);
+  diag_warn(&t->d->p->diag, "the tuned plan \"%.200s\" is not used: %s", str_text(&text), why);
+}
+
+/* False: it was refused or does not fit, and something else is to be tried; or unwinds. */
+static bool try_plan(attempt *t) {
+  diag *d = &t->d->p->diag;
+  decision *out = t->out;
+  volatile wn_status st;
+  out->fit.value = -1;
+  out->set = NULL;
+  DIAG_TRY(d, st) out->set = schedule_fit(&out->fit, &out->choice);
+  DIAG_END(d, st)
+  if (out->set != NULL) return true;
+  const char *why = arena_strdup(&t->d->g->arena, d->message);
+  int site = st == WN_OK ? out->fit.holder : fit_refused(&out->fit);
+  if (st != WN_OK && st != WN_ERR_REFUSED) diag_fail(d, st, "%s", why);
+  if (st == WN_OK && run_fewer(t)) return false;
+  if (site >= 0 && choose_is_tuned(&out->choice, site))
+    warn_untuned(t, site, st == WN_OK ? "it does not fit into memory" : why);
+  if (try_next(t, site, st == WN_OK)) return false;
+  if (st == WN_OK) refuse_memory(t);
+  diag_fail(d, st, "%s", why);
+}
+
+/* Where nothing is left of some values: they are computed by what reads them. */
+static const site_list *inline_sites(graph *g, const site_list *sites, const choice *ch,
+                                     const user_buffer *user) {
+  bool *inlined = arena_array(&g->arena, bool, sites->n + 1), any = false;
+  for (int i = 0; i < sites->n; ++i) any |= inlined[i] = ch->plan.site[i].inlined;
+  if (!any) return sites;
+  site_list *left = arena_new(&g->arena, site_list);
+  *left = sites_inline(g, sites, user, inlined);
+  return left;
+}
+
+static const char *trace_of(graph *g, const fitting *f) {
+  str trace;
+  str_init(&trace, &g->arena);
+  for (int v = 0; v < f->sites->nvalues; ++v) {
+    if (f->sites->value[v].alike == v) str_add(&trace, f->of[v]->w.trace);
+  }
+  return str_text(&trace);
+}
+
+decision decide(const deciding *d, const site_list *sites) {
+  decision out = {.target = NULL};
+  arena *a = &d->g->arena;
+  attempt t = {.d = d, .out = &out, .ours = is_ours(d->opt)};
+  choice_target *target = describe_target(d);
+  out.target = target;
+  if (t.ours) target->weights = look_at_weights(d);
+  if (d->p->store != NULL && decide_is_auto(d->opt) && !d->opt->untuned)
+    target->tuned = look_up_tuned(d, sites);
+  t.limit = (fit_limit){target->options->max_memory, runtime_scratch_blocks(d->p->rt)};
+  out.choice = choose_plan(d->g, sites, target);
+  fitting *f = &out.fit;
+  *f = (fitting){.g = d->g,
+                 .target = target,
+                 .limit = &t.limit,
+                 .nuser = (int)d->ctx->buffers.len,
+                 .user = import_describe(d->ctx, d->g)};
+  f->sites = inline_sites(d->g, sites, &out.choice, f->user);
+  f->store.of = arena_array(a, part *, f->sites->nvalues + 1);
+  f->of = arena_array(a, part *, f->sites->nvalues + 1);
+  while (!try_plan(&t)) continue;
+  f->limit = NULL;
+  out.trace = trace_of(d->g, f);
+  out.choice.tuned = false;
+  for (int i = 0; i < sites->n; ++i) out.choice.tuned |= choose_is_tuned(&out.choice, i);
+  out.choice.seconds = choose_predict(d->g, &out.choice, target, NULL);
+  return out;
+}

@@ -1,0 +1,38 @@
+/* From what was asked for to a plan that is carried out: options, what was tuned, constant weights, the limit of memory.
+ *
+ * In: the sites of a graph, the caller's options, the machine that a program is for. Out: a plan and the kernels that carry
+ * it out. A site that was chosen for and is refused, or holds most of what does not fit, gets its next candidate, at last
+ * direct; before that a choice of ours runs fewer threads, since another plan would give other bits.
+ * Always holds: what is returned fits; what was asked for by name is that, or diag_fail. */
+#ifndef WN_DECIDE_DECIDE_H
+#define WN_DECIDE_DECIDE_H
+
+#include "program.h"
+#include "decide/fit.h"
+#include "tensor/tensor.h"
+
+typedef struct deciding {
+  wn_context *ctx;
+  const wn_options *opt;
+  wn_program *p; /* its runtime may be made anew, with fewer threads */
+  graph *g;
+  bool dry; /* nothing is run */
+} deciding;
+
+typedef struct decision {
+  choice choice;
+  fitting fit;
+  kernel_set *set;
+  const choice_target *target;
+  const char *trace; /* of the recogniser */
+} decision;
+
+decision decide(const deciding *d, const site_list *sites);
+
+/* What the tuner needs: the machine and the caller's weights; the name of a stored value in the store. */
+const choice_target *decide_target(const deciding *d);
+const char *decide_key(const deciding *d, const site_list *sites, int value);
+/* Was no plan and no tile asked for, so that what was tuned is taken? */
+bool decide_is_auto(const wn_options *opt);
+
+#endif

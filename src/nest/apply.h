@@ -1,0 +1,221 @@
+/* Shared by the files that apply a schedule; internal to src/nest. */
+#ifndef WN_NEST_APPLY_H
+#define WN_NEST_APPLY_H
+
+#include <stdlib.h>
+
+#include "ir/walk.h"
+#include "lower/lower.h"
+#include "rewrite/rewrite.h"
+#include "rewrite/transform.h"
+#include "nest/nest.h"
+#include "plan/tiles.h"
+
+enum { STAGE_RANGES = WN_MAX_SPATIAL + 8 };
+
+/* A BUFFERIZE on its way into the kernels. Its domain is the part of each range that its nest computes: all of it, or for
+ * a stage inside its consumer's kernel `len` values from `base` (an expression of the consumer's open axes). */
+typedef struct stage {
+  const uop *node;      /* the BUFFERIZE */
+  stage_id id;          /* STAGE_COUNT: a result or another value that must be stored */
+  int site;             /* index in wino_result.site; -1: none */
+  const schedule *plan; /* of its site */
+  uop_space space;
+  bool inside; /* computed in its consumer's kernel */
+  bool exact;  /* the array is as large as the ranges say: nothing may be written or read past it */
+  int n;
+  const uop *const *range;
+  char letter[STAGE_RANGES]; /* class of each range: f g k c t p, or 0 */
+  const uop *base[STAGE_RANGES];
+  int64_t len[STAGE_RANGES];
+  int64_t dim[STAGE_RANGES], stride[STAGE_RANGES]; /* of the array, in elements */
+  int order[STAGE_RANGES]; /* ranges from the slowest in storage to the fastest */
+  /* g: this many channels k stand together innermost, as the products read them, and stride[] of k is that of such a
+   * panel; 1: as every other range */
+  int64_t pack;
+  bool c_lanes; /* x: channels are in the lanes and fastest in storage */
+  int64_t
+      elsewhere; /* tiles that the array has no room for: those of other rounds of the host loop */
+  int array;
+  int kernel; /* index + 1 of the kernel that its nest is in; 0: not placed yet */
+} stage;
+
+/* How an output transform reaches the value that is stored: its site and what each of the stored ranges is. */
+typedef struct flow {
+  int into; /* number of the site of the stored value */
+  int site; /* index in wino_result.site */
+  bool found;
+  bool by_rows; /* its loops go through the rows of tiles in order */
+  int64_t phases
+      [WN_MAX_SPATIAL]; /* dilation phases of window axis i: range = (y * m + p) * phases + phi */
+  const uop *window[WN_MAX_SPATIAL]; /* the RANGE of window axis i */
+  const uop *index;                  /* the INDEX of o */
+} flow;
+
+/* A nest that reads an array which is not placed yet. */
+typedef struct reader reader;
+struct reader {
+  nest *n;
+  int kernel; /* index of its kernel */
+  reader *next;
+};
+
+typedef struct apply {
+  graph *g;
+  arena *a;             /* until the schedule is applied */
+  arena *keep;          /* the graph's, for what comes of it */
+  const schedule *plan; /* by site of the value */
+  int nplans;
+  const machine *machine;
+  bool variable_weights;
+  const wino_result *w;
+  kernel_set *set;
+  int nuser;
+  int *at_site;        /* the site that is being worked on: whose plan a refusal is about */
+  int *site_of;        /* number of a site -> index in w->site, -1: not rewritten */
+  const flow **into;   /* number of a stored value's site -> what flows into it, NULL: nothing */
+  flow *flow;          /* per rewritten site */
+  stage **of_site;     /* per rewritten site its stages, NULL where they are inlined */
+  VEC(stage *) stages; /* sources first */
+  map by_node;         /* node id -> stage * */
+  map readers;         /* node id of a BUFFERIZE -> reader *: the nests whose values read it */
+  map packed;          /* node id of a BUFFERIZE of packed weights -> 1 */
+  map channel_tiles; /* node id of a stored value -> channel_tile *, where channels go on the lanes */
+} apply;
+
+enum { DRAFT_LIMITS = 12 };
+
+/* A nest under construction, in two steps: each range of the stage becomes an expression over exact loops, whose extents
+ * are true, so that div and mod fold; then each exact loop becomes an expression over axes, which may reach past its end. */
+typedef struct draft {
+  nest *n;
+  const stage *st;
+  const uop *value;               /* what is stored; over the stage's ranges */
+  const uop *index[STAGE_RANGES]; /* value of the stage's range i less its base, over exact loops */
+  int nexact;
+  const uop *exact[NEST_AXES], *over_axes[NEST_AXES];
+  int nlimits;                    /* conditions (over axes) that points past an end fail: */
+  const uop *limit[DRAFT_LIMITS]; /* reads of exact arrays are guarded by them */
+  bool aliases
+      [DRAFT_LIMITS]; /* a point that fails would overwrite another: the store is masked too */
+} draft;
+
+/* --- axes.c ------------------------------------------------------------------------- */
+
+int stage_range(const stage *st, char letter,
+                int from); /* position of the first range of a class, -1 */
+/* Appends an axis of this extent and returns its RANGE (the constant 0 for an extent of 1, and then no axis). */
+const uop *draft_axis(apply *ap, draft *d, axis_kind kind, int64_t extent, const char *name);
+/* An exact loop: the stage's expressions use it, axes will stand for it. */
+const uop *draft_exact(apply *ap, draft *d, int64_t extent, const char *name);
+/* Says which axes an exact loop is; adds a limit where they reach past its end. */
+void draft_bind(apply *ap, draft *d, const uop *exact, const uop *over_axes, bool aliases);
+void draft_limit(apply *ap, draft *d, const uop *value, int64_t extent, bool aliases);
+/* extent = outer * inner axes, named like t0 and t1; binds the exact loop. */
+const uop *draft_split(apply *ap, draft *d, const uop *exact, const uop *outer, const uop *inner,
+                       int64_t inner_extent, bool aliases);
+/* The widest number that the value reads, makes or is: with more lanes than a vector has of those, each would be several. */
+wn_dtype widest_dtype(apply *ap, const uop *value);
+/* --- matrix.c: products as small matrices ----------------------------------------------------------------------------- */
+/* Are the products matrices, in blocks of k channels and t tiles? asked: the register tile that the schedule wants, 0 for any. */
+bool matrix_fits(const apply *ap, const stage *m, int64_t k, int64_t t, int64_t k_asked,
+                 int64_t t_asked);
+/* The sum of such products with the channels of a matrix innermost. */
+const uop *matrix_sum(apply *ap, const uop *sum);
+/* On a device: the sum of products of two arrays with several channels in each turn of its loop, so that neighbouring
+ * weights come in one vector. The order of the additions stays. */
+const uop *several_at_once(apply *ap, const uop *sum);
+
+/* --- layout.c: where an element is ---------------------------------------------------------------------------------- */
+void lay_out(stage *st);             /* fills in the strides */
+int64_t stored_len(const stage *st); /* elements of the array */
+const uop *stored_at(graph *g, const stage *st, int i,
+                     const uop *index); /* range i's part of the offset */
+
+/* --- stages.c: the nests of x, g and m, and what other nests share with them ------------------------------------------- */
+draft draft_begin(apply *ap, const stage *st);
+/* One axis for the stage's range i (nothing if i < 0). */
+void draft_plain(apply *ap, draft *d, int i, axis_kind kind, const char *name);
+axis_kind outer_kind(const stage *st); /* GRID, or LOOP inside a consumer's kernel */
+typedef struct row_axes {              /* of tiles in rows */
+  const uop *x, *x0;
+  int lanes;
+  const uop *y, *y0; /* y is unrolled by `rows`; NULL: one row at a time */
+  int64_t rows;
+} row_axes;
+/* Splits the range t of a stage into rows: outer axes now, the vector axis (which must be last) by rows_end. */
+/* lanes 0: chosen. */
+row_axes rows_begin(apply *ap, draft *d, int t, axis_kind kind, int64_t rows, int lanes);
+void rows_end(apply *ap, draft *d, row_axes r, bool adds); /* adds: each tile exactly once */
+/* Are output channels in the lanes of the products' vectors, and of what reads them, rather than tiles? */
+bool lanes_over_k(const apply *ap, int site);
+/* Is every element of the caller's array that x reads next to that of the next channel? */
+bool channels_are_neighbours(apply *ap, const stage *st);
+/* Rows of tiles in a chunk of the host loop, a divisor of all rows; 0: no such loop. Where there is one, the rows are the
+ * outermost axes of x, m and the result, so that a chunk is a share of each kernel's grid. Only where o flows into a stored
+ * value: another reader may want all of it. */
+int64_t chunk_rows(const apply *ap, const wino_site *site);
+nest *nest_x(apply *ap, stage *st);
+nest *nest_g(apply *ap, stage *st);
+nest *nest_m(apply *ap, stage *st);
+/* Fills in the nest's value, mask and destination: ranges replaced in both steps, reads guarded. */
+nest *draft_finish(apply *ap, draft *d, stage *st);
+
+/* --- reorder.c -------------------------------------------------------------------------------------------------------- */
+void nest_reorder(apply *ap, nest *n, const stage_plan *plan); /* loops in parentheses */
+bool loop_named(loop_name want, const char *name);
+
+/* --- launch.c ----------------------------------------------------------------------------------------------------- */
+void launch_order(apply *ap); /* running order, prepare part first */
+void launch_join(apply *ap);  /* launch=joint */
+
+/* --- simt.c -------------------------------------------------------------------------------------------------------- */
+void simt_share(apply *ap); /* devices: loops become work items */
+
+/* --- results.c, general.c: nests that write the user's arrays and everything that is no stage of a site --------------- */
+/* For each site: does its o flow into one stored value whose ranges are its tiles? Fills ap->flow and ap->into. */
+void flows_find(apply *ap);
+const flow *flow_into(const apply *ap,
+                      const stage *st); /* the flow that ends in this value, NULL */
+nest *nest_tiled(apply *ap, stage *st);
+nest *nest_o(apply *ap, stage *st); /* an output transform with an array of its own */
+nest *nest_general(apply *ap, stage *st);
+
+/* --- sums.c: partial sums side by side ------------------------------------------------------------------------------------- */
+enum {
+  SUMS_AT_ONCE = 8
+}; /* accumulators that hide the latency of additions, and fit the registers of every machine */
+/* Lanes for the terms of the value's sums; 1 where v, the stage's range for the lanes of axes (-1: none), is better there. */
+int sums_lanes(apply *ap, const stage *st, const uop *value, int v);
+/* The value with long sums dealt out to as many accumulators as `accumulators` in the register tile leave, and to this many
+ * lanes, whose RANGE goes to *lane (NULL where there are none). */
+const uop *sums_deal_out(apply *ap, const uop *value, int lanes, int64_t accumulators,
+                         const uop **lane);
+
+/* --- channels.c: output channels on the lanes -------------------------------------------------------------------------- */
+typedef struct channel_tile { /* held in registers: vectors * lanes channels by ys * xs pixels */
+  int k, x, y;                /* positions of the stage's ranges; y -1: none */
+  int lanes, vectors;
+  int64_t xs, ys;
+  bool k_first;  /* blocks of channels outside those of pixels */
+  bool overlaps; /* the last tile of a row may begin early and compute some pixels again */
+} channel_tile;
+/* The graph with weights packed where that is what a product of two arrays wants; those BUFFERIZEs are noted. */
+const uop *channels_pack(apply *ap, const uop *root);
+int64_t array_elements(const uop *base); /* of a BUFFER or BUFFERIZE */
+/* Elements between what an INDEX reads and what it reads with the range one further: 0 where it does not move, and
+ * STRIDE_UNKNOWN where that is no constant. Indices of several dimensions are those of an array in its natural layout. */
+enum { STRIDE_UNKNOWN = 1 << 30 };
+int64_t index_stride(const uop *index, const uop *range);
+/* The register tile of v (lanes) by u where that is pixels by channels of such a product. */
+bool pixel_tile(const apply *ap, const stage *st, const uop *value, int v, int u, register_tile *t);
+nest *nest_channels(apply *ap, stage *st); /* NULL: the value has no such plan */
+
+/* The plan of the site with this number; a direct one where there is none. */
+const schedule *plan_of_site(const apply *ap, int number);
+/* Of a rewritten site, by its index in wino_result.site. */
+const schedule *plan_of(const apply *ap, int site);
+/* The stage of a site that is still a BUFFERIZE (not inlined), NULL if there is none. */
+stage *stage_find(const apply *ap, int site, stage_id id);
+
+#endif

@@ -1,0 +1,146 @@
+/* Scheduled form: kernels as loop nests over flat arrays, between the range IR and the linear IR.
+ *
+ * In: range IR, its Winograd sites and a schedule. Out: kernels in order of running. A nest writes one array: for every
+ * point of its axes, array[offset] = value where mask holds. Memory is OP_BUFFER nodes numbered by arrays[]; every read is
+ * INDEX(BUFFER, valid, flat offset). A child nest runs at the start of each iteration of its parent's axis `at - 1`
+ * (at 0: before any axis) and its expressions may use the parent's axes opened so far. A nest with an axis that reduces
+ * adds to what its array holds: a child that fills it with zeros runs just outside that axis.
+ * Always holds: value, offset and mask are free in axes of the nest and its ancestors only; a REDUCE's RANGEs have their
+ * kind in `kinds`; UNROLL and VECTOR axes are innermost. */
+#ifndef WN_NEST_NEST_H
+#define WN_NEST_NEST_H
+
+#include "machine/machine.h"
+#include "plan/schedule.h"
+#include "plan/sites.h"
+#include "winograd/winograd.h"
+
+enum { NEST_AXES = 24 };
+
+typedef enum {
+  ROLE_INPUT,
+  ROLE_CONSTANT,
+  ROLE_RESULT,
+  ROLE_PREPARED,
+  ROLE_WORK,
+  ROLE_LOCAL
+} array_role;
+
+typedef struct array_info {
+  const char *name;
+  wn_dtype dtype;
+  array_role role;
+  stage_id stage; /* of its site; STAGE_COUNT: none */
+  int64_t len;    /* elements, padding included, as addressed */
+  int site;       /* number of the site whose value, or stage, it is; -1: of none */
+  int user; /* INPUT, CONSTANT: slot of the caller's buffer; RESULT: number of the output; else -1 */
+  size_t offset; /* WORK: bytes into the workspace; PREPARED: into the prepared block */
+  /* WORK, where not 0: it has room for one of `chunks` rounds of a host loop, and what a round addresses begins this many
+   * elements after what the last one does; the caller of the kernels moves the array's address back by as much. */
+  int64_t chunk_step, chunks;
+} array_info;
+
+typedef struct nest nest;
+struct nest {
+  const char *stage;                /* a label: "x", "g", "m", "o", "result0", ... */
+  int site;                         /* number of the site whose value it stores; -1: none */
+  stage_id id;                      /* of that site; STAGE_COUNT: its stored value */
+  const uop *value, *offset, *mask; /* mask NULL: everywhere */
+  int array;                        /* written */
+  /* RANGE of a loop around: what its next iteration touches of large arrays that come from memory (the caller's and the
+   * prepared ones) is prefetched; or NULL */
+  const uop *next;
+  /* RANGE of kind VECTOR that sums in its value bind: their terms are in the lanes, while axes are not; or NULL */
+  const uop *sum_lanes;
+  int shared; /* on a device, unless its axes are LANE: from this one on a group's work items share them */
+  /* the innermost two axes are rows and columns of a matrix of so many each, which the 32 work items of the axis around
+   * compute together (kernel/matrix.c); 0: not so */
+  int matrix;
+  int naxes;
+  axis axis[NEST_AXES];
+  int nunits; /* loops of one iteration, which are no axes: their names still say where a stage can be computed */
+  struct {
+    const char *name;
+    int at; /* axes open there */
+  } unit[NEST_AXES];
+  int nchildren;
+  struct {
+    nest *nest;
+    int at;
+  } child[STAGE_COUNT * 2];
+};
+
+/* A launch of a kernel. Of a program that has a kernel several times, for values that are alike, there are as many of these
+ * over the same nests, each with arrays of its own. */
+typedef struct kernel_plan {
+  int nroots; /* nests side by side in one launch: each has its own share of the grid */
+  nest *root[STAGE_COUNT];
+  bool prepare; /* depends on constants alone */
+  int64_t
+      chunks; /* > 1: equal shares of the grid, run in turns with those of the neighbours of the same chunk_group */
+  int chunk_group;
+  int group;         /* work items of a group; 0: on a CPU */
+  const int *arrays; /* array of its nests -> array of the set; NULL: the same */
+  int first_site;    /* number of the site that is 0 in its nests */
+  int code;          /* launches of the same code have the same number */
+  const char *label; /* of the stored value */
+  /* as kernel_set.kinds, of its own nests: parts have loops in common, in each of its own kind; NULL: the set's */
+  const map *kinds;
+} kernel_plan;
+
+typedef struct kernel_set {
+  VEC(array_info) arrays; /* by slot of OP_BUFFER */
+  VEC(kernel_plan) kernels;
+  map kinds;  /* number of a reduction RANGE -> axis_kind */
+  map chains; /* number of a reduction RANGE -> additions of floats in one chain, where the usual number is too many */
+  size_t workspace_bytes, prepared_bytes;
+  size_t scratch_bytes; /* local arrays of the kernel that has most of them, for one worker */
+  int ncodes;
+} kernel_set;
+
+/* The set's array that a nest of this launch calls so. */
+static inline int kernel_array(const kernel_plan *k, int array) {
+  return k->arrays != NULL ? k->arrays[array] : array;
+}
+
+/* Applies the plans of its sites to one stored value: placements, splits, loop order and kinds; inline and reg stages
+ * resolved; global stages cut it into kernels. Its arrays come first, then the value, numbered output 0, and what is between
+ * its kernels; nothing has a place in memory yet. A combination that does not exist is diag_fail(WN_ERR_REFUSED) with the
+ * reason, and *site (counted from 0 in the value) says of which plan; -1: of none. */
+kernel_set *schedule_apply(graph *g, const wino_result *rewritten, const schedule *plan, int nsites,
+                           const machine *m, bool variable_weights, int narrays,
+                           const user_buffer *array, int *site);
+
+/* Arrays that values read, as the set's next ones; names are in `keep`. */
+void add_user_arrays(kernel_set *set, arena *keep, int nuser, const user_buffer *user);
+
+/* --- launch.c ----------------------------------------------------------------------------------------------------------- */
+
+/* The prepare part before the rest, each in the order that it had. */
+void launch_prepare_first(kernel_set *set, arena *keep);
+
+/* --- nest_text.c -------------------------------------------------------------------------------------------------------- */
+
+/* All arrays, and the loops of all kernels. */
+void nest_print(graph *g, str *out, const kernel_set *set);
+/* A stage of the site of this number: "x", "m3". */
+const char *stage_label(arena *a, stage_id id, int site);
+/* What a nest stores, by the numbers of the program: "x", "m3", "result0". */
+const char *nest_label(arena *a, const kernel_plan *k, const nest *n);
+/* All that a launch stores, in the order of computing: "x+m+result0". */
+const char *nest_stages(arena *a, const kernel_plan *k);
+/* The loops of one kernel as a tree, indented by two more for each loop around, `depth` around all. */
+void nest_print_kernel(graph *g, str *out, const kernel_set *set, int kernel, int depth);
+
+/* --- memory.c ----------------------------------------------------------------------------------------------------------- */
+
+/* Assigns offsets: arrays whose lives do not overlap share memory. */
+void plan_memory(kernel_set *set, arena *scratch);
+/* Bytes that an array takes, what stands between it and the next included. */
+size_t array_bytes(const array_info *a);
+/* A worker's block of scratch of this many bytes, and the room between it and the next worker's. */
+size_t scratch_stride(size_t bytes);
+/* Everything that a run needs besides the caller's arrays and prepared weights: the workspace, and scratch for each thread. */
+size_t memory_needed(const kernel_set *set, int threads);
+
+#endif

@@ -1,0 +1,115 @@
+/* Nests as text, for dumps and explain: a tree of loops, a line each, that says what it stores at its ends.
+ *
+ *     grid t0 3
+ *       loop f 36
+ *         reduce loop c 16
+ *           unroll t1 12
+ *             vector k2 16
+ *               store m                        a child of the block: it runs before what stands below it
+ *       loop y1 3
+ *         ...
+ *
+ * What is summed in registers stands outside the unrolled and vector loops, where the code has it. */
+#include "ir/text.h"
+#include "nest/nest.h"
+
+static const char *const role_name[] = {"input", "constant", "result", "prepared", "work", "local"};
+
+typedef struct printer {
+  graph *g;
+  str *out;
+  const kernel_set *set;
+  const kernel_plan *k;
+} printer;
+
+static void print_loop(const printer *p, int depth, bool reduces, axis_kind kind, const char *name,
+                       int64_t extent) {
+  str_printf(p->out, "%*s%s%s %s %lld\n", 2 * depth, "", reduces ? "reduce " : "",
+             axis_kind_name[kind], name, (long long)extent);
+}
+
+const char *stage_label(arena *a, stage_id id, int site) {
+  return site == 0 ? arena_printf(a, "%c", stage_letter[id])
+                   : arena_printf(a, "%c%d", stage_letter[id], site);
+}
+
+const char *nest_label(arena *a, const kernel_plan *k, const nest *n) {
+  if (n->site < 0) return n->stage;
+  int site = k->first_site + n->site;
+  if (n->id == STAGE_COUNT) return k->label != NULL ? k->label : n->stage;
+  return stage_label(a, n->id, site);
+}
+
+const char *nest_stages(arena *a, const kernel_plan *k) {
+  str s;
+  str_init(&s, a);
+  for (int r = 0; r < k->nroots; ++r) {
+    const nest *root = k->root[r];
+    for (int c = 0; c < root->nchildren; ++c)
+      str_printf(&s, "%s%s", s.len ? "+" : "", nest_label(a, k, root->child[c].nest));
+    str_printf(&s, "%s%s", s.len ? "+" : "", nest_label(a, k, root));
+  }
+  return str_text(&s);
+}
+
+/* The loops of the REDUCEs in the nest's value, each once. Returns how many. */
+static int print_sums(const printer *p, const nest *n, int depth) {
+  arena *a = &p->g->arena;
+  uop_order all = uop_walk_value(a, n->value);
+  map seen;
+  int count = 0;
+  map_init(&seen, a);
+  for (size_t i = all.len; i-- > 0;) {
+    const uop *u = all.at[i];
+    for (int r = 1; u->op == OP_REDUCE && r < u->nsrc; ++r) {
+      uint64_t number = (uint64_t)u->src[r]->arg.i, known, kind = AXIS_LOOP;
+      if (map_get(&seen, number, &known)) continue;
+      map_put(&seen, number, 1);
+      map_get(p->k->kinds != NULL ? p->k->kinds : &p->set->kinds, number, &kind);
+      print_loop(p, depth + count++, true, (axis_kind)kind, uop_range_name(p->g, u->src[r]),
+                 u->src[r]->arg.j);
+    }
+  }
+  return count;
+}
+
+static void print_nest(const printer *p, const nest *n, int depth) {
+  int sums = -1;
+  bool adds = false;
+  for (int i = 0; i <= n->naxes; ++i) {
+    const axis *a = &n->axis[i];
+    for (int c = 0; c < n->nchildren; ++c) {
+      if (n->child[c].at == i) print_nest(p, n->child[c].nest, depth + i);
+    }
+    if (sums < 0 && (i == n->naxes || a->kind == AXIS_UNROLL || a->kind == AXIS_VECTOR)) {
+      sums = print_sums(p, n, depth + i);
+      depth += sums;
+    }
+    if (i < n->naxes) adds |= a->reduces;
+    if (i < n->naxes) print_loop(p, depth + i, a->reduces, a->kind, a->name, a->range->arg.j);
+  }
+  const char *array = p->set->arrays.data[kernel_array(p->k, n->array)].name;
+  const char *label = nest_label(&p->g->arena, p->k, n);
+  bool own = strcmp(array, label) == 0;
+  str_printf(p->out, "%*s%s %s%s%s\n", 2 * (depth + n->naxes), "", adds ? "add to" : "store", label,
+             own ? "" : " in ", own ? "" : array);
+}
+
+void nest_print_kernel(graph *g, str *out, const kernel_set *set, int kernel, int depth) {
+  const kernel_plan *k = &set->kernels.data[kernel];
+  const printer p = {g, out, set, k};
+  if (k->chunks > 1) str_printf(out, "%*shost chunk %lld\n", 2 * depth++, "", (long long)k->chunks);
+  for (int r = 0; r < k->nroots; ++r) print_nest(&p, k->root[r], depth);
+}
+
+void nest_print(graph *g, str *out, const kernel_set *set) {
+  for (size_t i = 0; i < set->arrays.len; ++i) {
+    const array_info *a = &set->arrays.data[i];
+    str_printf(out, "array %zu %s: %s, %lld x %s\n", i, a->name, role_name[a->role],
+               (long long)a->len, wn_dtype_name(a->dtype));
+  }
+  for (size_t k = 0; k < set->kernels.len; ++k) {
+    str_printf(out, "kernel %zu%s\n", k, set->kernels.data[k].prepare ? " (prepare)" : "");
+    nest_print_kernel(g, out, set, (int)k, 1);
+  }
+}

@@ -1,0 +1,170 @@
+/* Parts and how a program is made of them; see parts.h. */
+#include "nest/parts.h"
+
+#include "rewrite/scratch.h"
+
+/* --- one part ------------------------------------------------------------------------------------------------------------ */
+
+static bool is_same_request(const part *p, const part_request *asked) {
+  bool same = true;
+  for (int i = 0; i < p->value->nsites && same; ++i) {
+    const schedule *a = &p->asked[i], *b = &asked->plan[i];
+    same = p->off[i] == asked->rewrite[i].off &&
+           (schedule_equal(a, b) || schedule_equal(&p->plan[i], b)); /* as it was settled */
+  }
+  return same;
+}
+
+/* The arrays of a value as those of a caller: the kernels of a part know of them what is the same for all that are alike. */
+static user_buffer *describe_arrays(graph *g, const site_list *sites, const stored_value *v,
+                                    const user_buffer *user) {
+  user_buffer *a = arena_array(&g->arena, user_buffer, v->narrays + 1);
+  for (int i = 0; i < v->narrays; ++i) {
+    int from = v->array[i];
+    if (from >= 0) {
+      a[i] = user[from];
+      continue;
+    }
+    const stored_value *other = &sites->value[~from];
+    a[i] = (user_buffer){(wn_dtype)other->canonical->dtype, other->len, other->constant};
+  }
+  return a;
+}
+
+static map number_convs(graph *g, const stored_value *v) {
+  map numbers;
+  map_init(&numbers, &g->arena);
+  for (int i = 0; i < v->nconvs; ++i) map_put(&numbers, v->conv[i]->id, (uint64_t)i);
+  return numbers;
+}
+
+/* The tile that a rewrite chose is part of the plan; a convolution that was not rewritten is direct. */
+static void settle(part *p, schedule *plan) {
+  bool *rewritten = arena_array(p->arena, bool, p->value->nsites + 1);
+  for (int i = 0; i < p->w.nsites; ++i) {
+    const wino_site *site = &p->w.site[i];
+    rewritten[site->number] = true;
+    plan[site->number].nm = site->nwindow;
+    memcpy(plan[site->number].m, site->window_m, sizeof plan->m);
+  }
+  for (int i = 0; i < p->value->nconvs; ++i) {
+    if (rewritten[i]) continue;
+    if (!plan[i].direct) plan[i] = (schedule){.direct = true};
+    plan[i].nm = 0;
+  }
+  p->rewritten = rewritten;
+  p->plan = plan;
+}
+
+part *part_make(graph *g, part_store *store, const site_list *sites, int value,
+                const part_request *asked, const machine *m, const user_buffer *user, int *site) {
+  const stored_value *v = &sites->value[sites->value[value].alike];
+  for (part *p = store->of[sites->value[value].alike]; p != NULL; p = p->next) {
+    if (is_same_request(p, asked)) return p;
+  }
+  arena *a = &g->arena;
+  size_t n = (size_t)v->nsites;
+  part *p = arena_new(a, part);
+  bool *off = arena_array(a, bool, n + 1);
+  for (size_t i = 0; i < n; ++i) off[i] = asked->rewrite[i].off;
+  *p = (part){.arena = a,
+              .value = v,
+              .off = off,
+              .asked = arena_copy(a, asked->plan, n * sizeof *asked->plan)};
+  *site = -1;
+  map numbers = number_convs(g, v);
+  p->w = wino_rewrite_sites(g, v->canonical, &numbers, asked->rewrite);
+  settle(p, arena_copy(a, asked->plan, n * sizeof *asked->plan));
+  p->set = schedule_apply(g, &p->w, p->plan, v->nsites, m, asked->variable_weights, v->narrays,
+                          describe_arrays(g, sites, v, user), site);
+  p->next = store->of[sites->value[value].alike];
+  store->of[sites->value[value].alike] = p;
+  return p;
+}
+
+/* --- all of them ------------------------------------------------------------------------------------------------------------ */
+
+typedef struct assembly {
+  graph *g;
+  const part_list *parts;
+  kernel_set *set;
+  bool variable_weights;
+  int *array_of; /* by stored value: its array */
+} assembly;
+
+static const char *array_label(arena *a, const array_info *info, int site, const char *value) {
+  if (info->stage == STAGE_COUNT) return info->site >= 0 ? value : info->name;
+  return stage_label(a, info->stage, site);
+}
+
+/* An array that the part's kernels make: the value, or what is between them. */
+static int add_array(assembly *s, const stored_value *v, const array_info *of) {
+  array_info a = *of;
+  a.site = of->site >= 0 ? v->first + of->site : -1;
+  a.name = array_label(&s->g->arena, of, a.site, v->label);
+  if (a.role == ROLE_RESULT && v->result >= 0)
+    a.user = v->result;
+  else if (a.role == ROLE_RESULT)
+    a.role = ROLE_WORK, a.user = -1;
+  vec_push(&s->g->arena, &s->set->arrays, a);
+  return (int)s->set->arrays.len - 1;
+}
+
+static const int *map_arrays(assembly *s, const stored_value *v, const part *p, int value) {
+  const kernel_set *of = p->set;
+  int *to = arena_array(&s->g->arena, int, of->arrays.len + 1);
+  for (int i = 0; i < v->narrays; ++i)
+    to[i] = v->array[i] >= 0 ? v->array[i] : s->array_of[~v->array[i]];
+  for (size_t i = (size_t)v->narrays; i < of->arrays.len; ++i) {
+    to[i] = add_array(s, v, &of->arrays.data[i]);
+    if (of->arrays.data[i].role == ROLE_RESULT) s->array_of[value] = to[i];
+  }
+  return to;
+}
+
+/* The first time that a part is used: its kernels get numbers. */
+static void open_part(assembly *s, part *p) {
+  p->first_code = s->set->ncodes;
+  s->set->ncodes += (int)p->set->kernels.len;
+}
+
+static void add_value(assembly *s, int value) {
+  const stored_value *v = &s->parts->sites->value[value];
+  part *p = s->parts->of[value];
+  if (p->first_code < 0) open_part(s, p);
+  const int *arrays = map_arrays(s, v, p, value);
+  /* all of a value that depends on constants alone is made once, unless it is the caller's */
+  bool once = v->constant && v->result < 0 && !s->variable_weights;
+  for (size_t i = 0; i < p->set->kernels.len; ++i) {
+    kernel_plan k = p->set->kernels.data[i];
+    k.arrays = arrays;
+    k.first_site = v->first;
+    k.label = v->label;
+    k.kinds = &p->set->kinds;
+    k.chunk_group += v->first;
+    k.code = p->first_code + (int)i;
+    k.prepare |= once;
+    for (int r = 0; r < k.nroots && k.prepare; ++r) {
+      array_info *a = &s->set->arrays.data[arrays[k.root[r]->array]];
+      if (a->role == ROLE_WORK) a->role = ROLE_PREPARED;
+    }
+    vec_push(&s->g->arena, &s->set->kernels, k);
+  }
+}
+
+static void place_memory(arena *a, void *state) { plan_memory(((assembly *)state)->set, a); }
+
+kernel_set *parts_assemble(graph *g, const part_list *parts, bool variable_weights, int nuser,
+                           const user_buffer *user) {
+  int n = parts->sites->nvalues;
+  assembly s = {.g = g, .parts = parts, .variable_weights = variable_weights};
+  s.set = arena_new(&g->arena, kernel_set);
+  s.array_of = arena_array(&g->arena, int, n + 1);
+  map_init(&s.set->kinds, &g->arena);
+  add_user_arrays(s.set, &g->arena, nuser, user);
+  for (int v = 0; v < n; ++v) parts->of[v]->first_code = -1;
+  for (int v = 0; v < n; ++v) add_value(&s, v);
+  launch_prepare_first(s.set, &g->arena);
+  with_scratch(g->diag, place_memory, &s);
+  return s.set;
+}

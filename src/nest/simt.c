@@ -1,0 +1,131 @@
+/* Work items: how a device's kernels share out their loops.
+ *
+ * In: kernels in running order, as a CPU would run them. Out: the same with the kinds of their axes changed, and the size
+ * of their groups. A kernel in which nothing is computed inside gives every point of its outer loops to a work item of its
+ * own (LANE), neighbours to neighbours. In one with stages inside, the grid stays, loops around a stage are run by all
+ * work items together, and the loops below them are shared out in the group (GROUP); barriers are linearise's business.
+ * Always holds: axes that reduce come right behind the shared ones, so a work item adds only to elements of its own. */
+#include "nest/apply.h"
+
+enum {
+  LEAST_GROUP = 32, /* what runs in step on most devices */
+  USUAL_GROUP = 128,
+  MOST_GROUP = 256,
+  ITEMS_A_GROUP = 1024 /* of those that fill the device: two groups for each 2048 */
+};
+
+static bool fills_itself(const nest *n, const nest *child) { return child->array == n->array; }
+
+/* Axes around the innermost stage that is computed inside. */
+static int shared_from(const nest *n) {
+  int at = 0;
+  while (at < n->naxes && n->axis[at].kind == AXIS_GRID) ++at;
+  for (int c = 0; c < n->nchildren; ++c) {
+    if (!fills_itself(n, n->child[c].nest) && n->child[c].at > at) at = n->child[c].at;
+  }
+  return at;
+}
+
+static bool computes_inside(const nest *n) {
+  for (int c = 0; c < n->nchildren; ++c) {
+    if (!fills_itself(n, n->child[c].nest)) return true;
+  }
+  return false;
+}
+
+static int64_t points(const nest *n, axis_kind kind) {
+  int64_t all = 1;
+  for (int i = 0; i < n->naxes; ++i) all *= n->axis[i].kind == kind ? n->axis[i].range->arg.j : 1;
+  return all;
+}
+
+/* The zeros that a nest adds to are written where their work item is known already. */
+static void keep_inner(nest *zeros, int at, const nest *n) {
+  int kept = 0;
+  for (int i = 0; i < zeros->naxes; ++i) {
+    bool outside = false;
+    for (int k = 0; k < at; ++k) outside |= n->axis[k].range == zeros->axis[i].range;
+    if (!outside) zeros->axis[kept++] = zeros->axis[i];
+  }
+  zeros->naxes = kept;
+}
+
+/* Axes from `first` on that neither reduce nor are copies get this kind; those that reduce follow them. */
+static void share_axes(nest *n, int first, axis_kind kind) {
+  axis out[NEST_AXES];
+  n->shared = first;
+  int count = first, reduced = -1;
+  memcpy(out, n->axis, sizeof out);
+  for (int pass = 0; pass < 3; ++pass) {
+    for (int i = first; i < n->naxes; ++i) {
+      const axis *a = &n->axis[i];
+      int turn = a->kind > AXIS_LOOP ? 2 : a->reduces ? 1 : 0;
+      if (turn != pass) continue;
+      if (turn == 1 && reduced < 0) reduced = count;
+      out[count] = *a;
+      if (turn == 0) out[count].kind = kind;
+      count++;
+    }
+  }
+  memcpy(n->axis, out, sizeof out);
+  for (int c = 0; c < n->nchildren; ++c) {
+    if (!fills_itself(n, n->child[c].nest)) continue;
+    n->child[c].at = reduced;
+    keep_inner(n->child[c].nest, reduced, n);
+  }
+}
+
+static int64_t most_points(const nest *n) {
+  int64_t most = points(n, AXIS_GROUP);
+  for (int c = 0; c < n->nchildren; ++c) {
+    int64_t inside = most_points(n->child[c].nest);
+    if (inside > most) most = inside;
+  }
+  return most;
+}
+
+static int at_most(const apply *ap, int64_t group) {
+  int64_t most = ap->machine->group < MOST_GROUP ? ap->machine->group : MOST_GROUP;
+  return (int)(group < most ? group : most);
+}
+
+/* As many work items as the widest of the stages inside has points. */
+static int group_of_block(const apply *ap, const nest *root) {
+  return at_most(ap, round_up(most_points(root), LEAST_GROUP));
+}
+
+/* The usual size, or less where that would leave parts of the device idle. */
+static int group_of_items(const apply *ap, int64_t items) {
+  int64_t groups = ap->machine->items / ITEMS_A_GROUP, group = USUAL_GROUP;
+  while (group > LEAST_GROUP && items / group < groups) group /= 2;
+  return at_most(ap, group);
+}
+
+static void share_inside(nest *n) {
+  for (int c = 0; c < n->nchildren; ++c) {
+    nest *child = n->child[c].nest;
+    if (fills_itself(n, child)) continue;
+    share_axes(child, 0, AXIS_GROUP);
+    share_inside(child);
+  }
+}
+
+void simt_share(apply *ap) {
+  for (size_t k = 0; ap->machine->group > 0 && k < ap->set->kernels.len; ++k) {
+    kernel_plan *kp = &ap->set->kernels.data[k];
+    kp->group = LEAST_GROUP;
+    int64_t items = 0;
+    for (int r = 0; r < kp->nroots; ++r) {
+      nest *root = kp->root[r];
+      bool inside = computes_inside(root);
+      share_axes(root, inside ? shared_from(root) : 0, inside ? AXIS_GROUP : AXIS_LANE);
+      share_inside(root);
+      int group = group_of_block(ap, root);
+      if (inside && group > kp->group) kp->group = group;
+      items += points(root, AXIS_LANE);
+    }
+    int group = group_of_items(ap, items);
+    if (group > kp->group) kp->group = group;
+    kp->group = at_most(ap, kp->group);
+  }
+}

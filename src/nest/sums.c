@@ -1,0 +1,208 @@
+/* Long sums: partial sums side by side.
+ *
+ * In: a value that a nest stores, with sums in it that are one chain each. Out: the same value with the terms of a long sum
+ * dealt out to several accumulators, and to the lanes of vectors where the nest's own loops are not in the lanes and the
+ * terms are neighbours in memory; their sums are added in pairs at the end. What is left over, less than a vector for each
+ * accumulator, is summed by itself. How blocks of each chain become a tree is kernel/reduce.c's business; here is said which
+ * chains are to be short.
+ * Always holds: integers, the largest and the smallest are the same values in any order; products keep theirs, since no
+ * order makes their error smaller and another one may overflow; how a sum is dealt out does not depend on threads. */
+#include "rewrite/rebuild.h"
+#include "nest/apply.h"
+
+enum {
+  TERMS_AT_ONCE = 4, /* added in pairs in a turn */
+  LIGHT_TERM = 24,   /* nodes of a term, those of its place included */
+  LEAST_TURNS = 8,   /* of each accumulator, to be worth it */
+  LEAST_LANES = 4,   /* vectors of terms, to be worth adding lanes at the end */
+  SHORT_CHAIN = 16   /* additions in a row where loads bind, so that blocks may end often */
+};
+
+static bool may_reorder(const uop *reduce) {
+  bool best = reduce->arg.i == OP_MAX || reduce->arg.i == OP_MIN;
+  return best || (reduce->arg.i == OP_ADD && reduce->dtype != WN_BOOL);
+}
+
+typedef enum { MOVES_NOT, MOVES_BY_ONE, MOVES_OTHERWISE } movement;
+
+static movement moves(const uop *load, const uop *range) {
+  if (!uop_has_range(load, range)) return MOVES_NOT;
+  for (int i = 2; i < load->nsrc; ++i) {
+    bool last = i == load->nsrc - 1;
+    if (last ? linear_coefficient(load->src[i], range) != 1 : uop_has_range(load->src[i], range))
+      return MOVES_OTHERWISE;
+  }
+  return MOVES_BY_ONE;
+}
+
+/* Are the terms of the sum neighbours in memory along this range, as far as they move with it? */
+static bool is_contiguous(apply *ap, const uop *reduce, const uop *range) {
+  uop_order own = uop_walk_value(ap->a, reduce->src[0]);
+  int by_one = 0;
+  for (size_t i = 0; i < own.len; ++i) {
+    movement m = own.at[i]->op == OP_INDEX ? moves(own.at[i], range) : MOVES_NOT;
+    if (m == MOVES_OTHERWISE) return false;
+    by_one += m == MOVES_BY_ONE;
+  }
+  return by_one > 0;
+}
+
+/* The range whose terms may be lanes, NULL if none. */
+static const uop *lane_range(apply *ap, const uop *reduce, int lanes) {
+  for (int i = reduce->nsrc; may_reorder(reduce) && i-- > 1;) {
+    const uop *r = reduce->src[i];
+    if (r->arg.j >= LEAST_LANES * lanes && is_contiguous(ap, reduce, r)) return r;
+  }
+  return NULL;
+}
+
+int sums_lanes(apply *ap, const stage *st, const uop *value, int v) {
+  int lanes = widest_lanes(ap->machine, widest_dtype(ap, value));
+  bool sums = false, strided = false;
+  if (ap->machine->group > 0 || lanes < 2) return 1;
+  uop_order own = uop_walk_value(ap->a, value);
+  for (size_t i = 0; i < own.len; ++i) {
+    const uop *u = own.at[i];
+    if (u->op == OP_REDUCE) sums |= lane_range(ap, u, lanes) != NULL;
+    if (u->op != OP_INDEX || v < 0) continue;
+    movement m = moves(u, st->range[v]);
+    if (m == MOVES_BY_ONE) return 1;
+    strided |= m == MOVES_OTHERWISE;
+  }
+  return sums && (v < 0 || strided) ? lanes : 1;
+}
+
+typedef struct dealer {
+  apply *ap;
+  const uop *lane; /* RANGE of the lanes, NULL: there are none */
+  int64_t lanes, copies;
+} dealer;
+
+/* The loop over `count` turns of what was range r; no loop where there is one. */
+static const uop *turns_of(dealer *d, const uop *r, int64_t count) {
+  if (count == 1) return uop_int(d->ap->g, 0);
+  const uop *turn = uop_range(d->ap->g, count, uop_range_name(d->ap->g, r));
+  map_put(&d->ap->set->chains, (uint64_t)turn->arg.i, SHORT_CHAIN);
+  return turn;
+}
+
+/* The sum of `term` over the loops of `reduce`, with `turn` in the place of r. */
+static const uop *sum_over(dealer *d, const uop *reduce, const uop *r, const uop *turn,
+                           const uop *term) {
+  const uop *range[WN_MAX_DIMS * 2];
+  int n = 0;
+  for (int i = 1; i < reduce->nsrc; ++i) {
+    if (reduce->src[i] != r)
+      range[n++] = reduce->src[i];
+    else if (turn->op == OP_RANGE)
+      range[n++] = turn;
+  }
+  return uop_reduce(d->ap->g, (uop_op)reduce->arg.i, term, n, range);
+}
+
+/* `count` terms of r, `step` from each to the next, from `first` on. */
+static const uop *part_of(dealer *d, const uop *reduce, const uop *r, int64_t count, int64_t step,
+                          const uop *first) {
+  graph *g = d->ap->g;
+  const uop *turn = turns_of(d, r, count), *at = uop_add(g, uop_muli(g, turn, step), first);
+  return sum_over(d, reduce, r, turn, uop_replace(g, reduce->src[0], 1, &r, &at));
+}
+
+static const uop *in_pairs(dealer *d, const uop *reduce, const uop *const *part, int64_t n) {
+  if (n == 1) return part[0];
+  const uop *half = in_pairs(d, reduce, part, n / 2);
+  return uop_alu2(d->ap->g, (uop_op)reduce->arg.i, half,
+                  in_pairs(d, reduce, part + n / 2, n - n / 2));
+}
+
+/* Terms that cost little more than their load are added in pairs before an accumulator sees them: as many additions, and
+ * chains and trees of fewer. Products are fused with their additions, one at a time. */
+static int64_t terms_at_once(dealer *d, const uop *reduce) {
+  return reduce->src[0]->op != OP_MUL && uop_walk_value(d->ap->a, reduce->src[0]).len <= LIGHT_TERM
+             ? TERMS_AT_ONCE
+             : 1;
+}
+
+static const uop *deal_out(dealer *d, const uop *reduce, const uop *r, int64_t lanes) {
+  graph *g = d->ap->g;
+  uop_op op = (uop_op)reduce->arg.i;
+  int64_t n = r->arg.j, copies = d->copies, terms = terms_at_once(d, reduce);
+  while (copies > 1 && n < LEAST_TURNS * copies * terms * lanes) copies /= 2;
+  while (terms > 1 && n < LEAST_TURNS * copies * terms * lanes) terms /= 2;
+  int64_t step = copies * terms * lanes, turns = n / step,
+          vectors = n / lanes - turns * copies * terms;
+  int64_t rest = n % lanes;
+  if (step == 1) return reduce;
+  const uop *part[SUMS_AT_ONCE], *term[TERMS_AT_ONCE];
+  const uop *lane = lanes > 1 ? d->lane : uop_int(g, 0), *turn = turns_of(d, r, turns);
+  for (int64_t i = 0; i < copies; ++i) {
+    for (int64_t k = 0; k < terms; ++k) {
+      const uop *at =
+          uop_addi(g, uop_add(g, uop_muli(g, turn, step), lane), (k * copies + i) * lanes);
+      term[k] = uop_replace(g, reduce->src[0], 1, &r, &at);
+    }
+    part[i] = sum_over(d, reduce, r, turn, in_pairs(d, reduce, term, terms));
+  }
+  const uop *sum = in_pairs(d, reduce, part, copies);
+  if (vectors > 0) {
+    const uop *from = uop_addi(g, lane, turns * step);
+    sum = uop_alu2(g, op, sum, part_of(d, reduce, r, vectors, lanes, from));
+  }
+  if (lanes > 1) sum = uop_reduce(g, op, sum, 1, &d->lane);
+  return rest > 0 ? uop_alu2(g, op, sum, part_of(d, reduce, r, rest, 1, uop_int(g, n - rest)))
+                  : sum;
+}
+
+/* A product of two values: where many of them are in registers, arithmetic binds. */
+static bool is_product(const uop *term) {
+  return term->op == OP_MUL && term->src[0] != term->src[1];
+}
+
+static const uop *longest_range(const uop *reduce) {
+  const uop *best = reduce->src[reduce->nsrc - 1];
+  for (int i = reduce->nsrc - 1; i >= 1; --i) {
+    if (reduce->src[i]->arg.j > best->arg.j) best = reduce->src[i];
+  }
+  return best;
+}
+
+static const uop *deal_sum(dealer *d, const uop *reduce) {
+  if (!is_product(reduce->src[0])) {
+    for (int i = 1; i < reduce->nsrc; ++i)
+      map_put(&d->ap->set->chains, (uint64_t)reduce->src[i]->arg.i, SHORT_CHAIN);
+  }
+  if (!may_reorder(reduce) || d->ap->machine->group > 0) return reduce;
+  const uop *r = d->lane != NULL ? lane_range(d->ap, reduce, (int)d->lanes) : NULL;
+  return r != NULL ? deal_out(d, reduce, r, d->lanes)
+                   : deal_out(d, reduce, longest_range(reduce), 1);
+}
+
+const uop *sums_deal_out(apply *ap, const uop *value, int lanes, int64_t accumulators,
+                         const uop **lane) {
+  dealer d = {.ap = ap, .lanes = lanes, .copies = 1};
+  uop_order own = uop_walk_value(ap->a, value);
+  int64_t sums = 0;
+  for (size_t i = 0; i < own.len; ++i) sums += own.at[i]->op == OP_REDUCE;
+  while (d.copies * 2 * accumulators * sums <= SUMS_AT_ONCE && sums > 0) d.copies *= 2;
+  if (lanes > 1) d.lane = uop_range(ap->g, lanes, "lane");
+  map done, inner; /* node id -> what stands for it; node id -> 1: it has a sum of sums in it */
+  map_init(&done, ap->a);
+  map_init(&inner, ap->a);
+  VEC(const uop *) src = {0};
+  for (size_t i = 0; i < own.len; ++i) {
+    const uop *u = own.at[i], *now = u;
+    uint64_t inside = 0, known;
+    src.len = 0;
+    for (int s = 0; s < u->nsrc && u->op != OP_BUFFERIZE; ++s) {
+      vec_push(ap->a, &src, map_get_ptr(&done, u->src[s]->id));
+      if (map_get(&inner, u->src[s]->id, &known)) inside = 1;
+    }
+    if (u->op != OP_BUFFERIZE) now = uop_rebuild(ap->g, u, src.data);
+    if (u->op == OP_REDUCE && inside == 0) now = deal_sum(&d, now);
+    if (inside > 0 || u->op == OP_REDUCE) map_put(&inner, u->id, 1);
+    map_put_ptr(&done, u->id, now);
+  }
+  if (d.lane != NULL) map_put(&ap->set->kinds, (uint64_t)d.lane->arg.i, AXIS_VECTOR);
+  *lane = d.lane;
+  return map_get_ptr(&done, value->id);
+}

@@ -1,0 +1,70 @@
+/* Which plan: from the options, the environment and the graph to a plan of every site.
+ *
+ * In: the sites of simplified range IR, the machine, the caller's options. Out: a plan. `auto` is for each site what was
+ * tuned, else the candidate with the least predicted cost among those that give the same bits as one thread's best
+ * (schedule_same_bits), so that results do not depend on the number of threads; convolutions that are alike are chosen for
+ * once; one whose constant weights cancel (winograd/cancel.h) is direct. Always holds: a plan that was asked for by name is
+ * that plan or an error; fp32-strict rewrites nothing. */
+#ifndef WN_PLAN_CHOOSE_H
+#define WN_PLAN_CHOOSE_H
+
+#include "plan/cost.h"
+#include "plan/plan.h"
+#include "winograd/cancel.h"
+
+typedef struct choice_target {
+  const machine *machine; /* with limits */
+  const wn_options *options;
+  int threads;
+  unsigned windows;            /* bit n: convolutions may have n axes */
+  const wino_weights *weights; /* of the caller's buffers; NULL: they are not looked at */
+  const char *const *tuned;    /* by stored value: a plan of its sites, NULL: none; may be NULL */
+} choice_target;
+
+typedef struct
+    candidate_list { /* of convolutions that are alike; the first is what auto takes, then best first */
+  candidate *at;
+  size_t len;
+  const char *considered; /* for explain, a line each */
+} candidate_list;
+
+typedef struct choice {
+  const char *name; /* of the plan, as asked for */
+  const site_list *sites;
+  graph_plan plan;
+  const plan_source *source;
+  const bool *spelled;    /* by site: no size of it may be made smaller */
+  bool rewrites;          /* a plan for all was asked for that rewrites */
+  bool tuned;             /* some of it was */
+  double seconds;         /* predicted, once it was applied */
+  const char *considered; /* by `auto`: its best candidates, a line each; "" for other plans */
+  /* by site: what else there is, where it was chosen, and which of it the plan has */
+  const candidate_list **candidates;
+  int *taken;
+  bool *tuned_sites; /* the first candidate is what was tuned */
+  wino_survey survey;
+  const int *conv; /* by site: its index in the survey, -1 */
+  wino_options *rewrite;
+} choice;
+
+choice choose_plan(graph *g, const site_list *sites, const choice_target *target);
+/* Another plan for a chosen site, whose present one was refused or does not fit: its next candidate, with `smaller` direct.
+ * False: there is none. */
+bool choose_next(choice *c, int site, bool smaller);
+/* Does the site have what was tuned for it? */
+bool choose_is_tuned(const choice *c, int site);
+/* What was chosen, in the sizes that it was chosen in: see fit.h. */
+void choose_unshrink(choice *c);
+/* Is there a plan for the site that needs less: was it chosen, and is it not direct yet? */
+bool choose_can_shrink(const choice *c, int site);
+/* What `auto` picks for a site without a look at what was tuned, then the best other schedules by predicted cost, best first:
+ * see schedule_candidates. `direct` is among them, last if it is not among the best; alone where nothing is rewritten. */
+size_t choose_candidates(graph *g, const site_list *sites, int site, const choice_target *target,
+                         candidate *out, size_t max);
+cost_target choose_cost_target(const choice_target *t);
+/* Predicted seconds of the graph's convolutions, whatever memory they need; by site and stage where by_stage is not NULL
+ * (all of a convolution that is not rewritten is its STAGE_O). 0 where the model knows nothing in the graph. */
+double choose_predict(graph *g, const choice *c, const choice_target *target,
+                      double (*by_stage)[STAGE_COUNT]);
+
+#endif

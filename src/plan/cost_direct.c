@@ -1,0 +1,113 @@
+/* What a direct convolution costs; see cost.h.
+ *
+ * In: extents. Out: seconds of the cheaper of its two nests, pixels in the lanes (general.c) or channels (channels.c), each
+ * with the register tile that suits it. Always holds: a batch costs no less than one image of it. */
+#include <math.h>
+
+#include "plan/cost_model.h"
+
+/* Extents as the two nests have them: a row of pixels, rows, and whatever else there is. */
+typedef struct direct {
+  int64_t x, y, k;
+  double others;                 /* batch, groups, further windows */
+  double outputs, inputs, taps;  /* of a channel of an image */
+  double sum;                    /* products an output */
+  double weights, image, result; /* bytes; weights of one group */
+} direct;
+
+static direct direct_of(const model *m, const wino_conv *c) {
+  int last = c->nwindow - 1;
+  double e = (double)m->element, images = (double)(c->batch * c->G);
+  direct d = {.x = c->outputs[last], .y = 1, .k = c->K, .outputs = 1, .inputs = 1, .taps = 1};
+  if (last > 0) d.y = c->outputs[last - 1];
+  for (int i = 0; i <= last; ++i) {
+    d.taps *= (double)c->taps[i];
+    d.outputs *= (double)c->outputs[i];
+    d.inputs *= (double)(c->outputs[i] * c->stride[i]);
+  }
+  d.others = images * d.outputs / (double)(d.x * d.y);
+  d.sum = (double)c->C * d.taps;
+  d.weights = (double)c->K * d.sum * e;
+  d.image = images * (double)c->C * d.inputs * e;
+  d.result = images * (double)c->K * d.outputs * e;
+  return d;
+}
+
+/* general.c: pixels in the lanes, channels in the registers, or rows where there is one channel. */
+static work direct_pixels(const model *m, const wino_conv *c, const direct *d, const schedule *s) {
+  const machine *on = m->t->machine;
+  int64_t vector = c->channels_last ? d->k : d->x, other = c->channels_last ? d->x : d->k;
+  double rows = d->others * (double)d->y, shared = 1;
+  if (other == 1) other = d->y, rows = d->others, shared = 0;
+  register_tile rt = pick_register_tile(on, c->dtype, other, vector, 0);
+  if (s->k[0] > 0) rt.k = s->k[0] < other ? s->k[0] : other;
+  if (s->t[0] > 0) rt.t = round_up(s->t[0], rt.lanes);
+  double vectors = (double)rt.t / rt.lanes, chains = (double)rt.k * vectors;
+  double slot = lanes_slots(m, rt.lanes), blocks = ceil_div((double)other, (double)rt.k);
+  double tiles = rows * blocks * ceil_div((double)vector, (double)rt.t);
+  bool strided = c->channels_last || c->stride[c->nwindow - 1] > 1;
+  double load = VECTOR_LOAD * slot * (strided ? STRIDED : UNALIGNED);
+  double loads = shared > 0 ? vectors * load + (double)rt.k * BROADCAST : chains * load + BROADCAST;
+  double ends = TILE_STORE * chains * slot + TILE_ENDS;
+  work w = {.launches = 1, .blocks = rows * blocks};
+  w.slots = tiles * (d->sum * fmax(chains * slot, latency_slots(m)) / DIRECT_SHARE + ends);
+  w.loads = tiles * (d->sum * loads + ends);
+  add_reads(m, &w, d->weights * rows, d->weights);
+  add_reads(m, &w, d->image, d->image + d->result + d->weights);
+  return w;
+}
+
+/* A register tile of channels.c: vectors of channels by pixels of several rows. */
+static work channel_tile_work(const model *m, const direct *d, double lanes, double vectors,
+                              double xs, double ys) {
+  double slot = lanes_slots(m, lanes), chains = vectors * xs * ys;
+  double kblocks = ceil_div((double)d->k, vectors * lanes);
+  double pixels = ceil_div((double)d->x, xs) * ceil_div((double)d->y, ys) * d->others;
+  double transposes = xs * ceil(log2(fmin(xs, lanes))) + lanes * ceil_div(xs, lanes);
+  double ends = slot * (vectors * ys * transposes + TILE_STORE * chains) + TILE_ENDS;
+  double loads = vectors * VECTOR_LOAD * slot + xs * ys * BROADCAST;
+  work w = {.launches = 1, .blocks = kblocks * ceil_div((double)d->y, ys) * d->others};
+  w.slots =
+      kblocks * pixels * (d->sum * fmax(chains * slot, latency_slots(m)) / DIRECT_SHARE + ends);
+  w.loads = kblocks * pixels * (d->sum * loads + ends);
+  return w;
+}
+
+/* channels.c: channels in the lanes, from packed weights. */
+static work direct_channels(const model *m, const wino_conv *c, const direct *d) {
+  const machine *on = m->t->machine;
+  int widest = widest_lanes(on, c->dtype), budget = on->registers - 4;
+  work best = {.slots = INFINITY};
+  double rows = 1, kblocks = 1;
+  for (int lanes = widest; lanes >= 4; lanes /= 2) {
+    for (int v = 1; v <= 4 && (v == 1 || (v - 1) * lanes < d->k); ++v) {
+      for (int xs = 1; xs <= d->x && xs * v <= budget; ++xs) {
+        for (int ys = 1; ys <= d->y && xs * ys * v <= budget; ++ys) {
+          if (v * (xs * ys + 1) + 2 > on->registers) break;
+          work w = channel_tile_work(m, d, lanes, v, xs, ys);
+          if (!(fmax(w.slots, w.loads) < fmax(best.slots, best.loads))) continue;
+          best = w;
+          rows = d->others * ceil_div((double)d->y, ys);
+          kblocks = ceil_div((double)d->k, (double)(v * lanes));
+        }
+      }
+    }
+  }
+  bool heavy = d->weights >
+               KEPT_WEIGHTS; /* then they are outside, and the image is read again for each block */
+  add_reads(m, &best, heavy ? d->weights * (double)(c->batch * c->G) : d->weights * rows,
+            d->weights);
+  add_reads(m, &best, heavy ? d->image * kblocks : d->image, d->image + d->result + d->weights);
+  return best;
+}
+
+double direct_seconds(const model *m, const wino_conv *c, const schedule *s) {
+  direct d = direct_of(m, c);
+  work w[2] = {direct_pixels(m, c, &d, s), direct_channels(m, c, &d)};
+  double seconds[2];
+  for (int i = 0; i < 2; ++i) {
+    add_writes(m, &w[i], d.result, d.image + d.result + d.weights, 1);
+    seconds[i] = work_seconds(m, &w[i]);
+  }
+  return fmin(seconds[0], seconds[1]);
+}

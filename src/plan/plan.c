@@ -1,0 +1,214 @@
+/* Plans as text; see plan.h. */
+#include "plan/plan.h"
+
+#include <ctype.h>
+
+#include "base/text.h"
+
+typedef struct reader {
+  graph *g;
+  const char *text, *at;
+  const site_list *sites;
+  plan_request out;
+} reader;
+
+static _Noreturn void expected(const reader *r, const char *what) {
+  schedule_expected(r->g->diag, r->text, r->at, what);
+}
+
+static void skip_blanks(reader *r) {
+  while (*r->at == ' ' || *r->at == '\n' || *r->at == '\t') r->at++;
+}
+
+/* "conv5" before a brace. Returns where the brace is, NULL: something else stands there. */
+static const char *site_at(const char *at, size_t *letters) {
+  *letters = 0;
+  while (at[*letters] >= 'a' && at[*letters] <= 'z') ++*letters;
+  const char *digits = at + *letters, *end = digits;
+  while (isdigit((unsigned char)*end)) ++end;
+  return *letters > 0 && end > digits && *end == '{' ? end : NULL;
+}
+
+static _Noreturn void no_such_site(const reader *r, const char *end) {
+  enum { SHOWN = 16 };
+  str all;
+  str_init(&all, &r->g->arena);
+  for (int i = 0; i < r->sites->n && i < SHOWN; ++i)
+    str_printf(&all, " %s%d", site_kind_name[r->sites->at[i].kind], i);
+  if (r->sites->n > SHOWN) str_printf(&all, " and %d more", r->sites->n - SHOWN);
+  diag_fail(r->g->diag, WN_ERR_USAGE, "plan: there is no site %.*s; the graph has%s",
+            (int)(end - r->at < 40 ? end - r->at : 40), r->at, str_text(&all));
+}
+
+static int read_site(reader *r) {
+  size_t letters;
+  const char *brace = site_at(r->at, &letters);
+  if (brace == NULL) expected(r, "a site and its plan, such as conv3{direct}");
+  int64_t number = 0;
+  for (const char *c = r->at + letters; c < brace && number < INT32_MAX; ++c)
+    number = number * 10 + (*c - '0');
+  if (number >= r->sites->n) no_such_site(r, brace);
+  const char *kind = site_kind_name[r->sites->at[number].kind];
+  if (strlen(kind) != letters || strncmp(kind, r->at, letters) != 0) no_such_site(r, brace);
+  if (r->out.source[number] == PLAN_GIVEN) expected(r, "each site once");
+  r->at = brace + 1;
+  return (int)number;
+}
+
+static bool accept_word(reader *r, const char *word) {
+  size_t n = strlen(word);
+  if (strncmp(r->at, word, n) != 0 || text_is_word(r->at[n])) return false;
+  r->at += n;
+  return true;
+}
+
+/* What a schedule without braces says of a site. */
+static schedule spread(const schedule *all, site_kind kind) {
+  schedule s = *all;
+  if (kind == SITE_CONV) return s;
+  s = (schedule){.direct = true};
+  if (kind != SITE_PRODUCT || !all->direct) return s;
+  memcpy(s.t, all->t, sizeof s.t);
+  memcpy(s.k, all->k, sizeof s.k);
+  return s;
+}
+
+/* What is no convolution has nothing to rewrite: global, with sizes for a product, or inline. */
+static void read_other(reader *r, const graph_site *s, schedule *out) {
+  bool is_schedule, result = r->sites->value[s->value].result >= 0;
+  *out = (schedule){.direct = true};
+  if (accept_word(r, "inline")) {
+    if (result) expected(r, "global: it is a result, which needs its array");
+    out->inlined = true;
+  } else if (accept_word(r, "global")) {
+    if (*r->at == ';' && s->kind != SITE_PRODUCT)
+      expected(r, "the end: only convolutions and products have sizes");
+    if (*r->at == ';') { /* sizes are read as those of a direct convolution are */
+      str text;
+      str_init(&text, &r->g->arena);
+      str_add(&text, "direct");
+      const char *end = strchr(r->at, '}');
+      if (end == NULL) expected(r, "}");
+      str_addn(&text, r->at, (size_t)(end + 1 - r->at));
+      schedule_parse_in_braces(r->g->diag, str_text(&text), str_text(&text), out, &is_schedule);
+      schedule all = spread(out, SITE_PRODUCT);
+      if (!schedule_equal(out, &all)) expected(r, "no sizes but t= and k=: it is no convolution");
+      r->at = end;
+    }
+  } else {
+    expected(r, "global or inline, since it is no convolution");
+  }
+}
+
+static void read_item(reader *r) {
+  int number = read_site(r);
+  const char *start = r->at;
+  schedule *to = &r->out.plan.site[number];
+  bool is_schedule = true;
+  if (r->sites->at[number].kind == SITE_CONV)
+    r->at = schedule_parse_in_braces(r->g->diag, r->text, r->at, to, &is_schedule);
+  else
+    read_other(r, &r->sites->at[number], to);
+  if (*r->at != '}') expected(r, "}");
+  r->out.spelled[number] = memchr(start, '=', (size_t)(r->at - start)) != NULL;
+  r->at++;
+  r->out.source[number] = is_schedule ? PLAN_GIVEN : PLAN_CHOOSE;
+}
+
+/* A schedule without braces ends where text does, or at a blank outside of parentheses. */
+static const char *end_of_schedule(const char *at) {
+  int depth = 0;
+  for (; *at != '\0' && (depth > 0 || *at != ' '); ++at) depth += (*at == '(') - (*at == ')');
+  return at;
+}
+
+static void read_for_all(reader *r) {
+  const char *end = end_of_schedule(r->at);
+  bool spelled = memchr(r->at, '=', (size_t)(end - r->at)) != NULL;
+  schedule s;
+  bool is_schedule;
+  if (*end == '\0') {
+    is_schedule = schedule_parse(r->g->diag, r->at, &s);
+  } else {
+    str text;
+    str_init(&text, &r->g->arena);
+    str_addn(&text, r->at, (size_t)(end - r->at));
+    is_schedule = schedule_parse(r->g->diag, str_text(&text), &s);
+  }
+  r->at = end;
+  r->out.rewrites = is_schedule && !s.direct;
+  for (int i = 0; i < r->sites->n && is_schedule; ++i) {
+    r->out.source[i] = PLAN_FOR_ALL;
+    r->out.spelled[i] = spelled;
+    r->out.plan.site[i] = spread(&s, r->sites->at[i].kind);
+  }
+}
+
+plan_request plan_parse(graph *g, const char *text, const site_list *sites) {
+  reader r = {.g = g, .text = text, .at = text, .sites = sites};
+  r.out.plan.n = sites->n;
+  r.out.plan.site = arena_array(&g->arena, schedule, sites->n + 1);
+  r.out.source = arena_array(&g->arena, plan_source, sites->n + 1);
+  r.out.spelled = arena_array(&g->arena, bool, sites->n + 1);
+  for (int i = 0; i < sites->n; ++i) r.out.plan.site[i].direct = true;
+  size_t letters;
+  skip_blanks(&r);
+  if (site_at(r.at, &letters) == NULL) read_for_all(&r);
+  for (skip_blanks(&r); *r.at != '\0'; skip_blanks(&r)) read_item(&r);
+  return r.out;
+}
+
+/* --- printing ----------------------------------------------------------------------------------------------------------- */
+
+static void print_site(str *out, const schedule *s, site_kind kind) {
+  if (kind == SITE_CONV) {
+    schedule_print(out, s);
+    return;
+  }
+  str text;
+  str_init(&text, out->arena);
+  schedule_print(&text, s);
+  str_add(out, s->inlined ? "inline" : "global");
+  str_add(out, str_text(&text) + strlen("direct"));
+}
+
+/* Nothing to say of what is no convolution: it has its array, in sizes that the machine chooses. */
+static bool is_plain(const schedule *s) { return !s->inlined && s->t[0] == 0 && s->k[0] == 0; }
+
+/* The schedule that says all of the plan without braces; NULL: there is none. */
+static const schedule *for_all(const graph_plan *p, const site_list *sites) {
+  int first = 0;
+  while (first < p->n && sites->at[first].kind > SITE_PRODUCT) ++first;
+  for (int i = first; i < p->n; ++i) { /* a convolution says more than a product */
+    if (sites->at[i].kind == SITE_CONV && sites->at[first].kind != SITE_CONV) first = i;
+  }
+  for (int i = 0; i < p->n && first < p->n; ++i) {
+    schedule s = spread(&p->site[first], sites->at[i].kind);
+    if (!schedule_equal(&s, &p->site[i])) return NULL;
+  }
+  return first < p->n ? &p->site[first] : NULL;
+}
+
+void plan_print(str *out, const graph_plan *p, const site_list *sites) {
+  const schedule *all = for_all(p, sites);
+  bool any = false;
+  if (all != NULL) {
+    schedule_print(out, all);
+    return;
+  }
+  for (int i = 0; i < p->n; ++i) {
+    site_kind kind = sites->at[i].kind;
+    if (kind != SITE_CONV && is_plain(&p->site[i])) continue;
+    str_printf(out, "%s%s%d{", any ? " " : "", site_kind_name[kind], i);
+    print_site(out, &p->site[i], kind);
+    str_add(out, "}");
+    any = true;
+  }
+  if (!any) str_add(out, "direct");
+}
+
+bool plan_equal(const graph_plan *a, const graph_plan *b) {
+  bool same = a->n == b->n;
+  for (int i = 0; i < a->n && same; ++i) same = schedule_equal(&a->site[i], &b->site[i]);
+  return same;
+}

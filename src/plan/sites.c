@@ -1,0 +1,305 @@
+/* Stored values and sites; see sites.h. */
+#include "plan/sites.h"
+
+#include <stdlib.h>
+
+#include "ir/walk.h"
+#include "lower/lower.h"
+#include "rewrite/rewrite.h"
+#include "rewrite/scratch.h"
+#include "rewrite/transform.h"
+#include "winograd/recognise.h"
+
+const char *const site_kind_name[SITE_KINDS] = {"conv", "product", "sum", "map"};
+
+typedef struct finding {
+  graph *g;
+  arena *a; /* until all are found */
+  const uop *root;
+  const user_buffer *user;
+  const site_list *before; /* whose numbers are kept; NULL */
+  map old;                 /* by label: index in `before` + 1 */
+  VEC(stored_value) values;
+  VEC(graph_site) sites;
+  map by_node;           /* id of a BUFFERIZE -> index of its value */
+  map by_canonical;      /* id of a canonical one -> index of the first value that has it */
+  VEC(const uop *) loop; /* canonical loops: every extent has as many as a value needed */
+  map loops;             /* extent -> index + 1 in `loop` of its first */
+  VEC(int) next;         /* by index in `loop`: the next of this extent, -1 */
+  site_list out;
+} finding;
+
+/* --- the arrays of a value ------------------------------------------------------------------------------------------------ */
+
+typedef struct array_use {
+  const uop *base; /* BUFFER of the caller's, or BUFFERIZE */
+  int index;       /* as in stored_value.array */
+  wn_dtype dtype;
+  int64_t len;
+  bool constant;
+  size_t met; /* position in the walk */
+} array_use;
+
+/* What tells arrays apart in equal values, whenever their nodes were made; at last the order in which they are met. */
+static int by_kind(const void *a, const void *b) {
+  const array_use *x = a, *y = b;
+  if (x->constant != y->constant) return x->constant - y->constant;
+  if (x->len != y->len) return x->len < y->len ? -1 : 1;
+  if (x->dtype != y->dtype) return x->dtype < y->dtype ? -1 : 1;
+  return (x->met > y->met) - (x->met < y->met);
+}
+
+static array_use use_of(const finding *f, const uop *base, size_t met) {
+  array_use u = {.base = base, .met = met, .dtype = (wn_dtype)base->dtype};
+  if (base->op == OP_BUFFER) {
+    u.index = (int)base->arg.i;
+    u.len = f->user[base->arg.i].len;
+    u.constant = f->user[base->arg.i].constant;
+    return u;
+  }
+  uint64_t at;
+  bool known = map_get(&f->by_node, base->id, &at);
+  WN_CHECK(known, "%s is read before it is known", base->arg.info->name);
+  const stored_value *v = &f->values.data[at];
+  u.index = ~(int)at;
+  u.len = v->len;
+  u.constant = v->constant;
+  return u;
+}
+
+/* --- the canonical form ------------------------------------------------------------------------------------------------------ */
+
+typedef struct canon {
+  finding *f;
+  const uop **from, **to; /* its loops */
+  int nloops;
+  map buffer; /* id of an array's node -> its BUFFER */
+  map used;   /* extent -> index + 1 of the last loop of this extent that was given out */
+} canon;
+
+/* The next canonical loop of this extent. */
+static const uop *next_loop(canon *c, int64_t extent) {
+  finding *f = c->f;
+  uint64_t last;
+  int at = -1;
+  if (map_get(&c->used, (uint64_t)extent, &last))
+    at = f->next.data[last - 1];
+  else if (map_get(&f->loops, (uint64_t)extent, &last))
+    at = (int)last - 1;
+  if (at < 0) {
+    at = (int)f->loop.len;
+    vec_push(f->a, &f->loop, uop_range(f->g, extent, NULL));
+    vec_push(f->a, &f->next, -1);
+    if (map_get(&c->used, (uint64_t)extent, &last))
+      f->next.data[last - 1] = at;
+    else
+      map_put(&f->loops, (uint64_t)extent, (uint64_t)at + 1);
+  }
+  map_put(&c->used, (uint64_t)extent, (uint64_t)at + 1);
+  return f->loop.data[at];
+}
+
+static void add_loops(canon *c, const uop *binder) {
+  for (int i = 1; i < binder->nsrc; ++i) {
+    const uop *r = binder->src[i];
+    bool known = false;
+    for (int k = 0; k < c->nloops && !known; ++k) known = c->from[k] == r;
+    if (known) continue;
+    c->from[c->nloops] = r;
+    c->to[c->nloops++] = next_loop(c, r->arg.j);
+  }
+}
+
+/* A read of an array: of a stored value flat, as the caller's are. */
+static const uop *canonical_node(void *user, const uop *u) {
+  const canon *c = user;
+  graph *g = c->f->g;
+  if (u->op == OP_RANGE) {
+    for (int i = 0; i < c->nloops; ++i) {
+      if (c->from[i] == u) return c->to[i];
+    }
+    return u;
+  }
+  if (u->op != OP_INDEX) return u;
+  const uop *base = u->src[0], *buffer = map_get_ptr(&c->buffer, base->id);
+  if (buffer == NULL) return u;
+  if (base->op == OP_BUFFER) return uop_index(g, buffer, u->src[1], u->nsrc - 2, u->src + 2);
+  const uop *flat = uop_int(g, 0);
+  for (int i = 2; i < u->nsrc; ++i)
+    flat = uop_add(g, uop_muli(g, flat, base->src[i - 1]->arg.j), u->src[i]);
+  return uop_index(g, buffer, u->src[1], 1, &flat);
+}
+
+static const uop *canonical_of(finding *f, const uop *b, uop_order all, const array_use *use,
+                               int nuse) {
+  graph *g = f->g;
+  canon c = {.f = f};
+  int most = b->nsrc;
+  for (size_t i = 0; i < all.len; ++i) most += all.at[i]->op == OP_REDUCE ? all.at[i]->nsrc : 0;
+  c.from = arena_array(f->a, const uop *, most);
+  c.to = arena_array(f->a, const uop *, most);
+  map_init(&c.buffer, f->a);
+  map_init(&c.used, f->a);
+  add_loops(&c, b);
+  for (size_t i = all.len; i-- > 0;) {
+    if (all.at[i]->op == OP_REDUCE) add_loops(&c, all.at[i]);
+  }
+  for (int i = 0; i < nuse; ++i) {
+    map_put_ptr(&c.buffer, use[i].base->id, uop_buffer(g, i, use[i].dtype, 1, &use[i].len));
+  }
+  const uop *value = uop_transform_value(g, f->a, b->src[0], canonical_node, &c);
+  const bufferize_info info = {
+      .name = "result", .space = SPACE_GLOBAL, .explicit_ = true, .site = 0, .stage = STAGE_COUNT};
+  return simplify(g, uop_bufferize(g, value, b->nsrc - 1, c.to, info));
+}
+
+/* --- values and their sites ----------------------------------------------------------------------------------------------------- */
+
+static bool is_product(const uop *u) {
+  return u->op == OP_REDUCE && u->arg.i == OP_ADD && u->src[0]->op == OP_MUL;
+}
+
+static site_kind find_convs(finding *f, stored_value *v) {
+  uop_order all = uop_walk_value(f->a, v->canonical->src[0]);
+  VEC(const uop *) convs = {0};
+  site_kind kind = SITE_MAP;
+  for (size_t i = 0; i < all.len; ++i) {
+    wino_match m;
+    const uop *u = all.at[i];
+    if (u->op != OP_REDUCE) continue;
+    if (wino_recognise(f->g, u, &m) == NULL)
+      vec_push(&f->g->arena, &convs, u);
+    else if (kind != SITE_PRODUCT)
+      kind = is_product(u) ? SITE_PRODUCT : SITE_SUM;
+  }
+  v->nconvs = (int)convs.len;
+  v->conv = convs.data;
+  return convs.len > 0 ? SITE_CONV : kind;
+}
+
+/* Numbers as they were before some values were inlined. */
+static void keep_sites(finding *f, stored_value *v, const stored_value *old) {
+  if (v->nconvs != old->nconvs)
+    diag_fail(
+        f->g->diag, WN_ERR_REFUSED,
+        "what conv%d reads cannot be inlined: it would not be known as a convolution any more",
+        old->first);
+  v->first = old->first;
+  v->nsites = old->nsites;
+  for (int i = 0; i < v->nsites; ++i) f->sites.data[v->first + i].value = (int)f->values.len;
+}
+
+static void add_value(finding *f, const uop *b) {
+  uop_order all = uop_walk_value(f->a, b->src[0]);
+  VEC(array_use) uses = {0};
+  stored_value v = {.label = b->arg.info->name, .len = 1, .constant = true, .result = -1};
+  for (size_t i = 0; i < all.len; ++i) {
+    if (all.at[i]->op == OP_BUFFER || all.at[i]->op == OP_BUFFERIZE)
+      vec_push(f->a, &uses, use_of(f, all.at[i], i));
+  }
+  if (uses.len > 0) qsort(uses.data, uses.len, sizeof *uses.data, by_kind);
+  int *array = arena_array(&f->g->arena, int, uses.len + 1);
+  for (size_t i = 0; i < uses.len; ++i) {
+    array[i] = uses.data[i].index;
+    v.constant &= uses.data[i].constant;
+  }
+  v.narrays = (int)uses.len;
+  v.array = array;
+  for (int i = 1; i < b->nsrc; ++i) v.len *= b->src[i]->arg.j;
+  if (b->arg.info->explicit_) v.result = (int)strtol(v.label + strlen("result"), NULL, 10);
+  v.canonical = canonical_of(f, b, all, uses.data, v.narrays);
+  /* equal forms over arrays that are constant in one and not in the other are not alike */
+  uint64_t key = v.canonical->id, known;
+  for (size_t i = 0; i < uses.len; ++i) key = key * 31 + (uint64_t)(uses.data[i].constant + 1);
+  key &= MAP_NONE >> 1;
+  v.alike = (int)f->values.len;
+  if (map_get(&f->by_canonical, key, &known) && f->values.data[known].canonical == v.canonical)
+    v.alike = (int)known;
+  else
+    map_put(&f->by_canonical, key, f->values.len);
+  site_kind kind = SITE_MAP;
+  if (v.alike == (int)f->values.len) {
+    kind = find_convs(f, &v);
+  } else {
+    const stored_value *first = &f->values.data[v.alike];
+    v.nconvs = first->nconvs;
+    v.conv = first->conv;
+    kind = f->sites.data[first->first].kind;
+  }
+  uint64_t old;
+  if (map_get(&f->old, (uintptr_t)v.label, &old)) {
+    keep_sites(f, &v, &f->before->value[old - 1]);
+  } else {
+    v.first = (int)f->sites.len;
+    v.nsites = v.nconvs > 0 ? v.nconvs : 1;
+    for (int i = 0; i < v.nsites; ++i)
+      vec_push(&f->g->arena, &f->sites, ((graph_site){kind, (int)f->values.len}));
+  }
+  map_put(&f->by_node, b->id, f->values.len);
+  vec_push(&f->g->arena, &f->values, v);
+}
+
+static void find_all(arena *a, void *state) {
+  finding *f = state;
+  f->a = a;
+  map_init(&f->by_node, a);
+  map_init(&f->by_canonical, a);
+  map_init(&f->loops, a);
+  map_init(&f->old, a);
+  for (int i = 0; f->before != NULL && i < f->before->nvalues; ++i)
+    map_put(&f->old, (uintptr_t)f->before->value[i].label, (uint64_t)i + 1);
+  for (int i = 0; f->before != NULL && i < f->before->n; ++i)
+    vec_push(&f->g->arena, &f->sites, f->before->at[i]);
+  uop_order all = uop_toposort(a, 1, &f->root);
+  for (size_t i = 0; i < all.len; ++i) {
+    if (all.at[i]->op == OP_BUFFERIZE) add_value(f, all.at[i]);
+  }
+  f->out =
+      (site_list){f->root, (int)f->values.len, f->values.data, (int)f->sites.len, f->sites.data};
+}
+
+site_list sites_of(graph *g, const uop *root, const user_buffer *user) {
+  finding f = {.g = g, .root = root, .user = user};
+  with_scratch(g->diag, find_all, &f);
+  return f.out;
+}
+
+/* --- inlining ----------------------------------------------------------------------------------------------------------------- */
+
+typedef struct inlining {
+  graph *g;
+  arena *a;
+  const site_list *all;
+  const bool *inlined;
+  map gone; /* label of a value without an array -> 1 */
+  const uop *root;
+} inlining;
+
+static const uop *inline_read(void *user, const uop *u) {
+  const inlining *in = user;
+  uint64_t gone;
+  if (u->op != OP_INDEX || u->src[0]->op != OP_BUFFERIZE) return u;
+  const uop *b = u->src[0];
+  if (!map_get(&in->gone, (uintptr_t)b->arg.info->name, &gone)) return u;
+  const uop *value = uop_replace(in->g, b->src[0], b->nsrc - 1, b->src + 1, u->src + 2);
+  return uop_is_int(u->src[1], 1) ? value : guard_value(in->g, value, u->src[1]);
+}
+
+static void inline_all(arena *a, void *state) {
+  inlining *in = state;
+  map_init(&in->gone, a);
+  for (int i = 0; i < in->all->nvalues; ++i) {
+    const stored_value *v = &in->all->value[i];
+    if (in->inlined[v->first]) map_put(&in->gone, (uintptr_t)v->label, 1);
+  }
+  in->root = simplify(in->g, uop_transform(in->g, a, in->all->root, inline_read, in));
+}
+
+site_list sites_inline(graph *g, const site_list *all, const user_buffer *user,
+                       const bool *inlined) {
+  inlining in = {.g = g, .all = all, .inlined = inlined};
+  with_scratch(g->diag, inline_all, &in);
+  finding f = {.g = g, .root = in.root, .user = user, .before = all};
+  with_scratch(g->diag, find_all, &f);
+  return f.out;
+}

@@ -1,0 +1,61 @@
+/* The stored values of a graph and its sites: everything that a plan says something about.
+ *
+ * In: simplified range IR. Out: its stored values, in an order in which they can be computed, each as a graph of its own;
+ * and its sites, numbered before there is any plan, so that numbers do not move when a plan changes.
+ * A site is a convolution that the recogniser knows (its stages x, g, m and o where it is rewritten, else the stored value
+ * that it is in), or a stored value without one: a sum of products, another reduction, or a map.
+ * A stored value becomes kernels of its own, whatever is around it: it reads arrays and writes one. Its *canonical* form
+ * reads BUFFERs that are numbered from 0 and has loops that are numbered alike in every value, so values that compute the
+ * same are the same node, and all that follows is done once for them.
+ * Always holds: a value comes after those that it reads; the sites of a value have consecutive numbers. */
+#ifndef WN_PLAN_SITES_H
+#define WN_PLAN_SITES_H
+
+#include "winograd/winograd.h"
+
+typedef enum { SITE_CONV, SITE_PRODUCT, SITE_SUM, SITE_MAP, SITE_KINDS } site_kind;
+extern const char *const site_kind_name[SITE_KINDS]; /* conv product sum map */
+
+/* The caller's buffers, by slot: what lower_tensors left as OP_BUFFER. */
+typedef struct user_buffer {
+  wn_dtype dtype;
+  int64_t len;
+  bool constant;
+} user_buffer;
+
+typedef struct stored_value {
+  const char *label;    /* "result0", "b3": interned */
+  const uop *canonical; /* a BUFFERIZE over BUFFERs 0 .. narrays - 1 */
+  int narrays;
+  const int
+      *array; /* by number of such a BUFFER: the caller's slot, or for a stored value ~ its index */
+  int64_t len;       /* elements */
+  int result;        /* number of the output that it is; -1: none */
+  bool constant;     /* depends on constants alone */
+  int alike;         /* index of the first value with the same canonical form */
+  int first, nsites; /* its sites */
+  int nconvs;
+  const uop *const *conv; /* REDUCEs in the canonical form, in the order of its sites */
+} stored_value;
+
+typedef struct graph_site {
+  site_kind kind;
+  int value; /* index of the stored value that it is in */
+} graph_site;
+
+typedef struct site_list {
+  const uop *root;
+  int nvalues;
+  const stored_value *value;
+  int n;
+  const graph_site *at;
+} site_list;
+
+site_list sites_of(graph *g, const uop *root, const user_buffer *user);
+
+/* The same without the values of some sites (none of which is a convolution or a result): their readers compute them. The
+ * others keep their numbers. diag_fail(WN_ERR_REFUSED) where a reader's convolution would not be known as one any more. */
+site_list sites_inline(graph *g, const site_list *all, const user_buffer *user,
+                       const bool *inlined);
+
+#endif
