@@ -102,7 +102,7 @@ static void fill_info(pipeline *pl, const decision *d, double schedule_s, double
   str_init(&placement, &pl->g->arena);
   const choice *ch = &d->choice;
   const fitting *f = &d->fit;
-  plan_print(&placement, &ch->plan, ch->sites);
+  plan_print(&placement, &d->complete, ch->sites);
   const machine *t = runtime_machine(p->rt);
   *i = (wn_program_info){.plan = ch->name,
                          .placement = str_text(&placement),

@@ -191,6 +191,18 @@ static const site_list *inline_sites(graph *g, const site_list *sites, const cho
   return left;
 }
 
+/* The plan with what nests were made from. */
+static graph_plan complete_plan(graph *g, const fitting *f, const choice *ch) {
+  size_t size = (size_t)ch->plan.n * sizeof *ch->plan.site;
+  graph_plan p = {ch->plan.n, arena_copy(&g->arena, ch->plan.site, size)};
+  for (int i = 0; i < p.n; ++i) {
+    if (ch->conv[i] < 0 || p.site[i].direct) continue;
+    int value = f->sites->at[i].value;
+    p.site[i] = f->of[value]->set->plan[i - f->sites->value[value].first];
+  }
+  return p;
+}
+
 static const char *trace_of(graph *g, const fitting *f) {
   str trace;
   str_init(&trace, &g->arena);
@@ -222,6 +234,7 @@ decision decide(const deciding *d, const site_list *sites) {
   f->of = arena_array(a, part *, f->sites->nvalues + 1);
   while (!try_plan(&t)) continue;
   f->limit = NULL;
+  out.complete = complete_plan(d->g, f, &out.choice);
   out.trace = trace_of(d->g, f);
   out.choice.tuned = false;
   for (int i = 0; i < sites->n; ++i) out.choice.tuned |= choose_is_tuned(&out.choice, i);

@@ -21,6 +21,8 @@ typedef struct deciding {
 
 typedef struct decision {
   choice choice;
+  graph_plan
+      complete; /* as it is carried out, with all sizes: what is printed of it makes the same program */
   fitting fit;
   kernel_set *set;
   const choice_target *target;

@@ -11,11 +11,6 @@
 
 #include "rewrite/scratch.h"
 
-enum {
-  CHAIN = 64,
-  LONG_CHAIN = 128
-}; /* channels summed in one chain of additions; longer ones are split */
-
 static _Noreturn void refuse(apply *ap, const char *why) {
   diag_fail(ap->g->diag, WN_ERR_REFUSED, "%s", why);
 }
@@ -36,24 +31,11 @@ static int site_of(const apply *ap, const bufferize_info *info) {
   return info->stage == STAGE_COUNT ? -1 : ap->site_of[info->site];
 }
 
-/* The largest divisor of n in [CHAIN / 2, CHAIN] that is such a multiple, else CHAIN. */
-static int64_t chain_length(const schedule *s, int64_t n, int64_t multiple) {
-  int64_t want = s->c[0] > 0 ? s->c[0] : n > LONG_CHAIN ? CHAIN : n;
-  if (want >= n) return n;
-  for (int64_t d = want; 2 * d >= want; --d) {
-    if (n % d == 0 && (d % multiple == 0 || s->c[0] > 0)) return d;
-  }
-  return want;
-}
-
 /* sum over c of body as a sum over blocks of sums over a block, and what is left over at the end. */
 static const uop *split_sum(apply *ap, const uop *reduce, int site) {
   graph *g = ap->g;
   const uop *c = reduce->src[1], *body = reduce->src[0];
-  const schedule *s = plan_of(ap, site);
-  bool matrix = matrix_wanted(s, ap->machine, &ap->w->site[site]);
-  int64_t multiple = matrix && c->arg.j % ap->machine->matrix == 0 ? ap->machine->matrix : 1;
-  int64_t n = c->arg.j, chunk = chain_length(s, n, multiple), blocks = n / chunk,
+  int64_t n = c->arg.j, chunk = ap->sizes[site].chain, blocks = n / chunk,
           rest = n - blocks * chunk;
   if (chunk == n) return reduce;
   const uop *c0 = uop_range(g, blocks, "c0"), *c1 = uop_range(g, chunk, "c1"), *sum;
@@ -132,9 +114,9 @@ static bool reads_all_frequencies(const schedule *s, stage_id id) {
  * frequencies at once, and last of all the class that is in the lanes. */
 static void order_ranges(apply *ap, stage *st) {
   bool unrolled = st->id < STAGE_COUNT && reads_all_frequencies(st->plan, st->id);
-  bool over_k = st->id < STAGE_COUNT && lanes_over_k(ap, st->site);
-  st->c_lanes = st->id == STAGE_X && over_k && channels_are_neighbours(ap, st);
-  char fastest = st->id == STAGE_M && over_k ? 'k' : st->c_lanes ? 'c' : 0;
+  char fastest = 0;
+  if (st->id == STAGE_M && ap->sizes[st->site].over_k) fastest = 'k';
+  if (st->id == STAGE_X && ap->sizes[st->site].c_lanes > 0) fastest = 'c';
   int at = 0;
   for (int pass = 0; pass < 3; ++pass) {
     for (int i = 0; i < st->n; ++i) {
@@ -309,7 +291,7 @@ static int find_at(apply *ap, const stage *st, const nest *root) {
 
 static int64_t block_of(const apply *ap, const stage *st) {
   const wino_site *ws = &ap->w->site[st->site];
-  int64_t b = tile_block(st->plan, ap->machine, ws);
+  int64_t b = ap->sizes[st->site].block;
   return b < ws->T ? b : ws->T;
 }
 
@@ -407,7 +389,8 @@ static void set_chunks(apply *ap, const stage *st, kernel_plan *k) {
   if (st->id == STAGE_COUNT && flow_into(ap, st) != NULL) site = flow_into(ap, st)->site;
   if (site < 0 || plan_of(ap, site)->chunk == 0) return;
   const wino_site *ws = &ap->w->site[site];
-  if (chunk_rows(ap, ws) == 0) {
+  int64_t round = ap->sizes[site].round;
+  if (round == 0) {
     if (st->id == STAGE_M) {
       diag_warn(ap->g->diag,
                 "chunk=: the result of %s does not go through the rows of its tiles in order: all "
@@ -425,16 +408,15 @@ static void set_chunks(apply *ap, const stage *st, kernel_plan *k) {
     if (other != NULL && other->inside)
       refuse(ap, "chunk= and a stage computed inside another's kernel exclude each other");
   }
-  k->chunks = ws->T / ws->t_extent[ws->nt - 1] / chunk_rows(ap, ws);
+  k->chunks = ws->T / round;
   k->chunk_group = site;
 }
 
 /* Between x, m and the result only a round's tiles are handed on: x and m have room for those. */
 static int64_t tiles_elsewhere(const apply *ap, const stage *st) {
   if (st->id != STAGE_X && st->id != STAGE_M) return 0;
-  const wino_site *site = &ap->w->site[st->site];
-  int64_t rows = chunk_rows(ap, site);
-  return rows > 0 ? site->T - rows * site->t_extent[site->nt - 1] : 0;
+  int64_t round = ap->sizes[st->site].round;
+  return round > 0 ? ap->w->site[st->site].T - round : 0;
 }
 
 static nest *place_global(apply *ap, stage *st) {
@@ -549,7 +531,36 @@ static void index_sites(apply *ap) {
   for (int i = 0; i < n; ++i) ap->site_of[i] = -1;
   for (int i = 0; i < rewritten; ++i) ap->site_of[ap->w->site[i].number] = i;
   ap->flow = arena_array(ap->a, flow, rewritten + 1);
+  ap->sizes = arena_array(ap->a, site_sizes, rewritten + 1);
   ap->of_site = arena_array(ap->a, stage *, rewritten * STAGE_COUNT + 1);
+}
+
+/* Everything that a plan leaves open, from here on. */
+static void complete_sites(apply *ap) {
+  bool *neighbours = arena_array(ap->a, bool, ap->w->nsites + 1);
+  wn_dtype *dtype = arena_array(ap->a, wn_dtype, ap->w->nsites + 1);
+  uop_order all = uop_toposort(ap->a, 1, &ap->w->root);
+  for (size_t i = 0; i < all.len; ++i) {
+    const uop *u = all.at[i];
+    if (u->op != OP_BUFFERIZE || u->arg.info->stage != STAGE_X) continue;
+    int site = site_of(ap, u->arg.info);
+    neighbours[site] = channels_are_neighbours(ap, u);
+    dtype[site] = (wn_dtype)u->dtype;
+  }
+  for (int i = 0; i < ap->w->nsites; ++i) {
+    const flow *f = &ap->flow[i];
+    const site_facts facts = {.site = &ap->w->site[i],
+                              .dtype = dtype[i],
+                              .stored = f->found ? f->dtype : dtype[i],
+                              .channels = f->found ? f->channels : ap->w->site[i].K,
+                              .flows = f->found,
+                              .by_rows = f->by_rows,
+                              .channels_last = neighbours[i]};
+    int number = facts.site->number;
+    *ap->at_site = number;
+    ap->sizes[i] = complete_site(ap->g->diag, plan_of(ap, i), &facts, ap->machine);
+    ap->set->plan[number] = complete_schedule(plan_of(ap, i), &facts, &ap->sizes[i]);
+  }
 }
 
 static void place_all(apply *ap, const uop *root) {
@@ -579,6 +590,7 @@ static void apply_plan(arena *a, void *state) {
     check_loops(ap, plan_of(ap, i));
   }
   flows_find(ap);
+  complete_sites(ap);
   const uop *root = simplify(ap->g, uop_transform(ap->g, a, ap->w->root, place_node, ap));
   place_all(ap, channels_pack(ap, root));
   launch_order(ap);
@@ -600,6 +612,7 @@ kernel_set *schedule_apply(graph *g, const wino_result *rewritten, const schedul
               .at_site = site};
   *site = -1;
   ap.set = arena_new(ap.keep, kernel_set);
+  ap.set->plan = arena_copy(ap.keep, plan, (size_t)nsites * sizeof *plan);
   map_init(&ap.set->kinds, ap.keep);
   map_init(&ap.set->chains, ap.keep);
   add_user_arrays(ap.set, ap.keep, narrays, array);

@@ -9,6 +9,7 @@
 #include "rewrite/rewrite.h"
 #include "rewrite/transform.h"
 #include "nest/nest.h"
+#include "plan/complete.h"
 #include "plan/tiles.h"
 
 enum { STAGE_RANGES = WN_MAX_SPATIAL + 8 };
@@ -33,7 +34,6 @@ typedef struct stage {
   /* g: this many channels k stand together innermost, as the products read them, and stride[] of k is that of such a
    * panel; 1: as every other range */
   int64_t pack;
-  bool c_lanes; /* x: channels are in the lanes and fastest in storage */
   int64_t
       elsewhere; /* tiles that the array has no room for: those of other rounds of the host loop */
   int array;
@@ -45,7 +45,9 @@ typedef struct flow {
   int into; /* number of the site of the stored value */
   int site; /* index in wino_result.site */
   bool found;
-  bool by_rows; /* its loops go through the rows of tiles in order */
+  bool by_rows;     /* its loops go through the rows of tiles in order */
+  wn_dtype dtype;   /* of the stored value, */
+  int64_t channels; /* and the extent of its first loop over output channels, 1: none */
   int64_t phases
       [WN_MAX_SPATIAL]; /* dilation phases of window axis i: range = (y * m + p) * phases + phi */
   const uop *window[WN_MAX_SPATIAL]; /* the RANGE of window axis i */
@@ -74,7 +76,8 @@ typedef struct apply {
   int *at_site;        /* the site that is being worked on: whose plan a refusal is about */
   int *site_of;        /* number of a site -> index in w->site, -1: not rewritten */
   const flow **into;   /* number of a stored value's site -> what flows into it, NULL: nothing */
-  flow *flow;          /* per rewritten site */
+  flow *flow;          /* per rewritten site, */
+  site_sizes *sizes;   /* and what its nests are to be */
   stage **of_site;     /* per rewritten site its stages, NULL where they are inlined */
   VEC(stage *) stages; /* sources first */
   map by_node;         /* node id -> stage * */
@@ -117,9 +120,6 @@ const uop *draft_split(apply *ap, draft *d, const uop *exact, const uop *outer, 
 /* The widest number that the value reads, makes or is: with more lanes than a vector has of those, each would be several. */
 wn_dtype widest_dtype(apply *ap, const uop *value);
 /* --- matrix.c: products as small matrices ----------------------------------------------------------------------------- */
-/* Are the products matrices, in blocks of k channels and t tiles? asked: the register tile that the schedule wants, 0 for any. */
-bool matrix_fits(const apply *ap, const stage *m, int64_t k, int64_t t, int64_t k_asked,
-                 int64_t t_asked);
 /* The sum of such products with the channels of a matrix innermost. */
 const uop *matrix_sum(apply *ap, const uop *sum);
 /* On a device: the sum of products of two arrays with several channels in each turn of its loop, so that neighbouring
@@ -144,17 +144,11 @@ typedef struct row_axes {              /* of tiles in rows */
   int64_t rows;
 } row_axes;
 /* Splits the range t of a stage into rows: outer axes now, the vector axis (which must be last) by rows_end. */
-/* lanes 0: chosen. */
+int row_lanes(const apply *ap, const stage *st); /* of tiles in rows, where they are in the lanes */
 row_axes rows_begin(apply *ap, draft *d, int t, axis_kind kind, int64_t rows, int lanes);
 void rows_end(apply *ap, draft *d, row_axes r, bool adds); /* adds: each tile exactly once */
-/* Are output channels in the lanes of the products' vectors, and of what reads them, rather than tiles? */
-bool lanes_over_k(const apply *ap, int site);
-/* Is every element of the caller's array that x reads next to that of the next channel? */
-bool channels_are_neighbours(apply *ap, const stage *st);
-/* Rows of tiles in a chunk of the host loop, a divisor of all rows; 0: no such loop. Where there is one, the rows are the
- * outermost axes of x, m and the result, so that a chunk is a share of each kernel's grid. Only where o flows into a stored
- * value: another reader may want all of it. */
-int64_t chunk_rows(const apply *ap, const wino_site *site);
+/* Is every element of the array that x reads next to that of the next channel? node: the BUFFERIZE of x. */
+bool channels_are_neighbours(apply *ap, const uop *node);
 nest *nest_x(apply *ap, stage *st);
 nest *nest_g(apply *ap, stage *st);
 nest *nest_m(apply *ap, stage *st);

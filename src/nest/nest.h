@@ -89,6 +89,7 @@ typedef struct kernel_plan {
 } kernel_plan;
 
 typedef struct kernel_set {
+  schedule *plan;         /* of a part: by site of its value, complete */
   VEC(array_info) arrays; /* by slot of OP_BUFFER */
   VEC(kernel_plan) kernels;
   map kinds;  /* number of a reduction RANGE -> axis_kind */

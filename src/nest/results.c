@@ -35,6 +35,15 @@ static bool is_window(const flow *f, const wino_site *ws, const uop *r) {
   return false;
 }
 
+/* The extent of the first loop over output channels. */
+static int64_t channels_of(const apply *ap, const uop *into, const flow *f) {
+  for (int i = 1; i < into->nsrc; ++i) {
+    const uop *r = into->src[i];
+    if (!is_window(f, &ap->w->site[f->site], r) && other_letter(ap, f, r) == 'k') return r->arg.j;
+  }
+  return 1;
+}
+
 /* Do the stored value's loops, in their order, go through the rows of tiles one after the other? That is, is the tile
  * index of o, at the first position of each tile, the row-major number of those loops? */
 static bool goes_by_rows(apply *ap, const uop *into, const flow *f) {
@@ -109,6 +118,8 @@ static void find_flow(flow_search *s, int site, flow *f) {
   f->found = into != NULL && uop_is_int(f->index->src[1], 1);
   if (!f->found) return;
   f->into = into->arg.info->site;
+  f->dtype = (wn_dtype)into->dtype;
+  f->channels = channels_of(ap, into, f);
   f->by_rows = goes_by_rows(ap, into, f);
   /* a stored value is tiled by one output transform; any other that it reads has an array of its own */
   if (ap->into[f->into] != NULL)
@@ -134,20 +145,6 @@ typedef struct window_axes {
   int64_t tiles, block;
 } window_axes;
 
-static bool anything_inside(const apply *ap, int site) {
-  /* x and g belong to the kernel of m where m has one of its own */
-  const stage *m = stage_find(ap, site, STAGE_M);
-  for (stage_id id = STAGE_X; id < STAGE_COUNT; ++id) {
-    const stage *st = stage_find(ap, site, id);
-    if (st == NULL || !st->inside) continue;
-    if ((st->id == STAGE_X || st->id == STAGE_G) && m != NULL && !m->inside) continue;
-    return true;
-  }
-  return false;
-}
-
-enum { LINE = 64 };
-
 static const char *const tile_names[] = {"x", "y", "z", "w"};
 
 /* A result in tiles, while its nest is made. */
@@ -156,6 +153,7 @@ typedef struct tiled {
   stage *st;
   const flow *f;
   const wino_site *site;
+  const site_sizes *sizes;
   draft d;
   bool blocked;  /* stages are computed inside, for blocks of tiles and channels */
   bool products; /* the sums over channels are made here */
@@ -179,9 +177,10 @@ static tiled tiled_begin(apply *ap, stage *st) {
   tiled t = {.ap = ap, .st = st, .f = flow_into(ap, st), .ki = -1, .klen = 1, .kblock = 1};
   t.site = &ap->w->site[t.f->site];
   t.d = draft_begin(ap, st);
-  t.blocked = anything_inside(ap, t.f->site);
+  t.blocked = ap->sizes[t.f->site].staged;
   t.products = stage_find(ap, t.f->site, STAGE_M) == NULL;
-  t.chunks = chunk_rows(ap, t.site) > 0 && !t.blocked;
+  t.sizes = &ap->sizes[t.f->site];
+  t.chunks = t.sizes->round > 0 && !t.blocked;
   t.last = t.site->ndim - 1;
   return t;
 }
@@ -205,21 +204,9 @@ static void other_ranges(tiled *t, bool after_rows) {
 
 static void channel_block(tiled *t) {
   if (t->ki < 0) return;
-  const schedule *s = plan_of(t->ap, t->f->site);
-  int64_t asked = s->k[0];
-  t->kblock = asked > 0     ? asked
-              : t->blocked  ? channels_of_block(s, t->ap->machine, t->site)
-              : t->products ? item_channels(t->ap->machine, t->site)
-                            : 1;
-  if (t->kblock > t->klen) t->kblock = t->klen;
-  if (lanes_over_k(t->ap, t->f->site)) {
-    wn_dtype dtype = (wn_dtype)t->st->node->dtype;
-    t->lanes = pick_lanes(t->ap->machine, dtype, t->klen);
-    t->line = LINE / (int64_t)wn_dtype_size(dtype);
-    t->line = round_up(t->line < t->klen ? t->line : t->klen, t->lanes);
-    int64_t block = !t->blocked ? t->line : asked > 0 ? asked : 64;
-    t->kblock = round_up(block < t->klen ? block : t->klen, t->line);
-  }
+  t->kblock = t->sizes->kblock;
+  t->line = t->sizes->line;
+  t->lanes = t->sizes->over_k ? t->sizes->o_lanes : 0;
   t->k = draft_exact(t->ap, &t->d, t->klen, "k");
 }
 
@@ -247,7 +234,7 @@ static int64_t window_block(const tiled *t, int w, int64_t block) {
 /* Outer loops over blocks of tiles: "t0" is the innermost of them. */
 static void window_loops(tiled *t) {
   apply *ap = t->ap;
-  int64_t block = t->blocked ? tile_block(plan_of(ap, t->f->site), ap->machine, t->site) : 0;
+  int64_t block = t->blocked ? t->sizes->block : 0;
   for (int w = 0; w < t->site->ndim; ++w) {
     int64_t outputs = (t->f->window[w]->arg.j + t->f->phases[w] - 1) / t->f->phases[w];
     t->win[w].tiles = (outputs + t->site->m[w] - 1) / t->site->m[w];
@@ -295,7 +282,7 @@ static void tiles_in_lanes(tiled *t) {
   apply *ap = t->ap;
   draft *d = &t->d;
   window_axes *last = &t->win[t->last];
-  int lanes = pick_lanes(ap->machine, (wn_dtype)t->st->node->dtype, last->block);
+  int lanes = t->sizes->o_lanes;
   const uop *x0 = draft_axis(ap, d, AXIS_LOOP, (last->block + lanes - 1) / lanes, "x0");
   if (t->ki >= 0 && !t->blocked) t->k1 = draft_axis(ap, d, AXIS_UNROLL, t->kblock, "k1");
   bind_positions(t);
@@ -365,11 +352,11 @@ nest *nest_o(apply *ap, stage *st) {
   axis_kind outer = outer_kind(st);
   draft_plain(ap, &d, stage_range(st, 'g', 0), outer, "g");
   row_axes r = {0};
-  bool blocked = !st->inside && anything_inside(ap, st->site);
+  bool blocked = !st->inside && ap->sizes[st->site].staged;
   if (!blocked) draft_plain(ap, &d, k, outer, "k0");
-  if (t >= 0) r = rows_begin(ap, &d, t, outer, 1, 0);
+  if (t >= 0) r = rows_begin(ap, &d, t, outer, 1, row_lanes(ap, st));
   if (blocked && k >= 0) {
-    int64_t kblock = st->len[k] < 32 ? st->len[k] : 32;
+    int64_t kblock = ap->sizes[st->site].kblock;
     d.index[k] = draft_exact(ap, &d, st->len[k], "k");
     const uop *k0 = draft_axis(ap, &d, AXIS_LOOP, (st->len[k] + kblock - 1) / kblock, "k0");
     draft_split(ap, &d, d.index[k], k0, draft_axis(ap, &d, AXIS_LOOP, kblock, "k1"), kblock, false);

@@ -126,9 +126,13 @@ nest *draft_finish(apply *ap, draft *d, stage *st) {
   return n;
 }
 
-enum {
-  CHEAP_MASKS = 64
-}; /* vectors of this many bytes come with masked stores that cost no more than others */
+static const site_sizes *sizes_of_stage(const apply *ap, const stage *st) {
+  return &ap->sizes[st->site];
+}
+
+int row_lanes(const apply *ap, const stage *st) {
+  return sizes_of_stage(ap, st)->row_lanes[st->inside];
+}
 
 /* --- axes of a class ------------------------------------------------------------------------------------------------ */
 
@@ -176,8 +180,7 @@ row_axes rows_begin(apply *ap, draft *d, int t, axis_kind kind, int64_t rows, in
   } else {
     width = len;
   }
-  r.lanes = lanes > 0 ? lanes : pick_lanes(ap->machine, (wn_dtype)st->node->dtype, width);
-  while (ap->machine->vector_bytes < CHEAP_MASKS && r.lanes > width) r.lanes /= 2;
+  r.lanes = lanes;
   r.x = draft_exact(ap, d, width, "x");
   r.x0 = draft_axis(ap, d, AXIS_LOOP, (width + r.lanes - 1) / r.lanes, "x0");
   d->index[t] = uop_add(ap->g, uop_muli(ap->g, index, width), r.x);
@@ -203,28 +206,16 @@ void rows_end(apply *ap, draft *d, row_axes r, bool adds) {
 
 axis_kind outer_kind(const stage *st) { return st->inside ? AXIS_LOOP : AXIS_GRID; }
 
-int64_t chunk_rows(const apply *ap, const wino_site *site) {
-  int64_t chunk = plan_of_site(ap, site->number)->chunk;
-  if (chunk == 0 || !ap->flow[site - ap->w->site].by_rows) return 0;
-  int64_t width = site->t_extent[site->nt - 1], rows = site->T / width;
-  int64_t most = chunk > width ? chunk / width : 1;
-  for (int64_t r = most < rows ? most : rows; r > 1; --r) {
-    if (rows % r == 0) return r;
-  }
-  return 1;
-}
-
 /* Channels in the lanes: they are neighbours in the image, and each tile is read and written in whole vectors. */
 static nest *nest_x_channels(apply *ap, stage *st) {
   draft d = draft_begin(ap, st);
   int c = stage_range(st, 'c', 0), t = stage_range(st, 't', 0);
   /* neighbouring work items take neighbouring channels */
-  bool rows_first =
-      t >= 0 && (chunk_rows(ap, &ap->w->site[st->site]) > 0 || ap->machine->group > 0);
+  bool rows_first = t >= 0 && (sizes_of_stage(ap, st)->round > 0 || ap->machine->group > 0);
   row_axes r = {0};
   if (rows_first) r = rows_begin(ap, &d, t, outer_kind(st), 1, 1);
   draft_plain(ap, &d, stage_range(st, 'g', 0), rows_first ? AXIS_LOOP : outer_kind(st), "g");
-  int lanes = pick_lanes(ap->machine, (wn_dtype)st->node->dtype, st->len[c]);
+  int lanes = sizes_of_stage(ap, st)->c_lanes;
   const uop *c0 = draft_axis(ap, &d, rows_first ? AXIS_LOOP : outer_kind(st),
                              (st->len[c] + lanes - 1) / lanes, "c0");
   if (t >= 0 && !rows_first) r = rows_begin(ap, &d, t, outer_kind(st), 1, 1);
@@ -236,31 +227,35 @@ static nest *nest_x_channels(apply *ap, stage *st) {
   return draft_finish(ap, &d, st);
 }
 
-bool channels_are_neighbours(apply *ap, const stage *st) {
-  int c = stage_range(st, 'c', 0), loads = 0;
-  if (c < 0 || st->range[c]->arg.j < 4) return false;
-  const uop *value = st->node->src[0];
+bool channels_are_neighbours(apply *ap, const uop *node) {
+  const uop *channel = NULL, *value = node->src[0];
+  int loads = 0;
+  for (int i = 1; i < node->nsrc && channel == NULL; ++i) {
+    if (uop_range_name(ap->g, node->src[i])[0] == 'c') channel = node->src[i];
+  }
+  if (channel == NULL || channel->arg.j < 4) return false;
   uop_order all = uop_walk_value(ap->a, value);
   for (size_t i = 0; i < all.len; ++i) {
     const uop *u = all.at[i];
     if (u->op != OP_INDEX) continue;
-    if (index_stride(u, st->range[c]) != 1) return false;
+    if (index_stride(u, channel) != 1) return false;
     loads++;
   }
   return loads > 0;
 }
 
 nest *nest_x(apply *ap, stage *st) {
-  if (st->c_lanes) return nest_x_channels(ap, st);
+  const site_sizes *z = sizes_of_stage(ap, st);
+  if (z->c_lanes > 0) return nest_x_channels(ap, st);
   draft d = draft_begin(ap, st);
   int c = stage_range(st, 'c', 0), t = stage_range(st, 't', 0);
   row_axes r = {0};
-  bool chunks = chunk_rows(ap, &ap->w->site[st->site]) > 0 && t >= 0;
-  if (chunks) r = rows_begin(ap, &d, t, outer_kind(st), 1, 0);
+  bool chunks = z->round > 0 && t >= 0;
+  if (chunks) r = rows_begin(ap, &d, t, outer_kind(st), 1, row_lanes(ap, st));
   draft_plain(ap, &d, stage_range(st, 'g', 0), outer_kind(st), "g");
   draft_plain(ap, &d, c, outer_kind(st), "c");
   if (t >= 0) {
-    if (!chunks) r = rows_begin(ap, &d, t, outer_kind(st), 1, 0);
+    if (!chunks) r = rows_begin(ap, &d, t, outer_kind(st), 1, row_lanes(ap, st));
     frequencies(ap, &d, AXIS_UNROLL);
     rows_end(ap, &d, r, false);
   } else {
@@ -283,10 +278,7 @@ nest *nest_g(apply *ap, stage *st) {
     frequencies(ap, &d, AXIS_UNROLL);
     return draft_finish(ap, &d, st);
   }
-  int lanes = pick_lanes(ap->machine, (wn_dtype)st->node->dtype, st->len[v]);
-  if (panels) {
-    while (st->pack % lanes != 0) lanes /= 2;
-  }
+  int lanes = sizes_of_stage(ap, st)->g_lanes;
   const uop *e = draft_exact(ap, &d, st->len[v], v == c ? "c" : "k");
   d.index[v] = e;
   const uop *outer =
@@ -300,9 +292,7 @@ nest *nest_g(apply *ap, stage *st) {
 /* A sum over one range that is short enough for one chain: with a transform inlined into it, its loop goes outside the
  * loops over which the transform is shared, and the sums are kept in the array itself. */
 static const uop *outside_sum(const apply *ap, const stage *st) {
-  if (ap->machine->group > 0) return NULL; /* a work item has the registers for all frequencies */
-  const uop *v = st->node->src[0];
-  return v->op == OP_REDUCE && v->arg.i == OP_ADD && v->nsrc == 2 ? v : NULL;
+  return sizes_of_stage(ap, st)->outside ? st->node->src[0] : NULL;
 }
 
 static void open_sum(draft *d, const uop *sum) {
@@ -336,7 +326,7 @@ static nest *products_shared_g(apply *ap, stage *st, const uop *sum) {
   draft_plain(ap, &d, k, outer, "k0");
   open_sum(&d, sum);
   int64_t tlen = t >= 0 ? st->len[t] : 1;
-  int lanes = pick_lanes(ap->machine, (wn_dtype)st->node->dtype, tlen);
+  int lanes = sizes_of_stage(ap, st)->lanes;
   const uop *t0 = draft_axis(ap, &d, AXIS_LOOP, (tlen + lanes - 1) / lanes, "t0");
   frequencies(ap, &d, AXIS_UNROLL);
   const uop *lane = draft_axis(ap, &d, AXIS_VECTOR, lanes, "t1");
@@ -347,47 +337,6 @@ static nest *products_shared_g(apply *ap, stage *st, const uop *sum) {
   nest *n = draft_finish(ap, &d, st);
   fill_with_zeros(ap, n);
   return n;
-}
-
-/* The step of the products in each direction: channels and tiles that are summed together in registers. */
-typedef struct product_step {
-  int64_t k, t;
-  int lanes;
-} product_step;
-
-bool lanes_over_k(const apply *ap, int site) {
-  const wino_site *ws = &ap->w->site[site];
-  const schedule *s = plan_of(ap, site);
-  bool possible = !schedule_is_inlined(s, STAGE_X) && !schedule_is_inlined(s, STAGE_G) &&
-                  !schedule_is_inlined(s, STAGE_M);
-  if (s->v == 'k' && !possible) {
-    diag_fail(
-        ap->g->diag, WN_ERR_REFUSED,
-        "v=k needs arrays for x, g and m: a transform that is inlined has tiles in its lanes");
-  }
-  if (s->v != 0) return s->v == 'k';
-  if (!possible || !ap->flow[site].found || ws->K < 4 || ap->machine->group > 0) return false;
-  bool blocked = s->stage[STAGE_X].space == SPACE_LOCAL;
-  int64_t tiles = blocked ? tile_block(s, ap->machine, ws) : ws->T;
-  return lanes_waste(ap->machine, ws->K) <= lanes_waste(ap->machine, tiles < ws->T ? tiles : ws->T);
-}
-
-static product_step pick_step(const apply *ap, const stage *st, int64_t k, int64_t t, bool vk,
-                              bool in_block, int64_t most) {
-  wn_dtype dtype = (wn_dtype)st->node->dtype;
-  int64_t others = 1;
-  for (int i = 0; i < st->n; ++i)
-    others *= st->letter[i] == 'g' || (st->letter[i] == 'f' && most == 0) ? st->len[i] : 1;
-  register_tile rt = ap->machine->group > 0
-                         ? pick_item_tile(ap->machine, vk ? t : k, vk ? k : t, others, most)
-                     : vk ? pick_register_tile(ap->machine, dtype, t, k, most)
-                          : pick_register_tile(ap->machine, dtype, k, t, most);
-  /* the last size given is the register tile's, where there is a block around it */
-  int64_t k_asked = st->plan->k[st->inside ? 1 : 0], t_asked = st->plan->t[in_block ? 1 : 0];
-  int64_t *vector_asked = vk ? &k_asked : &t_asked, *other_asked = vk ? &t_asked : &k_asked;
-  if (*vector_asked > 0) rt.t = round_up(*vector_asked, rt.lanes);
-  if (*other_asked > 0) rt.k = *other_asked;
-  return vk ? (product_step){rt.t, rt.k, rt.lanes} : (product_step){rt.k, rt.t, rt.lanes};
 }
 
 /* extent = outer * step + the copies and lanes of a step. */
@@ -417,23 +366,21 @@ typedef struct product_loops {
 
 enum { BESIDE = 16 }; /* blocks of tiles of neighbouring work items */
 
-static product_loops open_products(apply *ap, draft *d, product_step step, int64_t tile_block,
-                                   bool unroll_f) {
+static product_loops open_products(apply *ap, draft *d, const site_sizes *z, int64_t tile_block) {
   const stage *st = d->st;
   int k = stage_range(st, 'k', 0), t = stage_range(st, 't', 0);
   int64_t klen = k >= 0 ? st->len[k] : 1, tlen = t >= 0 ? st->len[t] : 1;
-  const wino_site *site = &ap->w->site[st->site];
   const stage *x = stage_find(ap, st->site, STAGE_X);
   axis_kind outer = outer_kind(st);
   product_loops l = {.tb = uop_int(ap->g, 0), .tile_block = tile_block};
-  int64_t rows = chunk_rows(ap, site), chunk = rows * site->t_extent[site->nt - 1];
-  l.chunks = rows > 0 && chunk < tlen;
+  l.chunks = z->round > 0 && z->round < tlen;
   if (l.chunks) {
-    l.tile_block = chunk;
-    l.tb = draft_axis(ap, d, outer, tlen / chunk, "t0");
+    l.tile_block = z->round;
+    l.tb = draft_axis(ap, d, outer, tlen / z->round, "t0");
   }
   draft_plain(ap, d, stage_range(st, 'g', 0), outer, "g");
-  int64_t kblocks = (klen + step.k - 1) / step.k, tblocks = (l.tile_block + step.t - 1) / step.t;
+  int64_t kblocks = (klen + z->k - 1) / z->k, tblocks = (l.tile_block + z->t - 1) / z->t;
+  bool unroll_f = z->all_f;
   l.blocked = l.tile_block < tlen && !l.chunks;
   if (l.blocked)
     l.tb = draft_axis(ap, d, outer, (tlen + tile_block - 1) / tile_block, "t0");
@@ -442,6 +389,8 @@ static product_loops open_products(apply *ap, draft *d, product_step step, int64
   if (!l.blocked && !unroll_f) frequencies(ap, d, outer);
   /* on a device a group's work items take a rectangle of channels and tiles, so that they share what they read */
   int64_t beside = ap->machine->group > 0 && !l.blocked && tblocks > BESIDE ? BESIDE : tblocks;
+  /* nothing of a matrix is masked, and a round ends where it ends */
+  if (z->matrix && l.chunks && tblocks % beside != 0) beside = tblocks;
   bool rectangle = beside < tblocks && kblocks > 1;
   const uop *t_outer = uop_int(ap->g, 0);
   if (rectangle) t_outer = draft_axis(ap, d, outer, (tblocks + beside - 1) / beside, "t0");
@@ -462,47 +411,38 @@ static product_loops open_products(apply *ap, draft *d, product_step step, int64
 
 /* The products over fused tiles: f, k and t outside, inside a register tile of k1 channels by t1 tiles, either of them in
  * vectors. */
-static nest *products_flat(apply *ap, stage *st, bool unroll_f, int64_t tile_block) {
+static nest *products_flat(apply *ap, stage *st, int64_t tile_block) {
   draft d = draft_begin(ap, st);
+  const site_sizes *z = sizes_of_stage(ap, st);
   int k = stage_range(st, 'k', 0), t = stage_range(st, 't', 0);
   int64_t klen = k >= 0 ? st->len[k] : 1, tlen = t >= 0 ? st->len[t] : 1;
   if (tile_block == 0) tile_block = tlen;
-  bool vk = lanes_over_k(ap, st->site), in_block = st->inside || tile_block < tlen;
-  const wino_site *site = &ap->w->site[st->site];
-  int64_t round = chunk_rows(ap, site) * site->t_extent[site->nt - 1]; /* of the host loop */
-  product_step step =
-      pick_step(ap, st, klen, round > 0 ? round : tile_block, vk, in_block, unroll_f ? 8 : 0);
-  int64_t beside = round > 0 ? round : tile_block; /* tiles that matrices must not reach past */
-  int64_t k_asked = st->plan->k[st->inside ? 1 : 0], t_asked = st->plan->t[in_block ? 1 : 0];
-  if (matrix_fits(ap, st, klen, beside, k_asked, t_asked) &&
-      (beside == tlen || beside % ap->machine->matrix == 0)) {
-    d.n->matrix = ap->machine->matrix;
-    step = (product_step){d.n->matrix, d.n->matrix, 1};
-  }
+  d.n->matrix = z->matrix ? ap->machine->matrix : 0;
   stage *g = stage_find(ap, st->site, STAGE_G);
-  if (g != NULL && !unroll_f) g->pack = step.k;
-  product_loops l = open_products(ap, &d, step, tile_block, unroll_f);
-  if (d.n->matrix > 0)
+  if (g != NULL && !z->all_f) g->pack = z->k;
+  product_loops l = open_products(ap, &d, z, tile_block);
+  if (z->matrix)
     d.value = matrix_sum(ap, d.value);
-  else if (!unroll_f)
+  else if (!z->all_f)
     d.value = several_at_once(ap, d.value);
-  int64_t kcopies = vk ? step.k / step.lanes : step.k, tcopies = vk ? step.t : step.t / step.lanes;
+  bool vk = z->over_k;
+  int64_t kcopies = vk ? z->k / z->lanes : z->k, tcopies = vk ? z->t : z->t / z->lanes;
   /* vectors innermost: they are few and stay in registers while the other operand is broadcast one by one */
   const uop *k1 = vk ? NULL : draft_axis(ap, &d, AXIS_UNROLL, kcopies, "k1");
   const uop *t1 = draft_axis(ap, &d, AXIS_UNROLL, tcopies, l.blocked ? "t2" : "t1");
   if (vk) k1 = draft_axis(ap, &d, AXIS_UNROLL, kcopies, "k1");
   const char *lane_name = vk ? "k2" : l.blocked ? "t3" : "t2";
-  const uop *lane = draft_axis(ap, &d, AXIS_VECTOR, step.lanes, lane_name);
+  const uop *lane = draft_axis(ap, &d, AXIS_VECTOR, z->lanes, lane_name);
   if (k >= 0) {
     d.index[k] = draft_exact(ap, &d, klen, "k");
-    const uop *in = in_step(ap, l.k0, step.k, k1, step.lanes, vk ? lane : NULL);
+    const uop *in = in_step(ap, l.k0, z->k, k1, z->lanes, vk ? lane : NULL);
     draft_bind(ap, &d, d.index[k], in, false);
   }
   if (t >= 0) {
     d.index[t] = draft_exact(ap, &d, tlen, "t");
-    const uop *in = in_step(ap, l.t0, step.t, t1, step.lanes, vk ? NULL : lane);
+    const uop *in = in_step(ap, l.t0, z->t, t1, z->lanes, vk ? NULL : lane);
     const uop *whole = uop_add(ap->g, uop_muli(ap->g, l.tb, l.tile_block), in);
-    draft_bind(ap, &d, d.index[t], whole, l.blocked && d.n->matrix == 0);
+    draft_bind(ap, &d, d.index[t], whole, l.blocked && !z->matrix);
     if (l.blocked || l.chunks) draft_limit(ap, &d, in, l.tile_block, true);
   }
   nest *n = draft_finish(ap, &d, st);
@@ -511,35 +451,26 @@ static nest *products_flat(apply *ap, stage *st, bool unroll_f, int64_t tile_blo
 }
 
 /* The products with the input transform inlined: tiles in rows, as the transform wants them. */
-static nest *products_rows(apply *ap, stage *st, int64_t unroll_k) {
+static nest *products_rows(apply *ap, stage *st) {
   draft d = draft_begin(ap, st);
+  const site_sizes *z = sizes_of_stage(ap, st);
   int k = stage_range(st, 'k', 0), t = stage_range(st, 't', 0);
   axis_kind outer = outer_kind(st);
   draft_plain(ap, &d, stage_range(st, 'g', 0), outer, "g");
-  int64_t klen = k >= 0 ? st->len[k] : 1;
-  if (unroll_k > klen) unroll_k = klen;
+  int64_t klen = k >= 0 ? st->len[k] : 1, together = z->k < klen ? z->k : klen;
   const uop *sum = outside_sum(ap, st);
-  /* a weight's transform is shared by two rows, unless their vectors overlap: the second's load would wait for the first's
-   * store */
-  const wino_site *site = &ap->w->site[st->site];
-  int64_t width = site->t_extent[site->nt - 1];
-  bool overlap = width % pick_lanes(ap->machine, (wn_dtype)st->node->dtype, width) != 0;
-  int64_t rows = sum != NULL && !overlap ? 2 : 1;
-  if (sum != NULL && st->plan->k[0] == 0) unroll_k = 8;
-  if (ap->machine->group > 0 && st->plan->k[0] == 0) unroll_k = item_channels(ap->machine, site);
-  if (unroll_k > klen) unroll_k = klen;
-  const uop *k0 = draft_axis(ap, &d, outer, (klen + unroll_k - 1) / unroll_k, "k0"), *k1 = NULL;
+  const uop *k0 = draft_axis(ap, &d, outer, (klen + together - 1) / together, "k0"), *k1 = NULL;
   row_axes r = {0};
-  if (t >= 0) r = rows_begin(ap, &d, t, outer, rows, 0);
+  if (t >= 0) r = rows_begin(ap, &d, t, outer, z->t, row_lanes(ap, st));
   if (sum != NULL) {
     open_sum(&d, sum);
-    k1 = draft_axis(ap, &d, AXIS_LOOP, unroll_k, "k1");
+    k1 = draft_axis(ap, &d, AXIS_LOOP, together, "k1");
   }
   frequencies(ap, &d, AXIS_UNROLL);
-  if (sum == NULL) k1 = draft_axis(ap, &d, AXIS_UNROLL, unroll_k, "k1");
+  if (sum == NULL) k1 = draft_axis(ap, &d, AXIS_UNROLL, together, "k1");
   if (k >= 0) {
     d.index[k] = draft_exact(ap, &d, klen, "k");
-    draft_split(ap, &d, d.index[k], k0, k1, unroll_k, false);
+    draft_split(ap, &d, d.index[k], k0, k1, together, false);
   }
   if (t >= 0) rows_end(ap, &d, r, sum != NULL);
   nest *n = draft_finish(ap, &d, st);
@@ -548,13 +479,9 @@ static nest *products_rows(apply *ap, stage *st, int64_t unroll_k) {
 }
 
 nest *nest_m(apply *ap, stage *st) {
-  stage *x = stage_find(ap, st->site, STAGE_X), *g = stage_find(ap, st->site, STAGE_G);
-  bool unroll_f = x == NULL || g == NULL;
-  int64_t unroll_k = st->plan->k[0] > 0 ? st->plan->k[0] : 4;
-  if (x == NULL) return products_rows(ap, st, unroll_k);
-  if (g == NULL && !st->inside && !x->inside && outside_sum(ap, st) != NULL)
-    return products_shared_g(ap, st, outside_sum(ap, st));
-  bool staged = !st->inside && x->inside;
-  return products_flat(ap, st, unroll_f,
-                       staged ? tile_block(st->plan, ap->machine, &ap->w->site[st->site]) : 0);
+  const site_sizes *z = sizes_of_stage(ap, st);
+  const stage *x = stage_find(ap, st->site, STAGE_X);
+  if (z->products == PRODUCTS_ROWS) return products_rows(ap, st);
+  if (z->products == PRODUCTS_SHARED) return products_shared_g(ap, st, outside_sum(ap, st));
+  return products_flat(ap, st, !st->inside && x->inside ? z->block : 0);
 }

@@ -133,7 +133,6 @@ static void read_split(reader *r, int64_t *split) {
     if (n == SCHEDULE_PARTS)
       expected(r, "at most 2 sizes, of a block and of a register tile in it");
     split[n] = number(r, 1, MAX_SPLIT, "a size from 1 to 1048576");
-    if (n > 0 && split[n - 1] % split[n] != 0) expected(r, "a size that divides the one before it");
     n++;
   } while (accept(r, "."));
 }

@@ -15,7 +15,7 @@
 #include "mixed_plan.h"
 
 enum { MOST_LAYERS = 12, MOST_VALUES = 64, MOST_ELEMENTS = 3000 };
-#define LEN(a)    (sizeof(a) / sizeof *(a))
+#define LEN(a) (sizeof(a) / sizeof *(a))
 /* Of a dozen layers, some of which take differences of what is alike; what is wrong is off by a hundred times as much. */
 #define TOLERANCE 3e-5
 

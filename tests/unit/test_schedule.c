@@ -235,7 +235,6 @@ static const mistake mistakes[] = {
     {"direct;k=-4", 10, "a size from 1"},
     {"direct;k=4x", 11, "or the end"},
     {"direct;k=4.", 12, "a size from 1"},
-    {"direct;k=4.3", 13, "divides the one before"},
     {"direct;k=8.4.2", 14, "at most 2 sizes"},
     {"direct;k=1048577", 10, "a size from 1 to 1048576"},
     {"direct;k=99999999999999999999999999", 10, "a size from 1 to 1048576"},
