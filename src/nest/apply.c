@@ -22,6 +22,11 @@ const schedule *plan_of_site(const apply *ap, int number) {
   return number >= 0 && number < ap->nplans ? &ap->plan[number] : &direct;
 }
 
+const schedule *direct_plan(const apply *ap, int number) {
+  const schedule *s = plan_of_site(ap, number);
+  return s->direct ? s : plan_of_site(ap, -1);
+}
+
 const schedule *plan_of(const apply *ap, int site) {
   return plan_of_site(ap, ap->w->site[site].number);
 }

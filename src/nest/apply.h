@@ -207,6 +207,8 @@ nest *nest_channels(apply *ap, stage *st); /* NULL: the value has no such plan *
 
 /* The plan of the site with this number; a direct one where there is none. */
 const schedule *plan_of_site(const apply *ap, int number);
+/* Of what is summed directly in a value: sizes of a rewritten site are not meant for it. */
+const schedule *direct_plan(const apply *ap, int number);
 /* Of a rewritten site, by its index in wino_result.site. */
 const schedule *plan_of(const apply *ap, int site);
 /* The stage of a site that is still a BUFFERIZE (not inlined), NULL if there is none. */

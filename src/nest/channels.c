@@ -300,7 +300,7 @@ bool pixel_tile(const apply *ap, const stage *st, const uop *value, int v, int u
                 register_tile *t) {
   product p;
   if (!find_product((apply *)ap, value, st->n, st->range, &p) || p.x != v || p.k != u) return false;
-  return best_pixels(ap, st->plan, &p, widest_dtype((apply *)ap, value), t) < 1e30;
+  return best_pixels(ap, direct_plan(ap, st->node->arg.info->site), &p, widest_dtype((apply *)ap, value), t) < 1e30;
 }
 
 /* --- packing ------------------------------------------------------------------------------------------------------------ */
@@ -357,7 +357,7 @@ static const uop *pack_weights(apply *ap, const product *p, const channel_tile *
 static const uop *pack_node(void *user, const uop *u) {
   apply *ap = user;
   if (u->op != OP_BUFFERIZE || u->arg.info->stage != STAGE_COUNT) return u;
-  const schedule *s = plan_of_site(ap, u->arg.info->site);
+  const schedule *s = direct_plan(ap, u->arg.info->site);
   product p;
   if (u->nsrc - 1 > STAGE_RANGES || !find_product(ap, u->src[0], u->nsrc - 1, u->src + 1, &p))
     return u;

@@ -69,31 +69,18 @@ typedef struct parts {
   double x, g, o;          /* transforms: arithmetic */
   double x_loads, g_loads; /* from the image and the weights */
   double k, t;             /* tile of a work item */
+  double block;            /* tiles of a group */
   double side;             /* of the matrices that products are made of; 0: they are not */
 } parts;
 
-/* Would apply make the products of matrices? See matrix_fits; whether a block is large enough is for sums_of. */
-static bool makes_matrices(const schedule *s, const machine *on, const wino_conv *c,
-                           const wino_site *site, bool blocked) {
-  if (c->dtype != WN_F32 || !matrix_wanted(s, on, site) || site->C % on->matrix != 0) return false;
-  for (stage_id id = STAGE_X; id <= STAGE_M; ++id) {
-    if (schedule_is_inside(s, id) && s->stage[id].space == SPACE_GLOBAL) return false;
-  }
-  int64_t k = s->k[schedule_is_inside(s, STAGE_M)], t = s->t[blocked];
-  return (k == 0 || k == on->matrix) && (t == 0 || t == on->matrix);
-}
-
-static parts parts_of(const schedule *s, const machine *on, const wino_conv *c,
-                      const wino_site *site, const sizes *z) {
-  register_tile rt = pick_item_tile(on, (int64_t)z->K, (int64_t)z->T, (int64_t)(z->f * z->G), 0);
-  parts p = {
-      .z = z, .x = z->in, .g = z->weights, .o = z->out, .k = (double)rt.k, .t = (double)rt.t};
-  bool blocked = s->stage[STAGE_X].space == SPACE_LOCAL || s->stage[STAGE_M].space == SPACE_LOCAL;
+static parts parts_of(const site_sizes *own, const machine *on, const sizes *z) {
+  parts p = {.z = z, .x = z->in, .g = z->weights, .o = z->out};
+  p.k = (double)own->k;
+  p.t = (double)own->t;
+  p.block = (double)own->block;
   p.x_loads = z->f * (LOAD + GUARDED);
   p.g_loads = z->taps * LOAD;
-  if (s->k[blocked] > 0) p.k = (double)s->k[blocked];
-  if (s->t[blocked] > 0) p.t = (double)s->t[blocked];
-  if (makes_matrices(s, on, c, site, blocked)) p.side = on->matrix;
+  if (own->matrix) p.side = on->matrix;
   return p;
 }
 
@@ -162,16 +149,13 @@ typedef struct block { /* of a kernel's group */
   double bytes;        /* of local memory */
 } block;
 
-static block block_of(const device_model *m, const schedule *s, const parts *p) {
+static block block_of(const device_model *m, const schedule *s, const machine *on,
+                      const wino_tile *tile, const parts *p) {
   const sizes *z = p->z;
-  enum { BLOCK_K = 16, BLOCK_T = 28 };
-  double e = (double)m->element, asked = s->k[0] > 0 ? (double)s->k[0] : (int)BLOCK_K;
-  block b = {.k = fmin(z->K, asked)};
+  double e = (double)m->element;
+  block b = {.k = (double)channels_of_block(s, on, &tile->site), .t = fmin(z->T, p->block)};
   double x = s->stage[STAGE_X].space == SPACE_LOCAL ? z->f * z->C * e : 0;
   double sums = s->stage[STAGE_M].space == SPACE_LOCAL ? z->f * b.k * e : 0;
-  double fit = x + sums > 0 && m->local > 0 ? floor(m->local / (x + sums)) : (int)BLOCK_T;
-  b.t = fmin(z->T, s->t[0] > 0 ? (double)s->t[0] : fmax(1, fmin(fit, (int)BLOCK_T)));
-  if (p->side > 0 && s->t[0] == 0 && b.t > p->side) b.t -= fmod(b.t, p->side);
   b.bytes = b.t * (x + sums);
   return b;
 }
@@ -186,7 +170,7 @@ static double blocks_seconds(const device_model *m, const sizes *z, const block 
 static double sums_seconds(const device_model *m, const schedule *s, const machine *on,
                            const wino_tile *tile, const parts *p) {
   const sizes *z = p->z;
-  block b = block_of(m, s, p);
+  block b = block_of(m, s, on, tile, p);
   item_work x = {.items = z->C * b.t, .once = p->x + p->x_loads + z->f * STORE};
   item_work g = {.items = z->C * b.k, .once = p->g + p->g_loads + z->f * STORE};
   item_work sums = sums_of(s, on, tile, p, z->K, b.t);
@@ -200,7 +184,7 @@ static double sums_seconds(const device_model *m, const schedule *s, const machi
 static double result_seconds(const device_model *m, const schedule *s, const machine *on,
                              const wino_tile *tile, const parts *p) {
   const sizes *z = p->z;
-  block b = block_of(m, s, p);
+  block b = block_of(m, s, on, tile, p);
   bool sums_here = !is_array(s, STAGE_M),
        own = is_array(s, STAGE_M) && !schedule_is_inside(s, STAGE_M);
   item_work x = {.items = z->C * b.t, .once = p->x + p->x_loads + z->f * STORE};
@@ -233,13 +217,15 @@ static bool rewritten(const device_model *m, const wino_conv *c, const wino_tile
   model cpu = model_of(t, c->dtype);
   sizes z = sizes_of(c, tile, &cpu);
   const machine *on = t->machine;
-  parts p = parts_of(s, on, c, &tile->site, &z);
+  site_facts facts = facts_of(c, tile);
+  site_sizes complete = complete_site(NULL, s, &facts, on);
+  parts p = parts_of(&complete, on, &z);
   double planes = z.f * (double)m->element * z.G;
   double footprint = z.image + z.result + planes * z.T * (z.C + z.K);
   bool x_in = schedule_is_inside(s, STAGE_X), g_in = schedule_is_inside(s, STAGE_G),
        m_in = schedule_is_inside(s, STAGE_M);
   bool own = is_array(s, STAGE_M) && !m_in; /* m has a kernel of its own */
-  if (m->local > 0 && block_of(m, s, &p).bytes > m->local) return false;
+  if (m->local > 0 && block_of(m, s, on, tile, &p).bytes > m->local) return false;
   if (is_array(s, STAGE_X) && !x_in) {
     item_work x = {.items = z.G * z.C * z.T, .once = p.x + p.x_loads + z.f * STORE};
     x.bytes = z.image + planes * z.T * z.C;

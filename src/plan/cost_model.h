@@ -5,7 +5,7 @@
 #define WN_PLAN_COST_MODEL_H
 
 #include "plan/cost.h"
-#include "plan/tiles.h"
+#include "plan/complete.h"
 
 /* --- the constants of the model ------------------------------------------------------------------------------------------- */
 
@@ -67,7 +67,6 @@ static const double BLOCK = 0.2e-6;  /* seconds, starting a stage of a block */
 static const double LAUNCH = 0.2e-6; /* seconds, a kernel of one thread */
 static const double KEPT_WEIGHTS = 256 << 10; /* bytes; more are outside the loop over pixels */
 static const double LINE = 64;                /* bytes of a cache line */
-enum { LONG_SUM = 128 }; /* channels; longer sums are made in parts of WINO_CHAIN */
 
 /* --- what a kernel does --------------------------------------------------------------------------------------------------- */
 
@@ -123,7 +122,7 @@ typedef struct sizes {      /* of one group, in elements */
   double image, result, total; /* bytes, all groups; all that a run touches */
 } sizes;
 
-/* How the products are summed over channels: see nest_m, and for an inlined m nest_tiled. */
+/* How the products are summed over channels: what a product_nest is to the counts. */
 typedef enum {
   SUM_TILED,    /* in a register tile, a frequency at a time */
   SUM_REGISTER, /* in registers, all frequencies of a few channels and vectors of tiles at once */
@@ -151,6 +150,8 @@ typedef struct cut {
 } cut;
 
 sizes sizes_of(const wino_conv *c, const wino_tile *t, const model *m);
+/* What a convolution's surroundings are taken to be before there are any: its result is stored as it comes. */
+site_facts facts_of(const wino_conv *c, const wino_tile *t);
 cut cut_of(const model *m, const wino_conv *c, const wino_tile *t, const sizes *z,
            const schedule *s);
 /* Vectors for so many tiles in rows, and for channels where they are neighbours. */

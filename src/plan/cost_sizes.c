@@ -78,22 +78,21 @@ double stored_tiles(const sizes *z, const cut *u, stage_id id) {
 
 /* --- cuts -------------------------------------------------------------------------------------------------------------------- */
 
-/* Channels of the products that are staged together, as results.c has it. */
-static double channel_block(const cut *u, const sizes *z, double lanes) {
-  const schedule *s = u->s;
-  if (!schedule_is_inside(s, STAGE_M)) return z->K;
-  double asked = s->k[0] > 0 ? (double)s->k[0] : u->over_k ? 64 : 32, block = fmin(z->K, asked);
-  return u->over_k ? ceil_div(block, lanes) * lanes : block;
+site_facts facts_of(const wino_conv *c, const wino_tile *t) {
+  return (site_facts){.site = &t->site,
+                      .dtype = c->dtype,
+                      .stored = c->dtype,
+                      .channels = t->site.K,
+                      .flows = true,
+                      .by_rows = true,
+                      .channels_last = c->channels_last && c->C >= 4};
 }
 
-static void cut_tiles(const machine *on, const wino_site *site, const sizes *z, cut *u) {
+static void cut_tiles(const site_sizes *own, const sizes *z, cut *u) {
   const schedule *s = u->s;
   bool m_apart = !schedule_is_inside(s, STAGE_M) && !schedule_is_inlined(s, STAGE_M);
-  double chunk = fmax((double)s->chunk, z->width);
-  double all = s->chunk > 0 ? fmin(floor(chunk / z->width) * z->width, z->T) : z->T;
-  double block = fmin((double)tile_block(s, on, site), z->T);
-  u->staged = schedule_is_inside(s, STAGE_M) || schedule_is_inside(s, STAGE_O) ||
-              (!m_apart && (schedule_is_inside(s, STAGE_X) || schedule_is_inside(s, STAGE_G)));
+  double all = own->round > 0 ? (double)own->round : z->T, block = fmin((double)own->block, z->T);
+  u->staged = own->staged;
   u->o_block = u->staged ? block : all;
   u->block = m_apart ? schedule_is_inside(s, STAGE_X) ? block : all : u->o_block;
   u->o_blocks = ceil_div(z->T, u->o_block);
@@ -106,79 +105,43 @@ static void cut_tiles(const machine *on, const wino_site *site, const sizes *z, 
                (schedule_is_inside(s, STAGE_X) || schedule_is_inside(s, STAGE_G));
 }
 
-/* The products with a transform inlined, or inlined themselves: see nest_m. */
-static void cut_sums(const machine *on, const model *m, const sizes *z, cut *u) {
-  const schedule *s = u->s;
-  bool x = schedule_is_inlined(s, STAGE_X), g = schedule_is_inlined(s, STAGE_G),
-       inlined = schedule_is_inlined(s, STAGE_M);
-  bool chain = u->parts == 1, even = fmod(z->C, u->parts) == 0;
-  double asked = (double)s->k[0], own = u->block;
-  u->sum = !x && !g && !inlined ? SUM_TILED : SUM_REGISTER;
+/* The products with a transform inlined, or inlined themselves. */
+static void cut_sums(const model *m, const site_sizes *own, const sizes *z, cut *u) {
+  bool chain = u->parts == 1;
   u->sum_k = u->sum_rows = 1;
+  u->sum = own->products == PRODUCTS_FLAT && !own->all_f ? SUM_TILED : SUM_REGISTER;
   if (u->sum == SUM_TILED) return;
-  u->vectors = row_vectors(m, z, own, &u->sum_lanes);
-  if (inlined) {
-    u->sum_k = u->staged ? 1 : fmin(asked > 0 ? asked : 2, z->K);
+  u->vectors = row_vectors(m, z, u->block, &u->sum_lanes);
+  if (own->products == PRODUCTS_INSIDE) {
+    u->sum_k = u->staged ? 1 : (double)own->kblock;
     u->k_inside = !u->staged;
-  } else if (x) {
-    bool overlap = fmod(z->width, u->sum_lanes) != 0, all = own == z->T;
-    u->sum = chain ? SUM_ARRAY : SUM_REGISTER;
-    if ((chain || even) && !overlap && all && fmod(z->rows, 2) == 0) u->sum_rows = 2;
-    if (chain) u->sum_k = fmin(asked > 0 ? asked : 8, u->kblock);
-    if (!chain && !even) u->sum_k = fmin(asked > 0 ? asked : 4, u->kblock);
-  } else if (!schedule_is_inside(s, STAGE_M) && !schedule_is_inside(s, STAGE_X) &&
-             (chain || even)) {
-    u->vectors = channel_vectors(m, own, &u->sum_lanes);
-    u->sum = chain ? SUM_ARRAY_G : SUM_REGISTER;
+  } else if (own->products == PRODUCTS_ROWS) {
+    if (own->outside && chain) u->sum = SUM_ARRAY;
+    if (chain || !own->outside) u->sum_k = (double)own->k;
+    if (u->block == z->T && fmod(z->rows, (double)own->t) == 0) u->sum_rows = (double)own->t;
+  } else if (own->products == PRODUCTS_SHARED) {
+    u->vectors = channel_vectors(m, u->block, &u->sum_lanes);
+    if (chain) u->sum = SUM_ARRAY_G;
   } else {
-    enum { MOST = 8 };
-    register_tile rt =
-        pick_register_tile(on, dtype_of(m), (int64_t)u->kblock, (int64_t)own, (int)MOST);
-    int64_t k = s->k[schedule_is_inside(s, STAGE_M)],
-            t = s->t[u->staged || schedule_is_inside(s, STAGE_X)];
-    u->sum_lanes = rt.lanes;
-    u->sum_k = (double)(k > 0 ? k : rt.k);
-    u->sum_rows = (double)(t > 0 ? round_up(t, rt.lanes) : rt.t) / rt.lanes;
-    u->vectors = ceil_div(own, u->sum_rows * rt.lanes) * u->sum_rows;
+    u->sum_lanes = own->lanes;
+    u->sum_k = (double)own->k;
+    u->sum_rows = (double)own->t / own->lanes;
+    u->vectors = ceil_div(u->block, u->sum_rows * own->lanes) * u->sum_rows;
   }
-}
-
-/* Whose neighbours are in the lanes of the products: as lanes_over_k, for an output transform that flows into the result. */
-static bool channels_in_lanes(const machine *on, const sizes *z, const cut *u) {
-  const schedule *s = u->s;
-  bool arrays = !schedule_is_inlined(s, STAGE_X) && !schedule_is_inlined(s, STAGE_G) &&
-                !schedule_is_inlined(s, STAGE_M);
-  if (s->v != 0 || !arrays || z->K < 4) return s->v == 'k';
-  int64_t tiles = (int64_t)(s->stage[STAGE_X].space == SPACE_LOCAL ? u->block : z->T);
-  return lanes_waste(on, (int64_t)z->K) <= lanes_waste(on, tiles);
-}
-
-static void cut_register_tile(const machine *on, const wino_conv *c, cut *u) {
-  const schedule *s = u->s;
-  int64_t k = (int64_t)u->kblock, tiles = (int64_t)u->block;
-  register_tile rt =
-      pick_register_tile(on, c->dtype, u->over_k ? tiles : k, u->over_k ? k : tiles, 0);
-  u->lanes = rt.lanes;
-  u->tile_k = (double)(u->over_k ? rt.t : rt.k);
-  u->tile_t = (double)(u->over_k ? rt.k : rt.t);
-  bool blocked = schedule_is_inside(s, STAGE_X) || schedule_is_inside(s, STAGE_M);
-  int64_t asked_k = s->k[schedule_is_inside(s, STAGE_M)], asked_t = s->t[blocked];
-  if (asked_k > 0) u->tile_k = (double)(u->over_k ? round_up(asked_k, rt.lanes) : asked_k);
-  if (asked_t > 0) u->tile_t = (double)(u->over_k ? asked_t : round_up(asked_t, rt.lanes));
 }
 
 cut cut_of(const model *m, const wino_conv *c, const wino_tile *t, const sizes *z,
            const schedule *s) {
-  cut u = {.s = s};
-  const machine *on = m->t->machine;
-  cut_tiles(on, &t->site, z, &u);
-  u.over_k = channels_in_lanes(on, z, &u);
-  u.kblock = channel_block(&u, z, pick_lanes(on, c->dtype, (int64_t)z->K));
-  cut_register_tile(on, c, &u);
-  double part = s->c[0] > 0            ? (double)s->c[0]
-                : z->C > (int)LONG_SUM ? (double)(int)WINO_CHAIN
-                                       : z->C;
-  u.parts = ceil_div(z->C, fmin(part, z->C));
-  cut_sums(on, m, z, &u);
+  site_facts facts = facts_of(c, t);
+  site_sizes own = complete_site(NULL, s, &facts, m->t->machine);
+  cut u = {.s = s,
+           .over_k = own.over_k,
+           .kblock = schedule_is_inside(s, STAGE_M) ? fmin((double)own.kblock, z->K) : z->K,
+           .tile_k = (double)own.k,
+           .tile_t = (double)own.t,
+           .lanes = own.lanes,
+           .parts = ceil_div(z->C, (double)own.chain)};
+  cut_tiles(&own, z, &u);
+  cut_sums(m, &own, z, &u);
   return u;
 }
