@@ -385,6 +385,14 @@ wn_status wn_program_get_kernel(wn_program *p, int index, wn_kernel_info *info) 
                            .flops = k->flops,
                            .bytes = k->bytes,
                            .prepare = index < p->nprepare,
-                           .nest = p->nests[index]};
+                           .nest = p->nests[index],
+                           .site = p->site_of[index]};
+  return WN_OK;
+}
+
+wn_status wn_program_get_site(const wn_program *p, int index, wn_site_info *info) {
+  if (info != NULL) *info = (wn_site_info){0};
+  if (p == NULL || info == NULL || index < 0 || index >= p->info.sites) return WN_ERR_USAGE;
+  *info = p->sites[index];
   return WN_OK;
 }

@@ -4,6 +4,8 @@
 
 #include <math.h>
 
+#include "base/text.h"
+
 typedef struct text_node {
   const char *text;
   struct text_node *next;
@@ -15,30 +17,17 @@ void report_set_init(report_set *set, arena *a) {
   map_init(&set->texts, a);
 }
 
-/* Bytes of the well-formed UTF-8 sequence at s (Unicode, table 3-7), 0 where there is none. */
-static size_t sequence_length(const unsigned char *s) {
-  if (s[0] < 0x80) return 1;
-  size_t n = s[0] >= 0xc2 && s[0] <= 0xdf ? 2 : (s[0] & 0xf0) == 0xe0 ? 3 : 4;
-  if (s[0] < 0xc2 || s[0] > 0xf4) return 0;
-  unsigned char low = s[0] == 0xe0 ? 0xa0 : s[0] == 0xf0 ? 0x90 : 0x80;
-  unsigned char high = s[0] == 0xed ? 0x9f : s[0] == 0xf4 ? 0x8f : 0xbf;
-  if (s[1] < low || s[1] > high) return 0;
-  for (size_t i = 2; i < n; ++i)
-    if ((s[i] & 0xc0) != 0x80) return 0;
-  return n;
-}
-
 static const char *valid_utf8(arena *a, const char *text) {
-  const unsigned char *s = (const unsigned char *)text;
+  const char *s = text;
   size_t n;
-  while (*s && (n = sequence_length(s)) != 0) s += n;
+  while (*s && (n = text_sequence(s)) != 0) s += n;
   if (!*s) return text;
   str out;
   str_init(&out, a);
-  for (s = (const unsigned char *)text; *s; s += n ? n : 1) {
-    n = sequence_length(s);
+  for (s = text; *s; s += n ? n : 1) {
+    n = text_sequence(s);
     if (n)
-      str_addn(&out, (const char *)s, n);
+      str_addn(&out, s, n);
     else
       str_add(&out, "\xef\xbf\xbd");
   }
