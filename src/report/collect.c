@@ -65,6 +65,7 @@ static int add_kernel(report_set *set, const report_kernel *from) {
   k.fallback = report_set_text(set, from->fallback);
   k.source = report_set_text(set, from->source);
   k.median_us = NAN;
+  k.site = -1; /* equal layers have equal kernels: each launch has its own */
   for (size_t i = 0; i < set->kernels.len; ++i)
     if (same_kernel(&set->kernels.data[i], &k)) return (int)i;
   vec_push(set->arena, &set->kernels, k);
@@ -89,6 +90,18 @@ static int add_limits(report_set *set, const report_limits *from) {
   return (int)set->limits.len - 1;
 }
 
+static report_site *add_sites(report_set *set, const report_row *row) {
+  report_site *sites = arena_array(set->arena, report_site, row->site_count + 1);
+  for (int i = 0; i < row->site_count; ++i) {
+    report_site *s = &sites[i];
+    *s = row->site[i];
+    const char **texts[] = {&s->label, &s->kind, &s->name, &s->shape, &s->plan, &s->same_as};
+    for (size_t k = 0; k < sizeof texts / sizeof *texts; ++k)
+      *texts[k] = report_set_text(set, *texts[k]);
+  }
+  return sites;
+}
+
 void report_set_add(report_set *set, const report_row *row) {
   report_entry e = {.row = *row, .launches = row->kernel_count};
   report_row *r = &e.row;
@@ -102,6 +115,8 @@ void report_set_add(report_set *set, const report_row *row) {
   e.limits = add_limits(set, row->limits);
   e.launch = arena_array(set->arena, report_launch, row->kernel_count + 1);
   for (int i = 0; i < row->kernel_count; ++i)
-    e.launch[i] = (report_launch){add_kernel(set, &row->kernel[i]), row->kernel[i].median_us};
+    e.launch[i] = (report_launch){add_kernel(set, &row->kernel[i]), row->kernel[i].site,
+                                  row->kernel[i].median_us};
+  r->site = add_sites(set, row);
   vec_push(set->arena, &set->entries, e);
 }
