@@ -6,10 +6,15 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <cjson/cJSON.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "explain.h"
 #include "program.h"
+#include "report/sites.h"
+#include "report/table.h"
 
 #define SHAPE(...) \
   (int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), (int64_t[]) { __VA_ARGS__ }
@@ -282,10 +287,10 @@ static void test_kernels(void **state) {
 
 /* --- errors ---------------------------------------------------------------------------------------------------- */
 
-static void fails(fixture *f, const char *plan, wn_status status, const char *part) {
+static void fails(fixture *f, const char *plan, wn_status status, const char *words) {
   if (try_plan(f, plan) != status) fail_msg("plan %s: %s", plan, wn_message(f->ctx));
-  if (strstr(wn_message(f->ctx), part) == NULL)
-    fail_msg("plan %s: no '%s' in: %s", plan, part, wn_message(f->ctx));
+  if (strstr(wn_message(f->ctx), words) == NULL)
+    fail_msg("plan %s: no '%s' in: %s", plan, words, wn_message(f->ctx));
 }
 
 static void test_errors(void **state) {
@@ -329,6 +334,107 @@ static void test_data(void **state) {
       strstr(wn_message(f->ctx), "a wn_input \"image\" of shape [1, 8, 12, 12] has no"));
 }
 
+/* --- what is shown -------------------------------------------------------------------------------------------------- */
+
+static wn_tensor *named_pair(fixture *f) {
+  wn_tensor *a = wn_name(relu(conv(f, input(f), 8, 3)), "stem \"<b>\" größe");
+  return conv(f, relu(conv(f, a, 8, 3)), 8, 3);
+}
+
+static void test_times(void **state) {
+  (void)state;
+  const report_kernel kernels[] = {{.site = 0, .median_us = 100, .prepare = true},
+                                   {.site = 0, .median_us = 1},
+                                   {.site = 2, .median_us = 4},
+                                   {.site = 0, .median_us = 3}};
+  report_site sites[3] = {{.kernels = 2}, {.kernels = 0}, {.kernels = 1}};
+  report_time_sites(sites, 3, kernels, 4);
+  assert_true(sites[0].median_us == 4 && sites[0].share == 0.5);
+  assert_true(sites[2].median_us == 4 && sites[2].share == 0.5);
+  assert_true(isnan(sites[1].median_us) && isnan(sites[1].share));
+  report_kernel untimed = kernels[2];
+  untimed.median_us = (double)NAN;
+  report_time_sites(sites, 3, &untimed, 1);
+  assert_true(isnan(sites[2].median_us) && isnan(sites[2].share));
+}
+
+static void test_explanation(void **state) {
+  fixture *f = *state;
+  wn_tensor *y = named_pair(f);
+  explanation e;
+  const wn_options o = {
+      .plan = "old", .backend = "interp", .isa = "avx512", .threads = 1, .no_cache = 1};
+  assert_int_equal(explain_open(f->ctx, &y, NULL, 1, &o, NULL, NULL, &e), WN_OK);
+  const char *text = explain_text_sites(&e);
+  assert_non_null(strstr(text, "--- sites: "));
+  assert_non_null(strstr(text, " conv0 \"stem \"<b>\" größe\"  [1, 8, 12, 12]  x=global"));
+  double least = 0, predicted = 0;
+  for (int i = 0; i < e.nsites; ++i) least += e.site[i].least_us;
+  for (int i = 0; i < e.nsites; ++i) predicted += e.site[i].predicted_us;
+  assert_true(fabs(least - e.least_us) <= 1e-9 * least);
+  assert_true(fabs(predicted - e.predicted_us) <= 1e-9 * predicted);
+  for (int k = 0; k < e.nkernels; ++k) e.kernel[k].measured_us = k;
+  explain_time_sites(&e);
+  assert_true(isfinite(e.site[1].median_us));
+  explain_close(&e);
+  y = wn_name(conv(f, input(f), 8, 3), "alone");
+  assert_int_equal(explain_open(f->ctx, &y, NULL, 1, &o, NULL, NULL, &e), WN_OK);
+  assert_null(explain_text_sites(&e));
+  explain_close(&e);
+}
+
+static char *printed(fixture *f, bool json) {
+  report_row row;
+  char *text = NULL;
+  size_t size = 0;
+  report_row_init(&row);
+  row.plan = "old";
+  row.site = report_read_sites(&f->p->graph.arena, f->p, &row.site_count);
+  FILE *out = open_memstream(&text, &size);
+  assert_non_null(out);
+  if (json)
+    assert_true(report_json(out, &row));
+  else
+    report_sites(out, &f->p->graph.arena, &row, 1, (report_style){0});
+  fclose(out);
+  return text;
+}
+
+static void test_reports(void **state) {
+  fixture *f = *state;
+  compile(f, named_pair(f), "old");
+  char *text = printed(f, false);
+  assert_non_null(strstr(text, "conv0  stem \"<b>\" größe"));
+  free(text);
+  text = printed(f, true);
+  cJSON *row = json_read(text, strlen(text));
+  const cJSON *sites = cJSON_GetObjectItemCaseSensitive(row, "sites");
+  assert_int_equal(cJSON_GetArraySize(sites), 3);
+  const cJSON *first = cJSON_GetArrayItem(sites, 0), *second = cJSON_GetArrayItem(sites, 1);
+  assert_string_equal(cJSON_GetObjectItem(first, "name")->valuestring, "stem \"<b>\" größe");
+  assert_string_equal(cJSON_GetObjectItem(first, "label")->valuestring, "conv0");
+  assert_true(cJSON_IsNull(cJSON_GetObjectItem(second, "name")));
+  assert_true(cJSON_IsNull(cJSON_GetObjectItem(second, "median_us")));
+  assert_string_equal(cJSON_GetObjectItem(second, "shape")->valuestring, "[1, 8, 12, 12]");
+  cJSON_Delete(row);
+  free(text);
+  compile(f, conv(f, input(f), 8, 3), "old"); /* one site: its row says all */
+  text = printed(f, false);
+  assert_string_equal(text, "");
+  free(text);
+}
+
+static void test_short_names(void **state) {
+  fixture *f = *state;
+  compile(f, input(f), NULL);
+  arena *a = &f->p->graph.arena;
+  assert_string_equal(report_short_name(a, "layer1", 6), "layer1");
+  assert_string_equal(report_short_name(a, "layer10", 6), "…yer10");
+  const char *wide = report_short_name(a, "ääääääää", 5);
+  assert_string_equal(wide, "…ääää");
+  assert_int_equal(table_text_width(wide), 5);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void) {
@@ -339,6 +445,10 @@ int main(void) {
       TEST(test_mistakes),        TEST(test_programs_are_the_same),
       TEST(test_kernels),         TEST(test_errors),
       TEST(test_long_list),       TEST(test_data),
+      TEST(test_times),
+      TEST(test_explanation),
+      TEST(test_reports),
+      TEST(test_short_names),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
