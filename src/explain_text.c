@@ -108,7 +108,7 @@ static void add_site(str *s, arena *a, const report_site *site, int labels, int 
              us_text(a, site->predicted_us), us_text(a, site->least_us), share_text(a, site->share),
              report_bytes(a, site->bytes), label, labels - table_text_width(label), "", site->shape,
              shapes - table_text_width(site->shape), "", site->plan,
-             site->same_as != NULL ? ", as " : "", site->same_as != NULL ? site->same_as : "");
+             site->alike != NULL ? ", as " : "", site->alike != NULL ? site->alike : "");
 }
 
 const char *explain_text_sites(const explanation *e) {

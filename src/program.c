@@ -390,9 +390,12 @@ wn_status wn_program_get_kernel(wn_program *p, int index, wn_kernel_info *info) 
   return WN_OK;
 }
 
-wn_status wn_program_get_site(const wn_program *p, int index, wn_site_info *info) {
+wn_status wn_program_get_site(wn_program *p, int index, wn_site_info *info) {
   if (info != NULL) *info = (wn_site_info){0};
-  if (p == NULL || info == NULL || index < 0 || index >= p->info.sites) return WN_ERR_USAGE;
+  if (p == NULL) return WN_ERR_USAGE;
+  if (info == NULL) return refuse(p, "wn_program_get_site has nowhere to write to");
+  if (index < 0 || index >= p->info.sites)
+    return refuse(p, "wn_program_get_site: there is no site of this number");
   *info = p->sites[index];
   return WN_OK;
 }

@@ -363,7 +363,7 @@ WN_API wn_status wn_program_get_info(const wn_program *program, wn_program_info 
  * WN_ERR_USAGE and zeros. One thread at a time: the source is printed when it is first asked for. */
 WN_API wn_status wn_program_get_kernel(wn_program *program, int index, wn_kernel_info *info);
 /* index in [0, wn_program_info.sites), else WN_ERR_USAGE and zeros. May be called while the program runs. */
-WN_API wn_status wn_program_get_site(const wn_program *program, int index, wn_site_info *info);
+WN_API wn_status wn_program_get_site(wn_program *program, int index, wn_site_info *info);
 
 /* Compiles like wn_compile, runs nothing (data, and that of inputs, may be NULL), and writes, as
  * text for a person, the IR after each pass that changed it and what the recogniser saw, each

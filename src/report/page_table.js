@@ -164,9 +164,9 @@ function siteColumns() {
     { ...of("roofline", share), title: "roofline", hint: "share of what the machine could do at its measured limits", high: true },
     { ...of("bytes", bytes), title: "bytes", hint: "of the arrays that it writes" },
     { ...of("kernels", count), title: "kernels", hint: "launches of a run that belong to it" },
-    { ...of("same_as", text, (v) => v), title: "same as", left: true, hint: "the first site that is the same computation" },
+    { ...of("alike", text, (v) => v), title: "alike", left: true, hint: "the first site that is the same computation" },
     { key: "tuned", title: "tuned", left: true, hint: "its schedule was measured to be the fastest", text: (s) => (s.tuned ? "yes" : ""), value: (s) => (s.tuned ? 1 : null), high: true },
-    { key: "schedule", title: "schedule", left: true, hint: "what stands in its braces in a plan", text: (s) => el("span", { class: "mono long", title: s.plan }, s.plan ?? ""), value: (s) => s.plan },
+    { key: "schedule", title: "schedule", left: true, hint: "what stands in its braces in a plan", text: (s) => el("span", { class: "mono long", title: s.schedule }, s.schedule ?? ""), value: (s) => s.schedule },
   ];
 }
 

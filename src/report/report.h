@@ -26,7 +26,7 @@ typedef struct report_kernel {
 /* See wn_site_info. */
 typedef struct report_site {
   const char *label, *kind, *name, *shape, *plan; /* name may be NULL; shape as "[1, 64, 56, 56]" */
-  const char *same_as;           /* label of the first site that is the same computation, or NULL */
+  const char *alike;             /* label of the first site that is the same computation, or NULL */
   int kernels, prepare_kernels;  /* of a run, and of preparing */
   int result;                    /* number of the output that it is, -1: none */
   double median_us, share;       /* of its kernels, and of all kernels' time */

@@ -11,7 +11,7 @@ const column report_site_columns[REPORT_SITE_COLUMNS] = {
     SITE(TEXT, "kind", kind),
     SITE(TEXT, "name", name),
     SITE(TEXT, "shape", shape),
-    SITE(TEXT, "plan", plan),
+    SITE(TEXT, "schedule", plan),
     SITE(COUNT, "kernels", kernels),
     SITE(COUNT, "prepare_kernels", prepare_kernels),
     SITE(REAL, "median_us", median_us),
@@ -20,7 +20,7 @@ const column report_site_columns[REPORT_SITE_COLUMNS] = {
     SITE(REAL, "least_us", least_us),
     SITE(BYTES, "bytes", bytes),
     SITE(FLAG, "tuned", tuned),
-    SITE(TEXT, "same_as", same_as),
+    SITE(TEXT, "alike", alike),
     SITE(COUNT, "result", result),
 };
 #undef SITE
@@ -35,7 +35,7 @@ static const char *shape_text(arena *a, const wn_site_info *s) {
   return str_text(&text);
 }
 
-static report_site read_site(arena *a, const wn_program *p, const wn_program_info *of, int number) {
+static report_site read_site(arena *a, wn_program *p, const wn_program_info *of, int number) {
   wn_site_info s, first;
   report_site out = {.median_us = NAN, .share = NAN, .least_us = NAN};
   wn_program_get_site(p, number, &s);
@@ -50,12 +50,12 @@ static report_site read_site(arena *a, const wn_program *p, const wn_program_inf
   out.predicted_us = s.predicted_s > 0 ? s.predicted_s * 1e6 : (double)NAN;
   out.bytes = (double)s.bytes;
   out.tuned = s.tuned != 0;
-  out.same_as = s.alike == number ? NULL : arena_strdup(a, first.label);
+  out.alike = s.alike == number ? NULL : arena_strdup(a, first.label);
   out.result = s.result;
   return out;
 }
 
-report_site *report_read_sites(arena *a, const wn_program *program, int *count) {
+report_site *report_read_sites(arena *a, wn_program *program, int *count) {
   wn_program_info info;
   wn_program_get_info(program, &info);
   report_site *sites = arena_array(a, report_site, info.sites + 1);
@@ -113,7 +113,7 @@ static void add_site(table *t, const char *plan, const report_site *s) {
                          percent_text(a, roofline),
                          report_bytes(a, s->bytes),
                          arena_printf(a, "%d", s->kernels),
-                         s->same_as,
+                         s->alike,
                          s->plan};
   table_row *line = table_add(t);
   for (size_t i = 0; i < sizeof texts / sizeof *texts; ++i) line->cells[i].text = texts[i];
@@ -127,7 +127,7 @@ void report_sites(FILE *out, arena *a, const report_row *rows, int count, report
       {"µs", false, BEST_NONE, 0},        {"share", false, BEST_NONE, 3},
       {"predicted", false, BEST_NONE, 4}, {"roofline", false, BEST_NONE, 6},
       {"bytes", false, BEST_NONE, 8},     {"kernels", false, BEST_NONE, 9},
-      {"same as", true, BEST_NONE, 7},    {"schedule", true, BEST_NONE, 2},
+      {"alike", true, BEST_NONE, 7},      {"schedule", true, BEST_NONE, 2},
   };
   table t;
   table_init(&t, a, columns, (int)(sizeof columns / sizeof *columns));

@@ -13,7 +13,7 @@ enum { REPORT_SITE_COLUMNS = 15 };
 extern const column report_site_columns[REPORT_SITE_COLUMNS];
 
 /* All of a program, untimed; *count of them. */
-report_site *report_read_sites(arena *a, const wn_program *program, int *count);
+report_site *report_read_sites(arena *a, wn_program *program, int *count);
 /* Times of the kernels of a run to those of sites, and the share of each in all of them. */
 void report_time_sites(report_site *sites, int count, const report_kernel *kernels, int nkernels);
 /* conv3, or conv3 "layer1.0.conv1". */

@@ -74,7 +74,7 @@ static const report_site sample_sites[] = {
      .name = HOSTILE,
      .shape = "[1, 4, 8, 8]",
      .plan = "inline",
-     .same_as = "conv0",
+     .alike = "conv0",
      .median_us = NAN,
      .share = NAN,
      .predicted_us = NAN,
@@ -154,7 +154,7 @@ static inline void network_set(report_set *set, arena *a, int count) {
     if (i % 3)
       sites[i].name = arena_printf(a, "network/with/quite/a/long/prefix/layer%d.%d.conv1 " HOSTILE,
                                    i / 8, i % 8);
-    if (i && i % 4 == 0) sites[i].same_as = sites[0].label;
+    if (i && i % 4 == 0) sites[i].alike = sites[0].label;
     sites[i].plan = "x=local@t0,g=global,m=local@k0,o=inline;t=28.14,k=32.4,c=64;wino=4x4";
     sites[i].median_us = (i * 37) % 101 + 1;
     sites[i].share = sites[i].median_us / 1e4;

@@ -113,7 +113,7 @@ static void data_comes_back(void **state) {
   const cJSON *sites = cJSON_GetObjectItemCaseSensitive(fused, "sites");
   assert_int_equal(cJSON_GetArraySize(sites), 2);
   assert_string_equal(text_at(cJSON_GetArrayItem(sites, 1), "name"), HOSTILE);
-  assert_string_equal(text_at(cJSON_GetArrayItem(sites, 1), "same_as"), "conv0");
+  assert_string_equal(text_at(cJSON_GetArrayItem(sites, 1), "alike"), "conv0");
   assert_true(number_at(cJSON_GetArrayItem(sites, 0), "least_us") == 6.25);
   cJSON_Delete(root);
   free(page);

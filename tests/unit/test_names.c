@@ -445,10 +445,8 @@ int main(void) {
       TEST(test_mistakes),        TEST(test_programs_are_the_same),
       TEST(test_kernels),         TEST(test_errors),
       TEST(test_long_list),       TEST(test_data),
-      TEST(test_times),
-      TEST(test_explanation),
-      TEST(test_reports),
-      TEST(test_short_names),
+      TEST(test_times),           TEST(test_explanation),
+      TEST(test_reports),         TEST(test_short_names),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
