@@ -125,6 +125,7 @@ static void compare_one(job *j, void *user) {
     report_comparison(stdout, &j->arena, rows, count, style);
     if (find_run(rows, count)) putchar('\n');
     if (find_run(rows, count)) report_kernels(stdout, &j->arena, rows, count, style);
+    report_sites(stdout, &j->arena, rows, count, style);
   }
   print_summary(j, rows, count);
   fflush(stdout);
@@ -183,6 +184,8 @@ static void bench_one(job *j, void *user) {
     if (*texts[i]) *texts[i] = arena_strdup(&app->arena, *texts[i]);
   kept->kernel = NULL;
   kept->kernel_count = 0;
+  kept->site = NULL;
+  kept->site_count = 0;
 }
 
 void command_bench(cli *app) {

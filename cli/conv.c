@@ -93,6 +93,7 @@ static void conv_one(job *j, void *user) {
   report_bench(stdout, &j->arena, row, 1, style);
   putchar('\n');
   report_kernels(stdout, &j->arena, row, 1, style);
+  report_sites(stdout, &j->arena, row, 1, style);
   print_range(j);
   if (app->opt.on_request) request_serve(j);
 }

@@ -104,6 +104,7 @@ static const column kernel_columns[] = {
     KERNEL(COUNT, "source_lines", info.source_lines),
     KERNEL(COUNT, "registers", info.registers),
     KERNEL(COUNT, "spills", info.spills),
+    KERNEL(COUNT, "site", info.site),
     KERNEL(TEXT, "fallback", info.fallback),
 };
 #undef KERNEL
@@ -143,6 +144,8 @@ static void write_json(explaining *x) {
        sizeof *e->kernel},
       {"choice", choice_columns, COUNT_OF(choice_columns), e->choice, (size_t)e->nchoices,
        sizeof *e->choice},
+      {"sites", report_site_columns, REPORT_SITE_COLUMNS, e->site, (size_t)e->nsites,
+       sizeof *e->site},
   };
   if (!columns_json_with(stdout, row_columns, COUNT_OF(row_columns), &row, arrays,
                          COUNT_OF(arrays)))
@@ -183,6 +186,7 @@ static void measure(explaining *x, const plan_spec *own) {
   e->info.promise_missed |= row->promise_missed;
   for (int i = 0; i < e->nkernels && i < row->kernel_count; ++i)
     e->kernel[i].measured_us = row->kernel[i].median_us;
+  explain_time_sites(e);
   if (!j->app->opt.measure) return;
   for (int i = 0, at = 1; i < e->nchoices; ++i) {
     explained_choice *c = &e->choice[i];

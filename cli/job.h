@@ -19,6 +19,7 @@ typedef struct entry {
   int sample_count, rounds, repeats;
   report_row row;
   report_kernel *kernels;
+  report_site *sites;
 } entry;
 
 typedef struct job {

@@ -10,6 +10,7 @@
 #include "interrupt.h"
 #include "measure.h"
 #include "output.h"
+#include "report/sites.h"
 #include "roofline.h"
 
 #define SAMPLE_US     50.0
@@ -143,11 +144,13 @@ static void read_kernels(job *j, entry *e, const wn_program_info *info) {
                                     .source_lines = k.source_lines,
                                     .registers = k.registers,
                                     .spills = k.spills,
+                                    .site = k.site,
                                     .prepare = k.prepare != 0};
     if (k.registers > row->registers) row->registers = k.registers;
     if (k.spills > row->spills) row->spills = k.spills;
     if (!k.prepare) row->gflops_executed += k.flops;
   }
+  row->site = e->sites = report_read_sites(&j->arena, e->program, &row->site_count);
 }
 
 static void run(job *j, entry *e) { check(j, e, wn_run(e->program)); }
@@ -259,6 +262,13 @@ static void fill_times(job *j, entry *e) {
   row->gflops_effective = 2e-3 * (double)j->problem.macs / row->median_us;
   row->gflops_executed = row->gflops_executed * 1e-3 / row->median_us;
   time_kernels(j, e);
+  report_time_sites(e->sites, row->site_count, row->kernel, row->kernel_count);
+}
+
+static void limit_sites(const machine_limits *limits, entry *e) {
+  for (int i = 0; i < e->row.site_count; ++i) e->sites[i].least_us = 0;
+  for (int k = 0; k < e->row.kernel_count; ++k)
+    e->sites[e->kernels[k].site].least_us += roofline_us(limits, &e->kernels[k], 1);
 }
 
 /* Shares of what the machine can do, where that was measured. */
@@ -270,8 +280,9 @@ static void compare_with_limits(job *j) {
     if (j->entries[i].sample_count == 0 || strcmp(row->backend, "interp") == 0) continue;
     if (!asked) known = roofline_limits(j->app, &limits);
     asked = true;
-    if (known)
-      row->roofline_share = roofline_us(&limits, row->kernel, row->kernel_count) / row->median_us;
+    if (!known) continue;
+    row->roofline_share = roofline_us(&limits, row->kernel, row->kernel_count) / row->median_us;
+    limit_sites(&limits, &j->entries[i]);
   }
 }
 

@@ -31,6 +31,27 @@ static void gather_kernels(explanation *e, const forecast *f) {
   }
 }
 
+/* --- sites ------------------------------------------------------------------------------------------------------------------ */
+
+void explain_time_sites(explanation *e) {
+  arena *a = &e->program->graph.arena;
+  report_kernel *kernels = arena_array(a, report_kernel, e->nkernels + 1);
+  for (int i = 0; i < e->nkernels; ++i) {
+    const explained_kernel *k = &e->kernel[i];
+    kernels[i] =
+        (report_kernel){.site = k->info.site, .prepare = k->prepare, .median_us = k->measured_us};
+  }
+  report_time_sites(e->site, e->nsites, kernels, e->nkernels);
+}
+
+static void gather_sites(explanation *e) {
+  e->site = report_read_sites(&e->program->graph.arena, e->program, &e->nsites);
+  for (int i = 0; i < e->nsites; ++i) e->site[i].least_us = 0;
+  for (int i = 0; i < e->nkernels; ++i)
+    if (!e->kernel[i].prepare) e->site[e->kernel[i].info.site].least_us += e->kernel[i].least_us;
+  explain_time_sites(e);
+}
+
 /* --- choices ---------------------------------------------------------------------------------------------------------------- */
 
 typedef struct asking { /* the same graph, again and again */
@@ -103,6 +124,7 @@ static void gather(explanation *e, const forecast *f, const asking *q) {
   e->predicted_us = p->info.predicted_s > 0 ? p->info.predicted_s * 1e6 : (double)NAN;
   e->measured_us = e->measured_error = e->measured_sum_error = (double)NAN;
   gather_kernels(e, f);
+  gather_sites(e);
   gather_choices(e, f, q);
 }
 
@@ -150,9 +172,12 @@ static void write_kernels(const explanation *e, void (*write)(void *user, const 
 static void write_all(const explanation *e, bool summary_first,
                       void (*write)(void *user, const char *text), void *user) {
   const char *choices = explain_text_choices(e), *summary = explain_text_program(e);
+  const char *sites = explain_text_sites(e);
   if (!summary_first) write_kernels(e, write, user);
   if (summary_first) write(user, summary);
+  if (summary_first && sites != NULL) write(user, sites);
   if (choices != NULL) write(user, choices);
+  if (!summary_first && sites != NULL) write(user, sites);
   if (!summary_first) write(user, summary);
   if (summary_first) write_kernels(e, write, user);
 }

@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "decide/forecast.h"
+#include "report/sites.h"
 
 typedef struct explained_kernel {
   wn_kernel_info info;
@@ -46,6 +47,8 @@ typedef struct explanation {
   int nkernels, nchoices;
   explained_kernel *kernel; /* in order of running, prepare part first */
   explained_choice *choice;
+  int nsites;
+  report_site *site; /* by number; times are those of its kernels, see explain_time_sites */
 } explanation;
 
 /* Compiles, and writes what each pass made of the program where write is not NULL. Everything in *e belongs to it. */
@@ -53,14 +56,17 @@ wn_status explain_open(wn_context *ctx, wn_tensor *const *outs, void *const *dat
                        const wn_options *options, void (*write)(void *user, const char *text),
                        void *user, explanation *e);
 void explain_close(explanation *e);
+/* Once kernels were measured: what that says of sites. */
+void explain_time_sites(explanation *e);
 
-/* Kernels, choices and last the summary, or all of it the other way round; a section at a time. */
+/* Kernels, choices, sites and last the summary, or all of it the other way round; a section at a time. */
 wn_status explain_write(const explanation *e, bool summary_first,
                         void (*write)(void *user, const char *text), void *user);
 
 /* --- explain_text.c: a section each, in the program's arena ------------------------------------------------------------- */
 
 const char *explain_text_program(const explanation *e);
+const char *explain_text_sites(const explanation *e); /* NULL: there is one, of which all is said */
 const char *explain_text_choices(const explanation *e); /* NULL: there are none */
 const char *explain_text_kernel(const explanation *e, int kernel);
 

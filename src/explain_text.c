@@ -7,6 +7,7 @@
 #include "explain.h"
 #include "program.h"
 #include "report/report.h"
+#include "report/table.h"
 
 /* --- figures ---------------------------------------------------------------------------------------------------------------- */
 
@@ -79,6 +80,53 @@ const char *explain_text_kernel(const explanation *e, int kernel) {
   if (i->fallback != NULL) str_printf(&s, "  in the interpreter: %s\n", i->fallback);
   add_time(&s, a, e, k);
   str_printf(&s, "\n%s\n", i->source);
+  return str_text(&s);
+}
+
+/* --- the sites ---------------------------------------------------------------------------------------------------------------- */
+
+enum { NAME_WIDTH = 40 };
+
+static const char *share_text(arena *a, double share) {
+  return isfinite(share) ? arena_printf(a, "%.*f%%", share < 0.0995 ? 1 : 0, 100 * share) : "-";
+}
+
+static const char *site_label(arena *a, const report_site *s) {
+  if (s->name == NULL) return s->label;
+  return arena_printf(a, "%s \"%s\"", s->label, report_short_name(a, s->name, NAME_WIDTH));
+}
+
+static int widest(int width, const char *text) {
+  int w = table_text_width(text);
+  return w > width ? w : width;
+}
+
+/* The plan stands last, and what it is like before it: a plan can be long. */
+static void add_site(str *s, arena *a, const report_site *site, int labels, int shapes) {
+  const char *label = site_label(a, site);
+  str_printf(s, "  %9s %9s %9s %6s %9s  %s%*s  %s%*s  %s%s%s\n", us_text(a, site->median_us),
+             us_text(a, site->predicted_us), us_text(a, site->least_us), share_text(a, site->share),
+             report_bytes(a, site->bytes), label, labels - table_text_width(label), "", site->shape,
+             shapes - table_text_width(site->shape), "", site->plan,
+             site->alike != NULL ? ", as " : "", site->alike != NULL ? site->alike : "");
+}
+
+const char *explain_text_sites(const explanation *e) {
+  arena *a = &e->program->graph.arena;
+  int labels = 4, shapes = 5;
+  if (e->nsites < 2) return NULL;
+  for (int i = 0; i < e->nsites; ++i) {
+    labels = widest(labels, site_label(a, &e->site[i]));
+    shapes = widest(shapes, e->site[i].shape);
+  }
+  str s;
+  str_init(&s, a);
+  str_printf(
+      &s, "--- sites: what a plan says something about; µs of a run, share of what was measured\n");
+  str_printf(&s, "  %9s %9s %9s %6s %9s  %-*s  %-*s  plan\n", "measured", "predicted", "at least",
+             "share", "bytes", labels, "site", shapes, "shape");
+  for (int i = 0; i < e->nsites; ++i) add_site(&s, a, &e->site[i], labels, shapes);
+  str_add(&s, "\n");
   return str_text(&s);
 }
 

@@ -5,6 +5,14 @@
 
 #include "ir/walk.h"
 
+static void copy_name(graph *g, const uop *copy, const value_name *from) {
+  if (from == NULL) return;
+  value_name *name = arena_new(&g->arena, value_name);
+  name->text = intern_string(g, from->text);
+  name->shape = intern_list(g, from->shape->len, from->shape->at);
+  map_put_ptr(&g->names, copy->id, name);
+}
+
 const uop *const *import_graph(graph *g, int count, wn_tensor *const *outs) {
   const uop **roots = arena_array(&g->arena, const uop *, count);
   for (int i = 0; i < count; ++i) roots[i] = outs[i]->node;
@@ -20,7 +28,9 @@ const uop *const *import_graph(graph *g, int count, wn_tensor *const *outs) {
     src.len = 0;
     for (int s = 0; s < u->nsrc; ++s)
       vec_push(&g->arena, &src, map_get_ptr(&copies, u->src[s]->id));
-    map_put_ptr(&copies, u->id, uop_new(g, u->op, u->dtype, u->nsrc, src.data, arg));
+    const uop *copy = uop_new(g, u->op, u->dtype, u->nsrc, src.data, arg);
+    copy_name(g, copy, map_get_ptr(&outs[0]->ctx->graph.names, u->id));
+    map_put_ptr(&copies, u->id, copy);
   }
   for (int i = 0; i < count; ++i) roots[i] = map_get_ptr(&copies, roots[i]->id);
   return roots;
@@ -36,6 +46,7 @@ typedef struct user_array {
   int number; /* of the output, or in the context */
   const tensor_buffer *buffer;
   const int_list *shape;
+  const char *name; /* NULL: it has none */
 } user_array;
 
 typedef VEC(user_array) user_arrays;
@@ -47,6 +58,7 @@ static const char *array_text(graph *g, const user_array *a) {
     str_printf(&s, "output %d", a->number);
   else
     str_add(&s, a->buffer->constant ? "a wn_constant" : "a wn_input");
+  if (a->name != NULL) str_printf(&s, " \"%s\"", a->name);
   str_add(&s, " of shape [");
   for (int k = 0; k < a->shape->len; ++k)
     str_printf(&s, "%s%lld", k ? ", " : "", (long long)a->shape->at[k]);
@@ -116,8 +128,11 @@ void import_check_data(wn_context *ctx, graph *g, int count, wn_tensor *const *o
   const uop **nodes = arena_array(&g->arena, const uop *, count);
   for (int i = 0; i < count; ++i) {
     nodes[i] = outs[i]->node;
-    add_array(g, &all, (user_array){.kind = OUTPUT, .number = i, .shape = outs[i]->shape},
-              outs[i]->dtype, data != NULL ? data[i] : NULL);
+    const user_array a = {.kind = OUTPUT,
+                          .number = i,
+                          .shape = outs[i]->shape,
+                          .name = uop_value_name(&ctx->graph, nodes[i])};
+    add_array(g, &all, a, outs[i]->dtype, data != NULL ? data[i] : NULL);
   }
   uop_order order = uop_toposort(&g->arena, count, nodes);
   for (size_t i = 0; i < order.len; ++i) {
@@ -125,8 +140,12 @@ void import_check_data(wn_context *ctx, graph *g, int count, wn_tensor *const *o
     int slot = (int)order.at[i]->arg.i;
     const tensor_buffer *b = &ctx->buffers.data[slot];
     array_kind kind = b->constant && !variable ? CONSTANT : INPUT;
-    add_array(g, &all, (user_array){.kind = kind, .number = slot, .buffer = b, .shape = b->shape},
-              b->dtype, b->data);
+    const user_array a = {.kind = kind,
+                          .number = slot,
+                          .buffer = b,
+                          .shape = b->shape,
+                          .name = uop_value_name(&ctx->graph, order.at[i])};
+    add_array(g, &all, a, b->dtype, b->data);
   }
   check_overlaps(g, &all);
 }

@@ -8,6 +8,7 @@
 #include "program.h"
 #include "tensor/tensor.h"
 
+/* Names come along: those of the context, in the program's graph. */
 const uop *const *import_graph(graph *g, int count, wn_tensor *const *outs);
 /* What runs needs memory to read and to write: data that is missing is WN_ERR_USAGE, and so is an output that shares memory
  * with another array, or a constant (but for `variable`) that shares it with an input. */

@@ -9,6 +9,7 @@
 #include "decide/decide.h"
 #include "import.h"
 #include "lower/lower.h"
+#include "program_sites.h"
 #include "render/render.h"
 #include "rewrite/rewrite.h"
 #include "decide/forecast.h"
@@ -112,6 +113,7 @@ static void fill_info(pipeline *pl, const decision *d, double schedule_s, double
                          .device = t->model,
                          .threads = runtime_threads(p->rt),
                          .prepare_kernels = p->nprepare,
+                         .sites = ch->sites->n,
                          .workspace_bytes = memory_needed(p->set, runtime_scratch_blocks(p->rt)),
                          .prepared_bytes = p->set->prepared_bytes,
                          .schedule_s = schedule_s,
@@ -199,6 +201,7 @@ static void compile(pipeline *pl, wn_tensor *const *outs, void *const *data, int
   compile_kernels(pl);
   double compiled = program_now();
   show_assembly(p);
+  program_describe_sites(p, &d);
   fill_info(pl, &d, scheduled - start, compiled - scheduled);
   if (opt->strict && p->info.fallback != NULL) {
     diag_fail(&p->diag, WN_ERR_STRICT, "a kernel fell back to the interpreter: %s",

@@ -385,6 +385,17 @@ wn_status wn_program_get_kernel(wn_program *p, int index, wn_kernel_info *info) 
                            .flops = k->flops,
                            .bytes = k->bytes,
                            .prepare = index < p->nprepare,
-                           .nest = p->nests[index]};
+                           .nest = p->nests[index],
+                           .site = p->site_of[index]};
+  return WN_OK;
+}
+
+wn_status wn_program_get_site(wn_program *p, int index, wn_site_info *info) {
+  if (info != NULL) *info = (wn_site_info){0};
+  if (p == NULL) return WN_ERR_USAGE;
+  if (info == NULL) return refuse(p, "wn_program_get_site has nowhere to write to");
+  if (index < 0 || index >= p->info.sites)
+    return refuse(p, "wn_program_get_site: there is no site of this number");
+  *info = p->sites[index];
   return WN_OK;
 }

@@ -35,6 +35,8 @@ struct wn_program {
   bool is_prepared;
   bool alone; /* a child process could not start the threads, and nobody was told yet */
   wn_program_info info;
+  wn_site_info *sites;
+  int *site_of; /* by kernel */
 };
 
 /* Lays the arrays into memory and points the kernels' arguments at them. diag_fail when memory is short. */

@@ -49,8 +49,9 @@ extern "C" {
 #define WN_API
 #endif
 
-#define WN_MAX_DIMS    12 /* of a tensor, the windows of a convolution included */
-#define WN_MAX_SPATIAL 4  /* of a convolution */
+#define WN_MAX_DIMS    12  /* of a tensor, the windows of a convolution included */
+#define WN_MAX_SPATIAL 4   /* of a convolution */
+#define WN_MAX_NAME    255 /* bytes of a name */
 
 typedef enum wn_status {
   WN_OK = 0,
@@ -109,6 +110,12 @@ WN_API wn_tensor *wn_scalar(wn_context *ctx, wn_dtype dtype, double value);
 WN_API int wn_ndim(const wn_tensor *t);
 WN_API const int64_t *wn_shape(const wn_tensor *t);
 WN_API wn_dtype wn_tensor_dtype(const wn_tensor *t);
+
+/* Gives a value a name, for people: errors, tables and traces have it beside a number, conv3 "layer1.0.conv1". Returns t.
+ * The name is copied; it is UTF-8 of 1 to WN_MAX_NAME bytes without control characters. Tensors that are the same computation are one value,
+ * whose last name counts; several values may have one name. Programs have the names of when they were compiled. A name
+ * changes nothing of a program: equal layers are compiled once, whatever they are called. */
+WN_API wn_tensor *wn_name(wn_tensor *t, const char *name);
 
 /* Movement, no copy. Axes count from 0; a negative axis counts from the end. Arrays of numbers have
  * one for each axis. */
@@ -300,7 +307,32 @@ typedef struct wn_kernel_info {
   double bytes;          /* of the global arrays that it reads, and again of those that it writes */
   int prepare;           /* nonzero: part of prepare, not of run */
   const char *nest; /* its loops as an indented tree, a line each: "grid t0 3\n  loop f 6\n..." */
+  int site;         /* that it belongs to: see wn_site_info */
 } wn_kernel_info;
+
+/* What a plan says something about: a convolution, or a stored value without one. Sites are numbered in the order of
+ * computing, before there is any plan, so a number does not move when a plan changes. All belongs to the program. */
+typedef struct wn_site_info {
+  const char *kind;  /* "conv", "product", "sum" or "map" */
+  const char *label; /* kind and number, as plans have it: "conv3" */
+  /* wn_name's of the value that it stores, else of the convolution in it, else of the nearest value that is computed in it
+   * alone; of several convolutions in one stored value each has its own, if it was named. NULL: none of them was. */
+  const char *name;
+  const char *plan; /* what stands in its braces in a plan: a schedule, "global" or "inline" */
+  int ndim;
+  const int64_t *shape; /* of the stored value */
+  /* Kernels that store its stages or its value, as wn_program_get_kernel numbers them, ascending, those of preparing first.
+   * Each kernel is one site's: one that stores the sum of several convolutions belongs to the first of them. None
+   * where the site is inlined, or is one of those others. */
+  const int *kernel;
+  int kernels;
+  double
+      predicted_s; /* of a run; 0: the cost model knows nothing of it, as of what is no convolution */
+  size_t bytes;    /* of the arrays that its kernels write, results and prepared weights included */
+  int alike; /* number of the first site that is the same computation; its own, where it is the first */
+  int tuned;  /* nonzero: auto took what wn_tune had stored for it */
+  int result; /* number of the output that it stores, -1: none */
+} wn_site_info;
 
 typedef struct wn_program_info {
   const char *plan;      /* as asked for, "auto" if nothing was */
@@ -311,6 +343,7 @@ typedef struct wn_program_info {
   int threads;                  /* of a device: its compute units */
   int kernels, prepare_kernels; /* launches of a run, and of preparing */
   int buffers;                  /* arrays written by either, results included */
+  int sites;                    /* that a plan names */
   int source_lines;             /* of all kernels */
   int promise_missed;           /* nonzero: predicted to break what `math` promises */
   int cached;                   /* nonzero: the code came from an earlier compile */
@@ -329,6 +362,8 @@ WN_API wn_status wn_program_get_info(const wn_program *program, wn_program_info 
 /* Kernels in order of running, prepare part first; index in [0, kernels + prepare_kernels), else
  * WN_ERR_USAGE and zeros. One thread at a time: the source is printed when it is first asked for. */
 WN_API wn_status wn_program_get_kernel(wn_program *program, int index, wn_kernel_info *info);
+/* index in [0, wn_program_info.sites), else WN_ERR_USAGE and zeros. May be called while the program runs. */
+WN_API wn_status wn_program_get_site(wn_program *program, int index, wn_site_info *info);
 
 /* Compiles like wn_compile, runs nothing (data, and that of inputs, may be NULL), and writes, as
  * text for a person, the IR after each pass that changed it and what the recogniser saw, each

@@ -74,3 +74,16 @@ bool text_same(const char *a, const char *b) {
   while (*a && text_lower(*a) == text_lower(*b)) ++a, ++b;
   return text_lower(*a) == text_lower(*b);
 }
+
+size_t text_sequence(const char *text) {
+  const unsigned char *s = (const unsigned char *)text;
+  if (s[0] < 0x80) return 1;
+  size_t n = s[0] >= 0xc2 && s[0] <= 0xdf ? 2 : (s[0] & 0xf0) == 0xe0 ? 3 : 4;
+  if (s[0] < 0xc2 || s[0] > 0xf4) return 0;
+  unsigned char low = s[0] == 0xe0 ? 0xa0 : s[0] == 0xf0 ? 0x90 : 0x80;
+  unsigned char high = s[0] == 0xed ? 0x9f : s[0] == 0xf4 ? 0x8f : 0xbf;
+  if (s[1] < low || s[1] > high) return 0;
+  for (size_t i = 2; i < n; ++i)
+    if ((s[i] & 0xc0) != 0x80) return 0;
+  return n;
+}

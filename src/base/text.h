@@ -28,6 +28,9 @@ char text_lower(char c);
 /* Are they equal, but for upper and lower case? */
 bool text_same(const char *a, const char *b);
 
+/* Bytes of the well-formed UTF-8 sequence at s (Unicode, table 3-7), 0 where there is none. s ends with a 0. */
+size_t text_sequence(const char *s);
+
 /* Around calls into libraries that format or parse numbers: what text_enter returns goes to text_leave. */
 void *text_enter(void);
 void text_leave(void *before);

@@ -177,6 +177,10 @@ static bool try_plan(attempt *t) {
     warn_untuned(t, site, st == WN_OK ? "it does not fit into memory" : why);
   if (try_next(t, site, st == WN_OK)) return false;
   if (st == WN_OK) refuse_memory(t);
+  bool whose = site >= 0 && (out->choice.sites->n > 1 || out->choice.sites->at[site].name != NULL);
+  if (whose)
+    why = arena_printf(&t->d->g->arena, "%s: %s",
+                       site_text(&t->d->g->arena, out->choice.sites, site), why);
   diag_fail(d, st, "%s", why);
 }
 
@@ -238,6 +242,7 @@ decision decide(const deciding *d, const site_list *sites) {
   out.trace = trace_of(d->g, f);
   out.choice.tuned = false;
   for (int i = 0; i < sites->n; ++i) out.choice.tuned |= choose_is_tuned(&out.choice, i);
-  out.choice.seconds = choose_predict(d->g, &out.choice, target, NULL);
+  out.by_stage = arena_alloc(a, sizeof *out.by_stage * (size_t)(sites->n + 1));
+  out.choice.seconds = choose_predict(d->g, &out.choice, target, out.by_stage);
   return out;
 }

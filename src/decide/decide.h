@@ -26,7 +26,8 @@ typedef struct decision {
   fitting fit;
   kernel_set *set;
   const choice_target *target;
-  const char *trace; /* of the recogniser */
+  double (*by_stage)[STAGE_COUNT]; /* predicted seconds, by site */
+  const char *trace;               /* of the recogniser */
 } decision;
 
 decision decide(const deciding *d, const site_list *sites);

@@ -120,7 +120,8 @@ static void settle(graph *g, choice *c, const part_list *parts) {
     WN_CHECK(!lost || c->source[i] != PLAN_CHOOSE || choose_is_tuned(c, i),
              "a tile of the survey was not taken: %s", p->w.trace);
     if (lost && c->source[i] == PLAN_GIVEN)
-      diag_fail(g->diag, WN_ERR_REFUSED, "plan of conv%d: it is not rewritten: %s", i, p->w.trace);
+      diag_fail(g->diag, WN_ERR_REFUSED, "plan of %s: it is not rewritten: %s",
+                site_text(&g->arena, c->sites, i), p->w.trace);
     if (lost) why = p->w.trace;
     any |= p->rewritten[at];
     c->plan.site[i] = p->plan[at];

@@ -39,6 +39,8 @@ void graph_init(graph *g, diag *d) {
   map_init(&g->infos, &g->arena);
   map_init(&g->range_names, &g->arena);
   map_init(&g->stored, &g->arena);
+  map_init(&g->names, &g->arena);
+  map_init(&g->sums, &g->arena);
 }
 
 void graph_release(graph *g) { arena_release(&g->arena); }
@@ -304,6 +306,11 @@ const uop *uop_range(graph *g, int64_t extent, const char *name) {
   int64_t number = g->next_range++;
   if (name != NULL) map_put_ptr(&g->range_names, (uint64_t)number, intern_string(g, name));
   return uop_new(g, OP_RANGE, WN_I64, 0, NULL, (uop_arg){.i = number, .j = extent});
+}
+
+const char *uop_value_name(const graph *g, const uop *u) {
+  const value_name *name = map_get_ptr(&g->names, u->id);
+  return name == NULL ? NULL : name->text;
 }
 
 const char *uop_range_name(const graph *g, const uop *range) {

@@ -99,6 +99,12 @@ struct uop {
   const uop *src[];
 };
 
+/* What its maker calls a value, and the shape that it was called so in. */
+typedef struct value_name {
+  const char *text;
+  const int_list *shape;
+} value_name;
+
 typedef struct graph {
   arena arena;
   diag *diag;
@@ -108,6 +114,8 @@ typedef struct graph {
   map lists, strings, sets, infos; /* intern tables */
   map range_names;                 /* number -> name */
   map stored; /* label of a stored value (a pointer) -> the tensor-level node that it is the value of; by lowering */
+  map names; /* id of a tensor-level node -> its value_name, for people: no part of what the node is */
+  map sums; /* number of a RANGE that a sum was lowered to -> the REDUCE_AXIS that it is of; by lowering */
   int64_t next_range;
   struct rule_set
       *simplifier; /* rules of simplify() and the normal forms known so far; made on first use */
@@ -149,6 +157,8 @@ const uop *uop_stack(graph *g, int n, const uop *const *elems);
 const uop *uop_get(graph *g, const uop *stack, const uop *which); /* folds for a constant */
 /* A lazy SUBSTITUTE node; pairs: range, expression, ... Folds to value where none of the ranges is free in it. */
 const uop *uop_substitute(graph *g, const uop *value, int npairs, const uop *const *pairs);
+/* NULL: it has none. */
+const char *uop_value_name(const graph *g, const uop *u);
 /* Same op, argument and dtype with other sources. */
 const uop *uop_with_src(graph *g, const uop *u, const uop *const *src);
 

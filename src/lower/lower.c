@@ -100,6 +100,8 @@ static const uop *alu(graph *g, const uop *t, const demand *m) {
 static const uop *reduce(lowering *l, const demand_node *n, const demand *m) {
   const uop *v = m->from[0]->value;
   const uop_op kind = (uop_op)n->t->arg.list->at[0];
+  for (int i = 0; i < m->nranges; ++i)
+    map_put_ptr(&l->g->sums, (uint64_t)m->ranges[i]->arg.i, n->t);
   if (v->op != OP_REDUCE || v->arg.i != kind || m->nranges == 0)
     return uop_reduce(l->g, kind, v, m->nranges, m->ranges);
   const int inner = v->nsrc - 1;

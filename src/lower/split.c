@@ -100,6 +100,9 @@ static const uop *cut_range(splitting *s, const uop *range) {
   if (c->outer == NULL) {
     c->outer = uop_range(s->g, range->arg.j / c->by, part_name(s, range, "_0"));
     c->inner = uop_range(s->g, c->by, part_name(s, range, "_1"));
+    const uop *sum = map_get_ptr(&s->g->sums, (uint64_t)range->arg.i);
+    if (sum != NULL) map_put_ptr(&s->g->sums, (uint64_t)c->outer->arg.i, sum);
+    if (sum != NULL) map_put_ptr(&s->g->sums, (uint64_t)c->inner->arg.i, sum);
   }
   return uop_add(s->g, uop_muli(s->g, c->outer, c->by), c->inner);
 }

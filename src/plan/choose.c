@@ -210,7 +210,7 @@ static site_list sites_of_value(graph *g, const site_list *all, int value) {
   const stored_value *v = &all->value[value];
   stored_value *own = arena_copy(&g->arena, v, sizeof *v);
   graph_site *at = arena_array(&g->arena, graph_site, v->nsites);
-  for (int i = 0; i < v->nsites; ++i) at[i] = (graph_site){all->at[v->first + i].kind, 0};
+  for (int i = 0; i < v->nsites; ++i) at[i] = (graph_site){.kind = all->at[v->first + i].kind};
   own->first = 0;
   return (site_list){v->canonical, 1, own, v->nsites, at};
 }
@@ -342,7 +342,7 @@ static void check_strict(graph *g, const choice *c, const wino_options *w, bool 
   const char *what = w->nm > 0 ? "a tile that was asked for" : env == 1 ? "WINO=1" : NULL;
   for (int i = 0; i < c->sites->n; ++i) {
     if (c->source[i] == PLAN_GIVEN && !c->plan.site[i].direct)
-      what = arena_printf(&g->arena, "the plan of conv%d", i);
+      what = arena_printf(&g->arena, "the plan of %s", site_text(&g->arena, c->sites, i));
   }
   if (c->rewrites) what = arena_printf(&g->arena, "plan %.200s", c->name);
   if (what == NULL || !on) return;

@@ -30,12 +30,13 @@ static const char *site_at(const char *at, size_t *letters) {
 }
 
 static _Noreturn void no_such_site(const reader *r, const char *end) {
-  enum { SHOWN = 16 };
+  enum { SHOWN = 16, LONG = 500 }; /* of sites, of bytes: names can be long, and the line is one */
   str all;
   str_init(&all, &r->g->arena);
-  for (int i = 0; i < r->sites->n && i < SHOWN; ++i)
-    str_printf(&all, " %s%d", site_kind_name[r->sites->at[i].kind], i);
-  if (r->sites->n > SHOWN) str_printf(&all, " and %d more", r->sites->n - SHOWN);
+  int shown = 0;
+  for (; shown < r->sites->n && shown < SHOWN && all.len < LONG; ++shown)
+    str_printf(&all, " %s", site_text(&r->g->arena, r->sites, shown));
+  if (r->sites->n > shown) str_printf(&all, " and %d more", r->sites->n - shown);
   diag_fail(r->g->diag, WN_ERR_USAGE, "plan: there is no site %.*s; the graph has%s",
             (int)(end - r->at < 40 ? end - r->at : 40), r->at, str_text(&all));
 }
@@ -160,7 +161,7 @@ plan_request plan_parse(graph *g, const char *text, const site_list *sites) {
 
 /* --- printing ----------------------------------------------------------------------------------------------------------- */
 
-static void print_site(str *out, const schedule *s, site_kind kind) {
+void plan_print_site(str *out, const schedule *s, site_kind kind) {
   if (kind == SITE_CONV) {
     schedule_print(out, s);
     return;
@@ -200,7 +201,7 @@ void plan_print(str *out, const graph_plan *p, const site_list *sites) {
     site_kind kind = sites->at[i].kind;
     if (kind != SITE_CONV && is_plain(&p->site[i])) continue;
     str_printf(out, "%s%s%d{", any ? " " : "", site_kind_name[kind], i);
-    print_site(out, &p->site[i], kind);
+    plan_print_site(out, &p->site[i], kind);
     str_add(out, "}");
     any = true;
   }

@@ -38,6 +38,8 @@ typedef struct plan_request {
 plan_request plan_parse(graph *g, const char *text, const site_list *sites);
 /* Without braces where one schedule says it for all. */
 void plan_print(str *out, const graph_plan *p, const site_list *sites);
+/* What stands in the braces of a site. */
+void plan_print_site(str *out, const schedule *s, site_kind kind);
 bool plan_equal(const graph_plan *a, const graph_plan *b);
 
 #endif

@@ -130,27 +130,27 @@ static const uop *canonical_node(void *user, const uop *u) {
   return uop_index(g, buffer, u->src[1], 1, &flat);
 }
 
-static const uop *canonical_of(finding *f, const uop *b, uop_order all, const array_use *use,
+static const uop *canonical_of(canon *c, const uop *b, uop_order all, const array_use *use,
                                int nuse) {
+  finding *f = c->f;
   graph *g = f->g;
-  canon c = {.f = f};
   int most = b->nsrc;
   for (size_t i = 0; i < all.len; ++i) most += all.at[i]->op == OP_REDUCE ? all.at[i]->nsrc : 0;
-  c.from = arena_array(f->a, const uop *, most);
-  c.to = arena_array(f->a, const uop *, most);
-  map_init(&c.buffer, f->a);
-  map_init(&c.used, f->a);
-  add_loops(&c, b);
+  c->from = arena_array(f->a, const uop *, most);
+  c->to = arena_array(f->a, const uop *, most);
+  map_init(&c->buffer, f->a);
+  map_init(&c->used, f->a);
+  add_loops(c, b);
   for (size_t i = all.len; i-- > 0;) {
-    if (all.at[i]->op == OP_REDUCE) add_loops(&c, all.at[i]);
+    if (all.at[i]->op == OP_REDUCE) add_loops(c, all.at[i]);
   }
   for (int i = 0; i < nuse; ++i) {
-    map_put_ptr(&c.buffer, use[i].base->id, uop_buffer(g, i, use[i].dtype, 1, &use[i].len));
+    map_put_ptr(&c->buffer, use[i].base->id, uop_buffer(g, i, use[i].dtype, 1, &use[i].len));
   }
-  const uop *value = uop_transform_value(g, f->a, b->src[0], canonical_node, &c);
+  const uop *value = uop_transform_value(g, f->a, b->src[0], canonical_node, c);
   const bufferize_info info = {
       .name = "result", .space = SPACE_GLOBAL, .explicit_ = true, .site = 0, .stage = STAGE_COUNT};
-  return simplify(g, uop_bufferize(g, value, b->nsrc - 1, c.to, info));
+  return simplify(g, uop_bufferize(g, value, b->nsrc - 1, c->to, info));
 }
 
 /* --- values and their sites ----------------------------------------------------------------------------------------------------- */
@@ -177,13 +177,25 @@ static site_kind find_convs(finding *f, stored_value *v) {
   return convs.len > 0 ? SITE_CONV : kind;
 }
 
+/* Which sum of the tensor graph a convolution is: its loops were made for that. */
+static const uop *const *sums_of(const canon *c, const stored_value *v) {
+  graph *g = c->f->g;
+  const uop **sum = arena_array(&g->arena, const uop *, v->nconvs + 1);
+  for (int i = 0; i < v->nconvs; ++i) {
+    for (int k = 0; k < c->nloops; ++k) {
+      if (c->to[k] == v->conv[i]->src[1])
+        sum[i] = map_get_ptr(&g->sums, (uint64_t)c->from[k]->arg.i);
+    }
+  }
+  return sum;
+}
+
 /* Numbers as they were before some values were inlined. */
 static void keep_sites(finding *f, stored_value *v, const stored_value *old) {
   if (v->nconvs != old->nconvs)
-    diag_fail(
-        f->g->diag, WN_ERR_REFUSED,
-        "what conv%d reads cannot be inlined: it would not be known as a convolution any more",
-        old->first);
+    diag_fail(f->g->diag, WN_ERR_REFUSED,
+              "what %s reads cannot be inlined: it would not be known as a convolution any more",
+              site_text(&f->g->arena, f->before, old->first));
   v->first = old->first;
   v->nsites = old->nsites;
   for (int i = 0; i < v->nsites; ++i) f->sites.data[v->first + i].value = (int)f->values.len;
@@ -207,7 +219,8 @@ static void add_value(finding *f, const uop *b) {
   v.array = array;
   for (int i = 1; i < b->nsrc; ++i) v.len *= b->src[i]->arg.j;
   if (b->arg.info->explicit_) v.result = (int)strtol(v.label + strlen("result"), NULL, 10);
-  v.canonical = canonical_of(f, b, all, uses.data, v.narrays);
+  canon c = {.f = f};
+  v.canonical = canonical_of(&c, b, all, uses.data, v.narrays);
   /* equal forms over arrays that are constant in one and not in the other are not alike */
   uint64_t key = v.canonical->id, known;
   for (size_t i = 0; i < uses.len; ++i) key = key * 31 + (uint64_t)(uses.data[i].constant + 1);
@@ -226,6 +239,7 @@ static void add_value(finding *f, const uop *b) {
     v.conv = first->conv;
     kind = f->sites.data[first->first].kind;
   }
+  v.sum = sums_of(&c, &v);
   uint64_t old;
   if (map_get(&f->old, (uintptr_t)v.label, &old)) {
     keep_sites(f, &v, &f->before->value[old - 1]);
@@ -233,7 +247,7 @@ static void add_value(finding *f, const uop *b) {
     v.first = (int)f->sites.len;
     v.nsites = v.nconvs > 0 ? v.nconvs : 1;
     for (int i = 0; i < v.nsites; ++i)
-      vec_push(&f->g->arena, &f->sites, ((graph_site){kind, (int)f->values.len}));
+      vec_push(&f->g->arena, &f->sites, ((graph_site){.kind = kind, .value = (int)f->values.len}));
   }
   map_put(&f->by_node, b->id, f->values.len);
   vec_push(&f->g->arena, &f->values, v);
@@ -261,7 +275,14 @@ static void find_all(arena *a, void *state) {
 site_list sites_of(graph *g, const uop *root, const user_buffer *user) {
   finding f = {.g = g, .root = root, .user = user};
   with_scratch(g->diag, find_all, &f);
+  name_sites(g, &f.out, f.sites.data);
   return f.out;
+}
+
+const char *site_text(arena *a, const site_list *sites, int site) {
+  const graph_site *s = &sites->at[site];
+  if (s->name == NULL) return arena_printf(a, "%s%d", site_kind_name[s->kind], site);
+  return arena_printf(a, "%s%d \"%s\"", site_kind_name[s->kind], site, s->name);
 }
 
 /* --- inlining ----------------------------------------------------------------------------------------------------------------- */

@@ -35,12 +35,15 @@ typedef struct stored_value {
   int alike;         /* index of the first value with the same canonical form */
   int first, nsites; /* its sites */
   int nconvs;
-  const uop *const *conv; /* REDUCEs in the canonical form, in the order of its sites */
+  const uop *const *conv; /* REDUCEs in the canonical form, in the order of its sites, */
+  const uop *const *sum;  /* and the tensor-level sum that each of them is; NULL: not known */
 } stored_value;
 
 typedef struct graph_site {
   site_kind kind;
-  int value; /* index of the stored value that it is in */
+  int value;             /* index of the stored value that it is in */
+  const char *name;      /* see site_names.c; NULL: it has none */
+  const int_list *shape; /* of the stored value, as its maker sees it */
 } graph_site;
 
 typedef struct site_list {
@@ -53,9 +56,17 @@ typedef struct site_list {
 
 site_list sites_of(graph *g, const uop *root, const user_buffer *user);
 
+/* What a site is called in text for people: conv3, or conv3 "layer1.0.conv1". */
+const char *site_text(arena *a, const site_list *sites, int site);
+
 /* The same without the values of some sites (none of which is a convolution or a result): their readers compute them. The
  * others keep their numbers. diag_fail(WN_ERR_REFUSED) where a reader's convolution would not be known as one any more. */
 site_list sites_inline(graph *g, const site_list *all, const user_buffer *user,
                        const bool *inlined);
+
+/* --- site_names.c ------------------------------------------------------------------------------------------------------- */
+
+/* Names and shapes of all sites, after lowering. */
+void name_sites(graph *g, const site_list *sites, graph_site *at);
 
 #endif

@@ -4,6 +4,8 @@
 
 #include <math.h>
 
+#include "base/text.h"
+
 typedef struct text_node {
   const char *text;
   struct text_node *next;
@@ -15,30 +17,17 @@ void report_set_init(report_set *set, arena *a) {
   map_init(&set->texts, a);
 }
 
-/* Bytes of the well-formed UTF-8 sequence at s (Unicode, table 3-7), 0 where there is none. */
-static size_t sequence_length(const unsigned char *s) {
-  if (s[0] < 0x80) return 1;
-  size_t n = s[0] >= 0xc2 && s[0] <= 0xdf ? 2 : (s[0] & 0xf0) == 0xe0 ? 3 : 4;
-  if (s[0] < 0xc2 || s[0] > 0xf4) return 0;
-  unsigned char low = s[0] == 0xe0 ? 0xa0 : s[0] == 0xf0 ? 0x90 : 0x80;
-  unsigned char high = s[0] == 0xed ? 0x9f : s[0] == 0xf4 ? 0x8f : 0xbf;
-  if (s[1] < low || s[1] > high) return 0;
-  for (size_t i = 2; i < n; ++i)
-    if ((s[i] & 0xc0) != 0x80) return 0;
-  return n;
-}
-
 static const char *valid_utf8(arena *a, const char *text) {
-  const unsigned char *s = (const unsigned char *)text;
+  const char *s = text;
   size_t n;
-  while (*s && (n = sequence_length(s)) != 0) s += n;
+  while (*s && (n = text_sequence(s)) != 0) s += n;
   if (!*s) return text;
   str out;
   str_init(&out, a);
-  for (s = (const unsigned char *)text; *s; s += n ? n : 1) {
-    n = sequence_length(s);
+  for (s = text; *s; s += n ? n : 1) {
+    n = text_sequence(s);
     if (n)
-      str_addn(&out, (const char *)s, n);
+      str_addn(&out, s, n);
     else
       str_add(&out, "\xef\xbf\xbd");
   }
@@ -76,6 +65,7 @@ static int add_kernel(report_set *set, const report_kernel *from) {
   k.fallback = report_set_text(set, from->fallback);
   k.source = report_set_text(set, from->source);
   k.median_us = NAN;
+  k.site = -1; /* equal layers have equal kernels: each launch has its own */
   for (size_t i = 0; i < set->kernels.len; ++i)
     if (same_kernel(&set->kernels.data[i], &k)) return (int)i;
   vec_push(set->arena, &set->kernels, k);
@@ -100,6 +90,18 @@ static int add_limits(report_set *set, const report_limits *from) {
   return (int)set->limits.len - 1;
 }
 
+static report_site *add_sites(report_set *set, const report_row *row) {
+  report_site *sites = arena_array(set->arena, report_site, row->site_count + 1);
+  for (int i = 0; i < row->site_count; ++i) {
+    report_site *s = &sites[i];
+    *s = row->site[i];
+    const char **texts[] = {&s->label, &s->kind, &s->name, &s->shape, &s->plan, &s->alike};
+    for (size_t k = 0; k < sizeof texts / sizeof *texts; ++k)
+      *texts[k] = report_set_text(set, *texts[k]);
+  }
+  return sites;
+}
+
 void report_set_add(report_set *set, const report_row *row) {
   report_entry e = {.row = *row, .launches = row->kernel_count};
   report_row *r = &e.row;
@@ -113,6 +115,8 @@ void report_set_add(report_set *set, const report_row *row) {
   e.limits = add_limits(set, row->limits);
   e.launch = arena_array(set->arena, report_launch, row->kernel_count + 1);
   for (int i = 0; i < row->kernel_count; ++i)
-    e.launch[i] = (report_launch){add_kernel(set, &row->kernel[i]), row->kernel[i].median_us};
+    e.launch[i] = (report_launch){add_kernel(set, &row->kernel[i]), row->kernel[i].site,
+                                  row->kernel[i].median_us};
+  r->site = add_sites(set, row);
   vec_push(set->arena, &set->entries, e);
 }

@@ -13,6 +13,7 @@
 /* A kernel as a row launches it. */
 typedef struct report_launch {
   int kernel; /* in report_set.kernels */
+  int site;   /* of the row; -1: not known */
   double median_us;
 } report_launch;
 

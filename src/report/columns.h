@@ -37,6 +37,8 @@ bool columns_add(cJSON *object, const column *list, size_t count, const void *re
 struct report_row;
 /* The keys that --json prints of a row, but for its kernels; false: no memory. */
 bool report_row_add(cJSON *object, const struct report_row *row);
+/* Its sites, as an array under the key "sites"; false: no memory. */
+bool report_add_sites(cJSON *object, const struct report_row *row);
 /* The inverse of columns_add, into a record of unknowns; texts are copied. False: a key is missing or of another kind. */
 bool columns_read(const cJSON *object, const column *list, size_t count, arena *a, void *record);
 /* Every field unknown, flags false. */

@@ -140,16 +140,22 @@ static bool add_limits(page *p) {
   return ok;
 }
 
-/* A launch is [kernel, µs]. */
+/* A launch is [kernel, µs, site]. */
 static bool add_launches(cJSON *row, const report_entry *e) {
   cJSON *list = cJSON_AddArrayToObject(row, "kernel");
   for (int i = 0; i < e->launches; ++i) {
     cJSON *pair = cJSON_CreateArray();
     if (!push(list, pair) || !push(pair, number(e->launch[i].kernel)) ||
-        !push(pair, number(e->launch[i].median_us)))
+        !push(pair, number(e->launch[i].median_us)) || !push(pair, number(e->launch[i].site)))
       return false;
   }
   return list != NULL;
+}
+
+/* Of a program of one site the row says all. */
+static bool add_sites(cJSON *o, const report_row *row) {
+  return row->site_count > 1 ? report_add_sites(o, row)
+                             : cJSON_AddArrayToObject(o, "sites") != NULL;
 }
 
 static bool add_rows(page *p) {
@@ -160,7 +166,7 @@ static bool add_rows(page *p) {
     if (!push(list, o) || !report_row_add(o, &e->row) ||
         !columns_add(o, row_columns, COUNT_OF(row_columns), &e->row) ||
         !put(o, "limits", e->limits < 0 ? cJSON_CreateNull() : number(e->limits)) ||
-        !add_launches(o, e))
+        !add_launches(o, e) || !add_sites(o, &e->row))
       return false;
   }
   return list != NULL;

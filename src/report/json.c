@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "report/columns.h"
 #include "report/report.h"
+#include "report/sites.h"
 
 #define ROW(kind, field) {#field, kind, offsetof(report_row, field)}
 static const column columns[] = {
@@ -65,7 +66,7 @@ static const column kept_columns[] = {
 static const column kernel_columns[] = {
     KERNEL(TEXT, name),       KERNEL(REAL, median_us), KERNEL(COUNT, source_lines),
     KERNEL(COUNT, registers), KERNEL(COUNT, spills),   KERNEL(BYTES, bytes),
-    KERNEL(BYTES, flops),
+    KERNEL(BYTES, flops),     KERNEL(COUNT, site),
 };
 #define KERNEL_COLUMNS (sizeof kernel_columns / sizeof *kernel_columns)
 static const column kept_kernel_columns[] = {
@@ -210,10 +211,18 @@ bool columns_json(FILE *out, const column *list, size_t count, const void *recor
   return columns_json_with(out, list, count, record, NULL, 0);
 }
 
+/* All that a program has, whether it is one or two hundred. */
+bool report_add_sites(cJSON *object, const report_row *row) {
+  const column_array sites = {"sites",   report_site_columns,     REPORT_SITE_COLUMNS,
+                              row->site, (size_t)row->site_count, sizeof *row->site};
+  return add_array(object, &sites);
+}
+
 bool report_json(FILE *out, const report_row *row) {
   cJSON *object = cJSON_CreateObject();
   return print(out, object,
-               object && report_row_add(object, row) && add_kernels(object, row, false));
+               object && report_row_add(object, row) && add_kernels(object, row, false) &&
+                   report_add_sites(object, row));
 }
 
 /* --- keeping rows ------------------------------------------------------------------------------------------ */
@@ -251,10 +260,24 @@ bool columns_read(const cJSON *object, const column *list, size_t count, arena *
 cJSON *report_keep(const report_row *row) {
   cJSON *object = cJSON_CreateObject();
   if (object && columns_add(object, columns, COLUMNS, row) &&
-      columns_add(object, kept_columns, KEPT_COLUMNS, row) && add_kernels(object, row, true))
+      columns_add(object, kept_columns, KEPT_COLUMNS, row) && add_kernels(object, row, true) &&
+      report_add_sites(object, row))
     return object;
   cJSON_Delete(object);
   return NULL;
+}
+
+static bool restore_sites(const cJSON *array, arena *a, report_row *row) {
+  const cJSON *item;
+  if (!cJSON_IsArray(array)) return false;
+  report_site *sites = arena_array(a, report_site, cJSON_GetArraySize(array) + 1);
+  row->site = sites;
+  cJSON_ArrayForEach(item, array) {
+    report_site *s = &sites[row->site_count++];
+    columns_unknown(report_site_columns, REPORT_SITE_COLUMNS, s);
+    if (!columns_read(item, report_site_columns, REPORT_SITE_COLUMNS, a, s)) return false;
+  }
+  return true;
 }
 
 bool report_restore(const cJSON *object, arena *a, report_row *row) {
@@ -272,7 +295,7 @@ bool report_restore(const cJSON *object, arena *a, report_row *row) {
         !columns_read(item, kept_kernel_columns, KEPT_KERNEL_COLUMNS, a, k))
       return false;
   }
-  return true;
+  return restore_sites(cJSON_GetObjectItemCaseSensitive(object, "sites"), a, row);
 }
 
 void columns_csv_header(FILE *out, const column *list, size_t count) {

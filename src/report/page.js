@@ -1,7 +1,7 @@
 // The page: heading, what is shown and selected, and the theme.
 
 const view = { problem: "", filter: "", selected: null };
-let planTable, kernelTable, panes;
+let planTable, siteTable, kernelTable, panes;
 
 // --- heading --------------------------------------------------------------------------------------
 
@@ -64,6 +64,8 @@ function updateFirst(list) {
 // What is further down, and can wait until the first of it is on the screen.
 function updateRest(list) {
   drawTimeline(list);
+  siteTable.show(new Set(list));
+  byId("sites-count").textContent = String(list.reduce((sum, r) => sum + r.sites.length, 0));
   kernelTable.show(new Set(list));
   byId("kernels-count").textContent = String(list.reduce((sum, r) => sum + r.launches.length, 0));
   for (const pane of panes) pane.offer(list);
@@ -166,6 +168,9 @@ wireTheme();
 planTable = new Table(byId("plan-table"), planColumns(), rows, { rowOf: (row) => row, notesOf: (row) => row.reasons, onPick: select });
 updateFirst(shownRows());
 requestAnimationFrame(() => setTimeout(() => {
+  const sites = rows.filter((r) => r.same_as === null).flatMap((r) => r.sites);
+  for (const node of [byId("sites"), document.querySelector('nav a[href="#sites"]')]) node.hidden = !sites.length;
+  siteTable = new Table(byId("site-table"), siteColumns(), sites, { rowOf: (site) => site.row, notesOf: () => [], onPick: select });
   kernelTable = new Table(byId("kernel-table"), kernelColumns(), rows.filter((r) => r.same_as === null).flatMap((r) => r.launches), {
     rowOf: (launch) => launch.row,
     notesOf: (launch) => (launch.kernel.fallback === null ? [] : [{ bad: true, text: `interpreted: ${launch.kernel.fallback}` }]),

@@ -119,10 +119,14 @@ function prepareRows() {
   for (const row of rows) tiles.set(keyOf(row), (tiles.get(keyOf(row)) ?? new Set()).add(row.wino));
   rows.forEach((row, index) => {
     row.index = index;
-    row.launches = row.kernel.map(([number, us]) => {
+    row.sites.forEach((site) => {
+      site.row = row;
+      site.roofline = known(site.least_us) && site.median_us > 0 ? site.least_us / site.median_us : null;
+    });
+    row.launches = row.kernel.map(([number, us, site]) => {
       const k = kernels[number];
       return {
-        row, us, kernel: k, number,
+        row, us, kernel: k, number, site: row.sites[site] ?? null,
         gflops: known(us) && !k.prepare ? (k.flops / us) * 1e-3 : null,
         gbytes: known(us) && !k.prepare ? (k.bytes / us) * 1e-3 : null,
         intensity: k.bytes > 0 ? k.flops / k.bytes : null,
@@ -141,7 +145,8 @@ function prepareRows() {
     row.label = several ? `${row.plan} F(${row.wino})` : row.plan;
     const places = /^x=(\w)\w*,g=(\w)\w*,m=(\w)\w*,o=(\w)\w*$/.exec(row.plan ?? "");
     row.short = places ? places.slice(1).join("") + (several ? ` ${row.wino}` : "") : row.label;
-    row.words = [row.label, row.placement, row.problem, ...row.launches.map((l) => l.kernel.name)]
+    row.words = [row.label, row.placement, row.problem, ...row.launches.map((l) => l.kernel.name),
+      ...row.sites.map((s) => s.name ?? "")]
       .join(" ").toLowerCase();
   });
 }

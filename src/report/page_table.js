@@ -145,6 +145,31 @@ function planColumns() {
   ];
 }
 
+const siteText = (site) => (site ? `${site.label}${site.name === null ? "" : ` "${site.name}"`}` : "");
+
+// What a plan says something about, of programs that have more than one.
+function siteColumns() {
+  const of = (key, write, value = (v) => (known(v) ? v : null)) => ({ key, text: (s) => write(s[key]), value: (s) => value(s[key]) });
+  const text = (v) => v ?? "";
+  const mono = (v) => el("span", { class: "mono", title: v }, v ?? "");
+  return [
+    { key: "plan", title: "plan", left: true, always: true, hint: "whose site it is", text: (s) => planButton(s.row), value: (s) => s.row.label },
+    ...(problems.length > 1 ? [{ key: "problem", title: "problem", left: true, hint: "benchdnn's notation", text: (s) => mono(shortProblem(s.row.problem)), value: (s) => s.row.problem }] : []),
+    { ...of("label", text, text), title: "site", left: true, always: true, hint: "kind and number, as plans name it" },
+    { key: "name", title: "name", left: true, hint: "that its maker gave it", text: (s) => el("span", { class: "long", title: s.name }, s.name ?? ""), value: (s) => s.name },
+    { ...of("shape", mono, text), title: "shape", left: true, hint: "of the value that it stores" },
+    { ...of("median_us", figure), title: "µs", hint: "of its kernels, with a clock around each" },
+    { ...of("share", share), title: "share", hint: "of all kernels' time", high: true },
+    { ...of("predicted_us", figure), title: "predicted µs", hint: "by the cost model, before anything was run" },
+    { ...of("roofline", share), title: "roofline", hint: "share of what the machine could do at its measured limits", high: true },
+    { ...of("bytes", bytes), title: "bytes", hint: "of the arrays that it writes" },
+    { ...of("kernels", count), title: "kernels", hint: "launches of a run that belong to it" },
+    { ...of("alike", text, (v) => v), title: "alike", left: true, hint: "the first site that is the same computation" },
+    { key: "tuned", title: "tuned", left: true, hint: "its schedule was measured to be the fastest", text: (s) => (s.tuned ? "yes" : ""), value: (s) => (s.tuned ? 1 : null), high: true },
+    { key: "schedule", title: "schedule", left: true, hint: "what stands in its braces in a plan", text: (s) => el("span", { class: "mono long", title: s.schedule }, s.schedule ?? ""), value: (s) => s.schedule },
+  ];
+}
+
 function kernelColumns() {
   const of = (key, write) => ({
     key, text: (l) => write(l.kernel[key]), value: (l) => (known(l.kernel[key]) ? l.kernel[key] : null),
@@ -154,6 +179,7 @@ function kernelColumns() {
     ...(problems.length > 1 ? [{ key: "problem", title: "problem", left: true, hint: "benchdnn's notation", text: (l) => el("span", { class: "mono" }, shortProblem(l.row.problem)), value: (l) => l.row.problem }] : []),
     { key: "name", title: "kernel", left: true, always: true, hint: "r_ sums, E_ does not; the extents of its loops", text: (l) => kernelName(l.kernel), value: (l) => l.kernel.name },
     { key: "stage", title: "computes", left: true, hint: "stages, those computed inside others first", text: (l) => (l.kernel.prepare ? `${l.kernel.stage ?? ""} (once)` : l.kernel.stage ?? ""), value: (l) => l.kernel.stage },
+    { key: "site", title: "site", left: true, hint: "that it belongs to", text: (l) => el("span", { class: "long", title: l.site?.name }, siteText(l.site)), value: (l) => (l.site ? siteText(l.site) : null) },
     { key: "us", title: "µs", hint: "median, with a clock around each kernel", text: (l) => figure(l.us), value: (l) => (known(l.us) ? l.us : null) },
     { key: "share", title: "share", hint: "of the plan's run", text: (l) => share(l.share), value: (l) => l.share, high: true },
     { key: "gflops", title: "GFLOP/s", hint: "operations that it executes", text: (l) => figure(l.gflops), value: (l) => l.gflops, high: true },

@@ -19,8 +19,21 @@ typedef struct report_kernel {
   const char *source; /* NULL: not known */
   double median_us, bytes, flops;
   int source_lines, registers, spills;
+  int site; /* number of the site that it belongs to; -1: not known */
   bool prepare;
 } report_kernel;
+
+/* See wn_site_info. */
+typedef struct report_site {
+  const char *label, *kind, *name, *shape, *plan; /* name may be NULL; shape as "[1, 64, 56, 56]" */
+  const char *alike;             /* label of the first site that is the same computation, or NULL */
+  int kernels, prepare_kernels;  /* of a run, and of preparing */
+  int result;                    /* number of the output that it is, -1: none */
+  double median_us, share;       /* of its kernels, and of all kernels' time */
+  double predicted_us, least_us; /* least_us: at the measured limits of the machine */
+  double bytes;                  /* of the arrays that it writes */
+  bool tuned;
+} report_site;
 
 /* What the machine can do, measured: the ceilings of a roofline. */
 enum { REPORT_LEVELS = 6 };
@@ -54,6 +67,8 @@ typedef struct report_row {
   const report_limits *limits; /* NULL: not measured */
   const report_kernel *kernel; /* in order of running, prepare part first */
   int kernel_count;
+  const report_site *site; /* by number */
+  int site_count;
 } report_row;
 
 void report_row_init(report_row *row); /* everything unknown */
@@ -84,6 +99,8 @@ void report_combinations(FILE *out, arena *a, const report_row *rows, int count,
                          report_style style);
 /* Kernels of each row, coloured by kind of axis. */
 void report_kernels(FILE *out, arena *a, const report_row *rows, int count, report_style style);
+/* Sites of each row that has more than one, below an empty line. */
+void report_sites(FILE *out, arena *a, const report_row *rows, int count, report_style style);
 /* One row a problem. */
 void report_bench(FILE *out, arena *a, const report_row *rows, int count, report_style style);
 

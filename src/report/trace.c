@@ -7,6 +7,7 @@
 #include <cjson/cJSON.h>
 
 #include "report/columns.h"
+#include "report/sites.h"
 
 enum { TRACK_ONCE = 1, TRACK_RUN };
 
@@ -122,6 +123,10 @@ static void trace_run(tracer *t, const report_set *set, const report_entry *entr
     if (k->prepare || !isfinite(us)) continue;
     cJSON *e = slice(t, k->name ? k->name : "kernel", "kernel", pid, TRACK_RUN, &at, us);
     cJSON *args = args_of(t, e);
+    int site = entry->launch[i].site;
+    bool known = site >= 0 && site < entry->row.site_count;
+    t->ok = t->ok && add_text(args, "site",
+                              known ? report_site_text(set->arena, &entry->row.site[site]) : NULL);
     t->ok = t->ok && columns_add(args, kernel_args, sizeof kernel_args / sizeof *kernel_args, k) &&
             add_number(args, "gflops", k->flops / us * 1e-3) &&
             add_number(args, "gbytes_per_second", k->bytes / us * 1e-3);

@@ -1,5 +1,7 @@
-/* hostile_page FILE: a report whose every text would run as markup if it were not escaped. */
+/* hostile_page FILE [SITES]: a report whose every text would run as markup if it were not escaped; or of one program of so
+ * many sites. */
 #include <cjson/cJSON.h>
+#include <stdlib.h>
 
 #include "pack.h"
 #include "report/html.h"
@@ -11,12 +13,16 @@ int main(int argc, char **argv) {
   report_set set;
   volatile bool whole = false;
   wn_status status;
-  FILE *out = argc == 2 ? fopen(argv[1], "wb") : NULL;
+  int sites = argc == 3 ? atoi(argv[2]) : 0;
+  FILE *out = argc == 2 || sites > 0 ? fopen(argv[1], "wb") : NULL;
   if (!out) return 2;
   diag_init(&d);
   arena_init(&a, &d);
   DIAG_TRY(&d, status) {
-    sample_set(&set, &a);
+    if (sites > 0)
+      network_set(&set, &a, sites);
+    else
+      sample_set(&set, &a);
     whole = report_html(out, &set, pack_zlib);
   }
   DIAG_END(&d, status)

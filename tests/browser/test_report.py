@@ -42,13 +42,14 @@ class Report:
         def run(*words):
             subprocess.run([winnow, *words], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
 
-        self.few, self.all, self.bench, self.none, self.hostile = (
-            os.path.join(folder, f"{name}.html") for name in ("few", "all", "bench", "none", "hostile"))
+        self.few, self.all, self.bench, self.none, self.hostile, self.network = (
+            os.path.join(folder, f"{name}.html") for name in ("few", "all", "bench", "none", "hostile", "network"))
         run("compare", REFERENCE, "--runs", "3", "--html", self.few)
         run("compare", REFERENCE, "--all", "--runs", "1", "--html", self.all)
         run("bench", 'mb1ic3ih9oc4kh3ph1n"one"', 'mb1ic4ih8oc4kh3ph1n"two"', "--runs", "2", "--html", self.bench)
         run("compare", "mb1ic4ih4oc4kh1", "--plan", "old", "--plan", "new", "--runs", "1", "--html", self.none)
         subprocess.run([hostile, self.hostile], check=True)
+        subprocess.run([hostile, self.network, "200"], check=True)
 
     def open(self, path):
         self.page.open(path)
@@ -109,12 +110,14 @@ def sorts_by_clicking(r):
 def sorts_by_every_column(r):
     page = r.page
     r.open(r.few)
-    for table in ("#plan-table", "#kernel-table"):
+    for table in ("#plan-table", "#kernel-table", "#site-table"):
+        if table == "#site-table":
+            r.open(r.network)
         for key in page.evaluate(f"[...document.querySelectorAll('{table} thead th')].map(t => t.dataset.key)"):
             page.click(heading(key, table))
             state = page.evaluate(f"document.querySelector('{table} th[data-key={key}]').ariaSort")
             assert state in ("ascending", "descending"), (table, key, state)
-            values = page.evaluate(f"(() => {{ const t = {'planTable' if table == '#plan-table' else 'kernelTable'};"
+            values = page.evaluate(f"(() => {{ const t = {table[1:-6]}Table;"
                                    f"const c = t.columns.find(c => c.key === {json.dumps(key)});"
                                    "return [...t.table.tBodies].map(b => c.value(t.items[Number(b.dataset.item)])) })()")
             have = [v for v in values if v is not None]
@@ -237,7 +240,7 @@ def shows_markup_as_text(r):
     assert page.evaluate("window.hacked") is None
     assert page.evaluate("document.querySelectorAll('img').length") == 0
     hostile = "</script><img src=x onerror=\"window.hacked=1\">"
-    for place in ("#facts", "#line", "#plan-table", "#kernel-table"):
+    for place in ("#facts", "#line", "#plan-table", "#kernel-table", "#site-table"):
         assert hostile in page.evaluate(f"document.querySelector('{place}').textContent"), place
     page.click("#kernel-table tbody.bad button.open", 0)
     page.wait("document.querySelector('#pane-a .code').textContent.includes('onerror')")
@@ -280,6 +283,25 @@ def holds_256_plans(r):
     r.picture("all")
 
 
+def holds_200_sites(r):
+    page = r.page
+    r.open(r.few)
+    assert page.evaluate("byId('sites').hidden && document.querySelector('nav a[href=\"#sites\"]').hidden"), "one site has a table"
+    r.open(r.network)
+    assert page.evaluate("[byId('sites').hidden, byId('sites-count').textContent]") == [False, "200"]
+    page.evaluate("byId('sites').scrollIntoView()")
+    assert len(page.evaluate(column("label", "#site-table"))) == 200
+    size = page.evaluate("(() => { const t = byId('site-table'); return [t.clientHeight, innerHeight, t.scrollHeight, t.clientWidth, innerWidth] })()")
+    assert size[0] < 0.75 * size[1] and size[2] > 2000 and size[3] < size[4], size
+    page.click(heading("median_us", "#site-table"))
+    times = [float(t) for t in page.evaluate(column("median_us", "#site-table"))]
+    assert times == sorted(times) and len(times) == 200
+    assert page.evaluate("kernelTable.items[4].site.label") == "conv4"
+    assert "conv4" in page.evaluate(column("site", "#kernel-table"))[4]
+    r.quiet()
+    r.picture("sites")
+
+
 def shows_several_problems(r):
     page = r.page
     r.open(r.bench)
@@ -305,7 +327,7 @@ def fits_narrow_windows(r):
     page = r.page
     for width in (1280, 600):
         page.resize(width, 900)
-        for path in (r.few, r.all, r.hostile):
+        for path in (r.few, r.all, r.hostile, r.network):
             r.open(path)
             assert page.evaluate("document.documentElement.scrollWidth") <= width, (width, path)
     r.open(r.few)
@@ -314,7 +336,7 @@ def fits_narrow_windows(r):
 
 
 CASES = (opens, sorts_by_clicking, sorts_by_every_column, sorts_by_keyboard, switches_theme, contrast_is_enough, names_are_accessible,
-         selects_and_shows, filters, shows_markup_as_text, limits_are_drawn_or_missed, holds_256_plans, shows_several_problems,
+         selects_and_shows, filters, shows_markup_as_text, limits_are_drawn_or_missed, holds_256_plans, holds_200_sites, shows_several_problems,
          shows_that_nothing_ran, fits_narrow_windows)
 
 

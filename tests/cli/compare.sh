@@ -17,7 +17,8 @@ for plan in direct old old-2k new inline-m one x-only g-only fused split auto; d
 that 'keys or their order' test "$(head -n 1 out | sed 's/,"kernel":\[.*/,"kernel":/' | grep -o '"[a-z0-9_]*":' | tr -d ':\n')" = \
   "$(echo "$keys" | tr -d ' \n')"
 that 'keys of a kernel or their order' test -z "$(grep -o '{"name":"[^}]*}' out | sed 's/"[^":]*":"[^"]*"/"name":/; s/:[^,}]*//g' |
-  grep -v -F -x '{"name","median_us","source_lines","registers","spills","bytes","flops"}')"
+  grep -v -F -x '{"name","median_us","source_lines","registers","spills","bytes","flops","site"}')"
+that 'not one site a row that ran' test -z "$(grep -F '"refused":null' out | grep -v '"sites":\[{"label":"conv0","kind":"conv","name":null,"shape":"\[1, 4, 9, 9\]"')"
 that 'no kernel' grep -q '"kernel":\[{"name":"' out
 that 'a wrong result' test -z "$(awk '/"refused":null/ && !/"max_abs_err":[0-9]/' out)"
 end

@@ -21,8 +21,11 @@ static void check_round_trip(diag *d, arena *a, const schedule *s) {
   if (strcmp(str_text(&first), str_text(&second)) != 0) abort();
 }
 
-static const graph_site at[] = {
-    {SITE_CONV, 0}, {SITE_CONV, 1}, {SITE_MAP, 2}, {SITE_SUM, 3}, {SITE_PRODUCT, 4}};
+static const graph_site at[] = {{.kind = SITE_CONV, .value = 0},
+                                {.kind = SITE_CONV, .value = 1},
+                                {.kind = SITE_MAP, .value = 2},
+                                {.kind = SITE_SUM, .value = 3},
+                                {.kind = SITE_PRODUCT, .value = 4}};
 static const stored_value value[] = {
     {.result = -1}, {.result = -1}, {.result = -1}, {.result = 0}, {.result = -1}};
 static const site_list sites = {.nvalues = 5, .value = value, .n = 5, .at = at};

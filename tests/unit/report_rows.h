@@ -50,8 +50,36 @@ static const report_kernel hostile_kernels[] = {
      .bytes = 4096,
      .flops = 65536,
      .source_lines = 4,
+     .site = 1,
      .registers = -1,
      .spills = -1},
+};
+
+/* Two, of which the second has a name that would be markup. */
+static const report_site sample_sites[] = {
+    {.label = "conv0",
+     .kind = "conv",
+     .shape = "[1, 4, 8, 8]",
+     .plan = "direct",
+     .kernels = 1,
+     .prepare_kernels = 1,
+     .result = -1,
+     .median_us = 12.5,
+     .share = 1,
+     .predicted_us = 11,
+     .least_us = 6.25,
+     .bytes = 1024},
+    {.label = "conv1",
+     .kind = "conv",
+     .name = HOSTILE,
+     .shape = "[1, 4, 8, 8]",
+     .plan = "inline",
+     .alike = "conv0",
+     .median_us = NAN,
+     .share = NAN,
+     .predicted_us = NAN,
+     .least_us = NAN,
+     .tuned = true},
 };
 
 static inline report_row sample_row(const char *plan, double us, double workspace) {
@@ -80,6 +108,8 @@ static inline report_row sample_row(const char *plan, double us, double workspac
   row.limits = &sample_limits;
   row.kernel = sample_kernels;
   row.kernel_count = 2;
+  row.site = sample_sites;
+  row.site_count = 2;
   return row;
 }
 
@@ -107,8 +137,36 @@ static inline void sample_set(report_set *set, arena *a) {
   row.min_us = row.prepare_us = row.schedule_ms = row.compile_ms = row.rel_l2_err =
       row.rel_sum_err = NAN;
   row.kernel = NULL;
-  row.kernel_count = 0;
+  row.kernel_count = row.site_count = 0;
   row.limits = NULL;
+  report_set_add(set, &row);
+}
+
+/* A network: a row of so many sites, every third unnamed and every fourth like the first, a kernel each. */
+static inline void network_set(report_set *set, arena *a, int count) {
+  report_site *sites = arena_array(a, report_site, count);
+  report_kernel *kernels = arena_array(a, report_kernel, count);
+  report_set_init(set, a);
+  set->command = "compare";
+  for (int i = 0; i < count; ++i) {
+    sites[i] = sample_sites[0];
+    sites[i].label = arena_printf(a, "conv%d", i);
+    if (i % 3)
+      sites[i].name = arena_printf(a, "network/with/quite/a/long/prefix/layer%d.%d.conv1 " HOSTILE,
+                                   i / 8, i % 8);
+    if (i && i % 4 == 0) sites[i].alike = sites[0].label;
+    sites[i].plan = "x=local@t0,g=global,m=local@k0,o=inline;t=28.14,k=32.4,c=64;wino=4x4";
+    sites[i].median_us = (i * 37) % 101 + 1;
+    sites[i].share = sites[i].median_us / 1e4;
+    kernels[i] = sample_kernels[1];
+    kernels[i].site = i;
+    kernels[i].median_us = sites[i].median_us;
+  }
+  report_row row = sample_row("auto", 1e4, 1e6);
+  row.problem = "network";
+  row.site = sites;
+  row.kernel = kernels;
+  row.site_count = row.kernel_count = count;
   report_set_add(set, &row);
 }
 

@@ -137,6 +137,19 @@ static bool ask_no_kernel(fixture *f) {
   return right;
 }
 
+static bool ask_no_site(fixture *f) {
+  static const int wrong[] = {-1, 1, INT_MIN, INT_MAX};
+  wn_site_info info = {.ndim = 7};
+  bool right = STATUS(wn_program_get_site(NULL, 0, &info)) && info.ndim == 0 &&
+               STATUS(wn_program_get_site(f->program, 0, NULL));
+  for (size_t i = 0; i < sizeof wrong / sizeof *wrong; ++i) {
+    info.ndim = 7;
+    right = right && STATUS(wn_program_get_site(f->program, wrong[i], &info)) && info.ndim == 0 &&
+            *wn_program_message(f->program);
+  }
+  return right;
+}
+
 static bool time_nothing(fixture *f) {
   double us[4];
   return STATUS(wn_run_timed(NULL, us)) && STATUS(wn_run_timed(f->planned, us)) &&
@@ -188,6 +201,8 @@ FUNCTION(wn_reshape, NONE(wn_reshape(NULL, 0, NULL)) && REFUSED(wn_reshape(t, 1,
 FUNCTION(wn_permute, NONE(wn_permute(NULL, NULL)) && REFUSED(wn_permute(t, NULL)) &&
                          REFUSED(wn_permute(t, (int[]){0, 1, 2, 4})) &&
                          REFUSED(wn_permute(t, (int[]){0, 0, 1, 2})))
+FUNCTION(wn_name, NONE(wn_name(NULL, "x")) && REFUSED(wn_name(t, NULL)) &&
+                      REFUSED(wn_name(t, "")) && REFUSED(wn_name(t, "a\tb")))
 FUNCTION(wn_expand, NONE(wn_expand(NULL, 0, NULL)) && REFUSED(wn_expand(t, 4, NULL)) &&
                         REFUSED(wn_expand(t, 1, (int64_t[]){9})) && REFUSED(wn_expand(t, -1, NULL)))
 FUNCTION(wn_pad, NONE(wn_pad(NULL, NULL, NULL)) && REFUSED(wn_pad(t, NULL, NULL)) &&
@@ -256,6 +271,7 @@ static const struct function {
     ROW(wn_tensor_dtype),
     ROW(wn_reshape),
     ROW(wn_permute),
+    ROW(wn_name),
     ROW(wn_expand),
     ROW(wn_pad),
     ROW(wn_shrink),
@@ -284,6 +300,7 @@ static const struct function {
     {"wn_tune", tune_nothing},
     {"wn_program_get_info", ask_nothing},
     {"wn_program_get_kernel", ask_no_kernel},
+    {"wn_program_get_site", ask_no_site},
     {"wn_run_timed", time_nothing},
 #undef ROW
 };

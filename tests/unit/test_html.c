@@ -109,6 +109,12 @@ static void data_comes_back(void **state) {
   assert_true(cJSON_GetArrayItem(second, 1)->valuedouble == 12.5);
   assert_true(
       cJSON_IsNull(cJSON_GetArrayItem(cJSON_GetArrayItem(launches, 0), 1))); /* never timed */
+  assert_true(cJSON_GetArrayItem(second, 2)->valuedouble == 0); /* the site that it belongs to */
+  const cJSON *sites = cJSON_GetObjectItemCaseSensitive(fused, "sites");
+  assert_int_equal(cJSON_GetArraySize(sites), 2);
+  assert_string_equal(text_at(cJSON_GetArrayItem(sites, 1), "name"), HOSTILE);
+  assert_string_equal(text_at(cJSON_GetArrayItem(sites, 1), "alike"), "conv0");
+  assert_true(number_at(cJSON_GetArrayItem(sites, 0), "least_us") == 6.25);
   cJSON_Delete(root);
   free(page);
 }
@@ -161,7 +167,7 @@ static void equal_kernels_are_stored_once(void **state) {
     report_row row = sample_row(arena_printf(&f->a, "plan %d", i), 10 + i, 1024);
     kernel.median_us = row.median_us; /* the one thing that differs */
     row.kernel = &kernel;
-    row.kernel_count = 1;
+    row.kernel_count = row.site_count = 1;
     if (!i) report_set_add(&one, &row);
     report_set_add(&many, &row);
   }

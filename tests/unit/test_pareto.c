@@ -188,6 +188,10 @@ static void test_kept_rows(void **state) {
   kernels[1] = (report_kernel){.name = "r_4", .median_us = 1.5, .fallback = "too long"};
   before.kernel = kernels;
   before.kernel_count = 2;
+  const report_site sites[] = {{.label = "conv0", .kind = "conv", .result = -1, .median_us = 2.5},
+                               {.label = "sum1", .kind = "sum", .name = "a\"b", .share = NAN}};
+  before.site = sites;
+  before.site_count = 2;
   before.wrong = true;
   before.pareto = 0;
   before.note = "two\nlines";
@@ -212,6 +216,10 @@ static void test_kept_rows(void **state) {
   assert_string_equal(after.kernel[0].loops, "g: grid f 4");
   assert_string_equal(after.kernel[1].fallback, "too long");
   assert_true(isnan(after.kernel[0].median_us));
+  assert_int_equal(after.site_count, 2);
+  assert_string_equal(after.site[1].name, "a\"b");
+  assert_true(after.site[0].median_us == 2.5 && after.site[0].result == -1);
+  assert_true(isnan(after.site[1].share) && after.site[0].name == NULL);
   cJSON_DeleteItemFromObjectCaseSensitive(object, "wrong");
   assert_false(report_restore(object, &a, &after));
   cJSON_Delete(object);

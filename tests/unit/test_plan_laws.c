@@ -34,7 +34,7 @@ static site_list draw_sites(fixture *f, uint64_t *s) {
   graph_site *at = arena_array(&f->g.arena, graph_site, l.n);
   stored_value *value = arena_array(&f->g.arena, stored_value, l.n);
   for (int i = 0; i < l.n; ++i) {
-    at[i] = (graph_site){(site_kind)pick(s, SITE_KINDS), i};
+    at[i] = (graph_site){.kind = (site_kind)pick(s, SITE_KINDS), .value = i};
     value[i] =
         (stored_value){.first = i, .nsites = 1, .result = i == l.n - 1 || pick(s, 4) == 0 ? i : -1};
   }

@@ -129,6 +129,9 @@ static void kernels_have_their_figures(void **state) {
   const cJSON *args = cJSON_GetObjectItemCaseSensitive(e, "args");
   assert_string_equal(text_at(args, "computes"), "x+m+result0");
   assert_true(number_at(args, "spills") == 2);
+  assert_string_equal(text_at(args, "site"), "conv0");
+  const cJSON *named = cJSON_GetObjectItemCaseSensitive(find(f, 3, "X", HOSTILE), "args");
+  assert_string_equal(text_at(named, "site"), "conv1 \"" HOSTILE "\"");
   assert_true(fabs(number_at(args, "gflops") - 5.24288) < 1e-5);
   assert_null(find(f, 1, "X", "E_4")); /* it is prepared once, and no run has it */
 }
