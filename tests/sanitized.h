@@ -2,6 +2,9 @@
 #ifndef WN_TESTS_SANITIZED_H
 #define WN_TESTS_SANITIZED_H
 
+#include <stdbool.h>
+#include <stdlib.h>
+
 #if defined(__has_feature)
 #if __has_feature(thread_sanitizer)
 #define THREAD_SANITIZER 1
@@ -22,5 +25,8 @@
 #ifndef ADDRESS_SANITIZER
 #define ADDRESS_SANITIZER 0
 #endif
+
+/* The quick tier under AddressSanitizer: what has been run whole without it is run in part. */
+static inline bool in_part(void) { return ADDRESS_SANITIZER && getenv("WINNOW_LONG") == NULL; }
 
 #endif

@@ -13,6 +13,8 @@ enum { ALIGNMENT = 64, PAGE = 4096 };
 typedef struct life {
   int array;
   int first, last; /* kernels */
+  bool placed;
+  int until; /* the latest `last` of those placed in the subtree of which this is the root */
   size_t size, offset;
 } life;
 
@@ -29,14 +31,37 @@ static void touch(life *l, int kernel) {
   if (kernel > l->last) l->last = kernel;
 }
 
-static void scan_nest_arrays(arena *a, const kernel_plan *k, const nest *n, int kernel,
-                             life *lives) {
-  touch(&lives[kernel_array(k, n->array)], kernel);
+typedef VEC(int) numbers;
+
+static void add_touched(arena *a, numbers *of, const nest *n) {
+  vec_push(a, of, n->array);
   uop_order all = uop_walk_value(a, n->value);
   for (size_t i = 0; i < all.len; ++i) {
-    if (all.at[i]->op == OP_BUFFER) touch(&lives[kernel_array(k, (int)all.at[i]->arg.i)], kernel);
+    if (all.at[i]->op == OP_BUFFER) vec_push(a, of, (int)all.at[i]->arg.i);
   }
-  for (int i = 0; i < n->nchildren; ++i) scan_nest_arrays(a, k, n->child[i].nest, kernel, lives);
+  for (int i = 0; i < n->nchildren; ++i) add_touched(a, of, n->child[i].nest);
+}
+
+/* What a nest and those inside it read and write, in its own numbers. Launches share nests: each is looked through once. */
+static const numbers *touched_by(map *known, const nest *n) {
+  numbers *of = map_get_ptr(known, (uint64_t)(uintptr_t)n);
+  if (of != NULL) return of;
+  of = arena_new(known->arena, numbers);
+  add_touched(known->arena, of, n);
+  map_put_ptr(known, (uint64_t)(uintptr_t)n, of);
+  return of;
+}
+
+static void scan_kernels(const kernel_set *set, arena *scratch, life *lives) {
+  map known;
+  map_init(&known, scratch);
+  for (size_t k = 0; k < set->kernels.len; ++k) {
+    const kernel_plan *kp = &set->kernels.data[k];
+    for (int r = 0; r < kp->nroots; ++r) {
+      const numbers *of = touched_by(&known, kp->root[r]);
+      for (size_t i = 0; i < of->len; ++i) touch(&lives[kernel_array(kp, of->data[i])], (int)k);
+    }
+  }
 }
 
 static bool same_loop(const kernel_plan *a, const kernel_plan *b) {
@@ -83,52 +108,115 @@ size_t memory_needed(const kernel_set *set, int threads) {
 
 /* --- placing ------------------------------------------------------------------------------------------------------------ */
 
-/* Those placed, by their places: the first gap that is long enough while l lives. */
-static size_t lowest_free(const life *placed, int n, const life *l) {
+/* Lives by their first kernels are a tree in place: the middle one is the root, the halves beside it are its subtrees, and
+ * where none of those placed in a subtree lives until the kernel asked for, it is not looked into. */
+typedef struct placing {
+  life *lives;
+  int n;
+  const life **placed, **together; /* by place; those of them that live while another does */
+  int nplaced, ntogether, most;
+} placing;
+
+static void find_together(placing *p, const life *tree, int n, const life *l) {
+  const life *root = &tree[n / 2];
+  if (n == 0 || root->until < l->first || p->ntogether > p->most) return;
+  find_together(p, tree, n / 2, l);
+  if (root->first > l->last || p->ntogether > p->most) return;
+  if (root->placed && root->last >= l->first) p->together[p->ntogether++] = root;
+  find_together(p, root + 1, n - n / 2 - 1, l);
+}
+
+static int by_place(const void *a, const void *b) {
+  const life *x = *(const life *const *)a, *y = *(const life *const *)b;
+  return (x->offset > y->offset) - (x->offset < y->offset);
+}
+
+/* Of some by their places: the first gap that is long enough while l lives. */
+static size_t first_gap(const life *const *some, int n, const life *l) {
   size_t at = 0;
-  for (int i = 0; i < n && placed[i].offset < at + l->size; ++i) {
-    const life *p = &placed[i];
-    bool alive_together = p->first <= l->last && l->first <= p->last;
-    if (alive_together && at < p->offset + p->size) at = p->offset + p->size;
+  for (int i = 0; i < n && some[i]->offset < at + l->size; ++i) {
+    const life *s = some[i];
+    bool alive_together = s->first <= l->last && l->first <= s->last;
+    if (alive_together && at < s->offset + s->size) at = s->offset + s->size;
   }
   return at;
 }
 
-static void insert(life *placed, int n, const life *l) {
-  int at = n;
-  while (at > 0 && placed[at - 1].offset > l->offset) --at;
-  memmove(&placed[at + 1], &placed[at], sizeof *placed * (size_t)(n - at));
-  placed[at] = *l;
+/* Where many live at once, to look at all that are placed takes less than to sort those. */
+static size_t lowest_free(placing *p, const life *l) {
+  p->ntogether = 0;
+  p->most = p->nplaced / 32;
+  find_together(p, p->lives, p->n, l);
+  if (p->ntogether > p->most) return first_gap(p->placed, p->nplaced, l);
+  qsort(p->together, (size_t)p->ntogether, sizeof *p->together, by_place);
+  return first_gap(p->together, p->ntogether, l);
+}
+
+static void insert(placing *p, life *l) {
+  int at = 0, end = p->nplaced;
+  while (at < end) {
+    int middle = at + (end - at) / 2;
+    if (p->placed[middle]->offset > l->offset)
+      end = middle;
+    else
+      at = middle + 1;
+  }
+  memmove(&p->placed[at + 1], &p->placed[at], sizeof *p->placed * (size_t)(p->nplaced - at));
+  p->placed[at] = l;
+  p->nplaced++;
+  l->placed = true;
+  life *tree = p->lives, *root = NULL;
+  for (int n = p->n; root != l;) {
+    root = &tree[n / 2];
+    if (root->until < l->last) root->until = l->last;
+    if (l > root) tree = root + 1;
+    n = l > root ? n - n / 2 - 1 : n / 2;
+  }
+}
+
+static int first_kernel_first(const void *a, const void *b) {
+  const life *x = a, *y = b;
+  if (x->first != y->first) return x->first < y->first ? -1 : 1;
+  return (x->array > y->array) - (x->array < y->array);
 }
 
 static int largest_first(const void *a, const void *b) {
-  const life *x = a, *y = b;
+  const life *x = *(const life *const *)a, *y = *(const life *const *)b;
   if (x->size != y->size) return x->size < y->size ? 1 : -1;
   return (x->array > y->array) - (x->array < y->array);
 }
 
-void plan_memory(kernel_set *set, arena *scratch) {
-  int n = (int)set->arrays.len, nplaced = 0;
-  life *lives = arena_array(scratch, life, n + 1), *placed = arena_array(scratch, life, n + 1);
-  for (int i = 0; i < n; ++i)
-    lives[i] =
-        (life){.array = i, .first = -1, .last = -1, .size = array_bytes(&set->arrays.data[i])};
-  for (size_t k = 0; k < set->kernels.len; ++k) {
-    const kernel_plan *kp = &set->kernels.data[k];
-    for (int r = 0; r < kp->nroots; ++r) scan_nest_arrays(scratch, kp, kp->root[r], (int)k, lives);
-  }
-  for (int i = 0; i < n; ++i) widen(set, &lives[i]);
-  measure_scratch(set);
-  qsort(lives, (size_t)n, sizeof *lives, largest_first);
+static void place_all(kernel_set *set, arena *scratch, life *lives, int n) {
+  placing p = {.lives = lives, .n = n};
+  p.placed = arena_array(scratch, const life *, n + 1);
+  p.together = arena_array(scratch, const life *, n + 1);
+  life **order = arena_array(scratch, life *, n + 1);
+  qsort(lives, (size_t)n, sizeof *lives, first_kernel_first);
+  for (int i = 0; i < n; ++i) order[i] = &lives[i];
+  qsort(order, (size_t)n, sizeof *order, largest_first);
   for (int i = 0; i < n; ++i) {
-    life *l = &lives[i];
-    array_info *a = &set->arrays.data[l->array];
-    if (a->role != ROLE_WORK || l->first < 0) continue;
-    a->offset = l->offset = lowest_free(placed, nplaced, l);
-    insert(placed, nplaced++, l);
+    life *l = order[i];
+    set->arrays.data[l->array].offset = l->offset = lowest_free(&p, l);
+    insert(&p, l);
     size_t end = l->offset + l->size;
     if (end > set->workspace_bytes) set->workspace_bytes = end;
   }
+}
+
+void plan_memory(kernel_set *set, arena *scratch) {
+  int n = (int)set->arrays.len, nwork = 0;
+  life *lives = arena_array(scratch, life, n + 1);
+  for (int i = 0; i < n; ++i) {
+    size_t size = array_bytes(&set->arrays.data[i]);
+    lives[i] = (life){.array = i, .first = -1, .last = -1, .until = -1, .size = size};
+  }
+  scan_kernels(set, scratch, lives);
+  measure_scratch(set);
+  for (int i = 0; i < n; ++i) {
+    widen(set, &lives[i]);
+    if (set->arrays.data[i].role == ROLE_WORK && lives[i].first >= 0) lives[nwork++] = lives[i];
+  }
+  place_all(set, scratch, lives, nwork);
   for (int i = 0; i < n; ++i) {
     array_info *a = &set->arrays.data[i];
     if (a->role != ROLE_PREPARED) continue;

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "diff/graph_case.h"
+#include "sanitized.h"
 
 #define TOLERANCE 1e-5
 
@@ -392,6 +393,7 @@ static void random_graphs(void **state) {
   uint64_t seed = test_seed();
   double limit = getenv("WINNOW_SECONDS") != NULL ? atof(getenv("WINNOW_SECONDS"))
                  : getenv("WINNOW_LONG")          ? 600
+                 : in_part()                      ? 2
                                                   : 4;
   double end = seconds_now() + limit;
   int failures = 0, count = 0;

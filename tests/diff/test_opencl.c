@@ -185,7 +185,7 @@ static void named_plans(void **state) {
   for (int i = 0; i < 2; ++i) {
     for (int k = 0; plans[k] && ended != NO_DEVICE; ++k) {
       /* drivers are slow under sanitizers, which see every plan on other backends */
-      if (ADDRESS_SANITIZER && !getenv("WINNOW_LONG") && k % 4 != 2 * i) continue;
+      if (in_part() && k % 4 != 2 * i) continue;
       pair p = {.c = &c, .plan = plans[k], .isa = isas[i], .running = *state};
       ended = try_pair(&p);
       failures += ended == FAILED;
@@ -208,6 +208,7 @@ static void random_pairs(void **state) {
   uint64_t seed = test_seed();
   int nplans = 0, failures = 0, ended = 0, n = pairs_wanted();
   while (plans[nplans]) nplans++;
+  setenv("POCL_KERNEL_CACHE", "0", 0); /* these kernels are not seen again */
   for (int i = 0; i < n && ended != NO_DEVICE; ++i) {
     conv_case c = case_draw(seed + (uint64_t)i, 400000);
     uint64_t s = c.seed ^ UINT64_C(0x0c1);
@@ -226,7 +227,6 @@ static void random_pairs(void **state) {
 }
 
 static int share_text(void **state) {
-  setenv("POCL_KERNEL_CACHE", "0", 0); /* random kernels are not seen again */
   *state = mmap(NULL, TEXT, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   return *state == MAP_FAILED ? -1 : 0;
 }

@@ -14,7 +14,7 @@
 #include "diff/conv_case.h"
 #include "program.h"
 
-enum { LINE = 64 };
+enum { LINE = 64, LIVES = 400 };
 
 typedef struct fixture {
   diag d;
@@ -124,6 +124,25 @@ static void test_children(void **state) {
   assert_false(overlap(&all[b], &all[c]));
 }
 
+/* Launches of one nest, each with arrays of its own. */
+static void test_launches(void **state) {
+  fixture *f = *state;
+  int from = add_array(f, ROLE_INPUT, 1000), to = add_array(f, ROLE_WORK, 1000);
+  nest *n = add_nest(f, to, 1, &from);
+  for (int i = 0; i < 8; ++i) {
+    int *arrays = arena_array(&f->g.arena, int, 2);
+    arrays[0] = i == 0 ? from : to;
+    if (i > 0) to = add_array(f, ROLE_WORK, 1000);
+    arrays[1] = to;
+    add_kernel(f, n);
+    f->set.kernels.data[i].arrays = arrays;
+  }
+  plan_memory(&f->set, &f->g.arena);
+  assert_in_range(f->set.workspace_bytes, 2 * 4000, 2 * (4000 + 2 * LINE));
+  for (int i = 2; i < 9; ++i)
+    assert_false(overlap(&f->set.arrays.data[i - 1], &f->set.arrays.data[i]));
+}
+
 /* --- random sets ------------------------------------------------------------------------------------ */
 
 enum { ARRAYS = 24 };
@@ -220,6 +239,105 @@ static void test_random(void **state) {
   assert_true(planned < 1.25 * peak);
 }
 
+/* --- random lives, beside the plain way ------------------------------------------------------------------ */
+
+typedef struct life {
+  int array, first, last;
+  size_t at, end;
+} life;
+
+/* Arrays that are touched by two kernels each, or one. Returns how many. */
+static int random_lives(fixture *f, uint64_t *s, life *l, int most) {
+  int n = (int)between(s, 1, most), kernels = (int)between(s, 1, 2 * n), *reads;
+  int longest = (int)between(s, 1, chance(s, 20) ? kernels : 12), some = (int)between(s, 0, 10);
+  bool equal = chance(s, 20);
+  for (int i = 0; i < n; ++i) {
+    l[i].array = add_array(f, ROLE_WORK, equal ? 100 : between(s, 1, 3000));
+    l[i].first = (int)below(s, kernels);
+    l[i].last = l[i].first + (int)below(s, chance(s, some) ? kernels : longest);
+    if (l[i].last >= kernels) l[i].last = kernels - 1;
+  }
+  int result = add_array(f, ROLE_RESULT, 1);
+  reads = arena_array(&f->g.arena, int, n);
+  for (int k = 0; k < kernels; ++k) {
+    int nreads = 0;
+    for (int i = 0; i < n; ++i)
+      if (l[i].first == k || l[i].last == k) reads[nreads++] = l[i].array;
+    add_kernel(f, add_nest(f, result, nreads, reads));
+  }
+  return n;
+}
+
+static bool alive_together(const life *a, const life *b) {
+  return a->first <= b->last && b->first <= a->last;
+}
+
+/* Largest first, each at the lowest place that is free of all those that live with it: each is looked at, as often as one
+ * of them is in the way. Bytes of all. */
+static size_t plan_plainly(const fixture *f, const life *lives, int n, life *placed) {
+  bool done[LIVES] = {0};
+  size_t all = 0;
+  for (int p = 0; p < n; ++p) {
+    int next = -1;
+    size_t size = 0, at = 0;
+    for (int i = 0; i < n; ++i) {
+      size_t bytes_of = array_bytes(&f->set.arrays.data[lives[i].array]);
+      if (!done[i] && bytes_of > size) next = i, size = bytes_of;
+    }
+    for (bool moved = true; moved;) {
+      moved = false;
+      for (int i = 0; i < p; ++i) {
+        const life *o = &placed[i];
+        if (!alive_together(o, &lives[next]) || at + size <= o->at || o->end <= at) continue;
+        at = o->end;
+        moved = true;
+      }
+    }
+    done[next] = true;
+    placed[p] = lives[next];
+    placed[p].at = at;
+    placed[p].end = at + size;
+    if (placed[p].end > all) all = placed[p].end;
+  }
+  return all;
+}
+
+static void check_places(const fixture *f, life *l, int n) {
+  for (int i = 0; i < n; ++i) {
+    const array_info *a = &f->set.arrays.data[l[i].array];
+    l[i].at = a->offset;
+    l[i].end = a->offset + array_bytes(a);
+    assert_int_equal(a->offset % LINE, 0);
+    assert_true(l[i].end <= f->set.workspace_bytes);
+    for (int j = 0; j < i; ++j)
+      assert_false(alive_together(&l[i], &l[j]) && l[i].at < l[j].end && l[j].at < l[i].end);
+  }
+}
+
+static void test_random_lives(void **state) {
+  (void)state;
+  static life lives[LIVES], placed[LIVES];
+  uint64_t seed = test_seed();
+  size_t planned = 0, plain = 0;
+  for (uint64_t round = 0; round < 200; ++round) {
+    void *fresh = NULL;
+    assert_int_equal(set_up(&fresh), 0);
+    fixture *f = fresh;
+    uint64_t s = seed + round;
+    int n = random_lives(f, &s, lives, round % 20 == 0 ? LIVES : LIVES / 10);
+    plan_memory(&f->set, &f->g.arena);
+    check_places(f, lives, n);
+    size_t most = plan_plainly(f, lives, n, placed);
+    if (f->set.workspace_bytes > most)
+      fail_msg("%d lives, WINNOW_SEED=%" PRIu64 ": %zu bytes, plainly %zu", n, seed + round,
+               f->set.workspace_bytes, most);
+    planned += f->set.workspace_bytes;
+    plain += most;
+    tear_down(&fresh);
+  }
+  print_message("# %zu bytes, plainly %zu\n", planned, plain);
+}
+
 /* --- a whole program ----------------------------------------------------------------------------------- */
 
 /* Six convolutions in a row need far less than all of their intermediate arrays. */
@@ -259,7 +377,9 @@ int main(void) {
       cmocka_unit_test_setup_teardown(test_chain, set_up, tear_down),
       cmocka_unit_test_setup_teardown(test_roles, set_up, tear_down),
       cmocka_unit_test_setup_teardown(test_children, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(test_launches, set_up, tear_down),
       cmocka_unit_test(test_random),
+      cmocka_unit_test(test_random_lives),
       cmocka_unit_test(test_program),
   };
   return cmocka_run_group_tests_name("memory plan", tests, NULL, NULL);
