@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "schedule/nest.h"
+#include "nest/nest.h"
 
 enum { BLOCK = 32, WIDTH = 1 << 16 };
 
