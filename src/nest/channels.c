@@ -300,7 +300,8 @@ bool pixel_tile(const apply *ap, const stage *st, const uop *value, int v, int u
                 register_tile *t) {
   product p;
   if (!find_product((apply *)ap, value, st->n, st->range, &p) || p.x != v || p.k != u) return false;
-  return best_pixels(ap, direct_plan(ap, st->node->arg.info->site), &p, widest_dtype((apply *)ap, value), t) < 1e30;
+  return best_pixels(ap, direct_plan(ap, st->node->arg.info->site), &p,
+                     widest_dtype((apply *)ap, value), t) < 1e30;
 }
 
 /* --- packing ------------------------------------------------------------------------------------------------------------ */
