@@ -149,9 +149,14 @@ void command_compare(cli *app) {
   choose_plans(app, &c.plans);
   output_open(app);
   if (app->opt.all) interrupt_catch();
-  for (size_t i = 0; i < problems.len && !interrupted(); ++i) {
-    if (i && !app->opt.json && !app->opt.csv) putchar('\n');
-    job_with(app, problems.data[i], true, compare_one, &c);
+  size_t done = 0;
+  for (; done < problems.len && !interrupted(); ++done) {
+    if (done && !app->opt.json && !app->opt.csv) putchar('\n');
+    job_with(app, problems.data[done], true, compare_one, &c);
+  }
+  if (done < problems.len && app->status != INTERRUPTED) {
+    fprintf(stderr, "winnow: interrupted after %zu of %zu problems\n", done, problems.len);
+    app->status = INTERRUPTED;
   }
   if (app->status == INTERRUPTED) return;
   output_write(app);
