@@ -200,7 +200,7 @@ static graph_plan complete_plan(graph *g, const fitting *f, const choice *ch) {
   size_t size = (size_t)ch->plan.n * sizeof *ch->plan.site;
   graph_plan p = {ch->plan.n, arena_copy(&g->arena, ch->plan.site, size)};
   for (int i = 0; i < p.n; ++i) {
-    if (ch->conv[i] < 0 || p.site[i].direct) continue;
+    if (p.site[i].inlined || f->sites->at[i].kind > SITE_PRODUCT) continue;
     int value = f->sites->at[i].value;
     p.site[i] = f->of[value]->set->plan[i - f->sites->value[value].first];
   }

@@ -10,6 +10,7 @@
 #include "rewrite/transform.h"
 #include "nest/nest.h"
 #include "plan/complete.h"
+#include "plan/direct.h"
 #include "plan/tiles.h"
 
 enum { STAGE_RANGES = WN_MAX_SPATIAL + 8 };
@@ -187,10 +188,9 @@ const uop *sums_deal_out(apply *ap, const uop *value, int lanes, int64_t accumul
                          const uop **lane);
 
 /* --- channels.c: output channels on the lanes -------------------------------------------------------------------------- */
-typedef struct channel_tile { /* held in registers: vectors * lanes channels by ys * xs pixels */
-  int k, x, y;                /* positions of the stage's ranges; y -1: none */
-  int lanes, vectors;
-  int64_t xs, ys;
+typedef struct channel_tile {
+  int k, x, y; /* positions of the stage's ranges; y -1: none */
+  channel_sizes sizes;
   bool k_first;  /* blocks of channels outside those of pixels */
   bool overlaps; /* the last tile of a row may begin early and compute some pixels again */
 } channel_tile;

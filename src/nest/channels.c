@@ -7,19 +7,11 @@
  * array of their own, packed as [channels / block][the sum's loops][block], which is part of the prepared block where
  * they are constant. This is the blocking of Georganas et al., "Anatomy of high-performance deep learning convolutions
  * on SIMD architectures", SC 2018.
- * Always holds: a plan is only made where its estimate is below that of pixels on the lanes (general.c), so declining is
- * ordinary; sums keep the order of their loops, so results are the same for every tile. */
+ * Always holds: which values have such a nest, and with which tile, is said by plan/direct.c; declining is ordinary; sums keep the order of their loops, so results are the same for every tile. */
 #include "nest/apply.h"
 
 enum { LEN_RANGES = STAGE_RANGES + WN_MAX_DIMS * 2, FEW_POINTS = 144 };
-enum {
-  MIN_PIXELS = 32,
-  FEW_BYTES = 256 << 10,
-  NEAR_ELEMENTS = 160 << 10,
-  MOST_VECTORS = 4,
-  IN_L1 = 24 << 10,
-  IN_L2 = 640 << 10
-};
+enum { FEW_BYTES = 256 << 10, NEAR_ELEMENTS = 160 << 10 };
 
 /* --- what is computed ---------------------------------------------------------------------------------------------------- */
 
@@ -28,14 +20,9 @@ typedef struct product { /* a stored value as sum over `reduce` of image * weigh
   int n;
   const uop *const *range;
   bool in_image[STAGE_RANGES], in_weights[STAGE_RANGES];
-  int k;          /* position of the output channels */
-  int x, y;       /* of the pixels: the fastest, the next one; -1: none */
-  int64_t stride; /* of x in the image */
-  int64_t pixels, others, taps;
-  bool masked;
-  double
-      inside; /* share of the products that do not meet padding; < 1 only for images that fit a register tile */
-  bool overlaps; /* the last tile of a row may begin early and compute some pixels again */
+  int k;    /* position of the output channels */
+  int x, y; /* of the pixels: the fastest, the next one; -1: none */
+  direct_shape shape;
 } product;
 
 static const uop *only_reduce(apply *ap, const uop *value) {
@@ -87,20 +74,20 @@ static bool assign_roles(product *p, const uop *a, const uop *b) {
   p->image = a;
   p->weights = b;
   p->k = p->x = p->y = -1;
-  p->pixels = p->others = 1;
+  p->shape = (direct_shape){.pixels = 1, .others = 1};
   for (int i = 0; i < p->n; ++i) {
     int64_t extent = p->range[i]->arg.j;
     p->in_image[i] = uop_has_range(a, p->range[i]);
     p->in_weights[i] = uop_has_range(b, p->range[i]);
     if (p->in_image[i] == p->in_weights[i]) {
-      p->others *= extent;
+      p->shape.others *= extent;
     } else if (p->in_weights[i]) {
-      if (p->k >= 0) p->others *= p->range[p->k]->arg.j;
+      if (p->k >= 0) p->shape.others *= p->range[p->k]->arg.j;
       p->k = i;
     } else {
       p->y = p->x;
       p->x = i;
-      p->pixels *= extent;
+      p->shape.pixels *= extent;
     }
   }
   return p->k >= 0 && p->x >= 0 && uop_is_int(b->src[1], 1);
@@ -158,150 +145,39 @@ static bool find_product(apply *ap, const uop *value, int n, const uop *const *r
   if (is_constant(ap, a)) a = body->src[1], b = body->src[0];
   if (!assign_roles(p, a, b) && !assign_roles(p, b, a)) return false;
   if (!is_constant(ap, p->weights) || ap->variable_weights) {
-    if (p->pixels < MIN_PIXELS) return false; /* packing would be most of the work */
+    if (p->shape.pixels < PACKED_FROM_PIXELS) return false;
   }
-  p->taps = 1;
-  for (int i = 1; i < p->reduce->nsrc; ++i) p->taps *= p->reduce->src[i]->arg.j;
-  p->stride = index_stride(p->image, range[p->x]);
-  p->overlaps = p->y >= 0 && is_pure(p, value);
-  p->masked = uop_has_range(p->image->src[1], range[p->x]);
-  p->inside = share_inside(ap, p);
+  p->shape.packs = true;
+  p->shape.dtype = widest_dtype(ap, value);
+  p->shape.K = range[p->k]->arg.j;
+  p->shape.X = range[p->x]->arg.j;
+  p->shape.Y = p->y >= 0 ? range[p->y]->arg.j : 0;
+  p->shape.taps = 1;
+  for (int i = 1; i < p->reduce->nsrc; ++i) p->shape.taps *= p->reduce->src[i]->arg.j;
+  p->shape.stride = index_stride(p->image, range[p->x]);
+  p->shape.overlaps = p->y >= 0 && is_pure(p, value);
+  p->shape.masked = uop_has_range(p->image->src[1], range[p->x]);
+  p->shape.inside = share_inside(ap, p);
   return true;
 }
 
-/* --- estimates, in cycles of one vector operation -------------------------------------------------------------------------- */
-
-static int log2_of(int64_t n) {
-  int log = 0;
-  while (n > 1) n /= 2, ++log;
-  return log;
-}
-
-/* A vector narrower than the widest saves less than its share: it is the same instruction. Of 64 bytes, most machines
- * have one unit and of 32 two. */
-static double lane_cost(int lanes, int widest, int vector_bytes) {
-  double least = vector_bytes >= 64 ? 0.2 : 0.55;
-  return least + (1.0 - least) * lanes / widest;
-}
-
-/* Products, loads or the latency of the additions, whichever binds; loads and the loop itself are not quite free behind
- * products. */
-static double tap_cost(double products, double loads) {
-  double most = products > loads ? products : loads;
-  return (most > 10 ? most : 10.0) + 0.1 * loads + 1.5;
-}
-
-/* A broadcast reads four bytes: beside a vector of 64, which is two halves to read, it counts half. */
-static double broadcast_cost(int lanes) { return lanes >= 16 ? 0.5 : 1.0; }
-
-static double blocks(int64_t extent, int64_t tile) { return (double)((extent + tile - 1) / tile); }
-
-/* The whole image in one tile: the taps are unrolled, so that those in the padding are left out. */
-static bool takes_all(const product *p, const channel_tile *t) {
-  return p->inside < 1.0 && t->xs == p->range[p->x]->arg.j &&
-         (p->y < 0 || t->ys == p->range[p->y]->arg.j);
-}
-
-static double channel_cost(const apply *ap, const product *p, const channel_tile *t, int widest) {
-  double pixels = (double)(t->xs * t->ys), fill = t->vectors * pixels,
-         loads = t->vectors + pixels * broadcast_cost(t->lanes);
-  double block = (double)(p->taps * t->vectors * t->lanes) * 4.0;
-  loads += t->vectors * (block > (double)IN_L2   ? 4.0
-                         : block > (double)IN_L1 ? 1.0
-                                                 : 0.0); /* from further away */
-  /* transposed by up to eight pixels at a time: shuffles, and a part of every lane cut out and stored */
-  int64_t part = 1;
-  while (2 * part <= t->xs && 2 * part <= t->lanes && part < 8) part *= 2;
-  double store = (double)(t->vectors * t->ys) *
-                 ((double)(t->xs * log2_of(part)) + 1.5 * t->lanes * blocks(t->xs, part));
-  double taps = (double)p->taps * (takes_all(p, t) ? p->inside : 1.0);
-  double tile =
-      taps * tap_cost(fill, loads) * lane_cost(t->lanes, widest, ap->machine->vector_bytes) +
-      store + fill;
-  double tiles =
-      blocks(p->range[p->k]->arg.j, t->vectors * t->lanes) * blocks(p->range[p->x]->arg.j, t->xs);
-  int64_t rest = p->pixels / p->range[p->x]->arg.j;
-  if (p->y >= 0) tiles *= blocks(p->range[p->y]->arg.j, t->ys), rest /= p->range[p->y]->arg.j;
-  /* a tile that reaches past the end asks for every element */
-  bool ragged = p->range[p->x]->arg.j % t->xs != 0 && !p->overlaps;
-  ragged |= p->y >= 0 && p->range[p->y]->arg.j % t->ys != 0;
-  return tiles * tile * (double)(rest * p->others) * (ragged ? 1.15 : 1.0);
-}
-
-/* Pixels on the lanes: loads of the image are seldom aligned, at the image's border they are masked, and strides other
- * than 1 are shuffles. */
-static double pixel_cost(const apply *ap, const product *p, const register_tile *t, int widest) {
-  int64_t vectors = t->t / t->lanes;
-  double part = t->lanes * 4.0 / 64.0; /* of a cache line: how often a load meets two of them */
-  double load = 1.0 + (part < 1.0 ? 1.5 * part : 2.0);
-  if (p->stride != 1) load = p->stride > 1 && p->stride <= 8 ? 2.0 * (double)p->stride : t->lanes;
-  if (p->masked || p->range[p->x]->arg.j % t->t != 0)
-    load += ap->machine->vector_bytes < 32 ? t->lanes : 0.3;
-  double fill = (double)(t->k * vectors),
-         loads = (double)vectors * load + (double)t->k * broadcast_cost(t->lanes);
-  double tile = (double)p->taps * tap_cost(fill, loads) *
-                    lane_cost(t->lanes, widest, ap->machine->vector_bytes) +
-                2.0 * fill;
-  double tiles = blocks(p->range[p->k]->arg.j, t->k) * blocks(p->range[p->x]->arg.j, t->t);
-  bool ragged = p->range[p->x]->arg.j % t->t != 0;
-  tiles *= (double)(p->pixels / p->range[p->x]->arg.j * p->others);
-  return tiles * tile * (ragged ? 1.15 : 1.0);
-}
-
-static bool asked(int64_t want, int64_t have) { return want == 0 || want == have; }
-
-static double best_channels(const apply *ap, const schedule *s, const product *p, wn_dtype dtype,
-                            channel_tile *best) {
-  int widest = widest_lanes(ap->machine, dtype);
-  int budget = ap->machine->registers - 4;
-  int64_t K = p->range[p->k]->arg.j, X = p->range[p->x]->arg.j;
-  int64_t Y = p->y >= 0 ? p->range[p->y]->arg.j : 1;
-  double least = 1e30;
-  for (int lanes = widest; lanes >= 4; lanes /= 2) {
-    for (int v = 1; v <= MOST_VECTORS; ++v) {
-      if (v > 1 && (v - 1) * lanes >= K) break;
-      for (int64_t xs = 1; xs <= X && xs * v <= budget; ++xs) {
-        for (int64_t ys = 1; ys <= Y && xs * ys * v <= budget; ++ys) {
-          channel_tile t = {
-              .k = p->k, .x = p->x, .y = p->y, .lanes = lanes, .vectors = v, .xs = xs, .ys = ys};
-          int64_t more = v > 2 ? 3 : 1;
-          if (takes_all(p, &t)) more = xs * ys; /* its pixels stay in registers */
-          if (v * (xs * ys + 1) + more > ap->machine->registers) continue;
-          if (!asked(s->k[0], v * lanes) || !asked(s->t[0], xs * ys)) continue;
-          double cost = channel_cost(ap, p, &t, widest);
-          if (cost < least * 0.999) least = cost, *best = t;
-        }
-      }
-    }
-  }
-  return least;
-}
-
-static double best_pixels(const apply *ap, const schedule *s, const product *p, wn_dtype dtype,
-                          register_tile *best) {
-  int widest = widest_lanes(ap->machine, dtype);
-  int64_t budget = ap->machine->registers - 4, K = p->range[p->k]->arg.j;
-  double least = 1e30;
-  for (int lanes = widest; lanes >= 1; lanes /= 2) {
-    for (int64_t v = 1; v <= 6; ++v) {
-      for (int64_t k = 1; k <= 16 && k <= K && k * v <= budget; ++k) {
-        if (k * v + 2 * v + 2 > ap->machine->registers || (v > 1 && k > 8)) continue;
-        if (!asked(s->k[0], k) || !asked(s->t[0], v * lanes)) continue;
-        register_tile t = {k, v * lanes, lanes};
-        double cost = pixel_cost(ap, p, &t, widest);
-        if (cost < least * 0.999) least = cost, *best = t;
-      }
-    }
-  }
-  return least;
+/* What the nest is made with, in the words of a schedule. */
+static void complete_direct(const apply *ap, int number, int64_t k, int64_t t, char lanes) {
+  if (number < 0 || number >= ap->nplans || !ap->plan[number].direct) return;
+  schedule *s = &ap->set->plan[number];
+  s->k[0] = k;
+  s->t[0] = t;
+  s->v = lanes;
 }
 
 bool pixel_tile(const apply *ap, const stage *st, const uop *value, int v, int u,
                 register_tile *t) {
   product p;
   if (!find_product((apply *)ap, value, st->n, st->range, &p) || p.x != v || p.k != u) return false;
-  return best_pixels(ap, direct_plan(ap, st->node->arg.info->site), &p,
-                     widest_dtype((apply *)ap, value), t) < 1e30;
+  int number = st->node->arg.info->site;
+  if (!direct_pixels(direct_plan(ap, number), ap->machine, &p.shape, t)) return false;
+  complete_direct(ap, number, t->k, t->t, 't');
+  return true;
 }
 
 /* --- packing ------------------------------------------------------------------------------------------------------------ */
@@ -329,7 +205,7 @@ static void replace(packing *q, const uop *from, const uop *to) {
 }
 
 /* INDEX of the packed weights: [outer ranges][channels / block][the sum's loops][block]. */
-static const uop *pack_weights(apply *ap, const product *p, const channel_tile *t) {
+static const uop *pack_weights(apply *ap, const product *p, const channel_sizes *t) {
   graph *g = ap->g;
   packing q = {.ap = ap};
   int64_t block = t->vectors * t->lanes, K = p->range[p->k]->arg.j;
@@ -358,29 +234,25 @@ static const uop *pack_weights(apply *ap, const product *p, const channel_tile *
 static const uop *pack_node(void *user, const uop *u) {
   apply *ap = user;
   if (u->op != OP_BUFFERIZE || u->arg.info->stage != STAGE_COUNT) return u;
-  const schedule *s = direct_plan(ap, u->arg.info->site);
+  int number = u->arg.info->site;
   product p;
   if (u->nsrc - 1 > STAGE_RANGES || !find_product(ap, u->src[0], u->nsrc - 1, u->src + 1, &p))
     return u;
-  channel_tile best = {0}, *plan;
-  register_tile pixels = {1, 1, 1};
-  wn_dtype dtype = widest_dtype(ap, u->src[0]);
-  double channels = best_channels(ap, s, &p, dtype, &best);
-  bool given = s->k[0] > 0 && s->t[0] > 0;
-  if (channels >= 1e30) return u;
-  if (!given && channels > best_pixels(ap, s, &p, dtype, &pixels)) return u;
+  channel_sizes best;
+  if (!direct_channels(direct_plan(ap, number), ap->machine, &p.shape, &best)) return u;
   const uop *packed = pack_weights(ap, &p, &best);
   const uop *value = uop_replace(ap->g, u->src[0], 1, &p.weights, &packed);
   u = uop_bufferize(ap->g, value, u->nsrc - 1, u->src + 1, *u->arg.info);
-  plan = arena_new(ap->a, channel_tile);
-  *plan = best;
-  int64_t block = best.vectors * best.lanes;
+  channel_tile *plan = arena_new(ap->a, channel_tile);
+  *plan = (channel_tile){.k = p.k, .x = p.x, .y = p.y, .sizes = best};
+  int64_t block = best.vectors * best.lanes, K = p.shape.K;
+  complete_direct(ap, number, block, best.xs * best.ys, 'k');
   /* weights that do not fit the nearer caches are read once, all pixels inside; an image that does fit passes by again for
    * each block of channels, so that what is stored is written in long stretches */
-  double weights = blocks(p.range[p.k]->arg.j, block) * (double)(block * p.taps) * 4.0;
+  double weights = (double)((K + block - 1) / block * block * p.shape.taps) * 4.0;
   plan->k_first = weights > (double)FEW_BYTES || array_elements(p.image->src[0]) <= NEAR_ELEMENTS;
-  plan->overlaps = p.overlaps;
-  for (int i = 1; i < p.reduce->nsrc && takes_all(&p, &best); ++i) {
+  plan->overlaps = p.shape.overlaps;
+  for (int i = 1; i < p.reduce->nsrc && direct_takes_all(&p.shape, &best); ++i) {
     if (uop_has_range(p.image->src[1], p.reduce->src[i]))
       map_put(&ap->set->kinds, (uint64_t)p.reduce->src[i]->arg.i, AXIS_UNROLL);
   }
@@ -400,36 +272,37 @@ const uop *channels_pack(apply *ap, const uop *root) {
 nest *nest_channels(apply *ap, stage *st) {
   const channel_tile *t = map_get_ptr(&ap->channel_tiles, st->node->id);
   if (t == NULL) return NULL;
+  const channel_sizes *z = &t->sizes;
   draft d = draft_begin(ap, st);
-  int64_t block = t->vectors * t->lanes, K = st->len[t->k], nk = (K + block - 1) / block;
+  int64_t block = z->vectors * z->lanes, K = st->len[t->k], nk = (K + block - 1) / block;
   const uop *k0 = NULL, *y0 = NULL;
   if (t->k_first) k0 = draft_axis(ap, &d, AXIS_GRID, nk, "k0");
   for (int i = 0; i < st->n; ++i) {
     if (i != t->k && i != t->x && i != t->y)
       draft_plain(ap, &d, i, AXIS_GRID, arena_printf(ap->keep, "i%d", i));
   }
-  if (t->y >= 0) y0 = draft_axis(ap, &d, AXIS_GRID, (st->len[t->y] + t->ys - 1) / t->ys, "y0");
+  if (t->y >= 0) y0 = draft_axis(ap, &d, AXIS_GRID, (st->len[t->y] + z->ys - 1) / z->ys, "y0");
   if (!t->k_first) k0 = draft_axis(ap, &d, AXIS_GRID, nk, "k0");
   const uop *x0 = draft_axis(ap, &d, t->y >= 0 ? AXIS_LOOP : AXIS_GRID,
-                             (st->len[t->x] + t->xs - 1) / t->xs, "t0");
+                             (st->len[t->x] + z->xs - 1) / z->xs, "t0");
   if (t->y >= 0) {
     d.index[t->y] = draft_exact(ap, &d, st->len[t->y], "y");
-    draft_split(ap, &d, d.index[t->y], y0, draft_axis(ap, &d, AXIS_UNROLL, t->ys, "y1"), t->ys,
+    draft_split(ap, &d, d.index[t->y], y0, draft_axis(ap, &d, AXIS_UNROLL, z->ys, "y1"), z->ys,
                 true);
   }
   d.index[t->x] = draft_exact(ap, &d, st->len[t->x], "t");
-  const uop *x1 = draft_axis(ap, &d, AXIS_UNROLL, t->xs, "t1");
-  if (t->overlaps && st->len[t->x] % t->xs != 0) {
-    const uop *last = uop_int(ap->g, st->len[t->x] - t->xs);
-    const uop *first = uop_alu2(ap->g, OP_MIN, uop_muli(ap->g, x0, t->xs), last);
+  const uop *x1 = draft_axis(ap, &d, AXIS_UNROLL, z->xs, "t1");
+  if (t->overlaps && st->len[t->x] % z->xs != 0) {
+    const uop *last = uop_int(ap->g, st->len[t->x] - z->xs);
+    const uop *first = uop_alu2(ap->g, OP_MIN, uop_muli(ap->g, x0, z->xs), last);
     draft_bind(ap, &d, d.index[t->x], uop_add(ap->g, first, x1), true);
   } else {
-    draft_split(ap, &d, d.index[t->x], x0, x1, t->xs, true);
+    draft_split(ap, &d, d.index[t->x], x0, x1, z->xs, true);
   }
   d.index[t->k] = draft_exact(ap, &d, K, "k");
-  const uop *k1 = draft_axis(ap, &d, AXIS_UNROLL, t->vectors, "k1");
-  const uop *lane = draft_axis(ap, &d, AXIS_VECTOR, t->lanes, "k2");
-  const uop *in = uop_add(ap->g, uop_muli(ap->g, k1, t->lanes), lane);
+  const uop *k1 = draft_axis(ap, &d, AXIS_UNROLL, z->vectors, "k1");
+  const uop *lane = draft_axis(ap, &d, AXIS_VECTOR, z->lanes, "k2");
+  const uop *in = uop_add(ap->g, uop_muli(ap->g, k1, z->lanes), lane);
   draft_split(ap, &d, d.index[t->k], k0, in, block, true);
   return draft_finish(ap, &d, st);
 }

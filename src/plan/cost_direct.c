@@ -1,10 +1,11 @@
 /* What a direct convolution costs; see cost.h.
  *
- * In: extents. Out: seconds of the cheaper of its two nests, pixels in the lanes (general.c) or channels (channels.c), each
- * with the register tile that suits it. Always holds: a batch costs no less than one image of it. */
+ * In: extents. Out: seconds of the nest that is made of it, pixels in the lanes (general.c) or channels (channels.c), with its
+ * register tile (direct.c). Always holds: a batch costs no less than one image of it. */
 #include <math.h>
 
 #include "plan/cost_model.h"
+#include "plan/direct.h"
 
 /* Extents as the two nests have them: a row of pixels, rows, and whatever else there is. */
 typedef struct direct {
@@ -33,15 +34,33 @@ static direct direct_of(const model *m, const wino_conv *c) {
   return d;
 }
 
+static direct_shape shape_of(const model *m, const wino_conv *c, const direct *d) {
+  int last = c->nwindow - 1;
+  direct_shape p = {.dtype = c->dtype, .K = c->K, .X = d->x, .Y = last > 0 ? d->y : 0};
+  p.pixels = (int64_t)(d->others * (double)(d->x * d->y)) / c->G;
+  p.others = c->G;
+  p.taps = (int64_t)d->sum;
+  p.stride = c->channels_last ? c->C : c->stride[last];
+  p.masked = c->taps[last] > 1;
+  p.overlaps = p.Y > 0;
+  p.inside = 1;
+  p.packs = c->K > 1 && (!m->t->variable_weights || p.pixels >= PACKED_FROM_PIXELS);
+  return p;
+}
+
 /* general.c: pixels in the lanes, channels in the registers, or rows where there is one channel. */
-static work direct_pixels(const model *m, const wino_conv *c, const direct *d, const schedule *s) {
+static work pixels_work(const model *m, const wino_conv *c, const direct *d,
+                        const direct_shape *shape, const schedule *s) {
   const machine *on = m->t->machine;
   int64_t vector = c->channels_last ? d->k : d->x, other = c->channels_last ? d->x : d->k;
   double rows = d->others * (double)d->y, shared = 1;
   if (other == 1) other = d->y, rows = d->others, shared = 0;
-  register_tile rt = pick_register_tile(on, c->dtype, other, vector, 0);
-  if (s->k[0] > 0) rt.k = s->k[0] < other ? s->k[0] : other;
-  if (s->t[0] > 0) rt.t = round_up(s->t[0], rt.lanes);
+  register_tile rt;
+  if (!shape->packs || c->channels_last || !direct_pixels(s, on, shape, &rt)) {
+    rt = pick_register_tile(on, c->dtype, other, vector, 0);
+    if (s->k[0] > 0) rt.k = s->k[0] < other ? s->k[0] : other;
+    if (s->t[0] > 0) rt.t = round_up(s->t[0], rt.lanes);
+  }
   double vectors = (double)rt.t / rt.lanes, chains = (double)rt.k * vectors;
   double slot = lanes_slots(m, rt.lanes), blocks = ceil_div((double)other, (double)rt.k);
   double tiles = rows * blocks * ceil_div((double)vector, (double)rt.t);
@@ -74,40 +93,24 @@ static work channel_tile_work(const model *m, const direct *d, double lanes, dou
 }
 
 /* channels.c: channels in the lanes, from packed weights. */
-static work direct_channels(const model *m, const wino_conv *c, const direct *d) {
-  const machine *on = m->t->machine;
-  int widest = widest_lanes(on, c->dtype), budget = on->registers - 4;
-  work best = {.slots = INFINITY};
-  double rows = 1, kblocks = 1;
-  for (int lanes = widest; lanes >= 4; lanes /= 2) {
-    for (int v = 1; v <= 4 && (v == 1 || (v - 1) * lanes < d->k); ++v) {
-      for (int xs = 1; xs <= d->x && xs * v <= budget; ++xs) {
-        for (int ys = 1; ys <= d->y && xs * ys * v <= budget; ++ys) {
-          if (v * (xs * ys + 1) + 2 > on->registers) break;
-          work w = channel_tile_work(m, d, lanes, v, xs, ys);
-          if (!(fmax(w.slots, w.loads) < fmax(best.slots, best.loads))) continue;
-          best = w;
-          rows = d->others * ceil_div((double)d->y, ys);
-          kblocks = ceil_div((double)d->k, (double)(v * lanes));
-        }
-      }
-    }
-  }
+static work channels_work(const model *m, const wino_conv *c, const direct *d,
+                          const channel_sizes *t) {
+  work w = channel_tile_work(m, d, t->lanes, t->vectors, (double)t->xs, (double)t->ys);
+  double rows = d->others * ceil_div((double)d->y, (double)t->ys);
+  double kblocks = ceil_div((double)d->k, (double)(t->vectors * t->lanes));
   bool heavy = d->weights >
                KEPT_WEIGHTS; /* then they are outside, and the image is read again for each block */
-  add_reads(m, &best, heavy ? d->weights * (double)(c->batch * c->G) : d->weights * rows,
-            d->weights);
-  add_reads(m, &best, heavy ? d->image * kblocks : d->image, d->image + d->result + d->weights);
-  return best;
+  add_reads(m, &w, heavy ? d->weights * (double)(c->batch * c->G) : d->weights * rows, d->weights);
+  add_reads(m, &w, heavy ? d->image * kblocks : d->image, d->image + d->result + d->weights);
+  return w;
 }
 
 double direct_seconds(const model *m, const wino_conv *c, const schedule *s) {
   direct d = direct_of(m, c);
-  work w[2] = {direct_pixels(m, c, &d, s), direct_channels(m, c, &d)};
-  double seconds[2];
-  for (int i = 0; i < 2; ++i) {
-    add_writes(m, &w[i], d.result, d.image + d.result + d.weights, 1);
-    seconds[i] = work_seconds(m, &w[i]);
-  }
-  return fmin(seconds[0], seconds[1]);
+  direct_shape shape = shape_of(m, c, &d);
+  channel_sizes tile;
+  work w = direct_channels(s, m->t->machine, &shape, &tile) ? channels_work(m, c, &d, &tile)
+                                                            : pixels_work(m, c, &d, &shape, s);
+  add_writes(m, &w, d.result, d.image + d.result + d.weights, 1);
+  return work_seconds(m, &w);
 }

@@ -71,6 +71,7 @@ static schedule spread(const schedule *all, site_kind kind) {
   if (kind != SITE_PRODUCT || !all->direct) return s;
   memcpy(s.t, all->t, sizeof s.t);
   memcpy(s.k, all->k, sizeof s.k);
+  s.v = all->v;
   return s;
 }
 
@@ -93,7 +94,8 @@ static void read_other(reader *r, const graph_site *s, schedule *out) {
       str_addn(&text, r->at, (size_t)(end + 1 - r->at));
       schedule_parse_in_braces(r->g->diag, str_text(&text), str_text(&text), out, &is_schedule);
       schedule all = spread(out, SITE_PRODUCT);
-      if (!schedule_equal(out, &all)) expected(r, "no sizes but t= and k=: it is no convolution");
+      if (!schedule_equal(out, &all))
+        expected(r, "nothing but t=, k= and v=: it is no convolution");
       r->at = end;
     }
   } else {

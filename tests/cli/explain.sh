@@ -14,7 +14,7 @@ says out 'store m'
 that 'C of not four kernels' test "$(grep -c '^void [rE]_[0-9_n]*(void ' out)" -eq 4
 that 'not four kernels' test "$(grep -c '^--- kernel: [rE]_[0-9_n]* computes' out)" -eq 4
 says out '3 kernels a run and 1 once, 4 buffers'
-says out 'plan old: x=global,g=global,m=global,o=global;wino=4x4'
+says out 'plan old: x=global,g=global,m=global,o=global;t='
 lacks out "$(printf '\033')"
 that 'the sections are out of order' test "$(grep -o '^--- [a-z]*' out | uniq | tr -d '\n-')" = \
   ' program choices kernel tensor lower recognise winograd apply linearise'
