@@ -7,9 +7,11 @@
  * Stages: x input transform, g weight transform, m products summed over channels, o output transform. Each has a
  * placement, an optional loop `@` of its consumer at which it is computed, and optional loops in parentheses, outermost
  * first, with kinds (grid, loop, unroll, vector by first letter): m=global(f:g k0:g t0:l k1:u t1:v).
- * Splits: t=48 makes t0 and an inner t1 of 48; t=48.16 makes blocks of 48 and register tiles of 16; absent: chosen for the machine.
- *   t tiles (direct: the vectorised output loop)   k output channels   c input channels (partial sums of that many)
- * v=k or v=t: whose neighbours are the lanes of the products' vectors, output channels or tiles; absent: what wastes less.
+ * Splits: t=48.16 makes blocks of 48 and register tiles of 16; where nothing is computed in blocks there is one size, the register
+ * tile's. Absent: chosen for the machine (complete.h).
+ *   t tiles (direct: pixels)   k output channels   c input channels (partial sums of that many)
+ * v=k or v=t: whose neighbours are the lanes of the products' vectors, output channels or tiles (direct: pixels); absent: what
+ * wastes less.
  * chunk=N: a host loop around the kernels, N tiles at a time, so that what they hand on stays in the cache.
  * wino: tile m per axis, 0 for none. launch=joint puts kernels that do not depend on each other into one launch.
  * Always holds: printing and parsing give the same value back; equal values print equally. */

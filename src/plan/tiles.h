@@ -1,7 +1,7 @@
 /* Sizes that a machine has its own of: lanes, register tiles, blocks of channels and tiles, products as matrices.
  *
- * In: extents, a site and its schedule, the machine. Out: sizes. Always holds: what carries a schedule out and what predicts
- * its cost ask here, so that both have the same; a size that the schedule gives is that. */
+ * In: extents, a site and its schedule, the machine. Out: sizes, from which complete.c and direct.c make whole plans. Always
+ * holds: a size that the schedule gives is that. */
 #ifndef WN_PLAN_TILES_H
 #define WN_PLAN_TILES_H
 
