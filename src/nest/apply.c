@@ -300,6 +300,15 @@ static int64_t block_of(const apply *ap, const stage *st) {
   return b < ws->T ? b : ws->T;
 }
 
+/* Is the stage computed inside the loop over blocks of tiles, or is there none? Then its part has a block's tiles, however
+ * far its readers reach past their end. */
+static bool within_block(const need *nd) {
+  for (int i = nd->at; i < nd->root->naxes; ++i) {
+    if (strcmp(nd->root->axis[i].name, "t0") == 0) return false;
+  }
+  return true;
+}
+
 /* Fixes the part of the stage that an iteration computes. */
 static void set_domain(const apply *ap, stage *st, const need *nd) {
   for (int i = 0; i < st->n; ++i) {
@@ -318,7 +327,7 @@ static void set_domain(const apply *ap, stage *st, const need *nd) {
     }
     st->base[i] = nd->base[i];
     if (st->space == SPACE_LOCAL) st->dim[i] = len;
-    if (st->letter[i] == 't' && len > block_of(ap, st)) len = block_of(ap, st);
+    if (st->letter[i] == 't' && within_block(nd) && len > block_of(ap, st)) len = block_of(ap, st);
     st->len[i] = len < extent ? len : extent;
   }
 }
