@@ -177,24 +177,44 @@ static void test_work_items(void **state) {
   try_all(even, "interp", "simdgroup", false);
 }
 
-/* Stages at the loop over images: outside the one over the blocks of tiles, so with all tiles of an image. */
-static void test_outside_blocks(void **state) {
-  (void)state;
-  static const char *const plans[] = {
-      "x=local@n,g=global,m=local,o=global;t=10", "x=local@n,g=inline,m=local,o=global;t=10",
-      "x=local@n,g=global,m=local@n,o=global;t=5", "x=local@n,g=global,m=local@n,o=global;t=500"};
+/* Two groups, two phases of dilation in each image. */
+static const conv_case phases = {
+    .seed = 5,
+    .nd = 1,
+    .n = 4,
+    .c = 4,
+    .k = 4,
+    .groups = 2,
+    .in = {40},
+    .r = {3},
+    .p = {.stride = {1}, .dilation = {2}, .pad_lo = {1}, .pad_hi = {2}}};
+
+static void try_plans(conv_case c, const char *const *plans) {
   static const char *const isas[] = {NULL, "sse2", "simt"};
-  conv_case c = square;
   c.p.groups = c.groups;
   assert_true(case_finish(&c));
   case_describe(&c);
   if (!case_fill(&c)) fail();
   for (size_t k = 0; k < sizeof isas / sizeof *isas; ++k) {
     tally t = {.backend = "interp", .isa = isas[k]};
-    for (size_t i = 0; i < sizeof plans / sizeof *plans; ++i) try_plan(&c, plans[i], false, &t);
+    for (int i = 0; plans[i] != NULL; ++i) try_plan(&c, plans[i], false, &t);
     assert_int_equal(t.wrong, 0);
   }
   case_free(&c);
+}
+
+/* Stages at a loop outside of those over blocks, or over phases: with the tiles of all of them. */
+static void test_outside_blocks(void **state) {
+  (void)state;
+  static const char *const at_images[] = {"x=local@n,g=global,m=local,o=global;t=10",
+                                          "x=local@n,g=inline,m=local,o=global;t=10",
+                                          "x=local@n,g=global,m=local@n,o=global;t=5",
+                                          "x=local@n,g=global,m=local@n,o=global;t=500", NULL};
+  static const char *const at_groups[] = {
+      "x=local@g,g=global,m=local,o=global;t=10", "x=local@g,g=global,m=local@g,o=global;t=10",
+      "x=reg,g=global,m=local@g,o=global;t=4", "x=reg,g=inline,m=local@g,o=global", NULL};
+  try_plans(square, at_images);
+  try_plans(phases, at_groups);
 }
 
 static void test_compiled(void **state) {
