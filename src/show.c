@@ -100,7 +100,7 @@ void show_nests(const show *s, const kernel_set *set) {
 
 void show_assembly(const wn_program *p) {
   for (int i = 0; dump_wanted("assembly") && i < p->ncodes; ++i) {
-    const char *text = module_assembly(p->module, i);
+    const char *text = p->module != NULL ? module_assembly(p->module, i) : NULL; /* only planned */
     fprintf(stderr, "--- assembly of %s\n%s\n", p->codes[i]->lin.name,
             text != NULL ? text : "none: the kernel is not machine code");
   }

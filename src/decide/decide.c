@@ -184,6 +184,29 @@ static bool try_plan(attempt *t) {
   diag_fail(d, st, "%s", why);
 }
 
+static void say_nothing(void *user, const char *line) {
+  (void)user;
+  (void)line;
+}
+
+/* What was tried before is in the order of the nodes that are left: without it, so that a plan is one program however it was
+ * come by. Everything to be warned of was. */
+static void make_again(attempt *t, uint32_t nodes) {
+  fitting *f = &t->out->fit;
+  diag *d = &t->d->p->diag;
+  wn_warning_fn warn = d->warn;
+  int warnings = d->warnings;
+  size_t parts = (size_t)f->sites->nvalues * sizeof *f->of;
+  graph_rewind(f->g, nodes);
+  memset(f->store.of, 0, parts);
+  memset(f->of, 0, parts);
+  d->warn = say_nothing;
+  t->out->set = schedule_fit(f, &t->out->choice);
+  d->warn = warn;
+  d->warnings = warnings;
+  WN_CHECK(t->out->set != NULL, "what fitted does not: %s", t->out->choice.name);
+}
+
 /* Where nothing is left of some values: they are computed by what reads them. */
 static const site_list *inline_sites(graph *g, const site_list *sites, const choice *ch,
                                      const user_buffer *user) {
@@ -236,7 +259,9 @@ decision decide(const deciding *d, const site_list *sites) {
   f->sites = inline_sites(d->g, sites, &out.choice, f->user);
   f->store.of = arena_array(a, part *, f->sites->nvalues + 1);
   f->of = arena_array(a, part *, f->sites->nvalues + 1);
+  uint32_t nodes = d->g->count;
   while (!try_plan(&t)) continue;
+  if (f->rounds > 1) make_again(&t, nodes);
   f->limit = NULL;
   out.complete = complete_plan(d->g, f, &out.choice);
   out.trace = trace_of(d->g, f);

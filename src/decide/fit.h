@@ -25,6 +25,7 @@ typedef struct fitting {
   const user_buffer *user;
   part_store store;
   part **of;    /* by stored value */
+  int rounds;   /* so many times all parts were asked for */
   size_t least; /* bytes that were found to be needed at least; 0: nothing was carried out */
   int holder; /* where nothing fits: of the sites that could be direct the one that holds most; -1: there is none */
   int value, local; /* while parts are made: of which value, and site of it, a refusal would be */

@@ -194,18 +194,25 @@ static bool node_equal(const uop *u, uop_op op, wn_dtype dtype, int nsrc, const 
          (nsrc == 0 || memcmp(u->src, src, (size_t)nsrc * sizeof *src) == 0);
 }
 
-static void grow_table(graph *g) {
-  uint32_t n = g->nslots ? g->nslots * 2 : 1024;
+/* A table of n slots with the nodes that are among the first so many. */
+static void fill_table(graph *g, uint32_t n, uint32_t count) {
   const uop **slots = arena_array(&g->arena, const uop *, n);
   for (uint32_t i = 0; i < g->nslots; ++i) {
     const uop *u = g->slots[i];
-    if (u == NULL) continue;
+    if (u == NULL || u->id >= count) continue;
     uint32_t at = u->hash & (n - 1);
     while (slots[at] != NULL) at = (at + 1) & (n - 1);
     slots[at] = u;
   }
   g->slots = slots;
   g->nslots = n;
+}
+
+static void grow_table(graph *g) { fill_table(g, g->nslots ? g->nslots * 2 : 1024, g->count); }
+
+void graph_forget(graph *g, uint32_t count) {
+  fill_table(g, g->nslots, count);
+  g->count = count;
 }
 
 static void check_row(uop_op op, int nsrc, const uop *const *src) {

@@ -123,6 +123,8 @@ typedef struct graph {
 
 void graph_init(graph *g, diag *d);
 void graph_release(graph *g);
+/* Forgets all nodes but the first so many: they stay where they are, and who asks for an equal one gets another. */
+void graph_forget(graph *g, uint32_t count);
 
 /* --- building --------------------------------------------------------------------------------------------------- */
 /* The node itself, nothing folded. Aborts on a node that breaks its row of ops.def. */

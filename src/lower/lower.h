@@ -20,6 +20,9 @@ const int_list *tensor_shape(graph *g, map *memo, const uop *t);
  * element folded. Canonical integers: a sum of atoms times constants, atoms in order of id, constant last; no SUB or NEG.
  * Floating-point values are only touched where no result changes. Idempotent. */
 const uop *simplify(graph *g, const uop *root);
+/* The graph as it was with so many nodes. Sums have their terms in the order in which those were made, so what is made once
+ * more from here on is the same whatever was tried before; nothing that was made since may be used with it. */
+void graph_rewind(graph *g, uint32_t count);
 
 /* An integer expression as constant + sum of coefficient * atom (atoms: RANGEs or non-linear subexpressions, in order
  * of id). False if it has more than max atoms. */

@@ -14,3 +14,8 @@ const uop *simplify(graph *g, const uop *root) {
   if (root->op == OP_CONST || root->op == OP_BUFFER) return root;
   return rewrite(g, simplifier(g), root->lazy ? uop_resolve(g, root) : root);
 }
+
+void graph_rewind(graph *g, uint32_t count) {
+  if (g->simplifier != NULL) rule_set_forget(g->simplifier, count);
+  graph_forget(g, count);
+}

@@ -181,6 +181,7 @@ typedef struct need { /* what the nests of one kernel need of a stage */
   const nest *root;
   int at; /* axes of root that are open around the stage */
   bool whole[STAGE_RANGES];
+  bool blocks[STAGE_RANGES]; /* of more than one block of tiles */
   const uop *base[STAGE_RANGES];
   int64_t lo[STAGE_RANGES], hi[STAGE_RANGES], reach[STAGE_RANGES];
 } need;
@@ -189,6 +190,17 @@ static bool all_open(const need *nd, const uop *e) {
   int open = 0;
   for (int i = 0; i < nd->at; ++i) open += uop_has_range(e, nd->root->axis[i].range);
   return open == e->free_->len;
+}
+
+/* Does e move with a loop over blocks, images or phases that is not open? In a block readers may reach past its end, and
+ * those tiles are not for them; what is computed around several has the tiles of all. */
+static bool moves_with_blocks(const need *nd, const uop *e) {
+  for (int i = nd->at; i < nd->root->naxes; ++i) {
+    const axis *a = &nd->root->axis[i];
+    bool over = a->kind == AXIS_GRID || strcmp(a->name, "t0") == 0;
+    if (over && uop_has_range(e, a->range)) return true;
+  }
+  return false;
 }
 
 /* e = base (over open axes) + something in [lo, hi]. */
@@ -207,6 +219,7 @@ static void need_index(apply *ap, need *nd, int i, const uop *e) {
       base.coeff[base.n++] = f.coeff[k];
       continue;
     }
+    nd->blocks[i] |= moves_with_blocks(nd, f.atom[k]);
     int64_t a = f.coeff[k] * f.atom[k]->vmin, b = f.coeff[k] * f.atom[k]->vmax;
     lo += a < b ? a : b;
     hi += a < b ? b : a;
@@ -300,6 +313,16 @@ static int64_t block_of(const apply *ap, const stage *st) {
   return b < ws->T ? b : ws->T;
 }
 
+/* The tiles that a part is wanted for where it is of one block: those of the stage inside that reads it, or a block's. */
+static int64_t tiles_wanted(const apply *ap, const stage *st) {
+  for (int id = st->id + 1; id < STAGE_COUNT; ++id) {
+    const stage *reader = stage_find(ap, st->site, (stage_id)id);
+    int t = reader != NULL && reader->inside ? stage_range(reader, 't', 0) : -1;
+    if (t >= 0) return reader->len[t];
+  }
+  return block_of(ap, st);
+}
+
 /* Fixes the part of the stage that an iteration computes. */
 static void set_domain(const apply *ap, stage *st, const need *nd) {
   for (int i = 0; i < st->n; ++i) {
@@ -318,7 +341,8 @@ static void set_domain(const apply *ap, stage *st, const need *nd) {
     }
     st->base[i] = nd->base[i];
     if (st->space == SPACE_LOCAL) st->dim[i] = len;
-    if (st->letter[i] == 't' && len > block_of(ap, st)) len = block_of(ap, st);
+    if (st->letter[i] == 't' && !nd->blocks[i] && len > tiles_wanted(ap, st))
+      len = tiles_wanted(ap, st);
     st->len[i] = len < extent ? len : extent;
   }
 }

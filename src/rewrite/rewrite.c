@@ -30,6 +30,14 @@ rule_set *rule_set_build(arena *a, int ntables, const rule_table *tables, unsign
   return s;
 }
 
+void rule_set_forget(rule_set *s, uint32_t count) {
+  for (uint32_t i = 0; i < s->nnormal; ++i) {
+    uintptr_t v = s->normal[i];
+    bool gone = v & 1 || (v != 0 && ((const uop *)v)->id >= count);
+    if (i >= count || gone) s->normal[i] = 0;
+  }
+}
+
 typedef struct frame {
   const uop *u;
   const uop *next; /* u's normal form is that of next; NULL: sources first */

@@ -90,6 +90,9 @@ struct rule_set {
 /* The rules of the tables without those that carry a flag in `without`. In arena a, for the graph whose arena it is. */
 rule_set *rule_set_build(arena *a, int ntables, const rule_table *tables, unsigned without);
 
+/* Forgets what it found for, and of, all nodes but the first so many; outside of any rewriting. */
+void rule_set_forget(rule_set *s, uint32_t count);
+
 /* The result of one rule at one node, or NULL where it does not apply or changes nothing. */
 const uop *rule_apply(graph *g, arena *scratch, const rule *r, const uop *u);
 

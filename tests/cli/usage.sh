@@ -126,6 +126,10 @@ says err '--- recognise'
 says err '--- apply'
 lacks err '--- lower'
 end
+export WINNOW_DUMP=assembly
+run 0 'WINNOW_DUMP of programs that are only planned' explain $small --plan old --no-run
+says err 'none: the kernel is not machine code'
+end
 unset WINNOW_DUMP
 
 # caret COLUMN TEXT PROBLEM: the string, and the mark under the character

@@ -46,7 +46,7 @@ static void check_result(const conv_case *c, const char *plan, wn_program *p, ta
   /* what ran is what was asked for: its placements, and the result and global stages are all that is stored */
   int global = 0;
   for (const char *at = plan; (at = strstr(at, "global")) != NULL; ++at) global += at[-2] != 'o';
-  bool same = strncmp(info.placement, plan, strlen(plan)) == 0 && info.buffers == global + 1;
+  bool same = strncmp(info.placement, plan, strcspn(plan, ";")) == 0 && info.buffers == global + 1;
   memset(c->y, 0xff, sizeof *c->y * (size_t)c->y_count);
   wn_status st = wn_run(p);
   double error = relative_l2(c->y, c->expected, c->y_count);
@@ -58,9 +58,7 @@ static void check_result(const conv_case *c, const char *plan, wn_program *p, ta
   t->wrong++;
 }
 
-static void try_combination(const conv_case *c, int i, tally *t) {
-  char plan[96];
-  spell(plan, sizeof plan, i);
+static void try_plan(const conv_case *c, const char *plan, bool may_refuse, tally *t) {
   if (getenv("WINNOW_VERBOSE"))
     print_message("# %s --plan %s --backend %s\n", c->text, plan, t->backend);
   wn_context *ctx;
@@ -79,7 +77,7 @@ static void try_combination(const conv_case *c, int i, tally *t) {
   wn_status st = wn_compile(ctx, &y, &data, 1, &o, &p);
   if (st == WN_OK) {
     check_result(c, plan, p, t);
-  } else if (st == WN_ERR_REFUSED && wn_message(ctx)[0] != '\0' && !only_inline_and_global(i)) {
+  } else if (st == WN_ERR_REFUSED && wn_message(ctx)[0] != '\0' && may_refuse) {
     t->refused++;
   } else {
     print_message("# WRONG: %s --plan %s: status %d, %s\n", c->text, plan, (int)st,
@@ -88,6 +86,12 @@ static void try_combination(const conv_case *c, int i, tally *t) {
   }
   wn_program_destroy(p);
   wn_context_destroy(ctx);
+}
+
+static void try_combination(const conv_case *c, int i, tally *t) {
+  char plan[96];
+  spell(plan, sizeof plan, i);
+  try_plan(c, plan, !only_inline_and_global(i), t);
 }
 
 static void try_all(conv_case c, const char *backend, const char *isa, bool variable) {
@@ -173,6 +177,46 @@ static void test_work_items(void **state) {
   try_all(even, "interp", "simdgroup", false);
 }
 
+/* Two groups, two phases of dilation in each image. */
+static const conv_case phases = {
+    .seed = 5,
+    .nd = 1,
+    .n = 4,
+    .c = 4,
+    .k = 4,
+    .groups = 2,
+    .in = {40},
+    .r = {3},
+    .p = {.stride = {1}, .dilation = {2}, .pad_lo = {1}, .pad_hi = {2}}};
+
+static void try_plans(conv_case c, const char *const *plans) {
+  static const char *const isas[] = {NULL, "sse2", "simt"};
+  c.p.groups = c.groups;
+  assert_true(case_finish(&c));
+  case_describe(&c);
+  if (!case_fill(&c)) fail();
+  for (size_t k = 0; k < sizeof isas / sizeof *isas; ++k) {
+    tally t = {.backend = "interp", .isa = isas[k]};
+    for (int i = 0; plans[i] != NULL; ++i) try_plan(&c, plans[i], false, &t);
+    assert_int_equal(t.wrong, 0);
+  }
+  case_free(&c);
+}
+
+/* Stages at a loop outside of those over blocks, or over phases: with the tiles of all of them. */
+static void test_outside_blocks(void **state) {
+  (void)state;
+  static const char *const at_images[] = {"x=local@n,g=global,m=local,o=global;t=10",
+                                          "x=local@n,g=inline,m=local,o=global;t=10",
+                                          "x=local@n,g=global,m=local@n,o=global;t=5",
+                                          "x=local@n,g=global,m=local@n,o=global;t=500", NULL};
+  static const char *const at_groups[] = {
+      "x=local@g,g=global,m=local,o=global;t=10", "x=local@g,g=global,m=local@g,o=global;t=10",
+      "x=reg,g=global,m=local@g,o=global;t=4", "x=reg,g=inline,m=local@g,o=global", NULL};
+  try_plans(square, at_images);
+  try_plans(phases, at_groups);
+}
+
 static void test_compiled(void **state) {
   (void)state;
   if (getenv("WINNOW_LONG") == NULL) {
@@ -186,9 +230,9 @@ static void test_compiled(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_square),   cmocka_unit_test(test_line),
-      cmocka_unit_test(test_strided),  cmocka_unit_test(test_work_items),
-      cmocka_unit_test(test_compiled),
+      cmocka_unit_test(test_square),         cmocka_unit_test(test_line),
+      cmocka_unit_test(test_strided),        cmocka_unit_test(test_work_items),
+      cmocka_unit_test(test_outside_blocks), cmocka_unit_test(test_compiled),
   };
   return cmocka_run_group_tests_name("combinations", tests, NULL, NULL);
 }

@@ -141,11 +141,11 @@ static const char *draw_isa(uint64_t *s) {
 /* A schedule that nobody would choose. */
 static void draw_schedule(uint64_t *s, char *text, size_t size) {
   static const char *const space[] = {"inline", "reg", "local", "global", "global", "global"};
-  static const char *const at[] = {"", "", "", "", "@t0", "@k0"};
+  static const char *const at[] = {"", "", "", "", "@t0", "@k0", "@n"};
   size_t n = 0;
   for (int i = 0; i < 4; ++i) {
     n += (size_t)snprintf(text + n, size - n, "%s%c=%s%s", i ? "," : "", "xgmo"[i],
-                          i == 3 ? "global" : space[below(s, 6)], i == 3 ? "" : at[below(s, 6)]);
+                          i == 3 ? "global" : space[below(s, 6)], i == 3 ? "" : at[below(s, 7)]);
   }
   static const char options[] = "tkc";
   for (int i = 0; i < 3; ++i) {

@@ -147,6 +147,7 @@ typedef struct subject {
   int nout;
   const char *backend, *isa;
   char placement[8192], identity[64];
+  size_t limit, workspace; /* of memory, 0: none; what the program takes */
   wn_status status;
   char message[512];
 } subject;
@@ -191,8 +192,12 @@ static void compile(subject *q, const char *plan) {
   void *data[3] = {NULL};
   wn_program *p;
   wn_program_info info;
-  const wn_options o = {
-      .plan = plan, .backend = q->backend, .isa = q->isa, .no_cache = 1, .plan_only = 1};
+  const wn_options o = {.plan = plan,
+                        .backend = q->backend,
+                        .isa = q->isa,
+                        .max_memory = q->limit,
+                        .no_cache = 1,
+                        .plan_only = 1};
   q->status = wn_compile(q->ctx, q->out, data, q->nout, &o, &p);
   snprintf(q->message, sizeof q->message, "%s", q->status == WN_OK ? "" : wn_message(q->ctx));
   if (q->status != WN_OK) return;
@@ -200,6 +205,7 @@ static void compile(subject *q, const char *plan) {
   assert_true(strlen(info.placement) < sizeof q->placement);
   snprintf(q->placement, sizeof q->placement, "%s", info.placement);
   snprintf(q->identity, sizeof q->identity, "%s", info.identity);
+  q->workspace = info.workspace_bytes;
   wn_program_destroy(p);
 }
 
@@ -253,11 +259,27 @@ static bool is_there(const char *backend, const char *isa) {
   return false;
 }
 
+/* Smaller blocks, or another plan, are found by trying: what was tried is no part of the program. */
+static int limited_programs(subject *q, uint64_t seed) {
+  static const char *const plans[] = {"auto", "fused", "split"};
+  int same = 0;
+  for (size_t k = 0; k < LEN(plans); ++k) {
+    compile(q, plans[k]);
+    for (int part = 1; q->status == WN_OK && part < 3; ++part) {
+      q->limit = q->workspace - q->workspace / 8;
+      same += placement_is_the_program(q, plans[k], seed);
+    }
+    q->limit = 0;
+  }
+  return same;
+}
+
 static void placements_are_programs(void **state) {
   (void)state;
   uint64_t seed = test_seed();
   const char *const *names = wn_plan_names();
-  int graphs = getenv("WINNOW_LONG") != NULL ? 100 : 4, same = 0, refused = 0, nnames = 0;
+  int graphs = getenv("WINNOW_LONG") != NULL ? 100 : 4, same = 0, limited = 0, refused = 0,
+      nnames = 0;
   while (names[nnames] != NULL) nnames++;
   for (size_t i = 0; i < LEN(machines); ++i) {
     if (!is_there(machines[i].backend, machines[i].isa)) continue;
@@ -275,10 +297,13 @@ static void placements_are_programs(void **state) {
         else
           refused++;
       }
+      limited += limited_programs(&q, of);
       wn_context_destroy(q.ctx);
     }
   }
-  print_message("# %d placements are their programs, %d plans were refused\n", same, refused);
+  print_message(
+      "# %d placements are their programs, %d under a limit of memory, %d plans were refused\n",
+      same, limited, refused);
   assert_true(same > 4 * refused);
 }
 

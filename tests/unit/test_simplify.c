@@ -274,6 +274,25 @@ static void guards(void **state) {
   eval_release(&e);
 }
 
+/* r / 3 + s / 5, in whichever order it has its terms. */
+static bool thirds_first(graph *g, const uop *r, const uop *s) {
+  const uop *thirds = DIVI(r, 3), *fifths = DIVI(s, 5);
+  return simplify(g, ADD2(thirds, fifths))->src[0] == thirds;
+}
+
+/* The order of terms is that of making them, and a graph that was taken back knows nothing of what was made since. */
+static void taken_back(void **state) {
+  graph *g = &((fixture *)*state)->g;
+  const uop *r = R(10, "r"), *s = R(20, "s");
+  uint32_t nodes = g->count;
+  simplify(g, DIVI(s, 5));
+  assert_false(thirds_first(g, r, s));
+  graph_rewind(g, nodes);
+  assert_int_equal(g->count, nodes);
+  assert_true(thirds_first(g, r, s));
+  assert_ptr_equal(simplify(g, ADDI(r, 0)), r); /* what was made before is still known */
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(sums, setup, teardown),
@@ -289,6 +308,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(values, setup, teardown),
       cmocka_unit_test_setup_teardown(reductions, setup, teardown),
       cmocka_unit_test_setup_teardown(guards, setup, teardown),
+      cmocka_unit_test_setup_teardown(taken_back, setup, teardown),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
