@@ -315,10 +315,10 @@ static int64_t block_of(const apply *ap, const stage *st) {
 
 /* The tiles that a part is wanted for where it is of one block: those of the stage inside that reads it, or a block's. */
 static int64_t tiles_wanted(const apply *ap, const stage *st) {
-  for (int id = st->id + 1; id < STAGE_COUNT; ++id) {
-    const stage *reader = stage_find(ap, st->site, (stage_id)id);
-    int t = reader != NULL && reader->inside ? stage_range(reader, 't', 0) : -1;
-    if (t >= 0) return reader->len[t];
+  for (int id = (int)st->id + 1; id < STAGE_COUNT; ++id) {
+    const stage *by = stage_find(ap, st->site, (stage_id)id);
+    int t = by != NULL && by->inside ? stage_range(by, 't', 0) : -1;
+    if (t >= 0) return by->len[t];
   }
   return block_of(ap, st);
 }

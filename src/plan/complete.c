@@ -153,8 +153,9 @@ static void size_tile(const schedule *s, const site_facts *f, const machine *m, 
   }
   int64_t k = s->k[channel_part(s, f)], t = s->t[tile_part(s, f)];
   int64_t in_lanes = z->over_k ? k : t, other = z->over_k ? t : k;
-  if (in_lanes > 0) rt.t = round_up(in_lanes, rt.lanes);
-  if (other > 0) rt.k = other;
+  /* no further past the end than what is chosen here may reach */
+  if (in_lanes > 0) rt.t = round_up(at_most(in_lanes, along > rt.t ? along : rt.t), rt.lanes);
+  if (other > 0) rt.k = at_most(other, across > rt.k ? across : rt.k);
   z->k = z->over_k ? rt.t : rt.k;
   z->t = z->over_k ? rt.k : rt.t;
   z->lanes = rt.lanes;
