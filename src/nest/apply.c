@@ -313,12 +313,14 @@ static int64_t block_of(const apply *ap, const stage *st) {
   return b < ws->T ? b : ws->T;
 }
 
-/* The tiles that a part is wanted for where it is of one block: those of the stage inside that reads it, or a block's. */
-static int64_t tiles_wanted(const apply *ap, const stage *st) {
+/* The tiles that a part is wanted for where it is of one block: those of the stage inside that reads it, unless that one is
+ * further inside and reads other tiles each time, or a block's. */
+static int64_t tiles_wanted(const apply *ap, const stage *st, const need *nd) {
   for (int id = (int)st->id + 1; id < STAGE_COUNT; ++id) {
     const stage *by = stage_find(ap, st->site, (stage_id)id);
     int t = by != NULL && by->inside ? stage_range(by, 't', 0) : -1;
-    if (t >= 0) return by->len[t];
+    if (t < 0) continue;
+    return by->base[t] == NULL || all_open(nd, by->base[t]) ? by->len[t] : block_of(ap, st);
   }
   return block_of(ap, st);
 }
@@ -341,8 +343,8 @@ static void set_domain(const apply *ap, stage *st, const need *nd) {
     }
     st->base[i] = nd->base[i];
     if (st->space == SPACE_LOCAL) st->dim[i] = len;
-    if (st->letter[i] == 't' && !nd->blocks[i] && len > tiles_wanted(ap, st))
-      len = tiles_wanted(ap, st);
+    if (st->letter[i] == 't' && !nd->blocks[i] && len > tiles_wanted(ap, st, nd))
+      len = tiles_wanted(ap, st, nd);
     st->len[i] = len < extent ? len : extent;
   }
 }

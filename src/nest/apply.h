@@ -11,6 +11,7 @@
 #include "nest/nest.h"
 #include "plan/complete.h"
 #include "plan/direct.h"
+#include "plan/values.h"
 #include "plan/tiles.h"
 
 enum { STAGE_RANGES = WN_MAX_SPATIAL + 8 };
@@ -177,9 +178,6 @@ nest *nest_o(apply *ap, stage *st); /* an output transform with an array of its 
 nest *nest_general(apply *ap, stage *st);
 
 /* --- sums.c: partial sums side by side ------------------------------------------------------------------------------------- */
-enum {
-  SUMS_AT_ONCE = 8
-}; /* accumulators that hide the latency of additions, and fit the registers of every machine */
 /* Lanes for the terms of the value's sums; 1 where v, the stage's range for the lanes of axes (-1: none), is better there. */
 int sums_lanes(apply *ap, const stage *st, const uop *value, int v);
 /* The value with long sums dealt out to as many accumulators as `accumulators` in the register tile leave, and to this many
@@ -204,6 +202,8 @@ int64_t index_stride(const uop *index, const uop *range);
 /* The register tile of v (lanes) by u where that is pixels by channels of such a product. */
 bool pixel_tile(const apply *ap, const stage *st, const uop *value, int v, int u, register_tile *t);
 nest *nest_channels(apply *ap, stage *st); /* NULL: the value has no such plan */
+/* Says in the complete plan of a direct site what its nest is made with; 0: it has no such size. */
+void complete_direct(const apply *ap, int number, int64_t k, int64_t t, char lanes);
 
 /* The plan of the site with this number; a direct one where there is none. */
 const schedule *plan_of_site(const apply *ap, int number);

@@ -161,8 +161,7 @@ static bool find_product(apply *ap, const uop *value, int n, const uop *const *r
   return true;
 }
 
-/* What the nest is made with, in the words of a schedule. */
-static void complete_direct(const apply *ap, int number, int64_t k, int64_t t, char lanes) {
+void complete_direct(const apply *ap, int number, int64_t k, int64_t t, char lanes) {
   if (number < 0 || number >= ap->nplans || !ap->plan[number].direct) return;
   schedule *s = &ap->set->plan[number];
   s->k[0] = k;
@@ -174,10 +173,7 @@ bool pixel_tile(const apply *ap, const stage *st, const uop *value, int v, int u
                 register_tile *t) {
   product p;
   if (!find_product((apply *)ap, value, st->n, st->range, &p) || p.x != v || p.k != u) return false;
-  int number = st->node->arg.info->site;
-  if (!direct_pixels(direct_plan(ap, number), ap->machine, &p.shape, t)) return false;
-  complete_direct(ap, number, t->k, t->t, 't');
-  return true;
+  return direct_pixels(direct_plan(ap, st->node->arg.info->site), ap->machine, &p.shape, t);
 }
 
 /* --- packing ------------------------------------------------------------------------------------------------------------ */

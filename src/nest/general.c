@@ -4,15 +4,11 @@
  * In: a stored value. Out: a nest with one vectorised range (the one with neighbouring elements), one range held in
  * registers over which an operand is reused, short filter loops unrolled, the rest on the grid. Edges are masked.
  * Always holds: the array is exact; axes that reach past a range carry a limit. */
-#include <math.h>
-
 #include "nest/apply.h"
 
 enum {
   ROWS_AT_ONCE = 4, /* sums whose terms are lanes */
   UNROLLED_BODY = 200,
-  SHORT_LOOP = 9,
-  LONG_LOOP = 64,
   NEAR_ELEMENTS = 160 << 10
 };
 
@@ -121,49 +117,21 @@ static void choose_reduce_kinds(apply *ap, const uop *value, int64_t copies) {
 
 /* --- the nest -------------------------------------------------------------------------------------------------------------------- */
 
-/* The schedule of a direct convolution may say the sizes. */
-static register_tile asked_tile(const schedule *s, register_tile rt, int u, int64_t ulen, int v) {
-  if (s->direct && s->k[0] > 0 && u >= 0) rt.k = s->k[0] < ulen ? s->k[0] : ulen;
-  if (s->direct && s->t[0] > 0 && v >= 0) rt.t = round_up(s->t[0], rt.lanes);
-  return rt;
-}
-
-/* Sums that share nothing: the latency of additions is hidden by further accumulators of each (sums.c), so what edges waste
- * decides, and how short the stretches of memory are that each turn reads. */
-static register_tile sums_tile(const apply *ap, wn_dtype dtype, int64_t len) {
-  register_tile best = {1, 1, pick_lanes(ap->machine, dtype, len)};
-  double least = INFINITY;
-  for (int64_t vectors = SUMS_AT_ONCE; vectors >= 1; --vectors) {
-    double cost = (double)round_up(len, vectors * best.lanes) * (1 + 0.5 / (double)vectors);
-    if (cost < least) least = cost, best.t = vectors * best.lanes;
-  }
-  return best;
-}
-
 static register_tile general_tile(apply *ap, const stage *st, const uop *value, const survey *s,
                                   int v, int u) {
-  wn_dtype dtype = widest_dtype(ap, value);
-  int64_t vlen = v >= 0 ? st->len[v] : 1, ulen = u >= 0 ? st->len[u] : 1;
-  register_tile rt = {1, 1, 1};
-  if (ap->machine->group > 0) {
-    int64_t others = 1;
-    for (int i = 0; i < st->n; ++i) others *= i == u || i == v ? 1 : st->len[i];
-    if (s->reduces) rt = pick_item_tile(ap->machine, ulen, vlen, others, 16);
-    rt.lanes = 1;
-    return asked_tile(st->plan, rt, u, ulen, v);
-  }
-  if (u >= 0 && v >= 0 && pixel_tile(ap, st, value, v, u, &rt)) return rt;
-  /* where short loops are unrolled, what their copies share stays in registers beside the sums */
-  int64_t few = ap->machine->registers > 16 ? 10 : 8;
-  if (s->reduces && u < 0 && v >= 0 && s->innermost >= LONG_LOOP)
-    rt = sums_tile(ap, dtype, vlen);
-  else if (s->reduces)
-    rt = pick_register_tile(ap->machine, dtype, ulen, vlen, s->innermost <= SHORT_LOOP ? few : 0);
-  else
-    rt.lanes = pick_lanes(ap->machine, dtype, vlen), rt.t = rt.lanes;
-  if (v < 0) rt.t = rt.lanes = 1;
-  if (u < 0) rt.k = 1;
-  return asked_tile(st->plan, rt, u, ulen, v);
+  int number = st->node->arg.info->site;
+  value_shape shape = {.dtype = widest_dtype(ap, value),
+                       .along = v >= 0 ? st->len[v] : 0,
+                       .across = u >= 0 ? st->len[u] : 0,
+                       .others = 1,
+                       .reduces = s->reduces,
+                       .innermost = s->innermost};
+  for (int i = 0; i < st->n; ++i) shape.others *= i == u || i == v ? 1 : st->len[i];
+  register_tile rt;
+  bool found = ap->machine->group == 0 && u >= 0 && v >= 0 && pixel_tile(ap, st, value, v, u, &rt);
+  if (!found) rt = value_tile(direct_plan(ap, number), ap->machine, &shape);
+  complete_direct(ap, number, u >= 0 ? rt.k : 0, v >= 0 && s->reduces ? rt.t : 0, 't');
+  return rt;
 }
 
 nest *nest_general(apply *ap, stage *st) {

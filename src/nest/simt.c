@@ -7,13 +7,6 @@
  * Always holds: axes that reduce come right behind the shared ones, so a work item adds only to elements of its own. */
 #include "nest/apply.h"
 
-enum {
-  LEAST_GROUP = 32, /* what runs in step on most devices */
-  USUAL_GROUP = 128,
-  MOST_GROUP = 256,
-  ITEMS_A_GROUP = 1024 /* of those that fill the device: two groups for each 2048 */
-};
-
 static bool fills_itself(const nest *n, const nest *child) { return child->array == n->array; }
 
 /* Axes around the innermost stage that is computed inside. */
@@ -84,23 +77,6 @@ static int64_t most_points(const nest *n) {
   return most;
 }
 
-static int at_most(const apply *ap, int64_t group) {
-  int64_t most = ap->machine->group < MOST_GROUP ? ap->machine->group : MOST_GROUP;
-  return (int)(group < most ? group : most);
-}
-
-/* As many work items as the widest of the stages inside has points. */
-static int group_of_block(const apply *ap, const nest *root) {
-  return at_most(ap, round_up(most_points(root), LEAST_GROUP));
-}
-
-/* The usual size, or less where that would leave parts of the device idle. */
-static int group_of_items(const apply *ap, int64_t items) {
-  int64_t groups = ap->machine->items / ITEMS_A_GROUP, group = USUAL_GROUP;
-  while (group > LEAST_GROUP && items / group < groups) group /= 2;
-  return at_most(ap, group);
-}
-
 static void share_inside(nest *n) {
   for (int c = 0; c < n->nchildren; ++c) {
     nest *child = n->child[c].nest;
@@ -113,19 +89,19 @@ static void share_inside(nest *n) {
 void simt_share(apply *ap) {
   for (size_t k = 0; ap->machine->group > 0 && k < ap->set->kernels.len; ++k) {
     kernel_plan *kp = &ap->set->kernels.data[k];
-    kp->group = LEAST_GROUP;
+    kp->group = LEAST_WORK_GROUP;
     int64_t items = 0;
     for (int r = 0; r < kp->nroots; ++r) {
       nest *root = kp->root[r];
       bool inside = computes_inside(root);
       share_axes(root, inside ? shared_from(root) : 0, inside ? AXIS_GROUP : AXIS_LANE);
       share_inside(root);
-      int group = group_of_block(ap, root);
+      int group = work_group_of_block(ap->machine, most_points(root));
       if (inside && group > kp->group) kp->group = group;
       items += points(root, AXIS_LANE);
     }
-    int group = group_of_items(ap, items);
+    int group = work_group(ap->machine, items);
     if (group > kp->group) kp->group = group;
-    kp->group = at_most(ap, kp->group);
+    kp->group = work_group_at_most(ap->machine, kp->group);
   }
 }

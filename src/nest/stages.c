@@ -364,8 +364,6 @@ typedef struct product_loops {
   bool chunks;
 } product_loops;
 
-enum { BESIDE = 16 }; /* blocks of tiles of neighbouring work items */
-
 static product_loops open_products(apply *ap, draft *d, const site_sizes *z, int64_t tile_block) {
   const stage *st = d->st;
   int k = stage_range(st, 'k', 0), t = stage_range(st, 't', 0);
@@ -387,10 +385,7 @@ static product_loops open_products(apply *ap, draft *d, const site_sizes *z, int
   else if (!unroll_f && !st->inside && x != NULL && x->inside)
     l.tb = draft_axis(ap, d, outer, 1, "t0");
   if (!l.blocked && !unroll_f) frequencies(ap, d, outer);
-  /* on a device a group's work items take a rectangle of channels and tiles, so that they share what they read */
-  int64_t beside = ap->machine->group > 0 && !l.blocked && tblocks > BESIDE ? BESIDE : tblocks;
-  /* nothing of a matrix is masked, and a round ends where it ends */
-  if (z->matrix && l.chunks && tblocks % beside != 0) beside = tblocks;
+  int64_t beside = z->beside > 0 ? z->beside : tblocks;
   bool rectangle = beside < tblocks && kblocks > 1;
   const uop *t_outer = uop_int(ap->g, 0);
   if (rectangle) t_outer = draft_axis(ap, d, outer, (tblocks + beside - 1) / beside, "t0");

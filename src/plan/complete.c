@@ -4,15 +4,15 @@
 #include <string.h>
 
 enum {
-  LONG_CHAIN =
-      128,   /* channels; longer sums are made in parts of WINO_CHAIN, or of a divisor near it */
-  LINE = 64, /* bytes of a cache line */
-  LANE_BLOCK = 64, /* channels in a block, where they are in the lanes */
-  SHARED_SUMS = 8, /* channels whose sums share an input transform */
-  ROW_SUMS = 4,    /* the same where the sums are in registers */
-  FEW_SUMS = 8,    /* in registers at all frequencies */
+  LONG_CHAIN = 128, /* channels; longer sums are made in parts of about WINO_CHAIN */
+  LINE = 64,        /* bytes of a cache line */
+  LANE_BLOCK = 64,  /* channels in a block, where they are in the lanes */
+  SHARED_SUMS = 8,  /* channels whose sums share an input transform */
+  ROW_SUMS = 4,     /* the same where the sums are in registers */
+  FEW_SUMS = 8,     /* in registers at all frequencies */
+  BESIDE = 16,      /* register tiles of neighbouring work items */
   CHEAP_MASKS =
-      64 /* vectors of this many bytes come with masked stores that cost no more than others */
+      64 /* bytes of vectors that come with masked stores which cost no more than others */
 };
 
 static int64_t at_most(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -161,6 +161,14 @@ static void size_tile(const schedule *s, const site_facts *f, const machine *m, 
   z->lanes = rt.lanes;
 }
 
+/* On a device a group's work items take a rectangle of channels and tiles, so that they share what they read. Nothing of a
+ * matrix is masked, and a round ends where it ends. */
+static int64_t tiles_beside(const site_sizes *z, int64_t tiles) {
+  int64_t all = (tiles + z->t - 1) / z->t;
+  bool whole = !z->matrix || z->round == 0 || all % BESIDE == 0;
+  return all > BESIDE && whole ? BESIDE : 0;
+}
+
 static void size_flat(const schedule *s, const site_facts *f, const machine *m, site_sizes *z) {
   bool inside = schedule_is_inside(s, STAGE_M);
   int64_t block = at_most(z->block, f->site->T);
@@ -170,9 +178,12 @@ static void size_flat(const schedule *s, const site_facts *f, const machine *m, 
   z->all_f = schedule_is_inlined(s, STAGE_G);
   size_tile(s, f, m, &e, z);
   z->matrix = !z->all_f && products_are_matrices(s, f, m, z, &e);
-  if (!z->matrix) return;
-  z->k = z->t = m->matrix;
-  z->lanes = 1;
+  if (z->matrix) {
+    z->k = z->t = m->matrix;
+    z->lanes = 1;
+  }
+  bool blocked = z->round == 0 && e.t < e.all;
+  z->beside = m->group > 0 && !blocked ? tiles_beside(z, e.t) : 0;
 }
 
 /* Tiles in rows. A weight's transform is shared by two of them, unless their vectors overlap: the second's load would wait

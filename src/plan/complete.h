@@ -30,21 +30,22 @@ typedef enum {
 
 typedef struct site_sizes {
   product_nest products;
-  bool
-      over_k; /* channels are in the lanes of the products and of what reads them, rather than tiles */
+  /* Channels are in the lanes of the products and of what reads them, rather than tiles. */
+  bool over_k;
   bool matrix; /* the products are matrices of work items */
   bool staged; /* the result's kernel goes in blocks, since stages are computed in it */
-  bool
-      outside; /* the sum over channels is outside the loops that share a transform, and kept in the array */
+  /* The sum over channels is outside the loops that share a transform, and kept in the array. */
+  bool outside;
   bool all_f;    /* a register tile of the products has all frequencies */
   int64_t chain; /* channels c in one chain of additions; C: all of them */
   int64_t round; /* tiles in a round of the host loop; 0: there is none */
   int64_t block; /* tiles that are staged together, where any are */
-  int64_t kblock,
-      line; /* channels in an iteration of the result's loop k0; so many at a time in the lanes, 0: one */
-  int64_t k,
-      t;     /* channels and tiles whose sums are in registers; rows of tiles for PRODUCTS_ROWS */
-  int lanes; /* of the products */
+  /* Channels in an iteration of the result's loop k0; so many of them at a time in the lanes, 0: one. */
+  int64_t kblock, line;
+  /* Channels and tiles whose sums are in registers; for PRODUCTS_ROWS rows of tiles. */
+  int64_t k, t;
+  int64_t beside;       /* of a device: register tiles of neighbouring work items; 0: all of them */
+  int lanes;            /* of the products */
   int row_lanes[2];     /* of tiles in rows: whole rows, and those of a block */
   int c_lanes;          /* x: channels are in the lanes, so many; 0: tiles are */
   int g_lanes, o_lanes; /* of the weight transform; of the result */

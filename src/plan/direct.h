@@ -13,14 +13,14 @@ typedef struct direct_shape {
   wn_dtype dtype;  /* the widest that is computed with */
   int64_t K, X, Y; /* channels; pixels: the fastest axis, the next one, 0 where there is none */
   int64_t pixels;  /* all, X and Y included; */
-  int64_t others,
-      taps;       /* what else there is, batch and groups; terms of a sum, channels included */
-  int64_t stride; /* of X in the image */
-  bool masked;    /* the image is read past its edges along X */
-  bool overlaps;  /* the last tile of a row may begin early and compute some pixels again */
-  double
-      inside; /* share of the products that do not meet padding; < 1 only for images that fit a register tile */
-  bool packs; /* weights get an array of their own: they are constant, or pixels are many */
+  int64_t others;  /* and what there is besides them and channels */
+  int64_t taps;    /* terms of a sum, channels included */
+  int64_t stride;  /* of X in the image */
+  bool masked;     /* the image is read past its edges along X */
+  bool overlaps;   /* the last tile of a row may begin early and compute some pixels again */
+  bool packs;      /* weights get an array of their own: they are constant, or pixels are many */
+  /* Share of the products that do not meet padding; < 1 only for images that fit a register tile. */
+  double inside;
 } direct_shape;
 
 /* Fewer do not pay for packing weights in each run. */

@@ -71,8 +71,27 @@ register_tile pick_register_tile(const machine *m, wn_dtype dtype, int64_t k, in
 enum {
   ITEM_SUMS = 64,  /* kept in the registers of a work item */
   ITEM_VECTOR = 4, /* elements of a load */
-  BUSY_SHARE = 6   /* a device is busy with this share of the work items that it has room for */
+  BUSY_SHARE = 6,  /* a device is busy with this share of the work items that it has room for */
+  USUAL_GROUP = 128,
+  MOST_GROUP = 256,
+  ITEMS_A_GROUP = 1024 /* of those that fill the device: two groups for each 2048 */
 };
+
+int work_group_at_most(const machine *m, int64_t group) {
+  int64_t most = m->group < MOST_GROUP ? m->group : MOST_GROUP;
+  return (int)(group < most ? group : most);
+}
+
+int work_group_of_block(const machine *m, int64_t points) {
+  return work_group_at_most(m, round_up(points, LEAST_WORK_GROUP));
+}
+
+/* The usual size, or less where that would leave parts of the device idle. */
+int work_group(const machine *m, int64_t items) {
+  int64_t groups = m->items / ITEMS_A_GROUP, group = USUAL_GROUP;
+  while (group > LEAST_WORK_GROUP && items / group < groups) group /= 2;
+  return work_group_at_most(m, group);
+}
 
 static int64_t blocks_of(int64_t n, int64_t step) { return (n + step - 1) / step; }
 

@@ -67,7 +67,8 @@ static outputs single(twin x) { return (outputs){1, {x}}; }
 /* relu(conv(x) + bias + residual) */
 static outputs epilogue(twins *w) {
   int64_t c = between(w->random, 1, 20), k = between(w->random, 1, 20);
-  int64_t h = between(w->random, 1, 20), s = between(w->random, 1, 24);
+  int64_t h = between(w->random, 1, 20),
+          s = between(w->random, 2, 24); /* one pixel has no window */
   twin y =
       twin_conv(w, image(w, between(w->random, 1, 2), c, h, s), filters(w, k, c, 3, 3), &same3);
   y = twin_zip(w, WN_ADD, y, bias(w, k));
