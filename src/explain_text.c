@@ -12,8 +12,7 @@
 /* --- figures ---------------------------------------------------------------------------------------------------------------- */
 
 static const char *us_text(arena *a, double us) {
-  if (!isfinite(us)) return "-";
-  return arena_printf(a, "%.*f", us < 9.995 ? 2 : us < 99.95 ? 1 : 0, us);
+  return isfinite(us) ? report_figure(a, us) : "-";
 }
 
 static const char *count_text(arena *a, int count) {
@@ -34,8 +33,7 @@ static const char *flops_text(arena *a, double flops) {
 
 static const char *intensity_text(arena *a, const wn_kernel_info *k) {
   if (!(k->bytes > 0)) return "-";
-  double x = k->flops / k->bytes;
-  return arena_printf(a, "%.*f", x < 9.995 ? 2 : x < 99.95 ? 1 : 0, x);
+  return report_figure(a, k->flops / k->bytes);
 }
 
 static const char *whose_limits(const explanation *e) {
@@ -85,15 +83,12 @@ const char *explain_text_kernel(const explanation *e, int kernel) {
 
 /* --- the sites ---------------------------------------------------------------------------------------------------------------- */
 
-enum { NAME_WIDTH = 40 };
-
 static const char *share_text(arena *a, double share) {
-  return isfinite(share) ? arena_printf(a, "%.*f%%", share < 0.0995 ? 1 : 0, 100 * share) : "-";
+  return isfinite(share) ? report_share(a, share) : "-";
 }
 
 static const char *site_label(arena *a, const report_site *s) {
-  if (s->name == NULL) return s->label;
-  return arena_printf(a, "%s \"%s\"", s->label, report_short_name(a, s->name, NAME_WIDTH));
+  return report_site_text(a, s, REPORT_NAME_WIDTH);
 }
 
 static int widest(int width, const char *text) {

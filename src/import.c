@@ -59,10 +59,7 @@ static const char *array_text(graph *g, const user_array *a) {
   else
     str_add(&s, a->buffer->constant ? "a wn_constant" : "a wn_input");
   if (a->name != NULL) str_printf(&s, " \"%s\"", a->name);
-  str_add(&s, " of shape [");
-  for (int k = 0; k < a->shape->len; ++k)
-    str_printf(&s, "%s%lld", k ? ", " : "", (long long)a->shape->at[k]);
-  str_add(&s, "]");
+  str_printf(&s, " of shape %s", arena_shape(&g->arena, a->shape->len, a->shape->at));
   return str_text(&s);
 }
 

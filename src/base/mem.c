@@ -222,3 +222,12 @@ void str_printf(str *s, const char *format, ...) {
 }
 
 const char *str_text(str *s) { return s->data != NULL ? s->data : ""; }
+
+const char *arena_shape(arena *a, int ndim, const int64_t *shape) {
+  str s;
+  str_init(&s, a);
+  str_add(&s, "[");
+  for (int i = 0; i < ndim; ++i) str_printf(&s, "%s%lld", i ? ", " : "", (long long)shape[i]);
+  str_add(&s, "]");
+  return str_text(&s);
+}

@@ -36,6 +36,8 @@ void *arena_alloc(arena *a, size_t size); /* zeroed, aligned for any type */
 void *arena_copy(arena *a, const void *p, size_t size);
 char *arena_strdup(arena *a, const char *s);
 char *arena_printf(arena *a, const char *format, ...) WN_PRINTF(2, 3);
+/* "[1, 16, 32, 32]" */
+const char *arena_shape(arena *a, int ndim, const int64_t *shape);
 #define arena_new(a, T)      ((T *)arena_alloc((a), sizeof(T)))
 #define arena_array(a, T, n) ((T *)arena_alloc((a), sizeof(T) * (size_t)(n)))
 

@@ -22,7 +22,7 @@ typedef struct deciding {
 typedef struct decision {
   choice choice;
   graph_plan
-      complete; /* as it is carried out, with all sizes: what is printed of it makes the same program */
+      complete; /* as it is carried out, with all sizes; printed, it makes the same program */
   fitting fit;
   kernel_set *set;
   const choice_target *target;

@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-enum { DEFAULT_BLOCK = 64 }; /* no less than stages.c stages unless it is told */
+enum { DEFAULT_BLOCK = 64 }; /* no less than tile_block stages unless it is told */
 
 /* The next smaller version; false: there is none. A register tile that was sized for the larger block goes. */
 static bool halve(schedule *s, int64_t tiles) {

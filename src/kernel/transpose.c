@@ -35,7 +35,8 @@ typedef struct tile_store { /* neighbours: disp, disp + 1, ... */
 typedef struct transposer {
   builder *b;
   int64_t slot;
-  map terms; /* node id -> lane_term *: stores have most of them in common */
+  map terms;        /* node id -> lane_term *: stores have most of them in common */
+  far_store *store; /* by number; base NULL: it is none */
 } transposer;
 
 /* --- conditions -------------------------------------------------------------------------------------------------------- */
@@ -77,7 +78,6 @@ static const lane_term *term_of(transposer *t, const uop *term) {
 static bool describe(transposer *t, const store_ref *ref, far_store *s) {
   builder *b = t->b;
   s->ref = ref;
-  s->never = 0;
   if (!split_lanes(b, ref->offset, &s->base, &s->stride, &s->disp) || llabs(s->stride) <= FAR ||
       !is_vector(b, ref->value))
     return false;
@@ -190,16 +190,15 @@ static void add_row(tile_store *t, const far_store *s) {
 }
 
 /* The stores that go next to this one in the same lanes, without gaps around it. */
-static void find_tile(transposer *t, size_t n, const store_ref *stores, const bool *done,
-                      const far_store *seed, tile_store *tile) {
+static void find_tile(const transposer *t, size_t n, const bool *done, const far_store *seed,
+                      tile_store *tile) {
   tile_store all = {0};
   add_row(&all, seed);
   for (size_t j = seed->number + 1; j < n && all.n < TILE; ++j) {
-    far_store s = {.number = j};
-    if (done[j] || !describe(t, &stores[j], &s)) continue;
-    if (s.base == seed->base && s.stride == seed->stride && s.never == seed->never &&
-        llabs(s.disp - seed->disp) < TILE)
-      add_row(&all, &s);
+    const far_store *s = &t->store[j];
+    if (done[j] || s->base != seed->base || s->stride != seed->stride || s->never != seed->never)
+      continue;
+    if (llabs(s->disp - seed->disp) < TILE) add_row(&all, s);
   }
   int at = 0;
   while (all.row[at].number != seed->number) ++at;
@@ -229,11 +228,15 @@ void transpose_stores(builder *b, int64_t slot, size_t n, const store_ref *store
   if (b->lanes < 4) return;
   transposer t = {.b = b, .slot = slot};
   map_init(&t.terms, b->a);
+  t.store = arena_array(b->a, far_store, n);
   for (size_t i = 0; i < n; ++i) {
-    far_store seed = {.number = i};
+    t.store[i].number = i;
+    if (done[i] || !describe(&t, &stores[i], &t.store[i])) t.store[i].base = NULL;
+  }
+  for (size_t i = 0; i < n; ++i) {
     tile_store tile;
-    if (done[i] || !describe(&t, &stores[i], &seed)) continue;
-    find_tile(&t, n, stores, done, &seed, &tile);
+    if (done[i] || t.store[i].base == NULL) continue;
+    find_tile(&t, n, done, &t.store[i], &tile);
     const uop *all = tile.n < 2 ? uop_bool(b->g, false) : condition_of(&t, &tile);
     if (uop_is_int(all, 0)) continue;
     store_if(&t, &tile, all);

@@ -27,6 +27,14 @@ const schedule *direct_plan(const apply *ap, int number) {
   return s->direct ? s : plan_of_site(ap, -1);
 }
 
+void complete_direct(const apply *ap, int number, int64_t k, int64_t t, char lanes) {
+  if (number < 0 || number >= ap->nplans || !ap->plan[number].direct) return;
+  schedule *s = &ap->set->plan[number];
+  s->k[0] = k;
+  s->t[0] = t;
+  s->v = lanes;
+}
+
 const schedule *plan_of(const apply *ap, int site) {
   return plan_of_site(ap, ap->w->site[site].number);
 }
@@ -343,8 +351,10 @@ static void set_domain(const apply *ap, stage *st, const need *nd) {
     }
     st->base[i] = nd->base[i];
     if (st->space == SPACE_LOCAL) st->dim[i] = len;
-    if (st->letter[i] == 't' && !nd->blocks[i] && len > tiles_wanted(ap, st, nd))
-      len = tiles_wanted(ap, st, nd);
+    if (st->letter[i] == 't' && !nd->blocks[i]) {
+      int64_t wanted = tiles_wanted(ap, st, nd);
+      if (len > wanted) len = wanted;
+    }
     st->len[i] = len < extent ? len : extent;
   }
 }
@@ -568,25 +578,16 @@ static void index_sites(apply *ap) {
 
 /* Everything that a plan leaves open, from here on. */
 static void complete_sites(apply *ap) {
-  bool *neighbours = arena_array(ap->a, bool, ap->w->nsites + 1);
-  wn_dtype *dtype = arena_array(ap->a, wn_dtype, ap->w->nsites + 1);
-  uop_order all = uop_toposort(ap->a, 1, &ap->w->root);
-  for (size_t i = 0; i < all.len; ++i) {
-    const uop *u = all.at[i];
-    if (u->op != OP_BUFFERIZE || u->arg.info->stage != STAGE_X) continue;
-    int site = site_of(ap, u->arg.info);
-    neighbours[site] = channels_are_neighbours(ap, u);
-    dtype[site] = (wn_dtype)u->dtype;
-  }
   for (int i = 0; i < ap->w->nsites; ++i) {
     const flow *f = &ap->flow[i];
+    wn_dtype dtype = (wn_dtype)f->x->dtype;
     const site_facts facts = {.site = &ap->w->site[i],
-                              .dtype = dtype[i],
-                              .stored = f->found ? f->dtype : dtype[i],
+                              .dtype = dtype,
+                              .stored = f->found ? f->dtype : dtype,
                               .channels = f->found ? f->channels : ap->w->site[i].K,
                               .flows = f->found,
                               .by_rows = f->by_rows,
-                              .channels_last = neighbours[i]};
+                              .channels_last = channels_are_neighbours(ap, f->x)};
     int number = facts.site->number;
     *ap->at_site = number;
     ap->sizes[i] = complete_site(ap->g->diag, plan_of(ap, i), &facts, ap->machine);

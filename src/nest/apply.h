@@ -54,6 +54,7 @@ typedef struct flow {
       [WN_MAX_SPATIAL]; /* dilation phases of window axis i: range = (y * m + p) * phases + phi */
   const uop *window[WN_MAX_SPATIAL]; /* the RANGE of window axis i */
   const uop *index;                  /* the INDEX of o */
+  const uop *x;                      /* the BUFFERIZE of x */
 } flow;
 
 /* A nest that reads an array which is not placed yet. */
@@ -202,13 +203,13 @@ int64_t index_stride(const uop *index, const uop *range);
 /* The register tile of v (lanes) by u where that is pixels by channels of such a product. */
 bool pixel_tile(const apply *ap, const stage *st, const uop *value, int v, int u, register_tile *t);
 nest *nest_channels(apply *ap, stage *st); /* NULL: the value has no such plan */
-/* Says in the complete plan of a direct site what its nest is made with; 0: it has no such size. */
-void complete_direct(const apply *ap, int number, int64_t k, int64_t t, char lanes);
 
 /* The plan of the site with this number; a direct one where there is none. */
 const schedule *plan_of_site(const apply *ap, int number);
 /* Of what is summed directly in a value: sizes of a rewritten site are not meant for it. */
 const schedule *direct_plan(const apply *ap, int number);
+/* Says in the complete plan of a direct site what its nest is made with; 0: it has no such size. */
+void complete_direct(const apply *ap, int number, int64_t k, int64_t t, char lanes);
 /* Of a rewritten site, by its index in wino_result.site. */
 const schedule *plan_of(const apply *ap, int site);
 /* The stage of a site that is still a BUFFERIZE (not inlined), NULL if there is none. */

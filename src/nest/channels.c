@@ -161,14 +161,6 @@ static bool find_product(apply *ap, const uop *value, int n, const uop *const *r
   return true;
 }
 
-void complete_direct(const apply *ap, int number, int64_t k, int64_t t, char lanes) {
-  if (number < 0 || number >= ap->nplans || !ap->plan[number].direct) return;
-  schedule *s = &ap->set->plan[number];
-  s->k[0] = k;
-  s->t[0] = t;
-  s->v = lanes;
-}
-
 bool pixel_tile(const apply *ap, const stage *st, const uop *value, int v, int u,
                 register_tile *t) {
   product p;

@@ -69,10 +69,10 @@ static bool goes_by_rows(apply *ap, const uop *into, const flow *f) {
   return simplify(g, tile) == simplify(g, number);
 }
 
-/* One walk over the graph: where each o is read, and in which stored value each loop is. */
+/* One walk over the graph: each x, where each o is read, and in which stored value each loop is. */
 typedef struct flow_search {
   apply *ap;
-  const uop **index; /* by rewritten site: the INDEX of its o */
+  const uop **index, **x; /* by rewritten site: the INDEX of its o, its x */
   int *reads;
   map binder; /* number of a RANGE -> the stored value that binds it */
 } flow_search;
@@ -87,7 +87,9 @@ static void search_reads(flow_search *f) {
       f->index[f->ap->site_of[info->site]] = u;
       f->reads[f->ap->site_of[info->site]]++;
     }
-    if (u->op != OP_BUFFERIZE || u->arg.info->stage != STAGE_COUNT) continue;
+    if (u->op != OP_BUFFERIZE) continue;
+    if (u->arg.info->stage == STAGE_X) f->x[f->ap->site_of[u->arg.info->site]] = u;
+    if (u->arg.info->stage != STAGE_COUNT) continue;
     for (int r = 1; r < u->nsrc; ++r) map_put_ptr(&f->binder, (uint64_t)u->src[r]->arg.i, u);
   }
 }
@@ -111,7 +113,7 @@ static const uop *find_into(flow_search *s, const wino_site *ws, const uop *inde
 static void find_flow(flow_search *s, int site, flow *f) {
   apply *ap = s->ap;
   const wino_site *ws = &ap->w->site[site];
-  *f = (flow){.site = site, .into = -1};
+  *f = (flow){.site = site, .into = -1, .x = s->x[site]};
   if (s->reads[site] != 1) return; /* read at two places: it needs an array */
   const uop *into = find_into(s, ws, s->index[site], f);
   f->index = s->index[site];
@@ -131,6 +133,7 @@ static void find_flow(flow_search *s, int site, flow *f) {
 void flows_find(apply *ap) {
   flow_search s = {.ap = ap};
   s.index = arena_array(ap->a, const uop *, ap->w->nsites + 1);
+  s.x = arena_array(ap->a, const uop *, ap->w->nsites + 1);
   s.reads = arena_array(ap->a, int, ap->w->nsites + 1);
   map_init(&s.binder, ap->a);
   search_reads(&s);

@@ -89,19 +89,17 @@ static void share_inside(nest *n) {
 void simt_share(apply *ap) {
   for (size_t k = 0; ap->machine->group > 0 && k < ap->set->kernels.len; ++k) {
     kernel_plan *kp = &ap->set->kernels.data[k];
-    kp->group = LEAST_WORK_GROUP;
     int64_t items = 0;
     for (int r = 0; r < kp->nroots; ++r) {
       nest *root = kp->root[r];
       bool inside = computes_inside(root);
       share_axes(root, inside ? shared_from(root) : 0, inside ? AXIS_GROUP : AXIS_LANE);
       share_inside(root);
-      int group = work_group_of_block(ap->machine, most_points(root));
-      if (inside && group > kp->group) kp->group = group;
+      int group = inside ? work_group_of_block(ap->machine, most_points(root)) : 0;
+      if (group > kp->group) kp->group = group;
       items += points(root, AXIS_LANE);
     }
     int group = work_group(ap->machine, items);
     if (group > kp->group) kp->group = group;
-    kp->group = work_group_at_most(ap->machine, kp->group);
   }
 }

@@ -27,12 +27,7 @@ typedef enum { MOVES_NOT, MOVES_BY_ONE, MOVES_OTHERWISE } movement;
 
 static movement moves(const uop *load, const uop *range) {
   if (!uop_has_range(load, range)) return MOVES_NOT;
-  for (int i = 2; i < load->nsrc; ++i) {
-    bool last = i == load->nsrc - 1;
-    if (last ? linear_coefficient(load->src[i], range) != 1 : uop_has_range(load->src[i], range))
-      return MOVES_OTHERWISE;
-  }
-  return MOVES_BY_ONE;
+  return index_stride(load, range) == 1 ? MOVES_BY_ONE : MOVES_OTHERWISE;
 }
 
 /* Are the terms of the sum neighbours in memory along this range, as far as they move with it? */

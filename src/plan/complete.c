@@ -11,17 +11,12 @@ enum {
   ROW_SUMS = 4,     /* the same where the sums are in registers */
   FEW_SUMS = 8,     /* in registers at all frequencies */
   BESIDE = 16,      /* register tiles of neighbouring work items */
-  CHEAP_MASKS =
-      64 /* bytes of vectors that come with masked stores which cost no more than others */
+  CHEAP_MASKS = 64  /* bytes of vectors whose masked stores cost no more than others */
 };
 
 static int64_t at_most(int64_t a, int64_t b) { return a < b ? a : b; }
 
 /* --- what is computed where ------------------------------------------------------------------------------------------------- */
-
-static bool has_kernel(const schedule *s, stage_id id) {
-  return !schedule_is_inside(s, id) && !schedule_is_inlined(s, id);
-}
 
 static bool o_is_inside(const schedule *s, bool flows) {
   return flows ? s->stage[STAGE_O].space == SPACE_LOCAL : schedule_is_inside(s, STAGE_O);
@@ -30,17 +25,11 @@ static bool o_is_inside(const schedule *s, bool flows) {
 static bool staged_in_result(const schedule *s, bool flows) {
   bool others = schedule_is_inside(s, STAGE_X) || schedule_is_inside(s, STAGE_G);
   return schedule_is_inside(s, STAGE_M) || o_is_inside(s, flows) ||
-         (others && !has_kernel(s, STAGE_M));
+         (others && !schedule_has_kernel(s, STAGE_M));
 }
 
 static bool staged_in_products(const schedule *s) {
-  return has_kernel(s, STAGE_M) && schedule_is_inside(s, STAGE_X);
-}
-
-/* Are x, g and m arrays, so that the products read and write nothing else? */
-static bool has_arrays(const schedule *s) {
-  return !schedule_is_inlined(s, STAGE_X) && !schedule_is_inlined(s, STAGE_G) &&
-         !schedule_is_inlined(s, STAGE_M);
+  return schedule_has_kernel(s, STAGE_M) && schedule_is_inside(s, STAGE_X);
 }
 
 /* --- sums and lanes ---------------------------------------------------------------------------------------------------------- */
@@ -73,7 +62,7 @@ static bool channels_in_lanes(const schedule *s, const site_facts *f, const mach
                               int64_t block) {
   const wino_site *site = f->site;
   if (s->v != 0) return s->v == 'k';
-  if (!has_arrays(s) || !f->flows || site->K < 4 || m->group > 0) return false;
+  if (!schedule_has_arrays(s) || !f->flows || site->K < 4 || m->group > 0) return false;
   int64_t tiles = s->stage[STAGE_X].space == SPACE_LOCAL ? at_most(block, site->T) : site->T;
   return lanes_waste(m, site->K) <= lanes_waste(m, tiles);
 }
@@ -90,7 +79,7 @@ static int lanes_of_row(const machine *m, wn_dtype dtype, int64_t width) {
 static product_nest products_of(const schedule *s, const site_sizes *z) {
   if (schedule_is_inlined(s, STAGE_M)) return PRODUCTS_INSIDE;
   if (schedule_is_inlined(s, STAGE_X)) return PRODUCTS_ROWS;
-  bool alone = has_kernel(s, STAGE_M) && !schedule_is_inside(s, STAGE_X);
+  bool alone = schedule_has_kernel(s, STAGE_M) && !schedule_is_inside(s, STAGE_X);
   return schedule_is_inlined(s, STAGE_G) && alone && z->outside ? PRODUCTS_SHARED : PRODUCTS_FLAT;
 }
 
@@ -197,19 +186,14 @@ static void size_rows(const schedule *s, const site_facts *f, const machine *m, 
          : m->group > 0 ? item_channels(m, f->site)
                         : ROW_SUMS;
   z->k = at_most(z->k, schedule_is_inside(s, STAGE_M) ? z->kblock : f->site->K);
-  z->lanes = z->row_lanes[staged_in_result(s, f->flows)];
 }
 
 static void size_products(const schedule *s, const site_facts *f, const machine *m, site_sizes *z) {
   z->products = products_of(s, z);
-  z->k = z->t = 1;
+  z->k = z->t = z->lanes = 1;
   if (z->products == PRODUCTS_FLAT) size_flat(s, f, m, z);
   if (z->products == PRODUCTS_ROWS) size_rows(s, f, m, z);
   if (z->products == PRODUCTS_SHARED) z->lanes = pick_lanes(m, f->dtype, f->site->T);
-  if (z->products == PRODUCTS_INSIDE) {
-    z->k = z->kblock;
-    z->lanes = z->o_lanes;
-  }
 }
 
 /* --- the result, the transforms ---------------------------------------------------------------------------------------------- */
@@ -243,7 +227,7 @@ static int lanes_of_g(const schedule *s, const site_facts *f, const machine *m,
 
 site_sizes complete_site(diag *d, const schedule *s, const site_facts *f, const machine *m) {
   const wino_site *site = f->site;
-  if (d != NULL && s->v == 'k' && !has_arrays(s))
+  if (d != NULL && s->v == 'k' && !schedule_has_arrays(s))
     diag_fail(
         d, WN_ERR_REFUSED,
         "v=k needs arrays for x, g and m: a transform that is inlined has tiles in its lanes");
@@ -270,7 +254,7 @@ schedule complete_schedule(const schedule *s, const site_facts *f, const site_si
   memset(out.t, 0, sizeof out.t);
   memset(out.k, 0, sizeof out.k);
   int tile = tile_part(s, f), channel = channel_part(s, f);
-  if (has_arrays(s)) out.v = z->over_k ? 'k' : 't';
+  if (schedule_has_arrays(s)) out.v = z->over_k ? 'k' : 't';
   if (z->chain < f->site->C) out.c[0] = z->chain;
   if (tile > 0) out.t[0] = z->block;
   if (channel > 0) out.k[0] = z->kblock;

@@ -55,7 +55,7 @@ static void count_stages(const model *m, const sizes *z, const cut *u, work *w) 
   const schedule *s = u->s;
   double blocks[STAGE_COUNT] = {
       [STAGE_X] = u->blocks, [STAGE_M] = u->blocks, [STAGE_O] = u->o_blocks};
-  bool own_m = !schedule_is_inside(s, STAGE_M) && !schedule_is_inlined(s, STAGE_M);
+  bool own_m = schedule_has_kernel(s, STAGE_M);
   /* m of one block in a kernel of its own is made for groups of channels, and a local x again for each */
   double x_times = schedule_is_inside(s, STAGE_X) && own_m && u->blocks == 1 && u->sum != SUM_TILED
                        ? ceil_div(z->K, u->sum_k)
@@ -84,9 +84,8 @@ static void count_stages(const model *m, const sizes *z, const cut *u, work *w) 
 /* Seconds of each kernel, by the last of its stages: stages inside others' kernels are theirs. */
 static void run_stages(const model *m, const cut *u, work *w, double *seconds) {
   for (int i = 0; i < STAGE_O; ++i) {
-    if (!schedule_is_inside(u->s, (stage_id)i) && !schedule_is_inlined(u->s, (stage_id)i)) continue;
-    bool into_m =
-        i != STAGE_M && !schedule_is_inside(u->s, STAGE_M) && !schedule_is_inlined(u->s, STAGE_M);
+    if (schedule_has_kernel(u->s, (stage_id)i)) continue;
+    bool into_m = i != STAGE_M && schedule_has_kernel(u->s, STAGE_M);
     add_work(&w[into_m ? STAGE_M : STAGE_O], &w[i]);
     w[i].launches = 0;
   }

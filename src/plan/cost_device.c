@@ -84,14 +84,12 @@ static parts parts_of(const site_sizes *own, const machine *on, const sizes *z) 
   return p;
 }
 
-static bool is_array(const schedule *s, stage_id id) { return !schedule_is_inlined(s, id); }
-
 /* The products of so many channels and tiles, summed over channels: of a frequency each where x and g are arrays and m is
  * one, there of matrices where apply makes them, else of all at once. Without their traffic. */
 static item_work sums_of(const schedule *s, const machine *on, const wino_tile *tile,
                          const parts *p, double k, double t) {
   const sizes *z = p->z;
-  bool x = is_array(s, STAGE_X), g = is_array(s, STAGE_G);
+  bool x = !schedule_is_inlined(s, STAGE_X), g = !schedule_is_inlined(s, STAGE_G);
   item_work w = {0};
   if (p->side > 0 && t >= p->side && fmod(k, p->side) == 0) {
     double area = p->side * p->side, share = area / (int)WARP; /* of a work item */
@@ -101,7 +99,7 @@ static item_work sums_of(const schedule *s, const machine *on, const wino_tile *
     w.once = share * STORE;
     return w;
   }
-  if (x && g && is_array(s, STAGE_M)) {
+  if (schedule_has_arrays(s)) {
     double tile_k = fmin(p->k, k), tile_t = fmin(p->t, t);
     w.items = z->f * ceil_div(k, tile_k) * ceil_div(t, tile_t);
     w.turns = ceil_div(z->C, (int)CHANNELS_AT_ONCE);
@@ -125,7 +123,7 @@ static item_work products(const schedule *s, const machine *on, const wino_tile 
     CACHED = 8
   }; /* a group's channels or tiles; how often L1 has what is read again */
   const sizes *z = p->z;
-  bool tiled = is_array(s, STAGE_X) && is_array(s, STAGE_G) && is_array(s, STAGE_M);
+  bool tiled = schedule_has_arrays(s);
   item_work w = sums_of(s, on, tile, p, z->K, z->T);
   double read = z->T * ceil_div(z->K, (int)SHARED) + z->K * ceil_div(z->T, (int)SHARED);
   if (!tiled) read = (z->T * z->K + z->K) / (int)CACHED;
@@ -185,8 +183,7 @@ static double result_seconds(const device_model *m, const schedule *s, const mac
                              const wino_tile *tile, const parts *p) {
   const sizes *z = p->z;
   block b = block_of(m, s, on, tile, p);
-  bool sums_here = !is_array(s, STAGE_M),
-       own = is_array(s, STAGE_M) && !schedule_is_inside(s, STAGE_M);
+  bool sums_here = schedule_is_inlined(s, STAGE_M), own = schedule_has_kernel(s, STAGE_M);
   item_work x = {.items = z->C * b.t, .once = p->x + p->x_loads + z->f * STORE};
   item_work g = {.items = z->C * b.k, .once = p->g + p->g_loads + z->f * STORE};
   item_work sums = sums_of(s, on, tile, p, b.k, b.t);
@@ -224,14 +221,14 @@ static bool rewritten(const device_model *m, const wino_conv *c, const wino_tile
   double footprint = z.image + z.result + planes * z.T * (z.C + z.K);
   bool x_in = schedule_is_inside(s, STAGE_X), g_in = schedule_is_inside(s, STAGE_G),
        m_in = schedule_is_inside(s, STAGE_M);
-  bool own = is_array(s, STAGE_M) && !m_in; /* m has a kernel of its own */
+  bool own = schedule_has_kernel(s, STAGE_M);
   if (m->local > 0 && block_of(m, s, on, tile, &p).bytes > m->local) return false;
-  if (is_array(s, STAGE_X) && !x_in) {
+  if (!schedule_is_inlined(s, STAGE_X) && !x_in) {
     item_work x = {.items = z.G * z.C * z.T, .once = p.x + p.x_loads + z.f * STORE};
     x.bytes = z.image + planes * z.T * z.C;
     out[STAGE_X] = seconds_of(m, &x, footprint);
   }
-  if (is_array(s, STAGE_G) && !g_in && t->variable_weights) {
+  if (!schedule_is_inlined(s, STAGE_G) && !g_in && t->variable_weights) {
     item_work g = {.items = z.G * z.C * z.K, .once = p.g + p.g_loads + z.f * STORE};
     g.bytes = planes * z.C * z.K;
     out[STAGE_G] = seconds_of(m, &g, footprint);

@@ -35,7 +35,7 @@ static double lines_of_results(const sizes *z, const cut *u) {
 
 bool too_long(const model *m, const sizes *z, const cut *u) {
   const schedule *s = u->s;
-  bool own = !schedule_is_inside(s, STAGE_M) && !schedule_is_inlined(s, STAGE_M);
+  bool own = schedule_has_kernel(s, STAGE_M);
   double sums = KERNEL + lines_of_sums(m, z, u),
          most = m->t->max_lines > 0 ? m->t->max_lines : MOST_LINES;
   if (schedule_is_inside(s, STAGE_X)) sums += X_STEP * z->in;

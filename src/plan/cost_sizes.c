@@ -1,8 +1,8 @@
 /* Extents and cuts of a rewritten convolution; see cost_model.h.
  *
  * In: a convolution, one of its tiles, a schedule. Out: what the counts of cost_stages.c and cost_sums.c are made of. Always
- * holds: blocks, register tiles and lanes are those that apply picks, by the same functions (tiles.h);
- * what apply refuses is marked. */
+ * holds: blocks, register tiles and lanes are those of the complete plan (complete.h), which nests are made from; what apply
+ * refuses is marked. */
 #include <math.h>
 
 #include "plan/cost_model.h"
@@ -90,7 +90,7 @@ site_facts facts_of(const wino_conv *c, const wino_tile *t) {
 
 static void cut_tiles(const site_sizes *own, const sizes *z, cut *u) {
   const schedule *s = u->s;
-  bool m_apart = !schedule_is_inside(s, STAGE_M) && !schedule_is_inlined(s, STAGE_M);
+  bool m_apart = schedule_has_kernel(s, STAGE_M);
   double all = own->round > 0 ? (double)own->round : z->T, block = fmin((double)own->block, z->T);
   u->staged = own->staged;
   u->o_block = u->staged ? block : all;

@@ -70,6 +70,10 @@ bool schedule_same_bits(const schedule *a, const schedule *b);
 bool schedule_is_inside(const schedule *s, stage_id id);
 /* Has it no array, so that every use computes it? */
 bool schedule_is_inlined(const schedule *s, stage_id id);
+/* Has it an array that a kernel of its own fills? */
+bool schedule_has_kernel(const schedule *s, stage_id id);
+/* Are x, g and m arrays, so that the products read and write nothing else? */
+bool schedule_has_arrays(const schedule *s);
 /* Names of the plans in the order of `compare`, "auto" last, NULL-terminated. */
 extern const char *const schedule_plan_names[];
 

@@ -341,3 +341,12 @@ bool schedule_is_inside(const schedule *s, stage_id id) {
 bool schedule_is_inlined(const schedule *s, stage_id id) {
   return s->stage[id].space == SPACE_INLINE || s->stage[id].space == SPACE_REG;
 }
+
+bool schedule_has_kernel(const schedule *s, stage_id id) {
+  return !schedule_is_inside(s, id) && !schedule_is_inlined(s, id);
+}
+
+bool schedule_has_arrays(const schedule *s) {
+  return !schedule_is_inlined(s, STAGE_X) && !schedule_is_inlined(s, STAGE_G) &&
+         !schedule_is_inlined(s, STAGE_M);
+}

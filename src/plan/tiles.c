@@ -69,28 +69,29 @@ register_tile pick_register_tile(const machine *m, wn_dtype dtype, int64_t k, in
 /* --- devices ---------------------------------------------------------------------------------------------------------- */
 
 enum {
-  ITEM_SUMS = 64,  /* kept in the registers of a work item */
-  ITEM_VECTOR = 4, /* elements of a load */
-  BUSY_SHARE = 6,  /* a device is busy with this share of the work items that it has room for */
+  ITEM_SUMS = 64,   /* kept in the registers of a work item */
+  ITEM_VECTOR = 4,  /* elements of a load */
+  BUSY_SHARE = 6,   /* a device is busy with this share of the work items that it has room for */
+  LEAST_GROUP = 32, /* what runs in step on most devices */
   USUAL_GROUP = 128,
   MOST_GROUP = 256,
   ITEMS_A_GROUP = 1024 /* of those that fill the device: two groups for each 2048 */
 };
 
-int work_group_at_most(const machine *m, int64_t group) {
+static int group_at_most(const machine *m, int64_t group) {
   int64_t most = m->group < MOST_GROUP ? m->group : MOST_GROUP;
   return (int)(group < most ? group : most);
 }
 
 int work_group_of_block(const machine *m, int64_t points) {
-  return work_group_at_most(m, round_up(points, LEAST_WORK_GROUP));
+  return group_at_most(m, round_up(points, LEAST_GROUP));
 }
 
 /* The usual size, or less where that would leave parts of the device idle. */
 int work_group(const machine *m, int64_t items) {
   int64_t groups = m->items / ITEMS_A_GROUP, group = USUAL_GROUP;
-  while (group > LEAST_WORK_GROUP && items / group < groups) group /= 2;
-  return work_group_at_most(m, group);
+  while (group > LEAST_GROUP && items / group < groups) group /= 2;
+  return group_at_most(m, group);
 }
 
 static int64_t blocks_of(int64_t n, int64_t step) { return (n + step - 1) / step; }
@@ -136,16 +137,10 @@ int64_t channels_of_block(const schedule *s, const machine *m, const wino_site *
 
 /* --- of a site -------------------------------------------------------------------------------------------------------------- */
 
-static bool is_array(const schedule *s, stage_id id) {
-  uop_space space = s->stage[id].space;
-  return space == SPACE_GLOBAL || space == SPACE_LOCAL;
-}
-
 bool matrix_wanted(const schedule *s, const machine *m, const wino_site *site) {
   int64_t side = m->matrix;
-  bool arrays = is_array(s, STAGE_X) && is_array(s, STAGE_G) && is_array(s, STAGE_M);
-  return side > 0 && arrays && site->K % side == 0 && site->T >= side && s->v != 'k' &&
-         s->stage[STAGE_M].nloops == 0;
+  return side > 0 && schedule_has_arrays(s) && site->K % side == 0 && site->T >= side &&
+         s->v != 'k' && s->stage[STAGE_M].nloops == 0;
 }
 
 double lanes_waste(const machine *m, int64_t n) {

@@ -27,12 +27,10 @@ register_tile pick_register_tile(const machine *m, wn_dtype dtype, int64_t k, in
 
 /* Of a work item; others: how many such products there are side by side; most: sums at most, 0 for the usual. */
 register_tile pick_item_tile(const machine *m, int64_t k, int64_t t, int64_t others, int64_t most);
-enum { LEAST_WORK_GROUP = 32 }; /* what runs in step on most devices */
 /* Work items of a group: of a kernel with so many, each for itself; of one with stages inside, of which the widest has so many
  * points; as many as the device has at most. */
 int work_group(const machine *m, int64_t items);
 int work_group_of_block(const machine *m, int64_t points);
-int work_group_at_most(const machine *m, int64_t group);
 int64_t site_frequencies(const wino_site *site); /* of a tile */
 int64_t item_channels(const machine *m, const wino_site *site);
 /* Of the loop k0 around stages inside. */

@@ -100,9 +100,12 @@ static const char *ratio_text(arena *a, double v) {
   return figure(a, v < 0.0995 ? "%.2g" : "%.2f", v);
 }
 
-/* Three significant digits where there are fewer before the point: 0.57, 9.41, 41.2, 1234. */
-static const char *time_text(arena *a, double v) {
+const char *report_figure(arena *a, double v) {
   return figure(a, v < 9.995 ? "%.2f" : v < 99.95 ? "%.1f" : "%.0f", v);
+}
+
+const char *report_share(arena *a, double share) {
+  return figure(a, share < 0.0995 ? "%.1f%%" : "%.0f%%", 100 * share);
 }
 
 static const char *count_text(arena *a, int v) { return v < 0 ? "" : arena_printf(a, "%d", v); }
@@ -154,8 +157,8 @@ static void set_result(table_row *out, int *c, arena *a, const report_row *row) 
   set(out, c, figure(a, "%.1e", row->max_abs_err), row->max_abs_err);
   set(out, c, figure(a, "%.1e", row->rel_l2_err), row->rel_l2_err);
   set(out, c, figure(a, "%.1e", row->rel_sum_err), row->rel_sum_err);
-  set(out, c, time_text(a, row->gflops_effective), row->gflops_effective);
-  set(out, c, time_text(a, row->gflops_executed), NAN);
+  set(out, c, report_figure(a, row->gflops_effective), row->gflops_effective);
+  set(out, c, report_figure(a, row->gflops_executed), NAN);
 }
 
 void report_comparison(FILE *out, arena *a, const report_row *rows, int count, report_style style) {
@@ -187,14 +190,14 @@ void report_comparison(FILE *out, arena *a, const report_row *rows, int count, r
     set(line, &c, count_text(a, row->kernels), known(row->kernels));
     set(line, &c, count_text(a, row->buffers), known(row->buffers));
     set(line, &c, report_bytes(a, row->workspace_bytes), row->workspace_bytes);
-    set(line, &c, time_text(a, row->median_us), row->median_us);
-    set(line, &c, time_text(a, row->min_us), row->min_us);
+    set(line, &c, report_figure(a, row->median_us), row->median_us);
+    set(line, &c, report_figure(a, row->min_us), row->min_us);
     double time = report_relative_time(row), as_old = against_old(row, old);
     set(line, &c, ratio_text(a, direct / time), direct / time);
     set(line, &c, ratio_text(a, as_old), as_old);
-    set(line, &c, time_text(a, row->prepare_us), NAN);
-    set(line, &c, time_text(a, row->schedule_ms), row->schedule_ms);
-    set(line, &c, row->cached ? "cached" : time_text(a, row->compile_ms),
+    set(line, &c, report_figure(a, row->prepare_us), NAN);
+    set(line, &c, report_figure(a, row->schedule_ms), row->schedule_ms);
+    set(line, &c, row->cached ? "cached" : report_figure(a, row->compile_ms),
         row->cached ? NAN : row->compile_ms);
     set(line, &c, count_text(a, row->source_lines), known(row->source_lines));
     set(line, &c, count_text(a, row->registers), known(row->registers));
@@ -236,10 +239,10 @@ void report_kernels(FILE *out, arena *a, const report_row *rows, int count, repo
       set(line, &c, kernel_name(a, k, style.color), NAN);
       set(line, &c, k->prepare ? arena_printf(a, "%s (once)", k->stage ? k->stage : "") : k->stage,
           NAN);
-      set(line, &c, time_text(a, k->median_us), NAN);
+      set(line, &c, report_figure(a, k->median_us), NAN);
       set(line, &c, figure(a, "%.0f%%", 100 * k->median_us / all_us), NAN);
-      set(line, &c, time_text(a, k->flops / k->median_us * 1e-3), NAN);
-      set(line, &c, time_text(a, k->bytes / k->median_us * 1e-3), NAN);
+      set(line, &c, report_figure(a, k->flops / k->median_us * 1e-3), NAN);
+      set(line, &c, report_figure(a, k->bytes / k->median_us * 1e-3), NAN);
       set(line, &c, count_text(a, k->source_lines), NAN);
       set(line, &c, count_text(a, k->registers), NAN);
       set(line, &c, count_text(a, k->spills), NAN);
@@ -275,8 +278,8 @@ void report_bench(FILE *out, arena *a, const report_row *rows, int count, report
     set(line, &c, row->problem, NAN);
     set(line, &c, row->plan, NAN);
     set(line, &c, row->wino, NAN);
-    set(line, &c, time_text(a, row->median_us), NAN);
-    set(line, &c, time_text(a, row->min_us), NAN);
+    set(line, &c, report_figure(a, row->median_us), NAN);
+    set(line, &c, report_figure(a, row->min_us), NAN);
     set(line, &c, report_bytes(a, row->workspace_bytes), NAN);
     set_result(line, &c, a, row);
   }

@@ -107,6 +107,10 @@ void report_bench(FILE *out, arena *a, const report_row *rows, int count, report
 /* r_4_8_2 with each axis in the colour of its kind in `loops`; unchanged where they do not
  * correspond. */
 const char *report_color_kernel(arena *a, const char *name, const char *loops);
+/* Figures as tables have them; "" for what is not known. */
 const char *report_bytes(arena *a, double bytes); /* "1.5 MiB" */
+/* Times and the like, three significant digits where there are fewer before the point: 0.57, 9.41, 41.2, 1234. */
+const char *report_figure(arena *a, double v);
+const char *report_share(arena *a, double share); /* "4.2%", "37%" */
 
 #endif

@@ -25,16 +25,6 @@ const column report_site_columns[REPORT_SITE_COLUMNS] = {
 };
 #undef SITE
 
-static const char *shape_text(arena *a, const wn_site_info *s) {
-  str text;
-  str_init(&text, a);
-  str_add(&text, "[");
-  for (int i = 0; i < s->ndim; ++i)
-    str_printf(&text, "%s%lld", i ? ", " : "", (long long)s->shape[i]);
-  str_add(&text, "]");
-  return str_text(&text);
-}
-
 static report_site read_site(arena *a, wn_program *p, const wn_program_info *of, int number) {
   wn_site_info s, first;
   report_site out = {.median_us = NAN, .share = NAN, .least_us = NAN};
@@ -43,7 +33,7 @@ static report_site read_site(arena *a, wn_program *p, const wn_program_info *of,
   out.label = arena_strdup(a, s.label);
   out.kind = arena_strdup(a, s.kind);
   out.name = s.name ? arena_strdup(a, s.name) : NULL;
-  out.shape = shape_text(a, &s);
+  out.shape = arena_shape(a, s.ndim, s.shape);
   out.plan = arena_strdup(a, s.plan);
   for (int i = 0; i < s.kernels; ++i) out.prepare_kernels += s.kernel[i] < of->prepare_kernels;
   out.kernels = s.kernels - out.prepare_kernels;
@@ -75,10 +65,6 @@ void report_time_sites(report_site *sites, int count, const report_kernel *kerne
   for (int i = 0; i < count; ++i) sites[i].share = all > 0 ? sites[i].median_us / all : (double)NAN;
 }
 
-const char *report_site_text(arena *a, const report_site *site) {
-  return site->name ? arena_printf(a, "%s \"%s\"", site->label, site->name) : site->label;
-}
-
 const char *report_short_name(arena *a, const char *name, int width) {
   int more = table_text_width(name) - width;
   if (more <= 0) return name;
@@ -87,30 +73,24 @@ const char *report_short_name(arena *a, const char *name, int width) {
   return arena_printf(a, "…%s", name);
 }
 
+const char *report_site_text(arena *a, const report_site *site, int width) {
+  if (site->name == NULL) return site->label;
+  return arena_printf(a, "%s \"%s\"", site->label, report_short_name(a, site->name, width));
+}
+
 /* --- the table ---------------------------------------------------------------------------------------------------------- */
-
-enum { NAME_WIDTH = 40 };
-
-static const char *us_text(arena *a, double us) {
-  if (!isfinite(us)) return "";
-  return arena_printf(a, "%.*f", us < 9.995 ? 2 : us < 99.95 ? 1 : 0, us);
-}
-
-static const char *percent_text(arena *a, double share) {
-  return isfinite(share) ? arena_printf(a, "%.*f%%", share < 0.0995 ? 1 : 0, 100 * share) : "";
-}
 
 static void add_site(table *t, const char *plan, const report_site *s) {
   arena *a = t->arena;
   double roofline = s->least_us / s->median_us;
   const char *texts[] = {plan,
                          s->label,
-                         s->name ? report_short_name(a, s->name, NAME_WIDTH) : NULL,
+                         s->name ? report_short_name(a, s->name, REPORT_NAME_WIDTH) : NULL,
                          s->shape,
-                         us_text(a, s->median_us),
-                         percent_text(a, s->share),
-                         us_text(a, s->predicted_us),
-                         percent_text(a, roofline),
+                         report_figure(a, s->median_us),
+                         report_share(a, s->share),
+                         report_figure(a, s->predicted_us),
+                         report_share(a, roofline),
                          report_bytes(a, s->bytes),
                          arena_printf(a, "%d", s->kernels),
                          s->alike,

@@ -125,8 +125,10 @@ static void trace_run(tracer *t, const report_set *set, const report_entry *entr
     cJSON *args = args_of(t, e);
     int site = entry->launch[i].site;
     bool known = site >= 0 && site < entry->row.site_count;
-    t->ok = t->ok && add_text(args, "site",
-                              known ? report_site_text(set->arena, &entry->row.site[site]) : NULL);
+    t->ok =
+        t->ok &&
+        add_text(args, "site",
+                 known ? report_site_text(set->arena, &entry->row.site[site], WN_MAX_NAME) : NULL);
     t->ok = t->ok && columns_add(args, kernel_args, sizeof kernel_args / sizeof *kernel_args, k) &&
             add_number(args, "gflops", k->flops / us * 1e-3) &&
             add_number(args, "gbytes_per_second", k->bytes / us * 1e-3);

@@ -26,12 +26,6 @@ void tuning_csv_header(FILE *out) { columns_csv_header(out, columns, COLUMNS); }
 
 void tuning_csv(FILE *out, const tuning_row *row) { columns_csv(out, columns, COLUMNS, row); }
 
-/* Three significant digits where there are fewer before the point. */
-static const char *time_text(arena *a, double v) {
-  if (!isfinite(v)) return "";
-  return arena_printf(a, "%.*f", v < 9.995 ? 2 : v < 99.95 ? 1 : 0, v);
-}
-
 static void set(table_row *row, int at, const char *text) {
   row->cells[at].text = text;
   row->cells[at].value = (double)NAN;
@@ -50,8 +44,8 @@ void tuning_table(FILE *out, arena *a, const tuning_row *rows, int count, report
     const tuning_row *row = &rows[i];
     table_row *line = table_add(&t);
     set(line, 0, row->problem);
-    set(line, 1, time_text(a, row->untuned_us));
-    set(line, 2, time_text(a, row->tuned_us));
+    set(line, 1, report_figure(a, row->untuned_us));
+    set(line, 2, report_figure(a, row->tuned_us));
     set(line, 3, isfinite(row->speedup) ? arena_printf(a, "%.2f", row->speedup) : "");
     set(line, 4, isfinite(row->rel_l2_err) ? arena_printf(a, "%.1e", row->rel_l2_err) : "");
     set(line, 5, arena_printf(a, "%d", row->measured));

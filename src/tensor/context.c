@@ -84,17 +84,8 @@ wn_tensor *tensor_new(wn_context *ctx, const uop *node, wn_dtype dtype, const in
   return t;
 }
 
-const char *tensor_shape_text(wn_context *ctx, int ndim, const int64_t *shape) {
-  str s;
-  str_init(&s, &ctx->graph.arena);
-  str_add(&s, "[");
-  for (int i = 0; i < ndim; ++i) str_printf(&s, "%s%lld", i ? ", " : "", (long long)shape[i]);
-  str_add(&s, "]");
-  return str_text(&s);
-}
-
 const char *tensor_text(const wn_tensor *t) {
-  return tensor_shape_text(t->ctx, t->shape->len, t->shape->at);
+  return arena_shape(&t->ctx->graph.arena, t->shape->len, t->shape->at);
 }
 
 const int_list *tensor_check_shape(wn_context *ctx, const char *who, const char *what, int ndim,
@@ -110,11 +101,11 @@ const int_list *tensor_check_shape(wn_context *ctx, const char *who, const char 
     if (shape[i] < 1) {
       diag_fail(&ctx->diag, WN_ERR_USAGE,
                 "%s: axis %d of %s has extent %lld; every extent is at least 1 (%s)", who, i, what,
-                (long long)shape[i], tensor_shape_text(ctx, ndim, shape));
+                (long long)shape[i], arena_shape(&ctx->graph.arena, ndim, shape));
     }
     if (__builtin_mul_overflow(count, shape[i], &count) || count > TENSOR_MAX_COUNT) {
       diag_fail(&ctx->diag, WN_ERR_USAGE, "%s: %s has more elements than can be counted (%s)", who,
-                what, tensor_shape_text(ctx, ndim, shape));
+                what, arena_shape(&ctx->graph.arena, ndim, shape));
     }
   }
   return intern_list(&ctx->graph, ndim, shape);

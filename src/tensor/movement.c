@@ -32,8 +32,8 @@ wn_tensor *tensor_reshape(const char *who, wn_tensor *t, int ndim, const int64_t
   if (to == t->shape) return t;
   if (count_of(to) != count_of(t->shape)) {
     diag_fail(&t->ctx->diag, WN_ERR_USAGE, "%s: %s has %lld elements and %s has %lld", who,
-              tensor_text(t), (long long)count_of(t->shape), tensor_shape_text(t->ctx, ndim, shape),
-              (long long)count_of(to));
+              tensor_text(t), (long long)count_of(t->shape),
+              arena_shape(&t->ctx->graph.arena, ndim, shape), (long long)count_of(to));
   }
   wn_tensor base = *t;
   if (t->node->op == OP_RESHAPE) base.node = t->node->src[0];
@@ -61,7 +61,7 @@ static wn_tensor *reshape_inferred(wn_tensor *t, int ndim, const int64_t *shape)
     if (count % known != 0) {
       diag_fail(&t->ctx->diag, WN_ERR_USAGE,
                 "wn_reshape: %s has %lld elements, which %lld does not divide (%s)", tensor_text(t),
-                (long long)count, (long long)known, tensor_shape_text(t->ctx, ndim, shape));
+                (long long)count, (long long)known, arena_shape(&t->ctx->graph.arena, ndim, shape));
     }
     full[hole] = count / known;
   }
@@ -139,7 +139,7 @@ wn_tensor *tensor_expand(const char *who, wn_tensor *t, int ndim, const int64_t 
   if (!fits) {
     diag_fail(&t->ctx->diag, WN_ERR_USAGE,
               "%s: %s does not broadcast to %s; extents must be equal or 1", who, tensor_text(t),
-              tensor_shape_text(t->ctx, ndim, shape));
+              arena_shape(&t->ctx->graph.arena, ndim, shape));
   }
   wn_tensor *same_rank = tensor_reshape(who, t, ndim, from);
   return same_rank->shape == to ? same_rank : move(same_rank, OP_EXPAND, ndim, shape, to);

@@ -43,8 +43,6 @@ struct wn_tensor { /* in the context's graph.arena, immutable */
 /* --- used inside src/tensor: these unwind through the context's diag on error ----------------- */
 
 wn_tensor *tensor_new(wn_context *ctx, const uop *node, wn_dtype dtype, const int_list *shape);
-/* "[1, 16, 32, 32]" in the context's arena. */
-const char *tensor_shape_text(wn_context *ctx, int ndim, const int64_t *shape);
 /* Checks extents and count and interns; `who` is the public function, `what` the thing ("the
  * result", "x"). */
 const int_list *tensor_check_shape(wn_context *ctx, const char *who, const char *what, int ndim,

@@ -99,6 +99,11 @@ static inline double relative_l2(const float *y, const double *expected, int64_t
   return sqrt(error / size);
 }
 
+/* A layer that is quickly compiled and has tails of both kinds. */
+#define CASE_SMALL                                                             \
+  .nd = 2, .n = 1, .c = 16, .k = 24, .groups = 1, .in = {20, 22}, .r = {3, 3}, \
+  .p = {.stride = {1, 1}, .dilation = {1, 1}, .pad_lo = {1, 1}, .pad_hi = {1, 1}}
+
 /* --- sizes -------------------------------------------------------------------------------------- */
 
 static inline int64_t case_group_of(const conv_case *c, int64_t k) {

@@ -20,16 +20,7 @@
 
 enum { LIMIT_S = 120, RIGHT = 0, WRONG = 1, NOT_COMPILED = 2, NOT_RUN = 3, NOT_TOLD = 4 };
 
-static const conv_case small = {
-    .seed = 5,
-    .nd = 2,
-    .n = 1,
-    .c = 16,
-    .k = 24,
-    .groups = 1,
-    .in = {20, 22},
-    .r = {3, 3},
-    .p = {.stride = {1, 1}, .dilation = {1, 1}, .pad_lo = {1, 1}, .pad_hi = {1, 1}}};
+static const conv_case small = {.seed = 5, CASE_SMALL};
 
 typedef struct made {
   conv_case c;

@@ -14,16 +14,7 @@
 #include "base/fpenv.h"
 #include "diff/conv_case.h"
 
-static const conv_case small = {
-    .seed = 9,
-    .nd = 2,
-    .n = 1,
-    .c = 16,
-    .k = 24,
-    .groups = 1,
-    .in = {20, 22},
-    .r = {3, 3},
-    .p = {.stride = {1, 1}, .dilation = {1, 1}, .pad_lo = {1, 1}, .pad_hi = {1, 1}}};
+static const conv_case small = {.seed = 9, CASE_SMALL};
 
 static const char *const backends[] = {"interp", "cpu", "cpu:cc"};
 enum { BACKENDS = sizeof backends / sizeof *backends };
