@@ -5,7 +5,7 @@
 
 #include "app.h"
 #include "report/table.h"
-#include "runtime/store.h"
+#include "store/store.h"
 
 typedef struct contents {
   const char *file; /* NULL: there is no cache */

@@ -3,7 +3,7 @@
 
 #include "devices.h"
 #include "report/table.h"
-#include "runtime/runtime.h"
+#include "backend/runtime.h"
 
 typedef struct device {
   const char *backend, *compiler, *device, *isa, *problem;

@@ -8,7 +8,7 @@
 #define WINNOW_CLI_JOURNAL_H
 
 #include "app.h"
-#include "runtime/store.h"
+#include "store/store.h"
 
 typedef struct journal {
   cli *app;

@@ -13,7 +13,7 @@
 #include "report/html.h"
 #include "report/trace.h"
 #ifdef WN_HAVE_LLVM
-#include "runtime/llvm_backend.h"
+#include "backend/llvm/llvm_backend.h"
 #endif
 
 struct output {

@@ -5,7 +5,7 @@
 
 #include "base/fpenv.h"
 #include "pipeline.h"
-#include "program.h"
+#include "program/program.h"
 #include "tune/measure.h"
 #include "tensor/tensor.h"
 

@@ -5,7 +5,7 @@
 #include <math.h>
 
 #include "explain.h"
-#include "program.h"
+#include "program/program.h"
 #include "report/report.h"
 #include "report/table.h"
 

@@ -5,7 +5,7 @@
 #ifndef WN_IMPORT_H
 #define WN_IMPORT_H
 
-#include "program.h"
+#include "program/program.h"
 #include "tensor/tensor.h"
 
 /* Names come along: those of the context, in the program's graph. */

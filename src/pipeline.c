@@ -9,7 +9,7 @@
 #include "decide/decide.h"
 #include "import.h"
 #include "lower/lower.h"
-#include "program_sites.h"
+#include "decide/program_sites.h"
 #include "render/render.h"
 #include "rewrite/rewrite.h"
 #include "decide/forecast.h"

@@ -5,7 +5,7 @@
 #ifndef WN_SHOW_H
 #define WN_SHOW_H
 
-#include "program.h"
+#include "program/program.h"
 
 typedef struct show {
   graph *g;

@@ -2,7 +2,7 @@
 #ifndef WN_TESTS_ISAS_H
 #define WN_TESTS_ISAS_H
 
-#include "runtime/runtime.h"
+#include "backend/runtime.h"
 
 typedef struct isa_list {
   const char *name[ISA_COUNT];

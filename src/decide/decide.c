@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "import.h"
-#include "runtime/element.h"
+#include "backend/element.h"
 #include "tune/measure_device.h"
 #include "tune/plans.h"
 

@@ -7,7 +7,7 @@
 #ifndef WN_DECIDE_DECIDE_H
 #define WN_DECIDE_DECIDE_H
 
-#include "program.h"
+#include "program/program.h"
 #include "decide/fit.h"
 #include "tensor/tensor.h"
 

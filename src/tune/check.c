@@ -6,7 +6,7 @@
 
 #include <math.h>
 
-#include "runtime/element.h"
+#include "backend/element.h"
 #include "tensor/tensor.h"
 #include "tune/magnitude.h"
 

@@ -4,7 +4,7 @@
 #include "ir/walk.h"
 #include "lower/lower.h"
 #include "rewrite/scratch.h"
-#include "runtime/half.h"
+#include "backend/half.h"
 
 typedef struct copying {
   layer *l;

@@ -9,7 +9,7 @@
 #include <math.h>
 #include <time.h>
 
-#include "runtime/pool.h"
+#include "backend/pool.h"
 #include "tune/measure_probe.h"
 
 enum {

@@ -6,7 +6,7 @@
 #define WN_TUNE_MEASURE_H
 
 #include "machine/limits.h"
-#include "runtime/store.h"
+#include "store/store.h"
 
 /* Measures, in about two seconds. Memory for it is freed again; too little of it is diag_fail. */
 void machine_measure(diag *d, const machine *cpu, cpu_rates *out);

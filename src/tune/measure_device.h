@@ -7,6 +7,7 @@
 #ifndef WN_TUNE_MEASURE_DEVICE_H
 #define WN_TUNE_MEASURE_DEVICE_H
 
+#include "backend/runtime.h"
 #include "tune/measure.h"
 
 /* Measures, in a second or two. A device that fails, or does not compile the kernels, is diag_fail. Takes its turn. */

@@ -7,8 +7,8 @@
 #define WN_TUNE_PLANS_H
 
 #include "ir/uop.h"
-#include "runtime/runtime.h"
-#include "runtime/store.h"
+#include "backend/runtime.h"
+#include "store/store.h"
 
 /* Everything that the fastest schedule depends on, as text, but for the number of threads: a plan decides bits, and those
  * must not depend on it. constant[slot]: may the buffer be prepared once? */

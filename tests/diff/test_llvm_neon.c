@@ -16,9 +16,9 @@
 #include <unistd.h>
 
 #include "diff/conv_case.h"
-#include "program.h"
+#include "program/program.h"
 #include "render/render.h"
-#include "runtime/llvm_backend.h"
+#include "backend/llvm/llvm_backend.h"
 
 #define CC "aarch64-linux-gnu-gcc"
 

@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 #include "diff/conv_case.h"
-#include "runtime/runtime.h"
+#include "backend/runtime.h"
 #include "sanitized.h"
 
 enum { PATIENCE = 600, TEXT = 600, PAIRS = 10, LONG_PAIRS = 200, FAILED = 1, NO_DEVICE = 77 };

@@ -13,8 +13,8 @@
 #include <string.h>
 
 #include "isas.h"
-#include "program.h"
-#include "runtime/half.h"
+#include "program/program.h"
+#include "backend/half.h"
 #include "sanitized.h"
 #include "winnow/winnow.h"
 

@@ -10,7 +10,7 @@
 
 #include "diff/conv_case.h"
 #include "metal/shim.h"
-#include "program.h"
+#include "program/program.h"
 #include "plan/schedule.h"
 #include "sanitized.h"
 

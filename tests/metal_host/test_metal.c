@@ -12,7 +12,7 @@
 #include <stdlib.h>
 
 #include "fake_metal.h"
-#include "runtime/metal.h"
+#include "backend/metal/metal.h"
 #include "unit/lin_builder.h"
 
 enum { GROUP = 8, GROUPS = 4, ELEMENTS = GROUP * GROUPS };

@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "runtime/metal.h"
+#include "backend/metal/metal.h"
 
 static void test_opening_says_what_is_missing(void **state) {
   diag d;

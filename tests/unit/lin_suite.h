@@ -12,8 +12,8 @@
 #include <math.h>
 
 #include "lin_builder.h"
-#include "runtime/half.h"
-#include "runtime/runtime.h"
+#include "backend/half.h"
+#include "backend/runtime.h"
 
 enum { SUITE_KERNELS = 640, SUITE_BYTES = 64 * 64 * 8, SUITE_GRID = 3, SUITE_ARRAYS = 5 };
 

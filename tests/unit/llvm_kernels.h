@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "runtime/llvm_backend.h"
+#include "backend/llvm/llvm_backend.h"
 
 static diag errors;
 static arena mem;

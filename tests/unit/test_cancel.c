@@ -9,7 +9,7 @@
 #include "diff/conv_case.h"
 #include "ir/walk.h"
 #include "lower/lower.h"
-#include "runtime/element.h"
+#include "backend/element.h"
 #include "tensor/tensor.h"
 #include "winograd/cancel.h"
 

@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "diff/conv_case.h"
-#include "program.h"
+#include "program/program.h"
 
 #define PADDED {.stride = {1, 1}, .dilation = {1, 1}, .pad_lo = {1, 1}, .pad_hi = {1, 1}}
 

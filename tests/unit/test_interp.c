@@ -11,8 +11,8 @@
 
 #include "lin_builder.h"
 #include "lin_fixture.h"
-#include "runtime/half.h"
-#include "runtime/runtime.h"
+#include "backend/half.h"
+#include "backend/runtime.h"
 
 static void run(fixture *f, const lin_kernel *k, void **args) {
   const char *broken = lin_verify(&f->a, k);

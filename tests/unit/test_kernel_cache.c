@@ -12,9 +12,9 @@
 #include <unistd.h>
 
 #include "lin_builder.h"
-#include "runtime/kernel_key.h"
-#include "runtime/runtime.h"
-#include "runtime/store.h"
+#include "store/kernel_key.h"
+#include "backend/runtime.h"
+#include "store/store.h"
 
 typedef struct fixture {
   diag d;

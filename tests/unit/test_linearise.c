@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "diff/conv_case.h"
-#include "program.h"
+#include "program/program.h"
 #include "render/render.h"
 
 #define LEN(a) (sizeof(a) / sizeof *(a))

@@ -16,7 +16,7 @@
 
 #include "base/text.h"
 #include "diff/conv_case.h"
-#include "runtime/runtime.h"
+#include "backend/runtime.h"
 #include "unit/report_rows.h"
 
 /* --- locales ------------------------------------------------------------------------------------------------------ */

@@ -12,7 +12,7 @@
 
 #include "ir/walk.h"
 #include "diff/conv_case.h"
-#include "program.h"
+#include "program/program.h"
 
 enum { LINE = 64, LIVES = 400 };
 

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 
 #include "explain.h"
-#include "program.h"
+#include "program/program.h"
 #include "report/sites.h"
 #include "report/table.h"
 

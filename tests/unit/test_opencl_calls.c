@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "fake/opencl.h"
-#include "runtime/runtime.h"
+#include "backend/runtime.h"
 
 #define DEVICE_NOT_AVAILABLE (-2)
 #define OUT_OF_RESOURCES     (-5)

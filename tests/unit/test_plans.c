@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "diff/conv_case.h"
-#include "program.h"
+#include "program/program.h"
 
 #define LEN(a) (sizeof(a) / sizeof *(a))
 

@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
-#include "runtime/pool.h"
+#include "backend/pool.h"
 
 enum { BLOCKS = 3000, WORKERS = 8 };
 

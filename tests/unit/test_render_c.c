@@ -13,7 +13,7 @@
 #include "lin_fixture.h"
 #include "lin_suite.h"
 #include "render/render.h"
-#include "runtime/runtime.h"
+#include "backend/runtime.h"
 
 /* --- text ------------------------------------------------------------------------------------- */
 

@@ -16,7 +16,7 @@
 
 #include "lin_builder.h"
 #include "render/render.h"
-#include "runtime/runtime.h"
+#include "backend/runtime.h"
 
 typedef struct fixture {
   diag d;

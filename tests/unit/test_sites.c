@@ -18,7 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "program.h"
+#include "program/program.h"
 #include "sanitized.h"
 #include "winnow/winnow.h"
 

@@ -16,7 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "runtime/store.h"
+#include "store/store.h"
 
 enum { NOBODY = 65534 };
 

@@ -1,0 +1,426 @@
+/* cpu:cc: kernels as C, through the system's C compiler, loaded as a shared object.
+ *
+ * In: kernels. Out: functions, or the compiler's complaint. The compiler is the first of cc, gcc
+ * and clang on PATH, started without a shell, with no input but one file and no network. Source
+ * and object live in a private directory that is gone again when compile returns; a loaded object
+ * needs its file no longer. What a process that was killed left behind is removed by the next one: a
+ * directory is in use while somebody has a lock on the file `lock` in it. The store keeps the object's bytes under the source, the flags and the
+ * compiler's file: its path, size and time of change.
+ * Always holds: nothing that is fast but inexact is switched on (no fast-math, no contraction), so
+ * this backend and the LLVM one round alike. */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <spawn.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/fork.h"
+#include "base/mem.h"
+#include "base/signals.h"
+#include "render/render.h"
+#include "backend/backend.h"
+#include "backend/runtime.h"
+#include "store/store.h"
+
+#ifdef __APPLE__ /* whose libraries have no environ, and whose files' times have another name */
+#include <crt_externs.h>
+#define environ (*_NSGetEnviron())
+#define st_mtim st_mtimespec
+#else
+extern char **environ;
+#endif
+
+enum { MAX_ARGS = 48, REASON = 256 };
+
+/* All objects of one compile: one for all kernels, or one for each when they do not compile
+ * together. */
+typedef struct cc_code {
+  int count;
+  void *object[]; /* of dlopen */
+} cc_code;
+
+/* The directories of the process, for cc_abandon, which can have no argument. */
+enum { PATH_BYTES = 256, ACTIVE = 16 };
+static struct active {
+  atomic_int state; /* FREE, TAKEN, or in USE: dir is whole */
+  atomic_long compiler;
+  char dir[PATH_BYTES];
+} active[ACTIVE];
+enum { FREE, TAKEN, USE };
+
+typedef struct build {
+  char dir[PATH_BYTES], source[288], object[288], errors[288];
+  int lock;              /* descriptor, or -1 */
+  struct active *active; /* NULL: there are too many */
+  char reason[REASON];   /* why the last step failed */
+  char name[8], flags[512], math[4];
+  char *args[MAX_ARGS];
+  store *cache;
+  bool compiled; /* not all was in the store */
+} build;
+
+/* --- the private directory -------------------------------------------------------------------- */
+
+static const char *const inside[] = {"kernels.c", "kernels.so", "errors", "lock"};
+enum { INSIDE = sizeof inside / sizeof *inside, SETTLED = 10 /* seconds */ };
+
+/* Calls only what a signal handler may. */
+static bool remove_directory(const char *dir) {
+  char path[PATH_BYTES + 16];
+  size_t n = strlen(dir);
+  memcpy(path, dir, n);
+  path[n] = '/';
+  for (int i = 0; i < INSIDE; i++) {
+    memcpy(path + n + 1, inside[i], strlen(inside[i]) + 1);
+    unlink(path);
+  }
+  return rmdir(dir) == 0;
+}
+
+void cc_abandon(void) {
+  const struct timespec moment = {.tv_nsec = 2000000};
+  for (int i = 0; i < ACTIVE; i++) {
+    struct active *x = &active[i];
+    if (atomic_load(&x->state) != USE) continue;
+    pid_t compiler = (pid_t)atomic_load(&x->compiler);
+    if (compiler > 0) kill(compiler, SIGTERM);
+    /* a compiler's last word may be another file */
+    for (int tries = 0; !remove_directory(x->dir) && errno != ENOENT && tries < 100; tries++)
+      nanosleep(&moment, NULL);
+  }
+}
+
+static int lock_directory(const char *dir, int flags) {
+  char path[PATH_BYTES + 16];
+  snprintf(path, sizeof path, "%s/lock", dir);
+  int fd = open(path, flags | O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0600);
+  if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0) return fd;
+  if (fd >= 0) close(fd);
+  return -1;
+}
+
+/* Directories of this user that nobody has a lock on; their names end with six characters of mkdtemp's. */
+static void sweep(const char *base) {
+  static const char prefix[] = "winnow-";
+  DIR *d = opendir(base);
+  for (struct dirent *e; d && (e = readdir(d));) {
+    char dir[PATH_BYTES];
+    struct stat s;
+    if (strncmp(e->d_name, prefix, sizeof prefix - 1) != 0 ||
+        strlen(e->d_name) != sizeof prefix - 1 + 6)
+      continue;
+    snprintf(dir, sizeof dir, "%s/%.13s", base, e->d_name);
+    if (lstat(dir, &s) != 0 || !S_ISDIR(s.st_mode) || s.st_uid != geteuid()) continue;
+    if (time(NULL) - s.st_mtime < SETTLED) continue; /* its owner may be about to lock it */
+    int lock = lock_directory(dir, 0);
+    if (lock < 0) continue;
+    remove_directory(dir);
+    close(lock);
+  }
+  if (d) closedir(d);
+}
+
+static const char *directory_base(void) {
+  const char *base = getenv("TMPDIR");
+  return base && *base && strlen(base) <= 200 ? base : "/tmp";
+}
+
+static pthread_once_t swept = PTHREAD_ONCE_INIT;
+static void sweep_once(void) { sweep(directory_base()); }
+
+static struct active *take_active(const char *dir) {
+  for (int i = 0; i < ACTIVE; i++) {
+    int expected = FREE;
+    if (!atomic_compare_exchange_strong(&active[i].state, &expected, TAKEN)) continue;
+    memcpy(active[i].dir, dir, strlen(dir) + 1);
+    atomic_store(&active[i].compiler, 0);
+    atomic_store(&active[i].state, USE);
+    return &active[i];
+  }
+  return NULL;
+}
+
+/* Signals wait meanwhile, so that cc_abandon knows every directory. */
+static bool make_directory(build *b) {
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_BLOCK, &all, &before);
+  bool made = mkdtemp(b->dir) != NULL;
+  int error = errno;
+  if (made) b->active = take_active(b->dir);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  errno = error;
+  return made;
+}
+
+static bool open_directory(build *b) {
+  const char *base = directory_base();
+  pthread_once(&swept, sweep_once);
+  snprintf(b->dir, sizeof b->dir, "%s/winnow-XXXXXX", base);
+  if (!make_directory(b)) {
+    snprintf(b->reason, REASON, "no temporary directory in %.100s: %s", base, strerror(errno));
+    return false;
+  }
+  b->lock =
+      lock_directory(b->dir, O_CREAT); /* where there are no locks only a kill leaves something */
+  snprintf(b->source, sizeof b->source, "%s/kernels.c", b->dir);
+  snprintf(b->object, sizeof b->object, "%s/kernels.so", b->dir);
+  snprintf(b->errors, sizeof b->errors, "%s/errors", b->dir);
+  return true;
+}
+
+static void close_directory(build *b) {
+  remove_directory(b->dir);
+  if (b->lock >= 0) close(b->lock);
+  if (b->active) atomic_store(&b->active->state, FREE);
+  b->lock = -1;
+  b->active = NULL;
+}
+
+static bool write_file(build *b, const char *path, const void *bytes, size_t len) {
+  FILE *f = fopen(path, "w");
+  bool ok = f && fwrite(bytes, 1, len, f) == len;
+  if (f && fclose(f) != 0) ok = false;
+  if (!ok) snprintf(b->reason, REASON, "cannot write %.150s: %s", path, strerror(errno));
+  return ok;
+}
+
+/* --- the compiler ----------------------------------------------------------------------------- */
+
+static const char *const compilers[] = {"cc", "gcc", "clang"}; /* the first that starts */
+enum { COMPILERS = sizeof compilers / sizeof *compilers };
+
+static const char fixed_flags[] =
+    "-std=gnu17 -O2 -fno-fast-math -ffp-contract=off -fno-math-errno -fno-trapping-math -fwrapv "
+    "-fno-strict-aliasing"
+    " -w -fPIC -shared";
+
+static void set_args(build *b, const machine *target) {
+  int n = 0;
+  b->args[n++] = b->name;
+  snprintf(b->flags, sizeof b->flags, "%s %s -o", fixed_flags, target->cc_flags);
+  for (char *rest = b->flags, *word; n < MAX_ARGS - 4 && (word = strtok_r(rest, " ", &rest));)
+    b->args[n++] = word;
+  b->args[n++] = b->object;
+  b->args[n++] = b->source;
+  memcpy(b->math, "-lm", sizeof b->math);
+  b->args[n++] = b->math;
+  b->args[n] = NULL;
+}
+
+/* The line that names the error, or else the first line, of what the compiler printed. */
+static void read_errors(build *b, int status) {
+  char line[512];
+  snprintf(b->reason, REASON, "%s failed (status %d)", b->name, status);
+  FILE *f = fopen(b->errors, "r");
+  if (!f) return;
+  bool first = true;
+  while (fgets(line, sizeof line, f)) {
+    line[strcspn(line, "\n")] = 0;
+    char *error = strstr(line, "error:");
+    const char *what = error ? error : line;
+    if (error || first) snprintf(b->reason, REASON, "%s: %.200s", b->name, what);
+    first = false;
+    if (error) break;
+  }
+  fclose(f);
+}
+
+static bool wait_for(pid_t pid, int *status) {
+  while (waitpid(pid, status, 0) < 0) {
+    if (errno == EINTR) continue;
+    *status = 0; /* somebody else reaps children: the object's existence decides */
+    return errno == ECHILD;
+  }
+  return true;
+}
+
+/* The signals that are held here must end a compiler as they would end any program. */
+static bool spawn_attributes(posix_spawnattr_t *attributes) {
+  sigset_t mask;
+  if (posix_spawnattr_init(attributes) != 0) return false;
+  signals_mask_of_child(&mask);
+  if (posix_spawnattr_setsigmask(attributes, &mask) == 0 &&
+      posix_spawnattr_setflags(attributes, POSIX_SPAWN_SETSIGMASK) == 0)
+    return true;
+  posix_spawnattr_destroy(attributes);
+  return false;
+}
+
+static bool run_compiler(build *b) {
+  posix_spawn_file_actions_t files;
+  posix_spawnattr_t attributes;
+  if (!spawn_attributes(&attributes)) return false;
+  if (posix_spawn_file_actions_init(&files) != 0) {
+    posix_spawnattr_destroy(&attributes);
+    return false;
+  }
+  posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
+  posix_spawn_file_actions_addopen(&files, 1, "/dev/null", O_WRONLY, 0);
+  posix_spawn_file_actions_addopen(&files, 2, b->errors, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+  int failed = ENOENT, status = 0;
+  pid_t pid = 0;
+  for (size_t i = 0; i < COMPILERS && failed; i++) {
+    snprintf(b->name, sizeof b->name, "%s", compilers[i]);
+    failed = posix_spawnp(&pid, b->name, &files, &attributes, b->args, environ);
+  }
+  posix_spawn_file_actions_destroy(&files);
+  posix_spawnattr_destroy(&attributes);
+  if (failed) {
+    snprintf(b->reason, REASON, "no C compiler: none of cc, gcc and clang on PATH starts (%s)",
+             strerror(failed));
+    return false;
+  }
+  if (b->active) atomic_store(&b->active->compiler, pid);
+  bool known = wait_for(pid, &status);
+  if (b->active) atomic_store(&b->active->compiler, 0);
+  if (known && status == 0) return true;
+  read_errors(b, WIFEXITED(status) ? WEXITSTATUS(status) : -1);
+  return false;
+}
+
+/* --- one object ------------------------------------------------------------------------------- */
+
+/* Everything that the object depends on. Two compilers of one name differ in their files. */
+static void make_key(str *key, const machine *target, const char *text, size_t len) {
+  str_printf(key, "cpu:cc %s %s\n", fixed_flags, target->cc_flags);
+  const char *path = getenv("PATH");
+  bool found = false;
+  for (size_t i = 0; i < COMPILERS && !found; i++)
+    for (const char *at = path; at && *at && !found; at += strcspn(at, ":"), at += *at == ':') {
+      char file[1024];
+      struct stat s;
+      snprintf(file, sizeof file, "%.*s/%s", (int)strcspn(at, ":"), at, compilers[i]);
+      found = access(file, X_OK) == 0 && stat(file, &s) == 0;
+      if (found)
+        str_printf(key, "%s %lld %lld.%09ld\n", file, (long long)s.st_size,
+                   (long long)s.st_mtim.tv_sec, s.st_mtim.tv_nsec);
+    }
+  str_addn(key, text, len);
+}
+
+static void *load_object(build *b) {
+  if (!fork_enter()) {
+    snprintf(b->reason, REASON, "does not load: %.200s", fork_why);
+    return NULL;
+  }
+  void *object = dlopen(b->object, RTLD_NOW | RTLD_LOCAL);
+  fork_leave();
+  if (object) return object;
+  const char *why = dlerror();
+  snprintf(b->reason, REASON, "does not load: %.200s", why ? why : "unknown");
+  return NULL;
+}
+
+/* Puts the object's bytes into the store. What fails here is nobody's loss. */
+static void keep_object(build *b, const str *key) {
+  struct stat s;
+  FILE *f = b->cache ? fopen(b->object, "r") : NULL;
+  size_t size = f && fstat(fileno(f), &s) == 0 ? (size_t)s.st_size : 0;
+  char *bytes = size ? mem_alloc(size) : NULL;
+  if (bytes && fread(bytes, 1, size, f) == size)
+    store_put(b->cache, STORE_KERNELS, key->data, key->len, bytes, size);
+  mem_free(bytes);
+  if (f) fclose(f);
+}
+
+/* From the store, else compiled. NULL with b->reason set on failure. Allocates from the arena only
+ * while there is no directory. */
+static void *build_object(build *b, arena *scratch, const machine *target, const char *text,
+                          size_t len) {
+  set_args(b, target);
+  str key;
+  str_init(&key, scratch);
+  size_t size = 0;
+  const void *bytes = NULL;
+  if (b->cache) {
+    make_key(&key, target, text, len);
+    bytes = store_get(b->cache, scratch, STORE_KERNELS, key.data, key.len, &size);
+  }
+  if (!open_directory(b)) return NULL;
+  void *object = NULL;
+  if (bytes && write_file(b, b->object, bytes, size)) object = load_object(b);
+  if (!object) {
+    b->compiled = true;
+    if (write_file(b, b->source, text, len) && run_compiler(b)) object = load_object(b);
+    if (object) keep_object(b, &key);
+  }
+  close_directory(b);
+  return object;
+}
+
+static bool find_kernel(void *object, const char *name, backend_kernel *out) {
+  if (!fork_enter()) return false;
+  void *symbol = dlsym(object, name);
+  fork_leave();
+  if (!symbol) return false;
+  memcpy(&out->fn, &symbol,
+         sizeof symbol); /* POSIX: a data pointer may hold a function's address */
+  return true;
+}
+
+static void cc_release(void *handle) {
+  cc_code *code = handle;
+  if (!code) return;
+  if (fork_enter()) { /* else the loader may be locked for ever */
+    for (int i = 0; i < code->count; i++) dlclose(code->object[i]);
+    fork_leave();
+  }
+  mem_free(code);
+}
+
+/* Compiles kernels[first..last) into one object; a reason in b otherwise. */
+static bool compile_part(build *b, arena *scratch, cc_code *code, const machine *target, int first,
+                         int last, const lin_kernel *const *kernels, backend_kernel *out) {
+  str text;
+  str_init(&text, scratch);
+  render_c_prelude(&text, last - first, kernels + first);
+  for (int i = first; i < last; i++) render_c(&text, kernels[i]);
+  void *object = build_object(b, scratch, target, str_text(&text), text.len);
+  if (!object) return false;
+  code->object[code->count++] = object;
+  for (int i = first; i < last; i++)
+    if (!find_kernel(object, kernels[i]->name, &out[i]))
+      out[i].error = "the compiled object lacks this kernel";
+  return true;
+}
+
+static void compile_all(build *b, arena *a, arena *scratch, cc_code *code, const machine *target,
+                        int count, const lin_kernel *const *kernels, backend_kernel *out) {
+  if (compile_part(b, scratch, code, target, 0, count, kernels, out)) return;
+  /* One bad kernel must not take the others with it. */
+  for (int i = 0; i < count; i++)
+    if (count == 1 || !compile_part(b, scratch, code, target, i, i + 1, kernels, out))
+      out[i].error = arena_strdup(a, b->reason);
+}
+
+static void *cc_compile(arena *a, diag *d, const machine *target, int count,
+                        const lin_kernel *const *kernels, backend_kernel *out, store *cache,
+                        bool *cached) {
+  cc_code *code = mem_alloc(sizeof *code + (size_t)count * sizeof code->object[0]);
+  if (!code) diag_fail(d, WN_ERR_NOMEM, "out of memory while compiling kernels");
+  code->count = 0;
+  arena scratch;
+  arena_init(&scratch, d);
+  build b = {.reason = "unknown", .cache = cache, .lock = -1};
+  wn_status st;
+  DIAG_TRY(d, st) { compile_all(&b, a, &scratch, code, target, count, kernels, out); }
+  DIAG_END(d, st)
+  arena_release(&scratch);
+  *cached = !b.compiled && code->count > 0;
+  if (st == WN_OK) return code;
+  cc_release(code);
+  diag_fail(d, st, "out of memory while compiling kernels");
+}
+
+const backend backend_cc = {.name = "cpu:cc", .compile = cc_compile, .release = cc_release};
