@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 #include "base/text.h"
-#include "show.h"
+#include "program/show.h"
 
 #define BIT(c)       (1u << (c))
 #define RUNS         (BIT(CMD_COMPARE) | BIT(CMD_CONV) | BIT(CMD_BENCH))
