@@ -116,7 +116,7 @@ static void open_reference(survey *s) {
 /* Schedules one plan: its row without anything measured, or refused. */
 static void look_at(survey *s, int i) {
   entry *e = &s->entries[1];
-  wn_program_info info;
+  wn_program_info info = WN_PROGRAM_INFO();
   *e = (entry){.spec = s->specs[i]};
   s->j->entry_count = 2;
   measure_describe(s->j, e);

@@ -131,7 +131,7 @@ static void read_kernels(job *j, entry *e, const wn_program_info *info) {
   row->kernel = e->kernels;
   row->gflops_executed = 0; /* flops until the time is known */
   for (int i = 0; i < row->kernel_count; ++i) {
-    wn_kernel_info k;
+    wn_kernel_info k = WN_KERNEL_INFO();
     check(j, e, wn_program_get_kernel(e->program, i, &k));
     e->kernels[i] = (report_kernel){.name = keep(j, k.name),
                                     .loops = keep(j, k.loops),
@@ -193,7 +193,7 @@ static void judge(job *j, entry *e, double predicted) {
 }
 
 void measure_settle(job *j, entry *e, double budget_us) {
-  wn_program_info info;
+  wn_program_info info = WN_PROGRAM_INFO();
   measure_read_info(j, e, &info);
   read_kernels(j, e, &info);
   for (int64_t i = 0; i < j->problem.out_count; ++i) j->y[i] = NAN; /* what is not written shows */
@@ -302,7 +302,7 @@ void measure_close(entry *e) {
 /* The earlier plan that is the same program: `auto` often is. */
 static int find_same(const job *j, int index) {
   const entry *e = &j->entries[index];
-  wn_program_info mine, other;
+  wn_program_info mine = WN_PROGRAM_INFO(), other = WN_PROGRAM_INFO();
   if (strcmp(e->row.plan, "auto") || wn_program_get_info(e->program, &mine) != WN_OK) return -1;
   for (int i = 0; i < index; ++i) {
     if (!j->entries[i].program || wn_program_get_info(j->entries[i].program, &other) != WN_OK)
@@ -314,7 +314,7 @@ static int find_same(const job *j, int index) {
 
 /* What was measured of the other; what was asked for and what compiling cost stay. */
 static void share(job *j, entry *e) {
-  wn_program_info info;
+  wn_program_info info = WN_PROGRAM_INFO();
   measure_read_info(j, e, &info);
   report_row mine = e->row;
   e->row = j->entries[e->shares].row;
@@ -383,7 +383,7 @@ static void debug_kernels(job *j, const entry *e, bool color) {
 
 static void debug_source(const entry *e) {
   for (int i = 0; i < e->row.kernel_count; ++i) {
-    wn_kernel_info k;
+    wn_kernel_info k = WN_KERNEL_INFO();
     if (e->program && wn_program_get_kernel(e->program, i, &k) == WN_OK && k.source)
       fprintf(stderr, "%s\n", k.source);
   }

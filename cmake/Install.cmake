@@ -18,6 +18,6 @@ install(FILES ${CMAKE_CURRENT_BINARY_DIR}/winnow.pc DESTINATION ${CMAKE_INSTALL_
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/winnow)
 install(EXPORT winnow_targets NAMESPACE winnow:: FILE winnow-targets.cmake DESTINATION ${package_dir})
 configure_package_config_file(cmake/winnow-config.cmake.in winnow-config.cmake INSTALL_DESTINATION ${package_dir})
-write_basic_package_version_file(winnow-config-version.cmake COMPATIBILITY SameMinorVersion)
+write_basic_package_version_file(winnow-config-version.cmake COMPATIBILITY ${WINNOW_COMPATIBILITY})
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/winnow-config.cmake ${CMAKE_CURRENT_BINARY_DIR}/winnow-config-version.cmake
   DESTINATION ${package_dir})

@@ -5,7 +5,7 @@
  *     wn_context *ctx;  wn_context_create(&ctx);
  *     wn_tensor *x = wn_input(ctx, WN_F32, 4, (int64_t[]){1, 16, 32, 32}, xdata);
  *     wn_tensor *w = wn_constant(ctx, WN_F32, 4, (int64_t[]){16, 16, 3, 3}, wdata);
- *     wn_tensor *y = wn_conv(x, w, &(wn_conv_params){.pad_lo = {1, 1}, .pad_hi = {1, 1}});
+ *     wn_tensor *y = wn_conv(x, w, &WN_CONV_PARAMS(.pad_lo = {1, 1}, .pad_hi = {1, 1}));
  *     wn_program *p;
  *     if (wn_compile(ctx, &y, &ydata, 1, NULL, &p) != WN_OK) puts(wn_message(ctx));
  *     wn_run(p);
@@ -49,6 +49,31 @@ extern "C" {
 #define WN_API
 #endif
 
+/* Of this header. wn_version() is the library's, and wn_check_version() compares them. */
+#define WN_VERSION_MAJOR 0
+#define WN_VERSION_MINOR 1
+#define WN_VERSION_PATCH 0
+#define WN_VERSION       (WN_VERSION_MAJOR * 10000 + WN_VERSION_MINOR * 100 + WN_VERSION_PATCH)
+#define WN_TEXT_OF_(x)   #x
+#define WN_TEXT_OF(x)    WN_TEXT_OF_(x)
+#define WN_VERSION_STRING \
+  WN_TEXT_OF(WN_VERSION_MAJOR) "." WN_TEXT_OF(WN_VERSION_MINOR) "." WN_TEXT_OF(WN_VERSION_PATCH)
+
+/* Every struct that a caller passes begins with its size, so that programs and libraries of different versions understand
+ * each other: new fields come last. WN_OPTIONS(.backend = "interp", .threads = 1) is a wn_options with its size and these
+ * fields set and zero in all others, and there is such a macro for each struct, which takes any number of fields, also
+ * none. (In C++ the size sets itself, and naming fields is for C++20.) Of a struct that the library reads, fields that an
+ * older program does not have are zero, and fields that only a newer program has must be; of one that it writes, it writes
+ * size bytes at most. A size below that of the first version is WN_ERR_USAGE. */
+#ifdef __cplusplus
+#define WN_SIZED(type) = sizeof(type)
+#define WN_STRUCT(type, ...) \
+  type { __VA_ARGS__ }
+#else
+#define WN_SIZED(type)
+#define WN_STRUCT(type, ...) ((type){.size = sizeof(type), __VA_ARGS__})
+#endif
+
 #define WN_MAX_DIMS    12  /* of a tensor, the windows of a convolution included */
 #define WN_MAX_SPATIAL 4   /* of a convolution */
 #define WN_MAX_NAME    255 /* bytes of a name */
@@ -89,7 +114,11 @@ WN_API const char *wn_message(const wn_context *ctx);
  * function that was set when they were compiled. */
 typedef void (*wn_warning_fn)(void *user, const char *line);
 WN_API void wn_on_warning(wn_context *ctx, wn_warning_fn fn, void *user);
-WN_API const char *wn_version(void);
+WN_API const char *wn_version(void); /* the library's, as "0.1.0" */
+/* Whether this library serves a program that was compiled with the header of `version`, which is WN_VERSION there: WN_OK,
+ * or WN_ERR_USAGE and one line that says why not in line[0..size), which may be NULL where size is 0. Versions serve each other
+ * while the major number is the same, and before 1.0.0 the minor one. */
+WN_API wn_status wn_check_version(int version, char *line, size_t size);
 WN_API size_t wn_dtype_size(wn_dtype dtype);      /* bytes, 0 if there is no such dtype */
 WN_API const char *wn_dtype_name(wn_dtype dtype); /* "f32", ... */
 
@@ -186,7 +215,9 @@ WN_API wn_tensor *wn_window(wn_tensor *t, int nspatial, const int64_t *window,
  * and w of one dtype, not bool. A zero in stride, dilation or groups means 1 (dilation 1 is a
  * dense filter), paddings are not negative, params NULL is all zeros. Built of pad, window, mul
  * and sum: nothing below knows of convolution. */
+#define WN_CONV_PARAMS(...) WN_STRUCT(wn_conv_params, __VA_ARGS__)
 typedef struct wn_conv_params {
+  size_t size WN_SIZED(wn_conv_params);
   int64_t stride[WN_MAX_SPATIAL], dilation[WN_MAX_SPATIAL];
   int64_t pad_lo[WN_MAX_SPATIAL], pad_hi[WN_MAX_SPATIAL];
   int64_t groups;
@@ -211,8 +242,10 @@ WN_API wn_tensor *wn_conv(wn_tensor *x, wn_tensor *w, const wn_conv_params *para
  * and infinity where the sum of products itself does. */
 typedef enum wn_math { WN_MATH_FP32, WN_MATH_FP32_FAST, WN_MATH_FP32_STRICT } wn_math;
 
-/* Zero-initialise; zero is the default everywhere. Strings are borrowed during the call only. */
+/* Zero is the default everywhere. Strings are borrowed during the call only. */
+#define WN_OPTIONS(...) WN_STRUCT(wn_options, __VA_ARGS__)
 typedef struct wn_options {
+  size_t size WN_SIZED(wn_options);
   /* A name (wn_plan_names) or a schedule (docs/architecture.md); NULL: auto, which is what wn_tune
    * stored for the graph, else by predicted cost, and direct where constant weights cancel
    * (wn_math). Where plan and wino are both NULL, $WINO decides:
@@ -293,26 +326,30 @@ WN_API const char *wn_program_message(const wn_program *program);
 WN_API void wn_program_destroy(wn_program *program); /* NULL is allowed */
 
 /* Strings of both belong to the program. */
+#define WN_KERNEL_INFO(...) WN_STRUCT(wn_kernel_info, __VA_ARGS__)
 typedef struct wn_kernel_info {
-  const char *name;      /* extents of its loops, r_6_6_4_2_16_4_2_16; r_ sums, E_ does not */
-  const char *stage;     /* what it computes: "x", "g", "m", "result0", several as "x+m+result0" */
-  const char *loops;     /* with kinds: "m: grid f 6, grid k0 4, reduce loop c 16, vector t1 16" */
-  const char *source;    /* OpenCL C on backend opencl, else as the C renderer prints it */
-  const char *fallback;  /* NULL, or why it runs in the interpreter */
-  const char *note;      /* what a device's compiler says of it, for people, or NULL */
-  int source_lines;      /* of source */
+  size_t size WN_SIZED(wn_kernel_info);
+  const char *name;     /* extents of its loops, r_6_6_4_2_16_4_2_16; r_ sums, E_ does not */
+  const char *stage;    /* what it computes: "x", "g", "m", "result0", several as "x+m+result0" */
+  const char *loops;    /* with kinds: "m: grid f 6, grid k0 4, reduce loop c 16, vector t1 16" */
+  const char *source;   /* OpenCL C on backend opencl, else as the C renderer prints it */
+  const char *fallback; /* NULL, or why it runs in the interpreter */
+  const char *note;     /* what a device's compiler says of it, for people, or NULL */
+  const char *nest; /* its loops as an indented tree, a line each: "grid t0 3\n  loop f 6\n..." */
+  int source_lines; /* of source */
   int registers, spills; /* vector registers used (of a device: those of a work item), values
                             spilled; -1: unknown */
+  int prepare;           /* nonzero: part of prepare, not of run */
+  int site;              /* that it belongs to: see wn_site_info */
   double flops;          /* executed per run, a fused multiply-add is two */
   double bytes;          /* of the global arrays that it reads, and again of those that it writes */
-  int prepare;           /* nonzero: part of prepare, not of run */
-  const char *nest; /* its loops as an indented tree, a line each: "grid t0 3\n  loop f 6\n..." */
-  int site;         /* that it belongs to: see wn_site_info */
 } wn_kernel_info;
 
 /* What a plan says something about: a convolution, or a stored value without one. Sites are numbered in the order of
  * computing, before there is any plan, so a number does not move when a plan changes. All belongs to the program. */
+#define WN_SITE_INFO(...) WN_STRUCT(wn_site_info, __VA_ARGS__)
 typedef struct wn_site_info {
+  size_t size WN_SIZED(wn_site_info);
   const char *kind;  /* "conv", "product", "sum" or "map" */
   const char *label; /* kind and number, as plans have it: "conv3" */
   /* wn_name's of the value that it stores, else of the convolution in it, else of the nearest value that is computed in it
@@ -326,15 +363,17 @@ typedef struct wn_site_info {
    * where the site is inlined, or is one of those others. */
   const int *kernel;
   int kernels;
-  double
-      predicted_s; /* of a run; 0: the cost model knows nothing of it, as of what is no convolution */
-  size_t bytes;    /* of the arrays that its kernels write, results and prepared weights included */
   int alike; /* number of the first site that is the same computation; its own, where it is the first */
   int tuned;  /* nonzero: auto took what wn_tune had stored for it */
   int result; /* number of the output that it stores, -1: none */
+  double
+      predicted_s; /* of a run; 0: the cost model knows nothing of it, as of what is no convolution */
+  size_t bytes;    /* of the arrays that its kernels write, results and prepared weights included */
 } wn_site_info;
 
+#define WN_PROGRAM_INFO(...) WN_STRUCT(wn_program_info, __VA_ARGS__)
 typedef struct wn_program_info {
+  size_t size WN_SIZED(wn_program_info);
   const char *plan;      /* as asked for, "auto" if nothing was */
   const char *placement; /* the schedule used, canonical spelling; may be given as options.plan */
   const char *wino;      /* tile of the first convolution that was rewritten, "4x4"; "" for none */
@@ -358,7 +397,7 @@ typedef struct wn_program_info {
    * the same arrays, whatever their schedules are called. */
   const char *identity;
 } wn_program_info;
-WN_API wn_status wn_program_get_info(const wn_program *program, wn_program_info *info);
+WN_API wn_status wn_program_get_info(wn_program *program, wn_program_info *info);
 /* Kernels in order of running, prepare part first; index in [0, kernels + prepare_kernels), else
  * WN_ERR_USAGE and zeros. One thread at a time: the source is printed when it is first asked for. */
 WN_API wn_status wn_program_get_kernel(wn_program *program, int index, wn_kernel_info *info);
@@ -377,6 +416,7 @@ WN_API wn_status wn_explain(wn_context *ctx, wn_tensor *const *outs, void *const
 
 /* What is going on, several times a second; strings are valid during the call only. */
 typedef struct wn_tune_state {
+  size_t size WN_SIZED(wn_tune_state); /* of the library that calls */
   const char *trying; /* the schedule that is being compiled; NULL: programs are being timed */
   const char *best;   /* so far; NULL: nothing was measured yet */
   double best_us;
@@ -385,8 +425,10 @@ typedef struct wn_tune_state {
 } wn_tune_state;
 typedef int (*wn_tune_fn)(void *user, const wn_tune_state *state); /* nonzero: stop now */
 
-/* Zero-initialise. */
+/* Zero is the default everywhere. */
+#define WN_TUNE_OPTIONS(...) WN_STRUCT(wn_tune_options, __VA_ARGS__)
 typedef struct wn_tune_options {
+  size_t size WN_SIZED(wn_tune_options);
   double seconds;      /* about the longest that it may take, not negative; 0: 10 */
   int candidates;      /* how many of those with the least predicted cost are measured; 0: 8 */
   wn_tune_fn progress; /* may be NULL */
@@ -394,7 +436,9 @@ typedef struct wn_tune_options {
 } wn_tune_options;
 
 /* Strings belong to the context. */
+#define WN_TUNE_RESULT(...) WN_STRUCT(wn_tune_result, __VA_ARGS__)
 typedef struct wn_tune_result {
+  size_t size WN_SIZED(wn_tune_result);
   const char *plan;           /* the fastest schedule; NULL: stopped before there was one */
   const char *untuned;        /* what auto picks by itself; NULL: it was not measured */
   double plan_us, untuned_us; /* least times of a run */

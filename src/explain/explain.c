@@ -18,6 +18,7 @@ static void gather_kernels(explanation *e, const forecast *f) {
   e->kernel = arena_array(&p->graph.arena, explained_kernel, e->nkernels + 1);
   for (int i = 0; i < e->nkernels; ++i) {
     explained_kernel *k = &e->kernel[i];
+    k->info = WN_KERNEL_INFO();
     wn_status st = wn_program_get_kernel(p, i, &k->info);
     if (st != WN_OK) diag_fail(&p->diag, st, "no memory for the source of kernel %d", i);
     k->arithmetic_us = machine_arithmetic_s(l, k->info.flops) * 1e6;
@@ -136,13 +137,13 @@ static void ignore_warning(void *user, const char *line) {
 wn_status explain_open(wn_context *ctx, wn_tensor *const *outs, void *const *data, int count,
                        const wn_options *options, void (*write)(void *user, const char *text),
                        void *user, explanation *e) {
-  static const wn_options defaults;
   memset(e, 0, sizeof *e);
   forecast f;
   const pipeline_watch watch = {write, user, &f};
-  volatile wn_status st = pipeline_compile(ctx, outs, data, count, options, &watch, &e->program);
+  asking q = {.ctx = ctx, .outs = outs, .count = count};
+  volatile wn_status st = pipeline_options(ctx, options, &q.options);
+  if (st == WN_OK) st = pipeline_compile(ctx, outs, data, count, &q.options, &watch, &e->program);
   if (st != WN_OK) return st;
-  const asking q = {ctx, outs, count, options != NULL ? *options : defaults};
   diag *d = &e->program->diag;
   wn_warning_fn warn = ctx->diag.warn;
   void *warn_user = ctx->diag.warn_user;

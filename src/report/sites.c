@@ -26,7 +26,7 @@ const column report_site_columns[REPORT_SITE_COLUMNS] = {
 #undef SITE
 
 static report_site read_site(arena *a, wn_program *p, const wn_program_info *of, int number) {
-  wn_site_info s, first;
+  wn_site_info s = WN_SITE_INFO(), first = WN_SITE_INFO();
   report_site out = {.median_us = NAN, .share = NAN, .least_us = NAN};
   wn_program_get_site(p, number, &s);
   wn_program_get_site(p, s.alike, &first);
@@ -46,7 +46,7 @@ static report_site read_site(arena *a, wn_program *p, const wn_program_info *of,
 }
 
 report_site *report_read_sites(arena *a, wn_program *program, int *count) {
-  wn_program_info info;
+  wn_program_info info = WN_PROGRAM_INFO();
   wn_program_get_info(program, &info);
   report_site *sites = arena_array(a, report_site, info.sites + 1);
   for (int i = 0; i < info.sites; ++i) sites[i] = read_site(a, program, &info, i);

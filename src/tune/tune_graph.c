@@ -7,6 +7,7 @@
 #include <math.h>
 
 #include "base/fpenv.h"
+#include "base/sized.h"
 #include "decide/decide.h"
 #include "pipeline.h"
 #include "tune/layer.h"
@@ -97,7 +98,7 @@ static wn_status tune_one_of(const tuning *t, int value, double seconds, wn_tune
   layer l = {NULL, NULL, NULL};
   diag *d = &t->p->diag;
   wn_tune_options how = *t->how;
-  wn_tune_result one;
+  wn_tune_result one = WN_TUNE_RESULT();
   volatile wn_status st;
   how.seconds = seconds;
   DIAG_TRY(d, st) layer_make(&l, &t->p->graph, t->sites, value, t->ctx);
@@ -129,7 +130,7 @@ static wn_status open_runner(const tuning *t, bool untuned, runner *r) {
 }
 
 static const char *placement_of(const tuning *t, const runner *r) {
-  wn_program_info info;
+  wn_program_info info = WN_PROGRAM_INFO();
   wn_program_get_info(r->program, &info);
   return intern_string(&t->ctx->graph, info.placement);
 }
@@ -167,19 +168,24 @@ static wn_status tune_layers(const tuning *t, int layers, wn_tune_result *result
   return st;
 }
 
+static wn_status tune_all(const tuning *t, wn_tune_result *result) {
+  int layers = count_layers(t->sites);
+  result->backend = runtime_backend(t->p->rt);
+  result->isa = runtime_machine(t->p->rt)->name;
+  result->threads = runtime_threads(t->p->rt);
+  return layers > 1 ? tune_layers(t, layers, result) : tune_layer(t, result);
+}
+
 /* --- the public function ------------------------------------------------------------------------------------------------------ */
 
-static wn_status check_tune(wn_context *ctx, const wn_options *o, const wn_tune_options *tune,
-                            const wn_tune_result *result) {
-  if (result == NULL)
-    return diag_set(&ctx->diag, WN_ERR_USAGE, "wn_tune has nowhere to write its result to");
-  if (tune != NULL && !(tune->seconds >= 0))
+static wn_status check_tune(wn_context *ctx, const wn_options *o, const wn_tune_options *tune) {
+  if (!(tune->seconds >= 0))
     return diag_set(&ctx->diag, WN_ERR_USAGE, "wn_tune_options.seconds must be above 0 (0: 10)");
-  if (tune != NULL && tune->candidates < 0)
+  if (tune->candidates < 0)
     return diag_set(&ctx->diag, WN_ERR_USAGE,
                     "wn_tune_options.candidates must be at least 1 (0: 8), not %d",
                     tune->candidates);
-  if (o != NULL && (o->wino != NULL || (o->plan != NULL && strcmp(o->plan, "auto") != 0)))
+  if (o->wino != NULL || (o->plan != NULL && strcmp(o->plan, "auto") != 0))
     return diag_set(&ctx->diag, WN_ERR_USAGE,
                     "wn_tune chooses the plan: options.plan and wino are set");
   return WN_OK;
@@ -187,29 +193,21 @@ static wn_status check_tune(wn_context *ctx, const wn_options *o, const wn_tune_
 
 wn_status wn_tune(wn_context *ctx, wn_tensor *const *outs, void *const *data, int count,
                   const wn_options *options, const wn_tune_options *tune, wn_tune_result *result) {
-  static const wn_tune_options usual;
-  static const wn_options defaults;
-  if (result != NULL) *result = (wn_tune_result){0};
-  if (ctx == NULL) return WN_ERR_USAGE;
-  wn_status st = check_tune(ctx, options, tune, result);
+  wn_options o;
+  wn_tune_options how;
+  wn_tune_result found = WN_TUNE_RESULT();
+  const char *why = sized_out(&sized_tune_result, result, NULL);
+  if (why == NULL) why = sized_in(&sized_tune_options, &how, tune);
+  wn_status st = pipeline_options(ctx, options, &o);
+  if (st == WN_OK && why != NULL) st = diag_set(&ctx->diag, WN_ERR_USAGE, "%s", why);
+  if (st == WN_OK) st = check_tune(ctx, &o, &how);
   if (st != WN_OK) return st;
-  tuning t = {.ctx = ctx,
-              .outs = outs,
-              .data = data,
-              .count = count,
-              .opt = options != NULL ? options : &defaults,
-              .how = tune != NULL ? tune : &usual};
+  tuning t = {.ctx = ctx, .outs = outs, .data = data, .count = count, .opt = &o, .how = &how};
   fenv_t fp;
   fp_enter(&fp);
-  st = pipeline_survey(ctx, outs, data, count, options, &t.p, &t.sites);
-  if (st == WN_OK) {
-    int layers = count_layers(t.sites);
-    result->backend = runtime_backend(t.p->rt);
-    result->isa = runtime_machine(t.p->rt)->name;
-    result->threads = runtime_threads(t.p->rt);
-    st = layers > 1 ? tune_layers(&t, layers, result) : tune_layer(&t, result);
-    if (st != WN_OK) *result = (wn_tune_result){0};
-  }
+  st = pipeline_survey(ctx, outs, data, count, &o, &t.p, &t.sites);
+  if (st == WN_OK) st = tune_all(&t, &found);
+  if (st == WN_OK) sized_out(&sized_tune_result, result, &found);
   fp_leave(&fp);
   wn_program_destroy(t.p);
   return st;

@@ -13,7 +13,7 @@ int main(void) {
   wn_tensor *t = wn_map(WN_RELU, wn_input(ctx, WN_F32, 1, (int64_t[]){4}, x));
   t = wn_zip(WN_ADD, t, wn_scalar(ctx, WN_F32, 1));
   wn_program *program = NULL;
-  const wn_options options = {.backend = "interp"};
+  const wn_options options = WN_OPTIONS(.backend = "interp");
   wn_status status = wn_compile(ctx, &t, &data, 1, &options, &program);
   if (status == WN_OK) status = wn_run(program);
   if (status != WN_OK) fprintf(stderr, "%s\n", wn_message(ctx));
