@@ -10,7 +10,7 @@
 #include "interrupt.h"
 #include "measure.h"
 #include "output.h"
-#include "report/sites.h"
+#include "report/site_rows.h"
 #include "roofline.h"
 
 #define SAMPLE_US     50.0
