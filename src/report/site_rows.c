@@ -1,4 +1,4 @@
-/* See sites.h. Programs of one site have its figures in their row, so tables are of those that have more. */
+/* See site_rows.h. Programs of one site have its figures in their row, so tables are of those that have more. */
 #include "report/site_rows.h"
 
 #include <math.h>

@@ -3,7 +3,7 @@
  * In: a REDUCE of the range IR, simplified. Out: operands, windows and the class of every loop, or
  * the reason why not.
  * The rule: in sum over k.., c.. of act * wgt, a reduction loop k is a filter loop if some output
- * loop o, which wgt does not use, meets it in act as q * (s * o + d * k) everywhere (window.c),
+ * loop o, which wgt does not use, meets it in act as q * (s * o + d * k) everywhere (slide.c),
  * and wgt uses k. Any other output loop is a batch loop (act alone), an output channel (wgt alone)
  * or a group (both), any other reduction loop an input channel.
  * Always holds: no metadata is consulted, so operands may be commuted, layouts permuted, and the
