@@ -1,6 +1,6 @@
 #!/bin/sh
 # install-test.sh BUILD: installs into an empty folder and uses winnow from there as another project would, through
-# find_package and pkg-config. (tests/install/api.sh looks at the names that it exports.)
+# find_package and pkg-config; man pages and completion lie where they are looked for. (tests/install/api.sh looks at the names that it exports.)
 build=$1
 root=$(cd "$(dirname "$0")/.." && pwd) || exit 2
 tmp=$(mktemp -d) || exit 2
@@ -11,6 +11,11 @@ fail() { echo "install: $*" >&2; cat "$tmp/log" >&2; exit 1; }
 cmake --install "$build" --prefix "$tmp/usr" >"$tmp/log" 2>&1 || fail 'cmake --install failed'
 library=$(find "$tmp/usr" -name 'libwinnow.so' | head -n 1)
 [ -n "$library" ] || fail 'no libwinnow.so'
+
+for page in man/man1/winnow.1 man/man1/winnow-conv.1 bash-completion/completions/winnow zsh/site-functions/_winnow \
+  fish/vendor_completions.d/winnow.fish; do
+  [ -s "$tmp/usr/share/$page" ] || fail "share/$page is not there"
+done
 
 cp "$root/tests/install/user.c" "$tmp/user.c"
 cat >"$tmp/CMakeLists.txt" <<'END'
