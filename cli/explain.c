@@ -7,7 +7,7 @@
 #include <math.h>
 #include <stddef.h>
 
-#include "explain.h"
+#include "explain/explain.h"
 #include "job.h"
 #include "report/columns.h"
 

@@ -7,7 +7,7 @@
 
 #include "base/text.h"
 #include "flags.h"
-#include "show.h"
+#include "program/show.h"
 
 enum { MOST_THREADS = 1024, MOST_NUMBER = 1000000, MOST_CANDIDATES = 1000 };
 

@@ -14,7 +14,7 @@
 #include "render/render.h"
 #include "rewrite/rewrite.h"
 #include "decide/forecast.h"
-#include "show.h"
+#include "program/show.h"
 #include "tensor/tensor.h"
 
 typedef struct pipeline {

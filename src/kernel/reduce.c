@@ -350,7 +350,7 @@ static void emit_tree(builder *b, const group *gr, const copies *bodies, const c
   }
   bool some = all > blocks;
   if (some) {
-    build_open_if(b, uop_lt(b->g, number, blocks), (double)blocks / (double)all);
+    emit_open_if(b, uop_lt(b->g, number, blocks), (double)blocks / (double)all);
     const uop *inside = uop_range(b->g, blocks, "block"); /* the same number, within its bounds */
     build_bind(b, inside, emit(b, number));
     number = inside;
@@ -410,11 +410,11 @@ static void emit_group(builder *b, const group *gr) {
     bare.members.data = without;
     bare.first = without[0];
     b->inside = true;
-    build_open_if(b, inside, 1.0);
+    emit_open_if(b, inside, 1.0);
     copies unguarded = expand_bodies(b, &bare);
     emit_loops(b, &bare, &unguarded, acc);
     build_close(b);
-    build_open_if(b, uop_alu1(b->g, OP_NOT, inside), 0.0);
+    emit_open_if(b, uop_alu1(b->g, OP_NOT, inside), 0.0);
     emit_loops(b, gr, &bodies, acc);
     build_close(b);
     b->inside = false;

@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "explain.h"
+#include "explain/explain.h"
 #include "sanitized.h"
 
 #define SHAPE(...) \

@@ -11,8 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "tune/measure.h"
-#include "tune/measure_probe.h"
+#include "measure/measure.h"
+#include "measure/measure_probe.h"
 
 #define LEN(a) (sizeof(a) / sizeof *(a))
 

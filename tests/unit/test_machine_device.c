@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "tune/measure_device.h"
+#include "measure/measure_device.h"
 
 #define LEN(a) (sizeof(a) / sizeof *(a))
 enum { BYTES = 1 << 18, BEYOND = 4096 };

@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "explain.h"
+#include "explain/explain.h"
 #include "program/program.h"
 #include "report/sites.h"
 #include "report/table.h"

@@ -21,7 +21,7 @@
 #include "tensor/tensor.h"
 #include "tune/check.h"
 #include "tune/moves.h"
-#include "tune/plans.h"
+#include "decide/tuned_plans.h"
 
 enum { C = 8, K = 8, H = 10 };
 #define OLD "x=global,g=global,m=global,o=global;wino=2x2"

@@ -1,6 +1,6 @@
 /* Loops whose speed is a limit of the machine; for measure.c. */
-#ifndef WN_TUNE_MEASURE_PROBE_H
-#define WN_TUNE_MEASURE_PROBE_H
+#ifndef WN_MEASURE_MEASURE_PROBE_H
+#define WN_MEASURE_MEASURE_PROBE_H
 
 #include "machine/limits.h"
 

@@ -3,7 +3,7 @@
  * A graph is named by a hash of its nodes in the order of a depth-first walk from the root: node numbers, numbers of loops
  * and slots of buffers, which other tensors of the context shift, become positions in that walk. 128 bits in two halves
  * with seeds of their own; graphs that differ get equal keys as rarely as memory fails. */
-#include "tune/plans.h"
+#include "decide/tuned_plans.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -2,8 +2,8 @@
  *
  * In: the IR after a pass. Out: text, for whoever asks for this pass. Always holds: a pass that changed nothing is not shown;
  * in builds without NDEBUG the IR is verified whether anybody looks at it or not. */
-#ifndef WN_SHOW_H
-#define WN_SHOW_H
+#ifndef WN_PROGRAM_SHOW_H
+#define WN_PROGRAM_SHOW_H
 
 #include "program/program.h"
 

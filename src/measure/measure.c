@@ -4,13 +4,13 @@
  * the machine does only ever makes it slower. Bandwidths are of a buffer that fills half of its cache, memory's of one far
  * larger than all caches. "All threads" is the time from starting until the last of them is done, each on memory of its
  * own. */
-#include "tune/measure.h"
+#include "measure/measure.h"
 
 #include <math.h>
 #include <time.h>
 
 #include "backend/pool.h"
-#include "tune/measure_probe.h"
+#include "measure/measure_probe.h"
 
 enum {
   ROUNDS = 3, /* some time apart: a neighbour may be busy for longer than one takes */

@@ -2,8 +2,8 @@
  *
  * In: the CPU, or a store that may have been written by anybody. Out: rates and bandwidths. Always holds: what is kept and makes
  * no sense is as if it were not there, with a warning; then limits are guesses (machine/limits.h). */
-#ifndef WN_TUNE_MEASURE_H
-#define WN_TUNE_MEASURE_H
+#ifndef WN_MEASURE_MEASURE_H
+#define WN_MEASURE_MEASURE_H
 
 #include "machine/limits.h"
 #include "store/store.h"

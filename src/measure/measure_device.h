@@ -4,11 +4,11 @@
  * In: a runtime whose device is open, or a store that may have been written by anybody. Out: rates, bandwidths, the cost of
  * a launch. Always holds: the loops that are measured are linear kernels (measure_kernels.c), compiled and launched by the
  * backend like those of any program, so every backend has them. */
-#ifndef WN_TUNE_MEASURE_DEVICE_H
-#define WN_TUNE_MEASURE_DEVICE_H
+#ifndef WN_MEASURE_MEASURE_DEVICE_H
+#define WN_MEASURE_MEASURE_DEVICE_H
 
 #include "backend/runtime.h"
-#include "tune/measure.h"
+#include "measure/measure.h"
 
 /* Measures, in a second or two. A device that fails, or does not compile the kernels, is diag_fail. Takes its turn. */
 void device_measure(diag *d, runtime *rt, device_rates *out);

@@ -4,7 +4,7 @@
  * on any core (12 of 4 to 5 cycles on two pipes); memory is read into 8 chains. Written with the compilers' vector
  * extensions, a copy for each instruction set that may run here. Always holds: results go through an empty asm statement,
  * so no compiler can leave the work out. */
-#include "tune/measure_probe.h"
+#include "measure/measure_probe.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>

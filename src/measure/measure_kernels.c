@@ -5,7 +5,7 @@
  * The rules are those of measure_probe.c: chains of multiply-adds that do not wait for each other, as many as cover the
  * latency; loads into several sums. Always holds: nothing can be left out, since factors, steps and what is summed come from
  * memory, and results go to memory where they are a number that they never are; offsets stay inside of the arrays. */
-#include "tune/measure_device.h"
+#include "measure/measure_device.h"
 
 enum {
   GROUP = 128,        /* work items, where groups have several */

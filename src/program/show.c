@@ -1,5 +1,5 @@
 /* Showing passes; see show.h. */
-#include "show.h"
+#include "program/show.h"
 
 #include <stdio.h>
 #include <stdlib.h>

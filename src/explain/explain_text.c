@@ -4,7 +4,7 @@
  * are in microseconds, with three digits. */
 #include <math.h>
 
-#include "explain.h"
+#include "explain/explain.h"
 #include "program/program.h"
 #include "report/report.h"
 #include "report/table.h"

@@ -3,8 +3,8 @@
  *
  * In: what wn_compile takes. Out: figures, and text made of them. Always holds: nothing is run here; who can run (the command
  * line) fills in what was measured before the text is made, and what it leaves NAN is shown as not measured. */
-#ifndef WN_EXPLAIN_H
-#define WN_EXPLAIN_H
+#ifndef WN_EXPLAIN_EXPLAIN_H
+#define WN_EXPLAIN_EXPLAIN_H
 
 #include <stdio.h>
 

@@ -3,8 +3,8 @@
  * In: simplified range IR, the machine and the options. Out: a key, and under it in the store a schedule with what was
  * measured of it. Always holds: the key is made of what wn_compile sees, so a graph that was tuned from the command line
  * is found from the C API; it does not depend on other tensors of the context, on addresses or on the data. */
-#ifndef WN_TUNE_PLANS_H
-#define WN_TUNE_PLANS_H
+#ifndef WN_DECIDE_TUNED_PLANS_H
+#define WN_DECIDE_TUNED_PLANS_H
 
 #include "ir/uop.h"
 #include "backend/runtime.h"

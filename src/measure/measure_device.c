@@ -4,7 +4,7 @@
  * by the device's own clock. The cost of a launch is the host's time, since that is who pays it. Memory's bandwidth is that of
  * arrays far larger than all caches, the last cache's that of an array of half its size. GPUs tell the size of some other
  * cache, if of any: theirs is the largest array that is read nearer to the rate of a small one than to that of the largest. */
-#include "tune/measure_device.h"
+#include "measure/measure_device.h"
 
 #include <math.h>
 #include <time.h>

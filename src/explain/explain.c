@@ -1,12 +1,12 @@
 /* Gathering what explain shows; see explain.h. */
-#include "explain.h"
+#include "explain/explain.h"
 
 #include <math.h>
 
 #include "base/fpenv.h"
 #include "pipeline.h"
 #include "program/program.h"
-#include "tune/measure.h"
+#include "measure/measure.h"
 #include "tensor/tensor.h"
 
 /* --- kernels ---------------------------------------------------------------------------------------------------------------- */
