@@ -28,6 +28,15 @@ END
 { cmake -G "$(generator)" -S "$tmp" -B "$tmp/build" -DCMAKE_PREFIX_PATH="$tmp/usr" && cmake --build "$tmp/build"; } >"$tmp/log" 2>&1 ||
   fail 'a project that says find_package(winnow) does not build'
 "$tmp/build/user" >"$tmp/log" 2>&1 || fail 'a program linked by find_package does not run'
+version=$(cat "$tmp/log")
+case $version in
+  0.*) series=${version%.*} ;;
+  *) series=${version%%.*} ;;
+esac
+[ -e "$library.$series" ] && [ -e "$library.$version" ] || fail "no libwinnow.so.$series of version $version"
+if command -v readelf >/dev/null 2>&1; then
+  readelf -d "$library" | grep -q -F "Library soname: [libwinnow.so.$series]" || fail "the soname is not libwinnow.so.$series"
+fi
 
 if command -v pkg-config >/dev/null 2>&1; then
   flags=$(PKG_CONFIG_PATH=$(dirname "$(find "$tmp/usr" -name winnow.pc)") pkg-config --cflags --libs winnow) ||
@@ -36,5 +45,7 @@ if command -v pkg-config >/dev/null 2>&1; then
   cc "$tmp/user.c" -o "$tmp/user" $flags "-Wl,-rpath,$(dirname "$library")" >"$tmp/log" 2>&1 ||
     fail "cc with pkg-config's flags failed ($flags)"
   "$tmp/user" >"$tmp/log" 2>&1 || fail "a program linked by pkg-config does not run"
+  found=$(PKG_CONFIG_PATH=$(dirname "$(find "$tmp/usr" -name winnow.pc)") pkg-config --modversion winnow)
+  [ "$found" = "$version" ] || fail "pkg-config says version $found, the library $version"
 fi
 exit 0
