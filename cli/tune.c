@@ -2,12 +2,13 @@
  *
  * An interrupt is a request: the search ends between two runs, what it found is stored, and the problems after it are left
  * alone. A second one ends the program. */
+#include "tune.h"
+
 #include <inttypes.h>
 #include <math.h>
 #include <unistd.h>
 
 #include "interrupt.h"
-#include "job.h"
 #include "report/tuning.h"
 
 typedef struct tune_state {
@@ -136,7 +137,7 @@ void command_tune(cli *app) {
 }
 
 /* A pick that could not be stored is taken by its name. */
-void job_beam(job *j, plan_spec *spec) {
+void tune_first(job *j, plan_spec *spec) {
   const options *o = &j->app->opt;
   bool automatic = !spec->wino && spec->plan && !strcmp(spec->plan, "auto");
   if (o->beam == 0 || !automatic) return;

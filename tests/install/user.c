@@ -5,6 +5,12 @@
 
 int main(void) {
   wn_context *ctx = NULL;
+  char line[200];
+  if (wn_check_version(WN_VERSION, line, sizeof line) != WN_OK) {
+    puts(line);
+    return 1;
+  }
+  puts(wn_version());
   if (wn_context_create(&ctx) != WN_OK) return 1;
   const float x[4] = {-1, 0, 1, 2};
   const float expected[4] = {1, 1, 2, 3};
