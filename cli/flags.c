@@ -1,6 +1,8 @@
 /* The tables of the command line; see flags.h. */
 #include "flags.h"
 
+#include "backend/registry.h"
+
 #include <stddef.h>
 
 #define BIT(c)       (1u << (c))
@@ -22,7 +24,7 @@ const flag flags[] = {
     {"--wino", "M", "tile size 1 to 8, as 4 or 4x4; off: --plan direct", WINO, AT(wino), CHOSEN},
     {"--math", "MODE", "error promise: fp32 (default), fp32-fast or fp32-strict", MATH, AT(math),
      COMPILES},
-    {"--backend", "NAME", "cpu, cpu:cc, interp, opencl[:P:D] or metal[:D]", BACKEND, AT(backend),
+    {"--backend", "NAME", NULL /* the table of backends says it */, BACKEND, AT(backend),
      COMPILES | BIT(CMD_DEVICES)},
     {"--isa", "NAME", "sse2, avx2, avx512, ...; default: the best here", ISA, AT(isa), COMPILES},
     {"--threads", "N", "1 to 1024; default: $WINNOW_THREADS, else all cores", THREADS, AT(threads),
@@ -173,11 +175,8 @@ const int help_topic_count = sizeof help_topics / sizeof *help_topics;
 static const char *const math_names[] = {"fp32", "fp32-fast", "fp32-strict", NULL};
 static const char *const modes[] = {"constant", "variable", NULL};
 static const char *const layouts[] = {"nchw", "nhwc", NULL};
-static const char *const backends[] = {"cpu", "cpu:cc", "interp", "opencl", "metal", NULL};
 static const char *const tiles[] = {"2", "3", "4", "6", "all", NULL};
 static const char *const all_peers[] = {"all", NULL};
-const char *const isa_names[] = {"sse2", "avx2", "avx512",    "neon", "generic",
-                                 "simt", "simd", "simdgroup", NULL};
 
 const char *math_name(wn_math math) { return math_names[math]; }
 
@@ -187,10 +186,6 @@ static const char *const *words_of(const flag *f) {
   switch (f->kind) {
     case MATH:
       return math_names;
-    case BACKEND:
-      return backends;
-    case ISA:
-      return isa_names;
     case WEIGHTS_MODE:
       return modes;
     case LAYOUT:
@@ -207,7 +202,26 @@ static const char *const *words_of(const flag *f) {
   }
 }
 
+/* The i-th of the instruction sets that any backend knows, each once. */
+static const char *isa_word(int i) {
+  for (int b = 0; b < registry_count(); ++b) {
+    for (const char *const *isa = registry_row(b)->backend->isas; *isa != NULL; ++isa) {
+      bool before = false;
+      for (int o = 0; o < b && !before; ++o)
+        before = registry_knows_isa(registry_row(o)->backend, *isa);
+      if (!before && i-- == 0) return *isa;
+    }
+  }
+  return NULL;
+}
+
+const char *flag_help(const flag *f, char text[FLAG_HELP]) {
+  return f->kind == BACKEND ? registry_names(text, FLAG_HELP, " or ", true) : f->help;
+}
+
 const char *flag_word(const flag *f, command c, int i) {
+  if (f->kind == BACKEND) return i < registry_count() ? registry_row(i)->name : NULL;
+  if (f->kind == ISA) return isa_word(i);
   if (f->kind == ACT) return i < ACT_COUNT ? activation_name((activation)i) : NULL;
   const char *const *words = words_of(f);
   for (int k = 0; words != NULL && k <= i; ++k)

@@ -30,7 +30,7 @@ typedef enum flag_kind {
 
 /* value: what its value is called, NULL: a switch. */
 typedef struct flag {
-  const char *name, *value, *help;
+  const char *name, *value, *help; /* help: see flag_help */
   flag_kind kind;
   size_t offset;     /* of the field that it sets */
   unsigned commands; /* bits, by number */
@@ -40,6 +40,8 @@ extern const flag flags[];
 extern const int flag_count;
 
 bool flag_is_of(const flag *f, command c);
+enum { FLAG_HELP = 256 };
+const char *flag_help(const flag *f, char text[FLAG_HELP]); /* a line, maybe in text */
 /* The words that it takes, by number from 0; NULL past the last, and where it takes anything. For people where it is a part
  * of a language: the names of plans, the usual tile sizes. */
 const char *flag_word(const flag *f, command c, int i);
@@ -57,8 +59,5 @@ typedef struct help_topic {
 extern const help_topic help_topics[];
 extern const int help_topic_count;
 extern const char help_title[]; /* what winnow is */
-
-/* Names of instruction sets, up to NULL. */
-extern const char *const isa_names[];
 
 #endif

@@ -20,8 +20,8 @@ void help_command(FILE *out, command c) {
   fprintf(out, "winnow %s%s%s\n\n%s\n\n", t->name, *t->operands ? " " : "", t->operands, t->about);
   for (int i = 0; i < flag_count; ++i) {
     if (!flag_is_of(&flags[i], c)) continue;
-    char left[40];
+    char left[40], text[FLAG_HELP];
     snprintf(left, sizeof left, "%s %s", flags[i].name, flags[i].value ? flags[i].value : "");
-    fprintf(out, "  %-21s %s\n", left, flags[i].help);
+    fprintf(out, "  %-21s %s\n", left, flag_help(&flags[i], text));
   }
 }

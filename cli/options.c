@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/text.h"
+#include "backend/registry.h"
 #include "flags.h"
 #include "program/show.h"
 
@@ -91,18 +92,16 @@ static int read_word(arena *a, const flag *f, const char *s, command c) {
   return one_of(a, f->name, s, words);
 }
 
-/* A device's backend may have more behind a colon, which its runtime checks. */
-static bool is_device(const char *backend) {
-  static const char *const names[] = {"opencl", "metal"};
-  for (size_t i = 0; backend && i < sizeof names / sizeof *names; ++i) {
-    size_t n = strlen(names[i]);
-    if (!strncmp(backend, names[i], n) && (!backend[n] || backend[n] == ':')) return true;
-  }
-  return false;
+/* What stands behind a colon is checked where a device is opened. */
+static const char *read_backend(arena *a, const char *what, const char *s) {
+  char names[256];
+  if (registry_backend(s) != NULL) return s;
+  usage(a, what, s, registry_names(names, sizeof names, " or ", false));
 }
 
-static const char *read_backend(arena *a, const flag *f, const char *s, command c) {
-  return is_device(s) ? s : flag_word(f, c, read_word(a, f, s, c));
+/* $WINNOW_ISA speaks to the backends that have it. */
+static const char *isa_for(const options *o, const char *env) {
+  return registry_knows_isa(registry_backend(o->backend), env) ? env : NULL;
 }
 
 static void set_flag(options *o, arena *a, const flag *f, const char *value) {
@@ -139,7 +138,7 @@ static void set_flag(options *o, arena *a, const flag *f, const char *value) {
       o->math = (wn_math)read_word(a, f, value, o->command);
       break;
     case BACKEND:
-      o->backend = read_backend(a, f, value, o->command);
+      o->backend = read_backend(a, f->name, value);
       break;
     case WEIGHTS_MODE:
       o->variable_weights = read_word(a, f, value, o->command) == 1;
@@ -210,7 +209,9 @@ static int parse_flag(options *o, arena *a, int argc, char *const *argv, int i, 
     set_flag(o, a, f, NULL);
     return i;
   }
-  if (i + 1 >= argc) diag_fail(a->diag, WN_ERR_USAGE, "%s needs a value: %s", f->name, f->help);
+  char text[256];
+  if (i + 1 >= argc)
+    diag_fail(a->diag, WN_ERR_USAGE, "%s needs a value: %s", f->name, help_of(f, text));
   set_flag(o, a, f, argv[i + 1]);
   return i + 1;
 }
@@ -233,12 +234,12 @@ static void read_environment(options *o, arena *a) {
   s = variable("WINNOW_THREADS");
   if (s) {
     int threads = read_positive(a, "WINNOW_THREADS", s, MOST_THREADS);
-    if (!o->threads && !is_device(o->backend)) o->threads = threads;
+    if (!o->threads && registry_backend(o->backend)->in_place) o->threads = threads;
   }
   s = variable("WINNOW_ISA");
-  if (s) one_of(a, "WINNOW_ISA", s, isa_names);
-  bool of_device = s && (!strcmp(s, "simt") || !strcmp(s, "simd"));
-  if (s && !o->isa && of_device == is_device(o->backend)) o->isa = s;
+  static const flag isa = {.name = "WINNOW_ISA", .kind = ISA};
+  if (s) read_word(a, &isa, s, o->command);
+  if (s && !o->isa) o->isa = isa_for(o, s);
   s = variable("WINO");
   if (s) {
     one_of(a, "WINO", s, tiles);

@@ -57,7 +57,8 @@ static void flag_entry(FILE *out, const flag *f) {
     fputs("\\fR", out);
   }
   fputc('\n', out);
-  line(out, f->help);
+  char text[FLAG_HELP];
+  line(out, flag_help(f, text));
 }
 
 static void topics(FILE *out) {

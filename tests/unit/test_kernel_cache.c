@@ -14,6 +14,7 @@
 #include "lin_builder.h"
 #include "store/kernel_key.h"
 #include "backend/runtime.h"
+#include "unit/on_host.h"
 #include "store/store.h"
 
 typedef struct fixture {
@@ -400,7 +401,7 @@ static void out_of_memory(void **state) {
       }
       if (finished) assert_true(module_cached(m));
       memset(y, 0xff, sizeof y);
-      module_launch(m, 0, (void *[]){x, y}, 0, 4);
+      assert_null(launch_on_host(rt, m, 0, 2, (void *[]){x, y}, 0, 4));
       for (int e = 0; e < 32; e++) assert_true(y[e] == x[e / 8 * 8 + 7 - e % 8] + 2.5f);
       module_destroy(m);
     }

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #include "measure/measure_device.h"
+#include "backend/interp/interp.h"
 
 #define LEN(a) (sizeof(a) / sizeof *(a))
 enum { BYTES = 1 << 18, BEYOND = 4096 };

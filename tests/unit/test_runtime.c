@@ -17,6 +17,7 @@
 #include "lin_builder.h"
 #include "render/render.h"
 #include "backend/runtime.h"
+#include "unit/on_host.h"
 
 typedef struct fixture {
   diag d;
@@ -86,10 +87,10 @@ static void check_sum(const data *v, int64_t begin, int64_t end) {
     assert_true(v->y[i] == (i >= 8 * begin && i < 8 * end ? v->a[i] + v->b[i] : -1));
 }
 
-static void launch_in_turn(runtime *rt, module *m, int index, void *const *args, int64_t begin,
-                           int64_t end) {
+static void launch_in_turn(runtime *rt, module *m, int index, int nargs, void *const *args,
+                           int64_t begin, int64_t end) {
   runtime_begin(rt);
-  module_launch(m, index, args, begin, end);
+  assert_null(launch_on_host(rt, m, index, nargs, args, begin, end));
   runtime_end(rt);
 }
 
@@ -108,11 +109,11 @@ static void test_launch(void **state) {
       assert_null(s.fallback);
       assert_int_equal(s.source_lines, render_c_lines(&f->a, k));
       data *v = fresh_data(f);
-      launch_in_turn(rt, m, 0, (void *[]){v->a, v->b, v->y}, 3, 490);
+      launch_in_turn(rt, m, 0, 3, (void *[]){v->a, v->b, v->y}, 3, 490);
       check_sum(v, 3, 490);
-      launch_in_turn(rt, m, 0, (void *[]){v->a, v->b, v->y}, 7, 7);
+      launch_in_turn(rt, m, 0, 3, (void *[]){v->a, v->b, v->y}, 7, 7);
       check_sum(v, 3, 490);
-      launch_in_turn(rt, m, 0, (void *[]){v->a, v->b, v->y}, 0, GRID);
+      launch_in_turn(rt, m, 0, 3, (void *[]){v->a, v->b, v->y}, 0, GRID);
       check_sum(v, 0, GRID);
       module_destroy(m);
       runtime_destroy(rt);
@@ -139,10 +140,10 @@ static void test_line_limit(void **state) {
   assert_string_equal(f->warned,
                       "kernel big runs in the interpreter: 2,471 lines, over --max-lines 2000");
   float result = 0;
-  launch_in_turn(rt, m, 1, (void *[]){&result}, 0, 1);
+  launch_in_turn(rt, m, 1, 1, (void *[]){&result}, 0, 1);
   assert_true(result == 2465);
   data *d = fresh_data(f);
-  launch_in_turn(rt, m, 0, (void *[]){d->a, d->b, d->y}, 0, GRID);
+  launch_in_turn(rt, m, 0, 3, (void *[]){d->a, d->b, d->y}, 0, GRID);
   check_sum(d, 0, GRID);
   module_destroy(m);
   m = module_compile(rt, &f->d, 2, kernels, &(compile_options){.max_lines = 2471});
@@ -177,7 +178,7 @@ static int fallbacks(fixture *f, const char *path, const char *bad_name) {
   for (int i = 0; i < 2; i++) {
     n += module_kernel(m, i).fallback != NULL;
     data *v = fresh_data(f);
-    launch_in_turn(rt, m, i, (void *[]){v->a, v->b, v->y}, 0, GRID);
+    launch_in_turn(rt, m, i, 3, (void *[]){v->a, v->b, v->y}, 0, GRID);
     check_sum(v, 0, GRID);
   }
   module_destroy(m);
@@ -290,7 +291,7 @@ typedef struct caller {
 static void *call_often(void *argument) {
   caller *c = argument;
   for (int i = 0; i < 50; i++)
-    launch_in_turn(c->rt, c->m, 0, (void *[]){c->v->a, c->v->b, c->v->y}, 0, GRID);
+    launch_in_turn(c->rt, c->m, 0, 3, (void *[]){c->v->a, c->v->b, c->v->y}, 0, GRID);
   return NULL;
 }
 
@@ -350,7 +351,7 @@ static void test_launch_allocates_nothing(void **state) {
     runtime *rt = runtime_create(&f->d, backends[b], NULL, 2);
     module *m = module_compile(rt, &f->d, 1, &k, NULL);
     mem_fail_at(1000);
-    launch_in_turn(rt, m, 0, (void *[]){v->a, v->b, v->y}, 0, GRID);
+    launch_in_turn(rt, m, 0, 3, (void *[]){v->a, v->b, v->y}, 0, GRID);
     assert_int_equal(mem_count(), 0);
     mem_fail_at(0);
     module_destroy(m);

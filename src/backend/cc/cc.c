@@ -28,8 +28,7 @@
 #include "base/mem.h"
 #include "base/signals.h"
 #include "render/render.h"
-#include "backend/backend.h"
-#include "backend/runtime.h"
+#include "backend/host.h"
 #include "store/store.h"
 
 #ifdef __APPLE__ /* whose libraries have no environ, and whose files' times have another name */
@@ -49,7 +48,7 @@ typedef struct cc_code {
   void *object[]; /* of dlopen */
 } cc_code;
 
-/* The directories of the process, for cc_abandon, which can have no argument. */
+/* The directories of the process, for cc_abandon (backend.abandon; without it the next process that compiles removes them), which can have no argument. */
 enum { PATH_BYTES = 256, ACTIVE = 16 };
 static struct active {
   atomic_int state; /* FREE, TAKEN, or in USE: dir is whole */
@@ -87,7 +86,7 @@ static bool remove_directory(const char *dir) {
   return rmdir(dir) == 0;
 }
 
-void cc_abandon(void) {
+static void cc_abandon(void) {
   const struct timespec moment = {.tv_nsec = 2000000};
   for (int i = 0; i < ACTIVE; i++) {
     struct active *x = &active[i];
@@ -364,8 +363,7 @@ static bool find_kernel(void *object, const char *name, backend_kernel *out) {
   void *symbol = dlsym(object, name);
   fork_leave();
   if (!symbol) return false;
-  memcpy(&out->fn, &symbol,
-         sizeof symbol); /* POSIX: a data pointer may hold a function's address */
+  out->code = symbol; /* a host_code */
   return true;
 }
 
@@ -380,47 +378,56 @@ static void cc_release(void *handle) {
 }
 
 /* Compiles kernels[first..last) into one object; a reason in b otherwise. */
-static bool compile_part(build *b, arena *scratch, cc_code *code, const machine *target, int first,
-                         int last, const lin_kernel *const *kernels, backend_kernel *out) {
+static bool compile_part(build *b, arena *scratch, cc_code *code, const backend_job *job, int first,
+                         int last) {
   str text;
   str_init(&text, scratch);
-  render_c_prelude(&text, last - first, kernels + first);
-  for (int i = first; i < last; i++) render_c(&text, kernels[i]);
-  void *object = build_object(b, scratch, target, str_text(&text), text.len);
+  render_c_prelude(&text, last - first, job->kernels + first);
+  for (int i = first; i < last; i++) render_c(&text, job->kernels[i]);
+  void *object = build_object(b, scratch, job->target, str_text(&text), text.len);
   if (!object) return false;
   code->object[code->count++] = object;
-  for (int i = first; i < last; i++)
-    if (!find_kernel(object, kernels[i]->name, &out[i]))
-      out[i].error = "the compiled object lacks this kernel";
+  for (int i = first; i < last; i++) {
+    job->out[i].scratch = job->kernels[i]->scratch_bytes;
+    if (!find_kernel(object, job->kernels[i]->name, &job->out[i]))
+      job->out[i].error = "the compiled object lacks this kernel";
+  }
   return true;
 }
 
-static void compile_all(build *b, arena *a, arena *scratch, cc_code *code, const machine *target,
-                        int count, const lin_kernel *const *kernels, backend_kernel *out) {
-  if (compile_part(b, scratch, code, target, 0, count, kernels, out)) return;
+static void compile_all(build *b, arena *scratch, cc_code *code, const backend_job *job) {
+  if (compile_part(b, scratch, code, job, 0, job->count)) return;
   /* One bad kernel must not take the others with it. */
-  for (int i = 0; i < count; i++)
-    if (count == 1 || !compile_part(b, scratch, code, target, i, i + 1, kernels, out))
-      out[i].error = arena_strdup(a, b->reason);
+  for (int i = 0; i < job->count; i++)
+    if (job->count == 1 || !compile_part(b, scratch, code, job, i, i + 1))
+      job->out[i].error = arena_strdup(job->a, b->reason);
 }
 
-static void *cc_compile(arena *a, diag *d, const machine *target, int count,
-                        const lin_kernel *const *kernels, backend_kernel *out, store *cache,
-                        bool *cached) {
-  cc_code *code = mem_alloc(sizeof *code + (size_t)count * sizeof code->object[0]);
+static void *cc_compile(void *device, backend_job *job) {
+  diag *d = job->d;
+  (void)device;
+  cc_code *code = mem_alloc(sizeof *code + (size_t)job->count * sizeof code->object[0]);
   if (!code) diag_fail(d, WN_ERR_NOMEM, "out of memory while compiling kernels");
   code->count = 0;
   arena scratch;
   arena_init(&scratch, d);
-  build b = {.reason = "unknown", .cache = cache, .lock = -1};
+  build b = {.reason = "unknown", .cache = job->cache, .lock = -1};
   wn_status st;
-  DIAG_TRY(d, st) { compile_all(&b, a, &scratch, code, target, count, kernels, out); }
+  DIAG_TRY(d, st) { compile_all(&b, &scratch, code, job); }
   DIAG_END(d, st)
   arena_release(&scratch);
-  *cached = !b.compiled && code->count > 0;
+  job->cached = !b.compiled && code->count > 0;
   if (st == WN_OK) return code;
   cc_release(code);
   diag_fail(d, st, "out of memory while compiling kernels");
 }
 
-const backend backend_cc = {.name = "cpu:cc", .compile = cc_compile, .release = cc_release};
+const backend backend_cc = {
+    HOST_BACKEND(host_open, host_launch),
+    .name = "cpu:cc",
+    .compiler = "the system's C compiler",
+    .isas = machine_cpu_isas,
+    .compile = cc_compile,
+    .release = cc_release,
+    .abandon = cc_abandon,
+};

@@ -21,7 +21,7 @@
 
 #include "base/fork.h"
 #include "store/kernel_key.h"
-#include "backend/runtime.h"
+#include "render/render.h"
 #include "store/store.h"
 
 /* Arrays of kind REG become values; equal addresses and loads merge; what a loop does not change
@@ -156,9 +156,9 @@ static const char *on_own_stack(arena *a, task *t) {
 llvm_ir_target llvm_target_of(arena *a, const machine *cpu) {
   initialise_once();
   char triple[128]; /* LLVM's own copy must not be held where the arena may give up */
-  char *host = LLVMGetDefaultTargetTriple();
-  snprintf(triple, sizeof triple, "%s", host);
-  LLVMDisposeMessage(host);
+  char *own = LLVMGetDefaultTargetTriple();
+  snprintf(triple, sizeof triple, "%s", own);
+  LLVMDisposeMessage(own);
   llvm_ir_target t = {.triple = arena_strdup(a, triple),
                       .cpu = cpu->llvm_cpu != NULL ? cpu->llvm_cpu : "",
                       .features = cpu->llvm_features != NULL ? cpu->llvm_features : "",
@@ -250,8 +250,7 @@ static LLVMErrorRef define_externals(LLVMOrcLLJITRef jit, LLVMOrcJITDylibRef lib
 }
 
 /* Loads the object and finds its functions. The bytes are copied. */
-static LLVMErrorRef load(code *c, const void *bytes, size_t size, int count,
-                         const lin_kernel *const *kernels, backend_kernel *out) {
+static LLVMErrorRef load(code *c, const void *bytes, size_t size, const backend_job *job) {
   LLVMErrorRef failed = LLVMOrcCreateLLJIT(&c->jit, NULL);
   if (failed != NULL) return failed;
   LLVMOrcJITDylibRef lib = LLVMOrcLLJITGetMainJITDylib(c->jit);
@@ -262,10 +261,10 @@ static LLVMErrorRef load(code *c, const void *bytes, size_t size, int count,
   if (c->object != NULL) memcpy(c->object, bytes, size);
   LLVMMemoryBufferRef object = LLVMCreateMemoryBufferWithMemoryRangeCopy(bytes, size, "kernels");
   failed = LLVMOrcLLJITAddObjectFile(c->jit, lib, object); /* takes it */
-  for (int n = 0; n < count && failed == NULL; n++) {
+  for (int n = 0; n < job->count && failed == NULL; n++) {
     LLVMOrcExecutorAddress at = 0;
-    failed = LLVMOrcLLJITLookup(c->jit, &at, kernels[n]->name);
-    if (failed == NULL) out[n].fn = (kernel_fn)(uintptr_t)at;
+    failed = LLVMOrcLLJITLookup(c->jit, &at, job->kernels[n]->name);
+    if (failed == NULL) job->out[n].code = (void *)(uintptr_t)at;
   }
   return failed;
 }
@@ -325,12 +324,8 @@ typedef struct compilation {
   arena scratch; /* the key and the object as the store gave it */
   work work;
   code *code;
-  const machine *cpu;
+  backend_job *job;
   llvm_ir_target t;
-  int count;
-  const lin_kernel *const *kernels;
-  backend_kernel *out;
-  store *cache;
   const void *stored; /* the code of an earlier compile */
   size_t stored_size;
   bool was_cached;
@@ -348,7 +343,7 @@ static void leave(compilation *c) {
 /* The code of an earlier compile, loaded. */
 static bool load_stored(compilation *c) {
   if (c->stored == NULL) return false;
-  LLVMErrorRef failed = load(c->code, c->stored, c->stored_size, c->count, c->kernels, c->out);
+  LLVMErrorRef failed = load(c->code, c->stored, c->stored_size, c->job);
   if (failed == NULL) return true;
   LLVMConsumeError(failed);
   release_jit(c->code);
@@ -360,11 +355,11 @@ static void make_code(task *t) {
   work *w = &c->work;
   c->was_cached = load_stored(c);
   if (c->was_cached) return;
-  c->error = generate(c->a, w, &c->t, c->count, c->kernels, false);
+  c->error = generate(c->a, w, &c->t, c->job->count, c->job->kernels, false);
   if (c->error != NULL) return;
   const char *object = LLVMGetBufferStart(w->code);
   size_t size = LLVMGetBufferSize(w->code);
-  LLVMErrorRef failed = load(c->code, object, size, c->count, c->kernels, c->out);
+  LLVMErrorRef failed = load(c->code, object, size, c->job);
   if (failed == NULL) return;
   keep_error(w, failed);
   c->error = one_line(c->a, "LLVM could not load the code", w->diagnostic);
@@ -374,44 +369,44 @@ static void make_code(task *t) {
 static void compile_or_load(arena *a, compilation *c) {
   c->error = fork_why;
   if (!enter(c)) return;
-  c->t = llvm_target_of(a, c->cpu);
+  c->t = llvm_target_of(a, c->job->target);
   leave(c);
   str key;
   str_init(&key, &c->scratch);
-  if (c->cache != NULL) make_key(&key, &c->t, c->count, c->kernels);
-  c->stored = store_get(c->cache, &c->scratch, STORE_KERNELS, key.data, key.len, &c->stored_size);
+  if (c->job->cache != NULL) make_key(&key, &c->t, c->job->count, c->job->kernels);
+  c->stored =
+      store_get(c->job->cache, &c->scratch, STORE_KERNELS, key.data, key.len, &c->stored_size);
   if (!enter(c)) return;
   c->error = NULL;
   const char *why = on_own_stack(a, &c->task);
   leave(c);
   if (why != NULL) c->error = why;
   if (c->error == NULL && !c->was_cached)
-    store_put(c->cache, STORE_KERNELS, key.data, key.len, LLVMGetBufferStart(c->work.code),
+    store_put(c->job->cache, STORE_KERNELS, key.data, key.len, LLVMGetBufferStart(c->work.code),
               LLVMGetBufferSize(c->work.code));
 }
 
 static void compile_into(arena *a, compilation *c) {
   compile_or_load(a, c);
-  for (int n = 0; n < c->count; n++) {
-    if (c->error != NULL) c->out[n].fn = NULL;
-    c->out[n].error = c->error;
+  for (int n = 0; n < c->job->count; n++) {
+    backend_kernel *out = &c->job->out[n];
+    if (c->error != NULL) out->code = NULL;
+    out->error = c->error;
+    out->scratch = c->job->kernels[n]->scratch_bytes;
+    out->symbol = c->job->kernels[n]->name;
   }
 }
 
-static void *compile(arena *a, diag *d, const machine *cpu, int count,
-                     const lin_kernel *const *kernels, backend_kernel *out, store *cache,
-                     bool *cached) {
+static void *compile(void *device, backend_job *job) {
+  diag *d = job->d;
+  (void)device;
   code *made = mem_alloc(sizeof *made);
   if (made == NULL) diag_fail(d, WN_ERR_NOMEM, "out of memory");
   *made = (code){0};
-  compilation c = {.task = {.fn = make_code, .d = d}, .a = a, .code = made, .cpu = cpu};
-  c.count = count;
-  c.kernels = kernels;
-  c.out = out;
-  c.cache = cache;
+  compilation c = {.task = {.fn = make_code, .d = d}, .a = job->a, .code = made, .job = job};
   arena_init(&c.scratch, d);
   wn_status st;
-  DIAG_TRY(d, st) { compile_into(a, &c); }
+  DIAG_TRY(d, st) { compile_into(job->a, &c); }
   DIAG_END(d, st)
   arena_release(&c.scratch);
   if (c.inside || enter(&c)) release(&c.work); /* where it may not be entered it never was */
@@ -420,8 +415,8 @@ static void *compile(arena *a, diag *d, const machine *cpu, int count,
     release_code(made);
     diag_again(d);
   }
-  *cached = c.was_cached;
-  if (count > 0 && out[0].fn == NULL) {
+  job->cached = c.was_cached;
+  if (job->count > 0 && job->out[0].code == NULL) {
     release_code(made);
     return NULL;
   }
@@ -429,4 +424,12 @@ static void *compile(arena *a, diag *d, const machine *cpu, int count,
 }
 
 const backend backend_llvm = {
-    .name = "cpu", .compile = compile, .release = release_code, .assembly = assembly};
+    HOST_BACKEND(host_open, host_launch),
+    .name = "cpu",
+    .compiler = "LLVM, in process",
+    .version = llvm_version,
+    .isas = machine_cpu_isas,
+    .compile = compile,
+    .release = release_code,
+    .assembly = assembly,
+};

@@ -6,7 +6,9 @@
 #define WN_BACKEND_LLVM_LLVM_BACKEND_H
 
 #include "render/llvm_ir.h"
-#include "backend/backend.h"
+#include "backend/host.h"
+
+extern const backend backend_llvm;
 
 /* "LLVM 19.1.7", in arena a. */
 const char *llvm_version(arena *a);
