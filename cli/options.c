@@ -209,9 +209,9 @@ static int parse_flag(options *o, arena *a, int argc, char *const *argv, int i, 
     set_flag(o, a, f, NULL);
     return i;
   }
-  char text[256];
+  char text[FLAG_HELP];
   if (i + 1 >= argc)
-    diag_fail(a->diag, WN_ERR_USAGE, "%s needs a value: %s", f->name, help_of(f, text));
+    diag_fail(a->diag, WN_ERR_USAGE, "%s needs a value: %s", f->name, flag_help(f, text));
   set_flag(o, a, f, argv[i + 1]);
   return i + 1;
 }
