@@ -129,7 +129,8 @@ void completion_bash(FILE *out) {
 static void zsh_flag(FILE *out, const flag *f, command c) {
   what kind = value_of(f, c);
   fprintf(out, "        '%s%s%s[", f->kind == LIST ? "*" : "", f->name, kind == NOTHING ? "" : "=");
-  quoted(out, f->help, "[]:\\");
+  char text[FLAG_HELP];
+  quoted(out, flag_help(f, text), "[]:\\");
   fputc(']', out);
   if (kind != NOTHING) {
     fprintf(out, "%s:", is_optional(f) ? ":" : "");
@@ -197,7 +198,8 @@ static void fish_flag(FILE *out, const flag *f, command c) {
     fputc('\'', out);
   }
   fputs(" -d '", out);
-  for (const char *t = f->help; *t != '\0'; ++t) {
+  char text[FLAG_HELP];
+  for (const char *t = flag_help(f, text); *t != '\0'; ++t) {
     if (*t == '\'' || *t == '\\') fputc('\\', out);
     fputc(*t, out);
   }
