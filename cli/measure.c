@@ -11,7 +11,7 @@
 #include "measure.h"
 #include "output.h"
 #include "report/rows.h"
-#include "report/sites.h"
+#include "report/site_rows.h"
 #include "roofline.h"
 
 #define SAMPLE_US     50.0

@@ -9,7 +9,7 @@
 #include <stdio.h>
 
 #include "decide/forecast.h"
-#include "report/sites.h"
+#include "report/site_rows.h"
 
 typedef struct explained_kernel {
   wn_kernel_info info;

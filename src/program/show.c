@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "ir/text.h"
+#include "ir/ir_text.h"
 
 static const struct {
   const char *name, *what;

@@ -4,7 +4,7 @@
 #include <math.h>
 
 #include "base/map.h"
-#include "report/sites.h"
+#include "report/site_rows.h"
 
 static const char *keep(arena *a, const char *s) { return s != NULL ? arena_strdup(a, s) : NULL; }
 

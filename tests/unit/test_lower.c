@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <time.h>
 
-#include "ir/text.h"
+#include "ir/ir_text.h"
 #include "ir/walk.h"
 #include "lower/lower.h"
 #include "tensor/tensor.h"

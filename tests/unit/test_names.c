@@ -13,7 +13,7 @@
 
 #include "explain/explain.h"
 #include "program/program.h"
-#include "report/sites.h"
+#include "report/site_rows.h"
 #include "report/table.h"
 
 #define SHAPE(...) \

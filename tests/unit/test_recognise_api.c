@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "ir/text.h"
+#include "ir/ir_text.h"
 #include "lower/lower.h"
 #include "tensor/tensor.h"
 #include "uop_eval.h"

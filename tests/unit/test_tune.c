@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "app.h"
-#include "ir/text.h"
+#include "ir/ir_text.h"
 #include "import.h"
 #include "lower/lower.h"
 #include "tensor/tensor.h"

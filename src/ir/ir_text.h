@@ -11,8 +11,8 @@
  * and bf16 constants have as many digits as they need.
  * One node a line, sources before users,
  * numbered in that order; arguments stand between the dtype and the sources. */
-#ifndef WN_IR_TEXT_H
-#define WN_IR_TEXT_H
+#ifndef WN_IR_IR_TEXT_H
+#define WN_IR_IR_TEXT_H
 
 #include "ir/uop.h"
 

@@ -24,20 +24,20 @@ static const double MARGIN = 0.85;  /* dearer than this it may as well lose */
 static const double CACHED_READ = 2, MEMORY_READ = 8;
 static const double CACHE_BYTES = 16 << 20;
 
-typedef struct candidate {
+typedef struct axis_choice {
   wino_axis axis;
   int m, piece;
   double pieces, tiles; /* factors of the channels and of the tiles */
   double
       padding; /* taps with the zeros that fill the last piece, over taps: noise without signal */
-} candidate;
+} axis_choice;
 
 typedef struct search {
   int ndim, count[WN_MAX_SPATIAL];
   const int *r;
-  candidate list[WN_MAX_SPATIAL][MAX_CANDIDATES];
+  axis_choice list[WN_MAX_SPATIAL][MAX_CANDIDATES];
   double c, k, direct, bound;
-  const candidate *picked[WN_MAX_SPATIAL];
+  const axis_choice *picked[WN_MAX_SPATIAL];
   wino_choice best;
 } search;
 
@@ -47,7 +47,7 @@ static double weights_read(double elements) {
 
 static void add_candidate(arena *a, search *s, int i, int m, int piece, int r, int64_t extent) {
   if (s->count[i] == MAX_CANDIDATES) return;
-  candidate *to = &s->list[i][s->count[i]++];
+  axis_choice *to = &s->list[i][s->count[i]++];
   to->m = m;
   to->piece = piece;
   to->pieces = (double)((r + piece - 1) / piece);
@@ -96,7 +96,7 @@ static double cost_of(const search *s) {
 static bool uniform(const search *s) {
   for (int i = 0; i < s->ndim; i++) {
     for (int j = 0; j < i; j++) {
-      const candidate *x = s->picked[i], *y = s->picked[j];
+      const axis_choice *x = s->picked[i], *y = s->picked[j];
       if (s->r[i] == s->r[j] && (x->m != y->m || x->piece != y->piece)) return false;
     }
   }

@@ -8,7 +8,7 @@
  * filter (Lavin and Gray, arXiv:1509.09308).
  * Always holds: act is read only for u below the direct computation's extent, wgt only for k below
  * taps; both are zero beyond. The four values are closed: each has RANGEs of its own. */
-#include "winograd/emit.h"
+#include "winograd/wino_emit.h"
 
 /* The loops of one BUFFERIZE: fused RANGEs (NULL where the class is absent), their parts, and one
  * RANGE an axis. */
@@ -38,7 +38,7 @@ static void fused_loops(wino_fused *f, const loop_list *l) {
   for (int i = 0; i < l->n; i++) fused_add(f, l->at[i]->arg.j);
 }
 
-void wino_plan_classes(wino_plan *p) {
+void wino_geometry_classes(wino_geometry *p) {
   const wino_match *m = &p->match;
   fused_loops(&p->t, &m->batch);
   fused_loops(&p->k, &m->outs);
@@ -83,7 +83,8 @@ static const uop *fuse(graph *g, const wino_fused *f, const uop *const *part) {
 }
 
 /* One RANGE an axis and their row-major position. */
-static const uop *axis_ranges(const wino_plan *p, ranges *out, const char *letter, bool outputs) {
+static const uop *axis_ranges(const wino_geometry *p, ranges *out, const char *letter,
+                              bool outputs) {
   const uop *at = uop_int(p->g, 0);
   for (int i = 0; i < p->match.naxes; i++) {
     int64_t extent = outputs ? p->axis[i].m : p->axis[i].n;
@@ -114,7 +115,7 @@ typedef struct axis_vars {
   const uop *phi, *rho, *tile, *q;
 } axis_vars;
 
-static void find_vars(const wino_plan *p, const parts *t, const parts *c, axis_vars *v) {
+static void find_vars(const wino_geometry *p, const parts *t, const parts *c, axis_vars *v) {
   const wino_match *m = &p->match;
   int it = m->batch.n, ic = m->chans.n;
   const uop *zero = uop_int(p->g, 0);
@@ -150,8 +151,9 @@ static const uop *guarded(graph *g, const uop *e, const uop *cond, int n, const 
   return uop_is_int(cond, 1) ? e : guard_value(g, e, cond);
 }
 
-static const uop *transformed(const wino_plan *p, const rational *const *matrix, const int *rows,
-                              const int *cols, const uop *const *in, const uop *which) {
+static const uop *transformed(const wino_geometry *p, const rational *const *matrix,
+                              const int *rows, const int *cols, const uop *const *in,
+                              const uop *which) {
   const wino_steps *steps[WN_MAX_SPATIAL];
   int n = p->match.naxes, count = 1;
   for (int i = 0; i < n; i++) {
@@ -161,8 +163,8 @@ static const uop *transformed(const wino_plan *p, const rational *const *matrix,
   return uop_get(p->g, uop_stack(p->g, count, wino_kron(p->g, n, steps, in)), which);
 }
 
-static const uop *bufferize(const wino_plan *p, const uop *value, const ranges *r, stage_id stage,
-                            int site) {
+static const uop *bufferize(const wino_geometry *p, const uop *value, const ranges *r,
+                            stage_id stage, int site) {
   const char letter[] = {stage_letter[stage], '\0'};
   const char *name = site == 0 ? letter : arena_printf(&p->g->arena, "%s%d", letter, site);
   return uop_bufferize(
@@ -173,11 +175,11 @@ static const uop *bufferize(const wino_plan *p, const uop *value, const ranges *
 typedef enum { MATRIX_BT, MATRIX_G, MATRIX_AT } matrix_kind;
 
 /* rows and cols of every axis's matrix and the number of values it is applied to. */
-static size_t matrices(const wino_plan *p, matrix_kind kind, const rational **matrix, int *rows,
+static size_t matrices(const wino_geometry *p, matrix_kind kind, const rational **matrix, int *rows,
                        int *cols) {
   size_t count = 1;
   for (int i = 0; i < p->match.naxes; i++) {
-    const wino_axis_plan *a = &p->axis[i];
+    const wino_axis_geometry *a = &p->axis[i];
     const wino_matrices *w = wino_matrices_build(&p->g->arena, a->m, a->piece);
     matrix[i] = kind == MATRIX_BT ? w->bt : kind == MATRIX_G ? w->g : w->at;
     rows[i] = kind == MATRIX_AT ? a->m : a->n;
@@ -189,18 +191,18 @@ static size_t matrices(const wino_plan *p, matrix_kind kind, const rational **ma
 
 /* --- x: the input transform --- */
 
-static int64_t window_extent(const wino_axis_plan *a) {
+static int64_t window_extent(const wino_axis_geometry *a) {
   return a->s * (a->outputs - 1) + a->d * (a->taps - 1) + 1;
 }
 
 /* u of an axis at position j of its tile. */
-static const uop *window_at(graph *g, const wino_axis_plan *a, const axis_vars *v, int j) {
+static const uop *window_at(graph *g, const wino_axis_geometry *a, const axis_vars *v, int j) {
   const uop *inner = uop_add(g, uop_muli(g, v->tile, a->m), uop_muli(g, v->q, a->piece));
   const uop *u = uop_add(g, uop_muli(g, inner, a->s * a->d), uop_muli(g, v->phi, a->s));
   return uop_addi(g, uop_add(g, u, uop_muli(g, v->rho, a->d)), a->s * a->d * j);
 }
 
-static const uop *emit_x(const wino_plan *p, int site) {
+static const uop *emit_x(const wino_geometry *p, int site) {
   graph *g = p->g;
   const wino_match *m = &p->match;
   ranges r = {0};
@@ -234,7 +236,7 @@ static const uop *emit_x(const wino_plan *p, int site) {
 
 /* --- g: the weight transform --- */
 
-static const uop *emit_g(const wino_plan *p, int site) {
+static const uop *emit_g(const wino_geometry *p, int site) {
   graph *g = p->g;
   const wino_match *m = &p->match;
   ranges r = {0};
@@ -255,7 +257,7 @@ static const uop *emit_g(const wino_plan *p, int site) {
     const uop *cond = uop_bool(g, true);
     s.n = loops;
     for (int a = 0; a < m->naxes; a++) {
-      const wino_axis_plan *x = &p->axis[a];
+      const wino_axis_geometry *x = &p->axis[a];
       const uop *tap = uop_muli(g, uop_addi(g, uop_muli(g, v[a].q, x->piece), at[a]), x->s);
       tap = uop_add(g, tap, v[a].rho);
       cond = below(g, cond, tap, x->taps);
@@ -277,7 +279,7 @@ static const uop *read_value(graph *g, const uop *buffer, int ndim, const uop *c
   return uop_index(g, buffer, NULL, at.n, at.at);
 }
 
-static const uop *emit_m(const wino_plan *p, const uop *x, const uop *w, int site) {
+static const uop *emit_m(const wino_geometry *p, const uop *x, const uop *w, int site) {
   graph *g = p->g;
   int nd = p->match.naxes;
   ranges r = {0};
@@ -291,7 +293,7 @@ static const uop *emit_m(const wino_plan *p, const uop *x, const uop *w, int sit
   return bufferize(p, value, &r, STAGE_M, site);
 }
 
-static const uop *emit_o(const wino_plan *p, const uop *mhat, int site) {
+static const uop *emit_o(const wino_geometry *p, const uop *mhat, int site) {
   graph *g = p->g;
   int nd = p->match.naxes;
   const uop *grp = split_class(g, &p->grp, "g").range, *k = split_class(g, &p->k, "k").range;
@@ -313,7 +315,7 @@ static const uop *emit_o(const wino_plan *p, const uop *mhat, int site) {
 }
 
 /* The output loops' place in o: t from batch loops, phases and tiles; p inside of the tile. */
-static const uop *read_output(const wino_plan *p, const uop *o) {
+static const uop *read_output(const wino_geometry *p, const uop *o) {
   graph *g = p->g;
   const wino_match *m = &p->match;
   const uop *t[WINO_MAX_LOOPS + 2 * WN_MAX_SPATIAL], *pos[WN_MAX_SPATIAL];
@@ -323,7 +325,7 @@ static const uop *read_output(const wino_plan *p, const uop *o) {
     if (p->axis[i].d > 1) t[n++] = uop_modi(g, m->axis[i].o, p->axis[i].d);
   }
   for (int i = 0; i < m->naxes; i++) {
-    const wino_axis_plan *a = &p->axis[i];
+    const wino_axis_geometry *a = &p->axis[i];
     const uop *phase = a->d > 1 ? uop_divi(g, m->axis[i].o, a->d) : m->axis[i].o;
     t[n++] = uop_divi(g, m->axis[i].o, a->d * a->m);
     pos[i] = uop_modi(g, phase, a->m);
@@ -336,7 +338,7 @@ static const uop *read_output(const wino_plan *p, const uop *o) {
   return uop_index(g, o, NULL, at.n, at.at);
 }
 
-const uop *wino_emit(const wino_plan *p, int site) {
+const uop *wino_emit(const wino_geometry *p, int site) {
   const uop *x = emit_x(p, site);
   const uop *w = emit_g(p, site);
   const uop *m = emit_m(p, x, w, site);

@@ -1,5 +1,5 @@
 /* See sites.h. Programs of one site have its figures in their row, so tables are of those that have more. */
-#include "report/sites.h"
+#include "report/site_rows.h"
 
 #include <math.h>
 
