@@ -17,16 +17,17 @@ typedef struct backend_kernel {
   int nargs; /* global arrays: their slots are 0 .. nargs - 1 */
   /* Blocks from which on a launch on the host is worth sharing over threads that spin, and worth waking those that sleep. */
   int64_t share, wake;
+  const char *symbol; /* a name for its code, by what it computes: other kernels have others */
 
   void *code;            /* what launch takes; NULL: not compiled */
   const char *error;     /* why, one line */
   size_t scratch;        /* bytes that a thread of the host needs; 0 for a device's kernels */
-  const char *symbol;    /* its name in the code, for assembly */
   int registers, spills; /* -1: not known, or known from `assembly` */
   const char *note; /* what else the device says ("maxTotalThreadsPerThreadgroup 832"), or NULL */
 } backend_kernel;
 
-/* Kernels to be compiled. Text in `out` is allocated in `a`, which outlives the handle. */
+/* Kernels to be compiled, no two of which are the same but for their names. Text in `out` is allocated in `a`, which outlives
+ * the handle. */
 typedef struct backend_job {
   arena *a;
   diag *d;
@@ -35,9 +36,10 @@ typedef struct backend_job {
   int threads; /* that may compile at a time */
   int count;
   const lin_kernel *const *kernels;
+  const str *keys; /* of each, for the cache: what it computes (kernel_key.h) */
   backend_kernel *out;
-  struct store *
-      cache; /* code is looked up here first and kept here; used by the calling thread alone; may be NULL */
+  struct store
+      *cache;  /* has or gets each kernel's code; used by the calling thread alone; may be NULL */
   bool cached; /* set by compile: all of it was found there */
 } backend_job;
 

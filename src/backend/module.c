@@ -8,9 +8,11 @@
 
 #include <stdio.h>
 
+#include "base/map.h"
 #include "base/signals.h"
 #include "backend/mirror.h"
 #include "backend/registry.h"
+#include "store/kernel_key.h"
 
 enum { DEFAULT_MAX_LINES = 2000 };
 
@@ -111,48 +113,108 @@ static backend_kernel before_compile(const lin_kernel *k, bool interpreted) {
   return b;
 }
 
-/* Has `on` compile all kernels for which `wanted` holds, into the field at `field` of their entries. */
-static void *compile_on(module *m, const backend *on, void *device, bool interpreted,
-                        struct store *cache) {
+static backend_job job_for(module *m, int count, struct store *cache) {
   arena *a = &m->arena;
-  const lin_kernel **kernels = arena_array(a, const lin_kernel *, m->count + 1);
-  backend_kernel *out = arena_array(a, backend_kernel, m->count + 1);
-  int *entry = arena_array(a, int, m->count + 1), n = 0;
+  return (backend_job){.a = a,
+                       .d = a->diag,
+                       .target = &m->rt->machine,
+                       .flush = m->rt->flush,
+                       .threads = pool_threads(m->rt->host.pool),
+                       .count = count,
+                       .out = arena_array(a, backend_kernel, count + 1),
+                       .cache = cache};
+}
+
+typedef struct distinct { /* kernels that are the same but for their names, once */
+  const lin_kernel **kernel;
+  str *key;
+  int *of; /* the number of each of the module's kernels, -1: not to be compiled */
+  int count;
+} distinct;
+
+/* The number of the kernel with this key, or a new one. */
+static int number_of(distinct *u, map *known, const str *key) {
+  uint64_t hash = hash_bytes(key->data, key->len, 0) >> 1, at; /* no MAP_NONE */
+  while (map_get(known, hash, &at)) {
+    const str *other = &u->key[at];
+    if (other->len == key->len && memcmp(other->data, key->data, key->len) == 0) return (int)at;
+    ++hash; /* another one with the same hash is further on */
+  }
+  map_put(known, hash, (uint64_t)u->count);
+  return u->count++;
+}
+
+static distinct find_distinct(const module *m, arena *scratch) {
+  distinct u = {.kernel = arena_array(scratch, const lin_kernel *, m->count + 1),
+                .key = arena_array(scratch, str, m->count + 1),
+                .of = arena_array(scratch, int, m->count + 1)};
+  map known;
+  map_init(&known, scratch);
   for (int i = 0; i < m->count; ++i) {
     const module_entry *e = &m->entries[i];
-    if (interpreted ? e->compiled.code != NULL : e->state.fallback != NULL) continue;
-    entry[n] = i;
-    kernels[n] = e->kernel;
-    out[n++] = before_compile(e->kernel, interpreted || on->reference);
+    u.of[i] = -1;
+    if (e->state.fallback != NULL) continue;
+    str key;
+    str_init(&key, scratch);
+    kernel_key_add(&key, e->kernel);
+    int before = u.count, number = u.of[i] = number_of(&u, &known, &key);
+    if (number < before) continue;
+    u.kernel[number] = e->kernel;
+    u.key[number] = key;
   }
-  if (n == 0) return NULL;
-  backend_job job = {.a = a,
-                     .d = a->diag,
-                     .target = &m->rt->machine,
-                     .flush = m->rt->flush,
-                     .threads = pool_threads(m->rt->host.pool),
-                     .count = n,
-                     .kernels = kernels,
-                     .out = out,
-                     .cache = cache};
-  void *handle = on->compile(device, &job);
-  if (!interpreted) m->cached = job.cached;
-  for (int i = 0; i < n; ++i) {
-    module_entry *e = &m->entries[entry[i]];
-    *(interpreted ? &e->interpreted : &e->compiled) = out[i];
+  return u;
+}
+
+static void compile_distinct(module *m, arena *scratch, struct store *cache) {
+  distinct u = find_distinct(m, scratch);
+  if (u.count == 0) return;
+  backend_job job = job_for(m, u.count, cache);
+  job.kernels = u.kernel;
+  job.keys = u.key;
+  for (int i = 0; i < u.count; ++i) {
+    job.out[i] = before_compile(u.kernel[i], m->rt->backend->reference);
+    job.out[i].symbol = kernel_symbol(&m->arena, &u.key[i]);
   }
-  return handle;
+  m->handle = m->rt->backend->compile(m->rt->device, &job);
+  m->cached = job.cached;
+  for (int i = 0; i < m->count; ++i) {
+    module_entry *e = &m->entries[i];
+    if (u.of[i] < 0) continue;
+    e->compiled = job.out[u.of[i]];
+    e->state.note = e->compiled.note;
+    if (e->compiled.code == NULL)
+      e->state.fallback = e->compiled.error != NULL ? e->compiled.error : "did not compile";
+  }
 }
 
 static void compile_native(module *m, struct store *cache) {
-  if (!runtime_is_here(m->rt) && !runtime_is_reference(m->rt)) return; /* looked at alone */
-  m->handle = compile_on(m, m->rt->backend, m->rt->device, false, cache);
+  if (m->rt->device == NULL) return; /* looked at alone */
+  diag *d = m->arena.diag;
+  arena scratch;
+  arena_init(&scratch, d);
+  wn_status st;
+  DIAG_TRY(d, st) { compile_distinct(m, &scratch, cache); }
+  DIAG_END(d, st)
+  arena_release(&scratch);
+  if (st != WN_OK) diag_again(d);
+}
+
+/* What has no code. */
+static void compile_for_reference(module *m) {
+  arena *a = &m->arena;
+  const lin_kernel **kernels = arena_array(a, const lin_kernel *, m->count + 1);
+  int *entry = arena_array(a, int, m->count + 1), n = 0;
   for (int i = 0; i < m->count; ++i) {
-    module_entry *e = &m->entries[i];
-    e->state.note = e->compiled.note;
-    if (e->compiled.code == NULL && e->state.fallback == NULL)
-      e->state.fallback = e->compiled.error != NULL ? e->compiled.error : "did not compile";
+    if (m->entries[i].compiled.code != NULL) continue;
+    entry[n] = i;
+    kernels[n++] = m->entries[i].kernel;
   }
+  if (n == 0) return;
+  backend_job job = job_for(m, n, NULL);
+  job.kernels = kernels;
+  for (int i = 0; i < n; ++i) job.out[i] = before_compile(kernels[i], true);
+  m->reference = registry_reference()->compile(&m->rt->host, &job);
+  for (int i = 0; i < n; ++i) m->entries[entry[i]].interpreted = job.out[i];
 }
 
 static void find_needs(module *m) {
@@ -175,7 +237,7 @@ static void compile_entries(module *m, int count, const lin_kernel *const *kerne
   }
   count_lines(m, options != NULL ? options->max_lines : 0);
   compile_native(m, options != NULL ? options->store : NULL);
-  m->reference = compile_on(m, registry_reference(), &m->rt->host, true, NULL);
+  compile_for_reference(m);
   find_needs(m);
   runtime_reserve(m->rt, d, m);
   for (int i = 0; i < count; ++i) {

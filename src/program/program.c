@@ -288,7 +288,7 @@ const char *program_identity(wn_program *p) {
   str_addn(&key, (const char *)sizes, sizeof sizes);
   for (int i = 0; i < p->ncodes; ++i) {
     const lin_kernel *k = &p->codes[i]->lin;
-    kernel_key_add(&key, 1, &k);
+    kernel_key_add(&key, k);
   }
   for (int i = 0; i < n; ++i) add_launch(p, i, &key);
   uint64_t half[2] = {hash_bytes(key.data, key.len, 0x77696e6e),

@@ -127,6 +127,7 @@ static inline void *compile(const machine *t, int count, const lin_kernel *const
     if (broken != NULL) fail_msg("%s", broken);
   }
   memset(out, 0, sizeof *out * (size_t)count);
+  for (int n = 0; n < count; n++) out[n].symbol = kernels[n]->name;
   backend_job job = {.a = &mem, .d = &errors, .target = t, .threads = 1, .count = count};
   job.kernels = kernels;
   job.out = out;

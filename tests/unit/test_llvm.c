@@ -222,6 +222,7 @@ static void test_allocation_failures(void **state) {
     backend_kernel out = {0};
     backend_job job = {.a = &a, .d = &errors, .target = &targets[0], .threads = 1, .count = 1};
     job.kernels = &k;
+    out.symbol = k->name;
     job.out = &out;
     void *volatile code = NULL;
     volatile wn_status st;
