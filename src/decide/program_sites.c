@@ -6,7 +6,7 @@
 
 /* The first that it stores: nests count from the first site of their stored value. */
 static int site_of_kernel(const kernel_plan *k) {
-  int site = k->nroots > 0 ? k->root[0]->site : 0;
+  int site = k->nroots > 0 ? k->root[0]->store[0].site : 0;
   return k->first_site + (site > 0 ? site : 0);
 }
 

@@ -128,6 +128,13 @@ static void open_part(assembly *s, part *p) {
   s->set->ncodes += (int)p->set->kernels.len;
 }
 
+static void set_prepared(kernel_set *set, const int *arrays, const nest *n) {
+  for (int i = 0; i < n->nstores; ++i) {
+    array_info *a = &set->arrays.data[arrays[n->store[i].array]];
+    if (a->role == ROLE_WORK) a->role = ROLE_PREPARED;
+  }
+}
+
 static void add_value(assembly *s, int value) {
   const stored_value *v = &s->parts->sites->value[value];
   part *p = s->parts->of[value];
@@ -144,10 +151,7 @@ static void add_value(assembly *s, int value) {
     k.chunk_group += v->first;
     k.code = p->first_code + (int)i;
     k.prepare |= once;
-    for (int r = 0; r < k.nroots && k.prepare; ++r) {
-      array_info *a = &s->set->arrays.data[arrays[k.root[r]->array]];
-      if (a->role == ROLE_WORK) a->role = ROLE_PREPARED;
-    }
+    for (int r = 0; r < k.nroots && k.prepare; ++r) set_prepared(s->set, arrays, k.root[r]);
     vec_push(&s->g->arena, &s->set->kernels, k);
   }
 }
