@@ -11,6 +11,7 @@
 #include "nest/nest.h"
 #include "plan/complete.h"
 #include "plan/direct.h"
+#include "plan/loops.h"
 #include "plan/values.h"
 #include "plan/tiles.h"
 
@@ -120,8 +121,6 @@ void draft_limit(apply *ap, draft *d, const uop *value, int64_t extent, bool ali
 /* extent = outer * inner axes, named like t0 and t1; binds the exact loop. */
 const uop *draft_split(apply *ap, draft *d, const uop *exact, const uop *outer, const uop *inner,
                        int64_t inner_extent, bool aliases);
-/* The widest number that the value reads, makes or is: with more lanes than a vector has of those, each would be several. */
-wn_dtype widest_dtype(apply *ap, const uop *value);
 /* --- matrix.c: products as small matrices ----------------------------------------------------------------------------- */
 /* The sum of such products with the channels of a matrix innermost. */
 const uop *matrix_sum(apply *ap, const uop *sum);
@@ -179,8 +178,6 @@ nest *nest_o(apply *ap, stage *st); /* an output transform with an array of its 
 nest *nest_general(apply *ap, stage *st);
 
 /* --- sums.c: partial sums side by side ------------------------------------------------------------------------------------- */
-/* Lanes for the terms of the value's sums; 1 where v, the stage's range for the lanes of axes (-1: none), is better there. */
-int sums_lanes(apply *ap, const stage *st, const uop *value, int v);
 /* The value with long sums dealt out to as many accumulators as `accumulators` in the register tile leave, and to this many
  * lanes, whose RANGE goes to *lane (NULL where there are none). */
 const uop *sums_deal_out(apply *ap, const uop *value, int lanes, int64_t accumulators,
@@ -195,11 +192,6 @@ typedef struct channel_tile {
 } channel_tile;
 /* The graph with weights packed where that is what a product of two arrays wants; those BUFFERIZEs are noted. */
 const uop *channels_pack(apply *ap, const uop *root);
-int64_t array_elements(const uop *base); /* of a BUFFER or BUFFERIZE */
-/* Elements between what an INDEX reads and what it reads with the range one further: 0 where it does not move, and
- * STRIDE_UNKNOWN where that is no constant. Indices of several dimensions are those of an array in its natural layout. */
-enum { STRIDE_UNKNOWN = 1 << 30 };
-int64_t index_stride(const uop *index, const uop *range);
 /* The register tile of v (lanes) by u where that is pixels by channels of such a product. */
 bool pixel_tile(const apply *ap, const stage *st, const uop *value, int v, int u, register_tile *t);
 nest *nest_channels(apply *ap, stage *st); /* NULL: the value has no such plan */
