@@ -25,7 +25,7 @@ static kernel_index index_kernels(graph *g, const kernel_set *set, int nsites) {
     const kernel_plan *kp = &set->kernels.data[k];
     for (int r = 0; r < kp->nroots && !kp->prepare; ++r) {
       const nest_store *s = &kp->root[r]->store[0];
-      if (s->site >= 0) x.at[kp->first_site + s->site][s->id] = (int)k;
+      if (s->site >= 0) x.at[kernel_site(kp, s->site)][s->id] = (int)k;
     }
   }
   return x;

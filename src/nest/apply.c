@@ -619,6 +619,7 @@ static void apply_plan(arena *a, void *state) {
   ap->a = a;
   map_init(&ap->by_node, a);
   map_init(&ap->readers, a);
+  map_init(&ap->turns, a);
   index_sites(ap);
   for (int i = 0; i < ap->w->nsites; ++i) {
     *ap->at_site = ap->w->site[i].number;
@@ -628,6 +629,7 @@ static void apply_plan(arena *a, void *state) {
   complete_sites(ap);
   const uop *root = simplify(ap->g, uop_transform(ap->g, a, ap->w->root, place_node, ap));
   place_all(ap, channels_pack(ap, root));
+  nests_join(ap);
   launch_order(ap);
   launch_join(ap);
   simt_share(ap);

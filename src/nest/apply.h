@@ -87,6 +87,7 @@ typedef struct apply {
   map by_node;         /* node id -> stage * */
   map readers;         /* node id of a BUFFERIZE -> reader *: the nests whose values read it */
   map packed;          /* node id of a BUFFERIZE of packed weights -> 1 */
+  map turns;           /* of what is dealt out, by loop and iterations: see sums.c */
   map channel_tiles; /* node id of a stored value -> channel_tile *, where channels go on the lanes */
 } apply;
 
@@ -164,6 +165,9 @@ bool loop_named(loop_name want, const char *name);
 /* --- launch.c ----------------------------------------------------------------------------------------------------- */
 void launch_order(apply *ap); /* running order, prepare part first */
 void launch_join(apply *ap);  /* launch=joint */
+
+/* --- join.c --------------------------------------------------------------------------------------------------------- */
+void nests_join(apply *ap); /* values that are joined: one nest stores them all */
 
 /* --- simt.c -------------------------------------------------------------------------------------------------------- */
 void simt_share(apply *ap); /* devices: loops become work items */

@@ -34,7 +34,8 @@ static value_loops loops_of(apply *ap, const stage *st) {
   int number = st->node->arg.info->site;
   value_loops l = loops_of_value(ap->a, st->node, direct_plan(ap, number), ap->machine);
   bool both = ap->machine->group == 0 && l.reg >= 0 && l.lane >= 0;
-  if (both) pixel_tile(ap, st, st->node->src[0], l.lane, l.reg, &l.tile);
+  register_tile pixels;
+  if (both && pixel_tile(ap, st, st->node->src[0], l.lane, l.reg, &pixels)) l.tile = pixels;
   complete_direct(ap, number, l.reg >= 0 ? l.tile.k : 0, l.lane >= 0 && l.reduces ? l.tile.t : 0,
                   't');
   return l;

@@ -89,8 +89,11 @@ typedef struct kernel_plan {
   int group;         /* work items of a group; 0: on a CPU */
   const int *arrays; /* array of its nests -> array of the set; NULL: the same */
   int first_site;    /* number of the site that is 0 in its nests */
-  int code;          /* launches of the same code have the same number */
-  const char *label; /* of the stored value */
+  int nothers;       /* values besides the first one that it stores: numbers of */
+  const int *others; /* their sites in their place, the first behind those of the first value */
+  const char *const *label; /* of the stored values; NULL: as the stores have it */
+  int nsites;               /* of the first value */
+  int code;                 /* launches of the same code have the same number */
   /* as kernel_set.kinds, of its own nests: parts have loops in common, in each of its own kind; NULL: the set's */
   const map *kinds;
 } kernel_plan;
@@ -111,10 +114,15 @@ static inline int kernel_array(const kernel_plan *k, int array) {
   return k->arrays != NULL ? k->arrays[array] : array;
 }
 
-/* Applies the plans of its sites to one stored value: placements, splits, loop order and kinds; inline and reg stages
+/* The number of the site that its nests call so. */
+static inline int kernel_site(const kernel_plan *k, int site) {
+  return site < k->nsites || k->nothers == 0 ? k->first_site + site : k->others[site - k->nsites];
+}
+
+/* Applies the plans of its sites to one stored value, or to several that are joined (plan/joins.h): placements, splits, loop order and kinds; inline and reg stages
  * resolved; global stages cut it into kernels. Its arrays come first, then the value, numbered output 0, and what is between
  * its kernels; nothing has a place in memory yet. A combination that does not exist is diag_fail(WN_ERR_REFUSED) with the
- * reason, and *site (counted from 0 in the value) says of which plan; -1: of none. */
+ * reason, and *site (counted from 0 in the value) says of which plan; -1: of none. Of joined values each is an output. */
 kernel_set *schedule_apply(graph *g, const wino_result *rewritten, const schedule *plan, int nsites,
                            const machine *m, bool variable_weights, int narrays,
                            const user_buffer *array, int *site);

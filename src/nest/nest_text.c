@@ -35,9 +35,10 @@ const char *stage_label(arena *a, stage_id id, int site) {
 
 const char *store_label(arena *a, const kernel_plan *k, const nest_store *s) {
   if (s->site < 0) return s->stage;
-  int site = k->first_site + s->site;
-  if (s->id == STAGE_COUNT) return k->label != NULL ? k->label : s->stage;
-  return stage_label(a, s->id, site);
+  int other = s->site - k->nsites; /* which of those behind the first value; < 0: it is that */
+  if (s->id == STAGE_COUNT)
+    return k->label == NULL ? s->stage : k->label[k->nothers > 0 && other >= 0 ? other + 1 : 0];
+  return stage_label(a, s->id, kernel_site(k, s->site));
 }
 
 static void add_labels(str *s, arena *a, const kernel_plan *k, const nest *n) {

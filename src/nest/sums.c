@@ -23,10 +23,24 @@ typedef struct dealer {
   int64_t lanes, copies;
 } dealer;
 
+/* A loop that stands for so much of loop `of` (-1: for none) wherever that is dealt out, so that sums which are dealt out
+ * alike go through the same. */
+static const uop *common_loop(apply *ap, int64_t of, int64_t count, const char *name) {
+  map *known = map_get_ptr(&ap->turns, (uint64_t)(of + 1));
+  if (known == NULL) {
+    known = arena_new(ap->a, map);
+    map_init(known, ap->a);
+    map_put_ptr(&ap->turns, (uint64_t)(of + 1), known);
+  }
+  const uop *loop = map_get_ptr(known, (uint64_t)count);
+  if (loop == NULL) map_put_ptr(known, (uint64_t)count, loop = uop_range(ap->g, count, name));
+  return loop;
+}
+
 /* The loop over `count` turns of what was range r; no loop where there is one. */
 static const uop *turns_of(dealer *d, const uop *r, int64_t count) {
   if (count == 1) return uop_int(d->ap->g, 0);
-  const uop *turn = uop_range(d->ap->g, count, uop_range_name(d->ap->g, r));
+  const uop *turn = common_loop(d->ap, r->arg.i, count, uop_range_name(d->ap->g, r));
   map_put(&d->ap->set->chains, (uint64_t)turn->arg.i, SHORT_CHAIN);
   return turn;
 }
@@ -60,12 +74,12 @@ static const uop *in_pairs(dealer *d, const uop *reduce, const uop *const *part,
                   in_pairs(d, reduce, part + n / 2, n - n / 2));
 }
 
-/* Terms that cost little more than their load are added in pairs before an accumulator sees them: as many additions, and
- * chains and trees of fewer. Products are fused with their additions, one at a time. */
+/* Terms that cost little more than their loads are added in pairs before an accumulator sees them: as many additions, and
+ * chains and trees of fewer. Products are fused with their additions, one at a time; squares, which load no more than a sum
+ * of the same numbers, go in step with that. */
 static int64_t terms_at_once(dealer *d, const uop *reduce) {
-  return reduce->src[0]->op != OP_MUL && uop_walk_value(d->ap->a, reduce->src[0]).len <= LIGHT_TERM
-             ? TERMS_AT_ONCE
-             : 1;
+  bool light = uop_walk_value(d->ap->a, reduce->src[0]).len <= LIGHT_TERM;
+  return light && !sum_is_of_products(reduce->src[0]) ? TERMS_AT_ONCE : 1;
 }
 
 static const uop *deal_out(dealer *d, const uop *reduce, const uop *r, int64_t lanes) {
@@ -124,7 +138,7 @@ const uop *sums_deal_out(apply *ap, const uop *value, int lanes, int64_t accumul
   int64_t sums = 0;
   for (size_t i = 0; i < own.len; ++i) sums += own.at[i]->op == OP_REDUCE;
   while (d.copies * 2 * accumulators * sums <= SUMS_AT_ONCE && sums > 0) d.copies *= 2;
-  if (lanes > 1) d.lane = uop_range(ap->g, lanes, "lane");
+  if (lanes > 1) d.lane = common_loop(ap, -1, lanes, "lane");
   map done, inner; /* node id -> what stands for it; node id -> 1: it has a sum of sums in it */
   map_init(&done, ap->a);
   map_init(&inner, ap->a);

@@ -75,13 +75,34 @@ static schedule spread(const schedule *all, site_kind kind) {
   return s;
 }
 
-/* What is no convolution has nothing to rewrite: global, with sizes for a product, or inline. */
-static void read_other(reader *r, const graph_site *s, schedule *out) {
+/* "sum2" of with=sum2: an earlier site that is no convolution. */
+static int read_with(reader *r, int number) {
+  size_t letters = 0;
+  int64_t other = 0;
+  while (r->at[letters] >= 'a' && r->at[letters] <= 'z') ++letters;
+  const char *end = r->at + letters;
+  for (; isdigit((unsigned char)*end) && other < INT32_MAX; ++end)
+    other = other * 10 + (*end - '0');
+  bool named = letters > 0 && end > r->at + letters && other < number;
+  const char *kind = named ? site_kind_name[r->sites->at[other].kind] : "";
+  bool fits = named && r->sites->at[other].kind != SITE_CONV && strlen(kind) == letters &&
+              strncmp(kind, r->at, letters) == 0;
+  if (!fits) expected(r, "an earlier site that is no convolution, such as sum0");
+  r->at = end;
+  return (int)other + 1;
+}
+
+/* What is no convolution has nothing to rewrite: global, with sizes for a product, inline, or with another. */
+static void read_other(reader *r, int number, schedule *out) {
+  const graph_site *s = &r->sites->at[number];
   bool is_schedule, result = r->sites->value[s->value].result >= 0;
   *out = (schedule){.direct = true};
   if (accept_word(r, "inline")) {
     if (result) expected(r, "global: it is a result, which needs its array");
     out->inlined = true;
+  } else if (strncmp(r->at, "with=", 5) == 0) {
+    r->at += 5;
+    out->with = read_with(r, number);
   } else if (accept_word(r, "global")) {
     if (*r->at == ';' && s->kind != SITE_PRODUCT)
       expected(r, "the end: only convolutions and products have sizes");
@@ -99,7 +120,7 @@ static void read_other(reader *r, const graph_site *s, schedule *out) {
       r->at = end;
     }
   } else {
-    expected(r, "global or inline, since it is no convolution");
+    expected(r, "global, inline or with=, since it is no convolution");
   }
 }
 
@@ -111,7 +132,7 @@ static void read_item(reader *r) {
   if (r->sites->at[number].kind == SITE_CONV)
     r->at = schedule_parse_in_braces(r->g->diag, r->text, r->at, to, &is_schedule);
   else
-    read_other(r, &r->sites->at[number], to);
+    read_other(r, number, to);
   if (*r->at != '}') expected(r, "}");
   r->out.spelled[number] = memchr(start, '=', (size_t)(r->at - start)) != NULL;
   r->at++;
@@ -163,9 +184,13 @@ plan_request plan_parse(graph *g, const char *text, const site_list *sites) {
 
 /* --- printing ----------------------------------------------------------------------------------------------------------- */
 
-void plan_print_site(str *out, const schedule *s, site_kind kind) {
-  if (kind == SITE_CONV) {
+void plan_print_site(str *out, const schedule *s, const site_list *sites, int site) {
+  if (sites->at[site].kind == SITE_CONV) {
     schedule_print(out, s);
+    return;
+  }
+  if (s->with > 0) {
+    str_printf(out, "with=%s%d", site_kind_name[sites->at[s->with - 1].kind], s->with - 1);
     return;
   }
   str text;
@@ -175,8 +200,17 @@ void plan_print_site(str *out, const schedule *s, site_kind kind) {
   str_add(out, str_text(&text) + strlen("direct"));
 }
 
-/* Nothing to say of what is no convolution: it has its array, in sizes that the machine chooses. */
-static bool is_plain(const schedule *s) { return !s->inlined && s->t[0] == 0 && s->k[0] == 0; }
+/* Nothing to say of what is no convolution: it has its array and its kernel, in sizes that the machine chooses. */
+static bool is_plain(const schedule *s) {
+  return !s->inlined && s->with == 0 && s->t[0] == 0 && s->k[0] == 0;
+}
+
+static bool all_plain(const graph_plan *p, const site_list *sites) {
+  bool plain = true;
+  for (int i = 0; i < p->n && plain; ++i)
+    plain = sites->at[i].kind != SITE_CONV && is_plain(&p->site[i]);
+  return plain;
+}
 
 /* The schedule that says all of the plan without braces; NULL: there is none. */
 static const schedule *for_all(const graph_plan *p, const site_list *sites) {
@@ -195,19 +229,22 @@ static const schedule *for_all(const graph_plan *p, const site_list *sites) {
 void plan_print(str *out, const graph_plan *p, const site_list *sites) {
   const schedule *all = for_all(p, sites);
   bool any = false;
-  if (all != NULL) {
-    schedule_print(out, all);
+  if (all != NULL || all_plain(p, sites)) {
+    if (all != NULL)
+      schedule_print(out, all);
+    else
+      str_add(out, "direct");
     return;
   }
   for (int i = 0; i < p->n; ++i) {
     site_kind kind = sites->at[i].kind;
-    if (kind != SITE_CONV && is_plain(&p->site[i])) continue;
+    /* what is left out is chosen again, and might be joined */
+    if (kind != SITE_CONV && is_plain(&p->site[i]) && !sites->at[i].joins) continue;
     str_printf(out, "%s%s%d{", any ? " " : "", site_kind_name[kind], i);
-    plan_print_site(out, &p->site[i], kind);
+    plan_print_site(out, &p->site[i], sites, i);
     str_add(out, "}");
     any = true;
   }
-  if (!any) str_add(out, "direct");
 }
 
 bool plan_equal(const graph_plan *a, const graph_plan *b) {

@@ -48,7 +48,8 @@ typedef struct schedule {
   char v;        /* class in the lanes of the products: 't', 'k', or 0 for the machine's choice */
   int64_t chunk; /* tiles a round of the host loop; 0: no such loop */
   bool joint;    /* launch=joint */
-  bool inlined;  /* of a stored value that is no convolution: no array, every reader computes it */
+  int with; /* of a stored value that is no convolution: number + 1 of the site whose kernel stores it too; 0: its own */
+  bool inlined; /* of a stored value that is no convolution: no array, every reader computes it */
 } schedule;
 
 /* A named plan ("old", "fused", ...) as a schedule without splits, or a schedule's text. "auto" is not a schedule: false.

@@ -34,7 +34,8 @@ static site_list draw_sites(fixture *f, uint64_t *s) {
   graph_site *at = arena_array(&f->g.arena, graph_site, l.n);
   stored_value *value = arena_array(&f->g.arena, stored_value, l.n);
   for (int i = 0; i < l.n; ++i) {
-    at[i] = (graph_site){.kind = (site_kind)pick(s, SITE_KINDS), .value = i};
+    at[i] =
+        (graph_site){.kind = (site_kind)pick(s, SITE_KINDS), .value = i, .joins = pick(s, 2) == 0};
     value[i] =
         (stored_value){.first = i, .nsites = 1, .result = i == l.n - 1 || pick(s, 4) == 0 ? i : -1};
   }
@@ -48,6 +49,9 @@ static schedule draw_for(const site_list *l, int i, uint64_t *s) {
   if (l->at[i].kind == SITE_CONV) return random_schedule(s);
   schedule r = {.direct = true};
   r.inlined = l->value[i].result < 0 && pick(s, 3) == 0;
+  int other = pick(s, i + 1); /* one that comes before it, or it itself: none */
+  if (!r.inlined && other < i && l->at[other].kind != SITE_CONV) r.with = other + 1;
+  if (r.with > 0) return r;
   if (l->at[i].kind != SITE_PRODUCT || r.inlined) return r;
   random_split(s, r.t);
   random_split(s, r.k);
@@ -105,7 +109,7 @@ static void printed_plans_parse_back(void **state) {
 static void any_text_is_a_plan_or_a_mistake(void **state) {
   (void)state;
   static const char characters[] =
-      "{}convproductsummapinlineglobaldirectauto=,;:.@()tkx0123456789 \t\n";
+      "{}convproductsummapinlineglobaldirectautowith=,;:.@()tkx0123456789 \t\n";
   uint64_t s = test_seed();
   int taken = 0, refused = 0;
   for (int i = 0; i < 5000; ++i) {

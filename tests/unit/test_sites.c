@@ -521,7 +521,7 @@ static const struct {
     {"map0{inline}", "there is no site map0"},
     {"sum2{inline}", "there is no site sum2"},
     {"conv99999999999999999999999999999999{direct}", "there is no site conv9999"},
-    {"map2{old}", "expected global or inline, since it is no convolution at column 6"},
+    {"map2{old}", "expected global, inline or with=, since it is no convolution at column 6"},
     {"map2{x=global,g=global,m=global,o=global}", "since it is no convolution"},
     {"map2{direct}", "since it is no convolution"},
     {"map2{}", "since it is no convolution"},
