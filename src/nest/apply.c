@@ -646,6 +646,7 @@ kernel_set *schedule_apply(graph *g, const wino_result *rewritten, const schedul
               .variable_weights = variable_weights,
               .w = rewritten,
               .nuser = narrays,
+              .user = array,
               .at_site = site};
   *site = -1;
   ap.set = arena_new(ap.keep, kernel_set);

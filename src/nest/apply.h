@@ -77,6 +77,7 @@ typedef struct apply {
   const wino_result *w;
   kernel_set *set;
   int nuser;
+  const user_buffer *user;
   int *at_site;        /* the site that is being worked on: whose plan a refusal is about */
   int *site_of;        /* number of a site -> index in w->site, -1: not rewritten */
   const flow **into;   /* number of a stored value's site -> what flows into it, NULL: nothing */

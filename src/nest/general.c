@@ -30,9 +30,21 @@ static void choose_reduce_kinds(apply *ap, const uop *value, int64_t copies) {
 
 /* --- the nest -------------------------------------------------------------------------------------------------------------------- */
 
+/* The value whose loops it goes through: itself, unless values are joined. */
+static const uop *owner_of(apply *ap, const stage *st) {
+  const uop *joined[NEST_STORES];
+  int n = 0;
+  for (size_t i = 0; i < ap->stages.len; ++i) {
+    const stage *other = ap->stages.data[i];
+    if (other->id == STAGE_COUNT && other->node->arg.info->explicit_ && n < NEST_STORES)
+      joined[n++] = other->node;
+  }
+  return n > 1 && st->node->arg.info->explicit_ ? loops_owner(ap->a, n, joined) : st->node;
+}
+
 static value_loops loops_of(apply *ap, const stage *st) {
   int number = st->node->arg.info->site;
-  value_loops l = loops_of_value(ap->a, st->node, direct_plan(ap, number), ap->machine);
+  value_loops l = loops_of_value(ap->a, owner_of(ap, st), direct_plan(ap, number), ap->machine);
   bool both = ap->machine->group == 0 && l.reg >= 0 && l.lane >= 0;
   register_tile pixels;
   if (both && pixel_tile(ap, st, st->node->src[0], l.lane, l.reg, &pixels)) l.tile = pixels;

@@ -26,7 +26,10 @@ static user_buffer *describe_arrays(graph *g, const site_list *sites, const stor
       continue;
     }
     const stored_value *other = &sites->value[~from];
-    a[i] = (user_buffer){(wn_dtype)other->canonical->dtype, other->len, other->constant};
+    a[i] = (user_buffer){value_dtype(other), other->len, other->constant, 0};
+    if (other == v) a[i].joined = 1;
+    for (int k = 0; k < v->nothers; ++k)
+      if (v->others[k] == ~from) a[i].joined = v->nsites + k + 1;
   }
   return a;
 }

@@ -27,6 +27,8 @@ typedef struct joining {
   double *lines;      /* and about how long the kernel is */
   value_loops *loops; /* by value, once they were asked for */
   bool *known;
+  int *depth; /* by value: how many of its kernel wait for each other until it can be computed */
+  map later;  /* loop of a sum and depth -> the loop that stands for it there */
   bool any;
 } joining;
 
@@ -50,6 +52,27 @@ static bool reads_value(const stored_value *v, int other) {
   for (int i = 0; i < v->narrays; ++i)
     if (v->array[i] == ~other) return true;
   return false;
+}
+
+/* Does the value read the other only at the point that it computes, and gets the very bits that were computed? A product
+ * might be fused with what reads it, and short floats are rounded where they are stored. */
+static bool reads_own_point(const joining *j, int v, int other) {
+  const uop *b = value_of(j, v)->canonical, *of = value_of(j, other)->canonical;
+  const uop *flat = uop_int(j->g, 0);
+  int slot = 0;
+  if (of->dtype == WN_F16 || of->dtype == WN_BF16 || of->src[0]->op == OP_MUL) return false;
+  while (value_of(j, v)->array[slot] != ~other) ++slot;
+  for (int i = 1; i < b->nsrc; ++i)
+    flat = uop_add(j->g, uop_muli(j->g, flat, b->src[i]->arg.j), b->src[i]);
+  flat = simplify(j->g, flat);
+  uop_order all = uop_walk_value(j->a, b->src[0]);
+  bool own = true;
+  for (size_t i = 0; i < all.len; ++i) {
+    const uop *u = all.at[i];
+    if (u->op == OP_INDEX && u->src[0]->op == OP_BUFFER && u->src[0]->arg.i == slot)
+      own = own && uop_is_int(u->src[1], 1) && u->src[2] == flat;
+  }
+  return own;
 }
 
 static const value_loops *loops_of(joining *j, int v) {
@@ -95,9 +118,10 @@ static const char *why_two_apart(joining *j, int v, int w) {
   if (!is_candidate(x) || !is_candidate(y))
     return "both must be stored values without a convolution that depend on inputs";
   if (!same_extents(x, y)) return "their shapes differ";
-  if (!loops_equal(x->canonical, loops_of(j, v), y->canonical, loops_of(j, w)))
+  if (!loops_fit(j->a, x->canonical, loops_of(j, v), y->canonical, loops_of(j, w)))
     return "they go through their loops in other ways";
   sum_list of = sums_in(j->a, x->canonical), to = sums_in(j->a, y->canonical);
+  if (j->depth[v] != j->depth[w]) return NULL; /* they have no loops of sums in common */
   for (size_t i = 0; i < of.len; ++i) {
     for (size_t k = 0; k < to.len; ++k)
       if (!cut_alike(&of.data[i], &to.data[k])) return "their sums are cut in other ways";
@@ -107,8 +131,14 @@ static const char *why_two_apart(joining *j, int v, int w) {
 
 /* The same of a value and all that the kernel of `to` stores. */
 static const char *why_apart(joining *j, int to, int v) {
-  const char *why = why_two_apart(j, to, v);
-  for (int w = to + 1; w < v && why == NULL; ++w)
+  const char *why = NULL;
+  j->depth[v] = 0;
+  for (int w = to; w < v; ++w) {
+    if (j->leader[w] != to || !reads_value(value_of(j, v), w)) continue;
+    if (!reads_own_point(j, v, w)) return "one reads the other at other points than it computes";
+    if (j->depth[v] <= j->depth[w]) j->depth[v] = j->depth[w] + 1;
+  }
+  for (int w = to; w < v && why == NULL; ++w)
     if (j->leader[w] == to) why = why_two_apart(j, w, v);
   return why;
 }
@@ -148,8 +178,8 @@ static bool visit_all(ordering *o, int from) {
     int array = v->array[at->read++];
     if (array >= 0) continue;
     int before = j->leader[~array];
+    if (before == at->leader || o->state[before] == 2) continue;
     if (o->state[before] == 1) return false;
-    if (o->state[before] == 2) continue;
     o->state[before] = 1;
     vec_push(j->a, &stack, ((visit){before, before, 0}));
   }
@@ -233,7 +263,7 @@ static bool is_free(const joining *j, int v) {
 
 static bool join(joining *j, int to, int v, int64_t shared_bytes) {
   if (!is_free(j, to) || !is_free(j, v) || j->size[to] == JOINED_AT_MOST) return false;
-  if (reads_value(value_of(j, v), to) || why_apart(j, to, v) != NULL) return false;
+  if (why_apart(j, to, v) != NULL) return false;
   if (j->lines[to] == 0) j->lines[to] = lines_of(j, to);
   double lines = j->lines[to] + lines_of(j, v);
   if (lines > (int)MOST_LINES || !(gain_of(j, to, v, shared_bytes) > 0)) return false;
@@ -256,6 +286,8 @@ static void begin(joining *j, arena *a) {
   j->lines = arena_array(a, double, n + 1);
   j->loops = arena_array(a, value_loops, n + 1);
   j->known = arena_array(a, bool, n + 1);
+  j->depth = arena_array(a, int, n + 1);
+  map_init(&j->later, a);
   for (int v = 0; v < n; ++v) j->leader[v] = v, j->size[v] = 1;
 }
 
@@ -351,11 +383,24 @@ static void read_plan(joining *j, int v, int *site) {
 typedef struct merging {
   joining *j;
   VEC(int) arrays; /* as in stored_value.array */
-  map buffer;      /* id of a BUFFER of the value at hand -> the common one */
+  int depth;       /* of the value at hand, */
+  map buffer;      /* and id of a BUFFER of it -> the common one */
+  map bound;       /* number of a loop of its own -> 1 */
 } merging;
+
+/* What waits for another's sum cannot be summed in the same loop. */
+static const uop *later_loop(joining *j, const uop *loop, int depth) {
+  uint64_t key = (uint64_t)loop->arg.i * (int)JOINED_AT_MOST + (uint64_t)depth;
+  const uop *later = map_get_ptr(&j->later, key);
+  if (later == NULL) map_put_ptr(&j->later, key, later = uop_range(j->g, loop->arg.j, NULL));
+  return later;
+}
 
 static const uop *common_read(void *user, const uop *u) {
   const merging *m = user;
+  uint64_t own;
+  if (u->op == OP_RANGE && m->depth > 0 && !map_get(&m->bound, (uint64_t)u->arg.i, &own))
+    return later_loop(m->j, u, m->depth);
   if (u->op != OP_INDEX) return u;
   const uop *to = map_get_ptr(&m->buffer, u->src[0]->id);
   return to == NULL ? u : uop_index(m->j->g, to, u->src[1], u->nsrc - 2, u->src + 2);
@@ -375,6 +420,8 @@ static const uop *over_common_arrays(merging *m, const stored_value *v, int plac
   int *number = arena_array(m->j->a, int, v->narrays + 1);
   for (int i = 0; i < v->narrays; ++i) number[i] = number_of(m, v->array[i]);
   map_init(&m->buffer, m->j->a);
+  map_init(&m->bound, m->j->a);
+  for (int i = 1; i < b->nsrc; ++i) map_put(&m->bound, (uint64_t)b->src[i]->arg.i, 1);
   for (size_t i = 0; i < all.len; ++i) {
     const uop *u = all.at[i];
     if (u->op != OP_BUFFER) continue;
@@ -397,6 +444,7 @@ static stored_value merge(joining *j, int leader) {
   for (int w = leader; w < j->sites->nvalues; ++w) {
     if (j->leader[w] != leader) continue;
     if (w != leader) others[v.nothers++] = w;
+    m.depth = j->depth[w];
     form[v.nothers] = over_common_arrays(&m, value_of(j, w), v.nothers);
   }
   v.others = others;

@@ -3,7 +3,8 @@
  * In: sites, and a plan that says `with` of some. Out: the sites with those values joined; or which ones are worth it. Values
  * that read an array in common and go through the same loops read it once then, and need one launch: the sum and the sum of
  * squares of a normalisation, the largest element and another sum, two maps of one activation, the high and the low part of
- * a number. Always holds: each is computed as its own kernel would compute it, so no bit changes; the number of threads is
+ * a number. One may read another at the point that it computes itself, as the place of the largest reads the largest.
+ * Always holds: each is computed as its own kernel would compute it, so no bit changes; the number of threads is
  * not looked at. */
 #ifndef WN_PLAN_JOINS_H
 #define WN_PLAN_JOINS_H

@@ -221,11 +221,37 @@ value_loops loops_of_value(arena *a, const uop *b, const schedule *s, const mach
   return l;
 }
 
-bool loops_equal(const uop *x, const value_loops *lx, const uop *y, const value_loops *ly) {
-  bool same = x->nsrc == y->nsrc && lx->lane == ly->lane && lx->reg == ly->reg &&
-              lx->term_lanes == ly->term_lanes && lx->outside == ly->outside &&
-              lx->tile.k == ly->tile.k && lx->tile.t == ly->tile.t &&
-              lx->tile.lanes == ly->tile.lanes;
+static bool has_any_order(arena *a, const uop *b) {
+  uop_order all = uop_walk_value(a, b->src[0]);
+  for (size_t i = 0; i < all.len; ++i) {
+    const uop *u = all.at[i];
+    bool best = u->op == OP_REDUCE && (u->arg.i == OP_MAX || u->arg.i == OP_MIN);
+    if (u->op == OP_REDUCE && !best && dtype_is_float(u->dtype)) return false;
+  }
+  return true;
+}
+
+static bool same_loops(const value_loops *x, const value_loops *y) {
+  return x->lane == y->lane && x->term_lanes == y->term_lanes && x->reg == y->reg &&
+         x->outside == y->outside && x->tile.k == y->tile.k && x->tile.t == y->tile.t &&
+         x->tile.lanes == y->tile.lanes;
+}
+
+/* Lanes of other loops would be gathered from memory; terms of sums that are lanes in one may be in the other. */
+static bool may_follow(const value_loops *x, const value_loops *by) {
+  bool same = x->lane == by->lane && x->term_lanes == by->term_lanes;
+  return same || (by->term_lanes > 1 && x->reduces);
+}
+
+bool loops_fit(arena *a, const uop *x, const value_loops *lx, const uop *y, const value_loops *ly) {
+  bool same = x->nsrc == y->nsrc;
   for (int i = 0; same && i < x->nsrc - 1; ++i) same = extent_of(x, i) == extent_of(y, i);
-  return same;
+  if (!same || same_loops(lx, ly)) return same;
+  return has_any_order(a, y) ? may_follow(ly, lx) : has_any_order(a, x) && may_follow(lx, ly);
+}
+
+const uop *loops_owner(arena *a, int n, const uop *const *value) {
+  int at = 0;
+  while (at < n && has_any_order(a, value[at])) ++at;
+  return value[at < n ? at : 0];
 }

@@ -18,8 +18,11 @@ typedef struct value_loops {
 
 /* b: a BUFFERIZE; value: what it stores. */
 value_loops loops_of_value(arena *a, const uop *b, const schedule *s, const machine *m);
-/* Do both have the same loops, so that one nest can go through them for both? */
-bool loops_equal(const uop *x, const value_loops *lx, const uop *y, const value_loops *ly);
+/* May one nest go through the loops of both? Bits of sums depend on their loops, so two that have such sums go through the
+ * same ones; else those of the first are good for both. */
+bool loops_fit(arena *a, const uop *x, const value_loops *lx, const uop *y, const value_loops *ly);
+/* Of values that one nest stores: whose loops they go through. */
+const uop *loops_owner(arena *a, int n, const uop *const *value);
 
 /* The widest number that the value reads, makes or is: with more lanes than a vector has of those, each would be several. */
 wn_dtype widest_dtype(arena *a, const uop *value);

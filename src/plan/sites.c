@@ -269,8 +269,8 @@ static void find_all(arena *a, void *state) {
   for (size_t i = 0; i < all.len; ++i) {
     if (all.at[i]->op == OP_BUFFERIZE) add_value(f, all.at[i]);
   }
-  f->out =
-      (site_list){f->root, (int)f->values.len, f->values.data, (int)f->sites.len, f->sites.data, NULL};
+  f->out = (site_list){f->root,           (int)f->values.len, f->values.data,
+                       (int)f->sites.len, f->sites.data,      NULL};
 }
 
 site_list sites_of(graph *g, const uop *root, const user_buffer *user) {

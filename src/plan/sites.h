@@ -22,6 +22,7 @@ typedef struct user_buffer {
   wn_dtype dtype;
   int64_t len;
   bool constant;
+  int joined; /* of the arrays of a stored value: place + 1 of the value of the same kernel that it is; 0: none */
 } user_buffer;
 
 typedef struct stored_value {
@@ -61,6 +62,11 @@ typedef struct site_list {
       *order; /* in which values are computed, without those that are joined, ended by -1; NULL:
                       as they come */
 } site_list;
+
+static inline wn_dtype value_dtype(const stored_value *v) {
+  const uop *form = v->nothers > 0 ? v->canonical->src[0] : v->canonical;
+  return (wn_dtype)form->dtype;
+}
 
 /* Sites of a value and of those that its kernel stores as well, and the number of each, by its place among them. */
 static inline int value_sites(const stored_value *v) { return v->nsites + v->nothers; }
