@@ -247,16 +247,24 @@ static const site_list *inline_sites(graph *g, const site_list *sites, const cho
   return left;
 }
 
+/* What cannot be said of such a site follows from what can. */
+static void trim(schedule *s, site_kind kind) {
+  if (kind == SITE_CONV) s->lanes = s->regs = VALUE_LOOP_CHOSEN;
+  if (kind > SITE_PRODUCT) s->v = 0;
+  if (kind == SITE_MAP) s->t[0] = s->k[0] = 0;
+}
+
 /* The plan with what nests were made from. */
 static graph_plan complete_plan(graph *g, const fitting *f, const choice *ch) {
   size_t size = (size_t)ch->plan.n * sizeof *ch->plan.site;
   graph_plan p = {ch->plan.n, arena_copy(&g->arena, ch->plan.site, size)};
   for (int i = 0; i < p.n; ++i) {
-    if (p.site[i].inlined || f->sites->at[i].kind > SITE_PRODUCT) continue;
+    if (p.site[i].inlined) continue;
     const int value = f->sites->at[i].value, with = p.site[i].with;
     const stored_value *v = &f->sites->value[value];
     if (with > 0) continue; /* it has what that has */
     p.site[i] = f->of[value]->set->plan[i - v->first];
+    trim(&p.site[i], f->sites->at[i].kind);
   }
   return p;
 }

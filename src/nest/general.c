@@ -44,10 +44,20 @@ static const uop *owner_of(apply *ap, const stage *st) {
 
 static value_loops loops_of(apply *ap, const stage *st) {
   int number = st->node->arg.info->site;
+  if (!loops_are_there(st->node, direct_plan(ap, number)))
+    diag_fail(ap->g->diag, WN_ERR_REFUSED,
+              "lanes= and regs= name two loops of the value that are longer than 1, and of %d from "
+              "i0 on these are not",
+              st->n);
   value_loops l = loops_of_value(ap->a, owner_of(ap, st), direct_plan(ap, number), ap->machine);
   bool both = ap->machine->group == 0 && l.reg >= 0 && l.lane >= 0;
   register_tile pixels;
   if (both && pixel_tile(ap, st, st->node->src[0], l.lane, l.reg, &pixels)) l.tile = pixels;
+  if (number >= 0 && number < ap->nplans && ap->plan[number].direct) {
+    schedule *said = &ap->set->plan[number];
+    said->lanes = l.lanes_of;
+    said->regs = l.reg >= 0 ? (value_loop)(l.reg + 1) : VALUE_LOOP_NONE;
+  }
   complete_direct(ap, number, l.reg >= 0 ? l.tile.k : 0, l.lane >= 0 && l.reduces ? l.tile.t : 0,
                   't');
   return l;

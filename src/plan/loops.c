@@ -209,13 +209,33 @@ static register_tile tile_of(arena *a, const uop *b, const schedule *s, const ma
   return rt;
 }
 
+bool loops_are_there(const uop *b, const schedule *s) {
+  bool lanes = s->lanes <= 0 || (s->lanes < b->nsrc && extent_of(b, s->lanes - 1) > 1);
+  bool regs = s->regs <= 0 || (s->regs < b->nsrc && extent_of(b, s->regs - 1) > 1);
+  return lanes && regs && (s->regs <= 0 || s->regs != s->lanes);
+}
+
+/* Whose neighbours are lanes. */
+static void choose_lanes(arena *a, const uop *b, const schedule *s, const machine *m,
+                         const survey *found, value_loops *l) {
+  bool terms = found->reduces && s->lanes == VALUE_LOOP_TERMS;
+  l->lane = s->lanes == VALUE_LOOP_CHOSEN ? vector_range(b, found) : s->lanes - 1;
+  if (s->lanes < 0) l->lane = -1;
+  if (terms || (found->reduces && s->lanes == VALUE_LOOP_CHOSEN))
+    l->term_lanes = term_lanes(a, b, m, l->lane);
+  if (l->term_lanes > 1) l->lane = -1;
+  l->lanes_of = l->term_lanes > 1 || terms ? VALUE_LOOP_TERMS : VALUE_LOOP_NONE;
+  if (l->lane >= 0) l->lanes_of = (value_loop)(l->lane + 1);
+}
+
 value_loops loops_of_value(arena *a, const uop *b, const schedule *s, const machine *m) {
+  const schedule chosen = {.direct = true};
+  if (!loops_are_there(b, s)) s = &chosen;
   survey found = look_at(a, b);
   value_loops l = {.reduces = found.reduces, .reg = -1, .term_lanes = 1};
-  l.lane = vector_range(b, &found);
-  if (found.reduces) l.term_lanes = term_lanes(a, b, m, l.lane);
-  if (l.term_lanes > 1) l.lane = -1;
-  if (found.reduces) l.reg = register_range(a, b, l.lane);
+  choose_lanes(a, b, s, m, &found, &l);
+  if (found.reduces && s->regs == VALUE_LOOP_CHOSEN) l.reg = register_range(a, b, l.lane);
+  if (found.reduces && s->regs > 0) l.reg = s->regs - 1;
   l.outside = l.reg >= 0 && shares_little(a, b, l.reg);
   l.tile = tile_of(a, b, s, m, &found, &l);
   return l;

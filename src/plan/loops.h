@@ -9,14 +9,17 @@
 #include "plan/values.h"
 
 typedef struct value_loops {
-  bool reduces;       /* there are sums in it */
-  int lane, reg;      /* positions of its loops: in the lanes, in registers; -1: none */
-  int term_lanes;     /* of the terms of sums, where no loop is in the lanes; 1: there are none */
-  bool outside;       /* blocks of the loop in registers go around all others */
-  register_tile tile; /* of the two */
+  bool reduces;        /* there are sums in it */
+  int lane, reg;       /* positions of its loops: in the lanes, in registers; -1: none */
+  value_loop lanes_of; /* the lanes as a schedule says it */
+  int term_lanes;      /* of the terms of sums, where no loop is in the lanes; 1: there are none */
+  bool outside;        /* blocks of the loop in registers go around all others */
+  register_tile tile;  /* of the two */
 } value_loops;
 
-/* b: a BUFFERIZE; value: what it stores. */
+/* Has the value the loops that the schedule names? */
+bool loops_are_there(const uop *b, const schedule *s);
+/* b: a BUFFERIZE. */
 value_loops loops_of_value(arena *a, const uop *b, const schedule *s, const machine *m);
 /* May one nest go through the loops of both? Bits of sums depend on their loops, so two that have such sums go through the
  * same ones; else those of the first are good for both. */

@@ -75,6 +75,48 @@ static schedule spread(const schedule *all, site_kind kind) {
   return s;
 }
 
+static bool accept(reader *r, const char *text) {
+  size_t n = strlen(text);
+  if (strncmp(r->at, text, n) != 0) return false;
+  r->at += n;
+  return true;
+}
+
+static bool is_loop_option(const char *at) {
+  return strncmp(at, ";lanes=", 7) == 0 || strncmp(at, ";regs=", 6) == 0;
+}
+
+/* i2, none, or where `terms` sum. */
+static value_loop read_loop(reader *r, bool terms) {
+  if (accept_word(r, "none")) return VALUE_LOOP_NONE;
+  if (terms && accept_word(r, "sum")) return VALUE_LOOP_TERMS;
+  if (*r->at != 'i' || !isdigit((unsigned char)r->at[1]))
+    expected(r, terms ? "a loop such as i2, sum or none" : "a loop such as i1, or none");
+  int number = r->at[1] - '0';
+  r->at += 2;
+  if (isdigit((unsigned char)*r->at)) number = number * 10 + (*r->at++ - '0');
+  return (value_loop)(number + 1);
+}
+
+/* Sizes are read as those of a direct convolution are. */
+static void read_sizes(reader *r, site_kind kind, schedule *out) {
+  bool is_schedule;
+  str text;
+  if (kind == SITE_MAP) expected(r, "lanes=, regs= or the end: a map has no sizes");
+  const char *end = strchr(r->at, '}');
+  if (end == NULL) expected(r, "}");
+  for (const char *at = r->at; at < end; ++at)
+    if (is_loop_option(at)) end = at;
+  str_init(&text, &r->g->arena);
+  str_add(&text, "direct");
+  str_addn(&text, r->at, (size_t)(end - r->at));
+  str_add(&text, "}");
+  schedule_parse_in_braces(r->g->diag, str_text(&text), str_text(&text), out, &is_schedule);
+  schedule all = spread(out, SITE_PRODUCT);
+  if (!schedule_equal(out, &all)) expected(r, "nothing but t=, k= and v=: it is no convolution");
+  r->at = end;
+}
+
 /* "sum2" of with=sum2: an earlier site that is no convolution. */
 static int read_with(reader *r, int number) {
   size_t letters = 0;
@@ -95,7 +137,7 @@ static int read_with(reader *r, int number) {
 /* What is no convolution has nothing to rewrite: global, with sizes for a product, inline, or with another. */
 static void read_other(reader *r, int number, schedule *out) {
   const graph_site *s = &r->sites->at[number];
-  bool is_schedule, result = r->sites->value[s->value].result >= 0;
+  bool result = r->sites->value[s->value].result >= 0;
   *out = (schedule){.direct = true};
   if (accept_word(r, "inline")) {
     if (result) expected(r, "global: it is a result, which needs its array");
@@ -104,21 +146,9 @@ static void read_other(reader *r, int number, schedule *out) {
     r->at += 5;
     out->with = read_with(r, number);
   } else if (accept_word(r, "global")) {
-    if (*r->at == ';' && s->kind != SITE_PRODUCT)
-      expected(r, "the end: only convolutions and products have sizes");
-    if (*r->at == ';') { /* sizes are read as those of a direct convolution are */
-      str text;
-      str_init(&text, &r->g->arena);
-      str_add(&text, "direct");
-      const char *end = strchr(r->at, '}');
-      if (end == NULL) expected(r, "}");
-      str_addn(&text, r->at, (size_t)(end + 1 - r->at));
-      schedule_parse_in_braces(r->g->diag, str_text(&text), str_text(&text), out, &is_schedule);
-      schedule all = spread(out, SITE_PRODUCT);
-      if (!schedule_equal(out, &all))
-        expected(r, "nothing but t=, k= and v=: it is no convolution");
-      r->at = end;
-    }
+    if (*r->at == ';' && !is_loop_option(r->at)) read_sizes(r, s->kind, out);
+    if (accept(r, ";lanes=")) out->lanes = read_loop(r, true);
+    if (accept(r, ";regs=")) out->regs = read_loop(r, false);
   } else {
     expected(r, "global, inline or with=, since it is no convolution");
   }
@@ -184,6 +214,15 @@ plan_request plan_parse(graph *g, const char *text, const site_list *sites) {
 
 /* --- printing ----------------------------------------------------------------------------------------------------------- */
 
+static void print_loop(str *out, const char *what, value_loop l) {
+  if (l == VALUE_LOOP_CHOSEN) return;
+  str_add(out, what);
+  if (l > 0)
+    str_printf(out, "i%d", (int)l - 1);
+  else
+    str_add(out, l == VALUE_LOOP_TERMS ? "sum" : "none");
+}
+
 void plan_print_site(str *out, const schedule *s, const site_list *sites, int site) {
   if (sites->at[site].kind == SITE_CONV) {
     schedule_print(out, s);
@@ -198,11 +237,14 @@ void plan_print_site(str *out, const schedule *s, const site_list *sites, int si
   schedule_print(&text, s);
   str_add(out, s->inlined ? "inline" : "global");
   str_add(out, str_text(&text) + strlen("direct"));
+  print_loop(out, ";lanes=", s->lanes);
+  print_loop(out, ";regs=", s->regs);
 }
 
 /* Nothing to say of what is no convolution: it has its array and its kernel, in sizes that the machine chooses. */
 static bool is_plain(const schedule *s) {
-  return !s->inlined && s->with == 0 && s->t[0] == 0 && s->k[0] == 0;
+  return !s->inlined && s->with == 0 && s->lanes == 0 && s->regs == 0 && s->t[0] == 0 &&
+         s->k[0] == 0;
 }
 
 static bool all_plain(const graph_plan *p, const site_list *sites) {

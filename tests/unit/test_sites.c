@@ -525,7 +525,7 @@ static const struct {
     {"map2{x=global,g=global,m=global,o=global}", "since it is no convolution"},
     {"map2{direct}", "since it is no convolution"},
     {"map2{}", "since it is no convolution"},
-    {"map2{global;t=8}", "only convolutions and products have sizes"},
+    {"map2{global;t=8}", "lanes=, regs= or the end: a map has no sizes"},
     {"product3{old}", "since it is no convolution"},
     {"product3{global;c=4}", "nothing but t=, k= and v="},
     {"product3{global;t=8,chunk=4}", "nothing but t=, k= and v="},
