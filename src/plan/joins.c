@@ -14,6 +14,18 @@ enum {
       800 /* of a kernel of several values, well below what is compiled at all; nodes are lines, about */
 };
 
+typedef struct visit {
+  int leader, member, read; /* where its reads are looked through */
+} visit;
+
+/* Kept from one order to the next, since each join asks for one. */
+typedef struct ordering {
+  int *next, *last; /* by value: the next of the same kernel, -1; by leader: the last */
+  char *state;      /* by leader: 1 begun, 2 done */
+  int *out, n;
+  VEC(visit) stack;
+} ordering;
+
 typedef struct joining {
   graph *g;
   arena *a;
@@ -29,6 +41,7 @@ typedef struct joining {
   bool *known;
   int *depth; /* by value: how many of its kernel wait for each other until it can be computed */
   map later;  /* loop of a sum and depth -> the loop that stands for it there */
+  ordering order;
   bool any;
 } joining;
 
@@ -145,26 +158,14 @@ static const char *why_apart(joining *j, int to, int v) {
 
 /* --- order ------------------------------------------------------------------------------------------------------------------- */
 
-typedef struct visit {
-  int leader, member, read; /* where its reads are looked through */
-} visit;
-
-typedef struct ordering {
-  const joining *j;
-  int *next;   /* by value: the next of the same kernel; -1 */
-  char *state; /* by leader: 1 begun, 2 done */
-  int *out, n;
-} ordering;
-
 /* What has to be computed before `from`, then that. False: in a circle. */
-static bool visit_all(ordering *o, int from) {
-  const joining *j = o->j;
-  VEC(visit) stack = {0};
+static bool visit_all(joining *j, int from) {
+  ordering *o = &j->order;
   if (o->state[from] != 0) return true;
   o->state[from] = 1;
-  vec_push(j->a, &stack, ((visit){from, from, 0}));
-  while (stack.len > 0) {
-    visit *at = &stack.data[stack.len - 1];
+  vec_push(j->a, &o->stack, ((visit){from, from, 0}));
+  while (o->stack.len > 0) {
+    visit *at = &o->stack.data[o->stack.len - 1];
     const stored_value *v = value_of(j, at->member);
     if (at->read == v->narrays) {
       at->read = 0;
@@ -172,7 +173,7 @@ static bool visit_all(ordering *o, int from) {
       if (at->member >= 0) continue;
       o->state[at->leader] = 2;
       o->out[o->n++] = at->leader;
-      stack.len--;
+      o->stack.len--;
       continue;
     }
     int array = v->array[at->read++];
@@ -181,29 +182,28 @@ static bool visit_all(ordering *o, int from) {
     if (before == at->leader || o->state[before] == 2) continue;
     if (o->state[before] == 1) return false;
     o->state[before] = 1;
-    vec_push(j->a, &stack, ((visit){before, before, 0}));
+    vec_push(j->a, &o->stack, ((visit){before, before, 0}));
   }
   return true;
 }
 
 /* Leaders in an order in which they can be computed, ended by -1; NULL: there is none. As they come where nothing is
  * joined. */
-static int *order_of(const joining *j) {
+static int *order_of(joining *j) {
   int n = j->sites->nvalues;
-  ordering o = {.j = j};
-  o.next = arena_array(j->a, int, n + 1);
-  o.state = arena_array(j->a, char, n + 1);
-  o.out = arena_array(j->a, int, n + 1);
-  int *last = arena_array(j->a, int, n + 1);
+  ordering *o = &j->order;
+  o->n = 0;
+  o->stack.len = 0;
+  memset(o->state, 0, (size_t)n);
   for (int v = 0; v < n; ++v) {
-    o.next[v] = -1;
-    if (j->leader[v] != v) o.next[last[j->leader[v]]] = v;
-    last[j->leader[v]] = v;
+    o->next[v] = -1;
+    if (j->leader[v] != v) o->next[o->last[j->leader[v]]] = v;
+    o->last[j->leader[v]] = v;
   }
   for (int v = 0; v < n; ++v)
-    if (j->leader[v] == v && !visit_all(&o, v)) return NULL;
-  o.out[o.n] = -1;
-  return o.out;
+    if (j->leader[v] == v && !visit_all(j, v)) return NULL;
+  o->out[o->n] = -1;
+  return o->out;
 }
 
 /* --- choosing ------------------------------------------------------------------------------------------------------------------- */
@@ -284,6 +284,10 @@ static void begin(joining *j, arena *a) {
   j->leader = arena_array(a, int, n + 1);
   j->size = arena_array(a, int, n + 1);
   j->lines = arena_array(a, double, n + 1);
+  j->order.next = arena_array(a, int, n + 1);
+  j->order.last = arena_array(a, int, n + 1);
+  j->order.state = arena_array(a, char, n + 1);
+  j->order.out = arena_array(a, int, n + 1);
   j->loops = arena_array(a, value_loops, n + 1);
   j->known = arena_array(a, bool, n + 1);
   j->depth = arena_array(a, int, n + 1);
