@@ -82,13 +82,14 @@ static kernel_set *draw(graph *g, const shape *s, int n, size_t *alive) {
     a.len = 1 + (int64_t)(seed >> 33) % WIDTH;
     vec_push(&g->arena, &set->arrays, a);
     nest *made = arena_new(&g->arena, nest);
-    made->array = last[i] = i;
-    made->value = uop_const(g, WN_F32, 1);
+    nest_store *to = &made->store[made->nstores++];
+    to->array = last[i] = i;
+    to->value = uop_const(g, WN_F32, 1);
     int count = s->reads(i, n, from);
     for (int r = 0; r < count; ++r) {
       const uop *b = uop_buffer(g, from[r], WN_F32, 1, &set->arrays.data[from[r]].len),
                 *at = uop_int(g, 0);
-      made->value = uop_add(g, made->value, uop_index(g, b, uop_bool(g, true), 1, &at));
+      to->value = uop_add(g, to->value, uop_index(g, b, uop_bool(g, true), 1, &at));
       last[from[r]] = i;
     }
     kernel_plan k = {.nroots = 1, .root = {made}, .chunks = 1};

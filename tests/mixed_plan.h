@@ -1,4 +1,4 @@
-/* Plans at random for each site of a graph, as text: conv0{old} map3{inline} product4{global;t=16,k=2}. What a plan may say
+/* Plans at random for each site of a graph, as text: conv0{old} map3{inline} product4{global;t=16,k=2} sum5{with=map3}. What a plan may say
  * of a site is only known once it was tried, so a plan that is refused gives way where the message says. */
 #ifndef WN_TESTS_MIXED_PLAN_H
 #define WN_TESTS_MIXED_PLAN_H
@@ -79,11 +79,22 @@ static inline const char *mixed_draw_one(uint64_t *random, const char *site) {
   return chance(random, 50) ? "global" : "inline";
 }
 
+static inline bool mixed_is_conv(const mixed_item *it) { return strncmp(it->site, "conv", 4) == 0; }
+
+/* Stored by the kernel of one that comes before it, if there is one to be had. */
+static inline void mixed_join(mixed_plan *m, uint64_t *random, int i) {
+  mixed_item *it = &m->item[i], *to = i > 0 ? &m->item[below(random, i)] : NULL;
+  if (to == NULL || mixed_is_conv(to) || mixed_is_conv(it)) return;
+  snprintf(it->plan, sizeof it->plan, "with=%s", to->site);
+}
+
 static inline void mixed_draw(mixed_plan *m, uint64_t *random) {
   static const char *const all[] = {"", "", "direct", "fused", "old", "auto"};
   m->all = all[below(random, 6)];
-  for (int i = 0; i < m->n; ++i)
+  for (int i = 0; i < m->n; ++i) {
     mixed_set(&m->item[i], chance(random, 75) ? mixed_draw_one(random, m->item[i].site) : "");
+    if (chance(random, 30)) mixed_join(m, random, i);
+  }
   mixed_write(m);
 }
 
@@ -108,6 +119,12 @@ static inline bool mixed_give_way(mixed_plan *m, wn_status status, const char *m
   } else if (status == WN_ERR_REFUSED && strstr(message, "cannot be inlined") != NULL) {
     for (int i = 0; i < m->n; ++i) {
       if (strcmp(m->item[i].plan, "inline") == 0) to = &m->item[i];
+    }
+  } else if (status == WN_ERR_REFUSED && strstr(message, " cannot be stored with ") != NULL) {
+    char name[MIXED_SITE] = "";
+    sscanf(message, "%23[a-z0-9]", name);
+    for (int i = 0; i < m->n; ++i) {
+      if (strcmp(m->item[i].site, name) == 0) to = &m->item[i];
     }
   } else if (status == WN_ERR_REFUSED && conv != NULL) {
     char name[MIXED_SITE] = "";

@@ -5,6 +5,7 @@
 
 #include "import.h"
 #include "backend/element.h"
+#include "plan/joins.h"
 #include "measure/measure_device.h"
 #include "decide/tuned_plans.h"
 
@@ -108,7 +109,10 @@ typedef struct attempt {
   const deciding *d;
   decision *out;
   fit_limit limit;
-  bool ours, fewer; /* the plan is ours to choose; fewer threads were tried for it */
+  bool ours, fewer;       /* the plan is ours to choose; fewer threads were tried for it */
+  const site_list *apart; /* the sites before any were joined, */
+  uint32_t nodes, before; /* nodes there are after that and before it */
+  bool joined;            /* some because that is predicted to pay */
 } attempt;
 
 static _Noreturn void refuse_memory(const attempt *t) {
@@ -122,6 +126,31 @@ static _Noreturn void refuse_memory(const attempt *t) {
             "plan %.200s needs at least %zu bytes of workspace (%.200s), %s %zu%s", ch->name,
             t->out->fit.least, str_text(&smallest), asked ? "the limit is" : "there are",
             memory_limit(d), asked ? " (--max-memory)" : "");
+}
+
+static void join_sites(attempt *t) {
+  fitting *f = &t->out->fit;
+  site_list *joined = arena_new(&t->d->g->arena, site_list);
+  int site;
+  *joined = sites_join(f->g, t->apart, &t->out->choice.plan, t->out->target->machine, &site);
+  f->sites = joined;
+  t->nodes = f->g->count;
+}
+
+/* Joined values are alive together: apart, each goes when it was read. */
+static bool take_apart(attempt *t) {
+  fitting *f = &t->out->fit;
+  choice *c = &t->out->choice;
+  size_t parts = (size_t)f->sites->nvalues * sizeof *f->of;
+  if (!t->joined) return false;
+  for (int i = 0; i < c->plan.n; ++i)
+    if (c->source[i] == PLAN_CHOOSE) c->plan.site[i].with = 0;
+  graph_rewind(f->g, t->before);
+  memset(f->store.of, 0, parts);
+  memset(f->of, 0, parts);
+  t->joined = false;
+  join_sites(t);
+  return true;
 }
 
 static void run_on(attempt *t, int threads) {
@@ -172,7 +201,7 @@ static bool try_plan(attempt *t) {
   const char *why = arena_strdup(&t->d->g->arena, d->message);
   int site = st == WN_OK ? out->fit.holder : fit_refused(&out->fit);
   if (st != WN_OK && st != WN_ERR_REFUSED) diag_fail(d, st, "%s", why);
-  if (st == WN_OK && run_fewer(t)) return false;
+  if (st == WN_OK && (take_apart(t) || run_fewer(t))) return false;
   if (site >= 0 && choose_is_tuned(&out->choice, site))
     warn_untuned(t, site, st == WN_OK ? "it does not fit into memory" : why);
   if (try_next(t, site, st == WN_OK)) return false;
@@ -191,13 +220,13 @@ static void say_nothing(void *user, const char *line) {
 
 /* What was tried before is in the order of the nodes that are left: without it, so that a plan is one program however it was
  * come by. Everything to be warned of was. */
-static void make_again(attempt *t, uint32_t nodes) {
+static void make_again(attempt *t) {
   fitting *f = &t->out->fit;
   diag *d = &t->d->p->diag;
   wn_warning_fn warn = d->warn;
   int warnings = d->warnings;
   size_t parts = (size_t)f->sites->nvalues * sizeof *f->of;
-  graph_rewind(f->g, nodes);
+  graph_rewind(f->g, t->nodes);
   memset(f->store.of, 0, parts);
   memset(f->of, 0, parts);
   d->warn = say_nothing;
@@ -218,14 +247,24 @@ static const site_list *inline_sites(graph *g, const site_list *sites, const cho
   return left;
 }
 
+/* What cannot be said of such a site follows from what can. */
+static void trim(schedule *s, site_kind kind) {
+  if (kind == SITE_CONV) s->lanes = s->regs = VALUE_LOOP_CHOSEN;
+  if (kind > SITE_PRODUCT) s->v = 0;
+  if (kind == SITE_MAP) s->t[0] = s->k[0] = 0;
+}
+
 /* The plan with what nests were made from. */
 static graph_plan complete_plan(graph *g, const fitting *f, const choice *ch) {
   size_t size = (size_t)ch->plan.n * sizeof *ch->plan.site;
   graph_plan p = {ch->plan.n, arena_copy(&g->arena, ch->plan.site, size)};
   for (int i = 0; i < p.n; ++i) {
-    if (p.site[i].inlined || f->sites->at[i].kind > SITE_PRODUCT) continue;
-    int value = f->sites->at[i].value;
-    p.site[i] = f->of[value]->set->plan[i - f->sites->value[value].first];
+    if (p.site[i].inlined) continue;
+    const int value = f->sites->at[i].value, with = p.site[i].with;
+    const stored_value *v = &f->sites->value[value];
+    if (with > 0) continue; /* it has what that has */
+    p.site[i] = f->of[value]->set->plan[i - v->first];
+    trim(&p.site[i], f->sites->at[i].kind);
   }
   return p;
 }
@@ -256,12 +295,14 @@ decision decide(const deciding *d, const site_list *sites) {
                  .limit = &t.limit,
                  .nuser = (int)d->ctx->buffers.len,
                  .user = import_describe(d->ctx, d->g)};
-  f->sites = inline_sites(d->g, sites, &out.choice, f->user);
+  t.apart = inline_sites(d->g, sites, &out.choice, f->user);
+  t.before = d->g->count;
+  t.joined = joins_choose(d->g, t.apart, out.choice.source, &out.choice.plan, target->machine);
+  join_sites(&t);
   f->store.of = arena_array(a, part *, f->sites->nvalues + 1);
   f->of = arena_array(a, part *, f->sites->nvalues + 1);
-  uint32_t nodes = d->g->count;
   while (!try_plan(&t)) continue;
-  if (f->rounds > 1) make_again(&t, nodes);
+  if (f->rounds > 1) make_again(&t);
   f->limit = NULL;
   out.complete = complete_plan(d->g, f, &out.choice);
   out.trace = trace_of(d->g, f);

@@ -88,22 +88,39 @@ static _Noreturn void refuse_local(graph *g, size_t bytes, size_t limit) {
             bytes, limit);
 }
 
+/* What is asked of the values of one kernel, one behind the other: for all of them what is of the first. */
+static part_request request_together(const fitting *f, const choice *c, const stored_value *of,
+                                     bool variable) {
+  int n = value_sites(of);
+  schedule *plan = arena_array(&f->g->arena, schedule, n);
+  wino_options *rewrite = arena_array(&f->g->arena, wino_options, n);
+  for (int i = 0; i < n; ++i) {
+    plan[i] = c->plan.site[of->first];
+    rewrite[i] = c->rewrite[value_site(f->sites, of, i)];
+  }
+  return (part_request){plan, rewrite, variable};
+}
+
 static part_list make_parts(fitting *f, choice *c) {
   const bool variable = f->target->options->variable_weights != 0;
   for (int v = 0; v < f->sites->nvalues; ++v) {
-    int first = f->sites->value[v].first;
-    const part_request asked = {&c->plan.site[first], &c->rewrite[first], variable};
+    const stored_value *of = &f->sites->value[v];
+    if (of->joined > 0) continue;
+    part_request asked = {&c->plan.site[of->first], &c->rewrite[of->first], variable};
+    if (of->nothers > 0) asked = request_together(f, c, of, variable);
     f->value = v;
     f->of[v] =
         part_make(f->g, &f->store, f->sites, v, &asked, f->target->machine, f->user, &f->local);
   }
   f->value = -1;
+  for (int v = 0; v < f->sites->nvalues; ++v)
+    if (f->sites->value[v].joined > 0) f->of[v] = f->of[f->sites->value[v].joined - 1];
   return (part_list){f->sites, f->of};
 }
 
 int fit_refused(const fitting *f) {
   if (f->value < 0) return -1;
-  return f->sites->value[f->value].first + (f->local < 0 ? 0 : f->local);
+  return value_site(f->sites, &f->sites->value[f->value], f->local < 0 ? 0 : f->local);
 }
 
 /* Takes over what the rewrite decided: tiles of named plans, convolutions that a plan for all cannot have. A plan in braces
@@ -113,7 +130,7 @@ static void settle(graph *g, choice *c, const part_list *parts) {
   const char *why = "";
   for (int i = 0; i < c->sites->n; ++i) {
     if (c->conv[i] < 0) continue; /* nor is what is inlined a convolution, and has no part */
-    const stored_value *v = &parts->sites->value[parts->sites->at[i].value];
+    const stored_value *v = &parts->sites->value[parts->sites->at[i].value]; /* not joined */
     const part *p = parts->of[parts->sites->at[i].value];
     int at = i - v->first;
     bool lost = !c->plan.site[i].direct && !p->rewritten[at];

@@ -24,8 +24,8 @@ static kernel_index index_kernels(graph *g, const kernel_set *set, int nsites) {
   for (size_t k = 0; k < set->kernels.len; ++k) {
     const kernel_plan *kp = &set->kernels.data[k];
     for (int r = 0; r < kp->nroots && !kp->prepare; ++r) {
-      const nest *n = kp->root[r];
-      if (n->site >= 0) x.at[kp->first_site + n->site][n->id] = (int)k;
+      const nest_store *s = &kp->root[r]->store[0];
+      if (s->site >= 0) x.at[kernel_site(kp, s->site)][s->id] = (int)k;
     }
   }
   return x;

@@ -6,8 +6,8 @@
 
 /* The first that it stores: nests count from the first site of their stored value. */
 static int site_of_kernel(const kernel_plan *k) {
-  int site = k->nroots > 0 ? k->root[0]->site : 0;
-  return k->first_site + (site > 0 ? site : 0);
+  int site = k->nroots > 0 ? k->root[0]->store[0].site : 0;
+  return kernel_site(k, site > 0 ? site : 0);
 }
 
 /* Lists of kernels are cut from one array, in the order of sites. */
@@ -53,7 +53,7 @@ static wn_site_info describe(wn_program *p, const decision *d, int number) {
   arena *a = &p->graph.arena;
   str plan;
   str_init(&plan, a);
-  plan_print_site(&plan, &d->complete.site[number], s->kind);
+  plan_print_site(&plan, &d->complete.site[number], c->sites, number);
   return (wn_site_info){.kind = site_kind_name[s->kind],
                         .label = arena_printf(a, "%s%d", site_kind_name[s->kind], number),
                         .name = s->name,

@@ -72,3 +72,7 @@ uop_order uop_toposort(arena *a, int nroots, const uop *const *roots) {
 }
 
 uop_order uop_walk_value(arena *a, const uop *value) { return walk(a, 1, &value, false); }
+
+uop_order uop_walk_values(arena *a, int n, const uop *const *value) {
+  return walk(a, n, value, false);
+}

@@ -16,5 +16,7 @@ uop_order uop_toposort(arena *a, int nroots, const uop *const *roots);
 /* What is computed for a value: a BUFFERIZE that it reads is met, but not entered, since what is under it is another
  * value's business. `value` itself is no BUFFERIZE. */
 uop_order uop_walk_value(arena *a, const uop *value);
+/* The same of several, each node once. */
+uop_order uop_walk_values(arena *a, int n, const uop *const *value);
 
 #endif

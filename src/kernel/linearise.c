@@ -9,8 +9,7 @@ enum { MAX_NAME = 200 };
 /* --- names ---------------------------------------------------------------------------------------------------------------- */
 
 static void find_reduce_ranges(builder *b, const nest *n, str *extents, str *loops, bool *reduces) {
-  const uop *roots[] = {n->value};
-  uop_order all = uop_toposort(b->a, 1, roots);
+  uop_order all = nest_walk(b->a, n);
   map seen;
   map_init(&seen, b->a);
   for (size_t i = all.len; i-- > 0;) {
@@ -43,6 +42,11 @@ static void describe(builder *b, const nest *n, str *extents, str *loops, bool *
   if (!reduced) find_reduce_ranges(b, n, extents, loops, reduces);
 }
 
+static void add_stages(str *out, const nest *n) {
+  for (int s = 0; s < n->nstores; ++s)
+    str_printf(out, "%s%s", out->len ? "+" : "", n->store[s].stage);
+}
+
 static void describe_all(builder *b, const nest *n, str *loops, bool *reduces) {
   str extents;
   str_init(&extents, b->a);
@@ -50,8 +54,10 @@ static void describe_all(builder *b, const nest *n, str *loops, bool *reduces) {
     describe_all(b, n->child[i].nest, loops, reduces);
     str_add(loops, "; ");
   }
-  str_printf(loops, "%s: ", n->stage);
   str one;
+  str_init(&one, b->a);
+  add_stages(&one, n);
+  str_printf(loops, "%s: ", str_text(&one));
   str_init(&one, b->a);
   describe(b, n, &extents, &one, reduces);
   str_add(loops, str_text(&one));
@@ -69,10 +75,9 @@ static void name_kernel(builder *b, const kernel_plan *plan) {
     describe(b, plan->root[r], &extents, &own, &reduces);
     if (r) str_add(&loops, " | ");
     describe_all(b, plan->root[r], &loops, &reduces);
-    for (int c = 0; c < plan->root[r]->nchildren; ++c) {
-      str_printf(&stages, "%s%s", stages.len ? "+" : "", plan->root[r]->child[c].nest->stage);
-    }
-    str_printf(&stages, "%s%s", stages.len ? "+" : "", plan->root[r]->stage);
+    for (int c = 0; c < plan->root[r]->nchildren; ++c)
+      add_stages(&stages, plan->root[r]->child[c].nest);
+    add_stages(&stages, plan->root[r]);
   }
   const char *text = extents.len ? str_text(&extents) : "_1";
   b->k->name = arena_printf(b->a, "%c%.*s", reduces ? 'r' : 'E', MAX_NAME, text);
@@ -123,9 +128,10 @@ static int bind_grid(builder *b, const nest *n, const uop *block) {
   return count;
 }
 
-typedef struct instance { /* one store */
+typedef struct instance { /* a store for one combination of the UNROLL axes */
   const uop *value, *offset, *mask;
 } instance;
+typedef VEC(instance) instance_list;
 
 static bool adds_to_array(const nest *n) {
   for (int i = 0; i < n->naxes; ++i) {
@@ -136,19 +142,19 @@ static bool adds_to_array(const nest *n) {
 
 /* Every combination of the UNROLL axes, outermost slowest, replaced innermost axis first: what does not move with an axis
  * is shared by its copies. */
-static size_t expand_stores(builder *b, const nest *n, instance **out) {
-  VEC(instance) all = {0};
-  const uop *mask = n->mask != NULL ? n->mask : uop_bool(b->g, true), *value = n->value;
+static instance_list copies_of(builder *b, const nest *n, const nest_store *to) {
+  instance_list all = {0};
+  const uop *mask = to->mask != NULL ? to->mask : uop_bool(b->g, true), *value = to->value;
   if (adds_to_array(n)) {
-    const array_info *info = &b->set->arrays.data[n->array];
-    const uop *array = uop_buffer(b->g, n->array, info->dtype, 1, &info->len);
-    value = uop_add(b->g, uop_index(b->g, array, mask, 1, &n->offset), value);
+    const array_info *info = &b->set->arrays.data[to->array];
+    const uop *array = uop_buffer(b->g, to->array, info->dtype, 1, &info->len);
+    value = uop_add(b->g, uop_index(b->g, array, mask, 1, &to->offset), value);
   }
-  vec_push(b->a, &all, ((instance){value, n->offset, mask}));
+  vec_push(b->a, &all, ((instance){value, to->offset, mask}));
   for (int i = n->naxes; i-- > 0;) {
     if (n->axis[i].kind != AXIS_UNROLL) continue;
     const uop *range = n->axis[i].range;
-    VEC(instance) next = {0};
+    instance_list next = {0};
     for (int64_t v = 0; v < range->arg.j; ++v) {
       const uop *k = uop_int(b->g, v);
       for (size_t s = 0; s < all.len; ++s) {
@@ -159,9 +165,17 @@ static size_t expand_stores(builder *b, const nest *n, instance **out) {
         vec_push(b->a, &next, in);
       }
     }
-    all.data = next.data;
-    all.len = next.len;
-    all.cap = next.cap;
+    all = next;
+  }
+  return all;
+}
+
+/* Those of all stores, one store's behind the other's, simplified together. */
+static size_t expand_stores(builder *b, const nest *n, instance **out) {
+  instance_list all = {0};
+  for (int s = 0; s < n->nstores; ++s) {
+    instance_list own = copies_of(b, n, &n->store[s]);
+    for (size_t i = 0; i < own.len; ++i) vec_push(b->a, &all, own.data[i]);
   }
   const uop **parts = arena_array(b->a, const uop *, 3 * all.len);
   const size_t batch = 20000; /* a node has at most 65,535 sources */
@@ -196,38 +210,48 @@ static bool has_reduction(builder *b, const uop *value) {
   return false;
 }
 
+/* The copies of one store, whose values are known unless each is `alone`. */
+static void emit_copies(builder *b, int array, size_t count, const instance *of, bool alone) {
+  bool *done = arena_array(b->a, bool, count + 1);
+  if (!alone) {
+    store_ref *stores = arena_array(b->a, store_ref, count);
+    for (size_t i = 0; i < count; ++i)
+      stores[i] = (store_ref){of[i].offset, of[i].mask, of[i].value};
+    interleave_stores(b, array, count, stores, done);
+    transpose_stores(b, array, count, stores, done);
+  }
+  for (size_t i = 0; i < count; ++i) {
+    if (done[i] || uop_is_int(of[i].mask, 0)) continue;
+    if (alone) {
+      forget_values(b);
+      emit_reductions(b, 1, &of[i].value);
+    }
+    build_store(b, array, of[i].offset, of[i].value, of[i].mask);
+  }
+}
+
 static void emit_stores(builder *b, const nest *n) {
   instance *all;
-  size_t count = expand_stores(b, n, &all);
+  size_t count = expand_stores(b, n, &all), copies = count / (size_t)n->nstores;
   const uop **values = arena_array(b->a, const uop *, count + 1);
   for (size_t i = 0; i < count; ++i) values[i] = all[i].value;
   group_strided_loads(b, count, values);
   find_neighbours(b, count, values);
-  bool reduces = count > 0 && has_reduction(b, values[0]);
-  bool *done = arena_array(b->a, bool, count + 1);
-  if (!b->opt->no_merge || !reduces) {
-    emit_reductions(b, (int)count, values);
-    store_ref *stores = arena_array(b->a, store_ref, count);
-    for (size_t i = 0; i < count; ++i)
-      stores[i] = (store_ref){all[i].offset, all[i].mask, all[i].value};
-    interleave_stores(b, n->array, count, stores, done);
-    transpose_stores(b, n->array, count, stores, done);
-  }
-  for (size_t i = 0; i < count; ++i) {
-    if (done[i] || uop_is_int(all[i].mask, 0)) continue;
-    if (b->opt->no_merge && reduces) {
-      forget_values(b);
-      emit_reductions(b, 1, &values[i]);
-    }
-    build_store(b, n->array, all[i].offset, all[i].value, all[i].mask);
-  }
+  bool reduces = false;
+  for (int s = 0; s < n->nstores && count > 0; ++s)
+    reduces |= has_reduction(b, values[(size_t)s * copies]);
+  bool alone = b->opt->no_merge && reduces;
+  if (!alone) emit_reductions(b, (int)count, values);
+  for (int s = 0; s < n->nstores; ++s)
+    emit_copies(b, n->store[s].array, copies, all + (size_t)s * copies, alone);
 }
 
 static void emit_nest(builder *b, const nest *n, int opened);
 
-/* From here on the array is read no further out than the current scope. */
-static void set_filled(builder *b, int array) {
-  map_put(&b->array_depth, (uint64_t)array, (uint64_t)b->cur->depth);
+/* From here on the arrays of the nest are read no further out than the current scope. */
+static void set_filled(builder *b, const nest *n) {
+  for (int s = 0; s < n->nstores; ++s)
+    map_put(&b->array_depth, (uint64_t)n->store[s].array, (uint64_t)b->cur->depth);
   map_init(&b->local_reads, b->a);
 }
 
@@ -243,8 +267,8 @@ static void emit_barrier(builder *b, int array) {
 static void emit_last_barrier(builder *b, const nest *n, int opened) {
   if (b->in_item) return;
   for (int c = 0; c < n->nchildren; ++c) {
-    if (n->child[c].at < opened || n->child[c].nest->array == n->array) continue;
-    emit_barrier(b, n->child[c].nest->array);
+    if (n->child[c].at < opened || nest_adds_to(n, n->child[c].nest)) continue;
+    emit_barrier(b, n->child[c].nest->store[0].array);
     return;
   }
 }
@@ -254,7 +278,7 @@ static void emit_last_barrier(builder *b, const nest *n, int opened) {
 static void emit_children(builder *b, const nest *n, int opened) {
   for (int c = 0; c < n->nchildren; ++c) {
     const nest *child = n->child[c].nest;
-    bool zeros = child->array == n->array;
+    bool zeros = nest_adds_to(n, child);
     if (n->child[c].at != opened || (b->k->group > 0 && zeros != b->in_item)) continue;
     const uop *vector = b->vector;
     int lanes = b->lanes;
@@ -263,8 +287,8 @@ static void emit_children(builder *b, const nest *n, int opened) {
     b->next = n->next;
     b->vector = vector;
     b->lanes = lanes;
-    set_filled(b, child->array);
-    if (!zeros) emit_barrier(b, child->array);
+    set_filled(b, child);
+    if (!zeros) emit_barrier(b, child->store[0].array);
   }
 }
 
@@ -324,7 +348,7 @@ static void emit_nest(builder *b, const nest *n, int opened) {
     emit_shared(b, n, opened);
   } else if (opened < n->naxes && n->axis[opened].kind <= AXIS_LOOP) {
     build_open_loop(b, n->axis[opened].range);
-    if (n->axis[opened].reduces) set_filled(b, n->array);
+    if (n->axis[opened].reduces) set_filled(b, n);
     emit_nest(b, n, opened + 1);
     emit_last_barrier(b, n, opened + 1);
     build_close(b);

@@ -100,13 +100,15 @@ static uint32_t emit_sum(builder *b, const uop *value, matrix_axes m) {
 
 void emit_matrix(builder *b, const nest *n, bool adds) {
   int last = n->naxes - 1;
-  WN_CHECK(last >= 1 && n->mask == NULL && n->axis[last - 1].kind == AXIS_UNROLL,
-           "a nest of matrices without their axes");
+  const nest_store *to = &n->store[0];
+  WN_CHECK(
+      last >= 1 && n->nstores == 1 && to->mask == NULL && n->axis[last - 1].kind == AXIS_UNROLL,
+      "a nest of matrices without their axes");
   matrix_axes m = {n->axis[last - 1].range, n->axis[last].range};
-  uint32_t value = emit_sum(b, n->value, m);
-  if (adds) value = sum_of(b, load(b, n->array, n->offset, m), value);
+  uint32_t value = emit_sum(b, to->value, m);
+  if (adds) value = sum_of(b, load(b, to->array, to->offset, m), value);
   lin_ins store = {.op = OP_MATRIX_STORE, .dtype = WN_DTYPE_COUNT, .lanes = 1, .nsrc = 2};
-  set_place(b, &store, n->array, n->offset, m);
+  set_place(b, &store, to->array, to->offset, m);
   store.src[1] = value;
   build_ins(b, b->cur, store);
 }

@@ -171,7 +171,7 @@ static void add_stage(apply *ap, const uop *node) {
 
 /* Notes what a nest's value reads, once it is in a kernel. */
 static void note_reads(apply *ap, nest *n, int kernel) {
-  uop_order all = uop_walk_value(ap->a, n->value);
+  uop_order all = nest_walk(ap->a, n);
   for (size_t i = 0; i < all.len; ++i) {
     if (all.at[i]->op != OP_BUFFERIZE) continue;
     reader *r = arena_new(ap->a, reader);
@@ -241,7 +241,7 @@ static void need_index(apply *ap, need *nd, int i, const uop *e) {
 
 /* Where a reader reads the stage. */
 static void scan_reader(apply *ap, const nest *n, need *nd) {
-  uop_order all = uop_walk_value(ap->a, n->value);
+  uop_order all = nest_walk(ap->a, n);
   for (size_t k = 0; k < all.len; ++k) {
     const uop *u = all.at[k];
     if (u->op != OP_INDEX || u->src[0] != nd->st->node) continue;
@@ -312,7 +312,7 @@ static int find_at(apply *ap, const stage *st, const nest *root) {
   char part[4] = {want.part >= 0 ? (char)('0' + want.part) : '\0', 0};
   diag_fail(ap->g->diag, WN_ERR_REFUSED,
             "no loop %c%s in the kernel of %s, in which %c would be computed; its loops:%s",
-            want.letter, part, root->stage, stage_letter[st->id], str_text(&names));
+            want.letter, part, root->store[0].stage, stage_letter[st->id], str_text(&names));
 }
 
 static int64_t block_of(const apply *ap, const stage *st) {
@@ -395,7 +395,7 @@ static void check_own_part(apply *ap, const stage *st, const nest *root) {
     diag_fail(
         ap->g->diag, WN_ERR_REFUSED,
         "every block %s of %s would write the same part of %c: place it local, or global without @",
-        root->axis[i].name, root->stage, stage_letter[st->id]);
+        root->axis[i].name, root->store[0].stage, stage_letter[st->id]);
   }
 }
 
@@ -527,12 +527,15 @@ static void connect_stage(apply *ap, stage *st, nest *own) {
   array_info a = array_for(ap, st);
   st->array = (int)ap->set->arrays.len;
   vec_push(ap->keep, &ap->set->arrays, a);
-  own->array = st->array;
-  for (int i = 0; i < own->nchildren; ++i) own->child[i].nest->array = st->array; /* of zeros */
+  own->store[0].array = st->array;
+  for (int i = 0; i < own->nchildren; ++i)
+    own->child[i].nest->store[0].array = st->array; /* of zeros */
   connection c = {ap, st, uop_buffer(ap->g, st->array, a.dtype, 1, &a.len)};
   for (const reader *r = readers_of(ap, st); r != NULL; r = r->next) {
-    const uop *value = uop_transform_value(ap->g, ap->a, r->n->value, connect_read, &c);
-    r->n->value = simplify(ap->g, value);
+    for (int s = 0; s < r->n->nstores; ++s) {
+      nest_store *by = &r->n->store[s];
+      by->value = simplify(ap->g, uop_transform_value(ap->g, ap->a, by->value, connect_read, &c));
+    }
   }
 }
 
@@ -616,6 +619,7 @@ static void apply_plan(arena *a, void *state) {
   ap->a = a;
   map_init(&ap->by_node, a);
   map_init(&ap->readers, a);
+  map_init(&ap->turns, a);
   index_sites(ap);
   for (int i = 0; i < ap->w->nsites; ++i) {
     *ap->at_site = ap->w->site[i].number;
@@ -625,6 +629,7 @@ static void apply_plan(arena *a, void *state) {
   complete_sites(ap);
   const uop *root = simplify(ap->g, uop_transform(ap->g, a, ap->w->root, place_node, ap));
   place_all(ap, channels_pack(ap, root));
+  nests_join(ap);
   launch_order(ap);
   launch_join(ap);
   simt_share(ap);
@@ -641,6 +646,7 @@ kernel_set *schedule_apply(graph *g, const wino_result *rewritten, const schedul
               .variable_weights = variable_weights,
               .w = rewritten,
               .nuser = narrays,
+              .user = array,
               .at_site = site};
   *site = -1;
   ap.set = arena_new(ap.keep, kernel_set);

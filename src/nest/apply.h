@@ -11,6 +11,7 @@
 #include "nest/nest.h"
 #include "plan/complete.h"
 #include "plan/direct.h"
+#include "plan/loops.h"
 #include "plan/values.h"
 #include "plan/tiles.h"
 
@@ -76,6 +77,7 @@ typedef struct apply {
   const wino_result *w;
   kernel_set *set;
   int nuser;
+  const user_buffer *user;
   int *at_site;        /* the site that is being worked on: whose plan a refusal is about */
   int *site_of;        /* number of a site -> index in w->site, -1: not rewritten */
   const flow **into;   /* number of a stored value's site -> what flows into it, NULL: nothing */
@@ -86,6 +88,7 @@ typedef struct apply {
   map by_node;         /* node id -> stage * */
   map readers;         /* node id of a BUFFERIZE -> reader *: the nests whose values read it */
   map packed;          /* node id of a BUFFERIZE of packed weights -> 1 */
+  map turns;           /* of what is dealt out, by loop and iterations: see sums.c */
   map channel_tiles; /* node id of a stored value -> channel_tile *, where channels go on the lanes */
 } apply;
 
@@ -120,8 +123,6 @@ void draft_limit(apply *ap, draft *d, const uop *value, int64_t extent, bool ali
 /* extent = outer * inner axes, named like t0 and t1; binds the exact loop. */
 const uop *draft_split(apply *ap, draft *d, const uop *exact, const uop *outer, const uop *inner,
                        int64_t inner_extent, bool aliases);
-/* The widest number that the value reads, makes or is: with more lanes than a vector has of those, each would be several. */
-wn_dtype widest_dtype(apply *ap, const uop *value);
 /* --- matrix.c: products as small matrices ----------------------------------------------------------------------------- */
 /* The sum of such products with the channels of a matrix innermost. */
 const uop *matrix_sum(apply *ap, const uop *sum);
@@ -166,6 +167,9 @@ bool loop_named(loop_name want, const char *name);
 void launch_order(apply *ap); /* running order, prepare part first */
 void launch_join(apply *ap);  /* launch=joint */
 
+/* --- join.c --------------------------------------------------------------------------------------------------------- */
+void nests_join(apply *ap); /* values that are joined: one nest stores them all */
+
 /* --- simt.c -------------------------------------------------------------------------------------------------------- */
 void simt_share(apply *ap); /* devices: loops become work items */
 
@@ -179,8 +183,6 @@ nest *nest_o(apply *ap, stage *st); /* an output transform with an array of its 
 nest *nest_general(apply *ap, stage *st);
 
 /* --- sums.c: partial sums side by side ------------------------------------------------------------------------------------- */
-/* Lanes for the terms of the value's sums; 1 where v, the stage's range for the lanes of axes (-1: none), is better there. */
-int sums_lanes(apply *ap, const stage *st, const uop *value, int v);
 /* The value with long sums dealt out to as many accumulators as `accumulators` in the register tile leave, and to this many
  * lanes, whose RANGE goes to *lane (NULL where there are none). */
 const uop *sums_deal_out(apply *ap, const uop *value, int lanes, int64_t accumulators,
@@ -195,11 +197,6 @@ typedef struct channel_tile {
 } channel_tile;
 /* The graph with weights packed where that is what a product of two arrays wants; those BUFFERIZEs are noted. */
 const uop *channels_pack(apply *ap, const uop *root);
-int64_t array_elements(const uop *base); /* of a BUFFER or BUFFERIZE */
-/* Elements between what an INDEX reads and what it reads with the range one further: 0 where it does not move, and
- * STRIDE_UNKNOWN where that is no constant. Indices of several dimensions are those of an array in its natural layout. */
-enum { STRIDE_UNKNOWN = 1 << 30 };
-int64_t index_stride(const uop *index, const uop *range);
 /* The register tile of v (lanes) by u where that is pixels by channels of such a product. */
 bool pixel_tile(const apply *ap, const stage *st, const uop *value, int v, int u, register_tile *t);
 nest *nest_channels(apply *ap, stage *st); /* NULL: the value has no such plan */

@@ -53,18 +53,6 @@ const uop *draft_split(apply *ap, draft *d, const uop *exact, const uop *outer, 
   return e;
 }
 
-wn_dtype widest_dtype(apply *ap, const uop *value) {
-  uop_order own = uop_walk_value(ap->a, value);
-  wn_dtype widest = (wn_dtype)value->dtype;
-  for (size_t i = 0; i < own.len; ++i) {
-    const uop *u = own.at[i];
-    /* all others have the dtype of something that they work on, or are places */
-    if (u->op != OP_INDEX && u->op != OP_CAST && u->op != OP_REDUCE) continue;
-    if (wn_dtype_size((wn_dtype)u->dtype) > wn_dtype_size(widest)) widest = (wn_dtype)u->dtype;
-  }
-  return widest;
-}
-
 bool loop_named(loop_name want, const char *name) {
   char text[16];
   int n = 0;

@@ -36,33 +36,6 @@ static const uop *only_reduce(apply *ap, const uop *value) {
   return found;
 }
 
-int64_t array_elements(const uop *base) {
-  int64_t n = 1;
-  for (int i = 0; base->op == OP_BUFFER && i < base->arg.list->len; ++i) n *= base->arg.list->at[i];
-  for (int i = 1; base->op == OP_BUFFERIZE && i < base->nsrc; ++i) n *= base->src[i]->arg.j;
-  return n;
-}
-
-int64_t index_stride(const uop *index, const uop *range) {
-  int64_t stride = 0, step = 1;
-  for (int i = index->nsrc; i-- > 2;) {
-    const uop *e = index->src[i];
-    linear_form f;
-    if (uop_has_range(e, range)) {
-      if (!linear_of(e, &f)) return STRIDE_UNKNOWN;
-      for (int k = 0; k < f.n; ++k) {
-        if (f.atom[k] == range)
-          stride += f.coeff[k] * step;
-        else if (uop_has_range(f.atom[k], range))
-          return STRIDE_UNKNOWN;
-      }
-    }
-    const uop *base = index->src[0];
-    if (base->op == OP_BUFFERIZE) step *= base->src[i - 1]->arg.j;
-  }
-  return stride;
-}
-
 static bool is_constant(const apply *ap, const uop *index) {
   const uop *base = index->src[0];
   return base->op == OP_BUFFER && base->arg.i < ap->nuser &&
@@ -148,7 +121,7 @@ static bool find_product(apply *ap, const uop *value, int n, const uop *const *r
     if (p->shape.pixels < PACKED_FROM_PIXELS) return false;
   }
   p->shape.packs = true;
-  p->shape.dtype = widest_dtype(ap, value);
+  p->shape.dtype = widest_dtype(ap->a, value);
   p->shape.K = range[p->k]->arg.j;
   p->shape.X = range[p->x]->arg.j;
   p->shape.Y = p->y >= 0 ? range[p->y]->arg.j : 0;

@@ -5,7 +5,7 @@
 
 /* Calls fn for every array that a nest and the stages inside it read. */
 static void each_read(apply *ap, const nest *n, void (*fn)(void *user, int array), void *user) {
-  uop_order all = uop_walk_value(ap->a, n->value);
+  uop_order all = nest_walk(ap->a, n);
   for (size_t i = 0; i < all.len; ++i) {
     if (all.at[i]->op == OP_BUFFER) fn(user, (int)all.at[i]->arg.i);
   }
@@ -14,22 +14,22 @@ static void each_read(apply *ap, const nest *n, void (*fn)(void *user, int array
 
 typedef struct dependence {
   const kernel_set *set;
-  int own;
+  const nest *root;
   bool constant;
 } dependence;
 
 static void depend(void *user, int array) {
   dependence *d = user;
   array_role role = d->set->arrays.data[array].role;
-  bool own = array == d->own && role == ROLE_WORK;
+  bool own = nest_writes(d->root, array) && role == ROLE_WORK;
   if (role != ROLE_CONSTANT && role != ROLE_PREPARED && role != ROLE_LOCAL && !own)
     d->constant = false;
 }
 
 static bool is_prepare(apply *ap, const kernel_plan *k) {
-  dependence d = {ap->set, k->root[0]->array, true};
+  dependence d = {ap->set, k->root[0], true};
   if (ap->variable_weights) return false;
-  depend(&d, d.own);
+  for (int s = 0; s < d.root->nstores; ++s) depend(&d, d.root->store[s].array);
   each_read(ap, k->root[0], depend, &d);
   return d.constant;
 }
@@ -41,11 +41,11 @@ typedef struct reading {
 
 static void look_for(void *user, int array) {
   reading *r = user;
-  for (int i = 0; i < r->of->nroots; ++i) r->found |= r->of->root[i]->array == array;
+  for (int i = 0; i < r->of->nroots; ++i) r->found |= nest_writes(r->of->root[i], array);
 }
 
 static bool is_joint(const apply *ap, const kernel_plan *k) {
-  return plan_of_site(ap, k->root[0]->site)->joint;
+  return plan_of_site(ap, k->root[0]->store[0].site)->joint;
 }
 
 void launch_prepare_first(kernel_set *set, arena *keep) {
@@ -72,7 +72,8 @@ void launch_order(apply *ap) {
   for (size_t i = 0; i < n; ++i) {
     kernel_plan *k = &set->kernels.data[i];
     k->prepare = is_prepare(ap, k);
-    if (k->prepare) set->arrays.data[k->root[0]->array].role = ROLE_PREPARED;
+    for (int s = 0; s < k->root[0]->nstores && k->prepare; ++s)
+      set->arrays.data[k->root[0]->store[s].array].role = ROLE_PREPARED;
   }
   launch_prepare_first(set, ap->keep);
 }

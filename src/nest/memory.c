@@ -34,8 +34,8 @@ static void touch(life *l, int kernel) {
 typedef VEC(int) numbers;
 
 static void add_touched(arena *a, numbers *of, const nest *n) {
-  vec_push(a, of, n->array);
-  uop_order all = uop_walk_value(a, n->value);
+  for (int s = 0; s < n->nstores; ++s) vec_push(a, of, n->store[s].array);
+  uop_order all = nest_walk(a, n);
   for (size_t i = 0; i < all.len; ++i) {
     if (all.at[i]->op == OP_BUFFER) vec_push(a, of, (int)all.at[i]->arg.i);
   }
@@ -79,12 +79,13 @@ static void widen(const kernel_set *set, life *l) {
 /* --- scratch ------------------------------------------------------------------------------------------------------------ */
 
 static size_t local_bytes(const kernel_set *set, const kernel_plan *k, const nest *n) {
-  const array_info *a = &set->arrays.data[kernel_array(k, n->array)];
-  size_t bytes = a->role == ROLE_LOCAL ? array_bytes(a) : 0;
-  for (int i = 0; i < n->nchildren; ++i) {
-    bool again = n->child[i].nest->array == n->array; /* the zeros that a nest adds to */
-    bytes += again ? 0 : local_bytes(set, k, n->child[i].nest);
+  size_t bytes = 0;
+  for (int s = 0; s < n->nstores; ++s) {
+    const array_info *a = &set->arrays.data[kernel_array(k, n->store[s].array)];
+    bytes += a->role == ROLE_LOCAL ? array_bytes(a) : 0;
   }
+  for (int i = 0; i < n->nchildren; ++i)
+    bytes += nest_adds_to(n, n->child[i].nest) ? 0 : local_bytes(set, k, n->child[i].nest);
   return bytes;
 }
 

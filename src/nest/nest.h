@@ -1,7 +1,7 @@
 /* Scheduled form: kernels as loop nests over flat arrays, between the range IR and the linear IR.
  *
- * In: range IR, its Winograd sites and a schedule. Out: kernels in order of running. A nest writes one array: for every
- * point of its axes, array[offset] = value where mask holds. Memory is OP_BUFFER nodes numbered by arrays[]; every read is
+ * In: range IR, its Winograd sites and a schedule. Out: kernels in order of running. A nest has stores, nearly always one:
+ * for every point of its axes, array[offset] = value where mask holds, for each of them, in an array of its own. Memory is OP_BUFFER nodes numbered by arrays[]; every read is
  * INDEX(BUFFER, valid, flat offset). A child nest runs at the start of each iteration of its parent's axis `at - 1`
  * (at 0: before any axis) and its expressions may use the parent's axes opened so far. A nest with an axis that reduces
  * adds to what its array holds: a child that fills it with zeros runs just outside that axis.
@@ -10,12 +10,13 @@
 #ifndef WN_NEST_NEST_H
 #define WN_NEST_NEST_H
 
+#include "ir/walk.h"
 #include "machine/machine.h"
 #include "plan/schedule.h"
 #include "plan/sites.h"
 #include "winograd/winograd.h"
 
-enum { NEST_AXES = 24 };
+enum { NEST_AXES = 24, NEST_STORES = 4 };
 
 typedef enum {
   ROLE_INPUT,
@@ -40,13 +41,19 @@ typedef struct array_info {
   int64_t chunk_step, chunks;
 } array_info;
 
-typedef struct nest nest;
-struct nest {
+/* One array that a nest writes. */
+typedef struct nest_store {
   const char *stage;                /* a label: "x", "g", "m", "o", "result0", ... */
-  int site;                         /* number of the site whose value it stores; -1: none */
+  int site;                         /* number of the site whose value it is; -1: of none */
   stage_id id;                      /* of that site; STAGE_COUNT: its stored value */
   const uop *value, *offset, *mask; /* mask NULL: everywhere */
-  int array;                        /* written */
+  int array;
+} nest_store;
+
+typedef struct nest nest;
+struct nest {
+  int nstores; /* where there are several, none of the axes reduces */
+  nest_store store[NEST_STORES];
   /* RANGE of a loop around: what its next iteration touches of large arrays that come from memory (the caller's and the
    * prepared ones) is prefetched; or NULL */
   const uop *next;
@@ -82,8 +89,11 @@ typedef struct kernel_plan {
   int group;         /* work items of a group; 0: on a CPU */
   const int *arrays; /* array of its nests -> array of the set; NULL: the same */
   int first_site;    /* number of the site that is 0 in its nests */
-  int code;          /* launches of the same code have the same number */
-  const char *label; /* of the stored value */
+  int nothers;       /* values besides the first one that it stores: numbers of */
+  const int *others; /* their sites in their place, the first behind those of the first value */
+  const char *const *label; /* of the stored values; NULL: as the stores have it */
+  int nsites;               /* of the first value */
+  int code;                 /* launches of the same code have the same number */
   /* as kernel_set.kinds, of its own nests: parts have loops in common, in each of its own kind; NULL: the set's */
   const map *kinds;
 } kernel_plan;
@@ -104,16 +114,38 @@ static inline int kernel_array(const kernel_plan *k, int array) {
   return k->arrays != NULL ? k->arrays[array] : array;
 }
 
-/* Applies the plans of its sites to one stored value: placements, splits, loop order and kinds; inline and reg stages
+/* The number of the site that its nests call so. */
+static inline int kernel_site(const kernel_plan *k, int site) {
+  return site < k->nsites || k->nothers == 0 ? k->first_site + site : k->others[site - k->nsites];
+}
+
+/* Applies the plans of its sites to one stored value, or to several that are joined (plan/joins.h): placements, splits, loop order and kinds; inline and reg stages
  * resolved; global stages cut it into kernels. Its arrays come first, then the value, numbered output 0, and what is between
  * its kernels; nothing has a place in memory yet. A combination that does not exist is diag_fail(WN_ERR_REFUSED) with the
- * reason, and *site (counted from 0 in the value) says of which plan; -1: of none. */
+ * reason, and *site (counted from 0 in the value) says of which plan; -1: of none. Of joined values each is an output. */
 kernel_set *schedule_apply(graph *g, const wino_result *rewritten, const schedule *plan, int nsites,
                            const machine *m, bool variable_weights, int narrays,
                            const user_buffer *array, int *site);
 
 /* Arrays that values read, as the set's next ones; names are in `keep`. */
 void add_user_arrays(kernel_set *set, arena *keep, int nuser, const user_buffer *user);
+
+/* What the nest computes for all of its stores, children left out. */
+static inline uop_order nest_walk(arena *a, const nest *n) {
+  const uop *value[NEST_STORES];
+  for (int s = 0; s < n->nstores; ++s) value[s] = n->store[s].value;
+  return uop_walk_values(a, n->nstores, value);
+}
+/* Does it store this array? */
+static inline bool nest_writes(const nest *n, int array) {
+  bool found = false;
+  for (int s = 0; s < n->nstores; ++s) found |= n->store[s].array == array;
+  return found;
+}
+/* Is the child what fills with zeros an array that the nest adds to? */
+static inline bool nest_adds_to(const nest *n, const nest *child) {
+  return nest_writes(n, child->store[0].array);
+}
 
 /* --- launch.c ----------------------------------------------------------------------------------------------------------- */
 
@@ -126,8 +158,8 @@ void launch_prepare_first(kernel_set *set, arena *keep);
 void nest_print(graph *g, str *out, const kernel_set *set);
 /* A stage of the site of this number: "x", "m3". */
 const char *stage_label(arena *a, stage_id id, int site);
-/* What a nest stores, by the numbers of the program: "x", "m3", "result0". */
-const char *nest_label(arena *a, const kernel_plan *k, const nest *n);
+/* What a store is of, by the numbers of the program: "x", "m3", "result0". */
+const char *store_label(arena *a, const kernel_plan *k, const nest_store *s);
 /* All that a launch stores, in the order of computing: "x+m+result0". */
 const char *nest_stages(arena *a, const kernel_plan *k);
 /* The loops of one kernel as a tree, indented by two more for each loop around, `depth` around all. */

@@ -33,11 +33,17 @@ const char *stage_label(arena *a, stage_id id, int site) {
                    : arena_printf(a, "%c%d", stage_letter[id], site);
 }
 
-const char *nest_label(arena *a, const kernel_plan *k, const nest *n) {
-  if (n->site < 0) return n->stage;
-  int site = k->first_site + n->site;
-  if (n->id == STAGE_COUNT) return k->label != NULL ? k->label : n->stage;
-  return stage_label(a, n->id, site);
+const char *store_label(arena *a, const kernel_plan *k, const nest_store *s) {
+  if (s->site < 0) return s->stage;
+  int other = s->site - k->nsites; /* which of those behind the first value; < 0: it is that */
+  if (s->id == STAGE_COUNT)
+    return k->label == NULL ? s->stage : k->label[k->nothers > 0 && other >= 0 ? other + 1 : 0];
+  return stage_label(a, s->id, kernel_site(k, s->site));
+}
+
+static void add_labels(str *s, arena *a, const kernel_plan *k, const nest *n) {
+  for (int i = 0; i < n->nstores; ++i)
+    str_printf(s, "%s%s", s->len ? "+" : "", store_label(a, k, &n->store[i]));
 }
 
 const char *nest_stages(arena *a, const kernel_plan *k) {
@@ -45,17 +51,16 @@ const char *nest_stages(arena *a, const kernel_plan *k) {
   str_init(&s, a);
   for (int r = 0; r < k->nroots; ++r) {
     const nest *root = k->root[r];
-    for (int c = 0; c < root->nchildren; ++c)
-      str_printf(&s, "%s%s", s.len ? "+" : "", nest_label(a, k, root->child[c].nest));
-    str_printf(&s, "%s%s", s.len ? "+" : "", nest_label(a, k, root));
+    for (int c = 0; c < root->nchildren; ++c) add_labels(&s, a, k, root->child[c].nest);
+    add_labels(&s, a, k, root);
   }
   return str_text(&s);
 }
 
-/* The loops of the REDUCEs in the nest's value, each once. Returns how many. */
+/* The loops of the REDUCEs in the nest's values, each once. Returns how many. */
 static int print_sums(const printer *p, const nest *n, int depth) {
   arena *a = &p->g->arena;
-  uop_order all = uop_walk_value(a, n->value);
+  uop_order all = nest_walk(a, n);
   map seen;
   int count = 0;
   map_init(&seen, a);
@@ -88,11 +93,13 @@ static void print_nest(const printer *p, const nest *n, int depth) {
     if (i < n->naxes) adds |= a->reduces;
     if (i < n->naxes) print_loop(p, depth + i, a->reduces, a->kind, a->name, a->range->arg.j);
   }
-  const char *array = p->set->arrays.data[kernel_array(p->k, n->array)].name;
-  const char *label = nest_label(&p->g->arena, p->k, n);
-  bool own = strcmp(array, label) == 0;
-  str_printf(p->out, "%*s%s %s%s%s\n", 2 * (depth + n->naxes), "", adds ? "add to" : "store", label,
-             own ? "" : " in ", own ? "" : array);
+  for (int s = 0; s < n->nstores; ++s) {
+    const char *array = p->set->arrays.data[kernel_array(p->k, n->store[s].array)].name;
+    const char *label = store_label(&p->g->arena, p->k, &n->store[s]);
+    bool own = strcmp(array, label) == 0;
+    str_printf(p->out, "%*s%s %s%s%s\n", 2 * (depth + n->naxes), "", adds ? "add to" : "store",
+               label, own ? "" : " in ", own ? "" : array);
+  }
 }
 
 void nest_print_kernel(graph *g, str *out, const kernel_set *set, int kernel, int depth) {

@@ -7,7 +7,7 @@
 
 static bool is_same_request(const part *p, const part_request *asked) {
   bool same = true;
-  for (int i = 0; i < p->value->nsites && same; ++i) {
+  for (int i = 0; i < value_sites(p->value) && same; ++i) {
     const schedule *a = &p->asked[i], *b = &asked->plan[i];
     same = p->off[i] == asked->rewrite[i].off &&
            (schedule_equal(a, b) || schedule_equal(&p->plan[i], b)); /* as it was settled */
@@ -26,7 +26,10 @@ static user_buffer *describe_arrays(graph *g, const site_list *sites, const stor
       continue;
     }
     const stored_value *other = &sites->value[~from];
-    a[i] = (user_buffer){(wn_dtype)other->canonical->dtype, other->len, other->constant};
+    a[i] = (user_buffer){value_dtype(other), other->len, other->constant, 0};
+    if (other == v) a[i].joined = 1;
+    for (int k = 0; k < v->nothers; ++k)
+      if (v->others[k] == ~from) a[i].joined = v->nsites + k + 1;
   }
   return a;
 }
@@ -40,7 +43,7 @@ static map number_convs(graph *g, const stored_value *v) {
 
 /* The tile that a rewrite chose is part of the plan; a convolution that was not rewritten is direct. */
 static void settle(part *p, schedule *plan) {
-  bool *rewritten = arena_array(p->arena, bool, p->value->nsites + 1);
+  bool *rewritten = arena_array(p->arena, bool, value_sites(p->value) + 1);
   for (int i = 0; i < p->w.nsites; ++i) {
     const wino_site *site = &p->w.site[i];
     rewritten[site->number] = true;
@@ -63,7 +66,7 @@ part *part_make(graph *g, part_store *store, const site_list *sites, int value,
     if (is_same_request(p, asked)) return p;
   }
   arena *a = &g->arena;
-  size_t n = (size_t)v->nsites;
+  size_t n = (size_t)value_sites(v);
   part *p = arena_new(a, part);
   bool *off = arena_array(a, bool, n + 1);
   for (size_t i = 0; i < n; ++i) off[i] = asked->rewrite[i].off;
@@ -75,7 +78,7 @@ part *part_make(graph *g, part_store *store, const site_list *sites, int value,
   map numbers = number_convs(g, v);
   p->w = wino_rewrite_sites(g, v->canonical, &numbers, asked->rewrite);
   settle(p, arena_copy(a, asked->plan, n * sizeof *asked->plan));
-  p->set = schedule_apply(g, &p->w, p->plan, v->nsites, m, asked->variable_weights, v->narrays,
+  p->set = schedule_apply(g, &p->w, p->plan, (int)n, m, asked->variable_weights, v->narrays,
                           describe_arrays(g, sites, v, user), site);
   p->next = store->of[sites->value[value].alike];
   store->of[sites->value[value].alike] = p;
@@ -98,9 +101,10 @@ static const char *array_label(arena *a, const array_info *info, int site, const
 }
 
 /* An array that the part's kernels make: the value, or what is between them. */
-static int add_array(assembly *s, const stored_value *v, const array_info *of) {
+static int add_array(assembly *s, const stored_value *v, const stored_value *of_kernel,
+                     const array_info *of) {
   array_info a = *of;
-  a.site = of->site >= 0 ? v->first + of->site : -1;
+  a.site = of->site >= 0 ? value_site(s->parts->sites, of_kernel, of->site) : -1;
   a.name = array_label(&s->g->arena, of, a.site, v->label);
   if (a.role == ROLE_RESULT && v->result >= 0)
     a.user = v->result;
@@ -110,14 +114,21 @@ static int add_array(assembly *s, const stored_value *v, const array_info *of) {
   return (int)s->set->arrays.len - 1;
 }
 
+/* Which of the values of a kernel it is. */
+static int value_stored(const stored_value *v, int value, int site) {
+  return site < v->nsites ? value : v->others[site - v->nsites];
+}
+
 static const int *map_arrays(assembly *s, const stored_value *v, const part *p, int value) {
   const kernel_set *of = p->set;
   int *to = arena_array(&s->g->arena, int, of->arrays.len + 1);
   for (int i = 0; i < v->narrays; ++i)
     to[i] = v->array[i] >= 0 ? v->array[i] : s->array_of[~v->array[i]];
   for (size_t i = (size_t)v->narrays; i < of->arrays.len; ++i) {
-    to[i] = add_array(s, v, &of->arrays.data[i]);
-    if (of->arrays.data[i].role == ROLE_RESULT) s->array_of[value] = to[i];
+    const array_info *made = &of->arrays.data[i];
+    int by = made->role == ROLE_RESULT ? value_stored(v, value, made->site) : value;
+    to[i] = add_array(s, by == value ? v : &s->parts->sites->value[by], v, made);
+    if (made->role == ROLE_RESULT) s->array_of[by] = to[i];
   }
   return to;
 }
@@ -128,26 +139,40 @@ static void open_part(assembly *s, part *p) {
   s->set->ncodes += (int)p->set->kernels.len;
 }
 
+static void set_prepared(kernel_set *set, const int *arrays, const nest *n) {
+  for (int i = 0; i < n->nstores; ++i) {
+    array_info *a = &set->arrays.data[arrays[n->store[i].array]];
+    if (a->role == ROLE_WORK) a->role = ROLE_PREPARED;
+  }
+}
+
 static void add_value(assembly *s, int value) {
   const stored_value *v = &s->parts->sites->value[value];
   part *p = s->parts->of[value];
   if (p->first_code < 0) open_part(s, p);
   const int *arrays = map_arrays(s, v, p, value);
+  int *others = arena_array(&s->g->arena, int, v->nothers + 1);
+  const char **label = arena_array(&s->g->arena, const char *, v->nothers + 1);
+  label[0] = v->label;
+  for (int i = 0; i < v->nothers; ++i) {
+    others[i] = s->parts->sites->value[v->others[i]].first;
+    label[i + 1] = s->parts->sites->value[v->others[i]].label;
+  }
   /* all of a value that depends on constants alone is made once, unless it is the caller's */
   bool once = v->constant && v->result < 0 && !s->variable_weights;
   for (size_t i = 0; i < p->set->kernels.len; ++i) {
     kernel_plan k = p->set->kernels.data[i];
     k.arrays = arrays;
     k.first_site = v->first;
-    k.label = v->label;
+    k.nsites = v->nsites;
+    k.nothers = v->nothers;
+    k.others = others;
+    k.label = label;
     k.kinds = &p->set->kinds;
     k.chunk_group += v->first;
     k.code = p->first_code + (int)i;
     k.prepare |= once;
-    for (int r = 0; r < k.nroots && k.prepare; ++r) {
-      array_info *a = &s->set->arrays.data[arrays[k.root[r]->array]];
-      if (a->role == ROLE_WORK) a->role = ROLE_PREPARED;
-    }
+    for (int r = 0; r < k.nroots && k.prepare; ++r) set_prepared(s->set, arrays, k.root[r]);
     vec_push(&s->g->arena, &s->set->kernels, k);
   }
 }
@@ -163,7 +188,9 @@ kernel_set *parts_assemble(graph *g, const part_list *parts, bool variable_weigh
   map_init(&s.set->kinds, &g->arena);
   add_user_arrays(s.set, &g->arena, nuser, user);
   for (int v = 0; v < n; ++v) parts->of[v]->first_code = -1;
-  for (int v = 0; v < n; ++v) add_value(&s, v);
+  const int *order = parts->sites->order;
+  for (int v = 0; order == NULL && v < n; ++v) add_value(&s, v);
+  for (int i = 0; order != NULL && order[i] >= 0; ++i) add_value(&s, order[i]);
   launch_prepare_first(s.set, &g->arena);
   with_scratch(g->diag, place_memory, &s);
   return s.set;

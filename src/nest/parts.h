@@ -29,7 +29,7 @@ typedef struct part_store { /* of the parts that were made, by stored value */
 
 typedef struct part_list {
   const site_list *sites;
-  part *const *of; /* by stored value */
+  part *const *of; /* by stored value; of a joined one that of the value which it is joined to */
 } part_list;
 
 /* How the convolutions of a value are to be rewritten, and what was asked of each of its sites. */

@@ -13,8 +13,8 @@ static _Noreturn void refuse_loops(apply *ap, const nest *n, const char *why) {
   for (int i = 0; i < n->naxes; ++i) {
     str_printf(&names, " %s:%c", n->axis[i].name, axis_kind_name[n->axis[i].kind][0]);
   }
-  diag_fail(ap->g->diag, WN_ERR_REFUSED, "the loops of %s: %s; its axes by default:%s", n->stage,
-            why, str_text(&names));
+  diag_fail(ap->g->diag, WN_ERR_REFUSED, "the loops of %s: %s; its axes by default:%s",
+            n->store[0].stage, why, str_text(&names));
 }
 
 static void check_kind(apply *ap, const nest *n, const axis *was, axis_kind kind) {

@@ -7,21 +7,19 @@
  * Always holds: axes that reduce come right behind the shared ones, so a work item adds only to elements of its own. */
 #include "nest/apply.h"
 
-static bool fills_itself(const nest *n, const nest *child) { return child->array == n->array; }
-
 /* Axes around the innermost stage that is computed inside. */
 static int shared_from(const nest *n) {
   int at = 0;
   while (at < n->naxes && n->axis[at].kind == AXIS_GRID) ++at;
   for (int c = 0; c < n->nchildren; ++c) {
-    if (!fills_itself(n, n->child[c].nest) && n->child[c].at > at) at = n->child[c].at;
+    if (!nest_adds_to(n, n->child[c].nest) && n->child[c].at > at) at = n->child[c].at;
   }
   return at;
 }
 
 static bool computes_inside(const nest *n) {
   for (int c = 0; c < n->nchildren; ++c) {
-    if (!fills_itself(n, n->child[c].nest)) return true;
+    if (!nest_adds_to(n, n->child[c].nest)) return true;
   }
   return false;
 }
@@ -62,7 +60,7 @@ static void share_axes(nest *n, int first, axis_kind kind) {
   }
   memcpy(n->axis, out, sizeof out);
   for (int c = 0; c < n->nchildren; ++c) {
-    if (!fills_itself(n, n->child[c].nest)) continue;
+    if (!nest_adds_to(n, n->child[c].nest)) continue;
     n->child[c].at = reduced;
     keep_inner(n->child[c].nest, reduced, n);
   }
@@ -80,7 +78,7 @@ static int64_t most_points(const nest *n) {
 static void share_inside(nest *n) {
   for (int c = 0; c < n->nchildren; ++c) {
     nest *child = n->child[c].nest;
-    if (fills_itself(n, child)) continue;
+    if (nest_adds_to(n, child)) continue;
     share_axes(child, 0, AXIS_GROUP);
     share_inside(child);
   }

@@ -8,9 +8,9 @@
 draft draft_begin(apply *ap, const stage *st) {
   draft d = {.st = st, .value = st->node->src[0]};
   d.n = arena_new(ap->keep, nest);
-  d.n->stage = st->node->arg.info->name;
-  d.n->site = st->node->arg.info->site;
-  d.n->id = st->id;
+  d.n->nstores = 1;
+  d.n->store[0] = (nest_store){
+      .stage = st->node->arg.info->name, .site = st->node->arg.info->site, .id = st->id};
   return d;
 }
 
@@ -92,17 +92,18 @@ static void limit_to_extents(apply *ap, draft *d) {
 
 nest *draft_finish(apply *ap, draft *d, stage *st) {
   nest *n = d->n;
+  nest_store *to = &n->store[0];
   limit_to_extents(ap, d);
   const uop *value = over_axes(ap, d, d->value);
   if (d->nlimits > 0) {
     guard gd = {ap, d};
     value = simplify(ap->g, uop_transform_value(ap->g, ap->a, value, guard_read, &gd));
   }
-  n->value = value;
+  to->value = value;
   bool shared = st->inside && st->space == SPACE_GLOBAL; /* other blocks write beside this one */
   for (int i = 0; i < d->nlimits; ++i) {
     if (!st->exact && !d->aliases[i] && !shared) continue;
-    n->mask = n->mask != NULL ? uop_and(ap->g, n->mask, d->limit[i]) : d->limit[i];
+    to->mask = to->mask != NULL ? uop_and(ap->g, to->mask, d->limit[i]) : d->limit[i];
   }
   const uop *offset = uop_int(ap->g, 0);
   for (int i = 0; i < st->n; ++i) {
@@ -117,7 +118,7 @@ nest *draft_finish(apply *ap, draft *d, stage *st) {
   for (int i = 0; i < st->n; ++i) {
     offset = uop_add(ap->g, offset, stored_at(ap->g, st, i, d->index[i]));
   }
-  n->offset = simplify(ap->g, offset);
+  to->offset = simplify(ap->g, offset);
   const flow *f = flow_into(ap, st);
   if (f != NULL)
     nest_reorder(ap, n, &plan_of(ap, f->site)->stage[STAGE_O]);
@@ -308,10 +309,9 @@ static void fill_with_zeros(apply *ap, nest *n) {
   while (c < n->naxes && !n->axis[c].reduces) ++c;
   if (c == n->naxes) return;
   nest *zero = arena_new(ap->keep, nest);
-  *zero =
-      (nest){.stage = n->stage, .site = n->site, .id = n->id, .offset = n->offset, .mask = n->mask};
-  zero->matrix = n->matrix;
-  zero->value = uop_const(ap->g, (wn_dtype)n->value->dtype, 0);
+  *zero = (nest){.nstores = 1, .matrix = n->matrix};
+  zero->store[0] = n->store[0];
+  zero->store[0].value = uop_const(ap->g, (wn_dtype)n->store[0].value->dtype, 0);
   for (int i = c + 1; i < n->naxes; ++i) zero->axis[zero->naxes++] = n->axis[i];
   n->child[n->nchildren].nest = zero;
   n->child[n->nchildren++].at = c;

@@ -14,58 +14,8 @@ enum {
   TERMS_AT_ONCE = 4, /* added in pairs in a turn */
   LIGHT_TERM = 24,   /* nodes of a term, those of its place included */
   LEAST_TURNS = 8,   /* of each accumulator, to be worth it */
-  LEAST_LANES = 4,   /* vectors of terms, to be worth adding lanes at the end */
   SHORT_CHAIN = 16   /* additions in a row where loads bind, so that blocks may end often */
 };
-
-static bool may_reorder(const uop *reduce) {
-  bool best = reduce->arg.i == OP_MAX || reduce->arg.i == OP_MIN;
-  return best || (reduce->arg.i == OP_ADD && reduce->dtype != WN_BOOL);
-}
-
-typedef enum { MOVES_NOT, MOVES_BY_ONE, MOVES_OTHERWISE } movement;
-
-static movement moves(const uop *load, const uop *range) {
-  if (!uop_has_range(load, range)) return MOVES_NOT;
-  return index_stride(load, range) == 1 ? MOVES_BY_ONE : MOVES_OTHERWISE;
-}
-
-/* Are the terms of the sum neighbours in memory along this range, as far as they move with it? */
-static bool is_contiguous(apply *ap, const uop *reduce, const uop *range) {
-  uop_order own = uop_walk_value(ap->a, reduce->src[0]);
-  int by_one = 0;
-  for (size_t i = 0; i < own.len; ++i) {
-    movement m = own.at[i]->op == OP_INDEX ? moves(own.at[i], range) : MOVES_NOT;
-    if (m == MOVES_OTHERWISE) return false;
-    by_one += m == MOVES_BY_ONE;
-  }
-  return by_one > 0;
-}
-
-/* The range whose terms may be lanes, NULL if none. */
-static const uop *lane_range(apply *ap, const uop *reduce, int lanes) {
-  for (int i = reduce->nsrc; may_reorder(reduce) && i-- > 1;) {
-    const uop *r = reduce->src[i];
-    if (r->arg.j >= LEAST_LANES * lanes && is_contiguous(ap, reduce, r)) return r;
-  }
-  return NULL;
-}
-
-int sums_lanes(apply *ap, const stage *st, const uop *value, int v) {
-  int lanes = widest_lanes(ap->machine, widest_dtype(ap, value));
-  bool sums = false, strided = false;
-  if (ap->machine->group > 0 || lanes < 2) return 1;
-  uop_order own = uop_walk_value(ap->a, value);
-  for (size_t i = 0; i < own.len; ++i) {
-    const uop *u = own.at[i];
-    if (u->op == OP_REDUCE) sums |= lane_range(ap, u, lanes) != NULL;
-    if (u->op != OP_INDEX || v < 0) continue;
-    movement m = moves(u, st->range[v]);
-    if (m == MOVES_BY_ONE) return 1;
-    strided |= m == MOVES_OTHERWISE;
-  }
-  return sums && (v < 0 || strided) ? lanes : 1;
-}
 
 typedef struct dealer {
   apply *ap;
@@ -73,10 +23,24 @@ typedef struct dealer {
   int64_t lanes, copies;
 } dealer;
 
+/* A loop that stands for so much of loop `of` (-1: for none) wherever that is dealt out, so that sums which are dealt out
+ * alike go through the same. */
+static const uop *common_loop(apply *ap, int64_t of, int64_t count, const char *name) {
+  map *known = map_get_ptr(&ap->turns, (uint64_t)(of + 1));
+  if (known == NULL) {
+    known = arena_new(ap->a, map);
+    map_init(known, ap->a);
+    map_put_ptr(&ap->turns, (uint64_t)(of + 1), known);
+  }
+  const uop *loop = map_get_ptr(known, (uint64_t)count);
+  if (loop == NULL) map_put_ptr(known, (uint64_t)count, loop = uop_range(ap->g, count, name));
+  return loop;
+}
+
 /* The loop over `count` turns of what was range r; no loop where there is one. */
 static const uop *turns_of(dealer *d, const uop *r, int64_t count) {
   if (count == 1) return uop_int(d->ap->g, 0);
-  const uop *turn = uop_range(d->ap->g, count, uop_range_name(d->ap->g, r));
+  const uop *turn = common_loop(d->ap, r->arg.i, count, uop_range_name(d->ap->g, r));
   map_put(&d->ap->set->chains, (uint64_t)turn->arg.i, SHORT_CHAIN);
   return turn;
 }
@@ -110,12 +74,12 @@ static const uop *in_pairs(dealer *d, const uop *reduce, const uop *const *part,
                   in_pairs(d, reduce, part + n / 2, n - n / 2));
 }
 
-/* Terms that cost little more than their load are added in pairs before an accumulator sees them: as many additions, and
- * chains and trees of fewer. Products are fused with their additions, one at a time. */
+/* Terms that cost little more than their loads are added in pairs before an accumulator sees them: as many additions, and
+ * chains and trees of fewer. Products are fused with their additions, one at a time; squares, which load no more than a sum
+ * of the same numbers, go in step with that. */
 static int64_t terms_at_once(dealer *d, const uop *reduce) {
-  return reduce->src[0]->op != OP_MUL && uop_walk_value(d->ap->a, reduce->src[0]).len <= LIGHT_TERM
-             ? TERMS_AT_ONCE
-             : 1;
+  bool light = uop_walk_value(d->ap->a, reduce->src[0]).len <= LIGHT_TERM;
+  return light && !sum_is_of_products(reduce->src[0]) ? TERMS_AT_ONCE : 1;
 }
 
 static const uop *deal_out(dealer *d, const uop *reduce, const uop *r, int64_t lanes) {
@@ -148,11 +112,6 @@ static const uop *deal_out(dealer *d, const uop *reduce, const uop *r, int64_t l
                   : sum;
 }
 
-/* A product of two values: where many of them are in registers, arithmetic binds. */
-static bool is_product(const uop *term) {
-  return term->op == OP_MUL && term->src[0] != term->src[1];
-}
-
 static const uop *longest_range(const uop *reduce) {
   const uop *best = reduce->src[reduce->nsrc - 1];
   for (int i = reduce->nsrc - 1; i >= 1; --i) {
@@ -162,12 +121,12 @@ static const uop *longest_range(const uop *reduce) {
 }
 
 static const uop *deal_sum(dealer *d, const uop *reduce) {
-  if (!is_product(reduce->src[0])) {
+  if (!sum_is_of_products(reduce->src[0])) {
     for (int i = 1; i < reduce->nsrc; ++i)
       map_put(&d->ap->set->chains, (uint64_t)reduce->src[i]->arg.i, SHORT_CHAIN);
   }
-  if (!may_reorder(reduce) || d->ap->machine->group > 0) return reduce;
-  const uop *r = d->lane != NULL ? lane_range(d->ap, reduce, (int)d->lanes) : NULL;
+  if (!sum_may_reorder(reduce) || d->ap->machine->group > 0) return reduce;
+  const uop *r = d->lane != NULL ? sum_lane_range(d->ap->a, reduce, (int)d->lanes) : NULL;
   return r != NULL ? deal_out(d, reduce, r, d->lanes)
                    : deal_out(d, reduce, longest_range(reduce), 1);
 }
@@ -179,7 +138,7 @@ const uop *sums_deal_out(apply *ap, const uop *value, int lanes, int64_t accumul
   int64_t sums = 0;
   for (size_t i = 0; i < own.len; ++i) sums += own.at[i]->op == OP_REDUCE;
   while (d.copies * 2 * accumulators * sums <= SUMS_AT_ONCE && sums > 0) d.copies *= 2;
-  if (lanes > 1) d.lane = uop_range(ap->g, lanes, "lane");
+  if (lanes > 1) d.lane = common_loop(ap, -1, lanes, "lane");
   map done, inner; /* node id -> what stands for it; node id -> 1: it has a sum of sums in it */
   map_init(&done, ap->a);
   map_init(&inner, ap->a);

@@ -75,31 +75,82 @@ static schedule spread(const schedule *all, site_kind kind) {
   return s;
 }
 
-/* What is no convolution has nothing to rewrite: global, with sizes for a product, or inline. */
-static void read_other(reader *r, const graph_site *s, schedule *out) {
-  bool is_schedule, result = r->sites->value[s->value].result >= 0;
+static bool accept(reader *r, const char *text) {
+  size_t n = strlen(text);
+  if (strncmp(r->at, text, n) != 0) return false;
+  r->at += n;
+  return true;
+}
+
+static bool is_loop_option(const char *at) {
+  return strncmp(at, ";lanes=", 7) == 0 || strncmp(at, ";regs=", 6) == 0;
+}
+
+/* i2, none, or where `terms` sum. */
+static value_loop read_loop(reader *r, bool terms) {
+  if (accept_word(r, "none")) return VALUE_LOOP_NONE;
+  if (terms && accept_word(r, "sum")) return VALUE_LOOP_TERMS;
+  if (*r->at != 'i' || !isdigit((unsigned char)r->at[1]))
+    expected(r, terms ? "a loop such as i2, sum or none" : "a loop such as i1, or none");
+  int number = r->at[1] - '0';
+  r->at += 2;
+  if (isdigit((unsigned char)*r->at)) number = number * 10 + (*r->at++ - '0');
+  return (value_loop)(number + 1);
+}
+
+/* Sizes are read as those of a direct convolution are. */
+static void read_sizes(reader *r, site_kind kind, schedule *out) {
+  bool is_schedule;
+  str text;
+  if (kind == SITE_MAP) expected(r, "lanes=, regs= or the end: a map has no sizes");
+  const char *end = strchr(r->at, '}');
+  if (end == NULL) expected(r, "}");
+  for (const char *at = r->at; at < end; ++at)
+    if (is_loop_option(at)) end = at;
+  str_init(&text, &r->g->arena);
+  str_add(&text, "direct");
+  str_addn(&text, r->at, (size_t)(end - r->at));
+  str_add(&text, "}");
+  schedule_parse_in_braces(r->g->diag, str_text(&text), str_text(&text), out, &is_schedule);
+  schedule all = spread(out, SITE_PRODUCT);
+  if (!schedule_equal(out, &all)) expected(r, "nothing but t=, k= and v=: it is no convolution");
+  r->at = end;
+}
+
+/* "sum2" of with=sum2: an earlier site that is no convolution. */
+static int read_with(reader *r, int number) {
+  size_t letters = 0;
+  int64_t other = 0;
+  while (r->at[letters] >= 'a' && r->at[letters] <= 'z') ++letters;
+  const char *end = r->at + letters;
+  for (; isdigit((unsigned char)*end) && other < INT32_MAX; ++end)
+    other = other * 10 + (*end - '0');
+  bool named = letters > 0 && end > r->at + letters && other < number;
+  const char *kind = named ? site_kind_name[r->sites->at[other].kind] : "";
+  bool fits = named && r->sites->at[other].kind != SITE_CONV && strlen(kind) == letters &&
+              strncmp(kind, r->at, letters) == 0;
+  if (!fits) expected(r, "an earlier site that is no convolution, such as sum0");
+  r->at = end;
+  return (int)other + 1;
+}
+
+/* What is no convolution has nothing to rewrite: global, with sizes for a product, inline, or with another. */
+static void read_other(reader *r, int number, schedule *out) {
+  const graph_site *s = &r->sites->at[number];
+  bool result = r->sites->value[s->value].result >= 0;
   *out = (schedule){.direct = true};
   if (accept_word(r, "inline")) {
     if (result) expected(r, "global: it is a result, which needs its array");
     out->inlined = true;
+  } else if (strncmp(r->at, "with=", 5) == 0) {
+    r->at += 5;
+    out->with = read_with(r, number);
   } else if (accept_word(r, "global")) {
-    if (*r->at == ';' && s->kind != SITE_PRODUCT)
-      expected(r, "the end: only convolutions and products have sizes");
-    if (*r->at == ';') { /* sizes are read as those of a direct convolution are */
-      str text;
-      str_init(&text, &r->g->arena);
-      str_add(&text, "direct");
-      const char *end = strchr(r->at, '}');
-      if (end == NULL) expected(r, "}");
-      str_addn(&text, r->at, (size_t)(end + 1 - r->at));
-      schedule_parse_in_braces(r->g->diag, str_text(&text), str_text(&text), out, &is_schedule);
-      schedule all = spread(out, SITE_PRODUCT);
-      if (!schedule_equal(out, &all))
-        expected(r, "nothing but t=, k= and v=: it is no convolution");
-      r->at = end;
-    }
+    if (*r->at == ';' && !is_loop_option(r->at)) read_sizes(r, s->kind, out);
+    if (accept(r, ";lanes=")) out->lanes = read_loop(r, true);
+    if (accept(r, ";regs=")) out->regs = read_loop(r, false);
   } else {
-    expected(r, "global or inline, since it is no convolution");
+    expected(r, "global, inline or with=, since it is no convolution");
   }
 }
 
@@ -111,7 +162,7 @@ static void read_item(reader *r) {
   if (r->sites->at[number].kind == SITE_CONV)
     r->at = schedule_parse_in_braces(r->g->diag, r->text, r->at, to, &is_schedule);
   else
-    read_other(r, &r->sites->at[number], to);
+    read_other(r, number, to);
   if (*r->at != '}') expected(r, "}");
   r->out.spelled[number] = memchr(start, '=', (size_t)(r->at - start)) != NULL;
   r->at++;
@@ -163,9 +214,22 @@ plan_request plan_parse(graph *g, const char *text, const site_list *sites) {
 
 /* --- printing ----------------------------------------------------------------------------------------------------------- */
 
-void plan_print_site(str *out, const schedule *s, site_kind kind) {
-  if (kind == SITE_CONV) {
+static void print_loop(str *out, const char *what, value_loop l) {
+  if (l == VALUE_LOOP_CHOSEN) return;
+  str_add(out, what);
+  if (l > 0)
+    str_printf(out, "i%d", (int)l - 1);
+  else
+    str_add(out, l == VALUE_LOOP_TERMS ? "sum" : "none");
+}
+
+void plan_print_site(str *out, const schedule *s, const site_list *sites, int site) {
+  if (sites->at[site].kind == SITE_CONV) {
     schedule_print(out, s);
+    return;
+  }
+  if (s->with > 0) {
+    str_printf(out, "with=%s%d", site_kind_name[sites->at[s->with - 1].kind], s->with - 1);
     return;
   }
   str text;
@@ -173,10 +237,22 @@ void plan_print_site(str *out, const schedule *s, site_kind kind) {
   schedule_print(&text, s);
   str_add(out, s->inlined ? "inline" : "global");
   str_add(out, str_text(&text) + strlen("direct"));
+  print_loop(out, ";lanes=", s->lanes);
+  print_loop(out, ";regs=", s->regs);
 }
 
-/* Nothing to say of what is no convolution: it has its array, in sizes that the machine chooses. */
-static bool is_plain(const schedule *s) { return !s->inlined && s->t[0] == 0 && s->k[0] == 0; }
+/* Nothing to say of what is no convolution: it has its array and its kernel, in sizes that the machine chooses. */
+static bool is_plain(const schedule *s) {
+  return !s->inlined && s->with == 0 && s->lanes == 0 && s->regs == 0 && s->t[0] == 0 &&
+         s->k[0] == 0;
+}
+
+static bool all_plain(const graph_plan *p, const site_list *sites) {
+  bool plain = true;
+  for (int i = 0; i < p->n && plain; ++i)
+    plain = sites->at[i].kind != SITE_CONV && is_plain(&p->site[i]);
+  return plain;
+}
 
 /* The schedule that says all of the plan without braces; NULL: there is none. */
 static const schedule *for_all(const graph_plan *p, const site_list *sites) {
@@ -195,19 +271,22 @@ static const schedule *for_all(const graph_plan *p, const site_list *sites) {
 void plan_print(str *out, const graph_plan *p, const site_list *sites) {
   const schedule *all = for_all(p, sites);
   bool any = false;
-  if (all != NULL) {
-    schedule_print(out, all);
+  if (all != NULL || all_plain(p, sites)) {
+    if (all != NULL)
+      schedule_print(out, all);
+    else
+      str_add(out, "direct");
     return;
   }
   for (int i = 0; i < p->n; ++i) {
     site_kind kind = sites->at[i].kind;
-    if (kind != SITE_CONV && is_plain(&p->site[i])) continue;
+    /* what is left out is chosen again, and might be joined */
+    if (kind != SITE_CONV && is_plain(&p->site[i]) && !sites->at[i].joins) continue;
     str_printf(out, "%s%s%d{", any ? " " : "", site_kind_name[kind], i);
-    plan_print_site(out, &p->site[i], kind);
+    plan_print_site(out, &p->site[i], sites, i);
     str_add(out, "}");
     any = true;
   }
-  if (!any) str_add(out, "direct");
 }
 
 bool plan_equal(const graph_plan *a, const graph_plan *b) {

@@ -5,7 +5,9 @@
  *     x=global,g=global,m=global,o=global;wino=4
  *
  * A site is named by its kind and number, and its plan stands in braces: a schedule (schedule.h), the name of one, or auto;
- * for what is no convolution `global`, with sizes for a product (global;t=32,k=4), or `inline`. What stands before them
+ * for what is no convolution `global`, with sizes where there are sums (global;t=32,k=4) and which of its loops, by their
+ * places, are in the lanes (lanes=i2, none, or sum: the terms of sums are) and in registers (regs=i1, none); `inline`; or
+ * with=sum2: stored by the kernel of that earlier site (joins.h). What stands before them
  * without braces is for all other sites; without it they are chosen (auto).
  * Always holds: printing and parsing give the same plan back; equal plans print equally. */
 #ifndef WN_PLAN_PLAN_H
@@ -39,7 +41,7 @@ plan_request plan_parse(graph *g, const char *text, const site_list *sites);
 /* Without braces where one schedule says it for all. */
 void plan_print(str *out, const graph_plan *p, const site_list *sites);
 /* What stands in the braces of a site. */
-void plan_print_site(str *out, const schedule *s, site_kind kind);
+void plan_print_site(str *out, const schedule *s, const site_list *sites, int site);
 bool plan_equal(const graph_plan *a, const graph_plan *b);
 
 #endif

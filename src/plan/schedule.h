@@ -40,6 +40,9 @@ typedef struct stage_plan {
   loop_spec loop[SCHEDULE_LOOPS];
 } stage_plan;
 
+/* A loop of a stored value, by its place + 1; or one of these. */
+typedef enum { VALUE_LOOP_CHOSEN = 0, VALUE_LOOP_NONE = -1, VALUE_LOOP_TERMS = -2 } value_loop;
+
 typedef struct schedule {
   bool direct; /* no rewrite; stage[] unused */
   stage_plan stage[STAGE_COUNT];
@@ -48,7 +51,10 @@ typedef struct schedule {
   char v;        /* class in the lanes of the products: 't', 'k', or 0 for the machine's choice */
   int64_t chunk; /* tiles a round of the host loop; 0: no such loop */
   bool joint;    /* launch=joint */
-  bool inlined;  /* of a stored value that is no convolution: no array, every reader computes it */
+  /* of a stored value that is no convolution: which of its loops is in the lanes, and which in registers */
+  value_loop lanes, regs;
+  int with; /* of a stored value that is no convolution: number + 1 of the site whose kernel stores it too; 0: its own */
+  bool inlined; /* of a stored value that is no convolution: no array, every reader computes it */
 } schedule;
 
 /* A named plan ("old", "fused", ...) as a schedule without splits, or a schedule's text. "auto" is not a schedule: false.

@@ -292,7 +292,9 @@ uint64_t schedule_hash(const schedule *s) {
   h = hash_bytes(s->t, sizeof s->t, h);
   h = hash_bytes(s->k, sizeof s->k, h);
   h = hash_bytes(s->c, sizeof s->c, h);
-  h = hash_bytes(&s->v, sizeof s->v, h) + s->inlined;
+  h = hash_bytes(&s->v, sizeof s->v, h) + s->inlined + 2 * (uint64_t)s->with;
+  int64_t loops[] = {s->lanes, s->regs};
+  h = hash_bytes(loops, sizeof loops, h);
   return hash_bytes(s->m, (size_t)s->nm * sizeof s->m[0], h);
 }
 
@@ -313,10 +315,10 @@ bool schedule_equal(const schedule *a, const schedule *b) {
   for (int i = 0; i < STAGE_COUNT; ++i) {
     if (!same_stage(&a->stage[i], &b->stage[i])) return false;
   }
-  return a->direct == b->direct && a->inlined == b->inlined && a->joint == b->joint &&
-         a->v == b->v && a->chunk == b->chunk && a->nm == b->nm &&
-         memcmp(a->t, b->t, sizeof a->t) == 0 && memcmp(a->k, b->k, sizeof a->k) == 0 &&
-         memcmp(a->c, b->c, sizeof a->c) == 0 &&
+  return a->direct == b->direct && a->inlined == b->inlined && a->with == b->with &&
+         a->lanes == b->lanes && a->regs == b->regs && a->joint == b->joint && a->v == b->v &&
+         a->chunk == b->chunk && a->nm == b->nm && memcmp(a->t, b->t, sizeof a->t) == 0 &&
+         memcmp(a->k, b->k, sizeof a->k) == 0 && memcmp(a->c, b->c, sizeof a->c) == 0 &&
          memcmp(a->m, b->m, (size_t)a->nm * sizeof a->m[0]) == 0;
 }
 

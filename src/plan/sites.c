@@ -5,6 +5,7 @@
 
 #include "ir/walk.h"
 #include "lower/lower.h"
+#include "plan/joins.h"
 #include "rewrite/rewrite.h"
 #include "rewrite/scratch.h"
 #include "rewrite/transform.h"
@@ -268,14 +269,15 @@ static void find_all(arena *a, void *state) {
   for (size_t i = 0; i < all.len; ++i) {
     if (all.at[i]->op == OP_BUFFERIZE) add_value(f, all.at[i]);
   }
-  f->out =
-      (site_list){f->root, (int)f->values.len, f->values.data, (int)f->sites.len, f->sites.data};
+  f->out = (site_list){f->root,           (int)f->values.len, f->values.data,
+                       (int)f->sites.len, f->sites.data,      NULL};
 }
 
 site_list sites_of(graph *g, const uop *root, const user_buffer *user) {
   finding f = {.g = g, .root = root, .user = user};
   with_scratch(g->diag, find_all, &f);
   name_sites(g, &f.out, f.sites.data);
+  joins_mark(g, &f.out, f.sites.data);
   return f.out;
 }
 

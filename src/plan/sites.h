@@ -7,6 +7,7 @@
  * A stored value becomes kernels of its own, whatever is around it: it reads arrays and writes one. Its *canonical* form
  * reads BUFFERs that are numbered from 0 and has loops that are numbered alike in every value, so values that compute the
  * same are the same node, and all that follows is done once for them.
+ * Values that have the same loops may be *joined*: the kernel of the first stores the others as well (joins.h).
  * Always holds: a value comes after those that it reads; the sites of a value have consecutive numbers. */
 #ifndef WN_PLAN_SITES_H
 #define WN_PLAN_SITES_H
@@ -21,6 +22,7 @@ typedef struct user_buffer {
   wn_dtype dtype;
   int64_t len;
   bool constant;
+  int joined; /* of the arrays of a stored value: place + 1 of the value of the same kernel that it is; 0: none */
 } user_buffer;
 
 typedef struct stored_value {
@@ -37,6 +39,9 @@ typedef struct stored_value {
   int nconvs;
   const uop *const *conv; /* REDUCEs in the canonical form, in the order of its sites, */
   const uop *const *sum;  /* and the tensor-level sum that each of them is; NULL: not known */
+  int joined; /* index + 1 of the value whose kernel stores it; 0: it has one of its own, */
+  int nothers;
+  const int *others; /* that stores these as well: then the canonical form is a SINK of all */
 } stored_value;
 
 typedef struct graph_site {
@@ -44,6 +49,7 @@ typedef struct graph_site {
   int value;             /* index of the stored value that it is in */
   const char *name;      /* see site_names.c; NULL: it has none */
   const int_list *shape; /* of the stored value, as its maker sees it */
+  bool joins;            /* its value might be stored by an earlier one's kernel */
 } graph_site;
 
 typedef struct site_list {
@@ -52,7 +58,21 @@ typedef struct site_list {
   const stored_value *value;
   int n;
   const graph_site *at;
+  const int
+      *order; /* in which values are computed, without those that are joined, ended by -1; NULL:
+                      as they come */
 } site_list;
+
+static inline wn_dtype value_dtype(const stored_value *v) {
+  const uop *form = v->nothers > 0 ? v->canonical->src[0] : v->canonical;
+  return (wn_dtype)form->dtype;
+}
+
+/* Sites of a value and of those that its kernel stores as well, and the number of each, by its place among them. */
+static inline int value_sites(const stored_value *v) { return v->nsites + v->nothers; }
+static inline int value_site(const site_list *l, const stored_value *v, int i) {
+  return i < v->nsites ? v->first + i : l->value[v->others[i - v->nsites]].first;
+}
 
 site_list sites_of(graph *g, const uop *root, const user_buffer *user);
 

@@ -213,6 +213,19 @@ static twin classifier(network *net, twin x) {
   return chance(w->random, 50) ? twin_softmax(w, y) : y;
 }
 
+/* Two that one kernel may store: of one value, through the same loops. */
+static void draw_pair(network *net, outputs *o) {
+  twins *w = net->w;
+  twin x = net->value[between(w->random, 0, net->n - 1)];
+  int over = chance(w->random, 60) ? 3 : 2;
+  bool sums = chance(w->random, 60);
+  o->out[o->count++] = sums ? twin_reduce(w, WN_SUM, x, over) : twin_map(w, WN_SIGMOID, x);
+  twin square = twin_zip(w, WN_MUL, x, x);
+  o->out[o->count++] = !sums                   ? square
+                       : chance(w->random, 50) ? twin_reduce(w, WN_SUM, square, over)
+                                               : twin_reduce(w, WN_MAXIMUM, x, over);
+}
+
 static outputs draw_network(twins *w) {
   network net = {.w = w};
   int layers = (int)between(w->random, 2, chance(w->random, 50) ? 5 : MOST_LAYERS);
@@ -228,6 +241,7 @@ static outputs draw_network(twins *w) {
   outputs o = {1, {chance(w->random, 40) ? classifier(&net, last) : activation(w, last)}};
   while (chance(w->random, 35) && o.count < 4) /* that others read */
     o.out[o.count++] = net.value[between(w->random, 1, net.n - 1)];
+  if (chance(w->random, 50)) draw_pair(&net, &o);
   return o;
 }
 

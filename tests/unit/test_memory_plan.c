@@ -48,14 +48,13 @@ static int add_array(fixture *f, array_role role, int64_t len) {
 static nest *add_nest(fixture *f, int out, int nreads, const int *reads) {
   graph *g = &f->g;
   nest *n = arena_new(&g->arena, nest);
-  n->stage = "s";
-  n->array = out;
-  n->offset = uop_int(g, 0);
-  n->value = uop_const(g, WN_F32, 1);
+  nest_store *to = &n->store[n->nstores++];
+  *to = (nest_store){.stage = "s", .array = out, .offset = uop_int(g, 0)};
+  to->value = uop_const(g, WN_F32, 1);
   for (int i = 0; i < nreads; ++i) {
     const uop *b = uop_buffer(g, reads[i], WN_F32, 1, &f->set.arrays.data[reads[i]].len);
     const uop *at = uop_int(g, 0);
-    n->value = uop_add(g, n->value, uop_index(g, b, uop_bool(g, true), 1, &at));
+    to->value = uop_add(g, to->value, uop_index(g, b, uop_bool(g, true), 1, &at));
   }
   return n;
 }
@@ -171,9 +170,8 @@ static void random_set(fixture *f, uint64_t *s) {
 }
 
 static bool nest_uses(const nest *n, int array, arena *a) {
-  if (n->array == array) return true;
-  const uop *root = n->value;
-  uop_order all = uop_toposort(a, 1, &root);
+  if (nest_writes(n, array)) return true;
+  uop_order all = nest_walk(a, n);
   for (size_t i = 0; i < all.len; ++i) {
     if (all.at[i]->op == OP_BUFFER && all.at[i]->arg.i == array) return true;
   }

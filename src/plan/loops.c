@@ -1,0 +1,277 @@
+/* Where the loops of a value go; see loops.h. */
+#include "plan/loops.h"
+
+#include "ir/walk.h"
+#include "lower/lower.h"
+
+enum {
+  VALUE_RANGES = WN_MAX_SPATIAL + 8,
+  ROWS_AT_ONCE = 4, /* sums whose terms are lanes */
+  NEAR_ELEMENTS = 160 << 10,
+  LEAST_LANES = 4 /* vectors of terms, to be worth adding lanes at the end */
+};
+
+static int64_t extent_of(const uop *b, int i) { return b->src[i + 1]->arg.j; }
+
+/* --- what is read ------------------------------------------------------------------------------------------------------- */
+
+wn_dtype widest_dtype(arena *a, const uop *value) {
+  uop_order own = uop_walk_value(a, value);
+  wn_dtype widest = (wn_dtype)value->dtype;
+  for (size_t i = 0; i < own.len; ++i) {
+    const uop *u = own.at[i];
+    /* all others have the dtype of something that they work on, or are places */
+    if (u->op != OP_INDEX && u->op != OP_CAST && u->op != OP_REDUCE) continue;
+    if (wn_dtype_size((wn_dtype)u->dtype) > wn_dtype_size(widest)) widest = (wn_dtype)u->dtype;
+  }
+  return widest;
+}
+
+int64_t array_elements(const uop *base) {
+  int64_t n = 1;
+  for (int i = 0; base->op == OP_BUFFER && i < base->arg.list->len; ++i) n *= base->arg.list->at[i];
+  for (int i = 1; base->op == OP_BUFFERIZE && i < base->nsrc; ++i) n *= base->src[i]->arg.j;
+  return n;
+}
+
+int64_t index_stride(const uop *index, const uop *range) {
+  int64_t stride = 0, step = 1;
+  for (int i = index->nsrc; i-- > 2;) {
+    const uop *e = index->src[i];
+    linear_form f;
+    if (uop_has_range(e, range)) {
+      if (!linear_of(e, &f)) return STRIDE_UNKNOWN;
+      for (int k = 0; k < f.n; ++k) {
+        if (f.atom[k] == range)
+          stride += f.coeff[k] * step;
+        else if (uop_has_range(f.atom[k], range))
+          return STRIDE_UNKNOWN;
+      }
+    }
+    const uop *base = index->src[0];
+    if (base->op == OP_BUFFERIZE) step *= base->src[i - 1]->arg.j;
+  }
+  return stride;
+}
+
+/* --- sums ----------------------------------------------------------------------------------------------------------------- */
+
+bool sum_is_of_products(const uop *term) {
+  return term->op == OP_MUL && term->src[0] != term->src[1];
+}
+
+bool sum_may_reorder(const uop *reduce) {
+  bool best = reduce->arg.i == OP_MAX || reduce->arg.i == OP_MIN;
+  return best || (reduce->arg.i == OP_ADD && reduce->dtype != WN_BOOL);
+}
+
+typedef enum { MOVES_NOT, MOVES_BY_ONE, MOVES_OTHERWISE } movement;
+
+static movement moves(const uop *load, const uop *range) {
+  if (!uop_has_range(load, range)) return MOVES_NOT;
+  return index_stride(load, range) == 1 ? MOVES_BY_ONE : MOVES_OTHERWISE;
+}
+
+/* Are the terms of the sum neighbours in memory along this range, as far as they move with it? */
+static bool is_contiguous(arena *a, const uop *reduce, const uop *range) {
+  uop_order own = uop_walk_value(a, reduce->src[0]);
+  int by_one = 0;
+  for (size_t i = 0; i < own.len; ++i) {
+    movement m = own.at[i]->op == OP_INDEX ? moves(own.at[i], range) : MOVES_NOT;
+    if (m == MOVES_OTHERWISE) return false;
+    by_one += m == MOVES_BY_ONE;
+  }
+  return by_one > 0;
+}
+
+const uop *sum_lane_range(arena *a, const uop *reduce, int lanes) {
+  for (int i = reduce->nsrc; sum_may_reorder(reduce) && i-- > 1;) {
+    const uop *r = reduce->src[i];
+    if (r->arg.j >= LEAST_LANES * lanes && is_contiguous(a, reduce, r)) return r;
+  }
+  return NULL;
+}
+
+/* Lanes for the terms of the value's sums; 1 where v, the loop for the lanes of axes (-1: none), is better there. */
+static int term_lanes(arena *a, const uop *b, const machine *m, int v) {
+  int lanes = widest_lanes(m, widest_dtype(a, b->src[0]));
+  bool sums = false, strided = false;
+  if (m->group > 0 || lanes < 2) return 1;
+  uop_order own = uop_walk_value(a, b->src[0]);
+  for (size_t i = 0; i < own.len; ++i) {
+    const uop *u = own.at[i];
+    if (u->op == OP_REDUCE) sums |= sum_lane_range(a, u, lanes) != NULL;
+    if (u->op != OP_INDEX || v < 0) continue;
+    movement by = moves(u, b->src[v + 1]);
+    if (by == MOVES_BY_ONE) return 1;
+    strided |= by == MOVES_OTHERWISE;
+  }
+  return sums && (v < 0 || strided) ? lanes : 1;
+}
+
+/* --- what kind of value --------------------------------------------------------------------------------------------------- */
+
+typedef struct survey { /* of the loads under the value's reductions */
+  bool reduces;
+  int64_t innermost; /* the shortest innermost loop of a sum */
+  int64_t
+      contiguous[VALUE_RANGES]; /* loads in which neighbours of range i are neighbours in memory */
+  int64_t strided[VALUE_RANGES];
+} survey;
+
+static survey look_at(arena *a, const uop *b) {
+  survey s = {0};
+  uop_order all = uop_walk_value(a, b->src[0]);
+  for (size_t k = 0; k < all.len; ++k) {
+    const uop *u = all.at[k];
+    if (u->op == OP_REDUCE) {
+      int64_t extent = u->nsrc > 1 ? u->src[u->nsrc - 1]->arg.j : 1;
+      if (!s.reduces || extent < s.innermost) s.innermost = extent;
+      s.reduces = true;
+    }
+    if (u->op != OP_INDEX || u->nsrc < 3) continue;
+    for (int i = 0; i < b->nsrc - 1; ++i) {
+      int64_t stride = index_stride(u, b->src[i + 1]);
+      bool moves = uop_has_range(u, b->src[i + 1]);
+      s.contiguous[i] += moves && stride == 1;
+      s.strided[i] += moves && stride != 1;
+    }
+  }
+  return s;
+}
+
+/* The range for the lanes: neighbours in the result and in as many loads as possible, and long enough. */
+static int vector_range(const uop *b, const survey *s) {
+  int best = -1;
+  double best_score = 0;
+  for (int i = 0; i < b->nsrc - 1; ++i) {
+    if (extent_of(b, i) < 2) continue;
+    double room = extent_of(b, i) >= 8 ? 1.0 : (double)extent_of(b, i) / 16.0;
+    double score = room * (1.0 + 4.0 * (double)s->contiguous[i] - 3.0 * (double)s->strided[i]);
+    if (i == b->nsrc - 1 - 1) score += 4.0 * room;
+    if (best < 0 || score > best_score) best = i, best_score = score;
+  }
+  return best;
+}
+
+/* Loads that do not move with range i and so are shared by its copies; whole vectors count most. */
+static int64_t sharing(arena *a, const uop *b, int i, int vector) {
+  int64_t shared = 0;
+  uop_order all = uop_walk_value(a, b->src[0]);
+  for (size_t k = 0; k < all.len; ++k) {
+    const uop *u = all.at[k];
+    if (u->op != OP_INDEX || uop_has_range(u, b->src[i + 1])) continue;
+    shared += vector >= 0 && uop_has_range(u, b->src[vector + 1]) ? 4 : 1;
+  }
+  return shared;
+}
+
+/* The range for the register tile: the one whose copies share most; of equals the longest. */
+static int register_range(arena *a, const uop *b, int vector) {
+  int best = -1;
+  int64_t most = 0;
+  for (int i = 0; i < b->nsrc - 1; ++i) {
+    if (i == vector || extent_of(b, i) < 2) continue;
+    int64_t shared = sharing(a, b, i, vector);
+    if (shared > most || (shared == most && best >= 0 && extent_of(b, i) > extent_of(b, best)))
+      best = i, most = shared;
+  }
+  return best;
+}
+
+/* Is everything that range i shares small enough to stay near while all of i passes by? Then i goes outside, and what is
+ * stored is written in long stretches. */
+static bool shares_little(arena *a, const uop *b, int i) {
+  int64_t elements = 0;
+  uop_order all = uop_walk_value(a, b->src[0]);
+  for (size_t k = 0; k < all.len; ++k) {
+    const uop *u = all.at[k];
+    if (u->op != OP_INDEX || uop_has_range(u, b->src[i + 1])) continue;
+    elements += array_elements(u->src[0]);
+  }
+  return elements <= NEAR_ELEMENTS;
+}
+
+/* --- all of it ---------------------------------------------------------------------------------------------------------------- */
+
+static register_tile tile_of(arena *a, const uop *b, const schedule *s, const machine *m,
+                             const survey *found, const value_loops *l) {
+  value_shape shape = {.dtype = widest_dtype(a, b->src[0]),
+                       .along = l->lane >= 0 ? extent_of(b, l->lane) : 0,
+                       .across = l->reg >= 0 ? extent_of(b, l->reg) : 0,
+                       .others = 1,
+                       .reduces = found->reduces,
+                       .innermost = found->innermost};
+  for (int i = 0; i < b->nsrc - 1; ++i)
+    shape.others *= i == l->reg || i == l->lane ? 1 : extent_of(b, i);
+  register_tile rt = value_tile(s, m, &shape);
+  if (l->term_lanes > 1 && rt.k > ROWS_AT_ONCE) rt.k = ROWS_AT_ONCE;
+  return rt;
+}
+
+bool loops_are_there(const uop *b, const schedule *s) {
+  bool lanes = s->lanes <= 0 || (s->lanes < b->nsrc && extent_of(b, s->lanes - 1) > 1);
+  bool regs = s->regs <= 0 || (s->regs < b->nsrc && extent_of(b, s->regs - 1) > 1);
+  return lanes && regs && (s->regs <= 0 || s->regs != s->lanes);
+}
+
+/* Whose neighbours are lanes. */
+static void choose_lanes(arena *a, const uop *b, const schedule *s, const machine *m,
+                         const survey *found, value_loops *l) {
+  bool terms = found->reduces && s->lanes == VALUE_LOOP_TERMS;
+  l->lane = s->lanes == VALUE_LOOP_CHOSEN ? vector_range(b, found) : s->lanes - 1;
+  if (s->lanes < 0) l->lane = -1;
+  if (terms || (found->reduces && s->lanes == VALUE_LOOP_CHOSEN))
+    l->term_lanes = term_lanes(a, b, m, l->lane);
+  if (l->term_lanes > 1) l->lane = -1;
+  l->lanes_of = l->term_lanes > 1 || terms ? VALUE_LOOP_TERMS : VALUE_LOOP_NONE;
+  if (l->lane >= 0) l->lanes_of = (value_loop)(l->lane + 1);
+}
+
+value_loops loops_of_value(arena *a, const uop *b, const schedule *s, const machine *m) {
+  const schedule chosen = {.direct = true};
+  if (!loops_are_there(b, s)) s = &chosen;
+  survey found = look_at(a, b);
+  value_loops l = {.reduces = found.reduces, .reg = -1, .term_lanes = 1};
+  choose_lanes(a, b, s, m, &found, &l);
+  if (found.reduces && s->regs == VALUE_LOOP_CHOSEN) l.reg = register_range(a, b, l.lane);
+  if (found.reduces && s->regs > 0) l.reg = s->regs - 1;
+  l.outside = l.reg >= 0 && shares_little(a, b, l.reg);
+  l.tile = tile_of(a, b, s, m, &found, &l);
+  return l;
+}
+
+static bool has_any_order(arena *a, const uop *b) {
+  uop_order all = uop_walk_value(a, b->src[0]);
+  for (size_t i = 0; i < all.len; ++i) {
+    const uop *u = all.at[i];
+    bool best = u->op == OP_REDUCE && (u->arg.i == OP_MAX || u->arg.i == OP_MIN);
+    if (u->op == OP_REDUCE && !best && dtype_is_float(u->dtype)) return false;
+  }
+  return true;
+}
+
+static bool same_loops(const value_loops *x, const value_loops *y) {
+  return x->lane == y->lane && x->term_lanes == y->term_lanes && x->reg == y->reg &&
+         x->outside == y->outside && x->tile.k == y->tile.k && x->tile.t == y->tile.t &&
+         x->tile.lanes == y->tile.lanes;
+}
+
+/* Lanes of other loops would be gathered from memory; terms of sums that are lanes in one may be in the other. */
+static bool may_follow(const value_loops *x, const value_loops *by) {
+  bool same = x->lane == by->lane && x->term_lanes == by->term_lanes;
+  return same || (by->term_lanes > 1 && x->reduces);
+}
+
+bool loops_fit(arena *a, const uop *x, const value_loops *lx, const uop *y, const value_loops *ly) {
+  bool same = x->nsrc == y->nsrc;
+  for (int i = 0; same && i < x->nsrc - 1; ++i) same = extent_of(x, i) == extent_of(y, i);
+  if (!same || same_loops(lx, ly)) return same;
+  return has_any_order(a, y) ? may_follow(ly, lx) : has_any_order(a, x) && may_follow(lx, ly);
+}
+
+const uop *loops_owner(arena *a, int n, const uop *const *value) {
+  int at = 0;
+  while (at < n && has_any_order(a, value[at])) ++at;
+  return value[at < n ? at : 0];
+}
