@@ -2,8 +2,9 @@
  *
  *     chain [--no-compile] [--plan PLAN] [--runs N] LAYER...     a layer is COUNTxKIND, as in 32x3x3 4x1x1 2x5x5
  *     chain --mixed N                                           N layers of a fixed mix of 40 shapes, residuals among them
+ *     --backend NAME, --threads N                               1 where it is not given
  *
- * Every layer is a convolution with bias and ReLU of --channels at --size pixels (64 at 56), weights constant, one thread,
+ * Every layer is a convolution with bias and ReLU of --channels at --size pixels (64 at 56), weights constant,
  * nothing from the cache. A line of JSON: milliseconds to schedule and to compile, the least microseconds of a run and of a
  * run a layer, kernels, distinct kernels, and the most memory that the process had, less what it had with its data before. */
 #include <stdio.h>
@@ -126,6 +127,8 @@ int main(int argc, char **argv) {
       o.plan_only = 1;
     else if (strcmp(argv[i], "--plan") == 0)
       o.plan = value, ++i;
+    else if (strcmp(argv[i], "--threads") == 0)
+      o.threads = atoi(value), ++i;
     else if (strcmp(argv[i], "--backend") == 0)
       o.backend = value, ++i;
     else if (strcmp(argv[i], "--runs") == 0)

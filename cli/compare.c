@@ -5,6 +5,7 @@
 #include "interrupt.h"
 #include "output.h"
 #include "report/pareto.h"
+#include "backend/registry.h"
 
 #define COMBINATIONS 256
 
@@ -64,8 +65,7 @@ static void print_title(job *j, const report_row *rows, int count, report_style 
   printf("%s%s%s  %s", style.color ? "\033[1m" : "", j->problem.text, style.color ? "\033[0m" : "",
          some->backend);
   if (some->isa && *some->isa) printf(" %s", some->isa);
-  bool device = !strncmp(some->backend, "opencl", 6) || !strncmp(some->backend, "metal", 5);
-  const char *what = device ? "compute unit" : "thread";
+  const char *what = registry_backend(some->backend)->in_place ? "thread" : "compute unit";
   if (some->threads > 0) printf(", %d %s%s", some->threads, what, some->threads == 1 ? "" : "s");
   printf(", weights %s, %s", some->weights, some->math);
   if (some->device && *some->device) printf(", %s", some->device);

@@ -3,22 +3,15 @@
 
 #include "devices.h"
 #include "report/table.h"
-#include "backend/runtime.h"
+#include "backend/registry.h"
 
 typedef struct device {
   const char *backend, *compiler, *device, *isa, *problem;
   int threads;
 } device;
 
-/* What turns kernels into code. `cpu` without LLVM is cpu:cc. */
-static const char *compiler_of(const char *backend) {
-  if (!strcmp(backend, "cpu")) return "LLVM, in process";
-  if (!strcmp(backend, "opencl") || !strcmp(backend, "metal")) return "the driver's";
-  return !strcmp(backend, "cpu:cc") ? "the system's C compiler" : "none: the reference, in float64";
-}
-
-static device probe(cli *app, const char *backend) {
-  device found = {.backend = backend};
+static device probe(cli *app, const char *name) {
+  device found = {.backend = name};
   float x[16] = {0}, w[9] = {0}, y[16];
   void *out = y;
   wn_context *ctx;
@@ -29,14 +22,14 @@ static device probe(cli *app, const char *backend) {
   wn_tensor *image = wn_input(ctx, WN_F32, 4, (int64_t[]){1, 1, 4, 4}, x);
   wn_tensor *filter = wn_constant(ctx, WN_F32, 4, (int64_t[]){1, 1, 3, 3}, w);
   wn_tensor *result = wn_conv(image, filter, &WN_CONV_PARAMS(.pad_lo = {1, 1}, .pad_hi = {1, 1}));
-  wn_options o = WN_OPTIONS(.plan = "direct", .backend = backend, .strict = 1);
+  wn_options o = WN_OPTIONS(.plan = "direct", .backend = name, .strict = 1);
   wn_status status = wn_compile(ctx, &result, &out, 1, &o, &program);
   if (status == WN_OK) status = wn_run(program);
   if (status == WN_OK) status = wn_program_get_info(program, &info);
   if (status == WN_OK) {
     found.device = arena_strdup(&app->arena, info.device ? info.device : "");
     found.isa = arena_strdup(&app->arena, info.isa ? info.isa : "");
-    found.compiler = compiler_of(info.backend);
+    found.compiler = registry_backend(info.backend)->compiler;
     found.threads = info.threads;
   } else {
     const char *why = program ? wn_program_message(program) : "";
@@ -64,11 +57,6 @@ static void print_json(cli *app, const device *d) {
   if (!text) diag_fail(&app->diag, WN_ERR_NOMEM, "no memory for the report");
   puts(text);
   cJSON_free(text);
-}
-
-const char *const *devices_backends(void) {
-  static const char *const names[] = {"opencl", "metal", NULL};
-  return names;
 }
 
 int devices_of(cli *app, const char *name, const char **specs, int most, const char **why) {
@@ -113,7 +101,6 @@ void command_devices(cli *app) {
     devices_measure(app);
     return;
   }
-  static const char *const backends[] = {"cpu", "cpu:cc", "interp"};
   static const table_column columns[] = {
       {"backend", true, BEST_NONE, 0}, {"compiler", true, BEST_NONE, 1},
       {"isa", true, BEST_NONE, 0},     {"threads", false, BEST_NONE, 0},
@@ -122,10 +109,13 @@ void command_devices(cli *app) {
   table t;
   table_init(&t, &app->arena, columns, (int)(sizeof columns / sizeof *columns));
   const char *only = app->opt.backend;
-  for (size_t i = 0; i < sizeof backends / sizeof *backends && !only; ++i)
-    show_backend(app, &t, backends[i]);
-  for (const char *const *name = devices_backends(); *name && !only; ++name)
-    show_devices(app, &t, *name);
+  for (int i = 0; i < registry_count() && !only; ++i) {
+    const backend_row *row = registry_row(i);
+    if (row->backend->list)
+      show_devices(app, &t, row->name);
+    else
+      show_backend(app, &t, row->name);
+  }
   if (only) show_backend(app, &t, only);
   report_style style = app_style(app);
   if (!app->opt.json) table_print(&t, stdout, style.color, style.width);

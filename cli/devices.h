@@ -6,8 +6,6 @@
 
 enum { DEVICES_MOST = 64 };
 
-/* Backends whose devices have numbers, up to NULL. */
-const char *const *devices_backends(void);
 /* What --backend takes for each device of one of them ("opencl:0:1"); 0 with the reason where there are none. */
 int devices_of(cli *app, const char *backend, const char **specs, int most, const char **why);
 /* devices --measure: the limits of the CPU and of every device, or of the one that --backend names, measured, shown and kept. */

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "backend/backend.h"
+#include "backend/registry.h"
 
 static const int fatal_signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
 #define SIGNALS (sizeof fatal_signals / sizeof *fatal_signals)
@@ -15,7 +15,7 @@ static char unfinished[4096];
 
 static void end(int signal_number) {
   if (*unfinished) unlink(unfinished);
-  cc_abandon();
+  registry_abandon();
   signal(signal_number, SIG_DFL);
   raise(signal_number);
 }

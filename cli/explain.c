@@ -10,6 +10,7 @@
 #include "explain/explain.h"
 #include "job.h"
 #include "report/columns.h"
+#include "backend/registry.h"
 
 typedef struct explaining {
   job *j;
@@ -156,7 +157,7 @@ static void write_json(explaining *x) {
 
 /* What an interpreter takes says nothing about a plan. */
 static bool is_measured(const cli *app) {
-  return !app->opt.no_run && !(app->opt.backend && !strcmp(app->opt.backend, "interp"));
+  return !app->opt.no_run && !registry_backend(app->opt.backend)->reference;
 }
 
 /* A program that was listed before has been measured by then. */

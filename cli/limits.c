@@ -3,6 +3,7 @@
 
 #include "devices.h"
 #include "report/table.h"
+#include "backend/registry.h"
 #include "measure/measure_device.h"
 
 /* One limit, of one thread and of all of them; `one` or `all` 0 where there is only the other. */
@@ -66,7 +67,7 @@ static void measure_cpu(cli *app, store *s, measured *out) {
   machine cpu;
   machine_of_cpu(&cpu, &app->diag, NULL);
   machine_measure(&app->diag, &cpu, &m);
-  *out = (measured){.backend = "cpu",
+  *out = (measured){.backend = registry_default()->name,
                     .device = arena_strdup(&app->arena, cpu.model),
                     .threads = m.threads,
                     .kept = machine_store(s, &app->arena, &cpu, &m)};
@@ -84,22 +85,22 @@ static void measure_device(cli *app, store *s, runtime *rt, measured *out) {
 }
 
 /* Why it failed is the message of diag. */
-static wn_status measure(cli *app, const char *backend, measured *out) {
+static wn_status measure(cli *app, const char *name, measured *out) {
   store *s = store_open(&app->diag, app->opt.no_cache);
   runtime *volatile rt = NULL;
   volatile wn_status status;
-  bool cpu = !strncmp(backend, "cpu", 3);
-  app_progress(app, "measuring %s", cpu ? "the machine" : backend);
+  bool cpu = registry_backend(name)->in_place;
+  app_progress(app, "measuring %s", cpu ? "the machine" : name);
   DIAG_TRY(&app->diag, status) {
     if (cpu) {
       measure_cpu(app, s, out);
     } else {
-      rt = runtime_create(&app->diag, backend, NULL, 0);
+      rt = runtime_create(&app->diag, name, NULL, 0);
       measure_device(app, s, rt, out);
     }
   }
   DIAG_END(&app->diag, status)
-  out->backend = cpu ? "cpu" : backend;
+  if (!cpu) out->backend = name;
   runtime_destroy(rt);
   store_close(s);
   app_progress_clear(app);
@@ -163,7 +164,7 @@ static void show(cli *app, const measured *m, bool first) {
     return;
   }
   if (!first) puts("");
-  print_table(app, m, !strcmp(m->backend, "cpu"));
+  print_table(app, m, registry_backend(m->backend)->in_place);
   if (!m->kept) app_warn(app, "the limits could not be kept: auto goes on guessing them");
 }
 
@@ -184,12 +185,12 @@ static void measure_devices(cli *app, const char *name) {
 void devices_measure(cli *app) {
   measured m;
   const char *only = app->opt.backend;
-  if (only && !strcmp(only, "interp"))
+  if (registry_backend(only)->reference)
     diag_fail(&app->diag, WN_ERR_USAGE, "the interpreter has no limits to be measured");
-  wn_status status = measure(app, only ? only : "cpu", &m);
+  wn_status status = measure(app, only ? only : registry_default()->name, &m);
   if (status != WN_OK)
     diag_fail(&app->diag, status, "%s", arena_strdup(&app->arena, app->diag.message));
   show(app, &m, true);
-  for (const char *const *name = devices_backends(); *name && !only; ++name)
-    measure_devices(app, *name);
+  for (int i = 0; i < registry_count() && !only; ++i)
+    if (registry_row(i)->backend->list) measure_devices(app, registry_row(i)->name);
 }

@@ -12,6 +12,7 @@
 #include "output.h"
 #include "report/site_rows.h"
 #include "roofline.h"
+#include "backend/registry.h"
 
 #define SAMPLE_US     50.0
 #define MOST_ROUNDS   2000
@@ -49,7 +50,7 @@ void measure_describe(job *j, entry *e) {
   row->math = math_name(o->math);
   row->weights = o->variable_weights ? "variable" : "constant";
   row->flush_subnormals = o->flush_subnormals;
-  row->backend = o->backend ? o->backend : "cpu";
+  row->backend = o->backend ? o->backend : registry_default()->name;
   row->plan = e->spec.plan ? e->spec.plan : "auto";
   row->isa = o->isa;
   if (o->threads) row->threads = o->threads;
@@ -277,7 +278,7 @@ static void compare_with_limits(job *j) {
   bool asked = false, known = false;
   for (int i = 0; i < j->entry_count; ++i) {
     report_row *row = &j->entries[i].row;
-    if (j->entries[i].sample_count == 0 || strcmp(row->backend, "interp") == 0) continue;
+    if (j->entries[i].sample_count == 0 || registry_backend(row->backend)->reference) continue;
     if (!asked) known = roofline_limits(j->app, &limits);
     asked = true;
     if (!known) continue;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/text.h"
+#include "backend/registry.h"
 #include "program/show.h"
 
 #define BIT(c)       (1u << (c))
@@ -56,7 +57,7 @@ static const flag flags[] = {
     {"--wino", "M", "tile size 1 to 8, as 4 or 4x4; off: --plan direct", WINO, AT(wino), CHOSEN},
     {"--math", "MODE", "error promise: fp32 (default), fp32-fast or fp32-strict", MATH, AT(math),
      COMPILES},
-    {"--backend", "NAME", "cpu, cpu:cc, interp, opencl[:P:D] or metal[:D]", BACKEND, AT(backend),
+    {"--backend", "NAME", NULL /* registry_names */, BACKEND, AT(backend),
      COMPILES | BIT(CMD_DEVICES)},
     {"--isa", "NAME", "sse2, avx2, avx512, ...; default: the best here", WORD, AT(isa), COMPILES},
     {"--threads", "N", "1 to 1024; default: $WINNOW_THREADS, else all cores", THREADS, AT(threads),
@@ -103,7 +104,8 @@ static const flag flags[] = {
      AT(csv_file), BIT(CMD_BENCH)},
     {"--html", "FILE", "a page with figures, sources, timeline and roofline", WORD, AT(html),
      BIT(CMD_COMPARE) | BIT(CMD_BENCH)},
-    {"--trace", "FILE", "what ran when, for Perfetto; Metal: FILE.gputrace", WORD, AT(trace), RUNS},
+    {"--trace", "FILE", "what ran when, for Perfetto, or a device's FILE.gputrace", WORD, AT(trace),
+     RUNS},
     {"--peers", "[=LIST]", "in turns with other libraries, all or those of LIST", PEERS, AT(peers),
      BIT(CMD_BENCH)},
     {"--peers-dir", "DIR", "where they are: $WINNOW_PEERS, else .peers (tools/peers)", WORD,
@@ -211,14 +213,19 @@ void help_main(FILE *out) {
       out);
 }
 
+/* What the table of backends says is not said here again. */
+static const char *help_of(const flag *f, char text[256]) {
+  return f->kind == BACKEND ? registry_names(text, 256, " or ", true) : f->help;
+}
+
 void help_command(FILE *out, command c) {
   fprintf(out, "winnow %s%s%s\n\n%s\n\n", commands[c].name, *commands[c].operands ? " " : "",
           commands[c].operands, commands[c].help);
   for (size_t i = 0; i < FLAGS; ++i) {
     if (!(flags[i].commands & BIT(c))) continue;
-    char left[40];
+    char left[40], text[256];
     snprintf(left, sizeof left, "%s %s", flags[i].name, flags[i].value ? flags[i].value : "");
-    fprintf(out, "  %-21s %s\n", left, flags[i].help);
+    fprintf(out, "  %-21s %s\n", left, help_of(&flags[i], text));
   }
 }
 
@@ -299,23 +306,33 @@ static int read_act(arena *a, const char *what, const char *s) {
   return one_of(a, what, s, words);
 }
 
-/* A device's backend may have more behind a colon, which its runtime checks. */
-static bool is_device(const char *backend) {
-  static const char *const names[] = {"opencl", "metal"};
-  for (size_t i = 0; backend && i < sizeof names / sizeof *names; ++i) {
-    size_t n = strlen(names[i]);
-    if (!strncmp(backend, names[i], n) && (!backend[n] || backend[n] == ':')) return true;
-  }
-  return false;
-}
-
 static const char *const math_names[] = {"fp32", "fp32-fast", "fp32-strict", NULL};
 
 const char *math_name(wn_math math) { return math_names[math]; }
 
+/* What stands behind a colon is checked where a device is opened. */
 static const char *read_backend(arena *a, const char *what, const char *s) {
-  static const char *const backends[] = {"cpu", "cpu:cc", "interp", "opencl", "metal", NULL};
-  return is_device(s) ? s : backends[one_of(a, what, s, backends)];
+  char names[256];
+  if (registry_backend(s)) return s;
+  usage(a, what, s, registry_names(names, sizeof names, " or ", false));
+}
+
+/* $WINNOW_ISA speaks to the backends that have it. */
+static const char *isa_for(const options *o, const char *env) {
+  return registry_knows_isa(registry_backend(o->backend), env) ? env : NULL;
+}
+
+static void check_isa(arena *a, const char *what, const char *s) {
+  const char *known[64];
+  int n = 0;
+  for (int i = 0; i < registry_count(); ++i)
+    for (const char *const *isa = registry_row(i)->backend->isas; *isa; ++isa) {
+      int at = 0;
+      while (at < n && strcmp(known[at], *isa) != 0) ++at;
+      if (at == n && n + 1 < (int)(sizeof known / sizeof *known)) known[n++] = *isa;
+    }
+  known[n] = NULL;
+  one_of(a, what, s, known);
 }
 
 static void set_flag(options *o, arena *a, const flag *f, const char *value) {
@@ -425,7 +442,9 @@ static int parse_flag(options *o, arena *a, int argc, char *const *argv, int i, 
     set_flag(o, a, f, NULL);
     return i;
   }
-  if (i + 1 >= argc) diag_fail(a->diag, WN_ERR_USAGE, "%s needs a value: %s", f->name, f->help);
+  char text[256];
+  if (i + 1 >= argc)
+    diag_fail(a->diag, WN_ERR_USAGE, "%s needs a value: %s", f->name, help_of(f, text));
   set_flag(o, a, f, argv[i + 1]);
   return i + 1;
 }
@@ -440,8 +459,6 @@ static const char *variable(const char *name) {
 static void read_environment(options *o, arena *a) {
   static const char *const debug[] = {"0", "1", "2", "3", "4", "5", NULL};
   static const char *const tiles[] = {"0", "1", "2", "3", "4", "6", NULL};
-  static const char *const isas[] = {"sse2", "avx2", "avx512",    "neon", "generic",
-                                     "simt", "simd", "simdgroup", NULL};
   const char *s = variable("DEBUG");
   if (s) o->debug = one_of(a, "DEBUG", s, debug);
   o->no_color = variable("NO_COLOR") != NULL;
@@ -450,12 +467,11 @@ static void read_environment(options *o, arena *a) {
   s = variable("WINNOW_THREADS");
   if (s) {
     int threads = read_positive(a, "WINNOW_THREADS", s, MOST_THREADS);
-    if (!o->threads && !is_device(o->backend)) o->threads = threads;
+    if (!o->threads && registry_backend(o->backend)->in_place) o->threads = threads;
   }
   s = variable("WINNOW_ISA");
-  if (s) one_of(a, "WINNOW_ISA", s, isas);
-  bool of_device = s && (!strcmp(s, "simt") || !strcmp(s, "simd"));
-  if (s && !o->isa && of_device == is_device(o->backend)) o->isa = s;
+  if (s) check_isa(a, "WINNOW_ISA", s);
+  if (s && !o->isa) o->isa = isa_for(o, s);
   s = variable("WINO");
   if (s) {
     one_of(a, "WINO", s, tiles);

@@ -10,11 +10,9 @@
 #include "file.h"
 #include "pack.h"
 #include "roofline.h"
+#include "backend/registry.h"
 #include "report/html.h"
 #include "report/trace.h"
-#ifdef WN_HAVE_LLVM
-#include "backend/llvm/llvm_backend.h"
-#endif
 
 struct output {
   report_set set;
@@ -75,35 +73,35 @@ static const char *system_text(arena *a) {
 }
 
 static const char *compiler_text(const cli *app, arena *a) {
-  const char *name = app->opt.backend ? app->opt.backend : "cpu";
-  if (!strcmp(name, "interp")) return "none (the interpreter)";
-#ifdef WN_HAVE_LLVM
-  if (!strcmp(name, "cpu")) return llvm_version(a);
-#endif
-  (void)a;
-  return strcmp(name, "cpu") && strcmp(name, "cpu:cc") ? "the device's own"
-                                                       : "the system's C compiler";
+  const backend *b = registry_backend(app->opt.backend);
+  return b->version ? b->version(a) : b->compiler;
 }
 
-static bool is_capture(const char *trace) {
-  static const char ending[] = ".gputrace";
-  size_t n = trace ? strlen(trace) : 0;
-  return n >= sizeof ending && !strcmp(trace + n - (sizeof ending - 1), ending);
+/* The backend whose captures end like this file, or NULL. */
+static const backend *captures(const char *trace) {
+  for (int i = 0; trace && i < registry_count(); ++i) {
+    const backend *b = registry_row(i)->backend;
+    size_t n = strlen(trace), ending = b->capture_suffix ? strlen(b->capture_suffix) : 0;
+    if (ending && n > ending && !strcmp(trace + n - ending, b->capture_suffix)) return b;
+  }
+  return NULL;
 }
 
 const char *output_capture(cli *app) {
-  if (app->captured || !is_capture(app->opt.trace)) return NULL;
+  if (app->captured || !captures(app->opt.trace)) return NULL;
   app->captured = true;
   return app->opt.trace;
 }
 
 void output_open(cli *app) {
   const options *o = &app->opt;
-  const char *trace = is_capture(o->trace) ? NULL : o->trace;
-  if (is_capture(o->trace) && (!o->backend || strncmp(o->backend, "metal", 5)))
+  const backend *of = captures(o->trace);
+  const char *trace = of ? NULL : o->trace;
+  if (of && of != registry_backend(o->backend))
     diag_fail(&app->diag, WN_ERR_USAGE,
-              "--trace %s: a .gputrace is Metal's: give --backend metal, or a name ending in .json",
-              o->trace);
+              "--trace %s: what ends in %s is written by --backend %s: give that, or a name ending "
+              "in .json",
+              o->trace, of->capture_suffix, of->name);
   if (!o->html && !trace) return;
   if (o->html) file_try(&app->arena, o->html);
   if (trace) file_try(&app->arena, trace);
@@ -127,7 +125,7 @@ const char *output_text(cli *app, const char *text) {
 static const report_limits *limits_of(cli *app, const report_row *row) {
   struct output *o = app->output;
   machine_limits m;
-  if (!isfinite(row->median_us) || !strcmp(row->backend, "interp")) return NULL;
+  if (!isfinite(row->median_us) || registry_backend(row->backend)->reference) return NULL;
   if (!o->asked && roofline_limits(app, &m)) o->limits = roofline_ceilings(&app->arena, &m);
   o->asked = true;
   return o->limits;
@@ -162,6 +160,6 @@ void output_write(cli *app) {
   if (!app->output) return;
   app_progress(app, "writing the report");
   write_file(app, app->opt.html, true);
-  write_file(app, is_capture(app->opt.trace) ? NULL : app->opt.trace, false);
+  write_file(app, captures(app->opt.trace) ? NULL : app->opt.trace, false);
   app_progress_clear(app);
 }

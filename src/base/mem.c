@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -27,9 +28,8 @@ enum { ARENA_GAP = 16 };
 enum { ARENA_GAP = 0 };
 #endif
 
-/* Test instrumentation, off unless mem_fail_at was called; one thread drives such a test. */
-static long fail_at;
-static long counted;
+/* Test instrumentation, off unless mem_fail_at was called; threads that compile allocate, too. */
+static _Atomic long fail_at, counted;
 
 void mem_fail_at(long n) {
   fail_at = n;
@@ -39,9 +39,8 @@ void mem_fail_at(long n) {
 long mem_count(void) { return counted; }
 
 static bool must_fail(void) {
-  if (fail_at == 0) return false;
-  counted++;
-  return counted >= fail_at;
+  long at = atomic_load_explicit(&fail_at, memory_order_relaxed);
+  return at != 0 && atomic_fetch_add_explicit(&counted, 1, memory_order_relaxed) + 1 >= at;
 }
 
 void *mem_alloc(size_t size) { return must_fail() ? NULL : malloc(size ? size : 1); }

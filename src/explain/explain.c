@@ -122,6 +122,7 @@ static void gather(explanation *e, const forecast *f, const asking *q) {
   e->recognised = arena_printf(&p->graph.arena, "%.*s", (int)(n > 0 ? n - 1 : 0), f->trace);
   e->measured_limits = f->target.machine->limits->measured;
   e->here = runtime_is_here(p->rt);
+  e->reference = runtime_is_reference(p->rt);
   e->predicted_us = p->info.predicted_s > 0 ? p->info.predicted_s * 1e6 : (double)NAN;
   e->measured_us = e->measured_error = e->measured_sum_error = (double)NAN;
   gather_kernels(e, f);

@@ -39,7 +39,8 @@ typedef struct explanation {
   const char
       *recognised; /* a line for each reduction, less the last '\n': matched as what, or why not */
   bool measured_limits; /* of the machine; else they are guesses */
-  bool here; /* what is predicted can be run: no interpreter, no device that is not there */
+  bool here;      /* what is predicted can be run: no interpreter, no device that is not there */
+  bool reference; /* the interpreter was asked for */
   double predicted_us, least_us;
   double measured_us;        /* median of a run */
   double measured_error;     /* relative L2, */

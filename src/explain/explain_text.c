@@ -198,7 +198,7 @@ static void add_run_time(str *s, arena *a, const explanation *e) {
              whose_limits(e));
   if (isfinite(e->measured_us)) str_printf(s, " (%.0f%%)", 100 * e->least_us / e->measured_us);
   str_printf(s, "%s\n", e->measured_limits ? "" : ": `winnow devices --measure` measures them");
-  if (!e->here && strcmp(e->info.backend, "interp") == 0)
+  if (e->reference)
     str_add(s, "predictions and limits are those of machine code, not of the interpreter\n");
   else if (!e->here)
     str_add(

@@ -27,22 +27,24 @@
 #define BASELINE_LLVM "generic"
 #endif
 
+/* By machine_isa. */
+#define CPU_ISAS "sse2", "avx2", "avx512", "neon", "generic"
+const char *const machine_cpu_isas[] = {CPU_ISAS, NULL};
+const char *const machine_all_isas[] = {CPU_ISAS, "simt", "simdgroup", NULL};
+
 static const machine isa_table[ISA_COUNT] = {
-    [ISA_SSE2] = {.name = "sse2",
-                  .vector_bytes = 16,
+    [ISA_SSE2] = {.vector_bytes = 16,
                   .registers = 16,
                   .llvm_cpu = "x86-64",
                   .llvm_features = "",
                   .cc_flags = "-msse2"},
-    [ISA_AVX2] = {.name = "avx2",
-                  .vector_bytes = 32,
+    [ISA_AVX2] = {.vector_bytes = 32,
                   .registers = 16,
                   .fma = true,
                   .llvm_cpu = "x86-64",
                   .llvm_features = AVX2_LLVM,
                   .cc_flags = AVX2_CC},
-    [ISA_AVX512] = {.name = "avx512",
-                    .vector_bytes = 64,
+    [ISA_AVX512] = {.vector_bytes = 64,
                     .registers = 32,
                     .fma = true,
                     .llvm_cpu = "x86-64",
@@ -50,29 +52,25 @@ static const machine isa_table[ISA_COUNT] = {
                     ",+avx512f,+avx512bw,+avx512cd,+avx512dq,+avx512vl,-prefer-256-bit",
                     .cc_flags = AVX2_CC " -mavx512f -mavx512bw -mavx512cd -mavx512dq -mavx512vl"
                                         " -mprefer-vector-width=512"},
-    [ISA_NEON] = {.name = "neon",
-                  .vector_bytes = 16,
+    [ISA_NEON] = {.vector_bytes = 16,
                   .registers = 32,
                   .fma = true,
                   .llvm_cpu = "generic",
                   .llvm_features = "+neon",
                   .cc_flags = ""},
-    [ISA_GENERIC] = {.name = "generic",
-                     .vector_bytes = 16,
+    [ISA_GENERIC] = {.vector_bytes = 16,
                      .registers = 16,
                      .llvm_cpu = BASELINE_LLVM,
                      .llvm_features = "",
                      .cc_flags = ""},
     /* no CPU's: what a device with groups of work items has at least, to be looked at or interpreted */
-    [ISA_SIMT] = {.name = "simt",
-                  .vector_bytes = 16,
+    [ISA_SIMT] = {.vector_bytes = 16,
                   .registers = 32,
                   .fma = true,
                   .group = 256,
                   .items = 128 << 11,
                   .local_bytes = 32 << 10},
-    [ISA_SIMDGROUP] = {.name = "simdgroup",
-                       .vector_bytes = 16,
+    [ISA_SIMDGROUP] = {.vector_bytes = 16,
                        .registers = 32,
                        .fma = true,
                        .group = 256,
@@ -186,7 +184,7 @@ static _Noreturn void refuse(diag *d, const char *isa, bool any) {
   for (int i = 0; i < ISA_COUNT; i++) {
     if (!any && !isa_supported((machine_isa)i)) continue;
     size_t len = strlen(have);
-    snprintf(have + len, sizeof have - len, "%s%s", len ? ", " : "", isa_table[i].name);
+    snprintf(have + len, sizeof have - len, "%s%s", len ? ", " : "", machine_all_isas[i]);
   }
   if (any) diag_fail(d, WN_ERR_USAGE, "unknown instruction set '%s'; there are %s", isa, have);
   diag_fail(d, WN_ERR_USAGE, "instruction set '%s' is not one that this machine runs; it runs %s",
@@ -198,10 +196,11 @@ static void choose(machine *t, diag *d, const char *isa, bool any) {
                                            ISA_GENERIC, ISA_SIMT, ISA_SIMDGROUP};
   for (size_t i = 0; i < sizeof best_first / sizeof best_first[0]; i++) {
     machine_isa id = best_first[i];
-    if (isa ? strcmp(isa, isa_table[id].name) != 0 : false) continue;
+    if (isa ? strcmp(isa, machine_all_isas[id]) != 0 : false) continue;
     if (!any && !isa_supported(id)) continue;
     *t = isa_table[id];
     t->isa = id;
+    t->name = machine_all_isas[id];
     set_model(t);
     t->units = count_cores();
     t->l1 = cache_size(1);
@@ -215,8 +214,3 @@ static void choose(machine *t, diag *d, const char *isa, bool any) {
 void machine_of_cpu(machine *m, diag *d, const char *isa) { choose(m, d, isa, false); }
 
 void machine_look_at(machine *m, diag *d, const char *isa) { choose(m, d, isa, true); }
-
-bool machine_isa_of_devices(const char *isa) {
-  return strcmp(isa, "simd") == 0 || strcmp(isa, isa_table[ISA_SIMT].name) == 0 ||
-         strcmp(isa, isa_table[ISA_SIMDGROUP].name) == 0;
-}

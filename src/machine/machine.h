@@ -76,7 +76,7 @@ typedef struct machine {
 void machine_of_cpu(machine *m, diag *d, const char *isa);
 /* The same for kernels that are looked at or interpreted, not run: any instruction set of the table. */
 void machine_look_at(machine *m, diag *d, const char *isa);
-/* Is this the name of what devices have, and no CPU? */
-bool machine_isa_of_devices(const char *isa);
+/* Their names up to NULL: those of CPUs, and those that can be looked at. */
+extern const char *const machine_cpu_isas[], *const machine_all_isas[];
 
 #endif

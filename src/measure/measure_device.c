@@ -88,7 +88,7 @@ static void allocate(bench *b) {
 
 static const char *queue(bench *b, int index, int64_t groups, int stamp) {
   device_arg args[2] = {{.block = b->memory}, {.block = index == PROBE_COPY ? b->other : b->out}};
-  return module_queue(b->module, index, args, 0, groups, stamp);
+  return module_launch(b->rt, b->module, index, args, 0, groups, stamp);
 }
 
 static double time_launch(bench *b, int index, int64_t groups) {

@@ -41,20 +41,23 @@ static char *block(wn_program *p, size_t bytes, const char *what) {
 
 void program_allocate(wn_program *p) {
   kernel_set *set = p->set;
-  if (runtime_has_device(p->rt)) {
+  p->args = arena_array(&p->graph.arena, device_arg *, set->kernels.len);
+  p->moved = arena_array(&p->graph.arena, device_arg *, set->kernels.len);
+  for (size_t k = 0; k < set->kernels.len; ++k) {
+    const linear_kernel *lk = p->kernels[k];
+    p->args[k] = arena_array(&p->graph.arena, device_arg, lk->args.len + 1);
+    p->moved[k] = arena_array(&p->graph.arena, device_arg, lk->args.len + 1);
+  }
+  if (!runtime_in_place(p->rt)) {
     program_allocate_device(p);
     return;
   }
   p->workspace = block(p, set->workspace_bytes, "workspace");
   p->prepared = block(p, set->prepared_bytes, "prepared weights");
-  p->args = arena_array(&p->graph.arena, void **, set->kernels.len);
-  p->moved = arena_array(&p->graph.arena, void **, set->kernels.len);
   for (size_t k = 0; k < set->kernels.len; ++k) {
     const linear_kernel *lk = p->kernels[k];
-    p->args[k] = arena_array(&p->graph.arena, void *, lk->args.len + 1);
-    p->moved[k] = arena_array(&p->graph.arena, void *, lk->args.len + 1);
     for (size_t i = 0; i < lk->args.len; ++i)
-      p->args[k][i] = address_of(p, &set->arrays.data[lk->args.data[i]]);
+      p->args[k][i].block = address_of(p, &set->arrays.data[lk->args.data[i]]);
   }
 }
 
@@ -64,26 +67,27 @@ double program_now(void) {
   return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-int64_t program_round_shift(const array_info *a, int64_t chunk) {
+/* Bytes by which a round of a host loop moves an array back: by whole lines, since kernels count on lines: what is left
+ * over of a step shifts the round's tiles by as much, for which there is room. */
+static int64_t round_shift(const array_info *a, int64_t chunk) {
   return chunk * a->chunk_step * (int64_t)wn_dtype_size(a->dtype) / LINE * LINE;
 }
 
 /* Addresses for a round of a host loop: kernels address all rounds' tiles, arrays hold one's. */
-static void *const *args_of_round(wn_program *p, int kernel, int64_t chunk) {
+static const device_arg *args_of_round(wn_program *p, int kernel, int64_t chunk) {
   if (chunk == 0) return p->args[kernel];
   const linear_kernel *lk = p->kernels[kernel];
   for (size_t i = 0; i < lk->args.len; ++i) {
     const array_info *a = &p->set->arrays.data[lk->args.data[i]];
-    uintptr_t address = (uintptr_t)p->args[kernel][i] - (uintptr_t)program_round_shift(a, chunk);
-    p->moved[kernel][i] = (void *)address;
+    p->moved[kernel][i] = p->args[kernel][i];
+    p->moved[kernel][i].offset -= round_shift(a, chunk);
   }
   return p->moved[kernel];
 }
 
 /* --- launches ---------------------------------------------------------------------------------------------------------- */
 
-/* Times of a run. By a device's clock they are asked for when all is done: launches go round a second time, and launch
- * nothing. */
+/* Times of a run. They are asked for when all is done: launches go round a second time, and launch nothing. */
 typedef struct timing {
   double *us; /* by kernel */
   int stamps; /* launches with a stamp so far */
@@ -92,7 +96,6 @@ typedef struct timing {
 
 static const char *collect_time(wn_program *p, int kernel, timing *t) {
   double seconds = 0;
-  if (!program_is_on_device(p, kernel)) return NULL; /* the host's clock has told */
   const char *why = runtime_stamp(p->rt, t->stamps++, &seconds);
   t->us[kernel] += seconds * 1e6;
   return why;
@@ -101,16 +104,9 @@ static const char *collect_time(wn_program *p, int kernel, timing *t) {
 static const char *launch(wn_program *p, int kernel, int64_t chunk, int64_t chunks, timing *t) {
   if (t != NULL && t->collect) return collect_time(p, kernel, t);
   int64_t share = p->kernels[kernel]->lin.grid / chunks, begin = chunk * share;
-  bool stamped = t != NULL && p->device != NULL && program_is_on_device(p, kernel);
-  double start = t != NULL && !stamped ? program_now() : 0;
-  const char *why = NULL;
-  if (p->device != NULL)
-    why = program_launch_device(p, kernel, chunk, begin, begin + share, stamped ? t->stamps++ : -1);
-  else
-    module_launch(p->module, p->set->kernels.data[kernel].code, args_of_round(p, kernel, chunk),
-                  begin, begin + share);
-  if (t != NULL && !stamped) t->us[kernel] += (program_now() - start) * 1e6;
-  return why;
+  return module_launch(p->rt, p->module, p->set->kernels.data[kernel].code,
+                       args_of_round(p, kernel, chunk), begin, begin + share,
+                       t != NULL ? t->stamps++ : -1);
 }
 
 /* Runs one kernel, or chunk by chunk the kernels that share a host loop. Moves *next behind them. t may be NULL. */
@@ -256,10 +252,10 @@ wn_status wn_run_timed(wn_program *p, double *us) {
   if (why == NULL) why = prepare_once(p);
   if (why == NULL && p->device != NULL) why = program_write_inputs(p);
   if (why == NULL) why = launch_all(p, &t);
-  if (why == NULL && p->device != NULL) why = runtime_finish(p->rt);
+  if (why == NULL) why = runtime_finish(p->rt);
   t.collect = true;
   t.stamps = 0;
-  if (why == NULL && p->device != NULL) why = launch_all(p, &t);
+  if (why == NULL) why = launch_all(p, &t);
   if (why == NULL && p->device != NULL) why = program_read_results(p);
   return end_turn(p, why);
 }
@@ -292,7 +288,7 @@ const char *program_identity(wn_program *p) {
   str_addn(&key, (const char *)sizes, sizeof sizes);
   for (int i = 0; i < p->ncodes; ++i) {
     const lin_kernel *k = &p->codes[i]->lin;
-    kernel_key_add(&key, 1, &k);
+    kernel_key_add(&key, k);
   }
   for (int i = 0; i < n; ++i) add_launch(p, i, &key);
   uint64_t half[2] = {hash_bytes(key.data, key.len, 0x77696e6e),

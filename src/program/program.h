@@ -24,11 +24,11 @@ struct wn_program {
   linear_kernel **codes; /* kernels that differ, by kernel_plan.code: what the module has */
   const char **sources;  /* of each code, once asked for */
   const char **nests;    /* loops as text, the same */
-  void ***args;          /* per kernel, its arrays' addresses by slot */
-  void ***moved;         /* the same for a later round of a host loop, made when it is run */
+  device_arg **args;     /* per kernel, its arrays by slot */
+  device_arg **moved;    /* the same for a later round of a host loop, made when it is run */
   char *workspace, *prepared;
   struct device_memory
-      *device; /* where arrays are on a device: in place of args, moved, workspace and prepared */
+      *device;         /* where arrays are on a device: in place of workspace and prepared */
   const char *failure; /* of the last call that failed; lives as long as the runtime */
   void **user;         /* by slot of the caller's buffers */
   void **results;      /* by number of output */
@@ -43,10 +43,6 @@ struct wn_program {
 /* Lays the arrays into memory and points the kernels' arguments at them. diag_fail when memory is short. */
 void program_allocate(wn_program *p);
 
-/* Bytes by which a round of a host loop moves an array back: by whole lines, since kernels count on lines: what is left
- * over of a step shifts the round's tiles by as much, for which there is room. */
-int64_t program_round_shift(const array_info *a, int64_t chunk);
-
 /* --- on a device (program_device.c) -------------------------------------------------------------------------------------- */
 
 /* Text that is returned is NULL, or one line that says what failed. */
@@ -56,9 +52,6 @@ const char *program_write_constants(wn_program *p);
 const char *program_write_inputs(wn_program *p);
 const char *program_read_results(wn_program *p);
 bool program_is_on_device(const wn_program *p, int kernel); /* it did not fall back */
-/* Groups [begin, end) in a round of a host loop: queued, with this stamp, or interpreted here and now. */
-const char *program_launch_device(wn_program *p, int kernel, int64_t chunk, int64_t begin,
-                                  int64_t end, int stamp);
 
 void program_close_store(wn_program *p);
 

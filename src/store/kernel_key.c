@@ -1,9 +1,11 @@
 /* Kernels as the bytes of a key. In: linear kernels. Out: their canonical form; see kernel_key.h.
  *
  * Always holds: every field has its length before it or a fixed one, so different kernels cannot
- * run into the same bytes; pointers are followed, never written; texts for people (stage, loops,
- * names of arrays) and figures about the kernel are left out, since no code depends on them. */
+ * run into the same bytes; pointers are followed, never written; texts for people (name, stage,
+ * loops, names of arrays) and figures about the kernel are left out, since no code depends on them. */
 #include "store/kernel_key.h"
+
+#include "base/map.h"
 
 #include "source_hash.h" /* WN_SOURCE_HASH, made by the build */
 
@@ -36,20 +38,22 @@ static void add_instruction(str *key, const lin_ins *ins) {
   for (int i = 0; i < ins->list->len; i++) add_int(key, ins->list->at[i]);
 }
 
-void kernel_key_add(str *key, int count, const lin_kernel *const *kernels) {
-  str_printf(key, "%s\n%d\n", WN_SOURCE_HASH, count);
-  for (int n = 0; n < count; n++) {
-    const lin_kernel *k = kernels[n];
-    const int64_t head[] = {k->grid,
-                            (int64_t)k->scratch_bytes,
-                            k->once,
-                            (int64_t)k->arrays.len,
-                            (int64_t)k->ins.len,
-                            k->group,
-                            k->narrow};
-    str_addn(key, k->name, strlen(k->name) + 1);
-    str_addn(key, (const char *)head, sizeof head);
-    for (size_t i = 0; i < k->arrays.len; i++) add_array(key, &k->arrays.data[i]);
-    for (size_t i = 0; i < k->ins.len; i++) add_instruction(key, &k->ins.data[i]);
-  }
+void kernel_key_add(str *key, const lin_kernel *k) {
+  const int64_t head[] = {k->grid,
+                          (int64_t)k->scratch_bytes,
+                          k->once,
+                          (int64_t)k->arrays.len,
+                          (int64_t)k->ins.len,
+                          k->group,
+                          k->narrow};
+  str_printf(key, "%s\n", WN_SOURCE_HASH);
+  str_addn(key, (const char *)head, sizeof head);
+  for (size_t i = 0; i < k->arrays.len; ++i) add_array(key, &k->arrays.data[i]);
+  for (size_t i = 0; i < k->ins.len; ++i) add_instruction(key, &k->ins.data[i]);
+}
+
+const char *kernel_symbol(arena *a, const str *key) {
+  return arena_printf(a, "wn_%016llx%016llx",
+                      (unsigned long long)hash_bytes(key->data, key->len, 0x6b657931),
+                      (unsigned long long)hash_bytes(key->data, key->len, 0x6b657932));
 }

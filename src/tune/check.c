@@ -7,6 +7,7 @@
 #include <math.h>
 
 #include "backend/element.h"
+#include "backend/registry.h"
 #include "tensor/tensor.h"
 #include "tune/magnitude.h"
 
@@ -78,8 +79,8 @@ double check_flops(wn_program *p) {
 
 /* One program for each grid: two demands on a value would make the compiler keep all of it in an array. */
 static void run_reference(check *c, arena *a, wn_context *ctx, wn_tensor *t, void *value) {
-  const wn_options o =
-      WN_OPTIONS(.plan = "direct", .backend = "interp", .threads = 1, .no_cache = 1);
+  const wn_options o = WN_OPTIONS(.plan = "direct", .backend = registry_reference()->name,
+                                  .threads = 1, .no_cache = 1);
   wn_status before = ctx->error; /* a tensor of ours that fails is no error of the caller's */
   wn_program *p;
   wn_status st = wn_compile(ctx, &t, &value, 1, &o, &p);

@@ -16,6 +16,7 @@
 #include "isas.h"
 #include "render/render.h"
 #include "unit/lin_builder.h"
+#include "unit/on_host.h"
 
 /* --- kernels ---------------------------------------------------------------------------------------------------------- */
 
@@ -122,7 +123,7 @@ typedef struct fixture {
 enum { RUNNING = 256 };
 
 /* Every kept element is what it was, and nothing else is written. */
-static void check_edge(fixture *f, const edges *s, int i, module *m, bool at_end) {
+static void check_edge(fixture *f, const edges *s, int i, runtime *rt, module *m, bool at_end) {
   const lin_kernel *k = s->kernel[i];
   const edge *e = &s->edge[i];
   guard g[GLOBALS] = {{0}};
@@ -138,7 +139,7 @@ static void check_edge(fixture *f, const edges *s, int i, module *m, bool at_end
   for (int n = 0; n < (int)g[2].bytes; ++n)
     g[2].data[n] = e->high ? n >= e->lanes - kept_of(e) : n < kept_of(e);
   for (size_t n = 0; n < k->arrays.len; ++n) assert_true(n == 1 || guard_seal(&g[n], true));
-  module_launch(m, i, args, 0, 1);
+  assert_null(launch_on_host(rt, m, i, (int)k->arrays.len, args, 0, 1));
   size_t size = wn_dtype_size(e->dtype), step = (size_t)llabs(e->step ? e->step : 3);
   for (size_t n = 0; n < g[1].bytes; ++n) {
     unsigned char want = n / size % step == 0 ? g[0].data[n] : 0;
@@ -161,8 +162,8 @@ static void run_all(fixture *f, const edges *s, const char *backend, const char 
     const char *fallback = module_kernel(m, i).fallback;
     if (fallback != NULL && strcmp(backend, "interp") != 0)
       fail_msg("%s: %s", f->running, fallback);
-    check_edge(f, s, i, m, false);
-    check_edge(f, s, i, m, true);
+    check_edge(f, s, i, rt, m, false);
+    check_edge(f, s, i, rt, m, true);
   }
   module_destroy(m);
   runtime_destroy(rt);

@@ -17,7 +17,7 @@
 
 enum { GROUP = 8, GROUPS = 4, ELEMENTS = GROUP * GROUPS };
 
-static const device_backend *metal;
+static const backend *metal;
 
 typedef struct fixture {
   diag d;
@@ -32,7 +32,7 @@ static int setup(void **state) {
   diag_init(&f->d);
   arena_init(&f->a, &f->d);
   fake = (fake_metal){.devices = 1};
-  metal = backend_metal.device;
+  metal = &backend_metal;
   *state = f;
   return 0;
 }
@@ -76,22 +76,29 @@ static const lin_kernel *kernel_named(fixture *f, const char *name, int group) {
 }
 
 static void *open_device(fixture *f, const char *spec) {
-  void *device = metal->open(&f->d, spec, NULL, &f->target);
+  void *device = metal->open(&f->d, NULL, spec, NULL, &f->target);
   assert_non_null(device);
   return device;
 }
 
 typedef struct compiled {
   void *handle;
-  device_kernel out[8];
-  bool cached;
+  backend_kernel out[8];
 } compiled;
+
+static backend_job job_of(fixture *f, int count, const lin_kernel *const *kernels,
+                          backend_kernel *out) {
+  return (backend_job){
+      .a = &f->a, .d = &f->d, .threads = 1, .count = count, .kernels = kernels, .out = out};
+}
 
 static void compile(fixture *f, void *device, int count, const lin_kernel *const *kernels,
                     compiled *c) {
   *c = (compiled){0};
-  c->handle = metal->compile(device, &f->a, &f->d, count, kernels, false, c->out, NULL, &c->cached);
-  assert_false(c->cached);
+  for (int i = 0; i < count; i++) c->out[i].registers = c->out[i].spills = -1;
+  backend_job job = job_of(f, count, kernels, c->out);
+  c->handle = metal->compile(device, &job);
+  assert_false(job.cached);
 }
 
 static void assert_says(const char *text, const char *part) {
@@ -102,7 +109,7 @@ static void assert_says(const char *text, const char *part) {
 /* Status and message of an open that must fail. */
 static wn_status fail_to_open(fixture *f, const char *spec, const char *isa) {
   volatile wn_status st;
-  DIAG_TRY(&f->d, st) { metal->open(&f->d, spec, isa, &f->target); }
+  DIAG_TRY(&f->d, st) { metal->open(&f->d, NULL, spec, isa, &f->target); }
   DIAG_END(&f->d, st)
   return st;
 }
@@ -123,7 +130,7 @@ static void test_a_device_is_described(void **state) {
   device = open_device(f, NULL);
   assert_int_equal(f->target.matrix, 8);
   metal->close(device);
-  device = metal->open(&f->d, NULL, "simd", &f->target);
+  device = metal->open(&f->d, NULL, NULL, "simd", &f->target);
   assert_string_equal(f->target.name, "simd");
   assert_int_equal(f->target.matrix, 0);
   assert_int_equal(f->target.group, 0);
@@ -396,7 +403,7 @@ static void test_capture(void **state) {
 static bool scenario(fixture *f) {
   void *volatile device = NULL;
   volatile wn_status st;
-  DIAG_TRY(&f->d, st) { device = metal->open(&f->d, NULL, NULL, &f->target); }
+  DIAG_TRY(&f->d, st) { device = metal->open(&f->d, NULL, NULL, NULL, &f->target); }
   DIAG_END(&f->d, st)
   if (st != WN_OK) {
     assert_true(*f->d.message != '\0');
@@ -404,9 +411,8 @@ static bool scenario(fixture *f) {
   }
   const lin_kernel *k[] = {kernel_named(f, "one", GROUP), kernel_named(f, "two", GROUP)};
   compiled c = {0};
-  DIAG_TRY(&f->d, st) {
-    c.handle = metal->compile(device, &f->a, &f->d, 2, k, false, c.out, NULL, &c.cached);
-  }
+  backend_job job = job_of(f, 2, k, c.out);
+  DIAG_TRY(&f->d, st) { c.handle = metal->compile(device, &job); }
   DIAG_END(&f->d, st)
   void *b = metal->alloc(device, sizeof(float[ELEMENTS]));
   const char *error = NULL;
@@ -484,14 +490,14 @@ static void test_every_lack_of_memory(void **state) {
     const lin_kernel *k[] = {kernel_named(f, "one", GROUP), kernel_named(f, "bad", GROUP),
                              kernel_named(f, "two", GROUP)};
     fake = (fake_metal){.devices = 1};
-    device_kernel out[3] = {{0}};
-    bool cached;
+    backend_kernel out[3] = {{0}};
+    backend_job job = job_of(f, 3, k, out);
     void *volatile device = NULL, *volatile handle = NULL;
     volatile wn_status st;
     mem_fail_at(n);
     DIAG_TRY(&f->d, st) {
-      device = metal->open(&f->d, NULL, NULL, &f->target);
-      handle = metal->compile(device, &f->a, &f->d, 3, k, false, out, NULL, &cached);
+      device = metal->open(&f->d, NULL, NULL, NULL, &f->target);
+      handle = metal->compile(device, &job);
     }
     DIAG_END(&f->d, st)
     mem_fail_at(0);

@@ -14,7 +14,7 @@ static void test_opening_says_what_is_missing(void **state) {
   (void)state;
   diag_init(&d);
   volatile wn_status st;
-  DIAG_TRY(&d, st) { backend_metal.device->open(&d, NULL, NULL, &target); }
+  DIAG_TRY(&d, st) { backend_metal.open(&d, NULL, NULL, NULL, &target); }
   DIAG_END(&d, st)
   assert_int_equal(st, WN_ERR_DEVICE);
   assert_non_null(strstr(d.message, "no Metal here: /usr/lib/libobjc.A.dylib"));
@@ -28,7 +28,7 @@ static void test_there_are_no_devices(void **state) {
   (void)state;
   diag_init(&d);
   arena_init(&a, &d);
-  assert_int_equal(backend_metal.device->list(&d, &a, &list, &why), 0);
+  assert_int_equal(backend_metal.list(&d, &a, &list, &why), 0);
   assert_non_null(strstr(why, "libobjc"));
   arena_release(&a);
 }

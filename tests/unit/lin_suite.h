@@ -13,7 +13,7 @@
 
 #include "lin_builder.h"
 #include "backend/half.h"
-#include "backend/runtime.h"
+#include "backend/interp/interp.h"
 
 enum { SUITE_KERNELS = 640, SUITE_BYTES = 64 * 64 * 8, SUITE_GRID = 3, SUITE_ARRAYS = 5 };
 

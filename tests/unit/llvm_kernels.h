@@ -126,14 +126,17 @@ static inline void *compile(const machine *t, int count, const lin_kernel *const
     const char *broken = lin_verify(&mem, kernels[n]);
     if (broken != NULL) fail_msg("%s", broken);
   }
-  bool cached = true;
   memset(out, 0, sizeof *out * (size_t)count);
-  void *code = backend_llvm.compile(&mem, &errors, t, count, kernels, out, NULL, &cached);
+  for (int n = 0; n < count; n++) out[n].symbol = kernels[n]->name;
+  backend_job job = {.a = &mem, .d = &errors, .target = t, .threads = 1, .count = count};
+  job.kernels = kernels;
+  job.out = out;
+  void *code = backend_llvm.compile(NULL, &job);
   for (int n = 0; n < count; n++)
-    if (out[n].fn == NULL)
+    if (out[n].code == NULL)
       fail_msg("%s on %s: %s", kernels[n]->name, t->name, out[n].error ? out[n].error : "?");
   assert_non_null(code);
-  assert_false(cached);
+  assert_false(job.cached);
   return code;
 }
 
@@ -141,7 +144,7 @@ static inline void run(const machine *t, const lin_kernel *k, void *const *args)
   backend_kernel out;
   void *code = compile(t, 1, &k, &out);
   void *scratch = mem_alloc_aligned(k->scratch_bytes + 64, 64);
-  out.fn(args, scratch, 0, k->grid);
+  host_function(out.code)(args, scratch, 0, k->grid);
   mem_free_aligned(scratch);
   backend_llvm.release(code);
 }

@@ -12,7 +12,7 @@
 #include "lin_builder.h"
 #include "lin_fixture.h"
 #include "backend/half.h"
-#include "backend/runtime.h"
+#include "backend/interp/interp.h"
 
 static void run(fixture *f, const lin_kernel *k, void **args) {
   const char *broken = lin_verify(&f->a, k);

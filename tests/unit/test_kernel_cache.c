@@ -14,6 +14,7 @@
 #include "lin_builder.h"
 #include "store/kernel_key.h"
 #include "backend/runtime.h"
+#include "unit/on_host.h"
 #include "store/store.h"
 
 typedef struct fixture {
@@ -68,14 +69,12 @@ typedef struct key {
   size_t len;
 } key;
 
-static key key_of(arena *a, int count, const lin_kernel *const *kernels) {
+static key key_of_one(arena *a, const lin_kernel *k) {
   str s;
   str_init(&s, a);
-  kernel_key_add(&s, count, kernels);
+  kernel_key_add(&s, k);
   return (key){s.data, s.len};
 }
-
-static key key_of_one(arena *a, const lin_kernel *k) { return key_of(a, 1, &k); }
 
 static bool same(key x, key y) { return x.len == y.len && memcmp(x.data, y.data, x.len) == 0; }
 
@@ -86,7 +85,7 @@ static bool change(lin_kernel *k, arena *a, int n) {
   lin_array *x = &k->arrays.data[1];
   switch (n) {
     case 0:
-      k->name = "sampl";
+      k->narrow = !k->narrow;
       return true;
     case 1:
       k->grid++;
@@ -191,19 +190,24 @@ static void keys_differ(void **state) {
       if (same(keys.data[i], keys.data[j])) fail_msg("changes %zu and %zu have one key", i, j);
 }
 
-/* Addresses and what is only for people make no difference; how kernels are cut does. */
+/* Addresses and what is only for people make no difference, names neither. */
 static void keys_agree(void **state) {
   fixture *f = *state;
   lin_kernel *one = sample(&f->a), *other = sample(&f->a);
+  other->name = "other";
   other->stage = "other";
   other->loops = "other";
   other->flops = 3;
   other->bytes = 4;
   other->arrays.data[0].name = "other";
   assert_true(same(key_of_one(&f->a, one), key_of_one(&f->a, other)));
-  const lin_kernel *two[] = {one, other};
-  assert_false(same(key_of(&f->a, 2, two), key_of_one(&f->a, one)));
-  assert_false(same(key_of(&f->a, 2, two), key_of(&f->a, 0, two)));
+  str s, t;
+  str_init(&s, &f->a);
+  str_init(&t, &f->a);
+  kernel_key_add(&s, one);
+  other->grid++;
+  kernel_key_add(&t, other);
+  assert_string_not_equal(kernel_symbol(&f->a, &s), kernel_symbol(&f->a, &t));
 }
 
 /* --- programs ---------------------------------------------------------------------------------------------------------------- */
@@ -338,21 +342,26 @@ static void dependences(void **state) {
   assert_true(live(base).cached);
 }
 
-/* Puts bytes that are no code under the only key that is there. */
+/* Puts bytes that are no code under the keys that are there. */
 static void replace_code(fixture *f, const char *bytes) {
   sqlite3 *db;
   sqlite3_stmt *q;
+  VEC(key) keys = {0};
   assert_int_equal(sqlite3_open(f->file, &db), SQLITE_OK);
   assert_int_equal(sqlite3_prepare_v2(db, "SELECT key FROM blobs;", -1, &q, NULL), SQLITE_OK);
-  assert_int_equal(sqlite3_step(q), SQLITE_ROW);
-  size_t size = (size_t)sqlite3_column_bytes(q, 0);
-  void *key_bytes = arena_copy(&f->a, sqlite3_column_blob(q, 0), size);
-  assert_int_equal(sqlite3_step(q), SQLITE_DONE);
+  while (sqlite3_step(q) == SQLITE_ROW) {
+    size_t size = (size_t)sqlite3_column_bytes(q, 0);
+    key k = {arena_copy(&f->a, sqlite3_column_blob(q, 0), size), size};
+    vec_push(&f->a, &keys, k);
+  }
   sqlite3_finalize(q);
   sqlite3_close(db);
+  assert_true(keys.len > 0);
   store *s = store_open(&f->d, false);
   assert_non_null(s);
-  assert_true(store_put(s, STORE_KERNELS, key_bytes, size, bytes, strlen(bytes)));
+  for (size_t i = 0; i < keys.len; ++i)
+    assert_true(
+        store_put(s, STORE_KERNELS, keys.data[i].data, keys.data[i].len, bytes, strlen(bytes)));
   store_close(s);
 }
 
@@ -368,6 +377,56 @@ static void code_that_does_not_load(void **state) {
     assert_false(second.cached);
     expect_equal(first, second);
     assert_true(live(o).cached);
+  }
+}
+
+static int kept_kernels(void) {
+  diag d;
+  arena a;
+  diag_init(&d);
+  arena_init(&a, &d);
+  store *s = store_open(&d, false);
+  int count, n = 0;
+  const store_kind *kinds = store_kinds(s, &a, &count);
+  for (int i = 0; i < count; ++i)
+    if (strcmp(kinds[i].kind, STORE_KERNELS) == 0) n = (int)kinds[i].entries;
+  store_close(s);
+  arena_release(&a);
+  return n;
+}
+
+static bool compile_pair(fixture *f, const char *backend, const lin_kernel *x,
+                         const lin_kernel *y) {
+  const lin_kernel *both[] = {x, y};
+  runtime *rt = runtime_create(&f->d, backend, NULL, 2);
+  store *s = store_open(&f->d, false);
+  module *m = module_compile(rt, &f->d, 2, both, &(compile_options){.store = s});
+  bool cached = module_cached(m);
+  for (int i = 0; i < 2; ++i) assert_null(module_kernel(m, i).fallback);
+  module_destroy(m);
+  store_close(s);
+  runtime_destroy(rt);
+  return cached;
+}
+
+/* Each kernel is kept by itself, whatever it is called and whatever is beside it. */
+static void kept_singly(void **state) {
+  static const char *const backends[] = {"cpu", "cpu:cc"};
+  fixture *f = *state;
+  lin_kernel *x = sample(&f->a), *again = sample(&f->a), *y = sample(&f->a), *z = sample(&f->a);
+  again->name = "again";
+  y->name = "y";
+  y->grid = 3;
+  z->name = "z";
+  z->grid = 2;
+  for (size_t i = 0; i < sizeof backends / sizeof *backends; i++) {
+    unlink(f->file);
+    assert_false(compile_pair(f, backends[i], x, y));
+    assert_int_equal(kept_kernels(), 2);
+    assert_true(compile_pair(f, backends[i], y, again));
+    assert_true(compile_pair(f, backends[i], again, x));
+    assert_false(compile_pair(f, backends[i], z, x));
+    assert_int_equal(kept_kernels(), 3);
   }
 }
 
@@ -400,7 +459,7 @@ static void out_of_memory(void **state) {
       }
       if (finished) assert_true(module_cached(m));
       memset(y, 0xff, sizeof y);
-      module_launch(m, 0, (void *[]){x, y}, 0, 4);
+      assert_null(launch_on_host(rt, m, 0, 2, (void *[]){x, y}, 0, 4));
       for (int e = 0; e < 32; e++) assert_true(y[e] == x[e / 8 * 8 + 7 - e % 8] + 2.5f);
       module_destroy(m);
     }
@@ -412,13 +471,8 @@ static void out_of_memory(void **state) {
 int main(void) {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
   const struct CMUnitTest tests[] = {
-      TEST(keys_differ),
-      TEST(keys_agree),
-      TEST(llvm),
-      TEST(system_compiler),
-      TEST(with_fallback),
-      TEST(dependences),
-      TEST(code_that_does_not_load),
+      TEST(keys_differ),   TEST(keys_agree),  TEST(llvm),        TEST(system_compiler),
+      TEST(with_fallback), TEST(dependences), TEST(kept_singly), TEST(code_that_does_not_load),
       TEST(out_of_memory),
   };
   return cmocka_run_group_tests_name("kernel cache", tests, NULL, NULL);

@@ -53,9 +53,9 @@ static void test_grid(void **state) {
   backend_kernel out;
   void *code = compile(&targets[0], 1, &one, &out);
   int32_t got[10] = {0};
-  out.fn((void *[]){got}, NULL, 3, 3);
+  host_function(out.code)((void *[]){got}, NULL, 3, 3);
   for (int n = 0; n < 10; n++) assert_int_equal(got[n], 0);
-  out.fn((void *[]){got}, NULL, 2, 7);
+  host_function(out.code)((void *[]){got}, NULL, 2, 7);
   for (int n = 0; n < 10; n++) assert_int_equal(got[n], n >= 2 && n < 7);
   backend_llvm.release(code);
 }
@@ -170,7 +170,7 @@ static void test_reading_back(void **state) {
       backend_kernel out;
       void *code = compile(&targets[t], 1, &k, &out);
       const char *text =
-          backend_llvm.assembly(code, &mem, &targets[t], "tile", &registers, &spills);
+          backend_llvm.assembly(code, &mem, &targets[t], out.symbol, &registers, &spills);
       assert_non_null(text);
       llvm_count_registers(llvm_assembly(&mem, &targets[t], k), &written_registers,
                            &written_spills);
@@ -220,13 +220,14 @@ static void test_allocation_failures(void **state) {
     arena a;
     arena_init(&a, &errors);
     backend_kernel out = {0};
-    bool cached;
+    backend_job job = {.a = &a, .d = &errors, .target = &targets[0], .threads = 1, .count = 1};
+    job.kernels = &k;
+    out.symbol = k->name;
+    job.out = &out;
     void *volatile code = NULL;
     volatile wn_status st;
     mem_fail_at(n);
-    DIAG_TRY(&errors, st) {
-      code = backend_llvm.compile(&a, &errors, &targets[0], 1, &k, &out, NULL, &cached);
-    }
+    DIAG_TRY(&errors, st) { code = backend_llvm.compile(NULL, &job); }
     DIAG_END(&errors, st)
     mem_fail_at(0);
     backend_llvm.release(code);

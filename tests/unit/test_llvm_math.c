@@ -270,7 +270,7 @@ static void test_ops(void **state) {
       void *args[10];
       for (int i = 0; i < 10; i++) args[i] = arena_alloc(&mem, COUNT * 8 * 17);
       for (int i = 0; i < 3; i++) fill_operand(dtypes[n / 5], args[i], i);
-      out[n].fn(args, NULL, 0, k[n]->grid);
+      host_function(out[n].code)(args, NULL, 0, k[n]->grid);
       check_ops(&targets[t], dtypes[n / 5], args);
     }
     backend_llvm.release(code);

@@ -137,7 +137,8 @@ static void test_copies(void **state) {
       void *code = compile(&targets[t], SHAPES, k, out);
       for (int n = 0; n < SHAPES; n++)
         for (int side = 0; side < 2; side++)
-          check_copy(&targets[t], k[n], out[n].fn, (wn_dtype)d, s[n], span[n], side);
+          check_copy(&targets[t], k[n], host_function(out[n].code), (wn_dtype)d, s[n], span[n],
+                     side);
       backend_llvm.release(code);
     }
   }

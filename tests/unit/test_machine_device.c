@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "backend/interp/interp.h"
 #include "measure/measure_device.h"
 
 #define LEN(a) (sizeof(a) / sizeof *(a))

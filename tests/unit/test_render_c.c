@@ -14,6 +14,7 @@
 #include "lin_suite.h"
 #include "render/render.h"
 #include "backend/runtime.h"
+#include "unit/on_host.h"
 
 /* --- text ------------------------------------------------------------------------------------- */
 
@@ -82,8 +83,14 @@ static void test_constants(void **state) {
 
 /* --- agreement -------------------------------------------------------------------------------- */
 
-static void launch(void *compiled, int index, void *const *args) {
-  module_launch(compiled, index, args, 0, SUITE_GRID);
+typedef struct unit {
+  runtime *rt;
+  module *m;
+} unit;
+
+static void launch(void *user, int index, void *const *args) {
+  const unit *u = user;
+  assert_null(launch_on_host(u->rt, u->m, index, SUITE_ARRAYS, args, 0, SUITE_GRID));
 }
 
 static void agree(const suite *s, const char *isa) {
@@ -97,7 +104,7 @@ static void agree(const suite *s, const char *isa) {
     str text;
     str_init(&text, s->arena);
     render_c(&text, s->kernels[i]);
-    suite_check(s, i, launch, compiled, str_text(&text));
+    suite_check(s, i, launch, &(unit){cc, compiled}, str_text(&text));
   }
   module_destroy(compiled);
   runtime_destroy(cc);

@@ -14,6 +14,7 @@
 
 #include "lin_fixture.h"
 #include "lin_suite.h"
+#include "backend/runtime.h"
 #include "render/render.h"
 
 typedef void render_fn(str *out, const lin_kernel *k);
@@ -287,8 +288,8 @@ static void run_on_device(void *user, int index, void *const *args) {
     assert_non_null(blocks[i].block);
     assert_null(runtime_write(d->rt, blocks[i].block, 0, args[i], SUITE_BYTES));
   }
-  assert_null(module_queue(d->m, index, blocks, 0, 1, -1));
-  assert_null(module_queue(d->m, index, blocks, 1, k->grid, -1));
+  assert_null(module_launch(d->rt, d->m, index, blocks, 0, 1, -1));
+  assert_null(module_launch(d->rt, d->m, index, blocks, 1, k->grid, -1));
   assert_null(runtime_finish(d->rt));
   for (int i = 0; i < n; i++) {
     assert_null(runtime_read(d->rt, blocks[i].block, 0, args[i], SUITE_BYTES));

@@ -17,6 +17,7 @@
 #include "lin_builder.h"
 #include "render/render.h"
 #include "backend/runtime.h"
+#include "unit/on_host.h"
 
 typedef struct fixture {
   diag d;
@@ -86,10 +87,10 @@ static void check_sum(const data *v, int64_t begin, int64_t end) {
     assert_true(v->y[i] == (i >= 8 * begin && i < 8 * end ? v->a[i] + v->b[i] : -1));
 }
 
-static void launch_in_turn(runtime *rt, module *m, int index, void *const *args, int64_t begin,
-                           int64_t end) {
+static void launch_in_turn(runtime *rt, module *m, int index, int nargs, void *const *args,
+                           int64_t begin, int64_t end) {
   runtime_begin(rt);
-  module_launch(m, index, args, begin, end);
+  assert_null(launch_on_host(rt, m, index, nargs, args, begin, end));
   runtime_end(rt);
 }
 
@@ -108,11 +109,11 @@ static void test_launch(void **state) {
       assert_null(s.fallback);
       assert_int_equal(s.source_lines, render_c_lines(&f->a, k));
       data *v = fresh_data(f);
-      launch_in_turn(rt, m, 0, (void *[]){v->a, v->b, v->y}, 3, 490);
+      launch_in_turn(rt, m, 0, 3, (void *[]){v->a, v->b, v->y}, 3, 490);
       check_sum(v, 3, 490);
-      launch_in_turn(rt, m, 0, (void *[]){v->a, v->b, v->y}, 7, 7);
+      launch_in_turn(rt, m, 0, 3, (void *[]){v->a, v->b, v->y}, 7, 7);
       check_sum(v, 3, 490);
-      launch_in_turn(rt, m, 0, (void *[]){v->a, v->b, v->y}, 0, GRID);
+      launch_in_turn(rt, m, 0, 3, (void *[]){v->a, v->b, v->y}, 0, GRID);
       check_sum(v, 0, GRID);
       module_destroy(m);
       runtime_destroy(rt);
@@ -139,10 +140,10 @@ static void test_line_limit(void **state) {
   assert_string_equal(f->warned,
                       "kernel big runs in the interpreter: 2,471 lines, over --max-lines 2000");
   float result = 0;
-  launch_in_turn(rt, m, 1, (void *[]){&result}, 0, 1);
+  launch_in_turn(rt, m, 1, 1, (void *[]){&result}, 0, 1);
   assert_true(result == 2465);
   data *d = fresh_data(f);
-  launch_in_turn(rt, m, 0, (void *[]){d->a, d->b, d->y}, 0, GRID);
+  launch_in_turn(rt, m, 0, 3, (void *[]){d->a, d->b, d->y}, 0, GRID);
   check_sum(d, 0, GRID);
   module_destroy(m);
   m = module_compile(rt, &f->d, 2, kernels, &(compile_options){.max_lines = 2471});
@@ -156,6 +157,36 @@ static void test_line_limit(void **state) {
   runtime_destroy(rt);
 }
 
+/* Sums of several lengths, each twice under other names: those that differ are compiled, on several threads, and results are
+ * where they belong. */
+static void test_many_kernels(void **state) {
+  enum { MANY = 12 };
+  fixture *f = *state;
+  for (int b = 0; b < 3; b++)
+    for (int threads = 1; threads <= 5; threads += 2) {
+      const lin_kernel *kernels[MANY];
+      for (int i = 0; i < MANY; i++)
+        kernels[i] = sum_kernel(&f->a, arena_printf(&f->a, "sum%d", i), GRID - i / 2);
+      runtime *rt = runtime_create(&f->d, backends[b], NULL, threads);
+      module *m = module_compile(rt, &f->d, MANY, kernels, NULL);
+      for (int i = 0; i < MANY; i++) {
+        data *v = fresh_data(f);
+        assert_null(module_kernel(m, i).fallback);
+        launch_in_turn(rt, m, i, 3, (void *[]){v->a, v->b, v->y}, 0, GRID - i / 2);
+        check_sum(v, 0, GRID - i / 2);
+      }
+      runtime *other = runtime_create_like(&f->d, rt); /* has scratch of its own */
+      runtime_reserve(other, &f->d, m);
+      data *v = fresh_data(f);
+      launch_in_turn(other, m, 3, 3, (void *[]){v->a, v->b, v->y}, 0, GRID - 1);
+      check_sum(v, 0, GRID - 1);
+      runtime_destroy(other);
+      module_destroy(m);
+      runtime_destroy(rt);
+    }
+  assert_int_equal(f->d.warnings, 0);
+}
+
 static int entries_of(const char *path) {
   DIR *dir = opendir(path);
   assert_non_null(dir);
@@ -165,10 +196,20 @@ static int entries_of(const char *path) {
   return n;
 }
 
-/* Compiles sum with the given PATH and one kernel that no C compiler takes; how many fell back. */
-static int fallbacks(fixture *f, const char *path, const char *bad_name) {
+/* With a vector of a size that C has not. */
+static const lin_kernel *bad_kernel(fixture *f) {
+  lin_kernel *k = arena_copy(&f->a, sum_kernel(&f->a, "bad", GRID), sizeof *k);
+  vec_push(&f->a, &k->ins, ((lin_ins){.op = OP_CONST, .dtype = WN_F32, .lanes = 1, .f = 1}));
+  lin_ins wide = {.op = OP_BROADCAST, .dtype = WN_F32, .lanes = 7, .nsrc = 1};
+  wide.src[0] = (uint32_t)k->ins.len - 1;
+  vec_push(&f->a, &k->ins, wide);
+  return k;
+}
+
+/* Compiles sum with the given PATH and another kernel; how many fell back. */
+static int fallbacks(fixture *f, const char *path, const lin_kernel *other) {
   char *before = arena_strdup(&f->a, getenv("PATH"));
-  const lin_kernel *kernels[] = {sum_kernel(&f->a, "sum", GRID), sum_kernel(&f->a, bad_name, GRID)};
+  const lin_kernel *kernels[] = {sum_kernel(&f->a, "sum", GRID), other};
   runtime *rt = runtime_create(&f->d, "cpu:cc", NULL, 2);
   if (path) setenv("PATH", path, 1);
   module *m = module_compile(rt, &f->d, 2, kernels, NULL);
@@ -177,7 +218,7 @@ static int fallbacks(fixture *f, const char *path, const char *bad_name) {
   for (int i = 0; i < 2; i++) {
     n += module_kernel(m, i).fallback != NULL;
     data *v = fresh_data(f);
-    launch_in_turn(rt, m, i, (void *[]){v->a, v->b, v->y}, 0, GRID);
+    launch_in_turn(rt, m, i, 3, (void *[]){v->a, v->b, v->y}, 0, GRID);
     check_sum(v, 0, GRID);
   }
   module_destroy(m);
@@ -190,15 +231,16 @@ static void test_compiler_fails(void **state) {
   char dir[] = "/tmp/winnow-test-XXXXXX";
   assert_non_null(mkdtemp(dir));
   setenv("TMPDIR", dir, 1);
-  assert_int_equal(fallbacks(f, NULL, "fine"), 0);
+  assert_int_equal(fallbacks(f, NULL, sum_kernel(&f->a, "fine", GRID)), 0);
   assert_int_equal(f->d.warnings, 0);
-  assert_int_equal(fallbacks(f, NULL, "while"), 1); /* the other kernel is compiled nevertheless */
-  assert_non_null(strstr(f->warned, "kernel while runs in the interpreter: cc: error:"));
-  assert_int_equal(fallbacks(f, "/nonexistent", "fine"), 2);
+  assert_int_equal(fallbacks(f, NULL, bad_kernel(f)),
+                   1); /* the other kernel is compiled nevertheless */
+  assert_non_null(strstr(f->warned, "kernel bad runs in the interpreter: cc: error:"));
+  assert_int_equal(fallbacks(f, "/nonexistent", sum_kernel(&f->a, "fine", GRID)), 2);
   assert_non_null(strstr(f->warned, "no C compiler"));
   assert_int_equal(entries_of(dir), 0); /* nothing left behind */
   setenv("TMPDIR", "/nonexistent", 1);
-  assert_int_equal(fallbacks(f, NULL, "fine"), 2);
+  assert_int_equal(fallbacks(f, NULL, sum_kernel(&f->a, "fine", GRID)), 2);
   assert_non_null(strstr(f->warned, "no temporary directory"));
   unsetenv("TMPDIR");
   assert_int_equal(rmdir(dir), 0);
@@ -290,7 +332,7 @@ typedef struct caller {
 static void *call_often(void *argument) {
   caller *c = argument;
   for (int i = 0; i < 50; i++)
-    launch_in_turn(c->rt, c->m, 0, (void *[]){c->v->a, c->v->b, c->v->y}, 0, GRID);
+    launch_in_turn(c->rt, c->m, 0, 3, (void *[]){c->v->a, c->v->b, c->v->y}, 0, GRID);
   return NULL;
 }
 
@@ -350,7 +392,7 @@ static void test_launch_allocates_nothing(void **state) {
     runtime *rt = runtime_create(&f->d, backends[b], NULL, 2);
     module *m = module_compile(rt, &f->d, 1, &k, NULL);
     mem_fail_at(1000);
-    launch_in_turn(rt, m, 0, (void *[]){v->a, v->b, v->y}, 0, GRID);
+    launch_in_turn(rt, m, 0, 3, (void *[]){v->a, v->b, v->y}, 0, GRID);
     assert_int_equal(mem_count(), 0);
     mem_fail_at(0);
     module_destroy(m);
@@ -362,6 +404,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(test_launch, setup, teardown),
       cmocka_unit_test_setup_teardown(test_line_limit, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_many_kernels, setup, teardown),
       cmocka_unit_test_setup_teardown(test_compiler_fails, setup, teardown),
       cmocka_unit_test_setup_teardown(test_bad_options, setup, teardown),
       cmocka_unit_test_setup_teardown(test_more_threads_than_cores, setup, teardown),

@@ -1,7 +1,9 @@
 /* cpu:cc: kernels as C, through the system's C compiler, loaded as a shared object.
  *
  * In: kernels. Out: functions, or the compiler's complaint. The compiler is the first of cc, gcc
- * and clang on PATH, started without a shell, with no input but one file and no network. Source
+ * and clang on PATH, started without a shell, with no input but one file and no network: as many processes at a time as kernels
+ * run on threads, each with one kernel, which the store can keep by itself, or without a store with its share of them all,
+ * since a process costs as much as a small kernel; a bad one then does not take others with it. Source
  * and object live in a private directory that is gone again when compile returns; a loaded object
  * needs its file no longer. What a process that was killed left behind is removed by the next one: a
  * directory is in use while somebody has a lock on the file `lock` in it. The store keeps the object's bytes under the source, the flags and the
@@ -28,8 +30,7 @@
 #include "base/mem.h"
 #include "base/signals.h"
 #include "render/render.h"
-#include "backend/backend.h"
-#include "backend/runtime.h"
+#include "backend/host.h"
 #include "store/store.h"
 
 #ifdef __APPLE__ /* whose libraries have no environ, and whose files' times have another name */
@@ -42,14 +43,13 @@ extern char **environ;
 
 enum { MAX_ARGS = 48, REASON = 256 };
 
-/* All objects of one compile: one for all kernels, or one for each when they do not compile
- * together. */
+/* All objects of one compile. */
 typedef struct cc_code {
   int count;
   void *object[]; /* of dlopen */
 } cc_code;
 
-/* The directories of the process, for cc_abandon, which can have no argument. */
+/* The directories of the process, for cc_abandon (backend.abandon; without it the next process that compiles removes them), which can have no argument. */
 enum { PATH_BYTES = 256, ACTIVE = 16 };
 static struct active {
   atomic_int state; /* FREE, TAKEN, or in USE: dir is whole */
@@ -58,15 +58,28 @@ static struct active {
 } active[ACTIVE];
 enum { FREE, TAKEN, USE };
 
+/* What all compilers of one compile have in common. */
+typedef struct common {
+  const machine *target;
+  store *cache;
+  char flags[512];
+  char *args[MAX_ARGS]; /* but for the last four: the compiler's name first, then flags */
+  int nflags;
+  str key; /* flags and the compiler's file */
+} common;
+
+/* One source and its object. */
 typedef struct build {
+  common *of;
+  int first, last; /* kernels, by their place among those that were missing */
+  str text, key;
   char dir[PATH_BYTES], source[288], object[288], errors[288];
   int lock;              /* descriptor, or -1 */
   struct active *active; /* NULL: there are too many */
+  pid_t pid;             /* of its compiler while that runs, else 0 */
   char reason[REASON];   /* why the last step failed */
-  char name[8], flags[512], math[4];
-  char *args[MAX_ARGS];
-  store *cache;
-  bool compiled; /* not all was in the store */
+  void *loaded;          /* of dlopen */
+  bool stored;           /* it was in the store */
 } build;
 
 /* --- the private directory -------------------------------------------------------------------- */
@@ -87,7 +100,7 @@ static bool remove_directory(const char *dir) {
   return rmdir(dir) == 0;
 }
 
-void cc_abandon(void) {
+static void cc_abandon(void) {
   const struct timespec moment = {.tv_nsec = 2000000};
   for (int i = 0; i < ACTIVE; i++) {
     struct active *x = &active[i];
@@ -205,23 +218,19 @@ static const char fixed_flags[] =
     "-fno-strict-aliasing"
     " -w -fPIC -shared";
 
-static void set_args(build *b, const machine *target) {
-  int n = 0;
-  b->args[n++] = b->name;
-  snprintf(b->flags, sizeof b->flags, "%s %s -o", fixed_flags, target->cc_flags);
-  for (char *rest = b->flags, *word; n < MAX_ARGS - 4 && (word = strtok_r(rest, " ", &rest));)
-    b->args[n++] = word;
-  b->args[n++] = b->object;
-  b->args[n++] = b->source;
-  memcpy(b->math, "-lm", sizeof b->math);
-  b->args[n++] = b->math;
-  b->args[n] = NULL;
+static void set_flags(common *c) {
+  snprintf(c->flags, sizeof c->flags, "%s %s", fixed_flags, c->target->cc_flags);
+  c->nflags = 1;
+  for (char *rest = c->flags, *word;
+       c->nflags < MAX_ARGS - 5 && (word = strtok_r(rest, " ", &rest));)
+    c->args[c->nflags++] = word;
 }
 
 /* The line that names the error, or else the first line, of what the compiler printed. */
 static void read_errors(build *b, int status) {
   char line[512];
-  snprintf(b->reason, REASON, "%s failed (status %d)", b->name, status);
+  const char *name = b->of->args[0];
+  snprintf(b->reason, REASON, "%s failed (status %d)", name, status);
   FILE *f = fopen(b->errors, "r");
   if (!f) return;
   bool first = true;
@@ -229,20 +238,11 @@ static void read_errors(build *b, int status) {
     line[strcspn(line, "\n")] = 0;
     char *error = strstr(line, "error:");
     const char *what = error ? error : line;
-    if (error || first) snprintf(b->reason, REASON, "%s: %.200s", b->name, what);
+    if (error || first) snprintf(b->reason, REASON, "%s: %.200s", name, what);
     first = false;
     if (error) break;
   }
   fclose(f);
-}
-
-static bool wait_for(pid_t pid, int *status) {
-  while (waitpid(pid, status, 0) < 0) {
-    if (errno == EINTR) continue;
-    *status = 0; /* somebody else reaps children: the object's existence decides */
-    return errno == ECHILD;
-  }
-  return true;
 }
 
 /* The signals that are held here must end a compiler as they would end any program. */
@@ -257,7 +257,24 @@ static bool spawn_attributes(posix_spawnattr_t *attributes) {
   return false;
 }
 
-static bool run_compiler(build *b) {
+static int spawn(build *b, const posix_spawn_file_actions_t *files,
+                 const posix_spawnattr_t *attributes) {
+  char out[] = "-o", math[] = "-lm";
+  common *c = b->of;
+  char *args[MAX_ARGS];
+  memcpy(args, c->args, (size_t)c->nflags * sizeof *args);
+  char *const last[] = {out, b->object, b->source, math, NULL};
+  memcpy(args + c->nflags, last, sizeof last);
+  int failed = ENOENT;
+  for (size_t i = 0; i < COMPILERS && failed; i++) {
+    args[0] = c->args[0] = (char *)(uintptr_t)compilers[i];
+    failed = posix_spawnp(&b->pid, args[0], files, attributes, args, environ);
+  }
+  if (failed) b->pid = 0;
+  return failed;
+}
+
+static bool start_compiler(build *b) {
   posix_spawn_file_actions_t files;
   posix_spawnattr_t attributes;
   if (!spawn_attributes(&attributes)) return false;
@@ -268,31 +285,36 @@ static bool run_compiler(build *b) {
   posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
   posix_spawn_file_actions_addopen(&files, 1, "/dev/null", O_WRONLY, 0);
   posix_spawn_file_actions_addopen(&files, 2, b->errors, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-  int failed = ENOENT, status = 0;
-  pid_t pid = 0;
-  for (size_t i = 0; i < COMPILERS && failed; i++) {
-    snprintf(b->name, sizeof b->name, "%s", compilers[i]);
-    failed = posix_spawnp(&pid, b->name, &files, &attributes, b->args, environ);
-  }
+  int failed = spawn(b, &files, &attributes);
   posix_spawn_file_actions_destroy(&files);
   posix_spawnattr_destroy(&attributes);
-  if (failed) {
+  if (failed)
     snprintf(b->reason, REASON, "no C compiler: none of cc, gcc and clang on PATH starts (%s)",
              strerror(failed));
-    return false;
-  }
-  if (b->active) atomic_store(&b->active->compiler, pid);
-  bool known = wait_for(pid, &status);
+  if (b->active) atomic_store(&b->active->compiler, b->pid);
+  return !failed;
+}
+
+/* True: the compiler has ended, with *ok. Where somebody else reaps children the object's existence decides. */
+static bool has_ended(build *b, bool wait, bool *ok) {
+  int status = 0;
+  pid_t got;
+  do got = waitpid(b->pid, &status, wait ? 0 : WNOHANG);
+  while (got < 0 && errno == EINTR);
+  if (got == 0) return false;
+  bool known = got > 0 || errno == ECHILD;
+  if (got < 0) status = 0;
+  b->pid = 0;
   if (b->active) atomic_store(&b->active->compiler, 0);
-  if (known && status == 0) return true;
-  read_errors(b, WIFEXITED(status) ? WEXITSTATUS(status) : -1);
-  return false;
+  *ok = known && status == 0;
+  if (!*ok) read_errors(b, WIFEXITED(status) ? WEXITSTATUS(status) : -1);
+  return true;
 }
 
 /* --- one object ------------------------------------------------------------------------------- */
 
 /* Everything that the object depends on. Two compilers of one name differ in their files. */
-static void make_key(str *key, const machine *target, const char *text, size_t len) {
+static void make_common_key(str *key, const machine *target) {
   str_printf(key, "cpu:cc %s %s\n", fixed_flags, target->cc_flags);
   const char *path = getenv("PATH");
   bool found = false;
@@ -306,57 +328,96 @@ static void make_key(str *key, const machine *target, const char *text, size_t l
         str_printf(key, "%s %lld %lld.%09ld\n", file, (long long)s.st_size,
                    (long long)s.st_mtim.tv_sec, s.st_mtim.tv_nsec);
     }
-  str_addn(key, text, len);
 }
 
-static void *load_object(build *b) {
+static bool load_object(build *b) {
   if (!fork_enter()) {
     snprintf(b->reason, REASON, "does not load: %.200s", fork_why);
-    return NULL;
+    return false;
   }
-  void *object = dlopen(b->object, RTLD_NOW | RTLD_LOCAL);
+  b->loaded = dlopen(b->object, RTLD_NOW | RTLD_LOCAL);
   fork_leave();
-  if (object) return object;
+  if (b->loaded) return true;
   const char *why = dlerror();
   snprintf(b->reason, REASON, "does not load: %.200s", why ? why : "unknown");
-  return NULL;
+  return false;
 }
 
 /* Puts the object's bytes into the store. What fails here is nobody's loss. */
-static void keep_object(build *b, const str *key) {
+static void keep_object(build *b) {
   struct stat s;
-  FILE *f = b->cache ? fopen(b->object, "r") : NULL;
+  store *cache = b->of->cache;
+  FILE *f = cache ? fopen(b->object, "r") : NULL;
   size_t size = f && fstat(fileno(f), &s) == 0 ? (size_t)s.st_size : 0;
   char *bytes = size ? mem_alloc(size) : NULL;
   if (bytes && fread(bytes, 1, size, f) == size)
-    store_put(b->cache, STORE_KERNELS, key->data, key->len, bytes, size);
+    store_put(cache, STORE_KERNELS, b->key.data, b->key.len, bytes, size);
   mem_free(bytes);
   if (f) fclose(f);
 }
 
-/* From the store, else compiled. NULL with b->reason set on failure. Allocates from the arena only
- * while there is no directory. */
-static void *build_object(build *b, arena *scratch, const machine *target, const char *text,
-                          size_t len) {
-  set_args(b, target);
-  str key;
-  str_init(&key, scratch);
+/* Everything that needs the arena, which is not used while there is a directory. */
+static void describe(build *b, common *c, arena *scratch, const lin_kernel *const *kernels,
+                     int first, int last) {
+  *b = (build){.of = c, .first = first, .last = last, .reason = "unknown", .lock = -1};
+  str_init(&b->text, scratch);
+  render_c_prelude(&b->text, last - first, kernels + first);
+  for (int i = first; i < last; ++i) render_c(&b->text, kernels[i]);
+  str_init(&b->key, scratch);
+  if (c->cache == NULL) return;
+  str_addn(&b->key, c->key.data, c->key.len);
+  str_addn(&b->key, b->text.data, b->text.len);
+}
+
+static void try_store(build *b, arena *scratch) {
   size_t size = 0;
-  const void *bytes = NULL;
-  if (b->cache) {
-    make_key(&key, target, text, len);
-    bytes = store_get(b->cache, scratch, STORE_KERNELS, key.data, key.len, &size);
-  }
-  if (!open_directory(b)) return NULL;
-  void *object = NULL;
-  if (bytes && write_file(b, b->object, bytes, size)) object = load_object(b);
-  if (!object) {
-    b->compiled = true;
-    if (write_file(b, b->source, text, len) && run_compiler(b)) object = load_object(b);
-    if (object) keep_object(b, &key);
-  }
+  const void *bytes =
+      store_get(b->of->cache, scratch, STORE_KERNELS, b->key.data, b->key.len, &size);
+  if (bytes == NULL || !open_directory(b)) return;
+  b->stored = write_file(b, b->object, bytes, size) && load_object(b);
   close_directory(b);
-  return object;
+}
+
+static bool start(build *b) {
+  if (!open_directory(b)) return false;
+  if (write_file(b, b->source, b->text.data, b->text.len) && start_compiler(b)) return true;
+  close_directory(b);
+  return false;
+}
+
+/* False: its compiler still runs. */
+static bool finish(build *b, bool wait) {
+  bool ok = false;
+  if (!has_ended(b, wait, &ok)) return false;
+  if (ok && load_object(b)) keep_object(b);
+  close_directory(b);
+  return true;
+}
+
+/* Ends one of those that run, the first to be done. */
+static void finish_one(build **running, int *count) {
+  const struct timespec moment = {.tv_nsec = 500000};
+  for (;;) {
+    for (int i = 0; i < *count; ++i) {
+      if (!finish(running[i], *count == 1)) continue;
+      running[i] = running[--*count];
+      return;
+    }
+    nanosleep(&moment, NULL);
+  }
+}
+
+/* At most so many compilers at a time. */
+static void compile_missing(build *all, int count, int most) {
+  build *running[ACTIVE];
+  int n = 0;
+  if (most > ACTIVE) most = ACTIVE;
+  for (int i = 0; i < count; ++i) {
+    if (all[i].loaded != NULL) continue;
+    if (n == most) finish_one(running, &n);
+    if (start(&all[i])) running[n++] = &all[i];
+  }
+  while (n > 0) finish_one(running, &n);
 }
 
 static bool find_kernel(void *object, const char *name, backend_kernel *out) {
@@ -364,8 +425,7 @@ static bool find_kernel(void *object, const char *name, backend_kernel *out) {
   void *symbol = dlsym(object, name);
   fork_leave();
   if (!symbol) return false;
-  memcpy(&out->fn, &symbol,
-         sizeof symbol); /* POSIX: a data pointer may hold a function's address */
+  out->code = symbol; /* a host_code */
   return true;
 }
 
@@ -379,48 +439,79 @@ static void cc_release(void *handle) {
   mem_free(code);
 }
 
-/* Compiles kernels[first..last) into one object; a reason in b otherwise. */
-static bool compile_part(build *b, arena *scratch, cc_code *code, const machine *target, int first,
-                         int last, const lin_kernel *const *kernels, backend_kernel *out) {
-  str text;
-  str_init(&text, scratch);
-  render_c_prelude(&text, last - first, kernels + first);
-  for (int i = first; i < last; i++) render_c(&text, kernels[i]);
-  void *object = build_object(b, scratch, target, str_text(&text), text.len);
-  if (!object) return false;
-  code->object[code->count++] = object;
-  for (int i = first; i < last; i++)
-    if (!find_kernel(object, kernels[i]->name, &out[i]))
-      out[i].error = "the compiled object lacks this kernel";
-  return true;
+static void take_result(backend_job *job, int i, const build *b) {
+  backend_kernel *out = &job->out[i];
+  out->error = NULL;
+  if (b->loaded == NULL)
+    out->error = arena_strdup(job->a, b->reason);
+  else if (!find_kernel(b->loaded, out->symbol, out))
+    out->error = "the compiled object lacks this kernel";
 }
 
-static void compile_all(build *b, arena *a, arena *scratch, cc_code *code, const machine *target,
-                        int count, const lin_kernel *const *kernels, backend_kernel *out) {
-  if (compile_part(b, scratch, code, target, 0, count, kernels, out)) return;
-  /* One bad kernel must not take the others with it. */
-  for (int i = 0; i < count; i++)
-    if (count == 1 || !compile_part(b, scratch, code, target, i, i + 1, kernels, out))
-      out[i].error = arena_strdup(a, b->reason);
+/* Kernels without code, so many in a source. */
+static void compile_in_parts(backend_job *job, common *c, arena *scratch, cc_code *code, int size) {
+  int n = 0, *of = arena_array(scratch, int, job->count + 1);
+  const lin_kernel **missing = arena_array(scratch, const lin_kernel *, job->count + 1);
+  for (int i = 0; i < job->count; ++i) {
+    if (job->out[i].code != NULL) continue;
+    lin_kernel *k = arena_copy(scratch, job->kernels[i], sizeof *k);
+    k->name = job->out[i].symbol;
+    of[n] = i;
+    missing[n++] = k;
+  }
+  int parts = (n + size - 1) / size;
+  build *all = arena_array(scratch, build, parts + 1);
+  for (int i = 0; i < parts; ++i)
+    describe(&all[i], c, scratch, missing, i * size, (i + 1) * size < n ? (i + 1) * size : n);
+  for (int i = 0; i < parts && c->cache != NULL; ++i) {
+    try_store(&all[i], scratch);
+    if (all[i].loaded != NULL) code->object[code->count++] = all[i].loaded;
+  }
+  compile_missing(all, parts, job->threads);
+  for (int i = 0; i < parts; ++i) {
+    if (!all[i].stored && all[i].loaded != NULL) code->object[code->count++] = all[i].loaded;
+    job->cached = job->cached && all[i].stored;
+  }
+  for (int i = 0; i < parts; ++i)
+    for (int j = all[i].first; j < all[i].last; ++j) take_result(job, of[j], &all[i]);
 }
 
-static void *cc_compile(arena *a, diag *d, const machine *target, int count,
-                        const lin_kernel *const *kernels, backend_kernel *out, store *cache,
-                        bool *cached) {
-  cc_code *code = mem_alloc(sizeof *code + (size_t)count * sizeof code->object[0]);
-  if (!code) diag_fail(d, WN_ERR_NOMEM, "out of memory while compiling kernels");
+static void compile_all(backend_job *job, arena *scratch, cc_code *code) {
+  common c = {.target = job->target, .cache = job->cache};
+  int share = (job->count + job->threads - 1) / job->threads;
+  int size = c.cache != NULL || share < 1 ? 1 : share;
+  set_flags(&c);
+  str_init(&c.key, scratch);
+  if (c.cache != NULL) make_common_key(&c.key, c.target);
+  job->cached = true;
+  for (int i = 0; i < job->count; ++i) job->out[i].scratch = job->kernels[i]->scratch_bytes;
+  compile_in_parts(job, &c, scratch, code, size);
+  if (size > 1) compile_in_parts(job, &c, scratch, code, 1);
+}
+
+static void *cc_compile(void *device, backend_job *job) {
+  diag *d = job->d;
+  (void)device;
+  cc_code *code = mem_alloc(sizeof *code + 2 * (size_t)job->count * sizeof code->object[0]);
+  if (code == NULL) diag_fail(d, WN_ERR_NOMEM, "out of memory while compiling kernels");
   code->count = 0;
   arena scratch;
   arena_init(&scratch, d);
-  build b = {.reason = "unknown", .cache = cache, .lock = -1};
   wn_status st;
-  DIAG_TRY(d, st) { compile_all(&b, a, &scratch, code, target, count, kernels, out); }
+  DIAG_TRY(d, st) { compile_all(job, &scratch, code); }
   DIAG_END(d, st)
   arena_release(&scratch);
-  *cached = !b.compiled && code->count > 0;
   if (st == WN_OK) return code;
   cc_release(code);
   diag_fail(d, st, "out of memory while compiling kernels");
 }
 
-const backend backend_cc = {.name = "cpu:cc", .compile = cc_compile, .release = cc_release};
+const backend backend_cc = {
+    HOST_BACKEND(host_open, host_launch),
+    .name = "cpu:cc",
+    .compiler = "the system's C compiler",
+    .isas = machine_cpu_isas,
+    .compile = cc_compile,
+    .release = cc_release,
+    .abandon = cc_abandon,
+};

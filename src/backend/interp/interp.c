@@ -12,7 +12,7 @@
 #include <math.h>
 
 #include "backend/half.h"
-#include "backend/runtime.h"
+#include "backend/interp/interp.h"
 
 typedef union cell {
   double f;

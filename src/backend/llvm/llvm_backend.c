@@ -1,228 +1,29 @@
-/* The cpu backend: LLVM in process.
+/* The backend `cpu`: LLVM in process.
  *
- * In: linear kernels. Out: functions in this process. All kernels become one module, which a short
- * list of passes cleans up (the kernels are simplified already: what is left to do is what index
- * arithmetic hides until it is in SSA form), code generation writes as an ELF object into memory,
- * and ORC loads. Always holds: nothing is shared between compiles but LLVM's tables of targets, set
- * up once; every object of LLVM has its owner in `work` or `code`, so that any failure releases it;
- * LLVM is entered between fork_enter and fork_leave alone, and left before anybody is warned. */
+ * In: linear kernels. Out: functions in this process. Each kernel is an ELF object of its own, from the store or made by
+ * llvm_emit.c, on as many threads as kernels run on; ORC loads them all.
+ * Always holds: LLVM is entered between fork_enter and fork_leave alone, and left before the store, which may warn, is asked;
+ * where it can load nothing of what the store has, all is made anew. */
 #include "backend/llvm/llvm_backend.h"
 
-#include <llvm-c/Analysis.h>
+#include <llvm-c/Core.h>
 #include <llvm-c/Error.h>
 #include <llvm-c/LLJIT.h>
 #include <llvm-c/Orc.h>
-#include <llvm-c/Target.h>
-#include <llvm-c/TargetMachine.h>
-#include <llvm-c/Transforms/PassBuilder.h>
 #include <math.h>
-#include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/fork.h"
-#include "store/kernel_key.h"
-#include "backend/runtime.h"
+#include "render/render.h"
 #include "store/store.h"
-
-/* Arrays of kind REG become values; equal addresses and loads merge; what a loop does not change
- * leaves it. */
-static const char passes[] = "function(sroa,early-cse,loop-mssa(licm),instsimplify)";
-
-static void initialise_targets(void) {
-  LLVMInitializeNativeTarget();
-  LLVMInitializeNativeAsmPrinter();
-  LLVMInitializeNativeAsmParser();
-}
-
-static void initialise_once(void) {
-  static pthread_once_t once = PTHREAD_ONCE_INIT;
-  pthread_once(&once, initialise_targets);
-}
-
-/* --- code ------------------------------------------------------------------------------------- */
-
-typedef struct work { /* what one compilation holds of LLVM */
-  LLVMContextRef context;
-  LLVMModuleRef module;
-  LLVMTargetMachineRef machine;
-  LLVMMemoryBufferRef code;
-  char *message; /* LLVM's, to be disposed of by it */
-  char diagnostic[512];
-} work;
-
-static void release(work *w) {
-  if (w->message != NULL) LLVMDisposeMessage(w->message);
-  if (w->code != NULL) LLVMDisposeMemoryBuffer(w->code);
-  if (w->module != NULL) LLVMDisposeModule(w->module);
-  if (w->machine != NULL) LLVMDisposeTargetMachine(w->machine);
-  if (w->context != NULL) LLVMContextDispose(w->context);
-}
-
-/* One line, without LLVM's line breaks. */
-static const char *one_line(arena *a, const char *prefix, const char *text) {
-  char *s = arena_printf(a, "%s: %s", prefix, text != NULL ? text : "unknown reason");
-  for (char *c = s; *c; c++)
-    if (*c == '\n') *c = c[1] ? ' ' : '\0';
-  return s;
-}
-
-static void keep_text(work *w, const char *text) {
-  if (w->diagnostic[0]) return;
-  size_t n = strlen(text) < sizeof w->diagnostic ? strlen(text) : sizeof w->diagnostic - 1;
-  memcpy(w->diagnostic, text, n);
-}
-
-static void keep_error(work *w, LLVMErrorRef failed) {
-  char *text = LLVMGetErrorMessage(failed);
-  keep_text(w, text);
-  LLVMDisposeErrorMessage(text);
-}
-
-static void keep_diagnostic(LLVMDiagnosticInfoRef info, void *user) {
-  if (LLVMGetDiagInfoSeverity(info) != LLVMDSError) return;
-  char *text = LLVMGetDiagInfoDescription(info);
-  keep_text(user, text);
-  LLVMDisposeMessage(text);
-}
-
-static const char *make_machine(arena *a, work *w, const llvm_ir_target *t) {
-  LLVMTargetRef target;
-  if (LLVMGetTargetFromTriple(t->triple, &target, &w->message))
-    return one_line(a, "LLVM", w->message);
-  w->machine = LLVMCreateTargetMachine(target, t->triple, t->cpu, t->features,
-                                       LLVMCodeGenLevelDefault, LLVMRelocPIC, LLVMCodeModelDefault);
-  return w->machine != NULL ? NULL : one_line(a, "LLVM has no target machine for", t->triple);
-}
-
-/* LLVM aborts on IR that breaks its rules, so what the renderer made is looked at first, in every
- * build: it is cheap. */
-static const char *build_module(arena *a, work *w, const llvm_ir_target *t, int count,
-                                const lin_kernel *const *kernels) {
-  w->module = LLVMModuleCreateWithNameInContext("winnow", w->context);
-  LLVMSetTarget(w->module, t->triple);
-  LLVMTargetDataRef layout = LLVMCreateTargetDataLayout(w->machine);
-  LLVMSetModuleDataLayout(w->module, layout);
-  LLVMDisposeTargetData(layout);
-  for (int n = 0; n < count; n++) llvm_ir_add_kernel(a, w->module, t, kernels[n]);
-  bool broken = LLVMVerifyModule(w->module, LLVMReturnStatusAction, &w->message);
-  return broken ? one_line(a, "LLVM", w->message) : NULL;
-}
-
-static const char *optimise(arena *a, work *w) {
-  LLVMPassBuilderOptionsRef options = LLVMCreatePassBuilderOptions();
-  LLVMErrorRef failed = LLVMRunPasses(w->module, passes, w->machine, options);
-  LLVMDisposePassBuilderOptions(options);
-  if (failed == NULL) return NULL;
-  keep_error(w, failed);
-  return one_line(a, "LLVM", w->diagnostic);
-}
-
-/* Fills w->code; NULL or what went wrong. */
-static const char *generate(arena *a, work *w, const llvm_ir_target *t, int count,
-                            const lin_kernel *const *kernels, bool text) {
-  w->context = LLVMContextCreate();
-  LLVMContextSetDiagnosticHandler(w->context, keep_diagnostic, w);
-  const char *error = make_machine(a, w, t);
-  if (error == NULL && text) LLVMSetTargetMachineAsmVerbosity(w->machine, 1);
-  if (error == NULL) error = build_module(a, w, t, count, kernels);
-  if (error == NULL) error = optimise(a, w);
-  if (error != NULL) return error;
-  LLVMCodeGenFileType kind = text ? LLVMAssemblyFile : LLVMObjectFile;
-  if (LLVMTargetMachineEmitToMemoryBuffer(w->machine, w->module, kind, &w->message, &w->code))
-    return one_line(a, "LLVM", w->message);
-  return w->diagnostic[0] ? one_line(a, "LLVM", w->diagnostic) : NULL;
-}
-
-typedef struct task { /* what is done on LLVM's stack */
-  void (*fn)(struct task *);
-  diag *d;
-  wn_status status; /* of fn */
-} task;
-
-static void run_task(void *user) {
-  task *t = user;
-  DIAG_TRY(t->d, t->status) { t->fn(t); }
-  DIAG_END(t->d, t->status)
-}
-
-/* Runs t->fn(t); diag_fail in it goes on from here. NULL, or why it did not run. */
-static const char *on_own_stack(arena *a, task *t) {
-  const char *why = llvm_on_own_stack(run_task, t);
-  if (why != NULL) return one_line(a, "LLVM gets no thread", why);
-  if (t->status != WN_OK) diag_fail(t->d, t->status, "%s", t->d->message);
-  return NULL;
-}
-
-llvm_ir_target llvm_target_of(arena *a, const machine *cpu) {
-  initialise_once();
-  char triple[128]; /* LLVM's own copy must not be held where the arena may give up */
-  char *host = LLVMGetDefaultTargetTriple();
-  snprintf(triple, sizeof triple, "%s", host);
-  LLVMDisposeMessage(host);
-  llvm_ir_target t = {.triple = arena_strdup(a, triple),
-                      .cpu = cpu->llvm_cpu != NULL ? cpu->llvm_cpu : "",
-                      .features = cpu->llvm_features != NULL ? cpu->llvm_features : "",
-                      .vector_bytes = cpu->vector_bytes,
-                      .fma = cpu->fma};
-  t.x86 = strncmp(triple, "x86_64", 6) == 0;
-  t.f16 = cpu->isa == ISA_NEON || strstr(t.features, "+f16c") != NULL;
-  return t;
-}
-
-typedef struct emission {
-  task task; /* first */
-  arena *a;
-  work work;
-  const llvm_ir_target *t;
-  int count;
-  const lin_kernel *const *kernels;
-  bool text;
-  const char *error, *code;
-  size_t size;
-} emission;
-
-static void emit_code(task *t) {
-  emission *e = (emission *)(void *)t;
-  e->error = generate(e->a, &e->work, e->t, e->count, e->kernels, e->text);
-  if (e->error != NULL) return;
-  e->size = LLVMGetBufferSize(e->work.code);
-  char *copy = arena_alloc(e->a, e->size + 1);
-  memcpy(copy, LLVMGetBufferStart(e->work.code), e->size);
-  e->code = copy;
-}
-
-const char *llvm_emit_code(arena *a, const llvm_ir_target *t, int count,
-                           const lin_kernel *const *kernels, bool text, size_t *size,
-                           const char **error) {
-  initialise_once();
-  diag *d = a->diag;
-  emission e = {.task = {.fn = emit_code, .d = d}, .a = a, .t = t, .count = count};
-  e.kernels = kernels;
-  e.text = text;
-  const char *volatile why = NULL;
-  wn_status st;
-  DIAG_TRY(d, st) { why = on_own_stack(a, &e.task); }
-  DIAG_END(d, st)
-  release(&e.work);
-  if (st != WN_OK) diag_fail(d, st, "%s", d->message);
-  *error = why != NULL ? why : e.error;
-  *size = e.size;
-  return e.code;
-}
-
-const char *llvm_assembly(arena *a, const machine *cpu, const lin_kernel *k) {
-  llvm_ir_target t = llvm_target_of(a, cpu);
-  const char *error;
-  size_t size;
-  return llvm_emit_code(a, &t, 1, &k, true, &size, &error);
-}
 
 /* --- loading ---------------------------------------------------------------------------------- */
 
 typedef struct code {
   LLVMOrcLLJITRef jit;
-  char *object; /* as it was loaded, for people who ask what was compiled */
-  size_t size;
+  int count;
+  llvm_unit unit[]; /* as they were loaded, for people who ask what was compiled */
 } code;
 
 /* Kernels find libm's functions by address: the process may have been linked so that names do not
@@ -249,31 +50,31 @@ static LLVMErrorRef define_externals(LLVMOrcLLJITRef jit, LLVMOrcJITDylibRef lib
   return LLVMOrcJITDylibDefine(lib, LLVMOrcAbsoluteSymbols(pairs, COUNT));
 }
 
-/* Loads the object and finds its functions. The bytes are copied. */
-static LLVMErrorRef load(code *c, const void *bytes, size_t size, int count,
-                         const lin_kernel *const *kernels, backend_kernel *out) {
+/* Loads the objects and finds their functions. The bytes are copied. */
+static LLVMErrorRef load_units(code *c, backend_kernel *out) {
   LLVMErrorRef failed = LLVMOrcCreateLLJIT(&c->jit, NULL);
   if (failed != NULL) return failed;
   LLVMOrcJITDylibRef lib = LLVMOrcLLJITGetMainJITDylib(c->jit);
   failed = define_externals(c->jit, lib);
-  if (failed != NULL) return failed;
-  c->size = size;
-  c->object = mem_alloc(size); /* NULL: nothing is said about the code then */
-  if (c->object != NULL) memcpy(c->object, bytes, size);
-  LLVMMemoryBufferRef object = LLVMCreateMemoryBufferWithMemoryRangeCopy(bytes, size, "kernels");
-  failed = LLVMOrcLLJITAddObjectFile(c->jit, lib, object); /* takes it */
-  for (int n = 0; n < count && failed == NULL; n++) {
+  for (int i = 0; i < c->count && failed == NULL; ++i) {
+    const llvm_unit *u = &c->unit[i];
+    if (u->object == NULL) continue;
+    LLVMMemoryBufferRef object =
+        LLVMCreateMemoryBufferWithMemoryRangeCopy(u->object, u->size, u->kernel.name);
+    failed = LLVMOrcLLJITAddObjectFile(c->jit, lib, object); /* takes it */
+  }
+  for (int i = 0; i < c->count && failed == NULL; ++i) {
     LLVMOrcExecutorAddress at = 0;
-    failed = LLVMOrcLLJITLookup(c->jit, &at, kernels[n]->name);
-    if (failed == NULL) out[n].fn = (kernel_fn)(uintptr_t)at;
+    if (c->unit[i].object == NULL) continue;
+    failed = LLVMOrcLLJITLookup(c->jit, &at, c->unit[i].kernel.name);
+    if (failed == NULL) out[i].code = (void *)(uintptr_t)at;
   }
   return failed;
 }
 
 static void release_jit(code *c) {
   if (c->jit != NULL) LLVMConsumeError(LLVMOrcDisposeLLJIT(c->jit));
-  mem_free(c->object);
-  *c = (code){0};
+  c->jit = NULL;
 }
 
 static void release_code(void *handle) {
@@ -283,18 +84,25 @@ static void release_code(void *handle) {
     release_jit(c);
     fork_leave();
   }
+  for (int i = 0; i < c->count; ++i) mem_free(c->unit[i].object);
   mem_free(c);
 }
 
-static const char *assembly(const void *handle, arena *a, const machine *cpu, const char *name,
+static const llvm_unit *unit_of(const code *c, const char *symbol) {
+  for (int i = 0; i < c->count; ++i)
+    if (strcmp(c->unit[i].kernel.name, symbol) == 0) return &c->unit[i];
+  return NULL;
+}
+
+static const char *assembly(const void *handle, arena *a, const machine *cpu, const char *symbol,
                             int *registers, int *spills) {
-  const code *c = handle;
+  const llvm_unit *u = unit_of(handle, symbol);
   const char *volatile text = NULL;
   wn_status st;
-  if (c->object == NULL || !fork_enter()) return NULL;
+  if (u == NULL || u->object == NULL || !fork_enter()) return NULL;
   DIAG_TRY(a->diag, st) {
     llvm_ir_target t = llvm_target_of(a, cpu);
-    text = llvm_disassemble(a, &t, c->object, c->size, name);
+    text = llvm_disassemble(a, &t, u->object, u->size, symbol);
   }
   DIAG_END(a->diag, st)
   fork_leave();
@@ -309,34 +117,117 @@ const char *llvm_version(arena *a) {
   return arena_printf(a, "LLVM %u.%u.%u", major, minor, patch);
 }
 
-/* Everything that the object depends on. */
-static void make_key(str *key, const llvm_ir_target *t, int count,
-                     const lin_kernel *const *kernels) {
-  unsigned major, minor, patch;
-  LLVMGetVersion(&major, &minor, &patch);
-  str_printf(key, "cpu %u.%u.%u %s\n%s\n%s\n%s\n%d %d %d %d\n", major, minor, patch, passes,
-             t->triple, t->cpu, t->features, t->vector_bytes, t->x86, t->fma, t->f16);
-  kernel_key_add(key, count, kernels);
-}
+/* --- compiling -------------------------------------------------------------------------------- */
 
 typedef struct compilation {
-  task task; /* first */
-  arena *a;
-  arena scratch; /* the key and the object as the store gave it */
-  work work;
+  backend_job *job;
+  arena scratch;
   code *code;
-  const machine *cpu;
   llvm_ir_target t;
-  int count;
-  const lin_kernel *const *kernels;
-  backend_kernel *out;
-  store *cache;
-  const void *stored; /* the code of an earlier compile */
-  size_t stored_size;
-  bool was_cached;
-  bool inside; /* LLVM */
-  const char *error;
+  str *key;     /* of the store, by unit */
+  bool *stored; /* the unit's object came from there */
+  llvm_unit **missing;
+  bool inside;           /* LLVM */
+  char why[LLVM_REASON]; /* nothing could be loaded; "" where all was */
 } compilation;
+
+/* Everything that the object depends on. */
+static void make_key(str *key, const llvm_ir_target *t, const str *kernel) {
+  unsigned major, minor, patch;
+  LLVMGetVersion(&major, &minor, &patch);
+  str_printf(key, "cpu %u.%u.%u %s\n%s\n%s\n%s\n%d %d %d %d\n", major, minor, patch, llvm_passes,
+             t->triple, t->cpu, t->features, t->vector_bytes, t->x86, t->fma, t->f16);
+  str_addn(key, kernel->data, kernel->len);
+}
+
+static void look_up(compilation *c) {
+  const backend_job *job = c->job;
+  for (int i = 0; i < job->count && job->cache != NULL; ++i) {
+    llvm_unit *u = &c->code->unit[i];
+    str_init(&c->key[i], &c->scratch);
+    make_key(&c->key[i], &c->t, &job->keys[i]);
+    size_t size = 0;
+    const void *found =
+        store_get(job->cache, &c->scratch, STORE_KERNELS, c->key[i].data, c->key[i].len, &size);
+    if (found == NULL) continue;
+    u->object = mem_alloc(size);
+    if (u->object == NULL) diag_fail(job->d, WN_ERR_NOMEM, "out of memory");
+    memcpy(u->object, found, size);
+    u->size = size;
+    c->stored[i] = true;
+  }
+}
+
+static void keep(const compilation *c) {
+  for (int i = 0; i < c->job->count && c->job->cache != NULL; ++i) {
+    const llvm_unit *u = &c->code->unit[i];
+    if (u->object != NULL && !c->stored[i])
+      store_put(c->job->cache, STORE_KERNELS, c->key[i].data, c->key[i].len, u->object, u->size);
+  }
+}
+
+/* The longest first, so that no thread is left with one at the end. */
+static int by_length(const void *a, const void *b) {
+  const llvm_unit *const *x = a, *const *y = b;
+  size_t m = (*x)->kernel.ins.len, n = (*y)->kernel.ins.len;
+  if (m != n) return m > n ? -1 : 1;
+  return *x < *y ? -1 : *x > *y;
+}
+
+static void load_on_stack(void *user) {
+  compilation *c = user;
+  LLVMErrorRef failed = load_units(c->code, c->job->out);
+  if (failed == NULL) return;
+  char *text = LLVMGetErrorMessage(failed);
+  snprintf(c->why, sizeof c->why, "LLVM could not load the code: %s", text);
+  LLVMDisposeErrorMessage(text);
+  release_jit(c->code);
+}
+
+static void load(compilation *c) {
+  c->why[0] = '\0';
+  const char *why = llvm_on_own_stacks(1, load_on_stack, c);
+  if (why != NULL) snprintf(c->why, sizeof c->why, "LLVM gets no thread: %s", why);
+}
+
+/* What the store has may be of no use. */
+static bool drop_stored(compilation *c) {
+  bool any = false;
+  for (int i = 0; i < c->job->count; ++i) {
+    llvm_unit *u = &c->code->unit[i];
+    if (!c->stored[i]) continue;
+    mem_free(u->object);
+    u->object = NULL;
+    c->stored[i] = false;
+    any = true;
+  }
+  return any;
+}
+
+/* Units without an object, the longest first. */
+static int find_missing(const compilation *c) {
+  int n = 0;
+  for (int i = 0; i < c->job->count; ++i)
+    if (c->code->unit[i].object == NULL) c->missing[n++] = &c->code->unit[i];
+  qsort(c->missing, (size_t)n, sizeof(llvm_unit *), by_length);
+  return n;
+}
+
+static bool lacked_memory(const compilation *c) {
+  for (int i = 0; i < c->job->count; ++i)
+    if (c->code->unit[i].status != WN_OK) return true;
+  return false;
+}
+
+/* Inside of LLVM. */
+static void emit_and_load(compilation *c) {
+  llvm_emit_units(&c->t, find_missing(c), c->missing, c->job->threads);
+  if (lacked_memory(c)) return;
+  load(c);
+  if (c->why[0] == '\0' || !drop_stored(c)) return;
+  llvm_emit_units(&c->t, find_missing(c), c->missing, c->job->threads);
+  if (!lacked_memory(c)) load(c);
+}
 
 static bool enter(compilation *c) { return c->inside = fork_enter(); }
 
@@ -345,88 +236,76 @@ static void leave(compilation *c) {
   c->inside = false;
 }
 
-/* The code of an earlier compile, loaded. */
-static bool load_stored(compilation *c) {
-  if (c->stored == NULL) return false;
-  LLVMErrorRef failed = load(c->code, c->stored, c->stored_size, c->count, c->kernels, c->out);
-  if (failed == NULL) return true;
-  LLVMConsumeError(failed);
-  release_jit(c->code);
-  return false;
-}
-
-static void make_code(task *t) {
-  compilation *c = (compilation *)(void *)t;
-  work *w = &c->work;
-  c->was_cached = load_stored(c);
-  if (c->was_cached) return;
-  c->error = generate(c->a, w, &c->t, c->count, c->kernels, false);
-  if (c->error != NULL) return;
-  const char *object = LLVMGetBufferStart(w->code);
-  size_t size = LLVMGetBufferSize(w->code);
-  LLVMErrorRef failed = load(c->code, object, size, c->count, c->kernels, c->out);
-  if (failed == NULL) return;
-  keep_error(w, failed);
-  c->error = one_line(c->a, "LLVM could not load the code", w->diagnostic);
-}
-
-/* The store, which may warn, is asked on the caller's thread, and outside of LLVM. */
-static void compile_or_load(arena *a, compilation *c) {
-  c->error = fork_why;
+static void compile_units(compilation *c) {
+  const backend_job *job = c->job;
+  snprintf(c->why, sizeof c->why, "%s", fork_why);
+  c->missing = arena_array(&c->scratch, llvm_unit *, job->count + 1);
+  c->stored = arena_array(&c->scratch, bool, job->count + 1);
+  c->key = arena_array(&c->scratch, str, job->count + 1);
   if (!enter(c)) return;
-  c->t = llvm_target_of(a, c->cpu);
+  c->t = llvm_target_of(&c->scratch, job->target);
   leave(c);
-  str key;
-  str_init(&key, &c->scratch);
-  if (c->cache != NULL) make_key(&key, &c->t, c->count, c->kernels);
-  c->stored = store_get(c->cache, &c->scratch, STORE_KERNELS, key.data, key.len, &c->stored_size);
+  look_up(c);
   if (!enter(c)) return;
-  c->error = NULL;
-  const char *why = on_own_stack(a, &c->task);
+  emit_and_load(c);
   leave(c);
-  if (why != NULL) c->error = why;
-  if (c->error == NULL && !c->was_cached)
-    store_put(c->cache, STORE_KERNELS, key.data, key.len, LLVMGetBufferStart(c->work.code),
-              LLVMGetBufferSize(c->work.code));
+  if (lacked_memory(c)) diag_fail(job->d, WN_ERR_NOMEM, "out of memory while compiling kernels");
+  keep(c);
 }
 
-static void compile_into(arena *a, compilation *c) {
-  compile_or_load(a, c);
-  for (int n = 0; n < c->count; n++) {
-    if (c->error != NULL) c->out[n].fn = NULL;
-    c->out[n].error = c->error;
+/* Errors by kernel, and whether all came from the store. */
+static void take_results(compilation *c) {
+  backend_job *job = c->job;
+  job->cached = c->code->jit != NULL;
+  for (int i = 0; i < job->count; ++i) {
+    const llvm_unit *u = &c->code->unit[i];
+    backend_kernel *out = &job->out[i];
+    out->scratch = job->kernels[i]->scratch_bytes;
+    job->cached = job->cached && c->stored[i];
+    if (c->why[0] != '\0') out->code = NULL;
+    if (out->code == NULL)
+      out->error = llvm_one_line(job->a, u->reason[0] != '\0' ? u->reason : c->why);
   }
 }
 
-static void *compile(arena *a, diag *d, const machine *cpu, int count,
-                     const lin_kernel *const *kernels, backend_kernel *out, store *cache,
-                     bool *cached) {
-  code *made = mem_alloc(sizeof *made);
-  if (made == NULL) diag_fail(d, WN_ERR_NOMEM, "out of memory");
-  *made = (code){0};
-  compilation c = {.task = {.fn = make_code, .d = d}, .a = a, .code = made, .cpu = cpu};
-  c.count = count;
-  c.kernels = kernels;
-  c.out = out;
-  c.cache = cache;
-  arena_init(&c.scratch, d);
-  wn_status st;
-  DIAG_TRY(d, st) { compile_into(a, &c); }
-  DIAG_END(d, st)
-  arena_release(&c.scratch);
-  if (c.inside || enter(&c)) release(&c.work); /* where it may not be entered it never was */
-  leave(&c);
-  if (st != WN_OK) {
-    release_code(made);
-    diag_again(d);
-  }
-  *cached = c.was_cached;
-  if (count > 0 && out[0].fn == NULL) {
-    release_code(made);
-    return NULL;
+static code *new_code(const backend_job *job) {
+  size_t bytes = sizeof(code) + (size_t)job->count * sizeof(llvm_unit);
+  code *made = mem_alloc(bytes);
+  if (made == NULL) diag_fail(job->d, WN_ERR_NOMEM, "out of memory while compiling kernels");
+  memset(made, 0, bytes);
+  made->count = job->count;
+  for (int i = 0; i < job->count; ++i) {
+    made->unit[i].kernel = *job->kernels[i];
+    made->unit[i].kernel.name = job->out[i].symbol;
   }
   return made;
 }
 
+static void *compile(void *device, backend_job *job) {
+  (void)device;
+  compilation c = {.job = job, .code = new_code(job)};
+  arena_init(&c.scratch, job->d);
+  wn_status st;
+  DIAG_TRY(job->d, st) {
+    compile_units(&c);
+    take_results(&c);
+  }
+  DIAG_END(job->d, st)
+  leave(&c);
+  arena_release(&c.scratch);
+  if (st == WN_OK && c.code->jit != NULL) return c.code;
+  release_code(c.code);
+  if (st != WN_OK) diag_again(job->d);
+  return NULL;
+}
+
 const backend backend_llvm = {
-    .name = "cpu", .compile = compile, .release = release_code, .assembly = assembly};
+    HOST_BACKEND(host_open, host_launch),
+    .name = "cpu",
+    .compiler = "LLVM, in process",
+    .version = llvm_version,
+    .isas = machine_cpu_isas,
+    .compile = compile,
+    .release = release_code,
+    .assembly = assembly,
+};

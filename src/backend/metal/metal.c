@@ -40,7 +40,7 @@ void metal_typical(machine *t, const char *isa) {
                  .memory = (size_t)8 << 30};
 }
 
-static void foreign(diag *d, const char *isa, machine *target) {
+static void typical(diag *d, const char *isa, machine *target) {
   metal_check_isa(d, isa);
   metal_typical(target, isa);
 }
@@ -54,21 +54,11 @@ static void render(str *out, const lin_kernel *k) {
 }
 
 #ifdef WN_METAL
-static const device_backend device = {.list = metal_list,
-                                      .open = metal_open,
-                                      .close = metal_close,
-                                      .foreign = foreign,
-                                      .alloc = metal_alloc,
-                                      .free = metal_free,
-                                      .write = metal_write,
-                                      .read = metal_read,
-                                      .render = render,
-                                      .compile = metal_compile,
-                                      .release = metal_release,
-                                      .launch = metal_launch,
-                                      .finish = metal_finish,
-                                      .stamps = metal_stamps,
-                                      .capture = metal_capture};
+#define METAL                                                                             \
+  .list = metal_list, .open = metal_open, .close = metal_close, .alloc = metal_alloc,     \
+  .free = metal_free, .write = metal_write, .read = metal_read, .compile = metal_compile, \
+  .release = metal_release, .launch = metal_launch, .finish = metal_finish,               \
+  .stamps = metal_stamps, .capture = metal_capture
 #else
 static int list_none(diag *d, arena *a, const device_info **out, const char **why) {
   (void)d, (void)a, (void)out;
@@ -76,16 +66,26 @@ static int list_none(diag *d, arena *a, const device_info **out, const char **wh
   return 0;
 }
 
-static void *open_none(diag *d, const char *spec, const char *isa, machine *target) {
-  (void)spec, (void)isa, (void)target;
+static void *open_none(diag *d, host *h, const char *spec, const char *isa, machine *target) {
+  (void)h, (void)spec, (void)isa, (void)target;
   diag_fail(
       d, WN_ERR_USAGE,
       "the backend metal is built on macOS only; `winnow explain PROBLEM --backend metal` shows "
       "its kernels everywhere");
 }
 
-static const device_backend device = {
-    .list = list_none, .open = open_none, .foreign = foreign, .render = render};
+#define METAL .list = list_none, .open = open_none
 #endif
 
-const backend backend_metal = {.name = "metal", .device = &device};
+static const char *const isas[] = {"simt", "simd", NULL};
+
+const backend backend_metal = {
+    METAL,
+    .name = "metal",
+    .spec = "D",
+    .compiler = "the driver's",
+    .capture_suffix = ".gputrace",
+    .isas = isas,
+    .typical = typical,
+    .render = render,
+};

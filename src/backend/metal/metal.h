@@ -7,6 +7,8 @@
 
 #include "backend/backend.h"
 
+extern const backend backend_metal;
+
 /* --- metal.c: what is the same where there is no Metal --------------------------------------------------------------------- */
 
 enum { METAL_GROUP = 1024 /* work items of a group at most; a kernel's pipeline may take fewer */ };
@@ -62,7 +64,7 @@ const char *metal_error(metal_device *m, const char *format, ...) WN_PRINTF(2, 3
 /* --- metal_device.c ----------------------------------------------------------------------------------------------------- */
 
 int metal_list(diag *d, arena *a, const device_info **out, const char **why);
-void *metal_open(diag *d, const char *spec, const char *isa, machine *target);
+void *metal_open(diag *d, host *h, const char *spec, const char *isa, machine *target);
 void metal_close(void *device);
 void *metal_alloc(void *device, size_t bytes);
 void metal_free(void *device, void *block);
@@ -73,7 +75,7 @@ const char *metal_read(void *device, void *block, size_t offset, void *to, size_
 
 /* Waits for what runs, whatever became of it, and releases all. */
 void metal_queue_close(metal_device *m);
-const char *metal_launch(void *device, const device_kernel *kernel, const device_arg *args,
+const char *metal_launch(void *device, const backend_kernel *kernel, const device_arg *args,
                          int64_t begin, int64_t end, int stamp);
 const char *metal_finish(void *device);
 const char *metal_stamps(void *device, int stamp, double *start, double *end);
@@ -93,8 +95,7 @@ typedef struct metal_kernel {
   uint8_t element[METAL_BUFFERS]; /* bytes of an element, by slot */
 } metal_kernel;
 
-void *metal_compile(void *device, arena *a, diag *d, int count, const lin_kernel *const *kernels,
-                    bool flush, device_kernel *out, struct store *cache, bool *cached);
+void *metal_compile(void *device, backend_job *job);
 void metal_release(void *handle);
 
 #endif

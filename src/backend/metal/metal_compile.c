@@ -99,7 +99,7 @@ static objc_id pipeline_of_group(const metal_device *m, objc_id function, objc_u
 }
 
 static void make_pipeline(metal_device *m, arena *a, objc_id function, metal_kernel *k,
-                          device_kernel *out) {
+                          backend_kernel *out) {
   const metal_api *api = &m->api;
   objc_id reason = NULL;
   k->pipeline = mtl_new_pipeline(api, m->device, function, &reason);
@@ -121,7 +121,7 @@ static void make_pipeline(metal_device *m, arena *a, objc_id function, metal_ker
 }
 
 static void take_from_library(metal_device *m, arena *a, objc_id library, const lin_kernel *kernel,
-                              metal_kernel *k, device_kernel *out) {
+                              metal_kernel *k, backend_kernel *out) {
   const metal_api *api = &m->api;
   objc_id name = metal_string(api, kernel->name);
   objc_id function = mtl_autorelease(api, mtl_new_function(api, library, name));
@@ -146,7 +146,7 @@ static void describe_kernel(const lin_kernel *k, metal_kernel *out) {
 
 /* The pool is emptied after each, since a program may have many. */
 static void compile_alone(metal_device *m, arena *a, const lin_kernel *kernel, metal_kernel *k,
-                          device_kernel *out) {
+                          backend_kernel *out) {
   const char *source = render_all(a, 1, &kernel);
   void *pool = m->api.pool_push();
   objc_id library = compile_source(m, a, source, &out->error);
@@ -154,17 +154,17 @@ static void compile_alone(metal_device *m, arena *a, const lin_kernel *kernel, m
   m->api.pool_pop(pool);
 }
 
-static void compile_all(metal_code *code, arena *a, const lin_kernel *const *kernels,
-                        device_kernel *out) {
+static void compile_all(metal_code *code, const backend_job *job) {
   metal_device *m = code->device;
+  arena *a = job->a;
   const lin_kernel **able = arena_array(a, const lin_kernel *, code->count + 1);
   int *entry = arena_array(a, int, code->count + 1), n = 0;
   for (int i = 0; i < code->count; i++) {
-    out[i].error = render_metal_refusal(a, kernels[i]);
-    if (out[i].error != NULL) continue;
-    describe_kernel(kernels[i], &code->kernel[i]);
+    job->out[i].error = render_metal_refusal(a, job->kernels[i]);
+    if (job->out[i].error != NULL) continue;
+    describe_kernel(job->kernels[i], &code->kernel[i]);
     entry[n] = i;
-    able[n++] = kernels[i];
+    able[n++] = job->kernels[i];
   }
   if (n == 0) return;
   const char *error = NULL;
@@ -172,28 +172,25 @@ static void compile_all(metal_code *code, arena *a, const lin_kernel *const *ker
   for (int i = 0; i < n; i++) {
     metal_kernel *k = &code->kernel[entry[i]];
     if (library != NULL)
-      take_from_library(m, a, library, able[i], k, &out[entry[i]]);
+      take_from_library(m, a, library, able[i], k, &job->out[entry[i]]);
     else
-      compile_alone(m, a, able[i], k, &out[entry[i]]);
+      compile_alone(m, a, able[i], k, &job->out[entry[i]]);
   }
 }
 
 /* Whether subnormal numbers are flushed is the GPU's affair: Metal's language lets it, and has no switch for it. */
-void *metal_compile(void *device, arena *a, diag *d, int count, const lin_kernel *const *kernels,
-                    bool flush, device_kernel *out, struct store *cache, bool *cached) {
+void *metal_compile(void *device, backend_job *job) {
   metal_device *m = device;
-  size_t bytes = sizeof(metal_code) + (size_t)count * sizeof(metal_kernel);
+  diag *d = job->d;
+  size_t bytes = sizeof(metal_code) + (size_t)job->count * sizeof(metal_kernel);
   metal_code *code = mem_alloc(bytes);
   if (code == NULL) diag_fail(d, WN_ERR_NOMEM, "out of memory while compiling for Metal");
   memset(code, 0, bytes);
   code->device = m;
-  code->count = count;
-  (void)cache, (void)flush;
-  *cached = false;
-  for (int i = 0; i < count; i++) out[i].registers = out[i].spills = -1;
+  code->count = job->count;
   void *pool = m->api.pool_push();
   wn_status st;
-  DIAG_TRY(d, st) { compile_all(code, a, kernels, out); }
+  DIAG_TRY(d, st) { compile_all(code, job); }
   DIAG_END(d, st)
   m->api.pool_pop(pool);
   if (st == WN_OK) return code;

@@ -1,6 +1,6 @@
 /* Apple's Metal: devices and their memory.
  *
- * In: the number of a device, or none for the system's default. Out: a device_backend. Always holds: where the device shares
+ * In: the number of a device, or none for the system's default. Out: an open device. Always holds: where the device shares
  * the machine's memory its arrays are read and written in place; where it does not they are private to it and go through a
  * staging buffer. Either waits for what was queued before. */
 #include "base/text.h"
@@ -102,7 +102,8 @@ void metal_close(void *device) {
   mem_free(m);
 }
 
-void *metal_open(diag *d, const char *spec, const char *isa, machine *target) {
+void *metal_open(diag *d, host *h, const char *spec, const char *isa, machine *target) {
+  (void)h;
   long number = device_number(d, spec);
   metal_check_isa(d, isa);
   metal_device *m = mem_alloc(sizeof *m);

@@ -190,7 +190,7 @@ static const char *launch_stamped(metal_device *m, const metal_kernel *k, const 
   return NULL;
 }
 
-const char *metal_launch(void *device, const device_kernel *kernel, const device_arg *args,
+const char *metal_launch(void *device, const backend_kernel *kernel, const device_arg *args,
                          int64_t begin, int64_t end, int stamp) {
   metal_device *m = device;
   const metal_kernel *k = kernel->code;

@@ -7,6 +7,7 @@
  * since a queue that keeps times may be slower, and the two are never both in use. A failed call is one line. */
 #ifndef WN_HAVE_OPENCL
 #include "backend/backend.h"
+#include "render/render.h"
 
 static const char absent[] = "built without OpenCL headers (Debian: opencl-c-headers)";
 
@@ -16,12 +17,12 @@ static int list_none(diag *d, arena *a, const device_info **out, const char **wh
   return 0;
 }
 
-static void *open_none(diag *d, const char *spec, const char *isa, machine *target) {
-  (void)spec, (void)isa, (void)target;
+static void *open_none(diag *d, host *h, const char *spec, const char *isa, machine *target) {
+  (void)h, (void)spec, (void)isa, (void)target;
   diag_fail(d, WN_ERR_DEVICE, "%s", absent);
 }
 
-static const device_backend opencl = {.list = list_none, .open = open_none};
+#define OPENCL .list = list_none, .open = open_none
 #else
 #include "base/mem.h"
 #include "render/render.h"
@@ -143,10 +144,8 @@ static const char *use_profiled(opencl_device *dev) {
   return why;
 }
 
-static const char *launch(void *handle, const device_kernel *kernel, const device_arg *args,
-                          int64_t begin, int64_t end, int stamp) {
-  opencl_device *dev = handle;
-  opencl_kernel *k = kernel->code;
+static const char *launch_kernel(opencl_device *dev, opencl_kernel *k, const device_arg *args,
+                                 int64_t begin, int64_t end, int stamp) {
   const char *why = stamp >= 0 ? use_profiled(dev) : use_ordinary(dev);
   if (!why && stamp >= 0) why = reserve_event(dev, stamp);
   if (why) return why;
@@ -157,6 +156,16 @@ static const char *launch(void *handle, const device_kernel *kernel, const devic
                                           NULL, &items, &group, 0, NULL,
                                           stamp >= 0 ? &dev->event[stamp] : NULL);
   return error == CL_SUCCESS ? NULL : opencl_failed(dev, error, "launching %s", k->name);
+}
+
+/* Arguments are the kernel's until it is queued, and several runtimes may launch it. */
+static const char *launch(void *handle, const backend_kernel *kernel, const device_arg *args,
+                          int64_t begin, int64_t end, int stamp) {
+  opencl_kernel *k = kernel->code;
+  pthread_mutex_lock(k->lock);
+  const char *why = launch_kernel(handle, k, args, begin, end, stamp);
+  pthread_mutex_unlock(k->lock);
+  return why;
 }
 
 static const char *stamps(void *handle, int stamp, double *start, double *end) {
@@ -174,21 +183,15 @@ static const char *stamps(void *handle, int stamp, double *start, double *end) {
   return NULL;
 }
 
-static const device_backend opencl = {
-    .list = opencl_list,
-    .open = opencl_open,
-    .close = opencl_close,
-    .alloc = allocate,
-    .free = release_block,
-    .write = write_block,
-    .read = read_block,
-    .render = render_opencl,
-    .compile = opencl_compile,
-    .release = opencl_release,
-    .launch = launch,
-    .finish = finish,
-    .stamps = stamps,
-};
+#define OPENCL                                                                        \
+  .list = opencl_list, .open = opencl_open, .close = opencl_close, .alloc = allocate, \
+  .free = release_block, .write = write_block, .read = read_block, .launch = launch,  \
+  .compile = opencl_compile, .release = opencl_release, .finish = finish, .stamps = stamps
 #endif
 
-const backend backend_opencl = {.name = "opencl", .device = &opencl};
+static const char *const isas[] = {"simt", "simd", NULL};
+
+const backend backend_opencl = {
+    OPENCL,       .name = "opencl",        .spec = "P:D", .compiler = "the driver's",
+    .isas = isas, .render = render_opencl,
+};

@@ -14,6 +14,8 @@
 #include <CL/cl.h>
 #endif
 
+#include <pthread.h>
+
 #include "backend/backend.h"
 
 #define OPENCL_FUNCTIONS(X)    \
@@ -97,7 +99,7 @@ typedef struct opencl_device {
 } opencl_device;
 
 int opencl_list(diag *d, arena *a, const device_info **out, const char **why);
-void *opencl_open(diag *d, const char *spec, const char *isa, machine *target);
+void *opencl_open(diag *d, host *h, const char *spec, const char *isa, machine *target);
 void opencl_close(void *device);
 /* Writes "OpenCL device NAME: WHAT failed: CL_..." where the device keeps its text. */
 const char *opencl_failed(opencl_device *device, cl_int error, const char *format, ...)
@@ -107,6 +109,7 @@ const char *opencl_failed(opencl_device *device, cl_int error, const char *forma
 
 typedef struct opencl_kernel {
   cl_kernel kernel;
+  pthread_mutex_t *lock; /* held while arguments are set and the kernel is queued */
   const char *name;
   size_t group; /* work items of a group, 1 for kernels without */
   int nargs;    /* global arrays */
@@ -118,8 +121,7 @@ typedef struct opencl_kernel {
   int *element; /* bytes of an array's elements */
 } opencl_kernel;
 
-void *opencl_compile(void *device, arena *a, diag *d, int count, const lin_kernel *const *kernels,
-                     bool flush, device_kernel *out, struct store *cache, bool *cached);
+void *opencl_compile(void *device, backend_job *job);
 void opencl_release(void *handle);
 
 #endif

@@ -14,11 +14,11 @@
 
 #include "base/text.h"
 #include "render/render.h"
-#include "backend/runtime.h"
 #include "store/store.h"
 
 typedef struct opencl_code {
   opencl_device *device;
+  pthread_mutex_t lock; /* of its kernels */
   int programs, kernels;
   cl_program *program; /* one, or one for each kernel */
   cl_kernel *kernel;
@@ -109,7 +109,7 @@ static const char *complaint(build *b, const char *log, cl_int status) {
 }
 
 /* "Used 40 registers" and "8 bytes spill stores" after the entry function's name, as ptxas has them. */
-static void read_registers(const char *log, const char *name, device_kernel *out) {
+static void read_registers(const char *log, const char *name, backend_kernel *out) {
   out->registers = out->spills = -1;
   size_t n = strlen(name);
   for (const char *at = strstr(log, "Compiling entry function '"); at;
@@ -255,9 +255,10 @@ static const char *note_of(const opencl_device *dev, arena *a, cl_kernel kernel)
                       local, own, most);
 }
 
-static opencl_kernel *describe(arena *a, cl_kernel kernel, const lin_kernel *k) {
+static opencl_kernel *describe(arena *a, opencl_code *code, cl_kernel kernel, const lin_kernel *k) {
   opencl_kernel *made = arena_new(a, opencl_kernel);
   *made = (opencl_kernel){.kernel = kernel,
+                          .lock = &code->lock,
                           .name = arena_strdup(a, k->name),
                           .group = k->group > 0 ? (size_t)k->group : 1};
   for (size_t i = 0; i < k->arrays.len; i++)
@@ -275,9 +276,8 @@ static opencl_kernel *describe(arena *a, cl_kernel kernel, const lin_kernel *k) 
 }
 
 static void take_kernel(build *b, arena *a, opencl_code *code, cl_program program,
-                        const lin_kernel *k, device_kernel *out) {
+                        const lin_kernel *k, backend_kernel *out) {
   cl_int error = CL_SUCCESS;
-  out->registers = out->spills = -1;
   cl_kernel kernel = b->device->api.clCreateKernel(program, k->name, &error);
   if (!kernel) {
     out->error = arena_strdup(a, opencl_failed(b->device, error, "taking kernel %s", k->name));
@@ -288,12 +288,12 @@ static void take_kernel(build *b, arena *a, opencl_code *code, cl_program progra
   if (out->error) return;
   read_registers(b->log, k->name, out);
   out->note = note_of(b->device, a, kernel);
-  out->code = describe(a, kernel, k);
+  out->code = describe(a, code, kernel, k);
 }
 
 /* Builds kernels[first..last) as one source; a reason in b otherwise. */
-static bool build_part(build *b, arena *a, opencl_code *code, int first, int last,
-                       const lin_kernel *const *kernels, device_kernel *out) {
+static bool build_part(build *b, opencl_code *code, const backend_job *job, int first, int last) {
+  const lin_kernel *const *kernels = job->kernels;
   str text, key;
   str_init(&text, b->scratch);
   render_opencl_prelude(&text, last - first, kernels + first);
@@ -307,17 +307,17 @@ static bool build_part(build *b, arena *a, opencl_code *code, int first, int las
   if (!program) program = compile_program(b, &key);
   if (!program) return false;
   code->program[code->programs++] = program;
-  for (int i = first; i < last; i++) take_kernel(b, a, code, program, kernels[i], &out[i]);
+  for (int i = first; i < last; i++)
+    take_kernel(b, job->a, code, program, kernels[i], &job->out[i]);
   return true;
 }
 
-static void build_all(build *b, arena *a, opencl_code *code, int count,
-                      const lin_kernel *const *kernels, device_kernel *out) {
+static void build_all(build *b, opencl_code *code, const backend_job *job) {
   set_options(b);
-  if (build_part(b, a, code, 0, count, kernels, out)) return;
-  for (int i = 0; i < count; i++)
-    if (count == 1 || !build_part(b, a, code, i, i + 1, kernels, out))
-      out[i].error = arena_strdup(a, b->reason);
+  if (build_part(b, code, job, 0, job->count)) return;
+  for (int i = 0; i < job->count; i++)
+    if (job->count == 1 || !build_part(b, code, job, i, i + 1))
+      job->out[i].error = arena_strdup(job->a, b->reason);
 }
 
 void opencl_release(void *handle) {
@@ -325,6 +325,7 @@ void opencl_release(void *handle) {
   if (!code) return;
   for (int i = 0; i < code->kernels; i++) code->device->api.clReleaseKernel(code->kernel[i]);
   for (int i = 0; i < code->programs; i++) code->device->api.clReleaseProgram(code->program[i]);
+  pthread_mutex_destroy(&code->lock);
   mem_free(code);
 }
 
@@ -334,24 +335,31 @@ static opencl_code *new_code(opencl_device *device, int count) {
       mem_alloc(sizeof *code + n * sizeof *code->program + n * sizeof *code->kernel);
   if (!code) return NULL;
   *code = (opencl_code){.device = device};
+  if (pthread_mutex_init(&code->lock, NULL) != 0) {
+    mem_free(code);
+    return NULL;
+  }
   code->program = (cl_program *)(code + 1);
   code->kernel = (cl_kernel *)(code->program + n);
   return code;
 }
 
-void *opencl_compile(void *device, arena *a, diag *d, int count, const lin_kernel *const *kernels,
-                     bool flush, device_kernel *out, struct store *cache, bool *cached) {
-  opencl_code *code = new_code(device, count);
+void *opencl_compile(void *device, backend_job *job) {
+  diag *d = job->d;
+  opencl_code *code = new_code(device, job->count);
   if (!code) diag_fail(d, WN_ERR_NOMEM, "out of memory while compiling kernels");
   arena scratch;
   arena_init(&scratch, d);
-  build b = {
-      .device = device, .scratch = &scratch, .cache = cache, .flush = flush, .reason = "unknown"};
+  build b = {.device = device,
+             .scratch = &scratch,
+             .cache = job->cache,
+             .flush = job->flush,
+             .reason = "unknown"};
   wn_status st;
-  DIAG_TRY(d, st) { build_all(&b, a, code, count, kernels, out); }
+  DIAG_TRY(d, st) { build_all(&b, code, job); }
   DIAG_END(d, st)
   arena_release(&scratch);
-  *cached = !b.compiled && code->programs > 0;
+  job->cached = !b.compiled && code->programs > 0;
   if (st == WN_OK) return code;
   opencl_release(code);
   diag_fail(d, st, "out of memory while compiling kernels");

@@ -330,7 +330,8 @@ static void *open_in(diag *d, arena *a, const char *spec, const char *isa, machi
   return device;
 }
 
-void *opencl_open(diag *d, const char *spec, const char *isa, machine *target) {
+void *opencl_open(diag *d, host *h, const char *spec, const char *isa, machine *target) {
+  (void)h;
   arena a;
   arena_init(&a, d);
   void *volatile device = NULL;

@@ -1,0 +1,169 @@
+/* Threads, memory, scratch and clock of this CPU; see host.h. */
+#include "backend/host.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+#include "nest/nest.h"
+
+enum { PAGE = 4096, FIRST_TIMES = 64 };
+
+static double now_s(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+void host_close(host *h) {
+  mem_free_aligned(h->scratch);
+  mem_free(h->args);
+  mem_free(h->time);
+  *h = (host){.pool = h->pool};
+}
+
+/* --- what launches need ------------------------------------------------------------------------------------------------ */
+
+/* Another module of the runtime's may be running: what it uses is exchanged between its runs. */
+static void reserve_scratch(host *h, diag *d, size_t bytes) {
+  size_t stride = scratch_stride(bytes), workers = (size_t)pool_threads(h->pool);
+  if (stride <= h->stride) return;
+  char *grown = stride < bytes || stride > SIZE_MAX / workers
+                    ? NULL
+                    : mem_alloc_aligned(stride * workers, 64);
+  if (grown == NULL)
+    diag_fail(d, WN_ERR_NOMEM, "out of memory: kernels need %zu bytes of scratch a thread", bytes);
+  char *old = h->scratch;
+  if (old != NULL) pool_begin(h->pool);
+  h->scratch = grown;
+  h->stride = stride;
+  if (old != NULL) pool_end(h->pool);
+  mem_free_aligned(old);
+}
+
+static void reserve_args(host *h, diag *d, int nargs) {
+  if (nargs <= h->room) return;
+  void **grown = mem_alloc((size_t)nargs * sizeof *grown), **old = h->args;
+  if (grown == NULL) diag_fail(d, WN_ERR_NOMEM, "out of memory for arguments of kernels");
+  if (old != NULL) pool_begin(h->pool);
+  h->args = grown;
+  h->room = nargs;
+  if (old != NULL) pool_end(h->pool);
+  mem_free(old);
+}
+
+static bool has_times(host *h, int count) {
+  if (count <= h->times) return true;
+  int times = count < FIRST_TIMES ? FIRST_TIMES : 2 * count;
+  host_time *grown = mem_realloc(h->time, (size_t)times * sizeof *grown);
+  if (grown == NULL) return false;
+  for (int i = h->times; i < times; ++i) grown[i] = (host_time){-1, -1};
+  h->time = grown;
+  h->times = times;
+  return true;
+}
+
+void host_reserve(host *h, diag *d, size_t scratch, int nargs) {
+  reserve_scratch(h, d, scratch);
+  reserve_args(h, d, nargs);
+  if (h->times == 0 && !has_times(h, FIRST_TIMES))
+    diag_fail(d, WN_ERR_NOMEM, "out of memory for the times of kernels");
+}
+
+/* --- stamps ------------------------------------------------------------------------------------------------------------ */
+
+const char *host_stamp_begin(host *h, int stamp) {
+  if (!has_times(h, stamp + 1)) return "out of memory for the times of kernels";
+  h->time[stamp].start = now_s();
+  return NULL;
+}
+
+void host_stamp_end(host *h, int stamp) { h->time[stamp].end = now_s(); }
+
+bool host_has_stamp(const host *h, int stamp) {
+  return stamp < h->times && h->time[stamp].start >= 0;
+}
+
+void host_forget_stamp(host *h, int stamp) {
+  if (stamp < h->times) h->time[stamp].start = -1;
+}
+
+const char *host_stamps(void *device, int stamp, double *start, double *end) {
+  const host *h = device;
+  WN_CHECK(stamp >= 0 && host_has_stamp(h, stamp), "no launch has stamp %d", stamp);
+  *start = h->time[stamp].start;
+  *end = h->time[stamp].end;
+  return NULL;
+}
+
+/* --- launching --------------------------------------------------------------------------------------------------------- */
+
+static void share(host *h, pool_task part, host_job *j, int64_t begin, int64_t end) {
+  int64_t blocks = end - begin;
+  if (blocks >= j->kernel->share)
+    pool_run(h->pool, part, j, begin, end, blocks < j->kernel->wake);
+  else
+    part(j, 0, begin, end);
+}
+
+const char *host_share(host *h, pool_task part, const backend_kernel *kernel,
+                       const device_arg *args, int64_t begin, int64_t end, int stamp) {
+  host_job j = {.host = h, .kernel = kernel, .args = h->args};
+  for (int i = 0; i < kernel->nargs; ++i)
+    h->args[i] = (void *)((uintptr_t)args[i].block + (uintptr_t)args[i].offset);
+  if (stamp < 0) {
+    share(h, part, &j, begin, end);
+    return NULL;
+  }
+  const char *why = host_stamp_begin(h, stamp);
+  if (why != NULL) return why;
+  share(h, part, &j, begin, end);
+  host_stamp_end(h, stamp);
+  return NULL;
+}
+
+static void run_code(void *context, int worker, int64_t begin, int64_t end) {
+  const host_job *j = context;
+  host_function(j->kernel->code)(j->args, host_scratch(j, worker), begin, end);
+}
+
+const char *host_launch(void *device, const backend_kernel *kernel, const device_arg *args,
+                        int64_t begin, int64_t end, int stamp) {
+  return host_share(device, run_code, kernel, args, begin, end, stamp);
+}
+
+const char *host_finish(void *device) {
+  (void)device;
+  return NULL;
+}
+
+/* --- memory ------------------------------------------------------------------------------------------------------------ */
+
+void *host_open(diag *d, host *h, const char *spec, const char *isa, machine *target) {
+  (void)spec;
+  machine_of_cpu(target, d, isa);
+  return h;
+}
+
+void host_keep_open(void *device) { (void)device; }
+
+void *host_alloc(void *device, size_t bytes) {
+  (void)device;
+  return mem_alloc_aligned(bytes > 0 ? bytes : 1, PAGE);
+}
+
+void host_free(void *device, void *block) {
+  (void)device;
+  mem_free_aligned(block);
+}
+
+const char *host_write(void *device, void *block, size_t offset, const void *from, size_t bytes) {
+  (void)device;
+  if (bytes > 0) memcpy((char *)block + offset, from, bytes);
+  return NULL;
+}
+
+const char *host_read(void *device, void *block, size_t offset, void *to, size_t bytes) {
+  (void)device;
+  if (bytes > 0) memcpy(to, (const char *)block + offset, bytes);
+  return NULL;
+}
