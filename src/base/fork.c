@@ -4,7 +4,6 @@
  * off from what another thread was doing. A thread that wants to enter while a fork waits comes after it. */
 #include "base/fork.h"
 
-#include <pthread.h>
 #include <time.h>
 
 int fork_patience = 10;
@@ -75,6 +74,38 @@ void fork_leave(void) {
   if (forking) pthread_cond_broadcast(&changed);
   pthread_mutex_unlock(&lock);
 }
+
+/* --- locks ------------------------------------------------------------------------------------- */
+
+bool fork_lock_init(fork_lock *l) {
+  atomic_init(&l->generation, fork_generation());
+  return pthread_mutex_init(&l->mutex, NULL) == 0;
+}
+
+static bool is_here(const fork_lock *l) {
+  return atomic_load_explicit(&l->generation, memory_order_acquire) == fork_generation();
+}
+
+void fork_lock_destroy(fork_lock *l) {
+  if (is_here(l)) pthread_mutex_destroy(&l->mutex);
+}
+
+/* The first to take it in a child makes it anew. */
+static void open_anew(fork_lock *l) {
+  pthread_mutex_lock(&lock);
+  if (!is_here(l)) {
+    pthread_mutex_init(&l->mutex, NULL);
+    atomic_store_explicit(&l->generation, fork_generation(), memory_order_release);
+  }
+  pthread_mutex_unlock(&lock);
+}
+
+void fork_lock_take(fork_lock *l) {
+  if (!is_here(l)) open_anew(l);
+  pthread_mutex_lock(&l->mutex);
+}
+
+void fork_lock_give(fork_lock *l) { pthread_mutex_unlock(&l->mutex); }
 
 bool fork_claim(_Atomic unsigned *owner) {
   unsigned nobody = 0, mine = fork_generation() + 1;

@@ -12,6 +12,7 @@
 #ifndef WN_BASE_FORK_H
 #define WN_BASE_FORK_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 
@@ -31,6 +32,17 @@ void fork_leave(void);
 extern const char fork_why[];
 /* Seconds that a fork waits at most. For tests. */
 extern int fork_patience;
+
+/* A lock that a child process finds open, whoever held it in its parent: what it guards must be sound at any moment. After
+ * fork_watch. */
+typedef struct fork_lock {
+  pthread_mutex_t mutex;
+  _Atomic unsigned generation; /* of forks, that the mutex is of */
+} fork_lock;
+bool fork_lock_init(fork_lock *l); /* false: the system has no lock left */
+void fork_lock_destroy(fork_lock *l);
+void fork_lock_take(fork_lock *l);
+void fork_lock_give(fork_lock *l);
 
 /* Claims a library that does not survive a fork at all; *owner is 0 at first. False: another process of this one's
  * ancestors has used it. */

@@ -154,7 +154,7 @@ static bool take_apart(attempt *t) {
 }
 
 static void run_on(attempt *t, int threads) {
-  wn_program *p = t->d->p;
+  compiled_graph *p = t->d->p;
   const wn_options *opt = t->d->opt;
   runtime_destroy(p->rt);
   p->rt = NULL;
