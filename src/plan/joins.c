@@ -18,10 +18,8 @@ typedef struct visit {
   int leader, member, read; /* where its reads are looked through */
 } visit;
 
-/* Kept from one order to the next, since each join asks for one. */
 typedef struct ordering {
-  int *next, *last; /* by value: the next of the same kernel, -1; by leader: the last */
-  char *state;      /* by leader: 1 begun, 2 done */
+  char *state; /* by leader: 1 begun, 2 done */
   int *out, n;
   VEC(visit) stack;
 } ordering;
@@ -41,7 +39,8 @@ typedef struct joining {
   bool *known;
   int *depth; /* by value: how many of its kernel wait for each other until it can be computed */
   map later;  /* loop of a sum and depth -> the loop that stands for it there */
-  ordering order;
+  int *next, *last; /* by value: the next of the same kernel, -1; by leader: the last */
+  int *stamp;       /* by leader: 1 + the value for which it was looked at */
   bool any;
 } joining;
 
@@ -146,21 +145,19 @@ static const char *why_two_apart(joining *j, int v, int w) {
 static const char *why_apart(joining *j, int to, int v) {
   const char *why = NULL;
   j->depth[v] = 0;
-  for (int w = to; w < v; ++w) {
-    if (j->leader[w] != to || !reads_value(value_of(j, v), w)) continue;
+  for (int w = to; w >= 0; w = j->next[w]) {
+    if (!reads_value(value_of(j, v), w)) continue;
     if (!reads_own_point(j, v, w)) return "one reads the other at other points than it computes";
     if (j->depth[v] <= j->depth[w]) j->depth[v] = j->depth[w] + 1;
   }
-  for (int w = to; w < v && why == NULL; ++w)
-    if (j->leader[w] == to) why = why_two_apart(j, w, v);
+  for (int w = to; w >= 0 && why == NULL; w = j->next[w]) why = why_two_apart(j, w, v);
   return why;
 }
 
 /* --- order ------------------------------------------------------------------------------------------------------------------- */
 
 /* What has to be computed before `from`, then that. False: in a circle. */
-static bool visit_all(joining *j, int from) {
-  ordering *o = &j->order;
+static bool visit_all(joining *j, ordering *o, int from) {
   if (o->state[from] != 0) return true;
   o->state[from] = 1;
   vec_push(j->a, &o->stack, ((visit){from, from, 0}));
@@ -169,7 +166,7 @@ static bool visit_all(joining *j, int from) {
     const stored_value *v = value_of(j, at->member);
     if (at->read == v->narrays) {
       at->read = 0;
-      at->member = o->next[at->member];
+      at->member = j->next[at->member];
       if (at->member >= 0) continue;
       o->state[at->leader] = 2;
       o->out[o->n++] = at->leader;
@@ -187,23 +184,45 @@ static bool visit_all(joining *j, int from) {
   return true;
 }
 
-/* Leaders in an order in which they can be computed, ended by -1; NULL: there is none. As they come where nothing is
- * joined. */
-static int *order_of(joining *j) {
+/* Leaders in an order in which they can be computed, ended by -1: as they come where nothing is joined. */
+static const int *order_of(joining *j) {
   int n = j->sites->nvalues;
-  ordering *o = &j->order;
-  o->n = 0;
-  o->stack.len = 0;
-  memset(o->state, 0, (size_t)n);
+  ordering o = {.state = arena_array(j->a, char, n + 1), .out = arena_array(j->a, int, n + 1)};
   for (int v = 0; v < n; ++v) {
-    o->next[v] = -1;
-    if (j->leader[v] != v) o->next[o->last[j->leader[v]]] = v;
-    o->last[j->leader[v]] = v;
+    bool done = j->leader[v] != v || visit_all(j, &o, v);
+    WN_CHECK(done, "value %d is joined in a circle", v);
   }
-  for (int v = 0; v < n; ++v)
-    if (j->leader[v] == v && !visit_all(j, v)) return NULL;
-  o->out[o->n] = -1;
-  return o->out;
+  o.out[o.n] = -1;
+  return o.out;
+}
+
+/* Does v need something that comes of what the kernel of `to` stores, and not at its own points alone? Values are joined as
+ * they come, so none that is joined needs v, and what ends before `to` does not need that. */
+static bool depends_on(joining *j, int v, int to) {
+  VEC(int) stack = {0};
+  int stamp = v + 1;
+  vec_push(j->a, &stack, v);
+  while (stack.len > 0) {
+    for (int m = stack.data[--stack.len]; m >= 0; m = j->next[m]) {
+      const stored_value *of = value_of(j, m);
+      for (int i = 0; i < of->narrays; ++i) {
+        int before = of->array[i] < 0 ? j->leader[~of->array[i]] : -1;
+        if (before == to && m != v) return true;
+        if (before < 0 || before == to || j->last[before] < to || j->stamp[before] == stamp)
+          continue;
+        j->stamp[before] = stamp;
+        vec_push(j->a, &stack, before);
+      }
+    }
+  }
+  return false;
+}
+
+static void add_to(joining *j, int to, int v) {
+  j->leader[v] = to;
+  j->next[j->last[to]] = v;
+  j->last[to] = v;
+  j->size[to]++;
 }
 
 /* --- choosing ------------------------------------------------------------------------------------------------------------------- */
@@ -267,13 +286,9 @@ static bool join(joining *j, int to, int v, int64_t shared_bytes) {
   if (j->lines[to] == 0) j->lines[to] = lines_of(j, to);
   double lines = j->lines[to] + lines_of(j, v);
   if (lines > (int)MOST_LINES || !(gain_of(j, to, v, shared_bytes) > 0)) return false;
-  j->leader[v] = to;
-  if (order_of(j) == NULL) {
-    j->leader[v] = v;
-    return false;
-  }
+  if (depends_on(j, v, to)) return false;
+  add_to(j, to, v);
   j->lines[to] = lines;
-  j->size[to]++;
   j->plan->site[value_of(j, v)->first].with = value_of(j, to)->first + 1;
   return j->any = true;
 }
@@ -284,15 +299,14 @@ static void begin(joining *j, arena *a) {
   j->leader = arena_array(a, int, n + 1);
   j->size = arena_array(a, int, n + 1);
   j->lines = arena_array(a, double, n + 1);
-  j->order.next = arena_array(a, int, n + 1);
-  j->order.last = arena_array(a, int, n + 1);
-  j->order.state = arena_array(a, char, n + 1);
-  j->order.out = arena_array(a, int, n + 1);
+  j->next = arena_array(a, int, n + 1);
+  j->last = arena_array(a, int, n + 1);
+  j->stamp = arena_array(a, int, n + 1);
   j->loops = arena_array(a, value_loops, n + 1);
   j->known = arena_array(a, bool, n + 1);
   j->depth = arena_array(a, int, n + 1);
   map_init(&j->later, a);
-  for (int v = 0; v < n; ++v) j->leader[v] = v, j->size[v] = 1;
+  for (int v = 0; v < n; ++v) j->leader[v] = j->last[v] = v, j->next[v] = -1, j->size[v] = 1;
 }
 
 /* Of the array that the canonical form numbers so. */
@@ -375,10 +389,10 @@ static void read_plan(joining *j, int v, int *site) {
   j->plan->site[of->first] = j->plan->site[with]; /* sizes are those of the kernel */
   if (j->leader[to] != to) refuse(j, v, with, "that is stored with another itself");
   const char *why = to < v ? why_apart(j, to, v) : "it is not computed before it";
-  if (why == NULL && ++j->size[to] > (int)JOINED_AT_MOST) why = "there are four already";
+  if (why == NULL && j->size[to] == (int)JOINED_AT_MOST) why = "there are four already";
+  if (why == NULL && depends_on(j, v, to)) why = "one needs what comes of the other";
   if (why != NULL) refuse(j, v, with, why);
-  j->leader[v] = to;
-  if (order_of(j) == NULL) refuse(j, v, with, "one needs what comes of the other");
+  add_to(j, to, v);
   *site = -1;
   j->any = true;
 }
@@ -445,8 +459,7 @@ static stored_value merge(joining *j, int leader) {
   merging m = {.j = j};
   const uop *form[JOINED_AT_MOST];
   int *others = arena_array(keep, int, JOINED_AT_MOST);
-  for (int w = leader; w < j->sites->nvalues; ++w) {
-    if (j->leader[w] != leader) continue;
+  for (int w = leader; w >= 0; w = j->next[w]) {
     if (w != leader) others[v.nothers++] = w;
     m.depth = j->depth[w];
     form[v.nothers] = over_common_arrays(&m, value_of(j, w), v.nothers);
