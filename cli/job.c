@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include "image.h"
-#include "measure.h"
 #include "npy.h"
 #include "random.h"
 
@@ -143,8 +142,15 @@ void job_open(job *j, cli *app, const problem *p, bool with_reference) {
   reference_make(&j->reference, &j->arena, &j->data, REFERENCE_BUDGET);
 }
 
+void job_close_entry(entry *e) {
+  if (e->program) wn_program_destroy(e->program);
+  if (e->ctx) wn_context_destroy(e->ctx);
+  e->program = NULL;
+  e->ctx = NULL;
+}
+
 void job_close(job *j) {
-  for (int i = 0; i < j->entry_count; ++i) measure_close(&j->entries[i]);
+  for (int i = 0; i < j->entry_count; ++i) job_close_entry(&j->entries[i]);
   float *arrays[] = {j->x, j->w, j->bias, j->residual, j->y};
   for (size_t i = 0; i < sizeof arrays / sizeof *arrays; ++i)
     if (arrays[i]) mem_free_aligned(arrays[i]);

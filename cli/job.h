@@ -38,6 +38,7 @@ typedef struct job {
 
 void job_open(job *j, cli *app, const problem *p, bool with_reference);
 void job_close(job *j);
+void job_close_entry(entry *e); /* frees the program; the row stays */
 /* Run `work` on the opened job and close it, whatever happens in between. */
 void job_with(cli *app, const problem *p, bool with_reference, void (*work)(job *, void *),
               void *user);

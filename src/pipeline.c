@@ -14,6 +14,7 @@
 #include "render/render.h"
 #include "rewrite/rewrite.h"
 #include "decide/forecast.h"
+#include "plan/joins.h"
 #include "program/show.h"
 #include "tensor/tensor.h"
 
@@ -160,6 +161,7 @@ static const site_list *front(pipeline *pl, wn_tensor *const *outs, void *const 
   show_ir(&pl->show, "simplify", 1, &root);
   site_list *sites = arena_new(&pl->g->arena, site_list);
   *sites = sites_of(pl->g, root, import_describe(pl->ctx, pl->g));
+  joins_mark(pl->g, sites);
   return sites;
 }
 

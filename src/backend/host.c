@@ -97,26 +97,26 @@ const char *host_stamps(void *device, int stamp, double *start, double *end) {
 
 /* --- launching --------------------------------------------------------------------------------------------------------- */
 
-static void share(host *h, pool_task part, host_job *j, int64_t begin, int64_t end) {
+static void share(host *h, pool_task task, host_job *j, int64_t begin, int64_t end) {
   int64_t blocks = end - begin;
   if (blocks >= j->kernel->share)
-    pool_run(h->pool, part, j, begin, end, blocks < j->kernel->wake);
+    pool_run(h->pool, task, j, begin, end, blocks < j->kernel->wake);
   else
-    part(j, 0, begin, end);
+    task(j, 0, begin, end);
 }
 
-const char *host_share(host *h, pool_task part, const backend_kernel *kernel,
+const char *host_share(host *h, pool_task task, const backend_kernel *kernel,
                        const device_arg *args, int64_t begin, int64_t end, int stamp) {
   host_job j = {.host = h, .kernel = kernel, .args = h->args};
   for (int i = 0; i < kernel->nargs; ++i)
     h->args[i] = (void *)((uintptr_t)args[i].block + (uintptr_t)args[i].offset);
   if (stamp < 0) {
-    share(h, part, &j, begin, end);
+    share(h, task, &j, begin, end);
     return NULL;
   }
   const char *why = host_stamp_begin(h, stamp);
   if (why != NULL) return why;
-  share(h, part, &j, begin, end);
+  share(h, task, &j, begin, end);
   host_stamp_end(h, stamp);
   return NULL;
 }

@@ -7,7 +7,7 @@
  *             of its consumer, over just the part that an iteration of the loop `at` needs
  *   connect   once a stage's array is laid out, every INDEX of it becomes a flat read
  * Always holds: a stage's readers are placed before it, so what they need of it is known when its nest is made. */
-#include "nest/apply.h"
+#include "nest/state.h"
 
 #include "rewrite/scratch.h"
 
@@ -16,28 +16,6 @@ static _Noreturn void refuse(apply *ap, const char *why) {
 }
 
 /* --- place ------------------------------------------------------------------------------------------------------------ */
-
-const schedule *plan_of_site(const apply *ap, int number) {
-  static const schedule direct = {.direct = true};
-  return number >= 0 && number < ap->nplans ? &ap->plan[number] : &direct;
-}
-
-const schedule *direct_plan(const apply *ap, int number) {
-  const schedule *s = plan_of_site(ap, number);
-  return s->direct ? s : plan_of_site(ap, -1);
-}
-
-void complete_direct(const apply *ap, int number, int64_t k, int64_t t, char lanes) {
-  if (number < 0 || number >= ap->nplans || !ap->plan[number].direct) return;
-  schedule *s = &ap->set->plan[number];
-  s->k[0] = k;
-  s->t[0] = t;
-  s->v = lanes;
-}
-
-const schedule *plan_of(const apply *ap, int site) {
-  return plan_of_site(ap, ap->w->site[site].number);
-}
 
 /* Of a BUFFERIZE: the index of the rewritten site that it is a stage of, -1: of none. */
 static int site_of(const apply *ap, const bufferize_info *info) {
@@ -110,10 +88,6 @@ static const uop *place_node(void *user, const uop *u) {
 }
 
 /* --- stages ------------------------------------------------------------------------------------------------------------- */
-
-stage *stage_find(const apply *ap, int site, stage_id id) {
-  return ap->of_site[site * STAGE_COUNT + (int)id];
-}
 
 /* Do the readers of x or g unroll the frequencies? They do where another transform is inlined into the same products. */
 static bool reads_all_frequencies(const schedule *s, stage_id id) {

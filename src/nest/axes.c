@@ -1,6 +1,6 @@
 /* Axes of a nest. In: extents and names. Out: axes appended to a nest, and what the exact loops of a stage are in them.
  * Always holds: what reaches past the end of an exact loop has a limit that says so. */
-#include "nest/apply.h"
+#include "nest/state.h"
 
 int stage_range(const stage *st, char letter, int from) {
   for (int i = from; i < st->n; ++i) {

@@ -8,7 +8,7 @@
  * they are constant. This is the blocking of Georganas et al., "Anatomy of high-performance deep learning convolutions
  * on SIMD architectures", SC 2018.
  * Always holds: which values have such a nest, and with which tile, is said by plan/direct.c; declining is ordinary; sums keep the order of their loops, so results are the same for every tile. */
-#include "nest/apply.h"
+#include "nest/state.h"
 
 enum { LEN_RANGES = STAGE_RANGES + WN_MAX_DIMS * 2, FEW_POINTS = 144 };
 enum { FEW_BYTES = 256 << 10, NEAR_ELEMENTS = 160 << 10 };

@@ -4,7 +4,7 @@
  * In: a stored value. Out: a nest with one vectorised range (the one with neighbouring elements), one range held in
  * registers over which an operand is reused, short filter loops unrolled, the rest on the grid. Edges are masked.
  * Always holds: the array is exact; axes that reach past a range carry a limit. */
-#include "nest/apply.h"
+#include "nest/state.h"
 
 enum { UNROLLED_BODY = 200 };
 

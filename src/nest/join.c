@@ -4,9 +4,9 @@
  * of them with the stores of all, over its own axes. What they sum goes through loops that they have in common already
  * (sums.c), so linearising makes one loop of them. What one reads of another at the point that it computes is not read but
  * taken over. Always holds: each store computes what its own nest did. */
-#include "nest/apply.h"
+#include "nest/state.h"
 
-static void check(apply *ap, bool same, const char *what) {
+static void agree(apply *ap, bool same, const char *what) {
   if (!same)
     diag_fail(ap->g->diag, WN_ERR_REFUSED, "values that are to be stored together differ in %s",
               what);
@@ -24,7 +24,7 @@ static const uop *take_over(void *user, const uop *u) {
   if (u->op != OP_INDEX || u->src[0]->op != OP_BUFFER || u->src[0]->arg.i >= ap->nuser) return u;
   int place = ap->user[u->src[0]->arg.i].joined - 1;
   if (place < 0) return u;
-  check(t->ap, place < t->of->nstores && t->of->store[place].offset == u->src[2],
+  agree(t->ap, place < t->of->nstores && t->of->store[place].offset == u->src[2],
         "where one reads the other");
   return t->of->store[place].value;
 }
@@ -32,11 +32,11 @@ static const uop *take_over(void *user, const uop *u) {
 /* Appends the only store of `from`, whose axes become those of `to`. */
 static void add_store(apply *ap, nest *to, const nest *from) {
   const uop *was[NEST_AXES], *now[NEST_AXES];
-  check(ap, to->naxes == from->naxes && from->nchildren == 0 && to->nchildren == 0, "their loops");
-  check(ap, to->sum_lanes == from->sum_lanes, "the lanes of their sums");
+  agree(ap, to->naxes == from->naxes && from->nchildren == 0 && to->nchildren == 0, "their loops");
+  agree(ap, to->sum_lanes == from->sum_lanes, "the lanes of their sums");
   for (int i = 0; i < from->naxes; ++i) {
     const axis *x = &to->axis[i], *y = &from->axis[i];
-    check(ap, x->kind == y->kind && x->range->arg.j == y->range->arg.j, "the kinds of their loops");
+    agree(ap, x->kind == y->kind && x->range->arg.j == y->range->arg.j, "the kinds of their loops");
     was[i] = y->range;
     now[i] = x->range;
   }

@@ -1,7 +1,7 @@
 /* From nests to launches. In: kernels, consumers first. Out: kernels in running order, those that depend on constants alone
  * first: the prepare part; with launch=joint, independent neighbours in one launch.
  * Always holds: a kernel runs after every kernel that writes what it reads. */
-#include "nest/apply.h"
+#include "nest/state.h"
 
 /* Calls fn for every array that a nest and the stages inside it read. */
 static void each_read(apply *ap, const nest *n, void (*fn)(void *user, int array), void *user) {

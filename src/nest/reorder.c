@@ -3,7 +3,7 @@
  * In: a nest with its default axes and what the schedule says. Out: the axes in the order asked for. Refused, with the
  * axes' names, where one is left out or unknown, or where a kind cannot be. Always holds: GRID axes come first, UNROLL and
  * VECTOR ones last; the vector axis keeps its lanes. */
-#include "nest/apply.h"
+#include "nest/state.h"
 
 enum { MOST_COPIES = 64 };
 

@@ -3,7 +3,7 @@
  * In: a stored value over ranges of which some are o = (y * m + p) * phases + phi of a window axis. Out: a nest over
  * blocks of tiles and channels, y and x of the tiles and p unrolled; masked where tiles reach past the image.
  * Always holds: stages computed inside hang at the loops over blocks, t0 (tiles) and k0 (channels). */
-#include "nest/apply.h"
+#include "nest/state.h"
 
 /* --- does it flow? ---------------------------------------------------------------------------------------------------- */
 
@@ -170,11 +170,6 @@ typedef struct tiled {
   int64_t klen, kblock;
   const uop *k, *k0, *k1;
 } tiled;
-
-const flow *flow_into(const apply *ap, const stage *st) {
-  int site = st->node->arg.info->site;
-  return st->id == STAGE_COUNT && site >= 0 ? ap->into[site] : NULL;
-}
 
 static tiled tiled_begin(apply *ap, stage *st) {
   tiled t = {.ap = ap, .st = st, .f = flow_into(ap, st), .ki = -1, .klen = 1, .kblock = 1};

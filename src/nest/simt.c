@@ -5,7 +5,7 @@
  * own (LANE), neighbours to neighbours. In one with stages inside, the grid stays, loops around a stage are run by all
  * work items together, and the loops below them are shared out in the group (GROUP); barriers are linearise's business.
  * Always holds: axes that reduce come right behind the shared ones, so a work item adds only to elements of its own. */
-#include "nest/apply.h"
+#include "nest/state.h"
 
 /* Axes around the innermost stage that is computed inside. */
 static int shared_from(const nest *n) {

@@ -3,7 +3,7 @@
  * In: a stage with its domain. Out: its nest. The transforms run over tiles in rows, so that a vector of tiles reads the
  * image at a constant stride, with all frequencies unrolled; the products run over the fused tiles, which need no division,
  * unless a transform is inlined into them. Always holds: outside its consumer's kernel a nest's outer axes are GRID. */
-#include "nest/apply.h"
+#include "nest/state.h"
 
 draft draft_begin(apply *ap, const stage *st) {
   draft d = {.st = st, .value = st->node->src[0]};

@@ -8,7 +8,7 @@
  * Always holds: integers, the largest and the smallest are the same values in any order; products keep theirs, since no
  * order makes their error smaller and another one may overflow; how a sum is dealt out does not depend on threads. */
 #include "rewrite/rebuild.h"
-#include "nest/apply.h"
+#include "nest/state.h"
 
 enum {
   TERMS_AT_ONCE = 4, /* added in pairs in a turn */

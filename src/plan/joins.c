@@ -365,9 +365,11 @@ static void mark_all(arena *a, void *state) {
   }
 }
 
-void joins_mark(graph *g, const site_list *sites, graph_site *at) {
+void joins_mark(graph *g, site_list *sites) {
+  graph_site *at = arena_copy(&g->arena, sites->at, sizeof *at * (size_t)sites->n);
   joining j = {.g = g, .sites = sites, .at = at};
   with_scratch(g->diag, mark_all, &j);
+  sites->at = at;
 }
 
 /* --- joining ---------------------------------------------------------------------------------------------------------------------- */

@@ -15,7 +15,7 @@
 enum { JOINED_AT_MOST = 4 }; /* values of a kernel */
 
 /* Says of each site whether there is an earlier one that it might be joined to, on some machine. */
-void joins_mark(graph *g, const site_list *sites, graph_site *at);
+void joins_mark(graph *g, site_list *sites);
 /* Joins what may be joined and pays: sets `with` of those whose plan is to be chosen. True: there are any. */
 bool joins_choose(graph *g, const site_list *sites, const plan_source *source, graph_plan *plan,
                   const machine *m);

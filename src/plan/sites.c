@@ -5,7 +5,6 @@
 
 #include "ir/walk.h"
 #include "lower/lower.h"
-#include "plan/joins.h"
 #include "rewrite/rewrite.h"
 #include "rewrite/scratch.h"
 #include "rewrite/transform.h"
@@ -277,7 +276,6 @@ site_list sites_of(graph *g, const uop *root, const user_buffer *user) {
   finding f = {.g = g, .root = root, .user = user};
   with_scratch(g->diag, find_all, &f);
   name_sites(g, &f.out, f.sites.data);
-  joins_mark(g, &f.out, f.sites.data);
   return f.out;
 }
 

@@ -6,23 +6,11 @@
 #include "base/text.h"
 #include "backend/metal/metal.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 enum { STORAGE_SHARED = 0, STORAGE_PRIVATE = 2 << 4 }; /* MTLResourceOptions */
 static const size_t STAGING_BYTES = (size_t)8 << 20;
-
-const char *metal_error(metal_device *m, const char *format, ...) {
-  va_list args;
-  va_start(args, format);
-  text_vformat(m->text, sizeof m->text, format, args);
-  va_end(args);
-  for (char *c = m->text; *c; ++c) {
-    if (*c == '\n') *c = ' ';
-  }
-  return m->text;
-}
 
 /* --- opening ---------------------------------------------------------------------------------------------------------- */
 

@@ -8,8 +8,10 @@
  * command buffer of its own, whose GPUStartTime and GPUEndTime are the stamps. Samples are in ticks: the device tells its
  * clock and the CPU's at the same time, once when it is opened and again when stamps are asked for, which gives the rate of
  * the one in the other. Both kinds of stamps are then seconds of the same clock. */
+#include "base/text.h"
 #include "backend/metal/metal.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 
 enum {
@@ -18,6 +20,17 @@ enum {
   SAMPLE_AT_STAGES = 0,
   CAPTURE_TO_FILE = 2
 };
+
+const char *metal_error(metal_device *m, const char *format, ...) {
+  va_list args;
+  va_start(args, format);
+  text_vformat(m->text, sizeof m->text, format, args);
+  va_end(args);
+  for (char *c = m->text; *c; ++c) {
+    if (*c == '\n') *c = ' ';
+  }
+  return m->text;
+}
 
 /* --- command buffers ---------------------------------------------------------------------------------------------------- */
 

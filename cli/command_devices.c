@@ -1,7 +1,7 @@
 /* `winnow devices`: a backend is here if it compiles and runs the smallest convolution. */
 #include <cjson/cJSON.h>
 
-#include "devices.h"
+#include "device_limits.h"
 #include "report/table.h"
 #include "backend/registry.h"
 
@@ -57,15 +57,6 @@ static void print_json(cli *app, const device *d) {
   if (!text) diag_fail(&app->diag, WN_ERR_NOMEM, "no memory for the report");
   puts(text);
   cJSON_free(text);
-}
-
-int devices_of(cli *app, const char *name, const char **specs, int most, const char **why) {
-  const device_info *list = NULL;
-  *why = NULL;
-  int count = runtime_devices(&app->diag, &app->arena, name, &list, why);
-  for (int i = 0; i < count && i < most; ++i)
-    specs[i] = arena_printf(&app->arena, "%s:%s", name, list[i].spec);
-  return count < most ? count : most;
 }
 
 static void show(cli *app, table *t, const device *d) {

@@ -1,6 +1,6 @@
-/* The devices of this machine, as `winnow devices` goes through them. */
-#ifndef WINNOW_CLI_DEVICES_H
-#define WINNOW_CLI_DEVICES_H
+/* The devices of this machine as `winnow devices` goes through them, and what they can do. */
+#ifndef WINNOW_CLI_DEVICE_LIMITS_H
+#define WINNOW_CLI_DEVICE_LIMITS_H
 
 #include "app.h"
 

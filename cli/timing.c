@@ -8,7 +8,7 @@
 
 #include "base/text.h"
 #include "interrupt.h"
-#include "measure.h"
+#include "timing.h"
 #include "output.h"
 #include "report/rows.h"
 #include "report/site_rows.h"
@@ -251,13 +251,6 @@ void measure_finish(job *j) {
   for (int i = 0; i < j->entry_count; ++i)
     if (j->entries[i].sample_count) fill_times(j, &j->entries[i]);
   compare_with_limits(j);
-}
-
-void measure_close(entry *e) {
-  if (e->program) wn_program_destroy(e->program);
-  if (e->ctx) wn_context_destroy(e->ctx);
-  e->program = NULL;
-  e->ctx = NULL;
 }
 
 /* The earlier plan that is the same program: `auto` often is. */

@@ -1,13 +1,13 @@
 /* `winnow compare` and `winnow bench`: which plans, and how their rows are shown. */
 #include <inttypes.h>
 
-#include "combinations.h"
+#include "every_plan.h"
 #include "debug.h"
 #include "interrupt.h"
-#include "measure.h"
+#include "timing.h"
 #include "output.h"
 #include "report/pareto.h"
-#include "tune.h"
+#include "command_tune.h"
 #include "backend/registry.h"
 
 #define COMBINATIONS 256

@@ -1,7 +1,7 @@
 /* Four steps. The survey schedules every plan without compiling it: which are refused, and which are the same program.
  * Then the programs are compiled and measured, a batch at a time. Those that matter, the fastest and the front, are
  * compiled and measured again, longer and together. Last, rows that share a program get its figures. See combinations.h. */
-#include "combinations.h"
+#include "every_plan.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -9,7 +9,7 @@
 
 #include "debug.h"
 #include "interrupt.h"
-#include "measure.h"
+#include "timing.h"
 #include "report/pareto.h"
 #include "report/rows.h"
 
@@ -83,7 +83,7 @@ static void look_at(survey *s, int i) {
   if (measure_compile(s->j, e, true)) measure_read_info(s->j, e, &info);
   s->rows[i] = e->row;
   s->rows[i].compile_ms = NAN;
-  measure_close(e);
+  job_close_entry(e);
   s->j->entry_count = 1;
 }
 
@@ -180,7 +180,7 @@ static bool measure_batch(survey *s, heat *h) {
   debug_print(j);
   for (int i = 0; i < n; ++i) {
     take_row(s, h->rows[h->done + i], &s->entries[i + 1]);
-    measure_close(&s->entries[i + 1]);
+    job_close_entry(&s->entries[i + 1]);
   }
   j->entry_count = 1;
   journal_write(&s->log, &j->arena, s->rows, &h->rows[h->done], n);

@@ -1,6 +1,6 @@
 /* Tuning before measuring. In: a job. Out: a plan. */
-#ifndef WINNOW_CLI_TUNE_H
-#define WINNOW_CLI_TUNE_H
+#ifndef WINNOW_CLI_COMMAND_TUNE_H
+#define WINNOW_CLI_COMMAND_TUNE_H
 
 #include "job.h"
 

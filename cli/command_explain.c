@@ -8,7 +8,7 @@
 #include <stddef.h>
 
 #include "explain/explain.h"
-#include "measure.h"
+#include "timing.h"
 #include "report/columns.h"
 #include "backend/registry.h"
 

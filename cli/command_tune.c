@@ -2,7 +2,7 @@
  *
  * An interrupt is a request: the search ends between two runs, what it found is stored, and the problems after it are left
  * alone. A second one ends the program. */
-#include "tune.h"
+#include "command_tune.h"
 
 #include <inttypes.h>
 #include <math.h>

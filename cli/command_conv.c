@@ -6,11 +6,11 @@
 #include "debug.h"
 #include "file.h"
 #include "image.h"
-#include "measure.h"
+#include "timing.h"
 #include "npy.h"
 #include "output.h"
 #include "request.h"
-#include "tune.h"
+#include "command_tune.h"
 
 /* The result as [c][h][w], whatever the layout. */
 static void write_picture(job *j, const char *path) {

@@ -1,10 +1,10 @@
 /* From plans to rows; and the steps of that, for those who measure more plans than should be alive at once.
  *
  * In: a job whose entries have their specs. Out: entries with rows. Order: describe, compile, settle, in_turns over all
- * entries of the job, finish, close. Always holds: an entry that did not compile has its reason in its row and takes no
+ * entries of the job, finish, then job_close_entry. Always holds: an entry that did not compile has its reason in its row and takes no
  * part in what follows. */
-#ifndef WINNOW_CLI_MEASURE_H
-#define WINNOW_CLI_MEASURE_H
+#ifndef WINNOW_CLI_TIMING_H
+#define WINNOW_CLI_TIMING_H
 
 #include "job.h"
 
@@ -25,7 +25,5 @@ void measure_settle(job *j, entry *e, double budget_us);
 void measure_in_turns(job *j, double budget_us);
 /* Times of programs and of their kernels, and shares of the roofline, into the rows. */
 void measure_finish(job *j);
-/* Frees the program; the row stays. */
-void measure_close(entry *e);
 
 #endif

@@ -1,7 +1,7 @@
 /* `winnow devices --measure`: what the CPU and the devices can do, measured, kept in the cache on disk, and shown. */
 #include <cjson/cJSON.h>
 
-#include "devices.h"
+#include "device_limits.h"
 #include "report/table.h"
 #include "measure/measure_device.h"
 #include "backend/registry.h"
@@ -166,6 +166,15 @@ static void show(cli *app, const measured *m, bool first) {
   if (!first) puts("");
   print_table(app, m, registry_backend(m->backend)->in_place);
   if (!m->kept) app_warn(app, "the limits could not be kept: auto goes on guessing them");
+}
+
+int devices_of(cli *app, const char *name, const char **specs, int most, const char **why) {
+  const device_info *list = NULL;
+  *why = NULL;
+  int count = runtime_devices(&app->diag, &app->arena, name, &list, why);
+  for (int i = 0; i < count && i < most; ++i)
+    specs[i] = arena_printf(&app->arena, "%s:%s", name, list[i].spec);
+  return count < most ? count : most;
 }
 
 /* One device that fails does not keep the others from being measured. */

@@ -4,8 +4,8 @@
  * same share one, which the rows say (`same_as`); a batch of programs is alive at a time, and its rows are measured in turns
  * with one schedule that is the same in all batches (`reference_us`); what is measured is kept in the cache on disk until the
  * command has ended well. */
-#ifndef WINNOW_CLI_COMBINATIONS_H
-#define WINNOW_CLI_COMBINATIONS_H
+#ifndef WINNOW_CLI_EVERY_PLAN_H
+#define WINNOW_CLI_EVERY_PLAN_H
 
 #include "job.h"
 #include "journal.h"

@@ -1,6 +1,6 @@
 /* Shared by the files that apply a schedule; internal to src/nest. */
-#ifndef WN_NEST_APPLY_H
-#define WN_NEST_APPLY_H
+#ifndef WN_NEST_STATE_H
+#define WN_NEST_STATE_H
 
 #include <stdlib.h>
 

@@ -4,7 +4,7 @@
  * that are taken at once in a loop of their own, innermost.
  * Always holds: where tiles are matrices, all of them are whole: arrays are padded to them, nothing is masked, and the
  * channels of each partial sum are blocks of as many. */
-#include "nest/apply.h"
+#include "nest/state.h"
 
 static const uop *over_blocks(apply *ap, const uop *sum, int64_t side) {
   graph *g = ap->g;
