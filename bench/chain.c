@@ -54,10 +54,9 @@ static float *noise(job *j, int64_t n, double scale) {
 /* k: side of the filter; groups of one channel where depthwise. The result has `channels` at size / stride. */
 static void add_layer(job *j, int64_t channels, int64_t k, int64_t stride, int depthwise) {
   int64_t each = depthwise ? 1 : j->channels, out = depthwise ? j->channels : channels;
-  wn_conv_params p = {.stride = {stride, stride},
-                      .pad_lo = {k / 2, k / 2},
-                      .pad_hi = {k / 2, k / 2},
-                      .groups = depthwise ? j->channels : 1};
+  wn_conv_params p =
+      WN_CONV_PARAMS(.stride = {stride, stride}, .pad_lo = {k / 2, k / 2}, .pad_hi = {k / 2, k / 2},
+                     .groups = depthwise ? j->channels : 1);
   const float *w = noise(j, out * each * k * k, 1.7 / (double)(each * k * k));
   wn_tensor *weights = wn_constant(j->ctx, WN_F32, 4, (int64_t[]){out, each, k, k}, w);
   wn_tensor *bias = wn_constant(j->ctx, WN_F32, 4, (int64_t[]){1, out, 1, 1}, noise(j, out, 0.1));
@@ -118,7 +117,7 @@ static void warn(void *user, const char *line) {
 int main(int argc, char **argv) {
   static job j;
   j = (job){.channels = 64, .size = 56, .seed = 1};
-  wn_options o = {.threads = 1, .no_cache = 1};
+  wn_options o = WN_OPTIONS(.threads = 1, .no_cache = 1);
   int runs = 20, mixed = 0;
   const char *specs[64];
   int nspecs = 0;
@@ -166,7 +165,7 @@ int main(int argc, char **argv) {
     double taken = now() - start;
     if (taken < least) least = taken;
   }
-  wn_program_info info;
+  wn_program_info info = WN_PROGRAM_INFO();
   wn_program_get_info(p, &info);
   printf("{\"layers\":%d,\"schedule_ms\":%.1f,\"compile_ms\":%.1f,", j.layers,
          info.schedule_s * 1e3, info.compile_s * 1e3);

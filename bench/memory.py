@@ -48,10 +48,11 @@ class Winnow:
         import libraries
 
         class Params(ctypes.Structure):
-            _fields_ = [(n, ctypes.c_int64 * 4) for n in ("stride", "dilation", "pad_lo", "pad_hi")] + [("groups", ctypes.c_int64)]
+            _fields_ = [("size", ctypes.c_size_t)] + [(n, ctypes.c_int64 * 4) for n in ("stride", "dilation", "pad_lo", "pad_hi")] + [
+                ("groups", ctypes.c_int64)]
 
         class Options(ctypes.Structure):  # the plan is the first member; zero is the default of all others
-            _fields_ = [("plan", ctypes.c_char_p), ("rest", ctypes.c_uint64 * 64)]
+            _fields_ = [("size", ctypes.c_size_t), ("plan", ctypes.c_char_p), ("rest", ctypes.c_uint64 * 64)]
 
         shape = lambda array: (ctypes.c_int64 * 4)(*array.shape)
         context, program = ctypes.c_void_p(), ctypes.c_void_p()
@@ -59,16 +60,19 @@ class Winnow:
         f32 = 1  # WN_F32
         image = self.wn.wn_input(context, f32, 4, shape(x), libraries.address(x))
         weights = self.wn.wn_constant(context, f32, 4, shape(w), libraries.address(w))
-        params = Params(pad_lo=(1, 1), pad_hi=(1, 1))
+        params = Params(size=ctypes.sizeof(Params), pad_lo=(1, 1), pad_hi=(1, 1))
         result = self.wn.wn_conv(ctypes.c_void_p(image), ctypes.c_void_p(weights), ctypes.byref(params))
         y = libraries.aligned(*libraries.output_shape(problem))
-        options = Options(plan=self.plan.encode())
+        options = Options(size=ctypes.sizeof(Options), plan=self.plan.encode())
         self.check(context, self.wn.wn_compile(context, ctypes.byref(ctypes.c_void_p(result)), ctypes.byref(libraries.address(y)), 1,
                                                ctypes.byref(options), ctypes.byref(program)))
 
-        info = (ctypes.c_char_p * 128)()  # wn_program_info: the schedule is the second member
-        self.check(context, self.wn.wn_program_get_info(program, info))
-        self.schedule = info[1].decode()
+        class Info(ctypes.Structure):  # wn_program_info, so far as it is looked at
+            _fields_ = [("size", ctypes.c_size_t), ("plan", ctypes.c_char_p), ("schedule", ctypes.c_char_p), ("rest", ctypes.c_uint64 * 64)]
+
+        info = Info(size=ctypes.sizeof(Info))
+        self.check(context, self.wn.wn_program_get_info(program, ctypes.byref(info)))
+        self.schedule = info.schedule.decode()
 
         def run(calls):
             for _ in range(calls):

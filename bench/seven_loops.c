@@ -83,10 +83,10 @@ static wn_program *direct(wn_context *ctx, sizes z, const float *x, const float 
   wn_tensor *in = wn_input(ctx, WN_F32, 4, (int64_t[]){BATCH, z.c, z.i, z.i}, x);
   wn_tensor *filters = wn_constant(ctx, WN_F32, 4, (int64_t[]){z.k, z.c, TAPS, TAPS}, w);
   wn_tensor *out =
-      wn_conv(in, filters, &(wn_conv_params){.pad_lo = {PAD, PAD}, .pad_hi = {PAD, PAD}});
+      wn_conv(in, filters, &WN_CONV_PARAMS(.pad_lo = {PAD, PAD}, .pad_hi = {PAD, PAD}));
   wn_program *p;
   void *to = y;
-  if (wn_compile(ctx, &out, &to, 1, &(wn_options){.plan = "direct", .threads = 1}, &p) == WN_OK)
+  if (wn_compile(ctx, &out, &to, 1, &WN_OPTIONS(.plan = "direct", .threads = 1), &p) == WN_OK)
     return p;
   fprintf(stderr, "%s\n", wn_message(ctx));
   return NULL;

@@ -3,17 +3,15 @@
  * compiled and measured again, longer and together. Last, rows that share a program get its figures. See combinations.h. */
 #include "combinations.h"
 
-#include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
 
-#include "base/map.h"
+#include "debug.h"
 #include "interrupt.h"
 #include "measure.h"
 #include "report/pareto.h"
+#include "report/rows.h"
 
 enum {
   BATCH = 24, /* programs alive at once, the reference not counted */
@@ -28,7 +26,8 @@ typedef struct survey {
   const plan_spec *specs;
   report_row *rows;
   int count;
-  int *programs; /* the first row of each program that is to be compiled */
+  int *programs;   /* the first row of each program that is to be compiled */
+  int *program_of; /* by row, its program's first; -1: it has none */
   int program_count;
   int measured, restored; /* programs, those of the final counted again; in an earlier process */
   journal log;
@@ -60,45 +59,6 @@ static void show(survey *s, int done, int total, const char *unit) {
   s->j->app->progress_prefix = s->prefix;
 }
 
-/* --- what the rows depend on -------------------------------------------------------------------- */
-
-static uint64_t hash_floats(const float *v, int64_t count, uint64_t seed) {
-  return v ? hash_bytes(v, (size_t)count * sizeof *v, seed) : seed;
-}
-
-/* Everything: data, options, plans, and the program that measures on this machine. */
-static const char *make_key(const survey *s) {
-  const job *j = s->j;
-  const options *o = &j->app->opt;
-  const problem *p = &j->problem;
-  const report_row *r = &s->entries[0].row;
-  uint64_t data = hash_floats(j->x, p->in_count, 1), plans = 1;
-  data = hash_floats(j->w, p->weight_count, data);
-  data = hash_floats(j->bias, p->oc, data);
-  data = hash_floats(j->residual, p->out_count, data);
-  for (int i = 0; i < s->count; ++i) {
-    plans = hash_bytes(s->specs[i].plan, strlen(s->specs[i].plan), plans);
-    const char *wino = s->specs[i].wino ? s->specs[i].wino : "";
-    plans = hash_bytes(wino, strlen(wino), plans);
-  }
-  str key;
-  str_init(&key, &j->app->arena);
-  str_printf(&key, "compare %s\ndata %016" PRIx64 " plans %016" PRIx64 " %d\n", p->text, data,
-             plans, s->count);
-  str_printf(&key, "backend %s, %s, isa %s, threads %d, math %s, weights %s\n", r->backend,
-             r->device ? r->device : "", r->isa ? r->isa : "", r->threads, r->math, r->weights);
-  str_printf(&key, "layout %d, act %d, memory %zu, lines %d, runs %d, options %d%d%d%d\n", o->nhwc,
-             (int)o->act, o->max_memory, o->max_lines, o->runs, o->no_merge, o->strict, o->untuned,
-             o->flush_subnormals);
-  char host[256] = "";
-  gethostname(host, sizeof host - 1);
-  struct stat self = {0};
-  if (stat("/proc/self/exe", &self) != 0) memset(&self, 0, sizeof self);
-  str_printf(&key, "host %s, program %lld %lld\n", host, (long long)self.st_size,
-             (long long)self.st_mtime);
-  return str_text(&key);
-}
-
 /* --- the reference -------------------------------------------------------------------------------- */
 
 /* Where it is refused there is none, and rows of different batches are as comparable as the machine is steady. */
@@ -116,7 +76,7 @@ static void open_reference(survey *s) {
 /* Schedules one plan: its row without anything measured, or refused. */
 static void look_at(survey *s, int i) {
   entry *e = &s->entries[1];
-  wn_program_info info;
+  wn_program_info info = WN_PROGRAM_INFO();
   *e = (entry){.spec = s->specs[i]};
   s->j->entry_count = 2;
   measure_describe(s->j, e);
@@ -128,21 +88,14 @@ static void look_at(survey *s, int i) {
 }
 
 static void find_programs(survey *s) {
-  map seen;
-  map_init(&seen, &s->j->arena);
+  s->program_of = arena_array(&s->j->arena, int, s->count + 1);
   s->programs = arena_array(&s->j->arena, int, s->count + 1);
+  s->program_count =
+      report_find_programs(&s->j->arena, s->rows, s->count, s->program_of, s->programs);
   for (int i = 0; i < s->count; ++i) {
-    report_row *row = &s->rows[i];
-    uint64_t first, hash;
-    if (!row->identity) continue;
-    hash = hash_bytes(row->identity, strlen(row->identity), 0);
-    if (hash == MAP_NONE) hash = 0;
-    if (map_get(&seen, hash, &first) && !strcmp(s->rows[first].identity, row->identity)) {
-      row->same_as = s->specs[first].wino ? s->rows[first].placement : s->rows[first].plan;
-      continue;
-    }
-    map_put(&seen, hash, (uint64_t)i);
-    s->programs[s->program_count++] = i;
+    int first = s->program_of[i];
+    if (first < 0 || first == i) continue;
+    s->rows[i].same_as = s->specs[first].wino ? s->rows[first].placement : s->rows[first].plan;
   }
 }
 
@@ -224,7 +177,7 @@ static bool measure_batch(survey *s, heat *h) {
   if (!interrupted()) time_batch(s, h->budget_us);
   s->steps += n;
   if (interrupted()) return false;
-  job_debug(j);
+  debug_print(j);
   for (int i = 0; i < n; ++i) {
     take_row(s, h->rows[h->done + i], &s->entries[i + 1]);
     measure_close(&s->entries[i + 1]);
@@ -287,28 +240,6 @@ static const int *choose_finalists(survey *s, int *count) {
 
 /* --- all of it -------------------------------------------------------------------------------------- */
 
-/* What was measured of the program; what was asked for and what scheduling cost stay. */
-static void share(survey *s) {
-  map by;
-  map_init(&by, &s->j->arena);
-  for (int i = 0; i < s->program_count; ++i) {
-    const report_row *row = &s->rows[s->programs[i]];
-    const char *identity = row->identity;
-    if (identity) map_put(&by, hash_bytes(identity, strlen(identity), 0), (uint64_t)s->programs[i]);
-  }
-  for (int i = 0; i < s->count; ++i) {
-    report_row mine = s->rows[i];
-    uint64_t first;
-    if (!mine.same_as || !map_get(&by, hash_bytes(mine.identity, strlen(mine.identity), 0), &first))
-      continue;
-    s->rows[i] = s->rows[first];
-    s->rows[i].plan = mine.plan;
-    s->rows[i].placement = mine.placement;
-    s->rows[i].schedule_ms = mine.schedule_ms;
-    s->rows[i].same_as = mine.same_as;
-  }
-}
-
 static void say_interrupted(survey *s) {
   cli *app = s->j->app;
   app->progress_prefix = NULL;
@@ -335,7 +266,7 @@ static void say_restored(const survey *s) {
 static bool run(survey *s, journal_list *done) {
   job *j = s->j;
   open_reference(s);
-  journal_open(&s->log, j->app, make_key(s));
+  journal_open(&s->log, j->app, journal_key(j, &s->entries[0].row, s->specs, s->count));
   s->began = now_s();
   bool ok = journal_read(&s->log, &j->arena, s->rows, s->count) == s->count || look_at_all(s);
   if (ok) find_programs(s);
@@ -350,7 +281,10 @@ static bool run(survey *s, journal_list *done) {
   ok = ok && run_heat(s, &final);
   say_restored(s);
   if (ok) {
-    share(s);
+    for (int i = 0; i < s->count; ++i) {
+      int first = s->program_of[i];
+      if (first >= 0 && first != i) report_take_figures(&s->rows[i], &s->rows[first]);
+    }
     vec_push(&j->app->arena, done, s->log);
     done->data[done->len - 1].store = NULL;
   } else {

@@ -2,9 +2,12 @@
 #include <inttypes.h>
 
 #include "combinations.h"
+#include "debug.h"
 #include "interrupt.h"
+#include "measure.h"
 #include "output.h"
 #include "report/pareto.h"
+#include "tune.h"
 #include "backend/registry.h"
 
 #define COMBINATIONS 256
@@ -101,8 +104,8 @@ static report_row *measure(job *j, comparison *c) {
     if (rows) report_pareto(&j->arena, rows, count);
     return rows;
   }
-  job_measure(j, c->plans.data, count);
-  job_debug(j);
+  measure_plans(j, c->plans.data, count);
+  debug_print(j);
   return rows_of(j);
 }
 
@@ -172,9 +175,9 @@ static void bench_one(job *j, void *user) {
   bench_state *state = user;
   cli *app = j->app;
   plan_spec spec = app_plan(app);
-  job_beam(j, &spec);
-  job_measure(j, &spec, 1);
-  job_debug(j);
+  tune_first(j, &spec);
+  measure_plans(j, &spec, 1);
+  debug_print(j);
   report_row *row = &j->entries[0].row;
   output_add(app, row);
   if (app->opt.json || app->opt.csv) {

@@ -3,11 +3,14 @@
 #include <math.h>
 
 #include "base/text.h"
+#include "debug.h"
 #include "file.h"
 #include "image.h"
-#include "job.h"
+#include "measure.h"
 #include "npy.h"
 #include "output.h"
+#include "request.h"
+#include "tune.h"
 
 /* The result as [c][h][w], whatever the layout. */
 static void write_picture(job *j, const char *path) {
@@ -74,13 +77,13 @@ static void conv_one(job *j, void *user) {
   cli *app = j->app;
   plan_spec spec = app_plan(app);
   (void)user;
-  job_beam(j, &spec);
-  job_measure(j, &spec, 1);
+  tune_first(j, &spec);
+  measure_plans(j, &spec, 1);
   const report_row *row = &j->entries[0].row;
   if (row->refused) diag_fail(&app->diag, WN_ERR_REFUSED, "%s: %s", row->plan, row->refused);
   if (row->stopped)
     diag_fail(&app->diag, WN_ERR_STRICT, "%s: stopped by --strict: %s", row->plan, row->fallback);
-  job_debug(j);
+  debug_print(j);
   if (app->opt.output) write_output(j, app->opt.output);
   output_add(app, row);
   output_write(app);

@@ -7,8 +7,8 @@
 #include <math.h>
 #include <stddef.h>
 
-#include "explain.h"
-#include "job.h"
+#include "explain/explain.h"
+#include "measure.h"
 #include "report/columns.h"
 #include "backend/registry.h"
 
@@ -178,7 +178,7 @@ static void measure(explaining *x, const plan_spec *own) {
   specs[0] = *own;
   for (int i = 0; i < e->nchoices && j->app->opt.measure; ++i)
     if (is_new(&e->choice[i])) specs[count++] = (plan_spec){e->choice[i].plan, NULL};
-  job_measure(j, specs, count);
+  measure_plans(j, specs, count);
   app_progress_clear(j->app);
   const report_row *row = &j->entries[0].row;
   e->measured_us = row->median_us;

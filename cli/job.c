@@ -215,7 +215,7 @@ wn_tensor *job_graph(const job *j, wn_context *ctx) {
   shape[1] = p->ic / p->groups;
   for (int i = 0; i < p->nd; ++i) shape[i + 2] = p->filter[i];
   wn_tensor *w = wn_constant(ctx, WN_F32, n, shape, j->w);
-  wn_conv_params params = {.groups = p->groups};
+  wn_conv_params params = WN_CONV_PARAMS(.groups = p->groups);
   for (int i = 0; i < p->nd; ++i) {
     params.stride[i] = p->stride[i];
     params.dilation[i] = p->dilation[i];
@@ -238,23 +238,11 @@ wn_tensor *job_graph(const job *j, wn_context *ctx) {
 
 void job_options(const job *j, const plan_spec *spec, wn_options *out) {
   const options *o = &j->app->opt;
-  *out = (wn_options){
-      .plan = spec->plan,
-      .wino = spec->wino,
-      .math = o->math,
-      .backend = o->backend,
-      .isa = o->isa,
-      .threads = o->threads,
-      .variable_weights = o->variable_weights,
-      .max_memory = o->max_memory,
-      .max_lines = o->max_lines,
-      .no_merge = o->no_merge,
-      .no_cache = o->no_cache,
-      .untuned = o->untuned,
-      .strict = o->strict,
-      .flush_subnormals = o->flush_subnormals,
-      .cold = o->all,
-  };
+  *out = WN_OPTIONS(.plan = spec->plan, .wino = spec->wino, .math = o->math, .backend = o->backend,
+                    .isa = o->isa, .threads = o->threads, .variable_weights = o->variable_weights,
+                    .max_memory = o->max_memory, .max_lines = o->max_lines, .no_merge = o->no_merge,
+                    .no_cache = o->no_cache, .untuned = o->untuned, .strict = o->strict,
+                    .flush_subnormals = o->flush_subnormals, .cold = o->all);
 }
 
 /* Extents of --input: a photo has those of its file, as many channels as the weights can use. */

@@ -49,13 +49,4 @@ void job_options(const job *j, const plan_spec *spec, wn_options *o);
 /* The problem that --input and --weights make: filter centred, the size stays. */
 void job_problem_of_files(cli *app, problem *p);
 
-/* With BEAM set and an automatic plan: tunes first, and changes the plan where the pick could not be stored. */
-void job_beam(job *j, plan_spec *spec);
-/* Compile, prepare, check against the reference, measure in turns; fills each entry's row. */
-void job_measure(job *j, const plan_spec *specs, int count);
-/* The first entry's program, timed whenever a line on stdin says so, until there are no more. */
-void request_serve(job *j);
-/* What DEBUG asks for, on stderr. */
-void job_debug(job *j);
-
 #endif

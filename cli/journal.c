@@ -1,7 +1,51 @@
 /* Records as JSON arrays of rows, as report_keep writes them, under KEY and a number. See journal.h. */
 #include "journal.h"
 
+#include <inttypes.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/map.h"
+
 #define STORE_PROGRESS "progress"
+
+/* --- keys ------------------------------------------------------------------------------------- */
+
+static uint64_t hash_floats(const float *v, int64_t count, uint64_t seed) {
+  return v ? hash_bytes(v, (size_t)count * sizeof *v, seed) : seed;
+}
+
+const char *journal_key(const job *j, const report_row *r, const plan_spec *specs, int count) {
+  const options *o = &j->app->opt;
+  const problem *p = &j->problem;
+  uint64_t data = hash_floats(j->x, p->in_count, 1), plans = 1;
+  data = hash_floats(j->w, p->weight_count, data);
+  data = hash_floats(j->bias, p->oc, data);
+  data = hash_floats(j->residual, p->out_count, data);
+  for (int i = 0; i < count; ++i) {
+    plans = hash_bytes(specs[i].plan, strlen(specs[i].plan), plans);
+    const char *wino = specs[i].wino ? specs[i].wino : "";
+    plans = hash_bytes(wino, strlen(wino), plans);
+  }
+  str key;
+  str_init(&key, &j->app->arena);
+  str_printf(&key, "compare %s\ndata %016" PRIx64 " plans %016" PRIx64 " %d\n", p->text, data,
+             plans, count);
+  str_printf(&key, "backend %s, %s, isa %s, threads %d, math %s, weights %s\n", r->backend,
+             r->device ? r->device : "", r->isa ? r->isa : "", r->threads, r->math, r->weights);
+  str_printf(&key, "layout %d, act %d, memory %zu, lines %d, runs %d, options %d%d%d%d\n", o->nhwc,
+             (int)o->act, o->max_memory, o->max_lines, o->runs, o->no_merge, o->strict, o->untuned,
+             o->flush_subnormals);
+  char host[256] = "";
+  gethostname(host, sizeof host - 1);
+  struct stat self = {0};
+  if (stat("/proc/self/exe", &self) != 0) memset(&self, 0, sizeof self);
+  str_printf(&key, "host %s, program %lld %lld\n", host, (long long)self.st_size,
+             (long long)self.st_mtime);
+  return str_text(&key);
+}
+
+/* --- records ---------------------------------------------------------------------------------- */
 
 void journal_open(journal *j, cli *app, const char *key) {
   *j = (journal){.app = app, .store = store_open(&app->diag, app->opt.no_cache), .key = key};

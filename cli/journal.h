@@ -7,7 +7,7 @@
 #ifndef WINNOW_CLI_JOURNAL_H
 #define WINNOW_CLI_JOURNAL_H
 
-#include "app.h"
+#include "job.h"
 #include "store/store.h"
 
 typedef struct journal {
@@ -16,6 +16,9 @@ typedef struct journal {
   const char *key;
   int records;
 } journal;
+
+/* What the rows depend on: data, options, plans, and the program that measures on this machine. r has its backend and device. */
+const char *journal_key(const job *j, const report_row *r, const plan_spec *specs, int count);
 
 /* The key is borrowed. */
 void journal_open(journal *j, cli *app, const char *key);

@@ -3,8 +3,8 @@
 
 #include "devices.h"
 #include "report/table.h"
+#include "measure/measure_device.h"
 #include "backend/registry.h"
-#include "tune/measure_device.h"
 
 /* One limit, of one thread and of all of them; `one` or `all` 0 where there is only the other. */
 typedef struct limit {

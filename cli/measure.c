@@ -10,7 +10,8 @@
 #include "interrupt.h"
 #include "measure.h"
 #include "output.h"
-#include "report/sites.h"
+#include "report/rows.h"
+#include "report/site_rows.h"
 #include "roofline.h"
 #include "backend/registry.h"
 
@@ -101,57 +102,16 @@ bool measure_compile(job *j, entry *e, bool plan_only) {
 }
 
 void measure_read_info(job *j, entry *e, wn_program_info *info) {
-  report_row *row = &e->row;
+  *info = WN_PROGRAM_INFO();
   check(j, e, wn_program_get_info(e->program, info));
-  if (!e->spec.plan) row->plan = keep(j, info->plan);
-  row->placement = keep(j, info->placement);
-  row->wino = keep(j, info->wino);
-  row->backend = keep(j, info->backend);
-  row->isa = keep(j, info->isa);
-  row->device = keep(j, info->device);
-  row->fallback = keep(j, info->fallback);
-  row->threads = info->threads;
-  row->kernels = info->kernels;
-  row->buffers = info->buffers;
-  row->source_lines = info->source_lines;
-  row->promise_missed = info->promise_missed != 0;
-  row->cached = info->cached != 0;
-  row->tuned = info->tuned != 0;
-  row->identity = keep(j, info->identity);
-  row->workspace_bytes = (double)info->workspace_bytes;
-  if (info->predicted_s > 0) row->predicted_us = info->predicted_s * 1e6;
-  row->prepared_bytes = (double)info->prepared_bytes;
-  row->schedule_ms = info->schedule_s * 1e3;
-  row->compile_ms = info->compile_s * 1e3;
+  if (!e->spec.plan) e->row.plan = NULL; /* the program knows what $WINO made of it */
+  report_read_program(&j->arena, &e->row, info);
 }
 
-static void read_kernels(job *j, entry *e, const wn_program_info *info) {
-  report_row *row = &e->row;
-  row->kernel_count = info->kernels + info->prepare_kernels;
-  e->kernels = arena_array(&j->arena, report_kernel, row->kernel_count + 1);
-  row->kernel = e->kernels;
-  row->gflops_executed = 0; /* flops until the time is known */
-  for (int i = 0; i < row->kernel_count; ++i) {
-    wn_kernel_info k;
-    check(j, e, wn_program_get_kernel(e->program, i, &k));
-    e->kernels[i] = (report_kernel){.name = keep(j, k.name),
-                                    .loops = keep(j, k.loops),
-                                    .stage = keep(j, k.stage),
-                                    .fallback = keep(j, k.fallback),
-                                    .source = output_text(j->app, k.source),
-                                    .median_us = NAN,
-                                    .bytes = k.bytes,
-                                    .flops = k.flops,
-                                    .source_lines = k.source_lines,
-                                    .registers = k.registers,
-                                    .spills = k.spills,
-                                    .site = k.site,
-                                    .prepare = k.prepare != 0};
-    if (k.registers > row->registers) row->registers = k.registers;
-    if (k.spills > row->spills) row->spills = k.spills;
-    if (!k.prepare) row->gflops_executed += k.flops;
-  }
-  row->site = e->sites = report_read_sites(&j->arena, e->program, &row->site_count);
+static void read_kernels(job *j, entry *e) {
+  check(j, e, report_read_kernels(&j->arena, &e->row, e->program, &e->kernels, &e->sites));
+  for (int i = 0; i < e->row.kernel_count; ++i)
+    e->kernels[i].source = output_text(j->app, e->kernels[i].source);
 }
 
 static void run(job *j, entry *e) { check(j, e, wn_run(e->program)); }
@@ -194,9 +154,9 @@ static void judge(job *j, entry *e, double predicted) {
 }
 
 void measure_settle(job *j, entry *e, double budget_us) {
-  wn_program_info info;
+  wn_program_info info = WN_PROGRAM_INFO();
   measure_read_info(j, e, &info);
-  read_kernels(j, e, &info);
+  read_kernels(j, e);
   for (int64_t i = 0; i < j->problem.out_count; ++i) j->y[i] = NAN; /* what is not written shows */
   double start = now_us();
   check(j, e, wn_prepare(e->program));
@@ -303,7 +263,7 @@ void measure_close(entry *e) {
 /* The earlier plan that is the same program: `auto` often is. */
 static int find_same(const job *j, int index) {
   const entry *e = &j->entries[index];
-  wn_program_info mine, other;
+  wn_program_info mine = WN_PROGRAM_INFO(), other = WN_PROGRAM_INFO();
   if (strcmp(e->row.plan, "auto") || wn_program_get_info(e->program, &mine) != WN_OK) return -1;
   for (int i = 0; i < index; ++i) {
     if (!j->entries[i].program || wn_program_get_info(j->entries[i].program, &other) != WN_OK)
@@ -316,14 +276,12 @@ static int find_same(const job *j, int index) {
 /* What was measured of the other; what was asked for and what compiling cost stay. */
 static void share(job *j, entry *e) {
   wn_program_info info;
+  const report_row *other = &j->entries[e->shares].row;
   measure_read_info(j, e, &info);
-  report_row mine = e->row;
-  e->row = j->entries[e->shares].row;
-  e->row.plan = mine.plan;
-  e->row.placement = mine.placement;
-  e->row.same_as = j->entries[e->shares].row.plan;
+  const report_row mine = e->row;
+  report_take_figures(&e->row, other);
+  e->row.same_as = other->plan;
   e->row.cached = mine.cached;
-  e->row.schedule_ms = mine.schedule_ms;
   e->row.compile_ms = mine.compile_ms;
 }
 
@@ -341,7 +299,7 @@ static void capture(job *j) {
   if (first) check(j, first, wn_capture(first->program, NULL));
 }
 
-void job_measure(job *j, const plan_spec *specs, int count) {
+void measure_plans(job *j, const plan_spec *specs, int count) {
   j->entries = arena_array(&j->arena, entry, count);
   for (int i = 0; i < count; ++i) {
     entry *e = &j->entries[i];
@@ -361,64 +319,4 @@ void job_measure(job *j, const plan_spec *specs, int count) {
   for (int i = 0; i < count; ++i)
     if (j->entries[i].shares >= 0) share(j, &j->entries[i]);
   app_progress_clear(j->app);
-}
-
-static void write_stderr(void *user, const char *text) {
-  (void)user;
-  fputs(text, stderr);
-}
-
-static void debug_kernels(job *j, const entry *e, bool color) {
-  for (int i = 0; i < e->row.kernel_count; ++i) {
-    const report_kernel *k = &e->row.kernel[i];
-    const char *name = color ? report_color_kernel(&j->arena, k->name, k->loops) : k->name;
-    if (k->prepare)
-      fprintf(stderr, "  %-28s once, %s%s\n", name, k->stage ? k->stage : "",
-              k->fallback ? ", interpreted" : "");
-    else
-      text_print(stderr, "  %-28s %9.2f µs %8.2f GFLOP/s %8.2f GB/s%s\n", name, k->median_us,
-                 k->flops / k->median_us * 1e-3, k->bytes / k->median_us * 1e-3,
-                 k->fallback ? "  interpreted" : "");
-  }
-}
-
-static void debug_source(const entry *e) {
-  for (int i = 0; i < e->row.kernel_count; ++i) {
-    wn_kernel_info k;
-    if (e->program && wn_program_get_kernel(e->program, i, &k) == WN_OK && k.source)
-      fprintf(stderr, "%s\n", k.source);
-  }
-}
-
-static void debug_ir(job *j, const entry *e) {
-  wn_context *ctx;
-  if (wn_context_create(&ctx) != WN_OK) return;
-  wn_options o;
-  job_options(j, &e->spec, &o);
-  wn_tensor *y = job_graph(j, ctx);
-  void *out = j->y;
-  if (wn_explain(ctx, &y, &out, 1, &o, write_stderr, NULL) != WN_OK)
-    fprintf(stderr, "%s\n", wn_message(ctx));
-  wn_context_destroy(ctx);
-}
-
-void job_debug(job *j) {
-  int level = j->app->opt.debug;
-  bool color = j->app->err_tty && !j->app->opt.no_color;
-  for (int i = 0; level && i < j->entry_count; ++i) {
-    const entry *e = &j->entries[i];
-    const report_row *row = &e->row;
-    if (row->refused || row->stopped) {
-      fprintf(stderr, "%s: %s: %s\n", row->plan, row->stopped ? "stopped by --strict" : "refused",
-              row->stopped ? row->fallback : row->refused);
-      continue;
-    }
-    text_print(
-        stderr, "%s: %d kernels, %d buffers, %.2f µs, scheduled in %.2f ms, compiled in %.2f ms\n",
-        row->plan, row->kernels, row->buffers, row->median_us, row->schedule_ms, row->compile_ms);
-    if (level >= 3) fprintf(stderr, "  %s\n", row->placement);
-    if (level >= 2) debug_kernels(j, e, color);
-    if (level >= 4) debug_source(e);
-    if (level >= 5) debug_ir(j, e);
-  }
 }

@@ -1,4 +1,4 @@
-/* The steps from a plan to a row, for those who measure more plans than should be alive at once.
+/* From plans to rows; and the steps of that, for those who measure more plans than should be alive at once.
  *
  * In: a job whose entries have their specs. Out: entries with rows. Order: describe, compile, settle, in_turns over all
  * entries of the job, finish, close. Always holds: an entry that did not compile has its reason in its row and takes no
@@ -9,6 +9,9 @@
 #include "job.h"
 
 #define MEASURE_BUDGET_US 3e5 /* of samples a plan, without --runs */
+
+/* Compile, prepare, check against the reference, measure in turns; fills each entry's row. */
+void measure_plans(job *j, const plan_spec *specs, int count);
 
 /* What is known of a row before its plan is looked at. */
 void measure_describe(job *j, entry *e);

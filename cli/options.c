@@ -1,5 +1,4 @@
-/* One table of flags gives parsing, the check that a command has the flag, and the help of each
- * command. */
+/* Parsing, by the table of flags.c; what a flag is worth, what the environment says, and what no single flag can tell. */
 #include "options.h"
 
 #include <errno.h>
@@ -8,226 +7,10 @@
 
 #include "base/text.h"
 #include "backend/registry.h"
-#include "show.h"
-
-#define BIT(c)       (1u << (c))
-#define RUNS         (BIT(CMD_COMPARE) | BIT(CMD_CONV) | BIT(CMD_BENCH))
-#define DATA         (RUNS | BIT(CMD_TUNE))
-#define COMPILES     (DATA | BIT(CMD_EXPLAIN))
-#define CHOSEN       (COMPILES & ~BIT(CMD_COMPARE) & ~BIT(CMD_TUNE)) /* one plan a problem */
-#define ALL_COMMANDS (COMPILES | BIT(CMD_DEVICES) | BIT(CMD_CACHE))
+#include "flags.h"
+#include "program/show.h"
 
 enum { MOST_THREADS = 1024, MOST_NUMBER = 1000000, MOST_CANDIDATES = 1000 };
-
-typedef enum flag_kind {
-  SWITCH,
-  WORD,
-  LIST,
-  POSITIVE,
-  DURATION,
-  THREADS,
-  SEED,
-  MEMORY,
-  WINO,
-  MATH,
-  BACKEND,
-  WEIGHTS_MODE,
-  ACT,
-  LAYOUT,
-  PEERS, /* a switch that takes a list after '=' */
-  CSV,   /* a switch; with a file where the next word ends in .csv */
-} flag_kind;
-
-typedef struct flag {
-  const char *name, *value, *help;
-  flag_kind kind;
-  size_t offset; /* of the field that it sets */
-  unsigned commands;
-} flag;
-
-#define AT(field) offsetof(options, field)
-static const flag flags[] = {
-    {"--plan", "PLAN", "a name or a schedule; again for more, in this order", LIST, AT(plans),
-     BIT(CMD_COMPARE)},
-    {"--plan", "PLAN", "a name or a schedule; default: auto", WORD, AT(plan), CHOSEN},
-    {"--all", NULL, "every combination of the placements, after any --plan", SWITCH, AT(all),
-     BIT(CMD_COMPARE)},
-    {"--wino", "M", "tile size 1 to 8, as 4 or 4x4; all: 2, 3, 4 and 6", WINO, AT(wino),
-     BIT(CMD_COMPARE)},
-    {"--wino", "M", "tile size 1 to 8, as 4 or 4x4; off: --plan direct", WINO, AT(wino), CHOSEN},
-    {"--math", "MODE", "error promise: fp32 (default), fp32-fast or fp32-strict", MATH, AT(math),
-     COMPILES},
-    {"--backend", "NAME", NULL /* registry_names */, BACKEND, AT(backend),
-     COMPILES | BIT(CMD_DEVICES)},
-    {"--isa", "NAME", "sse2, avx2, avx512, ...; default: the best here", WORD, AT(isa), COMPILES},
-    {"--threads", "N", "1 to 1024; default: $WINNOW_THREADS, else all cores", THREADS, AT(threads),
-     COMPILES},
-    {"--weights-mode", "MODE", "constant (default: prepared once) or variable", WEIGHTS_MODE,
-     AT(variable_weights), COMPILES},
-    {"--input", "FILE", ".npy (mb, ic, [[d,] h,] w) or a photo", WORD, AT(input), DATA},
-    {"--weights", "FILE", ".npy (oc, ic/g, [[kd,] kh,] kw)", WORD, AT(weights), DATA},
-    {"--bias", "FILE", ".npy (oc), or the word random", WORD, AT(bias), COMPILES},
-    {"--residual", "FILE", ".npy of the result's shape, or random", WORD, AT(residual), COMPILES},
-    {"--act", "NAME", "none (default), relu, sigmoid, tanh, gelu or abs", ACT, AT(act), COMPILES},
-    {"--layout", "NAME", "of input, residual, result: nchw (default) or nhwc", LAYOUT, AT(nhwc),
-     COMPILES},
-    {"--output", "FILE", "the result: .npy, or .png (8 bits; 16 if --input has)", WORD, AT(output),
-     BIT(CMD_CONV)},
-    {"--batch", "FILE", "a problem a line; lines with # and -- are skipped", WORD, AT(batch),
-     BIT(CMD_COMPARE) | BIT(CMD_BENCH) | BIT(CMD_TUNE)},
-    {"--seconds", "S", "limit a problem, about; default 10", DURATION, AT(seconds), BIT(CMD_TUNE)},
-    {"--candidates", "N", "of the least predicted cost, to start from; default 8", POSITIVE,
-     AT(candidates), BIT(CMD_TUNE)},
-    {"--seed", "N", "of the data that no file gives, uniform in [-1, 1)", SEED, AT(seed), COMPILES},
-    {"--runs", "N", "measurements of each plan; default: about 0.3 s", POSITIVE, AT(runs),
-     RUNS | BIT(CMD_EXPLAIN)},
-    {"--measure", NULL, "each choice is measured too, not only predicted", SWITCH, AT(measure),
-     BIT(CMD_EXPLAIN)},
-    {"--no-run", NULL, "nothing is measured", SWITCH, AT(no_run), BIT(CMD_EXPLAIN)},
-    {"--max-memory", "SIZE", "limit of the workspace: 64K, 512M, 2G", MEMORY, AT(max_memory),
-     COMPILES},
-    {"--max-lines", "N", "larger kernels run in the interpreter; default 2000", POSITIVE,
-     AT(max_lines), COMPILES},
-    {"--no-merge", NULL, "every use of a reduction gets a loop of its own", SWITCH, AT(no_merge),
-     COMPILES},
-    {"--flush-subnormals", NULL, "f32 below 1.2e-38 may be taken for 0, which is faster", SWITCH,
-     AT(flush_subnormals), COMPILES},
-    {"--no-cache", NULL, "neither use nor fill the cache on disk", SWITCH, AT(no_cache), COMPILES},
-    {"--untuned", NULL, "auto by predicted cost, whatever tune has stored", SWITCH, AT(untuned),
-     COMPILES & ~BIT(CMD_TUNE)},
-    {"--strict", NULL, "a kernel that falls back is an error", SWITCH, AT(strict), COMPILES},
-    {"--json", NULL, "one object a line", SWITCH, AT(json),
-     COMPILES | BIT(CMD_DEVICES) | BIT(CMD_CACHE)},
-    {"--csv", NULL, "the same columns, without the kernels", SWITCH, AT(csv),
-     DATA & ~BIT(CMD_BENCH)},
-    {"--csv", "[FILE.csv]", "without the kernels; FILE: --peers adds every row to it", CSV,
-     AT(csv_file), BIT(CMD_BENCH)},
-    {"--html", "FILE", "a page with figures, sources, timeline and roofline", WORD, AT(html),
-     BIT(CMD_COMPARE) | BIT(CMD_BENCH)},
-    {"--trace", "FILE", "what ran when, for Perfetto, or a device's FILE.gputrace", WORD, AT(trace),
-     RUNS},
-    {"--peers", "[=LIST]", "in turns with other libraries, all or those of LIST", PEERS, AT(peers),
-     BIT(CMD_BENCH)},
-    {"--peers-dir", "DIR", "where they are: $WINNOW_PEERS, else .peers (tools/peers)", WORD,
-     AT(peers_dir), BIT(CMD_BENCH)},
-    {"--rounds", "N", "turns of each library; default 5", POSITIVE, AT(rounds), BIT(CMD_BENCH)},
-    {"--secs", "S", "of all turns of one together; default 0.5", DURATION, AT(secs),
-     BIT(CMD_BENCH)},
-    {"--plot", "FILE", "of --peers, by layer: .svg, or .png through rsvg-convert", WORD, AT(plot),
-     BIT(CMD_BENCH)},
-    {"--on-request", NULL, "then times each line \"SECONDS LEAST\" of stdin", SWITCH,
-     AT(on_request), BIT(CMD_CONV)},
-    {"--measure", NULL, "what they can do, in some seconds each", SWITCH, AT(measure),
-     BIT(CMD_DEVICES)},
-    {"--clear", NULL, "removes the file: kernels, tuned plans, limits", SWITCH, AT(clear),
-     BIT(CMD_CACHE)},
-    {"--help", NULL, "this text", SWITCH, AT(help), ALL_COMMANDS | BIT(CMD_NONE)},
-    {"--version", NULL, "the version", SWITCH, AT(version), ALL_COMMANDS | BIT(CMD_NONE)},
-};
-#undef AT
-#define FLAGS (sizeof flags / sizeof *flags)
-
-static const struct {
-  const char *name, *operands, *help;
-} commands[CMD_COUNT] = {
-    [CMD_COMPARE] =
-        {"compare", "PROBLEM... | --batch FILE",
-         "Every named plan of a convolution side by side: kernels, buffers, times, compile\n"
-         "costs and errors against a float64 reference. The best value of a column is\n"
-         "green, or has a *. ×direct, ×old: times as fast as that plan; prep µs: what\n"
-         "constant weights cost once, before the first run; GFLOP/s: flops of the direct\n"
-         "convolution a second; executed: those that ran. rel L2 is the error relative\n"
-         "to the result, of which --math fp32 promises at most max(1.2e-6, twice direct\n"
-         "fp32's) on random data; of sums: relative to what was summed, |w| with |x|, of\n"
-         "which it promises the same on any data, so that is what is checked where\n"
-         "--input or --weights are given. Status 1: an error far over it, or a fallback\n"
-         "under --strict. What is rewritten makes NaN of a whole tile where a NaN, an\n"
-         "infinity or an overflow is in it; --math fp32-strict rewrites nothing.\n"
-         "--all --wino all takes a minute or two a problem and may be interrupted: the\n"
-         "same command goes on from there. Last it prints the Pareto front, rows that no\n"
-         "other beats in time, memory and compile cost at once."},
-    [CMD_CONV] = {"conv", "[PROBLEM]",
-                  "One convolution, y = act(conv(x, w) + bias + residual), on your data. Without\n"
-                  "PROBLEM the sizes are those of the files of --input and --weights, padded so\n"
-                  "that the image keeps its size."},
-    [CMD_BENCH] =
-        {"bench", "PROBLEM... | --batch FILE",
-         "The chosen plan of each problem, a line each. --peers: beside other libraries,\n"
-         "each pinned in a process of its own, in turns; --plan then takes several names\n"
-         "with commas between."},
-    [CMD_EXPLAIN] =
-        {"explain", "PROBLEM",
-         "Why a plan is as fast as it is: its time beside what was predicted and what the\n"
-         "machine allows, by kernel; what each other placement would cost; each kernel's\n"
-         "loops and source; the program after each pass that changed it. The summary is\n"
-         "first in a file or a pipe, and last on a terminal, where one ends up."},
-    [CMD_TUNE] =
-        {"tune", "PROBLEM... | --batch FILE",
-         "Measures the best few schedules of each problem and their neighbours, and\n"
-         "keeps the fastest whose error is within the promise: every program of this user\n"
-         "that computes the same takes it for plan auto, with this --math, --weights-mode,\n"
-         "--isa, CPU and version and any --threads, on which no result depends: tune with\n"
-         "as many as will run. An interrupt keeps what was found until then (exit status\n"
-         "130)."},
-    [CMD_DEVICES] =
-        {"devices", "",
-         "The backends of this machine, each tried on a small convolution, or why one is\n"
-         "missing. --measure: rates, cache sizes and bandwidths of the CPU and of every\n"
-         "device, kept in the cache on disk; auto predicts with them from then on, and\n"
-         "shares of the roofline are of them. Best on an idle machine."},
-    [CMD_CACHE] =
-        {"cache", "",
-         "The cache on disk: where it is and what it holds. It is in $WINNOW_CACHE, a\n"
-         "folder, else in $XDG_CACHE_HOME/winnow, else in ~/.cache/winnow; WINNOW_CACHE=\n"
-         "turns it off."},
-};
-
-const char *command_name(command c) { return c < CMD_COUNT ? commands[c].name : "winnow"; }
-
-void help_main(FILE *out) {
-  fputs(
-      "winnow: compiles convolutions to Winograd kernels, and times every way of it\n"
-      "\n"
-      "  winnow                    a demonstration: three comparisons\n"
-      "  winnow compare PROBLEM    every named plan side by side\n"
-      "  winnow conv    PROBLEM    one convolution on your data (.npy or a photo)\n"
-      "  winnow bench   PROBLEM    the chosen plan of each problem, or of --batch FILE\n"
-      "  winnow explain PROBLEM    what the recogniser saw, each pass, the kernels\n"
-      "  winnow tune    PROBLEM    measures schedules and keeps the fastest for auto\n"
-      "  winnow devices, cache     the backends of this machine; what is kept on disk\n"
-      "  winnow COMMAND --help     the flags of a command\n"
-      "\n"
-      "PROBLEM is in benchdnn's notation: mb1ic16ih32oc16kh3ph1 is a batch of 1, 16\n"
-      "channels in and out, 32x32, a 3x3 filter, padding 1. Sizes are mb g ic oc and\n"
-      "i o k s d p with an axis d h or w: input, output, filter, stride, dilation\n"
-      "(0 is dense), padding. mb is 2 when missing; w sizes default to the h ones.\n"
-      "Plans: auto direct old old-2k new inline-m one x-only g-only fused split, or a\n"
-      "schedule such as x=local,g=global,m=reg,o=inline: input x, filter g, product m\n"
-      "and output o of Winograd recomputed (inline), in registers (reg), in a kernel's\n"
-      "array (local) or in memory (global); more in docs/architecture.md.\n"
-      "Environment: DEBUG=1..5 (2: kernels, 3: plans, 4: source, 5: IR), WINO=0, 1, 2,\n"
-      "3, 4, 6 (0: off, 1: on, else the tile), BEAM=n (conv, bench: tune n candidates\n"
-      "first), WINNOW_THREADS, WINNOW_ISA, WINNOW_CACHE=folder, WINNOW_TRACE=1 (rules),\n"
-      "WINNOW_DUMP=all or passes such as lower,apply (IR on stderr), NO_COLOR.\n"
-      "Exit status: 0 right, 1 a wrong result or --strict met a fallback, 2 bad usage.\n",
-      out);
-}
-
-/* What the table of backends says is not said here again. */
-static const char *help_of(const flag *f, char text[256]) {
-  return f->kind == BACKEND ? registry_names(text, 256, " or ", true) : f->help;
-}
-
-void help_command(FILE *out, command c) {
-  fprintf(out, "winnow %s%s%s\n\n%s\n\n", commands[c].name, *commands[c].operands ? " " : "",
-          commands[c].operands, commands[c].help);
-  for (size_t i = 0; i < FLAGS; ++i) {
-    if (!(flags[i].commands & BIT(c))) continue;
-    char left[40], text[256];
-    snprintf(left, sizeof left, "%s %s", flags[i].name, flags[i].value ? flags[i].value : "");
-    fprintf(out, "  %-21s %s\n", left, help_of(&flags[i], text));
-  }
-}
 
 static _Noreturn void usage(arena *a, const char *what, const char *value, const char *expected) {
   diag_fail(a->diag, WN_ERR_USAGE, "%s '%.80s': expected %s", what, value, expected);
@@ -300,20 +83,19 @@ static int one_of(arena *a, const char *what, const char *s, const char *const *
   usage(a, what, s, str_text(&list));
 }
 
-static int read_act(arena *a, const char *what, const char *s) {
-  const char *words[ACT_COUNT + 1] = {NULL};
-  for (int i = 0; i < ACT_COUNT; ++i) words[i] = activation_name((activation)i);
-  return one_of(a, what, s, words);
+/* Which of the words of a flag? */
+static int read_word(arena *a, const flag *f, const char *s, command c) {
+  enum { MOST_WORDS = 32 };
+  const char *words[MOST_WORDS] = {NULL};
+  for (int i = 0; i + 1 < MOST_WORDS && (i == 0 || words[i - 1] != NULL); ++i)
+    words[i] = flag_word(f, c, i);
+  return one_of(a, f->name, s, words);
 }
-
-static const char *const math_names[] = {"fp32", "fp32-fast", "fp32-strict", NULL};
-
-const char *math_name(wn_math math) { return math_names[math]; }
 
 /* What stands behind a colon is checked where a device is opened. */
 static const char *read_backend(arena *a, const char *what, const char *s) {
   char names[256];
-  if (registry_backend(s)) return s;
+  if (registry_backend(s) != NULL) return s;
   usage(a, what, s, registry_names(names, sizeof names, " or ", false));
 }
 
@@ -322,22 +104,7 @@ static const char *isa_for(const options *o, const char *env) {
   return registry_knows_isa(registry_backend(o->backend), env) ? env : NULL;
 }
 
-static void check_isa(arena *a, const char *what, const char *s) {
-  const char *known[64];
-  int n = 0;
-  for (int i = 0; i < registry_count(); ++i)
-    for (const char *const *isa = registry_row(i)->backend->isas; *isa; ++isa) {
-      int at = 0;
-      while (at < n && strcmp(known[at], *isa) != 0) ++at;
-      if (at == n && n + 1 < (int)(sizeof known / sizeof *known)) known[n++] = *isa;
-    }
-  known[n] = NULL;
-  one_of(a, what, s, known);
-}
-
 static void set_flag(options *o, arena *a, const flag *f, const char *value) {
-  static const char *const modes[] = {"constant", "variable", NULL};
-  static const char *const layouts[] = {"nchw", "nhwc", NULL};
   void *field = (char *)o + f->offset;
   unsigned long long number;
   switch (f->kind) {
@@ -368,19 +135,19 @@ static void set_flag(options *o, arena *a, const flag *f, const char *value) {
       o->wino = value;
       break;
     case MATH:
-      o->math = (wn_math)one_of(a, f->name, value, math_names);
+      o->math = (wn_math)read_word(a, f, value, o->command);
       break;
     case BACKEND:
       o->backend = read_backend(a, f->name, value);
       break;
     case WEIGHTS_MODE:
-      o->variable_weights = one_of(a, f->name, value, modes) == 1;
+      o->variable_weights = read_word(a, f, value, o->command) == 1;
       break;
     case ACT:
-      o->act = (activation)read_act(a, f->name, value);
+      o->act = (activation)read_word(a, f, value, o->command);
       break;
     case LAYOUT:
-      o->nhwc = one_of(a, f->name, value, layouts) == 1;
+      o->nhwc = read_word(a, f, value, o->command) == 1;
       break;
     case PEERS:
       o->peers = value ? value : "all";
@@ -398,9 +165,9 @@ static void set_flag(options *o, arena *a, const flag *f, const char *value) {
 /* The command's own flag of that name, else another's, else NULL. */
 static const flag *find_flag(const char *arg, size_t n, command c) {
   const flag *found = NULL;
-  for (size_t i = 0; i < FLAGS; ++i) {
+  for (int i = 0; i < flag_count; ++i) {
     if (strlen(flags[i].name) != n || memcmp(flags[i].name, arg, n) != 0) continue;
-    if (!found || flags[i].commands & BIT(c)) found = &flags[i];
+    if (!found || flag_is_of(&flags[i], c)) found = &flags[i];
   }
   return found;
 }
@@ -420,7 +187,7 @@ static int parse_flag(options *o, arena *a, int argc, char *const *argv, int i, 
     diag_fail(a->diag, WN_ERR_USAGE, "unknown flag '%.*s'; see winnow %s--help",
               (int)(n < 80 ? n : 80), arg,
               o->command < CMD_COUNT ? arena_printf(a, "%s ", command_name(o->command)) : "");
-  if (!(f->commands & BIT(o->command)))
+  if (!flag_is_of(f, o->command))
     diag_fail(a->diag, WN_ERR_USAGE, "%s has no flag %s; see winnow %s--help",
               command_name(o->command), f->name,
               o->command < CMD_COUNT ? arena_printf(a, "%s ", command_name(o->command)) : "");
@@ -442,9 +209,9 @@ static int parse_flag(options *o, arena *a, int argc, char *const *argv, int i, 
     set_flag(o, a, f, NULL);
     return i;
   }
-  char text[256];
+  char text[FLAG_HELP];
   if (i + 1 >= argc)
-    diag_fail(a->diag, WN_ERR_USAGE, "%s needs a value: %s", f->name, help_of(f, text));
+    diag_fail(a->diag, WN_ERR_USAGE, "%s needs a value: %s", f->name, flag_help(f, text));
   set_flag(o, a, f, argv[i + 1]);
   return i + 1;
 }
@@ -470,7 +237,8 @@ static void read_environment(options *o, arena *a) {
     if (!o->threads && registry_backend(o->backend)->in_place) o->threads = threads;
   }
   s = variable("WINNOW_ISA");
-  if (s) check_isa(a, "WINNOW_ISA", s);
+  static const flag isa = {.name = "WINNOW_ISA", .kind = ISA};
+  if (s) read_word(a, &isa, s, o->command);
   if (s && !o->isa) o->isa = isa_for(o, s);
   s = variable("WINO");
   if (s) {
@@ -540,7 +308,7 @@ void options_parse(options *o, arena *a, int argc, char *const *argv) {
   int i = 1;
   if (argc > 1 && argv[1][0] != '-') {
     for (int c = 0; c < CMD_COUNT; ++c)
-      if (!strcmp(argv[1], commands[c].name)) o->command = (command)c;
+      if (!strcmp(argv[1], command_texts[c].name)) o->command = (command)c;
     if (!strcmp(argv[1], "help")) {
       o->help = true;
       return;

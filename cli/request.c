@@ -1,9 +1,6 @@
-/* Timing on request: another program says when a compiled plan runs, so that it can take turns with
- * others (`winnow conv --on-request`, bench/peers/driver.py).
- *
- * In: lines "SECONDS LEAST" on stdin. Out: for each one line on stdout, a JSON array of µs a run,
- * one number a sample; at least LEAST samples over at least SECONDS. Always holds: a sample is at
- * least 50 µs of runs, warm runs before the first are not counted, nothing runs between requests. */
+/* See request.h. */
+#include "request.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,7 +8,6 @@
 #include <time.h>
 
 #include "base/text.h"
-#include "job.h"
 
 enum { MOST_SAMPLES = 20000, WARM_RUNS = 2 };
 #define SAMPLE_US   50.0

@@ -4,7 +4,7 @@
 
 #include <math.h>
 
-#include "tune/measure_device.h"
+#include "measure/measure_device.h"
 
 bool roofline_limits(cli *app, machine_limits *out) {
   runtime *volatile rt = NULL;

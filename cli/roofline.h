@@ -3,7 +3,7 @@
 #define WINNOW_CLI_ROOFLINE_H
 
 #include "app.h"
-#include "tune/measure.h"
+#include "measure/measure.h"
 
 /* The limits that `winnow devices --measure` kept of what the options run kernels on; false: there are none. */
 bool roofline_limits(cli *app, machine_limits *out);

@@ -2,12 +2,13 @@
  *
  * An interrupt is a request: the search ends between two runs, what it found is stored, and the problems after it are left
  * alone. A second one ends the program. */
+#include "tune.h"
+
 #include <inttypes.h>
 #include <math.h>
 #include <unistd.h>
 
 #include "interrupt.h"
-#include "job.h"
 #include "report/tuning.h"
 
 typedef struct tune_state {
@@ -74,8 +75,8 @@ static void tune(job *j, wn_context *ctx, int candidates, wn_tune_result *r) {
   wn_on_warning(ctx, app_warn, j->app);
   wn_tensor *y = job_graph(j, ctx);
   void *out = j->y;
-  const wn_tune_options how = {
-      .seconds = w.limit, .candidates = candidates, .progress = progress, .user = &w};
+  const wn_tune_options how = WN_TUNE_OPTIONS(.seconds = w.limit, .candidates = candidates,
+                                              .progress = progress, .user = &w);
   wn_status st = wn_tune(ctx, &y, &out, 1, &with, &how, r);
   app_progress_clear(j->app);
   if (st == WN_OK) return;
@@ -94,7 +95,7 @@ static wn_context *new_context(job *j) {
 static void tune_one(job *j, void *user) {
   tune_state *state = user;
   cli *app = j->app;
-  wn_tune_result r;
+  wn_tune_result r = WN_TUNE_RESULT();
   wn_context *ctx = new_context(j);
   tune(j, ctx, app->opt.candidates, &r);
   tuning_row *row = &state->rows[state->count++];
@@ -136,11 +137,11 @@ void command_tune(cli *app) {
 }
 
 /* A pick that could not be stored is taken by its name. */
-void job_beam(job *j, plan_spec *spec) {
+void tune_first(job *j, plan_spec *spec) {
   const options *o = &j->app->opt;
   bool automatic = !spec->wino && spec->plan && !strcmp(spec->plan, "auto");
   if (o->beam == 0 || !automatic) return;
-  wn_tune_result r;
+  wn_tune_result r = WN_TUNE_RESULT();
   wn_context *ctx = new_context(j);
   tune(j, ctx, o->beam, &r);
   if (!r.stored && r.plan) spec->plan = arena_strdup(&j->arena, r.plan);

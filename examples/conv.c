@@ -21,12 +21,12 @@ int main(void) {
   wn_tensor *x = wn_input(ctx, WN_F32, 4, (int64_t[]){1, C, SIZE, SIZE}, image);
   wn_tensor *w = wn_constant(ctx, WN_F32, 4, (int64_t[]){K, C, 3, 3}, filters);
   wn_tensor *b = wn_constant(ctx, WN_F32, 4, (int64_t[]){1, K, 1, 1}, bias);
-  wn_tensor *y = wn_conv(x, w, &(wn_conv_params){.pad_lo = {1, 1}, .pad_hi = {1, 1}});
+  wn_tensor *y = wn_conv(x, w, &WN_CONV_PARAMS(.pad_lo = {1, 1}, .pad_hi = {1, 1}));
   y = wn_map(WN_RELU, wn_zip(WN_ADD, y, b)); /* flows into the same kernel */
 
   wn_program *program;
   void *out = result;
-  wn_program_info info;
+  wn_program_info info = WN_PROGRAM_INFO();
   if (wn_compile(ctx, &y, &out, 1, NULL, &program) != WN_OK || wn_run(program) != WN_OK ||
       wn_program_get_info(program, &info) != WN_OK) {
     fprintf(stderr, "%s\n", wn_message(ctx));

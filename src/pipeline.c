@@ -6,6 +6,7 @@
 #include "pipeline.h"
 
 #include "base/fpenv.h"
+#include "base/sized.h"
 #include "decide/decide.h"
 #include "import.h"
 #include "lower/lower.h"
@@ -13,7 +14,7 @@
 #include "render/render.h"
 #include "rewrite/rewrite.h"
 #include "decide/forecast.h"
-#include "show.h"
+#include "program/show.h"
 #include "tensor/tensor.h"
 
 typedef struct pipeline {
@@ -250,9 +251,8 @@ static wn_status check_outputs(wn_context *ctx, wn_tensor *const *outs, int coun
 /* A program with nothing in it yet; *status says why where it is NULL. */
 static wn_program *begin(wn_context *ctx, wn_tensor *const *outs, int count,
                          const wn_options *options, pipeline *pl, wn_status *status) {
-  static const wn_options defaults;
   *status = check_outputs(ctx, outs, count);
-  if (*status == WN_OK && options != NULL) *status = check_options(ctx, options);
+  if (*status == WN_OK) *status = check_options(ctx, options);
   if (*status != WN_OK) return NULL;
   wn_program *p = mem_alloc(sizeof *p);
   if (p == NULL) *status = diag_set(&ctx->diag, WN_ERR_NOMEM, "out of memory");
@@ -262,12 +262,14 @@ static wn_program *begin(wn_context *ctx, wn_tensor *const *outs, int count,
   p->diag.warn = ctx->diag.warn;
   p->diag.warn_user = ctx->diag.warn_user;
   graph_init(&p->graph, &p->diag);
-  *pl = (pipeline){.ctx = ctx,
-                   .opt = options != NULL ? options : &defaults,
-                   .p = p,
-                   .g = &p->graph,
-                   .show.g = &p->graph};
+  *pl = (pipeline){.ctx = ctx, .opt = options, .p = p, .g = &p->graph, .show.g = &p->graph};
   return p;
+}
+
+wn_status pipeline_options(wn_context *ctx, const wn_options *given, wn_options *options) {
+  if (ctx == NULL) return WN_ERR_USAGE;
+  const char *why = sized_in(&sized_options, options, given);
+  return why == NULL ? WN_OK : diag_set(&ctx->diag, WN_ERR_USAGE, "%s", why);
 }
 
 wn_status pipeline_compile(wn_context *ctx, wn_tensor *const *outs, void *const *data, int count,
@@ -303,7 +305,10 @@ wn_status pipeline_compile(wn_context *ctx, wn_tensor *const *outs, void *const 
 
 wn_status wn_compile(wn_context *ctx, wn_tensor *const *outs, void *const *data, int count,
                      const wn_options *options, wn_program **program) {
-  return pipeline_compile(ctx, outs, data, count, options, NULL, program);
+  wn_options o;
+  if (program != NULL) *program = NULL;
+  wn_status st = pipeline_options(ctx, options, &o);
+  return st == WN_OK ? pipeline_compile(ctx, outs, data, count, &o, NULL, program) : st;
 }
 
 static void survey(pipeline *pl, wn_tensor *const *outs, void *const *data, int count,

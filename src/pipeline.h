@@ -13,6 +13,9 @@ typedef struct pipeline_watch {
   forecast *forecast; /* what the cost model says, in the program's arena */
 } pipeline_watch;
 
+/* A caller's options, of another version of the header or NULL, as this version's: what all others here take. */
+wn_status pipeline_options(wn_context *ctx, const wn_options *given, wn_options *options);
+
 /* watch NULL: wn_compile. */
 wn_status pipeline_compile(wn_context *ctx, wn_tensor *const *outs, void *const *data, int count,
                            const wn_options *options, const pipeline_watch *watch,

@@ -71,10 +71,22 @@ lint_ops() {
   return 1
 }
 
+# docs/api.md and the names that the library may export.
+lint_api() {
+  for made in page:docs/api.md symbols:src/winnow.symbols; do
+    file=${made#*:}
+    awk -v out="${made%%:*}" -f tools/api.awk include/winnow/winnow.h >"$tmp/api" || return 1
+    [ -n "$fix" ] && cp "$tmp/api" "$file"
+    cmp -s "$tmp/api" "$file" && continue
+    echo "$file does not match include/winnow/winnow.h: tools/lint.sh --fix writes it again"
+    return 1
+  done
+}
+
 tmp=$(mktemp -d) || exit 2
 trap 'rm -rf "$tmp"' EXIT
 status=0
-for part in ${*:-format order locale warnings ops}; do
+for part in ${*:-format order locale warnings ops api}; do
   "lint_$part"
   result=$?
   [ $result -eq 1 ] && status=1

@@ -5,34 +5,44 @@
  *     wn_context *ctx;  wn_context_create(&ctx);
  *     wn_tensor *x = wn_input(ctx, WN_F32, 4, (int64_t[]){1, 16, 32, 32}, xdata);
  *     wn_tensor *w = wn_constant(ctx, WN_F32, 4, (int64_t[]){16, 16, 3, 3}, wdata);
- *     wn_tensor *y = wn_conv(x, w, &(wn_conv_params){.pad_lo = {1, 1}, .pad_hi = {1, 1}});
+ *     wn_tensor *y = wn_conv(x, w, &WN_CONV_PARAMS(.pad_lo = {1, 1}, .pad_hi = {1, 1}));
  *     wn_program *p;
  *     if (wn_compile(ctx, &y, &ydata, 1, NULL, &p) != WN_OK) puts(wn_message(ctx));
  *     wn_run(p);
  *
- * Ownership: tensors belong to their context and die with it; programs are destroyed by their
- * owner, before the context. User memory is borrowed, never copied or freed; it must stay valid
- * while programs that name it run, and needs no more alignment than its dtype. Everything else that
- * is passed in (shapes, options, strings) is copied.
- * Errors: functions that take a context and return wn_status also leave one line in wn_message().
- * Tensor functions return NULL on error; NULL tensors may be passed on. The first error of a
- * context's tensor functions stays: every later wn_compile of that context fails with it.
- * Threads: a context is used by one thread at a time; see wn_run for programs.
- * Forks: contexts and programs of the CPU's backends work in a child process of fork() too, whatever
- * other threads were doing; the first run there starts threads again, or warns and takes one. fork()
- * waits until no other thread is inside LLVM, SQLite or the dynamic loader, ten seconds at most;
- * after that the child's own compiles fall back to the interpreter, without the cache, and say so.
- * Programs of a device give WN_ERR_DEVICE in a child, as do compiles for a device that the parent
- * has used; both can be destroyed there.
- * Floating-point environment: what is compiled and what is run is computed with rounding to nearest,
- * without traps and without flushing (but for flush_subnormals), on every thread, whatever the
- * caller's environment is; that is restored.
+ * What follows holds for all of it, and what a section says of Threads, Ownership and Errors for its functions.
+ *
+ * Ownership: tensors belong to their context and die with it; programs are destroyed by their owner, before the
+ * context. User memory is borrowed, never copied or freed; it must stay valid while programs that name it run, and
+ * needs no more alignment than its dtype. Everything else that is passed in (shapes, options, strings) is copied, or
+ * not looked at again after the call. What is returned is never freed by the caller, but for what has a function to
+ * destroy it.
+ *
+ * Errors: functions that return wn_status leave one line as well, without a newline: those of a context in
+ * wn_message(), those of a program in wn_program_message(). Of a NULL context or program there is the status alone.
+ * Tensor functions return NULL on error; NULL tensors may be passed on. The first error of a context's tensor
+ * functions stays: every later wn_compile of that context fails with it.
+ *
+ * Threads: a context, its tensors included, is used by one thread at a time; different contexts have nothing to do
+ * with each other. Programs may be run from any thread: see wn_run.
+ *
+ * Forks: contexts and programs of the CPU's backends work in a child process of fork() too, whatever other threads
+ * were doing; the first run there starts threads again, or warns and takes one. fork() waits until no other thread is
+ * inside LLVM, SQLite or the dynamic loader, ten seconds at most; after that the child's own compiles fall back to the
+ * interpreter, without the cache, and say so. Programs of a device give WN_ERR_DEVICE in a child, as do compiles for a
+ * device that the parent has used; both can be destroyed there.
+ *
+ * Floating-point environment: what is compiled and what is run is computed with rounding to nearest, without traps and
+ * without flushing (but for flush_subnormals), on every thread, whatever the caller's environment is; that is
+ * restored.
+ *
  * Process: no function depends on the locale or changes it, touches the dispositions of signals, or is ended by one of
  * a write of its own (SIGXFSZ, SIGPIPE).
- * Environment: WINO, WINNOW_THREADS and WINNOW_ISA stand in for options that are not set
- * (wn_options); WINNOW_OPENCL is the OpenCL library to load, a path, in place of the system's; WINNOW_CACHE is the folder of the cache of compiled kernels and tuned plans, else
- * $XDG_CACHE_HOME/winnow or ~/.cache/winnow, and turns it off when empty; WINNOW_DUMP and
- * WINNOW_TRACE print what the compiler does on stderr (docs/architecture.md). */
+ *
+ * Environment: WINO, WINNOW_THREADS and WINNOW_ISA stand in for options that are not set (wn_options); WINNOW_OPENCL
+ * is the OpenCL library to load, a path, in place of the system's; WINNOW_CACHE is the folder of the cache of compiled
+ * kernels and tuned plans, else $XDG_CACHE_HOME/winnow or ~/.cache/winnow, and turns it off when empty; WINNOW_DUMP
+ * and WINNOW_TRACE print what the compiler does on stderr (docs/architecture.md). */
 #ifndef WINNOW_WINNOW_H
 #define WINNOW_WINNOW_H
 
@@ -49,8 +59,29 @@ extern "C" {
 #define WN_API
 #endif
 
-#define WN_MAX_DIMS    12  /* of a tensor, the windows of a convolution included */
-#define WN_MAX_SPATIAL 4   /* of a convolution */
+/* --- basics --------------------------------------------------------------------------------------- */
+
+/* Threads: any, at any time. Ownership: texts are constants. Errors: none. */
+
+/* Structs that a caller passes begin with their size, so that programs and libraries of different versions understand
+ * each other: new fields come last. WN_OPTIONS(.backend = "interp", .threads = 1) is a wn_options with its size and
+ * these fields set and zero in all others, and there is such a macro for each struct, which takes any number of
+ * fields, also none. In C++ the size sets itself, and naming fields is for C++20. Of a struct that the library reads,
+ * fields that an older program does not have are zero, and fields that only a newer program has must be; of one that
+ * it writes, it writes size bytes at most. Otherwise, and where size is less than the first version of the struct had,
+ * the status is WN_ERR_USAGE. */
+
+#ifdef __cplusplus
+#define WN_SIZED(type) = sizeof(type)
+#define WN_STRUCT(type, ...) \
+  type { __VA_ARGS__ }
+#else
+#define WN_SIZED(type)
+#define WN_STRUCT(type, ...) ((type){.size = sizeof(type), __VA_ARGS__})
+#endif
+
+#define WN_MAX_DIMS    12  /* axes of a tensor, the windows of a convolution included */
+#define WN_MAX_SPATIAL 4   /* axes of a convolution */
 #define WN_MAX_NAME    255 /* bytes of a name */
 
 typedef enum wn_status {
@@ -63,6 +94,7 @@ typedef enum wn_status {
   WN_ERR_IO       /* a file could not be read or written */
 } wn_status;
 
+/* f16 and bf16 are bits in 16-bit integers, bool is a byte, 0 or 1. */
 typedef enum wn_dtype {
   WN_F64,
   WN_F32,
@@ -74,70 +106,109 @@ typedef enum wn_dtype {
   WN_DTYPE_COUNT
 } wn_dtype;
 
+/* Bytes of an element, 0 if there is no such dtype. */
+WN_API size_t wn_dtype_size(wn_dtype dtype);
+/* "f32", ...; "void" if there is no such dtype. */
+WN_API const char *wn_dtype_name(wn_dtype dtype);
+
+/* --- version -------------------------------------------------------------------------------------- */
+
+/* Versions of one series have the same binary interface: those of one major number, and before 1.0.0 of one minor
+ * number. The soname is named after the series, so a program finds no library of another one by itself.
+ *
+ * Threads: any, at any time. Ownership: texts are constants. Errors: of wn_check_version alone. */
+
+/* Of this header; wn_version() has the library's. */
+#define WN_VERSION_MAJOR 0
+#define WN_VERSION_MINOR 1
+#define WN_VERSION_PATCH 0
+/* 10000 * major + 100 * minor + patch. */
+#define WN_VERSION (WN_VERSION_MAJOR * 10000 + WN_VERSION_MINOR * 100 + WN_VERSION_PATCH)
+/* "0.1.0" */
+#define WN_VERSION_STRING \
+  WN_TEXT_OF(WN_VERSION_MAJOR) "." WN_TEXT_OF(WN_VERSION_MINOR) "." WN_TEXT_OF(WN_VERSION_PATCH)
+#define WN_TEXT_OF_(x) #x
+#define WN_TEXT_OF(x)  WN_TEXT_OF_(x)
+
+/* The library's version, as "0.1.0". */
+WN_API const char *wn_version(void);
+/* For libraries that are loaded by name or linked statically: wn_check_version(WN_VERSION, line, sizeof line) says
+ * whether the library serves programs that were compiled with this header. WN_OK, or WN_ERR_USAGE and one line that
+ * says why not in line[0..size), which is cut where it does not fit; line may be NULL where size is 0. */
+WN_API wn_status wn_check_version(int version, char *line, size_t size);
+
+/* --- context -------------------------------------------------------------------------------------- */
+
+/* Where tensors live, and what compiles.
+ *
+ * Threads: one at a time for a context. Ownership: the caller destroys the context, and its programs before. Errors:
+ * a status, and a line in wn_message(). */
+
 typedef struct wn_context wn_context;
 typedef struct wn_tensor wn_tensor;
 typedef struct wn_program wn_program;
 
-/* --- context ---------------------------------------------------------------------------------- */
-
-WN_API wn_status wn_context_create(wn_context **ctx); /* *ctx is NULL on error */
-WN_API void wn_context_destroy(wn_context *ctx);      /* NULL is allowed */
-/* The last error of this context, one line without a newline, "" if none. Owned by the context. */
+/* WN_ERR_USAGE where ctx is NULL, WN_ERR_NOMEM; *ctx is NULL on error. Threads: any. */
+WN_API wn_status wn_context_create(wn_context **ctx);
+/* With all of its tensors. NULL is allowed. */
+WN_API void wn_context_destroy(wn_context *ctx);
+/* The last error of this context, one line without a newline, "" if none. It belongs to the context and holds until the
+ * next error. */
 WN_API const char *wn_message(const wn_context *ctx);
-/* Warnings (a kernel that falls back to the interpreter, cpu:cc in the place of cpu, a cache that
- * cannot be used) go to this function; NULL: to stderr, as before any call. Programs keep the
- * function that was set when they were compiled. */
+/* Gets a line, which is valid during the call only. It is called by the thread that compiles or runs. */
 typedef void (*wn_warning_fn)(void *user, const char *line);
+/* Warnings (a kernel that falls back to the interpreter, cpu:cc in the place of cpu, a cache that cannot be used) go
+ * to this function; NULL: to stderr, as before any call. Programs keep the function that was set when they were
+ * compiled, and user, which is borrowed. */
 WN_API void wn_on_warning(wn_context *ctx, wn_warning_fn fn, void *user);
-WN_API const char *wn_version(void);
-WN_API size_t wn_dtype_size(wn_dtype dtype);      /* bytes, 0 if there is no such dtype */
-WN_API const char *wn_dtype_name(wn_dtype dtype); /* "f32", ... */
 
 /* --- tensors: all lazy, all row-major --------------------------------------------------------- */
 
-/* Borrow `data` (row-major, shape[0..ndim), 0 to WN_MAX_DIMS axes, every extent at least 1); NULL
- * only where nothing is run (wn_explain). An input may change between runs, a constant may not once
- * a program that uses it was prepared (what it holds at compiling decides the plan of auto, nothing else). f16 and bf16 are bits in 16-bit integers, bool is a byte, 0
- * or 1. */
+/* Threads: as the context, one at a time. Ownership: a tensor belongs to the context of its operands and dies with it;
+ * arrays of numbers and texts are copied. Errors: NULL, a line in wn_message(), and the context's first such error
+ * stays; of a NULL tensor NULL, without a word. Axes count from 0, and a negative axis from the end. */
+
+/* Borrow `data` (row-major, shape[0..ndim), 0 to WN_MAX_DIMS axes, every extent at least 1); NULL only where nothing
+ * is run (wn_explain, plan_only). An input may change between runs. */
 WN_API wn_tensor *wn_input(wn_context *ctx, wn_dtype dtype, int ndim, const int64_t *shape,
                            const void *data);
+/* As wn_input, but it may not change once a program that uses it was prepared. What it holds at compiling decides the
+ * plan of auto, nothing else. */
 WN_API wn_tensor *wn_constant(wn_context *ctx, wn_dtype dtype, int ndim, const int64_t *shape,
                               const void *data);
 /* Of shape []; the dtype must hold the value. */
 WN_API wn_tensor *wn_scalar(wn_context *ctx, wn_dtype dtype, double value);
 
-/* The shape belongs to the tensor. Of a NULL tensor: 0, NULL, WN_DTYPE_COUNT. */
+/* Of a NULL tensor 0. */
 WN_API int wn_ndim(const wn_tensor *t);
+/* Extents, as many as wn_ndim says. They belong to the tensor. Of a NULL tensor NULL. */
 WN_API const int64_t *wn_shape(const wn_tensor *t);
+/* Of a NULL tensor WN_DTYPE_COUNT. */
 WN_API wn_dtype wn_tensor_dtype(const wn_tensor *t);
 
-/* Gives a value a name, for people: errors, tables and traces have it beside a number, conv3 "layer1.0.conv1". Returns t.
- * The name is copied; it is UTF-8 of 1 to WN_MAX_NAME bytes without control characters. Tensors that are the same computation are one value,
- * whose last name counts; several values may have one name. Programs have the names of when they were compiled. A name
- * changes nothing of a program: equal layers are compiled once, whatever they are called. */
+/* Gives a value a name, for people: errors, tables and traces have it beside a number, conv3 "layer1.0.conv1". Returns
+ * t. It is UTF-8 of 1 to WN_MAX_NAME bytes without control characters. Tensors that are the same computation are one
+ * value, whose last name counts; several values may have one name. Programs have the names of when they were compiled.
+ * A name changes nothing of a program: equal layers are compiled once, whatever they are called. */
 WN_API wn_tensor *wn_name(wn_tensor *t, const char *name);
 
-/* Movement, no copy. Axes count from 0; a negative axis counts from the end. Arrays of numbers have
- * one for each axis. */
-/* One extent may be -1. */
+/* The same elements in another shape, without a copy; one extent may be -1. */
 WN_API wn_tensor *wn_reshape(wn_tensor *t, int ndim, const int64_t *shape);
-/* Result axis i is source axis axes[i]. */
+/* Result axis i is source axis axes[i]; there is one for each axis of t. */
 WN_API wn_tensor *wn_permute(wn_tensor *t, const int *axes);
 /* As numpy broadcasts. */
 WN_API wn_tensor *wn_expand(wn_tensor *t, int ndim, const int64_t *shape);
-/* Zeros before and after; none negative. */
+/* Zeros before and after, as many as lo[i] and hi[i] for each axis; none negative. */
 WN_API wn_tensor *wn_pad(wn_tensor *t, const int64_t *lo, const int64_t *hi);
-/* [begin, end) of each axis. */
+/* [begin[i], end[i]) of each axis. */
 WN_API wn_tensor *wn_shrink(wn_tensor *t, const int64_t *begin, const int64_t *end);
 /* The axes that are listed run backwards. */
 WN_API wn_tensor *wn_flip(wn_tensor *t, const int *axes, int count);
-/* Every steps[i]-th element of axis i, from 0; steps are at least 1. */
+/* Every steps[i]-th element of axis i, from 0; steps are at least 1, one for each axis. */
 WN_API wn_tensor *wn_stride(wn_tensor *t, const int64_t *steps);
 
-/* Elementwise; operands broadcast as in numpy and must have one dtype. WN_DIV of integers rounds
- * down; WN_MAX, WN_MIN and WN_RELU give NaN for NaN; WN_GELU is the exact one, through erf. WN_NOT,
- * WN_AND and WN_OR take bool, WN_LESS and WN_EQUAL give it; WN_NEG, WN_ABS and WN_RELU take any
- * number, the other maps floats only. */
+/* WN_MAX and WN_RELU give NaN for NaN; WN_GELU is the exact one, through erf. WN_NOT takes bool; WN_NEG, WN_ABS and
+ * WN_RELU take any number, the others floats only. */
 typedef enum wn_unary {
   WN_NEG,
   WN_ABS,
@@ -152,6 +223,8 @@ typedef enum wn_unary {
   WN_GELU,
   WN_NOT
 } wn_unary;
+/* WN_DIV of integers rounds down; WN_MAX and WN_MIN give NaN for NaN. WN_AND and WN_OR take bool, WN_LESS and WN_EQUAL
+ * give it. */
 typedef enum wn_binary {
   WN_ADD,
   WN_SUB,
@@ -164,73 +237,83 @@ typedef enum wn_binary {
   WN_AND,
   WN_OR
 } wn_binary;
+/* Elementwise. */
 WN_API wn_tensor *wn_map(wn_unary op, wn_tensor *t);
+/* Elementwise; operands broadcast as in numpy and must have one dtype. */
 WN_API wn_tensor *wn_zip(wn_binary op, wn_tensor *a, wn_tensor *b);
-WN_API wn_tensor *wn_where(wn_tensor *cond, wn_tensor *a, wn_tensor *b); /* cond: bool */
-WN_API wn_tensor *wn_cast(wn_tensor *t, wn_dtype dtype); /* floats to integers truncate */
+/* a where cond, which is bool, else b; all three broadcast. */
+WN_API wn_tensor *wn_where(wn_tensor *cond, wn_tensor *a, wn_tensor *b);
+/* Floats to integers truncate. */
+WN_API wn_tensor *wn_cast(wn_tensor *t, wn_dtype dtype);
 
-/* Reductions over the given axes, none of them twice, which stay as extent 1 if keep is nonzero. */
 typedef enum wn_reduction { WN_SUM, WN_PRODUCT, WN_MAXIMUM, WN_MINIMUM } wn_reduction;
+/* Over the given axes, none of them twice, which stay as extent 1 if keep is nonzero. */
 WN_API wn_tensor *wn_reduce(wn_reduction op, wn_tensor *t, const int *axes, int count, int keep);
 /* a[..., M, K] x b[..., K, N] -> [..., M, N], leading axes broadcast. */
 WN_API wn_tensor *wn_matmul(wn_tensor *a, wn_tensor *b);
 
-/* Sliding windows over the last nspatial axes: [..., spatial...] -> [..., out..., window...],
- * element (o, k) is element o * stride + k * dilation; out = (i - (k - 1) * dilation - 1) / stride
- * + 1. NULL strides or dilations mean 1. */
+/* Sliding windows over the last nspatial axes: [..., spatial...] -> [..., out..., window...], element (o, k) is element
+ * o * stride + k * dilation; out = (i - (k - 1) * dilation - 1) / stride + 1. NULL strides or dilations mean 1. */
 WN_API wn_tensor *wn_window(wn_tensor *t, int nspatial, const int64_t *window,
                             const int64_t *stride, const int64_t *dilation);
 
-/* x[N][C][spatial...] * w[K][C/groups][filter...] -> y[N][K][out...]; cross-correlation, as in
- * every deep-learning library. 1 to WN_MAX_SPATIAL spatial axes; C and K divisible by groups; x
- * and w of one dtype, not bool. A zero in stride, dilation or groups means 1 (dilation 1 is a
- * dense filter), paddings are not negative, params NULL is all zeros. Built of pad, window, mul
- * and sum: nothing below knows of convolution. */
+/* Of wn_conv; a value for each spatial axis, the first axis first. */
+#define WN_CONV_PARAMS(...) WN_STRUCT(wn_conv_params, __VA_ARGS__)
 typedef struct wn_conv_params {
-  int64_t stride[WN_MAX_SPATIAL], dilation[WN_MAX_SPATIAL];
-  int64_t pad_lo[WN_MAX_SPATIAL], pad_hi[WN_MAX_SPATIAL];
-  int64_t groups;
+  size_t size WN_SIZED(wn_conv_params); /* sizeof(wn_conv_params) */
+  int64_t stride[WN_MAX_SPATIAL];       /* 0: 1 */
+  int64_t dilation[WN_MAX_SPATIAL];     /* between taps of the filter; 1 is a dense one; 0: 1 */
+  int64_t pad_lo[WN_MAX_SPATIAL];       /* zeros before; not negative */
+  int64_t pad_hi[WN_MAX_SPATIAL];       /* zeros after; not negative */
+  int64_t groups; /* of channels, that have nothing to do with each other; 0: 1 */
 } wn_conv_params;
+/* x[N][C][spatial...] * w[K][C/groups][filter...] -> y[N][K][out...]; cross-correlation, as in every deep-learning
+ * library. 1 to WN_MAX_SPATIAL spatial axes; C and K divisible by groups; x and w of one dtype, not bool; params NULL
+ * is all zeros. Built of pad, window, mul and sum: nothing below knows of convolution. */
 WN_API wn_tensor *wn_conv(wn_tensor *x, wn_tensor *w, const wn_conv_params *params);
 
-/* --- compiling and running -------------------------------------------------------------------- */
+/* --- compiling -------------------------------------------------------------------------------- */
 
-/* Promises about the error of f32 results against float64, in L2 over a whole result. With FP32 an
- * error is at most E = max(1.2e-6, twice that of a direct fp32 convolution on the same data),
+/* Threads: as the context, one at a time; compiles in different contexts may go on at once. Ownership: the caller
+ * destroys the program. Errors: a status, and a line in wn_message(). */
+
+/* Promises about the error of f32 results against float64, in L2 over a whole result. With FP32 an error is at most E
+ * = max(1.2e-6, twice that of a direct fp32 convolution on the same data),
  *   on independent noise, relative to the result: this decides which tiles may be chosen;
  *   on any data, relative to what was summed, |w| convolved with |x|.
- * Relative to the result nobody can promise that: a Laplacian over a constant 200 sums 1,600 to 0 and
- * any rounding of it is infinitely much of that. So auto looks at constant weights, as they are when
- * the program is compiled, and computes filters that sum to nothing, as hand-made derivatives do, directly.
- * FAST: 1e-5 in the place of 1.2e-6. STRICT: convolutions are never rewritten, and the plans that do are
- * WN_ERR_REFUSED: all products are plain ones of two inputs, summed.
- * NaN, infinity and the largest numbers: a rewritten convolution computes with sums and differences of
- * up to 8 inputs an axis and with sums of products. An infinity or a NaN among its inputs makes NaN of
- * the whole tile that it is in (with infinity where direct has one), and numbers above about 1e36 may
- * overflow on the way to a result that could be held. Direct convolutions, so all with STRICT, give NaN
- * and infinity where the sum of products itself does. */
+ * Relative to the result nobody can promise that: a Laplacian over a constant 200 sums 1,600 to 0 and any rounding of
+ * it is infinitely much of that. So auto looks at constant weights, as they are when the program is compiled, and
+ * computes filters that sum to nothing, as hand-made derivatives do, directly. FAST: 1e-5 in the place of 1.2e-6.
+ * STRICT: convolutions are never rewritten, and the plans that do are WN_ERR_REFUSED: all products are plain ones of
+ * two inputs, summed.
+ *
+ * NaN, infinity and the largest numbers: a rewritten convolution computes with sums and
+ * differences of up to 8 inputs an axis and with sums of products. An infinity or a NaN among its inputs makes NaN of
+ * the whole tile that it is in (with infinity where direct has one), and numbers above about 1e36 may overflow on the
+ * way to a result that could be held. Direct convolutions, so all with STRICT, give NaN and infinity where the sum of
+ * products itself does. */
 typedef enum wn_math { WN_MATH_FP32, WN_MATH_FP32_FAST, WN_MATH_FP32_STRICT } wn_math;
 
-/* Zero-initialise; zero is the default everywhere. Strings are borrowed during the call only. */
+/* Zero is the default everywhere. */
+#define WN_OPTIONS(...) WN_STRUCT(wn_options, __VA_ARGS__)
 typedef struct wn_options {
-  /* A name (wn_plan_names) or a schedule (docs/architecture.md); NULL: auto, which is what wn_tune
-   * stored for the graph, else by predicted cost, and direct where constant weights cancel
-   * (wn_math). Where plan and wino are both NULL, $WINO decides:
-   * 0 direct, 1 Winograd whether it pays or not, 2 3 4 6 its tile. */
+  size_t size WN_SIZED(wn_options); /* sizeof(wn_options) */
+  /* A name (wn_plan_names) or a schedule (docs/architecture.md); NULL: auto, which is what wn_tune stored for the
+   * graph, else by predicted cost, and direct where constant weights cancel (wn_math). Where plan and wino are both
+   * NULL, $WINO decides: 0 direct, 1 Winograd whether it pays or not, 2 3 4 6 its tile. */
   const char *plan;
-  /* "4" or "4x4": tile m from 1 to 8, one or as many as a convolution has axes; "0": off, as with $WINO; NULL: by cost, within the
-   * promise. */
+  /* "4" or "4x4": tile m from 1 to 8, one or as many as a convolution has axes; "0": off, as with $WINO; NULL: by cost,
+   * within the promise. */
   const char *wino;
-  wn_math math;
-  /* "cpu" (LLVM in process; cpu:cc where it was built without), "cpu:cc" (the system's C compiler),
-   * "interp" (the reference, in float64), "opencl" or "opencl:PLATFORM:DEVICE" (numbers or parts of
-   * names, which `winnow devices` lists; without: a GPU, else the first device); NULL: cpu. */
+  wn_math math; /* what is promised of errors */
+  /* "cpu" (LLVM in process; cpu:cc where it was built without), "cpu:cc" (the system's C compiler), "interp" (the
+   * reference, in float64), "opencl" or "opencl:PLATFORM:DEVICE" (numbers or parts of names, which `winnow devices`
+   * lists; without: a GPU, else the first device), "metal"; NULL: cpu. */
   const char *backend;
-  /* sse2, avx2, avx512, neon, generic; on a device simt (work items in groups: its default unless
-   * it is a CPU) or simd (one work item a group, with vectors); NULL: $WINNOW_ISA, else the best. */
+  /* sse2, avx2, avx512, neon, generic; on a device simt (work items in groups: its default unless it is a CPU) or simd
+   * (one work item a group, with vectors); NULL: $WINNOW_ISA, else the best. */
   const char *isa;
-  /* 0: $WINNOW_THREADS, else all cores. A device has its own: there these interpret the kernels that
-   * fall back. */
+  /* 0: $WINNOW_THREADS, else all cores. A device has its own: there these interpret the kernels that fall back. */
   int threads;
   int variable_weights; /* treat constants as inputs: everything runs in every call */
   /* Bytes of workspace_bytes; 0: the machine's memory, or the device's. A named plan (or none) takes smaller blocks
@@ -241,189 +324,216 @@ typedef struct wn_options {
   int no_cache;  /* neither use nor fill the cache on disk */
   int untuned;   /* auto goes by predicted cost, whatever wn_tune has stored */
   int strict;    /* a fallback is WN_ERR_STRICT */
-  /* Subnormal numbers (f32 and bf16 below 1.2e-38, f64 below 2.2e-308; none of f16) are taken for
-   * zeros, and results become zeros: on many CPUs they cost a hundred times as much as others. On
-   * cpu and cpu:cc where the processor can (x86, AArch64); interp flushes what it reads and writes,
-   * and computes in float64 in between; OpenCL gets -cl-denorms-are-zero, which allows it to; on
-   * Metal the GPU decides, with and without. */
+  /* Subnormal numbers (f32 and bf16 below 1.2e-38, f64 below 2.2e-308; none of f16) are taken for zeros, and results
+   * become zeros: on many CPUs they cost a hundred times as much as others. On cpu and cpu:cc where the processor can
+   * (x86, AArch64); interp flushes what it reads and writes, and computes in float64 in between; OpenCL gets
+   * -cl-denorms-are-zero, which allows it to; on Metal the GPU decides, with and without. */
   int flush_subnormals;
   int cold; /* make code anew and do not keep it: compile_s is then what compiling costs */
-  /* Stop before machine code: the program says what it would be (a refusal, its identity, its
-   * kernels' source), but running it is WN_ERR_USAGE. Data may be NULL; too little memory in the
-   * machine is a refusal as well. */
+  /* Stop before machine code: the program says what it would be (a refusal, its identity, its kernels' source), but
+   * running it is WN_ERR_USAGE. Data may be NULL; too little memory in the machine is a refusal as well. */
   int plan_only;
 } wn_options;
 
-/* Compile the graph that computes outs[0..count) into data[0..count) (borrowed, row-major, of the
- * tensor's dtype, not NULL). An output that overlaps an input, a constant or another output is
- * WN_ERR_USAGE, and so is a constant that overlaps an input, unless variable_weights is set; inputs
- * may be the same memory. options may be NULL. *program is NULL on error. The program has its own copy of the graph and its own threads; more tensors may be
- * made in the context, and more programs compiled. */
+/* Compile the graph that computes outs[0..count) into data[0..count) (borrowed, row-major, of the tensor's dtype, not
+ * NULL). An output that overlaps an input, a constant or another output is WN_ERR_USAGE, and so is a constant that
+ * overlaps an input, unless variable_weights is set; inputs may be the same memory. options may be NULL. *program is
+ * NULL on error. The program has its own copy of the graph and its own threads; more tensors may be made in the
+ * context, and more programs compiled. */
 WN_API wn_status wn_compile(wn_context *ctx, wn_tensor *const *outs, void *const *data, int count,
                             const wn_options *options, wn_program **program);
-/* Run; constants are prepared by wn_prepare or, if it was not called, by the first run. Neither
- * allocates. Different programs may run at once from different threads; one program may be run by
- * several threads, which then take turns. Results do not depend on the number of threads: auto too chooses what decides their bits
- * without looking at it, and runs fewer threads where max_memory has no room for the scratch of all. On a
- * device wn_prepare launches every kernel once as well, since drivers compile and allocate at a
- * first launch. WN_ERR_DEVICE, which only devices give: wn_program_message says what failed; the
- * program may be run again, and must still be destroyed. Of a NULL program every function gives
- * WN_ERR_USAGE. */
-WN_API wn_status wn_prepare(wn_program *program);
-WN_API wn_status wn_run(wn_program *program);
-/* The parts of wn_run, for data that stays on a device: upload inputs, launch any number of times,
- * download results. wn_upload and wn_download return when the data is there; wn_launch may return
- * before the run is done (a kernel that falls back waits), wn_wait when all runs that were launched
- * are. On a backend of the CPU, which works in the caller's memory, wn_launch is wn_run and the
- * others do nothing. */
-WN_API wn_status wn_upload(wn_program *program);
-WN_API wn_status wn_launch(wn_program *program);
-WN_API wn_status wn_wait(wn_program *program);
-WN_API wn_status wn_download(wn_program *program);
-/* Records what the program's device does from here on into a new file, in the format of its maker's
- * tools (Metal: .gputrace, in a process started with METAL_CAPTURE_ENABLED=1); path NULL ends it.
- * WN_ERR_DEVICE where the backend or the system cannot, WN_ERR_USAGE on a backend of the CPU. */
-WN_API wn_status wn_capture(wn_program *program, const char *path);
-/* Run once with a clock around each kernel of the run part, a device's own clock where there is
- * one: microseconds into us[0..wn_program_info.kernels). */
-WN_API wn_status wn_run_timed(wn_program *program, double *us);
-/* What the last call that failed says, one line, "" if none did. It lives as long as the program,
- * until the next such call. */
-WN_API const char *wn_program_message(const wn_program *program);
-WN_API void wn_program_destroy(wn_program *program); /* NULL is allowed */
-
-/* Strings of both belong to the program. */
-typedef struct wn_kernel_info {
-  const char *name;      /* extents of its loops, r_6_6_4_2_16_4_2_16; r_ sums, E_ does not */
-  const char *stage;     /* what it computes: "x", "g", "m", "result0", several as "x+m+result0" */
-  const char *loops;     /* with kinds: "m: grid f 6, grid k0 4, reduce loop c 16, vector t1 16" */
-  const char *source;    /* OpenCL C on backend opencl, else as the C renderer prints it */
-  const char *fallback;  /* NULL, or why it runs in the interpreter */
-  const char *note;      /* what a device's compiler says of it, for people, or NULL */
-  int source_lines;      /* of source */
-  int registers, spills; /* vector registers used (of a device: those of a work item), values
-                            spilled; -1: unknown */
-  double flops;          /* executed per run, a fused multiply-add is two */
-  double bytes;          /* of the global arrays that it reads, and again of those that it writes */
-  int prepare;           /* nonzero: part of prepare, not of run */
-  const char *nest; /* its loops as an indented tree, a line each: "grid t0 3\n  loop f 6\n..." */
-  int site;         /* that it belongs to: see wn_site_info */
-} wn_kernel_info;
-
-/* What a plan says something about: a convolution, or a stored value without one. Sites are numbered in the order of
- * computing, before there is any plan, so a number does not move when a plan changes. All belongs to the program. */
-typedef struct wn_site_info {
-  const char *kind;  /* "conv", "product", "sum" or "map" */
-  const char *label; /* kind and number, as plans have it: "conv3" */
-  /* wn_name's of the value that it stores, else of the convolution in it, else of the nearest value that is computed in it
-   * alone; of several convolutions in one stored value each has its own, if it was named. NULL: none of them was. */
-  const char *name;
-  const char *plan; /* what stands in its braces in a plan: a schedule, "global" or "inline" */
-  int ndim;
-  const int64_t *shape; /* of the stored value */
-  /* Kernels that store its stages or its value, as wn_program_get_kernel numbers them, ascending, those of preparing first.
-   * Each kernel is one site's: one that stores the sum of several convolutions belongs to the first of them. None
-   * where the site is inlined, or is one of those others. */
-  const int *kernel;
-  int kernels;
-  double
-      predicted_s; /* of a run; 0: the cost model knows nothing of it, as of what is no convolution */
-  size_t bytes;    /* of the arrays that its kernels write, results and prepared weights included */
-  int alike; /* number of the first site that is the same computation; its own, where it is the first */
-  int tuned;  /* nonzero: auto took what wn_tune had stored for it */
-  int result; /* number of the output that it stores, -1: none */
-} wn_site_info;
-
-typedef struct wn_program_info {
-  const char *plan;      /* as asked for, "auto" if nothing was */
-  const char *placement; /* the schedule used, canonical spelling; may be given as options.plan */
-  const char *wino;      /* tile of the first convolution that was rewritten, "4x4"; "" for none */
-  const char *backend, *isa, *device;
-  const char *fallback;         /* NULL, or the first kernel's reason */
-  int threads;                  /* of a device: its compute units */
-  int kernels, prepare_kernels; /* launches of a run, and of preparing */
-  int buffers;                  /* arrays written by either, results included */
-  int sites;                    /* that a plan names */
-  int source_lines;             /* of all kernels */
-  int promise_missed;           /* nonzero: predicted to break what `math` promises */
-  int cached;                   /* nonzero: the code came from an earlier compile */
-  int tuned; /* nonzero: auto took the schedule that wn_tune had stored for this graph */
-  size_t workspace_bytes;       /* besides inputs, weights, prepared weights and results; scratch
-                                   of all threads included */
-  size_t prepared_bytes;        /* of prepared weights */
-  double schedule_s, compile_s; /* tensor graph to kernels, kernels to machine code */
-  double error_bound;           /* relative L2, predicted; 0 when there was no rewrite */
-  double predicted_s; /* what the cost model expects of a run's convolutions; 0: nothing */
-  /* 32 hexadecimal digits: programs with the same data, backend and identity are the same code over
-   * the same arrays, whatever their schedules are called. */
-  const char *identity;
-} wn_program_info;
-WN_API wn_status wn_program_get_info(const wn_program *program, wn_program_info *info);
-/* Kernels in order of running, prepare part first; index in [0, kernels + prepare_kernels), else
- * WN_ERR_USAGE and zeros. One thread at a time: the source is printed when it is first asked for. */
-WN_API wn_status wn_program_get_kernel(wn_program *program, int index, wn_kernel_info *info);
-/* index in [0, wn_program_info.sites), else WN_ERR_USAGE and zeros. May be called while the program runs. */
-WN_API wn_status wn_program_get_site(wn_program *program, int index, wn_site_info *info);
-
-/* Compiles like wn_compile, runs nothing (data, and that of inputs, may be NULL), and writes, as
- * text for a person, the IR after each pass that changed it and what the recogniser saw, each
- * kernel with its loops and source, what every other placement is predicted to cost, and a summary.
- * A text is one such section; its first line begins with "--- ". */
+/* Compiles like wn_compile, runs nothing (data, and that of inputs, may be NULL), and writes, as text for a person,
+ * the IR after each pass that changed it and what the recogniser saw, each kernel with its loops and source, what
+ * every other placement is predicted to cost, and a summary. A text is one such section; its first line begins with
+ * "--- ", and it is valid during the call only. user is handed on. */
 WN_API wn_status wn_explain(wn_context *ctx, wn_tensor *const *outs, void *const *data, int count,
                             const wn_options *options, void (*write)(void *user, const char *text),
                             void *user);
+/* Named plans, NULL-terminated, in the order in which `compare` shows them. Constants. Threads: any. */
+WN_API const char *const *wn_plan_names(void);
 
-/* --- tuning ------------------------------------------------------------------------------------- */
+/* --- running ---------------------------------------------------------------------------------- */
 
-/* What is going on, several times a second; strings are valid during the call only. */
+/* Threads: different programs may run at once from different threads; one program may be run by several, which then
+ * take turns. No function here but wn_program_destroy needs its context, or that it is left alone. Ownership: data is
+ * that of wn_compile, still the caller's. Errors: WN_ERR_USAGE of a NULL program, and of one that was compiled with
+ * plan_only; WN_ERR_DEVICE, which only devices give: wn_program_message says what failed; the program may be run
+ * again, and must still be destroyed. */
+
+/* What constants alone decide, once; the first run does it where this was not called. On a device it launches every
+ * kernel once as well, since drivers compile and allocate at a first launch. */
+WN_API wn_status wn_prepare(wn_program *program);
+/* Reads the inputs and writes the outputs. Allocates nothing, nor does wn_prepare. Results do not depend on the number
+ * of threads: auto too chooses what decides their bits without looking at it, and runs fewer threads where max_memory
+ * has no room for the scratch of all. */
+WN_API wn_status wn_run(wn_program *program);
+/* wn_run in parts, for data that stays on a device: upload inputs, launch any number of times, download results. On a
+ * backend of the CPU, which works in the caller's memory, wn_launch is wn_run and the others do nothing. wn_upload
+ * returns when the data is there. */
+WN_API wn_status wn_upload(wn_program *program);
+/* May return before the run is done (a kernel that falls back waits). */
+WN_API wn_status wn_launch(wn_program *program);
+/* Returns when all runs that were launched are done. */
+WN_API wn_status wn_wait(wn_program *program);
+/* Returns when the results are in the caller's memory. */
+WN_API wn_status wn_download(wn_program *program);
+/* Records what the program's device does from here on into a new file, in the format of its maker's tools (Metal:
+ * .gputrace, in a process started with METAL_CAPTURE_ENABLED=1); path NULL ends it. WN_ERR_DEVICE where the backend or
+ * the system cannot, WN_ERR_USAGE on a backend of the CPU. */
+WN_API wn_status wn_capture(wn_program *program, const char *path);
+/* Run once with a clock around each kernel of the run part, a device's own clock where there is one: microseconds into
+ * us[0..wn_program_info.kernels). */
+WN_API wn_status wn_run_timed(wn_program *program, double *us);
+/* What the last call that failed says, one line, "" if none did. It lives as long as the program, until the next such
+ * call. Threads: not while another calls a function of this program that may fail. */
+WN_API const char *wn_program_message(const wn_program *program);
+/* NULL is allowed. Threads: no other may be in a function of this program. */
+WN_API void wn_program_destroy(wn_program *program);
+
+/* --- what a program is ------------------------------------------------------------------------ */
+
+/* Threads: any, also while the program runs, unless it says otherwise. Ownership: the struct is the caller's; what its
+ * pointers point to belongs to the program. Errors: WN_ERR_USAGE, a line in wn_program_message(), and zeros. */
+
+#define WN_PROGRAM_INFO(...) WN_STRUCT(wn_program_info, __VA_ARGS__)
+typedef struct wn_program_info {
+  size_t size WN_SIZED(wn_program_info); /* sizeof(wn_program_info) */
+  const char *plan;                      /* as asked for, "auto" if nothing was */
+  const char *placement; /* the schedule used, canonical spelling; may be given as options.plan */
+  const char *wino;      /* tile of the first convolution that was rewritten, "4x4"; "" for none */
+  const char *backend;   /* as options.backend has it, without a device */
+  const char *isa;       /* as options.isa has it */
+  const char *device;    /* model of the processor or device */
+  const char *fallback;  /* NULL, or the first kernel's reason */
+  int threads;           /* of a device: its compute units */
+  int kernels;           /* launches of a run */
+  int prepare_kernels;   /* launches of preparing */
+  int buffers;           /* arrays written by either, results included */
+  int sites;             /* that a plan names */
+  int source_lines;      /* of all kernels; -1: there is no code */
+  int promise_missed;    /* nonzero: predicted to break what `math` promises */
+  int cached;            /* nonzero: the code came from an earlier compile */
+  int tuned; /* nonzero: auto took the schedule that wn_tune had stored for this graph */
+  size_t
+      workspace_bytes; /* besides inputs, weights, prepared weights and results; scratch of all threads included */
+  size_t prepared_bytes; /* of prepared weights */
+  double schedule_s;     /* seconds from tensor graph to kernels */
+  double compile_s;      /* seconds from kernels to machine code */
+  double error_bound;    /* relative L2, predicted; 0 when there was no rewrite */
+  double predicted_s;    /* what the cost model expects of a run's convolutions; 0: nothing */
+  /* 32 hexadecimal digits: programs with the same data, backend and identity are the same code over the same arrays,
+   * whatever their schedules are called. */
+  const char *identity;
+} wn_program_info;
+WN_API wn_status wn_program_get_info(wn_program *program, wn_program_info *info);
+
+#define WN_KERNEL_INFO(...) WN_STRUCT(wn_kernel_info, __VA_ARGS__)
+typedef struct wn_kernel_info {
+  size_t size WN_SIZED(wn_kernel_info); /* sizeof(wn_kernel_info) */
+  const char *name;     /* extents of its loops, r_6_6_4_2_16_4_2_16; r_ sums, E_ does not */
+  const char *stage;    /* what it computes: "x", "g", "m", "result0", several as "x+m+result0" */
+  const char *loops;    /* with kinds: "m: grid f 6, grid k0 4, reduce loop c 16, vector t1 16" */
+  const char *source;   /* OpenCL C on backend opencl, else as the C renderer prints it */
+  const char *fallback; /* NULL, or why it runs in the interpreter */
+  const char *note;     /* what a device's compiler says of it, for people, or NULL */
+  const char *nest; /* its loops as an indented tree, a line each: "grid t0 3\n  loop f 6\n..." */
+  int source_lines; /* of source */
+  int registers;    /* vector registers used, of a device those of a work item; -1: unknown */
+  int spills;       /* values that were spilled; -1: unknown */
+  int prepare;      /* nonzero: part of preparing, not of a run */
+  int site;         /* that it belongs to: see wn_site_info */
+  double flops;     /* executed per run, a fused multiply-add is two */
+  double bytes;     /* of the global arrays that it reads, and again of those that it writes */
+} wn_kernel_info;
+/* Kernels in order of running, those of preparing first; index in [0, kernels + prepare_kernels). Threads: one at a
+ * time, since the source is printed when it is first asked for. Errors: WN_ERR_NOMEM as well. */
+WN_API wn_status wn_program_get_kernel(wn_program *program, int index, wn_kernel_info *info);
+
+/* What a plan says something about: a convolution, or a stored value without one. Sites are numbered in the order of
+ * computing, before there is any plan, so a number does not move when a plan changes. */
+#define WN_SITE_INFO(...) WN_STRUCT(wn_site_info, __VA_ARGS__)
+typedef struct wn_site_info {
+  size_t size WN_SIZED(wn_site_info); /* sizeof(wn_site_info) */
+  const char *kind;                   /* "conv", "product", "sum" or "map" */
+  const char *label;                  /* kind and number, as plans have it: "conv3" */
+  /* wn_name's of the value that it stores, else of the convolution in it, else of the nearest value that is computed
+   * in it alone; of several convolutions in one stored value each has its own, if it was named. NULL: none of them
+   * was. */
+  const char *name;
+  const char *plan;     /* what stands in its braces in a plan: a schedule, "global" or "inline" */
+  int ndim;             /* of shape */
+  const int64_t *shape; /* of the stored value */
+  /* Kernels that store its stages or its value, as wn_program_get_kernel numbers them, ascending, those of preparing
+   * first. Each kernel is one site's: one that stores the sum of several convolutions belongs to the first of them.
+   * None where the site is inlined, or is one of those others. */
+  const int *kernel;
+  int kernels; /* how many */
+  int alike; /* number of the first site that is the same computation; its own, where it is the first */
+  int tuned;  /* nonzero: auto took what wn_tune had stored for it */
+  int result; /* number of the output that it stores, -1: none */
+  /* Seconds of a run; 0: the cost model knows nothing of it, as of what is no convolution. */
+  double predicted_s;
+  size_t bytes; /* of the arrays that its kernels write, results and prepared weights included */
+} wn_site_info;
+/* index in [0, wn_program_info.sites). */
+WN_API wn_status wn_program_get_site(wn_program *program, int index, wn_site_info *info);
+
+/* --- tuning ----------------------------------------------------------------------------------- */
+
+/* Threads: as the context, one at a time; the cores should have nothing else to do. Ownership: the struct of the
+ * result is the caller's, its texts belong to the context. Errors: a status, and a line in wn_message(). */
+
+/* What is going on. It is valid during the call only, and written by the library. */
 typedef struct wn_tune_state {
+  size_t size WN_SIZED(wn_tune_state); /* that of the library which calls */
   const char *trying; /* the schedule that is being compiled; NULL: programs are being timed */
   const char *best;   /* so far; NULL: nothing was measured yet */
-  double best_us;
-  int measured; /* schedules that were run */
-  double seconds;
+  double best_us;     /* least time of a run of it */
+  int measured;       /* schedules that were run */
+  double seconds;     /* since the beginning */
 } wn_tune_state;
-typedef int (*wn_tune_fn)(void *user, const wn_tune_state *state); /* nonzero: stop now */
+/* Nonzero: stop now. Called by the thread that tunes. */
+typedef int (*wn_tune_fn)(void *user, const wn_tune_state *state);
 
-/* Zero-initialise. */
+/* Zero is the default everywhere. */
+#define WN_TUNE_OPTIONS(...) WN_STRUCT(wn_tune_options, __VA_ARGS__)
 typedef struct wn_tune_options {
+  size_t size WN_SIZED(wn_tune_options); /* sizeof(wn_tune_options) */
   double seconds;      /* about the longest that it may take, not negative; 0: 10 */
   int candidates;      /* how many of those with the least predicted cost are measured; 0: 8 */
-  wn_tune_fn progress; /* may be NULL */
-  void *user;
+  wn_tune_fn progress; /* is called several times a second; may be NULL */
+  void *user;          /* of progress */
 } wn_tune_options;
 
-/* Strings belong to the context. */
+#define WN_TUNE_RESULT(...) WN_STRUCT(wn_tune_result, __VA_ARGS__)
 typedef struct wn_tune_result {
-  const char *plan;           /* the fastest schedule; NULL: stopped before there was one */
-  const char *untuned;        /* what auto picks by itself; NULL: it was not measured */
-  double plan_us, untuned_us; /* least times of a run */
-  double error;               /* of plan, relative L2 against float64 at `places` places, */
-  double sum_error; /* and relative to what was summed there, which wn_math's promise is about */
-  int64_t places;
-  const char *backend, *isa; /* that it holds for */
-  int threads;
-  int measured; /* schedules that were run */
-  double seconds;
-  int stopped;            /* progress said so */
+  size_t size WN_SIZED(wn_tune_result); /* sizeof(wn_tune_result) */
+  const char *plan;       /* the fastest schedule; NULL: stopped before there was one */
+  const char *untuned;    /* what auto picks by itself; NULL: it was not measured */
+  double plan_us;         /* least time of a run of plan */
+  double untuned_us;      /* the same of untuned */
+  double error;           /* of plan, relative L2 against float64 */
+  double sum_error;       /* relative to what was summed, which wn_math's promise is about */
+  int64_t places;         /* at which both errors were taken */
+  const char *backend;    /* that it holds for */
+  const char *isa;        /* that it holds for */
+  int threads;            /* that it was measured with */
+  int measured;           /* schedules that were run */
+  double seconds;         /* that it took */
+  int stopped;            /* nonzero: progress said so */
   int stored;             /* nonzero: wn_compile with plan auto takes it from now on */
   const char *not_stored; /* NULL, or why not */
 } wn_tune_result;
 
-/* Measures the schedules with the least predicted cost for the graph, and their neighbours, on the
- * caller's data, and stores the fastest for later compiles of the same graph, by any process of
- * this user, with the same dtype, math, weights, ISA, CPU and version, and any number of threads, since
- * results must not depend on it: tune with as many as will run. Writes to data as
- * wn_run does; what inputs hold should be like real data, on which a pick's error is checked.
- * options->plan and wino must be NULL (or "auto"). Being stopped is no error: what was found until
- * then is kept. A few tensors stay in the context. options, tune: may be NULL; *result is zeros
- * where tuning fails. */
+/* Measures the schedules with the least predicted cost for the graph, and their neighbours, on the caller's data, and
+ * stores the fastest for later compiles of the same graph, by any process of this user, with the same dtype, math,
+ * weights, ISA, CPU and version, and any number of threads, since results must not depend on it: tune with as many as
+ * will run. Writes to data as wn_run does; what inputs hold should be like real data, on which a pick's error is
+ * checked. options->plan and wino must be NULL (or "auto"). Being stopped is no error: what was found until then is
+ * kept. A few tensors stay in the context. options, tune: may be NULL; *result is zeros where tuning fails. */
 WN_API wn_status wn_tune(wn_context *ctx, wn_tensor *const *outs, void *const *data, int count,
                          const wn_options *options, const wn_tune_options *tune,
                          wn_tune_result *result);
-
-/* Named plans, NULL-terminated, in the order in which `compare` shows them. */
-WN_API const char *const *wn_plan_names(void);
 
 #ifdef __cplusplus
 }

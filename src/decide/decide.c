@@ -5,8 +5,8 @@
 
 #include "import.h"
 #include "backend/element.h"
-#include "tune/measure_device.h"
-#include "tune/plans.h"
+#include "measure/measure_device.h"
+#include "decide/tuned_plans.h"
 
 /* --- what there is ---------------------------------------------------------------------------------------------------------- */
 

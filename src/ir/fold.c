@@ -1,4 +1,4 @@
-/* Elementwise construction: dtype rules, constants and units folded, and the bounds of integer values.
+/* Elementwise construction: dtype rules, constants and units folded.
  *
  * In: operands. Out: the simplest node that building alone can see (lower/simplify.h does the rest).
  * Always holds: folding computes in the node's dtype and changes no result bit, NaN and signed zeros included. */
@@ -6,122 +6,7 @@
 
 #include "ir/uop.h"
 
-/* --- bounds --------------------------------------------------------------------------------------------------------- */
-
-typedef struct bounds {
-  int64_t lo, hi;
-} bounds;
-
-static const bounds unbounded = {INT64_MIN, INT64_MAX};
-
-/* Bounds are of mathematical values: an operation that may overflow is unbounded. */
-static bounds bounds_add(bounds a, bounds b) {
-  bounds r;
-  if (__builtin_add_overflow(a.lo, b.lo, &r.lo) || __builtin_add_overflow(a.hi, b.hi, &r.hi))
-    return unbounded;
-  return r;
-}
-
-static bounds bounds_sub(bounds a, bounds b) {
-  bounds r;
-  if (__builtin_sub_overflow(a.lo, b.hi, &r.lo) || __builtin_sub_overflow(a.hi, b.lo, &r.hi))
-    return unbounded;
-  return r;
-}
-
-static bounds bounds_mul(bounds a, bounds b) {
-  int64_t p[4];
-  if (__builtin_mul_overflow(a.lo, b.lo, &p[0]) || __builtin_mul_overflow(a.lo, b.hi, &p[1]) ||
-      __builtin_mul_overflow(a.hi, b.lo, &p[2]) || __builtin_mul_overflow(a.hi, b.hi, &p[3])) {
-    return unbounded;
-  }
-  bounds r = {p[0], p[0]};
-  for (int i = 1; i < 4; ++i) {
-    if (p[i] < r.lo) r.lo = p[i];
-    if (p[i] > r.hi) r.hi = p[i];
-  }
-  return r;
-}
-
-static bounds bounds_div(bounds a, bounds b) {
-  if (b.lo != b.hi || b.lo <= 0) return unbounded;
-  return (bounds){int_div(a.lo, b.lo), int_div(a.hi, b.lo)};
-}
-
-static bounds bounds_mod(bounds a, bounds b) {
-  if (b.lo <= 0) return unbounded;
-  if (b.lo == b.hi && a.lo != INT64_MIN && int_div(a.lo, b.lo) == int_div(a.hi, b.lo)) {
-    return (bounds){int_mod(a.lo, b.lo), int_mod(a.hi, b.lo)};
-  }
-  return (bounds){0, b.hi - 1};
-}
-
-static bounds bounds_lt(bounds a, bounds b) { return (bounds){a.hi < b.lo, a.lo < b.hi}; }
-
-static bounds bounds_eq(bounds a, bounds b) {
-  bool same = a.lo == a.hi && b.lo == b.hi && a.lo == b.lo;
-  return (bounds){same, a.lo <= b.hi && b.lo <= a.hi};
-}
-
-static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
-static int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
-
-static bounds of(const uop *u) { return (bounds){u->vmin, u->vmax}; }
-
 static bool exact_source(const uop *u) { return dtype_is_int(u->dtype) || u->dtype == WN_BOOL; }
-
-static bounds node_bounds(const uop *u) {
-  const uop *const *s = u->src;
-  bounds any = u->dtype == WN_BOOL ? (bounds){0, 1} : unbounded;
-  switch (u->op) {
-    case OP_CONST:
-      return (bounds){u->arg.i, u->arg.i};
-    case OP_RANGE:
-      return (bounds){0, u->arg.j - 1};
-    case OP_ADD:
-      return bounds_add(of(s[0]), of(s[1]));
-    case OP_SUB:
-      return bounds_sub(of(s[0]), of(s[1]));
-    case OP_MUL:
-      return bounds_mul(of(s[0]), of(s[1]));
-    case OP_NEG:
-      return bounds_sub((bounds){0, 0}, of(s[0]));
-    case OP_IDIV:
-      return bounds_div(of(s[0]), of(s[1]));
-    case OP_MOD:
-      return bounds_mod(of(s[0]), of(s[1]));
-    case OP_AND:
-    case OP_MIN:
-      return (bounds){min64(s[0]->vmin, s[1]->vmin), min64(s[0]->vmax, s[1]->vmax)};
-    case OP_OR:
-    case OP_MAX:
-      return (bounds){max64(s[0]->vmin, s[1]->vmin), max64(s[0]->vmax, s[1]->vmax)};
-    case OP_NOT:
-      return (bounds){!s[0]->vmax, !s[0]->vmin};
-    case OP_LT:
-      return exact_source(s[0]) ? bounds_lt(of(s[0]), of(s[1])) : any;
-    case OP_EQ:
-      return exact_source(s[0]) ? bounds_eq(of(s[0]), of(s[1])) : any;
-    case OP_WHERE:
-      return (bounds){min64(s[1]->vmin, s[2]->vmin), max64(s[1]->vmax, s[2]->vmax)};
-    case OP_CAST:
-      return exact_source(s[0]) && u->dtype == WN_I64 ? of(s[0]) : any;
-    case OP_GET:
-    case OP_SUBSTITUTE:
-      return any;
-    default:
-      return any;
-  }
-}
-
-void uop_bounds(const uop *u, int64_t *lo, int64_t *hi) {
-  bounds b = unbounded;
-  if (dtype_is_int(u->dtype) || u->dtype == WN_BOOL) b = node_bounds(u);
-  if (u->dtype == WN_I32 && (b.lo < INT32_MIN || b.hi > INT32_MAX))
-    b = (bounds){INT32_MIN, INT32_MAX};
-  *lo = b.lo;
-  *hi = b.hi;
-}
 
 /* --- constants ------------------------------------------------------------------------------------------------------ */
 
@@ -166,10 +51,10 @@ static bool fold_int(uop_op op, int64_t a, int64_t b, int64_t *r) {
       return b != 0 && !(a == INT64_MIN && b == -1) ? (*r = int_mod(a, b), true) : false;
     case OP_MAX:
     case OP_OR:
-      return *r = max64(a, b), true;
+      return *r = a > b ? a : b, true;
     case OP_MIN:
     case OP_AND:
-      return *r = min64(a, b), true;
+      return *r = a < b ? a : b, true;
     case OP_LT:
       return *r = a < b, true;
     case OP_EQ:
@@ -280,6 +165,8 @@ const uop *uop_cast(graph *g, wn_dtype dtype, const uop *a) {
   return uop_new(g, OP_CAST, dtype, 1, &a, (uop_arg){0});
 }
 
+const uop *uop_add(graph *g, const uop *a, const uop *b) { return uop_alu2(g, OP_ADD, a, b); }
+const uop *uop_mul(graph *g, const uop *a, const uop *b) { return uop_alu2(g, OP_MUL, a, b); }
 const uop *uop_addi(graph *g, const uop *a, int64_t k) { return uop_add(g, a, uop_int(g, k)); }
 const uop *uop_muli(graph *g, const uop *a, int64_t k) { return uop_mul(g, a, uop_int(g, k)); }
 const uop *uop_divi(graph *g, const uop *a, int64_t k) {

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #include "base/text.h"
-#include "ir/text.h"
+#include "ir/ir_text.h"
 
 enum { MAX_SOURCES = UINT16_MAX };
 static const int64_t MAX_RANGE = INT64_C(1) << 40; /* leaves room for numbers yet to be given */

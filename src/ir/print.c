@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #include "base/text.h"
-#include "ir/text.h"
+#include "ir/ir_text.h"
 #include "ir/walk.h"
 
 static void print_list(str *out, const int64_t *values, int n) {

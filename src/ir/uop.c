@@ -1,8 +1,6 @@
 /* Building nodes. In: op, sources, argument. Out: the interned node; see uop.h for what always holds. */
 #include "ir/uop.h"
 
-#include <math.h>
-
 enum { TENSOR = UOP_TENSOR, EXPR = UOP_EXPR, LIN = UOP_LIN, COMM = UOP_COMM, ALU = UOP_ALU };
 #define SHAPE_ELEM SH_ELEM
 #define SHAPE_MOVE SH_MOVE
@@ -173,6 +171,123 @@ bool uop_has_range(const uop *u, const uop *range) {
   return lo < s->len && s->at[lo] == range->arg.i;
 }
 
+/* --- bounds --------------------------------------------------------------------------------------------------------- */
+
+typedef struct bounds {
+  int64_t lo, hi;
+} bounds;
+
+static const bounds unbounded = {INT64_MIN, INT64_MAX};
+
+/* Bounds are of mathematical values: an operation that may overflow is unbounded. */
+static bounds bounds_add(bounds a, bounds b) {
+  bounds r;
+  if (__builtin_add_overflow(a.lo, b.lo, &r.lo) || __builtin_add_overflow(a.hi, b.hi, &r.hi))
+    return unbounded;
+  return r;
+}
+
+static bounds bounds_sub(bounds a, bounds b) {
+  bounds r;
+  if (__builtin_sub_overflow(a.lo, b.hi, &r.lo) || __builtin_sub_overflow(a.hi, b.lo, &r.hi))
+    return unbounded;
+  return r;
+}
+
+static bounds bounds_mul(bounds a, bounds b) {
+  int64_t p[4];
+  if (__builtin_mul_overflow(a.lo, b.lo, &p[0]) || __builtin_mul_overflow(a.lo, b.hi, &p[1]) ||
+      __builtin_mul_overflow(a.hi, b.lo, &p[2]) || __builtin_mul_overflow(a.hi, b.hi, &p[3])) {
+    return unbounded;
+  }
+  bounds r = {p[0], p[0]};
+  for (int i = 1; i < 4; ++i) {
+    if (p[i] < r.lo) r.lo = p[i];
+    if (p[i] > r.hi) r.hi = p[i];
+  }
+  return r;
+}
+
+static bounds bounds_div(bounds a, bounds b) {
+  if (b.lo != b.hi || b.lo <= 0) return unbounded;
+  return (bounds){int_div(a.lo, b.lo), int_div(a.hi, b.lo)};
+}
+
+static bounds bounds_mod(bounds a, bounds b) {
+  if (b.lo <= 0) return unbounded;
+  if (b.lo == b.hi && a.lo != INT64_MIN && int_div(a.lo, b.lo) == int_div(a.hi, b.lo)) {
+    return (bounds){int_mod(a.lo, b.lo), int_mod(a.hi, b.lo)};
+  }
+  return (bounds){0, b.hi - 1};
+}
+
+static bounds bounds_lt(bounds a, bounds b) { return (bounds){a.hi < b.lo, a.lo < b.hi}; }
+
+static bounds bounds_eq(bounds a, bounds b) {
+  bool same = a.lo == a.hi && b.lo == b.hi && a.lo == b.lo;
+  return (bounds){same, a.lo <= b.hi && b.lo <= a.hi};
+}
+
+static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
+static int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
+
+static bounds of(const uop *u) { return (bounds){u->vmin, u->vmax}; }
+
+static bool exact_source(const uop *u) { return dtype_is_int(u->dtype) || u->dtype == WN_BOOL; }
+
+static bounds node_bounds(const uop *u) {
+  const uop *const *s = u->src;
+  bounds any = u->dtype == WN_BOOL ? (bounds){0, 1} : unbounded;
+  switch (u->op) {
+    case OP_CONST:
+      return (bounds){u->arg.i, u->arg.i};
+    case OP_RANGE:
+      return (bounds){0, u->arg.j - 1};
+    case OP_ADD:
+      return bounds_add(of(s[0]), of(s[1]));
+    case OP_SUB:
+      return bounds_sub(of(s[0]), of(s[1]));
+    case OP_MUL:
+      return bounds_mul(of(s[0]), of(s[1]));
+    case OP_NEG:
+      return bounds_sub((bounds){0, 0}, of(s[0]));
+    case OP_IDIV:
+      return bounds_div(of(s[0]), of(s[1]));
+    case OP_MOD:
+      return bounds_mod(of(s[0]), of(s[1]));
+    case OP_AND:
+    case OP_MIN:
+      return (bounds){min64(s[0]->vmin, s[1]->vmin), min64(s[0]->vmax, s[1]->vmax)};
+    case OP_OR:
+    case OP_MAX:
+      return (bounds){max64(s[0]->vmin, s[1]->vmin), max64(s[0]->vmax, s[1]->vmax)};
+    case OP_NOT:
+      return (bounds){!s[0]->vmax, !s[0]->vmin};
+    case OP_LT:
+      return exact_source(s[0]) ? bounds_lt(of(s[0]), of(s[1])) : any;
+    case OP_EQ:
+      return exact_source(s[0]) ? bounds_eq(of(s[0]), of(s[1])) : any;
+    case OP_WHERE:
+      return (bounds){min64(s[1]->vmin, s[2]->vmin), max64(s[1]->vmax, s[2]->vmax)};
+    case OP_CAST:
+      return exact_source(s[0]) && u->dtype == WN_I64 ? of(s[0]) : any;
+    case OP_GET:
+    case OP_SUBSTITUTE:
+      return any;
+    default:
+      return any;
+  }
+}
+
+static void set_bounds(uop *u) {
+  bounds b = unbounded;
+  if (dtype_is_int(u->dtype) || u->dtype == WN_BOOL) b = node_bounds(u);
+  if (u->dtype == WN_I32 && (b.lo < INT32_MIN || b.hi > INT32_MAX))
+    b = (bounds){INT32_MIN, INT32_MAX};
+  u->vmin = b.lo;
+  u->vmax = b.hi;
+}
+
 /* --- interning nodes ---------------------------------------------------------------------------------------------- */
 
 static uint64_t hash_step(uint64_t h, uint64_t v) {
@@ -249,7 +364,7 @@ const uop *uop_new(graph *g, uop_op op, wn_dtype dtype, int nsrc, const uop *con
   u->lazy = op == OP_SUBSTITUTE;
   for (int i = 0; i < nsrc; ++i) u->lazy |= src[i]->lazy;
   u->free_ = free_ranges(g, u);
-  uop_bounds(u, &u->vmin, &u->vmax);
+  set_bounds(u);
   g->slots[at] = u;
   g->count++;
   return u;
@@ -257,152 +372,4 @@ const uop *uop_new(graph *g, uop_op op, wn_dtype dtype, int nsrc, const uop *con
 
 const uop *uop_with_src(graph *g, const uop *u, const uop *const *src) {
   return uop_new(g, u->op, u->dtype, u->nsrc, src, u->arg);
-}
-
-/* --- leaves --------------------------------------------------------------------------------------------------------- */
-
-static float round_bf16(double v) {
-  float f = (float)v;
-  uint32_t b;
-  memcpy(&b, &f, 4);
-  if (!isnan(f)) b = (b + 0x7fff + ((b >> 16) & 1)) & 0xffff0000u;
-  memcpy(&f, &b, 4);
-  return f;
-}
-
-static double round_to(wn_dtype dtype, double v) {
-  switch (dtype) {
-    case WN_F32:
-      return (double)(float)v;
-    case WN_BF16:
-      return (double)round_bf16(v);
-    case WN_F16: { /* 11 significant bits, exponents -14..15, subnormals below */
-      if (!isfinite(v) || v == 0) return v;
-      int e;
-      frexp(v, &e);
-      double unit = ldexp(1.0, (e - 11 < -24) ? -24 : e - 11), q = nearbyint(v / unit) * unit;
-      return fabs(q) >= 65520.0 ? copysign(INFINITY, v) : q;
-    }
-    default:
-      return v;
-  }
-}
-
-const uop *uop_const(graph *g, wn_dtype dtype, double value) {
-  uop_arg arg = {.i = 0, .j = 0};
-  if (dtype_is_float(dtype))
-    arg.f = round_to(dtype, value);
-  else
-    arg.i = dtype == WN_BOOL ? value != 0 : dtype == WN_I32 ? (int32_t)value : (int64_t)value;
-  return uop_new(g, OP_CONST, dtype, 0, NULL, arg);
-}
-
-const uop *uop_int(graph *g, int64_t value) {
-  return uop_new(g, OP_CONST, WN_I64, 0, NULL, (uop_arg){.i = value});
-}
-
-const uop *uop_bool(graph *g, bool value) {
-  return uop_new(g, OP_CONST, WN_BOOL, 0, NULL, (uop_arg){.i = value});
-}
-
-double uop_const_value(const uop *u) {
-  return dtype_is_float(u->dtype) ? u->arg.f : (double)u->arg.i;
-}
-
-const uop *uop_range(graph *g, int64_t extent, const char *name) {
-  int64_t number = g->next_range++;
-  if (name != NULL) map_put_ptr(&g->range_names, (uint64_t)number, intern_string(g, name));
-  return uop_new(g, OP_RANGE, WN_I64, 0, NULL, (uop_arg){.i = number, .j = extent});
-}
-
-const char *uop_value_name(const graph *g, const uop *u) {
-  const value_name *name = map_get_ptr(&g->names, u->id);
-  return name == NULL ? NULL : name->text;
-}
-
-const char *uop_range_name(const graph *g, const uop *range) {
-  const char *name = map_get_ptr(&g->range_names, (uint64_t)range->arg.i);
-  if (name != NULL) return name;
-  return arena_printf((arena *)&g->arena, "r%lld", (long long)range->arg.i);
-}
-
-const uop *uop_buffer(graph *g, int64_t slot, wn_dtype dtype, int ndim, const int64_t *shape) {
-  return uop_new(g, OP_BUFFER, dtype, 0, NULL,
-                 (uop_arg){.i = slot, .list = intern_list(g, ndim, shape)});
-}
-
-const uop *uop_identity(graph *g, uop_op alu, wn_dtype dtype) {
-  switch (alu) {
-    case OP_ADD:
-      return uop_const(g, dtype, 0);
-    case OP_MUL:
-      return uop_const(g, dtype, 1);
-    case OP_OR:
-      return uop_bool(g, false);
-    case OP_AND:
-      return uop_bool(g, true);
-    case OP_MAX:
-    case OP_MIN: {
-      bool max = alu == OP_MAX;
-      if (dtype_is_float(dtype)) return uop_const(g, dtype, max ? -INFINITY : INFINITY);
-      if (dtype == WN_BOOL) return uop_bool(g, !max);
-      int64_t lo = dtype == WN_I32 ? INT32_MIN : INT64_MIN,
-              hi = dtype == WN_I32 ? INT32_MAX : INT64_MAX;
-      return uop_new(g, OP_CONST, dtype, 0, NULL, (uop_arg){.i = max ? lo : hi});
-    }
-    default:
-      diag_panic(__FILE__, __LINE__, "%s is no reduction", op_table[alu].name);
-  }
-}
-
-/* --- range IR --------------------------------------------------------------------------------------------------------- */
-
-const uop *uop_index(graph *g, const uop *base, const uop *valid, int n, const uop *const *index) {
-  const uop **src = arena_array(&g->arena, const uop *, n + 2);
-  src[0] = base;
-  src[1] = valid != NULL ? valid : uop_bool(g, true);
-  for (int i = 0; i < n; ++i) src[i + 2] = index[i];
-  return uop_new(g, OP_INDEX, base->dtype, n + 2, src, (uop_arg){0});
-}
-
-static const uop *with_ranges(graph *g, uop_op op, const uop *value, int n,
-                              const uop *const *ranges, uop_arg arg) {
-  const uop **src = arena_array(&g->arena, const uop *, n + 1);
-  src[0] = value;
-  for (int i = 0; i < n; ++i) src[i + 1] = ranges[i];
-  return uop_new(g, op, value->dtype, n + 1, src, arg);
-}
-
-const uop *uop_reduce(graph *g, uop_op alu, const uop *value, int n, const uop *const *ranges) {
-  return n == 0 ? value : with_ranges(g, OP_REDUCE, value, n, ranges, (uop_arg){.i = alu});
-}
-
-const uop *uop_bufferize(graph *g, const uop *value, int n, const uop *const *ranges,
-                         bufferize_info info) {
-  return with_ranges(g, OP_BUFFERIZE, value, n, ranges, (uop_arg){.info = intern_info(g, info)});
-}
-
-const uop *uop_stack(graph *g, int n, const uop *const *elems) {
-  return uop_new(g, OP_STACK, elems[0]->dtype, n, elems, (uop_arg){0});
-}
-
-const uop *uop_get(graph *g, const uop *stack, const uop *which) {
-  if (which->op == OP_CONST && stack->op == OP_STACK) {
-    WN_CHECK(which->arg.i >= 0 && which->arg.i < stack->nsrc, "GET %lld of %d",
-             (long long)which->arg.i, stack->nsrc);
-    return stack->src[which->arg.i];
-  }
-  return uop_new(g, OP_GET, stack->dtype, 2, (const uop *[]){stack, which}, (uop_arg){0});
-}
-
-const uop *uop_substitute(graph *g, const uop *value, int npairs, const uop *const *pairs) {
-  const uop **src = arena_array(&g->arena, const uop *, npairs * 2 + 1);
-  int n = 1;
-  src[0] = value;
-  for (int i = 0; i < npairs; ++i) {
-    if (!uop_has_range(value, pairs[2 * i]) || pairs[2 * i] == pairs[2 * i + 1]) continue;
-    src[n++] = pairs[2 * i];
-    src[n++] = pairs[2 * i + 1];
-  }
-  return n == 1 ? value : uop_new(g, OP_SUBSTITUTE, value->dtype, n, src, (uop_arg){0});
 }

@@ -141,8 +141,8 @@ const uop *uop_alu1(graph *g, uop_op op, const uop *a);
 const uop *uop_alu2(graph *g, uop_op op, const uop *a, const uop *b);
 const uop *uop_where(graph *g, const uop *cond, const uop *a, const uop *b);
 const uop *uop_cast(graph *g, wn_dtype dtype, const uop *a);
-#define uop_add(g, a, b) uop_alu2((g), OP_ADD, (a), (b))
-#define uop_mul(g, a, b) uop_alu2((g), OP_MUL, (a), (b))
+const uop *uop_add(graph *g, const uop *a, const uop *b);
+const uop *uop_mul(graph *g, const uop *a, const uop *b);
 const uop *uop_addi(graph *g, const uop *a, int64_t k);
 const uop *uop_muli(graph *g, const uop *a, int64_t k);
 const uop *uop_divi(graph *g, const uop *a, int64_t k); /* floor */
@@ -189,7 +189,5 @@ bool uop_has_range(const uop *u, const uop *range); /* does range occur free in 
 const char *uop_range_name(const graph *g, const uop *range); /* "r7" where it was not named */
 /* Identity of a reduction: 0 for ADD, 1 for MUL, -inf / lowest for MAX, ... */
 const uop *uop_identity(graph *g, uop_op alu, wn_dtype dtype);
-/* Bounds of an ALU op on integers from its sources' bounds; used by uop_new. */
-void uop_bounds(const uop *u, int64_t *lo, int64_t *hi);
 
 #endif

@@ -5,7 +5,7 @@
  * root; a SINK leaves no RANGE free; INDEX has one index per range of a BUFFERIZE or one for a
  * BUFFER, all i64, and a bool condition; a STACK is only read by GET, in bounds where that is
  * known, and by SUBSTITUTE; a bufferized value knows the padding of every range or of none. */
-#include "ir/text.h"
+#include "ir/ir_text.h"
 #include "ir/walk.h"
 
 static const char *level_name(unsigned level) { return level == UOP_TENSOR ? "tensor" : "range"; }

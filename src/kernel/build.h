@@ -36,7 +36,8 @@ typedef struct emit_frame { /* an operation whose operands are being emitted */
 } emit_frame;
 
 struct load_run;
-typedef struct builder {
+typedef struct builder builder;
+struct builder {
   graph *g;
   arena *a;
   const kernel_set *set;
@@ -62,7 +63,9 @@ typedef struct builder {
   const uop *lane; /* of a device: number of the work item in its group */
   bool in_item;    /* the axes that work items share are open */
   bool wide;       /* some integer needs more than 32 bits */
-} builder;
+  /* What an INDEX becomes. Expressions have loads in them and loads have expressions: here is where they meet. */
+  uint32_t (*load)(builder *b, const uop *index);
+};
 
 /* --- scopes.c --------------------------------------------------------------------------------------------------------- */
 uint32_t build_ins(builder *b, scope *at, lin_ins ins); /* appended to the scope */
@@ -71,8 +74,6 @@ uint32_t build_shuffle(builder *b, scope *at, uint32_t x, uint32_t y, int n, con
 scope *build_open(
     builder *b, uint32_t head); /* a LOOP or IF (made with build_head) becomes the current scope */
 uint32_t build_head(builder *b, lin_ins ins); /* an instruction in no scope yet */
-/* An IF; share: how much of the time it is entered. */
-void build_open_if(builder *b, const uop *cond, double share);
 void build_open_loop(builder *b, const uop *range);
 void build_bind(builder *b, const uop *range,
                 uint32_t value); /* its value, from the current scope inwards */
@@ -86,11 +87,22 @@ uint32_t emit_vector(builder *b, const uop *u); /* broadcast if it is scalar */
 bool is_vector(const builder *b, const uop *u);
 /* A fused a * b + acc where value is a product, else op(acc, value). */
 uint32_t emit_accumulate(builder *b, uop_op op, const uop *value, uint32_t acc, bool vector);
+/* The outermost scope in which u can stand. */
+scope *home_of(builder *b, const uop *u);
+/* An IF becomes the current scope; share: how much of the time it is entered. */
+void emit_open_if(builder *b, const uop *cond, double share);
 
-/* --- memory.c: loads, stores, masks -------------------------------------------------------------------------------------- */
+/* --- address.c: what offsets and conditions are made of ----------------------------------------------------------------- */
 /* e as base + coeff * lane + k with a scalar base. False where a lane moves it in any other way; k is its constant all the
  * same, and 0 where it is not linear at all. */
 bool split_lanes(builder *b, const uop *e, const uop **base, int64_t *coeff, int64_t *k);
+typedef struct address {
+  const uop *base; /* scalar offset without the constant */
+  int64_t disp;
+  int64_t stride; /* elements between lanes; 0: the same for all */
+  bool gather;    /* base is a vector */
+} address;
+address split_address(builder *b, const uop *offset);
 /* The conditions that an AND of any depth joins, in order. */
 typedef struct conditions {
   const uop *const *at;
@@ -99,10 +111,13 @@ typedef struct conditions {
 conditions conditions_of(arena *a, const uop *cond);
 /* Is e a multiple of n in all iterations of the loops that are open? */
 bool is_multiple(const uop *e, int64_t n);
-uint32_t build_load(builder *b, const uop *index);
-uint32_t emit_mask(
-    builder *b,
-    const uop *valid); /* a bool of b->lanes lanes (or a scalar where there is no vector) */
+
+/* --- mask.c ------------------------------------------------------------------------------------------------------------- */
+/* A bool of b->lanes lanes, or a scalar where there is no vector. */
+uint32_t emit_mask(builder *b, const uop *valid);
+
+/* --- memory.c: loads and stores ----------------------------------------------------------------------------------------- */
+uint32_t build_load(builder *b, const uop *index); /* what builder.load is */
 /* Prefetches what the next iteration of the nest's loop `next` will touch in the place of this access, if the array is
  * large and comes from memory. */
 void prefetch_next(builder *b, const lin_ins *access, int64_t slot, const uop *offset);
@@ -140,6 +155,5 @@ void emit_matrix(builder *b, const nest *n, bool adds);
 /* A scalar condition under which guards of loads under the REDUCEs hold throughout, and the REDUCEs without them; NULL:
  * there is none that is open. */
 const uop *inside_of(builder *b, size_t n, const uop *const *reduce, const uop **without);
-scope *home_of(builder *b, const uop *u); /* the outermost scope in which u can stand */
 
 #endif

@@ -215,7 +215,7 @@ static void begin(builder *b, const uop *u) {
   } else if (u->op == OP_RANGE) {
     keep_value(b, u, emit_range(b, home_of(b, u), u));
   } else if (u->op == OP_INDEX) {
-    keep_value(b, u, build_load(b, u));
+    keep_value(b, u, b->load(b, u));
   } else if (u->op == OP_GET) {
     diag_fail(b->g->diag, WN_ERR_REFUSED,
               "kernel %s: a transform gives all its values at once, but %s here is a loop that "
@@ -275,4 +275,10 @@ uint32_t emit_accumulate(builder *b, uop_op op, const uop *value, uint32_t acc, 
     ins.src[1] = operand(b, value, vector);
   }
   return build_ins(b, b->cur, ins);
+}
+
+void emit_open_if(builder *b, const uop *cond, double share) {
+  lin_ins in = {.op = OP_IF, .dtype = WN_DTYPE_COUNT, .lanes = 1, .nsrc = 1};
+  in.src[0] = emit(b, cond);
+  build_open(b, build_head(b, in))->share = share;
 }

@@ -291,7 +291,7 @@ static void emit_body(builder *b, const nest *n) {
  * is below them runs for that point. share: of the work items that have one. */
 static void emit_item(builder *b, const nest *n, int opened, int count, int64_t items,
                       const uop *number, const uop *is_mine, double share) {
-  if (is_mine != NULL) build_open_if(b, is_mine, share);
+  if (is_mine != NULL) emit_open_if(b, is_mine, share);
   const uop *mine = uop_range(b->g, items, "item"); /* the same number, within its bounds */
   build_bind(b, mine, emit(b, number));
   bind_axes(b, n, opened, opened + count, mine);
@@ -364,7 +364,13 @@ static void emit_root(builder *b, const kernel_plan *plan, nest *n, const uop *b
 linear_kernel *linearise(graph *g, const kernel_set *set, const kernel_plan *plan,
                          const linear_options *options) {
   linear_kernel *out = arena_new(&g->arena, linear_kernel);
-  builder b = {.g = g, .a = &g->arena, .set = set, .opt = options, .k = &out->lin, .lanes = 1};
+  builder b = {.g = g,
+               .a = &g->arena,
+               .set = set,
+               .opt = options,
+               .k = &out->lin,
+               .lanes = 1,
+               .load = build_load};
   map_init(&b.loops, b.a);
   map_init(&b.range_values, b.a);
   map_init(&b.array_slot, b.a);

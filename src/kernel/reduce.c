@@ -230,13 +230,13 @@ enum {
 
 /* How the loops of a REDUCE are cut: a block is `length` iterations of loop[split] and all of the loops in it. The blocks
  * of all iterations of the loops around it are one row, in order. */
-typedef struct cut {
+typedef struct sum_tree {
   int n; /* loops, outermost first */
   const uop *loop[WN_MAX_DIMS * 2];
   int split;             /* -1: one chain */
   int64_t length, outer; /* outer: iterations of the loops around loop[split] */
   int branches;
-} cut;
+} sum_tree;
 
 static int64_t extent_of(const uop *range) { return range->arg.j; }
 
@@ -248,8 +248,8 @@ static int64_t block_length(int64_t n, int64_t most) {
   return most;
 }
 
-static cut cut_loops(builder *b, const uop *head) {
-  cut c = {.split = -1, .outer = 1, .branches = BRANCHES};
+static sum_tree tree_of(builder *b, const uop *head) {
+  sum_tree c = {.split = -1, .outer = 1, .branches = BRANCHES};
   int64_t most = LONGEST_CHAIN, chain = 1;
   for (int i = 1; i < head->nsrc; ++i) {
     uint64_t wanted;
@@ -313,7 +313,7 @@ static void add_block(builder *b, const group *gr, const uint32_t *above, const 
 }
 
 /* Block number `number` of loop[split], `length` iterations of it from `first` on: the loops around it and in it. */
-static void emit_block(builder *b, const group *gr, const copies *bodies, const cut *c,
+static void emit_block(builder *b, const group *gr, const copies *bodies, const sum_tree *c,
                        const uop *number, int64_t in_row, int64_t first, int64_t length,
                        const uint32_t *acc) {
   const uop *step = uop_range(b->g, length, "c"), *row = uop_divi(b->g, number, in_row);
@@ -332,7 +332,7 @@ static void emit_block(builder *b, const group *gr, const copies *bodies, const 
 
 /* The sum of blocks, in_row of them in each iteration of the loops around, as loops in loops: the outermost has what is
  * left, and what is past the last block is left out. */
-static void emit_tree(builder *b, const group *gr, const copies *bodies, const cut *c,
+static void emit_tree(builder *b, const group *gr, const copies *bodies, const sum_tree *c,
                       int64_t in_row, int64_t first, int64_t length, const uint32_t *acc) {
   int64_t blocks = c->outer * in_row, all = 1, extent[TREE_LEVELS], rest = blocks;
   const uint32_t *level[TREE_LEVELS + 1] = {acc};
@@ -350,7 +350,7 @@ static void emit_tree(builder *b, const group *gr, const copies *bodies, const c
   }
   bool some = all > blocks;
   if (some) {
-    build_open_if(b, uop_lt(b->g, number, blocks), (double)blocks / (double)all);
+    emit_open_if(b, uop_lt(b->g, number, blocks), (double)blocks / (double)all);
     const uop *inside = uop_range(b->g, blocks, "block"); /* the same number, within its bounds */
     build_bind(b, inside, emit(b, number));
     number = inside;
@@ -365,7 +365,7 @@ static void emit_tree(builder *b, const group *gr, const copies *bodies, const c
 
 /* The loops of a group around its bodies, which add to the accumulators. */
 static void emit_loops(builder *b, const group *gr, const copies *bodies, const uint32_t *acc) {
-  cut c = cut_loops(b, gr->first);
+  sum_tree c = tree_of(b, gr->first);
   bool tree = false;
   for (size_t m = 0; m < gr->members.len; ++m) tree |= is_tree(gr->members.data[m]);
   if (tree && c.split >= 0) {
@@ -410,11 +410,11 @@ static void emit_group(builder *b, const group *gr) {
     bare.members.data = without;
     bare.first = without[0];
     b->inside = true;
-    build_open_if(b, inside, 1.0);
+    emit_open_if(b, inside, 1.0);
     copies unguarded = expand_bodies(b, &bare);
     emit_loops(b, &bare, &unguarded, acc);
     build_close(b);
-    build_open_if(b, uop_alu1(b->g, OP_NOT, inside), 0.0);
+    emit_open_if(b, uop_alu1(b->g, OP_NOT, inside), 0.0);
     emit_loops(b, gr, &bodies, acc);
     build_close(b);
     b->inside = false;

@@ -39,12 +39,6 @@ scope *build_open(builder *b, uint32_t head) {
   return b->cur = s;
 }
 
-void build_open_if(builder *b, const uop *cond, double share) {
-  lin_ins in = {.op = OP_IF, .dtype = WN_DTYPE_COUNT, .lanes = 1, .nsrc = 1};
-  in.src[0] = emit(b, cond);
-  build_open(b, build_head(b, in))->share = share;
-}
-
 void build_bind(builder *b, const uop *range, uint32_t value) {
   map_put(&b->loops, (uint64_t)range->arg.i, (uint64_t)b->cur->depth + 1);
   map_put(&b->range_values, (uint64_t)range->arg.i, value);

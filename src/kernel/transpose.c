@@ -212,11 +212,11 @@ static void find_tile(const transposer *t, size_t n, const bool *done, const far
 static void store_if(transposer *t, const tile_store *tile, const uop *all) {
   builder *b = t->b;
   bool always = uop_is_int(all, 1);
-  if (!always) build_open_if(b, all, 1.0);
+  if (!always) emit_open_if(b, all, 1.0);
   store_tile(b, t->slot, tile);
   if (always) return;
   build_close(b);
-  build_open_if(b, uop_alu1(b->g, OP_NOT, all), 0.0);
+  emit_open_if(b, uop_alu1(b->g, OP_NOT, all), 0.0);
   for (int r = 0; r < tile->n; ++r) {
     const store_ref *ref = tile->row[r].ref;
     build_store(b, t->slot, ref->offset, ref->value, ref->mask);

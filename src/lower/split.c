@@ -7,23 +7,23 @@
 #include "lower/lower.h"
 #include "rewrite/rebuild.h"
 
-typedef struct cut {
+typedef struct range_split {
   const uop *range, *outer, *inner;
   int64_t by;
-} cut;
+} range_split;
 
 typedef struct splitting {
   graph *g;
   arena *a;
   uop_order order;
-  map by;    /* RANGE id -> position in cuts + 1 */
+  map by;    /* RANGE id -> position in splits + 1 */
   map fresh; /* uop id -> its replacement */
-  VEC(cut) cuts;
+  VEC(range_split) splits;
 } splitting;
 
-static cut *cut_of(const splitting *s, const uop *range) {
+static range_split *split_of(const splitting *s, const uop *range) {
   uint64_t at;
-  return map_get(&s->by, range->id, &at) && at != 0 ? &s->cuts.data[at - 1] : NULL;
+  return map_get(&s->by, range->id, &at) && at != 0 ? &s->splits.data[at - 1] : NULL;
 }
 
 /* u is RANGE op constant and the constant divides the RANGE properly. */
@@ -40,14 +40,14 @@ static void find_cuts(splitting *s) {
     const uop *u = s->order.at[i];
     if (!asks_cut(u)) continue;
     const int64_t by = u->src[1]->arg.i;
-    cut *c = cut_of(s, u->src[0]);
+    range_split *c = split_of(s, u->src[0]);
     if (c != NULL) {
       if (by < c->by) c->by = by;
       continue;
     }
-    const cut first = {.range = u->src[0], .by = by};
-    vec_push(s->a, &s->cuts, first);
-    map_put(&s->by, u->src[0]->id, s->cuts.len);
+    const range_split first = {.range = u->src[0], .by = by};
+    vec_push(s->a, &s->splits, first);
+    map_put(&s->by, u->src[0]->id, s->splits.len);
   }
 }
 
@@ -68,7 +68,7 @@ static bool reader_accepts(splitting *s, const uop *index, int64_t by) {
          divides_well(s, simplify(s->g, uop_modi(s->g, index, by)));
 }
 
-/* Drops the cuts of storage ranges that some reader cannot follow. Returns how many cuts are
+/* Drops the splits of storage ranges that some reader cannot follow. Returns how many splits are
  * left. */
 static size_t ask_readers(splitting *s) {
   for (size_t i = 0; i < s->order.len; ++i) {
@@ -76,12 +76,12 @@ static size_t ask_readers(splitting *s) {
     if (u->op != OP_INDEX || u->src[0]->op != OP_BUFFERIZE) continue;
     for (int k = 1; k < u->src[0]->nsrc; ++k) {
       const uop *range = u->src[0]->src[k];
-      const cut *c = cut_of(s, range);
+      const range_split *c = split_of(s, range);
       if (c != NULL && !reader_accepts(s, u->src[k + 1], c->by)) map_put(&s->by, range->id, 0);
     }
   }
   size_t left = 0;
-  for (size_t i = 0; i < s->cuts.len; ++i) left += cut_of(s, s->cuts.data[i].range) != NULL;
+  for (size_t i = 0; i < s->splits.len; ++i) left += split_of(s, s->splits.data[i].range) != NULL;
   return left;
 }
 
@@ -95,7 +95,7 @@ static const char *part_name(splitting *s, const uop *range, const char *suffix)
 }
 
 static const uop *cut_range(splitting *s, const uop *range) {
-  cut *c = cut_of(s, range);
+  range_split *c = split_of(s, range);
   if (c == NULL) return range;
   if (c->outer == NULL) {
     c->outer = uop_range(s->g, range->arg.j / c->by, part_name(s, range, "_0"));
@@ -112,7 +112,7 @@ static const uop *cut_binder(splitting *s, const uop *u) {
   const uop **src = arena_array(s->a, const uop *, 2 * u->nsrc);
   int n = 0;
   for (int k = 1; k < u->nsrc; ++k) {
-    const cut *c = cut_of(s, u->src[k]);
+    const range_split *c = split_of(s, u->src[k]);
     if (c == NULL) {
       src[n++] = u->src[k];
       continue;
@@ -131,7 +131,7 @@ static const uop *cut_index(splitting *s, const uop *u) {
   int n = 0;
   for (int k = 2; k < u->nsrc; ++k) {
     const uop *e = fresh(s, u->src[k]);
-    const cut *c = base->op == OP_BUFFERIZE ? cut_of(s, base->src[k - 1]) : NULL;
+    const range_split *c = base->op == OP_BUFFERIZE ? split_of(s, base->src[k - 1]) : NULL;
     if (c == NULL) {
       at[n++] = e;
       continue;
@@ -156,7 +156,7 @@ static const uop *round_of_cuts(graph *g, arena *a, const uop *root) {
   map_init(&s.by, a);
   map_init(&s.fresh, a);
   find_cuts(&s);
-  if (s.cuts.len == 0 || ask_readers(&s) == 0) return root;
+  if (s.splits.len == 0 || ask_readers(&s) == 0) return root;
   for (size_t i = 0; i < s.order.len; ++i)
     map_put_ptr(&s.fresh, s.order.at[i]->id, rebuild(&s, s.order.at[i]));
   return simplify(g, fresh(&s, root));

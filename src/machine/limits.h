@@ -1,7 +1,7 @@
 /* From rates that were measured, or guessed, to the limits of a machine that the model and the roofline read.
  *
  * In: a machine and its rates. Out: limits. Always holds: no rates are guesses from what the machine is, and are marked so;
- * measuring and keeping is for others (tune/measure.h). */
+ * measuring and keeping is for others (measure/measure.h). */
 #ifndef WN_MACHINE_LIMITS_H
 #define WN_MACHINE_LIMITS_H
 

@@ -10,7 +10,7 @@
  *         ...
  *
  * What is summed in registers stands outside the unrolled and vector loops, where the code has it. */
-#include "ir/text.h"
+#include "ir/ir_text.h"
 #include "nest/nest.h"
 
 static const char *const role_name[] = {"input", "constant", "result", "prepared", "work", "local"};

@@ -15,6 +15,8 @@ model model_of(const cost_target *t, wn_dtype dtype) {
 
 double ceil_div(double a, double b) { return ceil(a / b); }
 
+bool is_power_of_two(double x) { return exp2(rint(log2(x))) == x; }
+
 /* How reads or writes of arrays of this size, over and over, are spread over the levels. */
 static void spread(const model *m, double bytes, bool writes, double *share) {
   double left = 1;
@@ -77,6 +79,11 @@ double work_seconds(const model *m, const work *w) {
   double traffic = fmax(w->seconds / speedup, w->shared);
   double together = start + w->launches * m->l->wake + fmax(arithmetic / speedup, traffic);
   return fmin(alone, together); /* what is not worth waking workers for runs without them */
+}
+
+void add_steps(work *w, double slots) {
+  w->slots += slots;
+  w->loads += slots;
 }
 
 void add_work(work *to, const work *w) {

@@ -90,6 +90,7 @@ typedef struct model {
 
 /* a / b, the last part counted whole; both are counts. */
 double ceil_div(double a, double b);
+bool is_power_of_two(double x);
 
 model model_of(const cost_target *t, wn_dtype dtype);
 /* `bytes` moved, of an array that together with what is used meanwhile has `footprint` bytes. */
@@ -99,6 +100,7 @@ void add_writes(const model *m, work *w, double bytes, double footprint,
 /* Vectors of so many bytes in so many lines: past the nearest cache whole lines move. */
 void add_vectors(const model *m, work *w, double vectors, double bytes, double lines,
                  double footprint, bool writes);
+void add_steps(work *w, double slots); /* of arithmetic that no loads overlap */
 void add_work(work *to, const work *w);
 void multiply_work(work *w, double by);
 double work_seconds(const model *m, const work *w);
@@ -162,10 +164,6 @@ double stored_tiles(const sizes *z, const cut *u, stage_id id);
 
 /* --- what its stages do (cost_stages.c, cost_sums.c); each adds the work of one block ---------------------------------------- */
 
-bool is_power_of_two(double x);
-double step_slots(const sizes *z);
-/* A vector of the input transform; of the weight transform, for one weight at a time or for lanes of them. */
-double x_vector_slots(const sizes *z, double slot, int lanes);
 void add_x(const model *m, const sizes *z, const cut *u, work *w);
 void add_g(const model *m, const sizes *z, const cut *u, work *w);
 void add_m(const model *m, const sizes *z, const cut *u, work *w);
@@ -175,8 +173,7 @@ void add_sums(const model *m, const sizes *z, const cut *u,
 /* How often a transform is made whose f values go into so many sums. */
 double made_again(const model *m, double sums);
 bool too_long(const model *m, const sizes *z,
-              const cut *u);           /* cost_lines.c: will a kernel be interpreted? */
-void add_steps(work *w, double slots); /* of arithmetic that no loads overlap */
+              const cut *u); /* cost_lines.c: will a kernel be interpreted? */
 
 /* Of a device, by stage; false: refused. tile: NULL for direct. cost_device.c */
 bool device_parts(const wino_conv *c, const wino_tile *tile, const schedule *s,

@@ -7,11 +7,6 @@
 
 #include "plan/cost_model.h"
 
-void add_steps(work *w, double slots) {
-  w->slots += slots;
-  w->loads += slots;
-}
-
 /* --- matrix products ------------------------------------------------------------------------------------------------------ */
 
 /* One product of rows x sum by sum x columns, the columns in the lanes. */
@@ -68,17 +63,17 @@ void add_m(const model *m, const sizes *z, const cut *u, work *w) {
 
 /* --- transforms ----------------------------------------------------------------------------------------------------------- */
 
-bool is_power_of_two(double x) { return exp2(rint(log2(x))) == x; }
-
 /* Transforms touch one vector in each of many planes: past L2 that costs more than the bytes say. */
 static double in_planes(const model *m, double stored) {
   return stored > (double)m->l->size[LEVEL_L2] ? SCATTERED : 1;
 }
 
 /* A step of a transform: values that do not fit the registers are spilled and fetched. */
-double step_slots(const sizes *z) { return STEP * (z->f > SPILLED_FROM ? z->f / SPILLED_FROM : 1); }
+static double step_slots(const sizes *z) {
+  return STEP * (z->f > SPILLED_FROM ? z->f / SPILLED_FROM : 1);
+}
 
-double x_vector_slots(const sizes *z, double slot, int lanes) {
+static double x_vector_slots(const sizes *z, double slot, int lanes) {
   double value = slot * (is_power_of_two(z->m) ? GATHER : GATHER_ODD);
   if (z->in_apart) value = PICK * lanes;
   if (z->channels_last) value = slot * TAKE;

@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "base/fpenv.h"
+#include "base/sized.h"
 #include "render/render.h"
 #include "store/kernel_key.h"
 
@@ -313,10 +314,10 @@ void wn_program_destroy(wn_program *p) {
   mem_free(p);
 }
 
-wn_status wn_program_get_info(const wn_program *p, wn_program_info *info) {
-  if (info == NULL) return WN_ERR_USAGE;
-  *info = p != NULL ? p->info : (wn_program_info){0};
-  return p != NULL ? WN_OK : WN_ERR_USAGE;
+wn_status wn_program_get_info(wn_program *p, wn_program_info *info) {
+  const char *why = sized_out(&sized_program_info, info, p != NULL ? &p->info : NULL);
+  if (p == NULL) return WN_ERR_USAGE;
+  return why == NULL ? WN_OK : refuse(p, why);
 }
 
 /* Kernels are printed, and their machine code is read back, when somebody asks. */
@@ -359,9 +360,9 @@ kernel_state program_kernel_state(const wn_program *p, int index) {
 }
 
 wn_status wn_program_get_kernel(wn_program *p, int index, wn_kernel_info *info) {
-  if (info != NULL) *info = (wn_kernel_info){0};
+  const char *why = sized_out(&sized_kernel_info, info, NULL);
   if (p == NULL) return WN_ERR_USAGE;
-  if (info == NULL) return refuse(p, "wn_program_get_kernel has nowhere to write to");
+  if (why != NULL) return refuse(p, why);
   if (index < 0 || index >= (int)p->set->kernels.len)
     return refuse(p, "wn_program_get_kernel: there is no kernel of this number");
   int registers, spills;
@@ -369,29 +370,30 @@ wn_status wn_program_get_kernel(wn_program *p, int index, wn_kernel_info *info) 
   if (st != WN_OK) return st;
   const lin_kernel *k = &p->kernels[index]->lin;
   kernel_state s = program_kernel_state(p, index);
-  *info = (wn_kernel_info){.name = k->name,
-                           .stage = k->stage,
-                           .loops = k->loops,
-                           .source = p->sources[p->set->kernels.data[index].code],
-                           .fallback = s.fallback,
-                           .note = s.note,
-                           .source_lines = s.source_lines,
-                           .registers = registers,
-                           .spills = spills,
-                           .flops = k->flops,
-                           .bytes = k->bytes,
-                           .prepare = index < p->nprepare,
-                           .nest = p->nests[index],
-                           .site = p->site_of[index]};
+  const wn_kernel_info now = {.name = k->name,
+                              .stage = k->stage,
+                              .loops = k->loops,
+                              .source = p->sources[p->set->kernels.data[index].code],
+                              .fallback = s.fallback,
+                              .note = s.note,
+                              .nest = p->nests[index],
+                              .source_lines = s.source_lines,
+                              .registers = registers,
+                              .spills = spills,
+                              .prepare = index < p->nprepare,
+                              .site = p->site_of[index],
+                              .flops = k->flops,
+                              .bytes = k->bytes};
+  sized_out(&sized_kernel_info, info, &now);
   return WN_OK;
 }
 
 wn_status wn_program_get_site(wn_program *p, int index, wn_site_info *info) {
-  if (info != NULL) *info = (wn_site_info){0};
+  const char *why = sized_out(&sized_site_info, info, NULL);
   if (p == NULL) return WN_ERR_USAGE;
-  if (info == NULL) return refuse(p, "wn_program_get_site has nowhere to write to");
+  if (why != NULL) return refuse(p, why);
   if (index < 0 || index >= p->info.sites)
     return refuse(p, "wn_program_get_site: there is no site of this number");
-  *info = p->sites[index];
+  sized_out(&sized_site_info, info, &p->sites[index]);
   return WN_OK;
 }

@@ -9,7 +9,7 @@
 #include "base/text.h"
 #include "report/columns.h"
 #include "report/report.h"
-#include "report/sites.h"
+#include "report/site_rows.h"
 
 #define ROW(kind, field) {#field, kind, offsetof(report_row, field)}
 static const column columns[] = {

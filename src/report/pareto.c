@@ -5,10 +5,10 @@
 #include <math.h>
 #include <stdlib.h>
 
-typedef struct candidate {
+typedef struct contender {
   int row;
   double time, bytes, cost_ms;
-} candidate;
+} contender;
 
 double report_relative_time(const report_row *row) {
   return isfinite(row->reference_us) ? row->min_us / row->reference_us : row->median_us;
@@ -19,9 +19,9 @@ bool report_is_usable(const report_row *r) {
          isfinite(r->median_us);
 }
 
-static candidate candidate_of(const report_row *rows, int i) {
+static contender contender_of(const report_row *rows, int i) {
   const report_row *r = &rows[i];
-  return (candidate){
+  return (contender){
       .row = i,
       .time = report_relative_time(r),
       .bytes = r->workspace_bytes + (isfinite(r->prepared_bytes) ? r->prepared_bytes : 0),
@@ -31,14 +31,14 @@ static candidate candidate_of(const report_row *rows, int i) {
 static int compare(double x, double y) { return (x > y) - (x < y); }
 
 static int by_time(const void *a, const void *b) {
-  const candidate *x = a, *y = b;
+  const contender *x = a, *y = b;
   int order = compare(x->time, y->time);
   if (!order) order = compare(x->bytes, y->bytes);
   if (!order) order = compare(x->cost_ms, y->cost_ms);
   return order ? order : compare(x->row, y->row);
 }
 
-static bool saves(const candidate *c, const candidate *front, int count) {
+static bool saves(const contender *c, const contender *front, int count) {
   for (int i = 0; i < count; ++i)
     if (!(c->bytes < front[i].bytes || c->cost_ms < (1 - PARETO_MARGIN) * front[i].cost_ms))
       return false;
@@ -53,12 +53,12 @@ static void copy_to_shared(report_row *rows, int count, const report_row *of) {
 }
 
 void report_pareto(arena *a, report_row *rows, int count) {
-  candidate *all = arena_array(a, candidate, count + 1),
-            *front = arena_array(a, candidate, count + 1);
+  contender *all = arena_array(a, contender, count + 1),
+            *front = arena_array(a, contender, count + 1);
   int n = 0, kept = 0;
   for (int i = 0; i < count; ++i) {
     rows[i].pareto = 0;
-    if (report_is_usable(&rows[i]) && !rows[i].same_as) all[n++] = candidate_of(rows, i);
+    if (report_is_usable(&rows[i]) && !rows[i].same_as) all[n++] = contender_of(rows, i);
   }
   if (n) qsort(all, (size_t)n, sizeof *all, by_time);
   for (int i = 0; i < n; ++i) {

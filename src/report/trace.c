@@ -7,7 +7,7 @@
 #include <cjson/cJSON.h>
 
 #include "report/columns.h"
-#include "report/sites.h"
+#include "report/site_rows.h"
 
 enum { TRACK_ONCE = 1, TRACK_RUN };
 

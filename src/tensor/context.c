@@ -4,11 +4,27 @@
  * holds. */
 #include <math.h>
 
+#include "base/text.h"
 #include "tensor/tensor.h"
 
-#define WINNOW_VERSION "0.1.0"
+/* --- version ---------------------------------------------------------------------------------- */
 
-const char *wn_version(void) { return WINNOW_VERSION; }
+const char *wn_version(void) { return WN_VERSION_STRING; }
+
+/* Versions of one series have the same binary interface; the soname is named after it (CMakeLists.txt). */
+static int series(int version) { return version < 10000 ? version / 100 : version / 10000 * 100; }
+
+wn_status wn_check_version(int version, char *line, size_t size) {
+  bool same = version >= 0 && series(version) == series(WN_VERSION);
+  if (size > 0 && line != NULL) *line = '\0';
+  if (same) return WN_OK;
+  if (size > 0 && line != NULL)
+    text_format(line, size,
+                "the program was compiled with the header of winnow %d.%d.%d, and the library is "
+                "winnow %s: compile the program again",
+                version / 10000, version / 100 % 100, version % 100, WN_VERSION_STRING);
+  return WN_ERR_USAGE;
+}
 
 static const struct {
   const char *name;

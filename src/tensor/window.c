@@ -12,6 +12,7 @@
  *
  * The index of it, (r*(i + d) + o*s) mod i, is r*d + o*s after simplification: nothing below
  * knows of windows. */
+#include "base/sized.h"
 #include "tensor/tensor.h"
 
 static _Noreturn void fail_big(wn_tensor *t, const char *who) {
@@ -161,10 +162,11 @@ static void check_axis(wn_tensor *x, wn_tensor *w, const conv_shape *p, int j) {
   }
 }
 
-static conv_shape conv_check(wn_tensor *x, wn_tensor *w, const wn_conv_params *params) {
-  static const wn_conv_params defaults = {0};
+static conv_shape conv_check(wn_tensor *x, wn_tensor *w, const wn_conv_params *given) {
   diag *err = &x->ctx->diag;
-  if (params == NULL) params = &defaults;
+  wn_conv_params params;
+  const char *why = sized_in(&sized_conv_params, &params, given);
+  if (why != NULL) diag_fail(err, WN_ERR_USAGE, "wn_conv: %s", why);
   conv_shape p = {.ns = x->shape->len - 2};
   if (x->shape->len != w->shape->len || p.ns < 1 || p.ns > WN_MAX_SPATIAL) {
     diag_fail(err, WN_ERR_USAGE,
@@ -181,13 +183,13 @@ static conv_shape conv_check(wn_tensor *x, wn_tensor *w, const wn_conv_params *p
   p.n = x->shape->at[0];
   p.c = x->shape->at[1];
   p.k = w->shape->at[0];
-  p.groups = params->groups ? params->groups : 1;
+  p.groups = params.groups ? params.groups : 1;
   check_channels(x, w, &p);
   for (int j = 0; j < p.ns; ++j) {
-    p.stride[j] = params->stride[j] ? params->stride[j] : 1;
-    p.dilation[j] = params->dilation[j] ? params->dilation[j] : 1;
-    p.lo[j] = params->pad_lo[j];
-    p.hi[j] = params->pad_hi[j];
+    p.stride[j] = params.stride[j] ? params.stride[j] : 1;
+    p.dilation[j] = params.dilation[j] ? params.dilation[j] : 1;
+    p.lo[j] = params.pad_lo[j];
+    p.hi[j] = params.pad_hi[j];
     check_axis(x, w, &p, j);
   }
   return p;

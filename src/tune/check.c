@@ -67,8 +67,8 @@ static wn_tensor *places_of(wn_tensor *t, const check_grid *g) {
 }
 
 double check_flops(wn_program *p) {
-  wn_program_info info;
-  wn_kernel_info k;
+  wn_program_info info = WN_PROGRAM_INFO();
+  wn_kernel_info k = WN_KERNEL_INFO();
   double flops = 0;
   wn_program_get_info(p, &info);
   for (int i = 0; i < info.kernels + info.prepare_kernels; ++i) {
@@ -79,8 +79,8 @@ double check_flops(wn_program *p) {
 
 /* One program for each grid: two demands on a value would make the compiler keep all of it in an array. */
 static void run_reference(check *c, arena *a, wn_context *ctx, wn_tensor *t, void *value) {
-  const wn_options o = {
-      .plan = "direct", .backend = registry_reference()->name, .threads = 1, .no_cache = 1};
+  const wn_options o = WN_OPTIONS(.plan = "direct", .backend = registry_reference()->name,
+                                  .threads = 1, .no_cache = 1);
   wn_status before = ctx->error; /* a tensor of ours that fails is no error of the caller's */
   wn_program *p;
   wn_status st = wn_compile(ctx, &t, &value, 1, &o, &p);

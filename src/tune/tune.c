@@ -55,7 +55,8 @@ static bool must_stop(void *user) {
   double seconds = (race_now() - t->start) * 1e-6;
   t->late |= seconds > (t->how->seconds > 0 ? t->how->seconds : SECONDS);
   if (t->how->progress != NULL && !t->stopped) {
-    const wn_tune_state state = {.trying = t->trying,
+    const wn_tune_state state = {.size = sizeof state,
+                                 .trying = t->trying,
                                  .best = t->best != NULL ? t->best->text : NULL,
                                  .best_us = t->best != NULL ? t->best->run.us : 0,
                                  .measured = t->result->measured,
@@ -137,7 +138,7 @@ static bool is_new(tuner *t, entry *e, const char *placement) {
 /* Compiles and runs it for the first time. NULL, or why it cannot race. */
 static const char *refused(tuner *t, entry *e) {
   if (!compile(t, e)) return arena_strdup(&t->arena, wn_message(t->ctx));
-  wn_program_info info;
+  wn_program_info info = WN_PROGRAM_INFO();
   wn_program_get_info(e->run.program, &info);
   if (info.fallback != NULL) return arena_strdup(&t->arena, info.fallback);
   if (info.promise_missed && !e->schedule.direct) return "its error is predicted to be too large";

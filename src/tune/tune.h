@@ -8,7 +8,7 @@
 
 #include "plan/cost.h"
 #include "tune/moves.h"
-#include "tune/plans.h"
+#include "decide/tuned_plans.h"
 
 typedef struct tune_subject {
   const char *key;            /* under which the pick is stored */

@@ -3,7 +3,7 @@
  * In: a REDUCE of the range IR, simplified. Out: operands, windows and the class of every loop, or
  * the reason why not.
  * The rule: in sum over k.., c.. of act * wgt, a reduction loop k is a filter loop if some output
- * loop o, which wgt does not use, meets it in act as q * (s * o + d * k) everywhere (window.c),
+ * loop o, which wgt does not use, meets it in act as q * (s * o + d * k) everywhere (slide.c),
  * and wgt uses k. Any other output loop is a batch loop (act alone), an output channel (wgt alone)
  * or a group (both), any other reduction loop an input channel.
  * Always holds: no metadata is consulted, so operands may be commuted, layouts permuted, and the
@@ -28,10 +28,10 @@ typedef struct factors {
   const uop *at[MAX_FACTORS];
 } factors;
 
-typedef struct candidate {
+typedef struct loop_pair {
   const uop *o, *k;
   int64_t s, d;
-} candidate;
+} loop_pair;
 
 /* --- the product --- */
 
@@ -134,7 +134,7 @@ static void explain_pair(graph *g, wino_pair p, const uop *o, const uop *k, verd
 }
 
 static int by_size(const void *a, const void *b) {
-  const candidate *x = a, *y = b;
+  const loop_pair *x = a, *y = b;
   int64_t sx = x->s + (x->d < 0 ? -x->d : x->d), sy = y->s + (y->d < 0 ? -y->d : y->d);
   return sx != sy ? (sx > sy) - (sx < sy)
                   : (x->o->arg.i > y->o->arg.i) - (x->o->arg.i < y->o->arg.i);
@@ -142,13 +142,13 @@ static int by_size(const void *a, const void *b) {
 
 /* Every pair of loops that is a window of act, smallest stride and dilation first. */
 static int find_candidates(graph *g, const uop *act, const loop_list *outs, const uop *reduce,
-                           candidate *out, int max, verdict *v) {
+                           loop_pair *out, int max, verdict *v) {
   wino_walk w;
   int n = 0;
   wino_walk_init(&w, g, act);
   for (int i = 0; i < outs->n; i++) {
     for (int j = 1; j < reduce->nsrc; j++) {
-      candidate c = {outs->at[i], reduce->src[j], 0, 0};
+      loop_pair c = {outs->at[i], reduce->src[j], 0, 0};
       if (!uop_has_range(act, c.o) || !uop_has_range(act, c.k)) continue;
       wino_pair p = wino_walk_pair(&w, c.o, c.k, &c.s, &c.d);
       if (p == PAIR_WINDOW && n < max) out[n++] = c;
@@ -161,7 +161,7 @@ static int find_candidates(graph *g, const uop *act, const loop_list *outs, cons
   return n;
 }
 
-static bool taken(const wino_match *m, const candidate *c) {
+static bool taken(const wino_match *m, const loop_pair *c) {
   for (int i = 0; i < m->naxes; i++) {
     if (m->axis[i].o == c->o || m->axis[i].k == c->k) return true;
   }
@@ -172,7 +172,7 @@ static int by_output_loop(const void *a, const void *b) {
   return by_number(&((const wino_slide *)a)->o, &((const wino_slide *)b)->o);
 }
 
-static void choose_axes(graph *g, wino_match *m, const candidate *c, int n, verdict *v) {
+static void choose_axes(graph *g, wino_match *m, const loop_pair *c, int n, verdict *v) {
   for (int i = 0; i < n && m->naxes < WN_MAX_SPATIAL; i++, c++) {
     if (taken(m, c)) continue;
     if (uop_has_range(m->wgt, c->o)) {
@@ -209,7 +209,7 @@ static void classify(wino_match *m, const loop_list *outs) {
  * be in activations; what has a filter loop and none of those is a weight; what depends on nothing
  * but loops of the seed, an output loop among them, scales the activations. Returns false if no
  * weights remain. */
-static bool partition(const factors *f, int seed, const candidate *c, int n, const loop_list *outs,
+static bool partition(const factors *f, int seed, const loop_pair *c, int n, const loop_list *outs,
                       bool *in_act) {
   bool weights = false;
   for (int i = 0; i < f->n; i++) {
@@ -232,7 +232,7 @@ static bool partition(const factors *f, int seed, const candidate *c, int n, con
 static bool try_seed(graph *g, const factors *f, int seed, const loop_list *outs, wino_match *m,
                      verdict *v) {
   enum { MAX_CANDIDATES = 64 };
-  candidate c[MAX_CANDIDATES];
+  loop_pair c[MAX_CANDIDATES];
   bool in_act[MAX_FACTORS];
   const uop *reduce = m->reduce;
   int n = find_candidates(g, f->at[seed], outs, reduce, c, MAX_CANDIDATES, v);

@@ -50,7 +50,7 @@ void wino_unpair(wino_match *m, int axis);
  * of u instead of o and k, for u[i] in [0, s * (outputs - 1) + |d| * (taps - 1)]. */
 const uop *wino_window(graph *g, const wino_match *m, const uop *const *u);
 
-/* --- window.c: how loops meet in the integers of an expression --- */
+/* --- slide.c: how loops meet in the integers of an expression --- */
 
 typedef struct wino_visit {
   const uop *u;

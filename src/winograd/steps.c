@@ -16,18 +16,20 @@
 
 enum { MAX_VALUES = 320 };
 
-typedef struct plan {
+typedef struct straight_line {
   int rows, cols, values; /* inputs and steps */
   double *entry;          /* [rows][MAX_VALUES]: what of each value is still to be added to a row */
   wino_step *step;        /* of values cols.. */
-} plan;
+} straight_line;
 
-static double *at(const plan *p, int row, int value) { return p->entry + row * MAX_VALUES + value; }
+static double *at(const straight_line *p, int row, int value) {
+  return p->entry + row * MAX_VALUES + value;
+}
 
 /* Entries are small fractions: doubles nearer than this are equal. */
 static bool near(double x, double y) { return fabs(x - y) <= 1e-12 * fabs(x); }
 
-static int add_step(plan *p, double k, int a, int b) {
+static int add_step(straight_line *p, double k, int a, int b) {
   WN_CHECK(p->values < MAX_VALUES, "more than %d values in one transform", MAX_VALUES);
   p->step[p->values] = (wino_step){k, a, b};
   return p->values++;
@@ -44,7 +46,7 @@ static bool better(const pair *x, const pair *y) {
 }
 
 /* The best ratio between columns a and b that starts in some row. */
-static void look_at(const plan *p, int a, int b, pair *best) {
+static void look_at(const straight_line *p, int a, int b, pair *best) {
   for (int row = 0; row < p->rows; row++) {
     double ea = *at(p, row, a), eb = *at(p, row, b);
     if (ea == 0 || eb == 0) continue;
@@ -62,7 +64,7 @@ static void look_at(const plan *p, int a, int b, pair *best) {
 /* Order in which candidates are met: of equally good ones the first wins. */
 typedef enum { UPWARDS, DOWNWARDS, ORDERS } search_order;
 
-static pair find_pair(const plan *p, search_order order) {
+static pair find_pair(const straight_line *p, search_order order) {
   pair best = {0};
   int live[MAX_VALUES], n = 0; /* values that two rows or more still need */
   for (int v = 0; v < p->values; v++) {
@@ -81,7 +83,7 @@ static pair find_pair(const plan *p, search_order order) {
   return best;
 }
 
-static void share_pairs(plan *p, search_order order) {
+static void share_pairs(straight_line *p, search_order order) {
   for (pair c = find_pair(p, order); c.uses > 1; c = find_pair(p, order)) {
     int value = add_step(p, c.ratio, c.a, c.b);
     for (int row = 0; row < p->rows; row++) {
@@ -93,7 +95,7 @@ static void share_pairs(plan *p, search_order order) {
   }
 }
 
-static bool has_unit(const plan *p, int row) {
+static bool has_unit(const straight_line *p, int row) {
   for (int v = 0; v < p->values; v++) {
     if (*at(p, row, v) == 1) return true;
   }
@@ -101,7 +103,7 @@ static bool has_unit(const plan *p, int row) {
 }
 
 /* Rows without an entry 1 need one product k * value; the one that serves most rows first. */
-static void share_products(plan *p) {
+static void share_products(straight_line *p) {
   for (;;) {
     int best_value = -1, most = 0;
     double best_k = 0;
@@ -131,7 +133,7 @@ static void share_products(plan *p) {
 }
 
 /* Every row's remaining entries as one chain. result[row]: its value, -1 for a row of zeros. */
-static void chain_rows(plan *p, int *result) {
+static void chain_rows(straight_line *p, int *result) {
   for (int row = 0; row < p->rows; row++) {
     int sum = -1, values = p->values;
     for (int v = 0; v < values && sum < 0; v++) {
@@ -146,9 +148,9 @@ static void chain_rows(plan *p, int *result) {
   }
 }
 
-static plan attempt(arena *a, const rational *matrix, int rows, int cols, search_order order,
-                    int *result) {
-  plan p = {.rows = rows, .cols = cols, .values = cols};
+static straight_line attempt(arena *a, const rational *matrix, int rows, int cols,
+                             search_order order, int *result) {
+  straight_line p = {.rows = rows, .cols = cols, .values = cols};
   p.entry = arena_array(a, double, rows *MAX_VALUES);
   p.step = arena_array(a, wino_step, MAX_VALUES);
   for (int row = 0; row < rows; row++) {
@@ -190,7 +192,7 @@ const wino_steps *wino_steps_build(arena *a, const rational *matrix, int rows, i
   DIAG_TRY(a->diag, st) {
     int *result = arena_array(&scratch, int, rows);
     for (int order = 0; order < ORDERS; order++) {
-      plan p = attempt(&scratch, matrix, rows, cols, (search_order)order, result);
+      straight_line p = attempt(&scratch, matrix, rows, cols, (search_order)order, result);
       if (p.values - cols >= s->count) continue;
       s->count = p.values - cols;
       s->step = arena_copy(a, p.step + cols, sizeof(wino_step) * (size_t)s->count);

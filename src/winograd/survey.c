@@ -1,12 +1,12 @@
 /* The survey; see survey.h.
  *
- * Tiles are tried by the code that the rewrite itself runs (wino_plan_site), with the models of single axes kept between
+ * Tiles are tried by the code that the rewrite itself runs (wino_geometry_site), with the models of single axes kept between
  * them: building the matrices of one F(m, r) and counting the steps of its transforms is what takes the time.
  * The rule for which are tried: on each window m from 2 to as many outputs as there are (1, leaving it alone, where there is
  * one tap or one output, in three dimensions and on images of two outputs), n at most 8 and n1 n2 ... at most 64, beyond
  * which no tile keeps the promise or its transforms are larger than what they save. */
 #include "rewrite/scratch.h"
-#include "winograd/emit.h"
+#include "winograd/wino_emit.h"
 #include "winograd/survey.h"
 
 enum { MAX_M = 8, MAX_POINTS = 8, MAX_PRODUCTS = 64, SHORT_PIECE = 3, FEW_OUTPUTS = 2 };
@@ -14,7 +14,7 @@ enum { MAX_M = 8, MAX_POINTS = 8, MAX_PRODUCTS = 64, SHORT_PIECE = 3, FEW_OUTPUT
 typedef struct search {
   graph *g;
   const wino_options *options;
-  const wino_plan *plan;                           /* matched, its axes without tiles */
+  const wino_geometry *plan;                       /* matched, its axes without tiles */
   wino_options tile;                               /* the tile to be tried */
   int least[WN_MAX_SPATIAL], most[WN_MAX_SPATIAL]; /* m of each window */
   bool alone[WN_MAX_SPATIAL];                      /* windows that nothing is gained on */
@@ -22,19 +22,19 @@ typedef struct search {
 } search;
 
 /* The tile's geometry; false if it breaks the promise or there is none. */
-static bool plan_tile(search *s, wino_plan *p, wino_site *site) {
+static bool plan_tile(search *s, wino_geometry *p, wino_site *site) {
   *p = *s->plan;
   *site = (wino_site){0};
-  if (wino_plan_site(p, &s->tile, site) != NULL) return false;
-  return s->options->nm > 0 || wino_plan_margin(p, s->options, site->error) >= 1;
+  if (wino_geometry_site(p, &s->tile, site) != NULL) return false;
+  return s->options->nm > 0 || wino_geometry_margin(p, s->options, site->error) >= 1;
 }
 
 static void try_tile(search *s) {
-  wino_plan p;
+  wino_geometry p;
   wino_tile t = {0};
   if (!plan_tile(s, &p, &t.site)) return;
   for (int i = 0; i < p.match.naxes; i++) {
-    const wino_axis *x = wino_plan_model(&p, i);
+    const wino_axis *x = wino_geometry_model(&p, i);
     t.tiles[i] = p.axis[i].tiles;
     t.steps_b[i] = x->steps_b;
     t.steps_g[i] = x->steps_g;
@@ -46,9 +46,9 @@ static void try_tile(search *s) {
 /* Errors grow with m: the largest that is worth trying is the last that the promise holds for with the other windows at
  * their least, so that hardly more models are made than there are tiles. */
 static void find_most(search *s, int i) {
-  const wino_axis_plan *x = &s->plan->axis[i];
+  const wino_axis_geometry *x = &s->plan->axis[i];
   int piece = x->phase_taps < SHORT_PIECE ? (int)x->phase_taps : SHORT_PIECE;
-  wino_plan p;
+  wino_geometry p;
   wino_site site;
   s->most[i] = s->least[i];
   for (int m = s->least[i] + 1; m <= MAX_M && m <= x->phase_outputs && !s->alone[i]; m++) {
@@ -78,7 +78,7 @@ static void try_all(search *s) {
   int n = s->plan->match.naxes;
   s->tile.nm = n;
   for (int i = 0; i < n; i++) {
-    const wino_axis_plan *x = &s->plan->axis[i];
+    const wino_axis_geometry *x = &s->plan->axis[i];
     s->alone[i] = x->phase_taps == 1 || x->phase_outputs == 1;
     s->least[i] = s->alone[i] || n > 2 || x->phase_outputs <= FEW_OUTPUTS ? 1 : 2;
     s->tile.m[i] = s->least[i];
@@ -161,8 +161,8 @@ static wino_conv survey_match(arena *a, const wino_match *m) {
 
 static void list_tiles(surveying *sv, const wino_match *m, wino_conv *c) {
   const wino_options *o = sv->options;
-  wino_plan p = {.g = sv->g, .match = *m, .models = sv->models};
-  for (int i = 0; i < m->naxes; i++) p.axis[i] = wino_plan_axis(&m->axis[i]);
+  wino_geometry p = {.g = sv->g, .match = *m, .models = sv->models};
+  for (int i = 0; i < m->naxes; i++) p.axis[i] = wino_geometry_of_axis(&m->axis[i]);
   search s = {.g = sv->g, .options = o, .plan = &p, .tile = *o};
   if (o->nm > 0) {
     try_tile(&s);

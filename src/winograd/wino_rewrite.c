@@ -12,7 +12,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "winograd/emit.h"
+#include "winograd/wino_emit.h"
 
 enum {
   MAX_TRANSFORM = 4096, /* values in one kron: more is no program that anybody compiles */
@@ -26,8 +26,8 @@ static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 /* --- geometry --- */
 
-wino_axis_plan wino_plan_axis(const wino_slide *x) {
-  wino_axis_plan a = {.s = x->s, .d = x->d < 0 ? -x->d : x->d, .reversed = x->d < 0};
+wino_axis_geometry wino_geometry_of_axis(const wino_slide *x) {
+  wino_axis_geometry a = {.s = x->s, .d = x->d < 0 ? -x->d : x->d, .reversed = x->d < 0};
   a.taps = x->taps;
   a.outputs = x->outputs;
   a.phase_taps = ceil_div(a.taps, a.s);
@@ -35,12 +35,12 @@ wino_axis_plan wino_plan_axis(const wino_slide *x) {
   return a;
 }
 
-static void drop_axis(wino_plan *p, int axis) {
+static void drop_axis(wino_geometry *p, int axis) {
   wino_unpair(&p->match, axis);
   for (int i = axis; i < p->match.naxes; i++) p->axis[i] = p->axis[i + 1];
 }
 
-static void set_tile(wino_axis_plan *a, int m, int piece) {
+static void set_tile(wino_axis_geometry *a, int m, int piece) {
   a->m = m;
   a->piece = piece;
   a->n = m + piece - 1;
@@ -55,7 +55,7 @@ int64_t wino_loops_extent(const loop_list *l) {
 }
 
 /* Channels of the stride-1 problem: input channels times stride phases. */
-static int64_t phase_channels(const wino_plan *p) {
+static int64_t phase_channels(const wino_geometry *p) {
   int64_t c = wino_loops_extent(&p->match.chans);
   for (int i = 0; i < p->match.naxes; i++) c *= p->axis[i].s;
   return c;
@@ -68,11 +68,11 @@ int64_t wino_products(const uop *reduce) {
 }
 
 /* Error of arithmetic in f64 relative to the same in f32. */
-static double precision(const wino_plan *p) {
+static double precision(const wino_geometry *p) {
   return p->match.reduce->dtype == WN_F64 ? 0x1p-29 : 1;
 }
 
-const wino_axis *wino_plan_model(const wino_plan *p, int axis) {
+const wino_axis *wino_geometry_model(const wino_geometry *p, int axis) {
   int m = p->axis[axis].m, r = p->axis[axis].piece;
   arena *a = &p->g->arena;
   if (p->models == NULL || m > WINO_MODEL_M || r > WINO_MODEL_R)
@@ -83,41 +83,41 @@ const wino_axis *wino_plan_model(const wino_plan *p, int axis) {
   return model;
 }
 
-static double plan_error(const wino_plan *p) {
+static double plan_error(const wino_geometry *p) {
   wino_axis axis[WN_MAX_SPATIAL];
   int64_t c = phase_channels(p);
   for (int i = 0; i < p->match.naxes; i++) {
-    axis[i] = *wino_plan_model(p, i);
+    axis[i] = *wino_geometry_model(p, i);
     c *= p->axis[i].pieces;
   }
   return wino_axes_error(p->match.naxes, axis, c < WINO_CHAIN ? c : WINO_CHAIN) * precision(p);
 }
 
-static bool keeps_promise(const wino_plan *p, const wino_options *o, double error) {
+static bool keeps_promise(const wino_geometry *p, const wino_options *o, double error) {
   return error <= math_bound(o->math, wino_products(p->match.reduce));
 }
 
 /* --- tile sizes --- */
 
-typedef struct cut {
+typedef struct filter_pieces {
   int at[WN_MAX_SPATIAL];
   int64_t cost; /* multiplications of one tile */
-} cut;
+} filter_pieces;
 
 static int by_cost(const void *a, const void *b) {
-  const cut *x = a, *y = b;
+  const filter_pieces *x = a, *y = b;
   if (x->cost != y->cost) return (x->cost > y->cost) - (x->cost < y->cost);
   return memcmp(x->at, y->at, sizeof x->at);
 }
 
 /* Every way to cut the filter into pieces of 3 to 5 taps (or whole if shorter), cheapest first. */
-static int list_pieces(const wino_plan *p, const int *m, cut *list) {
+static int list_pieces(const wino_geometry *p, const int *m, filter_pieces *list) {
   int n = 1;
-  list[0] = (cut){.cost = 1};
+  list[0] = (filter_pieces){.cost = 1};
   for (int i = 0; i < p->match.naxes; i++) {
     int64_t taps = p->axis[i].phase_taps;
     int first = taps < SHORTEST_PIECE ? (int)taps : SHORTEST_PIECE, made = 0;
-    cut next[MAX_CUTS];
+    filter_pieces next[MAX_CUTS];
     for (int j = 0; j < n; j++) {
       for (int piece = first; piece <= taps && piece <= LONGEST_PIECE; piece++) {
         next[made] = list[j];
@@ -132,11 +132,11 @@ static int list_pieces(const wino_plan *p, const int *m, cut *list) {
   return n;
 }
 
-static void set_pieces(wino_plan *p, const int *m, const cut *c) {
+static void set_pieces(wino_geometry *p, const int *m, const filter_pieces *c) {
   for (int i = 0; i < p->match.naxes; i++) set_tile(&p->axis[i], m[i], c->at[i]);
 }
 
-double wino_plan_margin(const wino_plan *p, const wino_options *o, double error) {
+double wino_geometry_margin(const wino_geometry *p, const wino_options *o, double error) {
   double padding = 1;
   for (int i = 0; i < p->match.naxes; i++) {
     padding *= (double)(p->axis[i].pieces * p->axis[i].piece) / (double)p->axis[i].phase_taps;
@@ -147,14 +147,14 @@ double wino_plan_margin(const wino_plan *p, const wino_options *o, double error)
 
 /* Tiles that were asked for or chosen: the cheapest pieces that keep the promise with a margin, else the cheapest that
  * keep it, else the most accurate. */
-static double use_given_tiles(wino_plan *p, const wino_options *o, const int *m) {
-  cut list[MAX_CUTS];
+static double use_given_tiles(wino_geometry *p, const wino_options *o, const int *m) {
+  filter_pieces list[MAX_CUTS];
   double error[MAX_CUTS];
   int n = list_pieces(p, m, list), best = 0, keeps = -1;
   for (int i = 0; i < n; i++) {
     set_pieces(p, m, &list[i]);
     error[i] = plan_error(p);
-    if (wino_plan_margin(p, o, error[i]) >= 1) return error[i];
+    if (wino_geometry_margin(p, o, error[i]) >= 1) return error[i];
     if (keeps < 0 && keeps_promise(p, o, error[i])) keeps = i;
     if (error[i] < error[best]) best = i;
   }
@@ -165,7 +165,7 @@ static double use_given_tiles(wino_plan *p, const wino_options *o, const int *m)
 
 /* Multiplications that the stride-1 problem counts as direct over those that there are: zero-padded
  * phases. */
-static double padding_waste(const wino_plan *p) {
+static double padding_waste(const wino_geometry *p) {
   double waste = 1;
   for (int i = 0; i < p->match.naxes; i++) {
     waste *= (double)(p->axis[i].s * p->axis[i].phase_taps) / (double)p->axis[i].taps;
@@ -174,7 +174,7 @@ static double padding_waste(const wino_plan *p) {
 }
 
 /* The tile of each axis, 1 where it is left alone. */
-static const char *choose_tiles(const wino_plan *p, const wino_options *o, wino_site *site) {
+static const char *choose_tiles(const wino_geometry *p, const wino_options *o, wino_site *site) {
   wino_choice choice;
   int r[WN_MAX_SPATIAL], n = p->match.naxes;
   int64_t extent[WN_MAX_SPATIAL];
@@ -197,11 +197,11 @@ static int given_m(const wino_options *o, int axis) {
 }
 
 /* Decides which axes are transformed and how. Returns the reason if none is. */
-static const char *plan_tiles(wino_plan *p, const wino_options *o, wino_site *site) {
+static const char *plan_tiles(wino_geometry *p, const wino_options *o, wino_site *site) {
   int m[WN_MAX_SPATIAL], n = 0;
   site->nwindow = p->match.naxes;
   for (int i = 0; i < site->nwindow; i++) {
-    p->axis[i] = wino_plan_axis(&p->match.axis[i]);
+    p->axis[i] = wino_geometry_of_axis(&p->match.axis[i]);
     if (p->axis[i].phase_taps > LONGEST_FILTER) return "the filter is too long";
   }
   const char *why = o->nm == 0 ? choose_tiles(p, o, site) : NULL;
@@ -222,11 +222,11 @@ static const char *plan_tiles(wino_plan *p, const wino_options *o, wino_site *si
   if (size > MAX_TRANSFORM) {
     return arena_printf(&p->g->arena, "a transform of %lld values is too large", (long long)size);
   }
-  wino_plan_classes(p);
+  wino_geometry_classes(p);
   return p->t.n > WN_MAX_DIMS ? "too many batch loops and tile loops" : NULL;
 }
 
-static void fill_site(const wino_plan *p, const wino_options *o, wino_site *s) {
+static void fill_site(const wino_geometry *p, const wino_options *o, wino_site *s) {
   s->ndim = p->match.naxes;
   for (int i = 0; i < s->ndim; i++) {
     s->m[i] = p->axis[i].m;
@@ -243,7 +243,7 @@ static void fill_site(const wino_plan *p, const wino_options *o, wino_site *s) {
   s->promise_missed = !keeps_promise(p, o, s->error);
 }
 
-const char *wino_plan_site(wino_plan *p, const wino_options *o, wino_site *site) {
+const char *wino_geometry_site(wino_geometry *p, const wino_options *o, wino_site *site) {
   const char *why = plan_tiles(p, o, site);
   if (why == NULL) fill_site(p, o, site);
   return why;
@@ -286,7 +286,7 @@ static void trace_match(str *s, graph *g, const wino_match *m) {
   }
 }
 
-static void trace_site(str *s, const wino_plan *p, const wino_site *site) {
+static void trace_site(str *s, const wino_geometry *p, const wino_site *site) {
   int64_t m[WN_MAX_SPATIAL] = {0}, r[WN_MAX_SPATIAL] = {0}, pieces = 1;
   for (int i = 0; i < site->ndim; i++) {
     m[i] = site->m[i];
@@ -328,7 +328,7 @@ typedef struct pass {
 
 /* was: the REDUCE before its sources were rewritten. */
 static const uop *visit_reduce(pass *s, const uop *was, const uop *reduce) {
-  wino_plan p = {.g = s->g, .models = s->models};
+  wino_geometry p = {.g = s->g, .models = s->models};
   wino_site site = {0};
   uint64_t number = 0;
   trace_reduce(&s->trace, s->g, reduce);
@@ -345,7 +345,7 @@ static const uop *visit_reduce(pass *s, const uop *was, const uop *reduce) {
   if (o->off)
     why = o->why_off != NULL ? o->why_off : "rewriting is off";
   else
-    why = wino_plan_site(&p, o, &site);
+    why = wino_geometry_site(&p, o, &site);
   if (why != NULL) {
     str_printf(&s->trace, "; not rewritten, %s\n", why);
     return reduce;

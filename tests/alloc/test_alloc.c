@@ -56,7 +56,7 @@ static wn_tensor *build(wn_context *ctx, const problem *p) {
   wn_tensor *x = wn_input(ctx, WN_F32, 4, (int64_t[]){1, C, H, W}, p->x);
   wn_tensor *w = wn_constant(ctx, WN_F32, 4, (int64_t[]){K, C, 3, 3}, p->w);
   wn_tensor *bias = wn_constant(ctx, WN_F32, 4, (int64_t[]){1, K, 1, 1}, p->bias);
-  const wn_conv_params same = {.pad_lo = {1, 1}, .pad_hi = {1, 1}};
+  const wn_conv_params same = WN_CONV_PARAMS(.pad_lo = {1, 1}, .pad_hi = {1, 1});
   return wn_map(WN_RELU, wn_zip(WN_ADD, wn_conv(x, w, &same), bias));
 }
 
@@ -117,7 +117,7 @@ static void fail_stepwise(const char *plan, life live_once) {
   problem *p = malloc(sizeof *p);
   assert_non_null(p);
   fill(p);
-  const wn_options options = {.plan = plan, .backend = "interp", .threads = 1};
+  const wn_options options = WN_OPTIONS(.plan = plan, .backend = "interp", .threads = 1);
   long n = 1, failures = 0, count = 0;
   bool finished = false;
   for (; !finished && n < LIMIT; n = getenv("WINNOW_LONG") != NULL ? n + 1 : next(n)) {

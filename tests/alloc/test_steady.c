@@ -138,7 +138,8 @@ static void compile(fixture *f, const char *plan, const char *backend, int threa
   assert_int_equal(wn_context_create(&f->ctx), WN_OK);
   wn_tensor *y = case_graph(&f->c, f->ctx);
   void *data = f->c.y;
-  const wn_options o = {.plan = plan, .backend = backend, .threads = threads, .no_cache = 1};
+  const wn_options o =
+      WN_OPTIONS(.plan = plan, .backend = backend, .threads = threads, .no_cache = 1);
   if (wn_compile(f->ctx, &y, &data, 1, &o, &f->p) != WN_OK)
     fail_msg("%s: %s", plan, wn_message(f->ctx));
 }
@@ -191,7 +192,7 @@ static void test_counters(void **state) {
   start_counting();
   assert_int_equal(wn_run_timed(f->p, us), WN_OK);
   counting = 0;
-  wn_program_info info;
+  wn_program_info info = WN_PROGRAM_INFO();
   assert_int_equal(wn_program_get_info(f->p, &info), WN_OK);
   assert_int_equal(clocks, 2 * info.kernels);
   assert_int_equal(allocations, 0);

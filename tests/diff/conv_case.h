@@ -112,6 +112,7 @@ static inline int64_t case_group_of(const conv_case *c, int64_t k) {
 
 /* Derives what follows from the sizes; false if an output would be empty. */
 static inline bool case_finish(conv_case *c) {
+  c->p.size = sizeof c->p;
   c->p.groups = c->groups;
   c->x_count = c->n * c->c;
   c->w_count = c->k * (c->c / c->groups);

@@ -81,12 +81,10 @@ static inline int run_program(attempt *a, wn_context *ctx, arena *mem, const out
   }
   wn_program *p;
   isa_list isas = machine_isas();
-  const wn_options opt = {.plan = a->plan,
-                          .backend = a->backend,
-                          .isa = isas.name[a->seed % (uint64_t)isas.count],
-                          .threads = 1 + (int)(a->seed % 3),
-                          .plan_only = a->only_plan,
-                          .no_cache = 1};
+  const wn_options opt =
+      WN_OPTIONS(.plan = a->plan, .backend = a->backend,
+                 .isa = isas.name[a->seed % (uint64_t)isas.count],
+                 .threads = 1 + (int)(a->seed % 3), .plan_only = a->only_plan, .no_cache = 1);
   a->status = wn_compile(ctx, t, data, o->count, &opt, &p);
   snprintf(a->message, sizeof a->message, "%s", a->status == WN_OK ? "" : wn_message(ctx));
   if (a->status != WN_OK) {
@@ -94,7 +92,7 @@ static inline int run_program(attempt *a, wn_context *ctx, arena *mem, const out
     bool fine = a->status == WN_ERR_REFUSED && a->may_refuse && named && a->message[0] != '\0';
     return fine || a->only_plan ? 0 : complain(a, a->message, (double)a->status);
   }
-  wn_program_info info;
+  wn_program_info info = WN_PROGRAM_INFO();
   int wrong = 0;
   if (wn_program_get_info(p, &info) != WN_OK) wrong += complain(a, "no information", 0);
   snprintf(a->placement, sizeof a->placement, "%s", info.placement);

@@ -31,7 +31,7 @@ static outcome run(const conv_case *c, const wn_options *o) {
   outcome out = {{0}, false};
   wn_context *ctx;
   wn_program *p = NULL;
-  wn_program_info info;
+  wn_program_info info = WN_PROGRAM_INFO();
   assert_int_equal(wn_context_create(&ctx), WN_OK);
   wn_on_warning(ctx, ignore_warning, NULL);
   wn_tensor *y = case_graph(c, ctx);
@@ -126,8 +126,8 @@ static void same_for_any_threads(void **state) {
     float *first = malloc(sizeof *first * (size_t)c.y_count);
     assert_non_null(first);
     uint64_t s = c.seed ^ UINT64_C(0x7412);
-    wn_options o = {
-        .isa = draw_isa(&s), .no_cache = 1, .untuned = 1, .variable_weights = chance(&s, 20)};
+    wn_options o = WN_OPTIONS(.isa = draw_isa(&s), .no_cache = 1, .untuned = 1,
+                              .variable_weights = chance(&s, 20));
     differ += compare_threads(&c, o, first);
     o.max_memory = (size_t)between(&s, 1, 64)
                    << 10; /* below what some schedules need for all threads */
@@ -173,7 +173,7 @@ static int compare_schedules(const conv_case *c, uint64_t *s, const char *tail, 
     char plan[200];
     print_plan(plan, sizeof plan, s, tail);
     outcome now =
-        run(c, &(wn_options){.plan = plan, .isa = isa, .no_cache = 1, .threads = 1 + i % 2});
+        run(c, &WN_OPTIONS(.plan = plan, .isa = isa, .no_cache = 1, .threads = 1 + i % 2));
     if (*now.placement == '\0' || now.interpreted) continue;
     if (*one.placement == '\0') {
       one = now;

@@ -41,7 +41,7 @@ typedef struct tally {
 } tally;
 
 static void check_result(const conv_case *c, const char *plan, wn_program *p, tally *t) {
-  wn_program_info info;
+  wn_program_info info = WN_PROGRAM_INFO();
   assert_int_equal(wn_program_get_info(p, &info), WN_OK);
   /* what ran is what was asked for: its placements, and the result and global stages are all that is stored */
   int global = 0;
@@ -67,13 +67,8 @@ static void try_plan(const conv_case *c, const char *plan, bool may_refuse, tall
   wn_tensor *y = case_graph(c, ctx);
   void *data = c->y;
   wn_program *p = NULL;
-  const wn_options o = {.plan = plan,
-                        .wino = "2",
-                        .backend = t->backend,
-                        .isa = t->isa,
-                        .threads = 1,
-                        .variable_weights = t->variable,
-                        .no_cache = 1};
+  const wn_options o = WN_OPTIONS(.plan = plan, .wino = "2", .backend = t->backend, .isa = t->isa,
+                                  .threads = 1, .variable_weights = t->variable, .no_cache = 1);
   wn_status st = wn_compile(ctx, &y, &data, 1, &o, &p);
   if (st == WN_OK) {
     check_result(c, plan, p, t);

@@ -44,7 +44,8 @@ static wn_status make(made *m, const char *plan, const char *backend, bool cache
   wn_on_warning(m->ctx, take_warning, m);
   wn_tensor *y = case_graph(&m->c, m->ctx);
   void *data = m->c.y;
-  const wn_options o = {.plan = plan, .backend = backend, .threads = 2, .no_cache = !cached};
+  const wn_options o =
+      WN_OPTIONS(.plan = plan, .backend = backend, .threads = 2, .no_cache = !cached);
   return wn_compile(m->ctx, &y, &data, 1, &o, &m->program);
 }
 

@@ -93,7 +93,7 @@ static void check_caller(conv_case *c, const wn_options *o, const float *expecte
     run_into(c, &u, got);
     kept = kept && is_in(before, s->rounding);
   }
-  wn_kernel_info info;
+  wn_kernel_info info = WN_KERNEL_INFO();
   assert_int_equal(wn_program_get_kernel(u.program, 0, &info), WN_OK);
   kept = kept && is_in(before, s->rounding);
   end(&u);
@@ -113,10 +113,8 @@ static void test_callers(void **state) {
   size_t bytes = sizeof *c.y * (size_t)c.y_count;
   float *expected = malloc(bytes), *got = malloc(bytes);
   for (int i = 0; i < BACKENDS * 2; ++i) {
-    const wn_options o = {.backend = backends[i / 2],
-                          .plan = plans[i % 2],
-                          .threads = 1 + 2 * (i % 2),
-                          .no_cache = 1};
+    const wn_options o = WN_OPTIONS(.backend = backends[i / 2], .plan = plans[i % 2],
+                                    .threads = 1 + 2 * (i % 2), .no_cache = 1);
     use u = compile(&c, &o);
     run_into(&c, &u, expected);
     end(&u);
@@ -142,14 +140,14 @@ static void flush_on(const char *backend, int threads, bool flush, float *x, flo
                      char *identity) {
   wn_context *ctx;
   wn_program *p;
-  wn_program_info info;
+  wn_program_info info = WN_PROGRAM_INFO();
   void *data = y;
   assert_int_equal(wn_context_create(&ctx), WN_OK);
   wn_tensor *in = wn_input(ctx, WN_F32, 1, (int64_t[]){COUNT}, x);
   wn_tensor *out = wn_zip(WN_MUL, wn_zip(WN_MUL, in, wn_scalar(ctx, WN_F32, 0.5)),
                           wn_zip(WN_ADD, in, wn_scalar(ctx, WN_F32, 1)));
-  const wn_options o = {
-      .backend = backend, .threads = threads, .no_cache = 1, .flush_subnormals = flush};
+  const wn_options o =
+      WN_OPTIONS(.backend = backend, .threads = threads, .no_cache = 1, .flush_subnormals = flush);
   if (wn_compile(ctx, &out, &data, 1, &o, &p) != WN_OK) fail_msg("%s", wn_message(ctx));
   for (int i = 0; i < COUNT; ++i) x[i] = i < COUNT / 2 ? 1e-39f : 1.5e-38f;
   memset(y, 0xff, sizeof *y * COUNT);
@@ -204,7 +202,7 @@ static void test_traps(void **state) {
     wn_tensor *in = wn_input(ctx, WN_F32, 1, (int64_t[]){4}, x);
     wn_tensor *inf = wn_zip(WN_DIV, wn_scalar(ctx, WN_F32, 1), wn_scalar(ctx, WN_F32, 0));
     wn_tensor *out = wn_zip(WN_ADD, wn_map(WN_RECIPROCAL, in), inf);
-    const wn_options o = {.backend = backends[b], .threads = 1, .no_cache = 1};
+    const wn_options o = WN_OPTIONS(.backend = backends[b], .threads = 1, .no_cache = 1);
     assert_int_equal(wn_compile(ctx, &out, &data, 1, &o, &p), WN_OK);
     assert_int_equal(wn_run(p), WN_OK);
     int traps = fegetexcept();

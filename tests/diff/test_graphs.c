@@ -51,7 +51,8 @@ static int try_graph(const char *name, build_fn build, uint64_t seed, bool may_r
 
 /* --- graphs that people write ----------------------------------------------------------------------- */
 
-static const wn_conv_params same3 = {.pad_lo = {1, 1}, .pad_hi = {1, 1}};
+static const wn_conv_params same3 = {
+    .size = sizeof(wn_conv_params), .pad_lo = {1, 1}, .pad_hi = {1, 1}};
 
 static twin image(twins *w, int64_t n, int64_t c, int64_t h, int64_t x) {
   return twin_leaf(w, false, 1, 4, (int64_t[]){n, c, h, x});
@@ -112,7 +113,7 @@ static outputs two_readers(twins *w) {
 static outputs siblings(twins *w) {
   int64_t c = between(w->random, 1, 9), h = between(w->random, 5, 14);
   twin x = image(w, 2, c, h, h);
-  const wn_conv_params five = {.pad_lo = {2, 2}, .pad_hi = {2, 2}};
+  const wn_conv_params five = WN_CONV_PARAMS(.pad_lo = {2, 2}, .pad_hi = {2, 2});
   twin a = twin_conv(w, x, filters(w, 6, c, 3, 3), &same3),
        b = twin_conv(w, x, filters(w, 6, c, 5, 5), &five);
   return single(twin_zip(w, WN_MAX, a, b));
@@ -139,7 +140,8 @@ static outputs sideways(twins *w) {
   for (int i = 0; i < o.count; ++i) {
     int64_t c = between(w->random, 1, 9), k = between(w->random, 1, 4),
             r = between(w->random, 2, 3);
-    const wn_conv_params p = {.pad_lo = {r / 2, r / 2}, .pad_hi = {r - 1 - r / 2, r - 1 - r / 2}};
+    const wn_conv_params p =
+        WN_CONV_PARAMS(.pad_lo = {r / 2, r / 2}, .pad_hi = {r - 1 - r / 2, r - 1 - r / 2});
     int64_t rows = columns[i] * between(w->random, 2, 3) + between(w->random, 1, columns[i] - 1);
     twin x = image(w, 2, c, rows, columns[i]);
     twin y = twin_conv(w, twin_permute(w, x, turn), filters(w, k, c, r, r), &p);
@@ -180,7 +182,7 @@ static outputs window_by_hand(twins *w) {
   wn_tensor *product = wn_zip(WN_MUL, wn_reshape(f.t, 6, (int64_t[]){k, c, 1, 1, 3, 3}), t);
   twin y = twin_new(w, wn_reduce(WN_SUM, product, (int[]){1, 4, 5}, 3, 0), 3,
                     (int64_t[]){k, h - 2, h - 2});
-  const wn_conv_params plain = {.groups = 1};
+  const wn_conv_params plain = WN_CONV_PARAMS(.groups = 1);
   twin z = y;
   z.nd = 4;
   z.shape[0] = 1, z.shape[1] = k, z.shape[2] = z.shape[3] = h - 2;
@@ -207,8 +209,8 @@ static outputs pooled(twins *w) {
 }
 
 static outputs groups_and_steps(twins *w) {
-  wn_conv_params p = {
-      .stride = {2, 1}, .dilation = {1, 2}, .pad_lo = {1, 0}, .pad_hi = {0, 3}, .groups = 3};
+  wn_conv_params p = WN_CONV_PARAMS(.stride = {2, 1}, .dilation = {1, 2}, .pad_lo = {1, 0},
+                                    .pad_hi = {0, 3}, .groups = 3);
   twin y = twin_conv(w, image(w, 2, 6, 13, 11), filters(w, 9, 2, 3, 3), &p);
   return single(twin_zip(w, WN_MUL, y, bias(w, 9)));
 }
@@ -309,7 +311,7 @@ static twin random_conv(twins *w, twin x) {
   static const int64_t sizes[] = {3, 3, 3, 1, 2, 5};
   int64_t k = between(w->random, 1, 9), r = sizes[below(w->random, 6)],
           s = sizes[below(w->random, 6)];
-  wn_conv_params p = {.pad_lo = {r / 2, s / 2}, .pad_hi = {r / 2, s / 2}};
+  wn_conv_params p = WN_CONV_PARAMS(.pad_lo = {r / 2, s / 2}, .pad_hi = {r / 2, s / 2});
   if (chance(w->random, 15)) p.stride[0] = p.stride[1] = 2;
   if (chance(w->random, 10)) p.pad_lo[0] += p.dilation[0] = 2, p.pad_hi[0] += r;
   bool depthwise = chance(w->random, 15);

@@ -30,7 +30,7 @@ typedef struct attempt {
 } attempt;
 
 static void check_program(attempt *a, wn_program *p) {
-  wn_program_info info;
+  wn_program_info info = WN_PROGRAM_INFO();
   assert_int_equal(wn_program_get_info(p, &info), WN_OK);
   memset(a->c->y, 0xff, sizeof *a->c->y * (size_t)a->c->y_count);
   wn_status st = wn_run(p);
@@ -49,13 +49,10 @@ static void try_one(attempt *a) {
   wn_tensor *y = case_graph(a->c, ctx);
   void *data = a->c->y;
   wn_program *p = NULL;
-  const wn_options o = {.plan = a->plan,
-                        .isa = a->isa,
-                        .wino = strcmp(a->plan, "direct") == 0 ? NULL : "2", /* small kernels */
-                        .backend = a->backend,
-                        .threads = 2,
-                        .max_lines = 20000,
-                        .no_cache = 1};
+  const wn_options o =
+      WN_OPTIONS(.plan = a->plan, .isa = a->isa,
+                 .wino = strcmp(a->plan, "direct") == 0 ? NULL : "2", /* small kernels */
+                 .backend = a->backend, .threads = 2, .max_lines = 20000, .no_cache = 1);
   if (wn_compile(ctx, &y, &data, 1, &o, &p) != WN_OK)
     fail_msg("%s --plan %s --isa %s: %s", a->c->text, a->plan, a->isa, wn_message(ctx));
   check_program(a, p);

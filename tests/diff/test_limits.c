@@ -32,7 +32,9 @@ static wn_status compile(attempt *a) {
   wn_on_warning(a->ctx, keep_warning, a);
   wn_tensor *y = case_graph(a->c, a->ctx);
   void *data = a->c->y;
+  a->o.size = sizeof a->o;
   a->o.no_cache = 1;
+  a->info = WN_PROGRAM_INFO();
   wn_status st = wn_compile(a->ctx, &y, &data, 1, &a->o, &a->p);
   snprintf(a->message, sizeof a->message, "%s", wn_message(a->ctx));
   if (st == WN_OK) assert_int_equal(wn_program_get_info(a->p, &a->info), WN_OK);
@@ -230,7 +232,7 @@ static void far_plan(const float *x, const float *w, const char *plan, const cha
   wn_tensor *weights = wn_constant(ctx, WN_F32, 4, (int64_t[]){OUT, IN, 3, 3}, w);
   wn_tensor *out = wn_conv(corner, weights, NULL);
   void *data = y;
-  const wn_options o = {.plan = plan, .backend = backend, .threads = 2, .no_cache = 1};
+  const wn_options o = WN_OPTIONS(.plan = plan, .backend = backend, .threads = 2, .no_cache = 1);
   if (wn_compile(ctx, &out, &data, 1, &o, &p) != WN_OK)
     fail_msg("%s, %s: %s", plan, backend, wn_message(ctx));
   assert_int_equal(wn_run(p), WN_OK);
@@ -271,9 +273,9 @@ static wn_status explain(int64_t c, int64_t k, int64_t side, const char *plan, c
   assert_int_equal(wn_context_create(&ctx), WN_OK);
   wn_tensor *x = wn_input(ctx, WN_F32, 4, (int64_t[]){1, c, side, side}, NULL);
   wn_tensor *w = wn_constant(ctx, WN_F32, 4, (int64_t[]){k, c, 3, 3}, NULL);
-  const wn_conv_params same = {.pad_lo = {1, 1}, .pad_hi = {1, 1}};
+  const wn_conv_params same = WN_CONV_PARAMS(.pad_lo = {1, 1}, .pad_hi = {1, 1});
   wn_tensor *y = wn_conv(x, w, &same);
-  const wn_options o = {.plan = plan, .backend = "interp", .threads = 1, .no_cache = 1};
+  const wn_options o = WN_OPTIONS(.plan = plan, .backend = "interp", .threads = 1, .no_cache = 1);
   wn_status st = wn_explain(ctx, &y, NULL, 1, &o, ignore_text, NULL);
   snprintf(message, 512, "%s", wn_message(ctx));
   wn_context_destroy(ctx);

@@ -200,8 +200,8 @@ static void check_plan(fixture *f, const char *plan, bool as_c) {
   wn_tensor *y = case_graph(&f->c, ctx);
   void *data = f->c.y;
   wn_program *p;
-  const wn_options o = {
-      .plan = plan, .isa = "neon", .backend = "interp", .threads = 1, .no_cache = 1};
+  const wn_options o =
+      WN_OPTIONS(.plan = plan, .isa = "neon", .backend = "interp", .threads = 1, .no_cache = 1);
   if (wn_compile(ctx, &y, &data, 1, &o, &p) != WN_OK) fail_msg("%s: %s", plan, wn_message(ctx));
   check_program(f, p, plan, as_c);
   wn_program_destroy(p);

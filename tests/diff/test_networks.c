@@ -70,9 +70,10 @@ static twin conv_layer(network *net, twin x, int64_t k, bool same_size) {
   size_t size = (size_t)below(w->random, LEN(filter_sizes));
   int64_t r = filter_sizes[size].r, s = filter_sizes[size].s, c = x.shape[1], groups = 1;
   int64_t dilation = chance(w->random, 10) ? 2 : 1, lo[] = {r / 2, s / 2};
-  wn_conv_params p = {.dilation = {dilation, dilation},
-                      .pad_lo = {dilation * lo[0], dilation * lo[1]},
-                      .pad_hi = {dilation * (r - 1 - lo[0]), dilation * (s - 1 - lo[1])}};
+  wn_conv_params p =
+      WN_CONV_PARAMS(.dilation = {dilation, dilation},
+                     .pad_lo = {dilation * lo[0], dilation * lo[1]},
+                     .pad_hi = {dilation * (r - 1 - lo[0]), dilation * (s - 1 - lo[1])});
   if (!same_size && chance(w->random, 20)) p.stride[0] = p.stride[1] = 2;
   if (chance(w->random, 12))
     groups = k = c;
@@ -96,7 +97,7 @@ static twin activation(twins *w, twin x) {
 /* A bias that is the sum of something constant. */
 static twin constant_bias(twins *w, int64_t c) {
   twin y = twin_conv(w, twin_leaf(w, true, 1, 4, (int64_t[]){1, 2, 3, 3}),
-                     twin_leaf(w, true, 0.2, 4, (int64_t[]){c, 2, 3, 3}), &(wn_conv_params){0});
+                     twin_leaf(w, true, 0.2, 4, (int64_t[]){c, 2, 3, 3}), &WN_CONV_PARAMS());
   return twin_map(w, WN_TANH, y);
 }
 
@@ -168,7 +169,7 @@ static twin mean_of_pixels(network *net, twin x) {
 static twin excited(network *net, twin x) {
   twins *w = net->w;
   twin f = draw_filters(w, x.shape[1], x.shape[1], 1, 1);
-  twin y = twin_conv(w, mean_of_pixels(net, x), f, &(wn_conv_params){0});
+  twin y = twin_conv(w, mean_of_pixels(net, x), f, &WN_CONV_PARAMS());
   net->layers++;
   return twin_zip(w, WN_MUL, x, twin_map(w, WN_SIGMOID, y));
 }

@@ -88,7 +88,7 @@ static double limit_of(const pair *p, const wn_program_info *info) {
 }
 
 static bool is_right(const pair *p, wn_program *program, const char *how) {
-  wn_program_info info;
+  wn_program_info info = WN_PROGRAM_INFO();
   wn_program_get_info(program, &info);
   double error = relative_l2(p->c->y, p->c->expected, p->c->y_count), limit = limit_of(p, &info);
   memset(p->c->y, 0xff, sizeof *p->c->y * (size_t)p->c->y_count);
@@ -97,7 +97,7 @@ static bool is_right(const pair *p, wn_program *program, const char *how) {
 
 /* A run by itself, one of parts, and one with a clock: all give the same. */
 static bool run_all_ways(const pair *p, wn_program *program) {
-  wn_program_info info;
+  wn_program_info info = WN_PROGRAM_INFO();
   wn_program_get_info(program, &info);
   if (info.fallback && !strstr(info.fallback, "--max-lines"))
     return complain(p, info.fallback, 0, 0);
@@ -134,12 +134,8 @@ static int run_pair(const pair *p) {
   wn_tensor *y = case_graph(p->c, ctx);
   wn_program *program = NULL;
   void *data = p->c->y;
-  const wn_options o = {.plan = p->plan,
-                        .backend = backend,
-                        .isa = p->isa,
-                        .wino = p->wino,
-                        .variable_weights = p->variable,
-                        .no_cache = 1};
+  const wn_options o = WN_OPTIONS(.plan = p->plan, .backend = backend, .isa = p->isa,
+                                  .wino = p->wino, .variable_weights = p->variable, .no_cache = 1);
   wn_status st = wn_compile(ctx, &y, &data, 1, &o, &program);
   bool ok = st == WN_OK ? run_all_ways(p, program) : may_refuse(p, ctx, st);
   wn_program_destroy(program);

@@ -265,8 +265,9 @@ static bool is_right_of_result(const trial *t, double error) {
 }
 
 static int check_plan(const trial *t, const char *plan, wn_math math) {
-  const wn_options o = {.plan = plan, .math = math, .threads = 1, .no_cache = 1, .untuned = 1};
-  wn_program_info info;
+  const wn_options o =
+      WN_OPTIONS(.plan = plan, .math = math, .threads = 1, .no_cache = 1, .untuned = 1);
+  wn_program_info info = WN_PROGRAM_INFO();
   char text[300];
   double least = math == WN_MATH_FP32_FAST ? 1e-5 : 1.2e-6;
   wn_status st = run(&t->c, &o, &info, text, sizeof text);
@@ -311,7 +312,7 @@ static void smooth_under_derivatives(void **state) {
   for (int i = 0; i < 3; ++i) {
     for (filter kind = LAPLACIAN; kind < FILTER_KINDS; ++kind) {
       trial t = {.c = plain(16, 16, 56, 56, 3, false), .image = smooth[i], .filter = kind};
-      wn_program_info info;
+      wn_program_info info = WN_PROGRAM_INFO();
       char text[300];
       allocate(&t.c);
       draw_image(&t.c, t.image, &s);
@@ -319,7 +320,7 @@ static void smooth_under_derivatives(void **state) {
       measure(&t);
       broken += check_plan(&t, NULL, WN_MATH_FP32);
       broken += check_plan(&t, "fused", WN_MATH_FP32); /* of what was summed, as any */
-      const wn_options o = {.plan = "fused", .threads = 1, .no_cache = 1};
+      const wn_options o = WN_OPTIONS(.plan = "fused", .threads = 1, .no_cache = 1);
       assert_int_equal(run(&t.c, &o, &info, text, sizeof text), WN_OK);
       rewritten_broken += t.size > 0 && !is_right_of_result(&t, error_of(&t.c));
       case_free(&t.c);
@@ -348,7 +349,7 @@ static bool stays(const conv_case *c) {
   assert_int_equal(wn_context_create(&ctx), WN_OK);
   wn_tensor *y = case_graph(c, ctx);
   void *data = c->y;
-  const wn_options o = {.threads = 1, .no_cache = 1, .untuned = 1};
+  const wn_options o = WN_OPTIONS(.threads = 1, .no_cache = 1, .untuned = 1);
   assert_int_equal(wn_explain(ctx, &y, &data, 1, &o, look_for_reason, &r), WN_OK);
   assert_true(r.direct || !r.given);
   wn_context_destroy(ctx);
@@ -404,7 +405,7 @@ static void strict_is_the_definition(void **state) {
   uint64_t s = test_seed();
   for (int i = 0; i < cases(14); ++i) {
     conv_case c = plain(8, 8, 19, 23, 3, true);
-    wn_program_info info;
+    wn_program_info info = WN_PROGRAM_INFO();
     char text[300];
     allocate(&c);
     draw_image(&c, NOISE, &s);
@@ -414,10 +415,8 @@ static void strict_is_the_definition(void **state) {
     float tolerance = isfinite(value) ? 1e-4f * fabsf(value) : 1e-4f;
     for (int64_t j = 0; j < c.x_count; ++j) c.x[j] *= all ? fabsf(value) * 0.01f : 1;
     if (!all) c.x[below(&s, c.x_count)] = value;
-    const wn_options o = {.math = WN_MATH_FP32_STRICT,
-                          .threads = 1 + i % 2,
-                          .no_cache = 1,
-                          .backend = i % 5 == 4 ? "cpu:cc" : "cpu"};
+    const wn_options o = WN_OPTIONS(.math = WN_MATH_FP32_STRICT, .threads = 1 + i % 2,
+                                    .no_cache = 1, .backend = i % 5 == 4 ? "cpu:cc" : "cpu");
     assert_int_equal(run(&c, &o, &info, text, sizeof text), WN_OK);
     assert_memory_equal(text, "direct", strlen("direct"));
     int64_t outputs = c.y_count / c.k, differ = 0;
@@ -436,18 +435,20 @@ static void strict_refuses_rewriting(void **state) {
   (void)state;
   const char *const *plan = wn_plan_names();
   conv_case c = plain(8, 8, 19, 23, 3, true);
-  wn_program_info info;
+  wn_program_info info = WN_PROGRAM_INFO();
   char text[300];
   allocate(&c);
   for (; *plan != NULL; ++plan) {
     bool may = strcmp(*plan, "direct") == 0 || strcmp(*plan, "auto") == 0;
-    wn_options o = {.plan = *plan, .math = WN_MATH_FP32_STRICT, .no_cache = 1, .plan_only = 1};
+    wn_options o =
+        WN_OPTIONS(.plan = *plan, .math = WN_MATH_FP32_STRICT, .no_cache = 1, .plan_only = 1);
     wn_status st = run(&c, &o, &info, text, sizeof text);
     assert_int_equal(st, may ? WN_OK : WN_ERR_REFUSED);
     if (may) assert_memory_equal(text, "direct", strlen("direct"));
     if (!may && strstr(text, "fp32-strict") == NULL) fail_msg("%s: %s", *plan, text);
   }
-  wn_options o = {.wino = "4", .math = WN_MATH_FP32_STRICT, .no_cache = 1, .plan_only = 1};
+  wn_options o =
+      WN_OPTIONS(.wino = "4", .math = WN_MATH_FP32_STRICT, .no_cache = 1, .plan_only = 1);
   assert_int_equal(run(&c, &o, &info, text, sizeof text), WN_ERR_REFUSED);
   o.wino = "0";
   assert_int_equal(run(&c, &o, &info, text, sizeof text), WN_OK);

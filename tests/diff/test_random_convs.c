@@ -93,7 +93,7 @@ static void run_and_check(attempt *a, wn_program *p) {
     memset(c->y, 0xff, sizeof *c->y * (size_t)c->y_count);
     if (wn_run(p) != WN_OK) complain(a, "does not run", 0, 0);
     double error = relative_l2(c->y, c->expected, c->y_count), limit = a->scatter * case_promise(c);
-    wn_program_info info;
+    wn_program_info info = WN_PROGRAM_INFO();
     wn_program_get_info(p, &info);
     /* a tile that was asked for may miss the promise, but not by more than was said */
     if (a->wino != NULL && info.error_bound > 0)
@@ -116,13 +116,9 @@ static void try_one(attempt *a) {
   wn_tensor *y = case_graph(a->c, ctx);
   wn_program *p = NULL;
   void *data = a->c->y;
-  const wn_options o = {.plan = a->plan,
-                        .backend = a->backend,
-                        .isa = a->isa,
-                        .wino = a->wino,
-                        .variable_weights = a->variable,
-                        .threads = 1 + (int)(a->c->seed % 4),
-                        .no_cache = 1};
+  const wn_options o = WN_OPTIONS(.plan = a->plan, .backend = a->backend, .isa = a->isa,
+                                  .wino = a->wino, .variable_weights = a->variable,
+                                  .threads = 1 + (int)(a->c->seed % 4), .no_cache = 1);
   wn_status st = wn_compile(ctx, &y, &data, 1, &o, &p);
   if (st == WN_OK)
     run_and_check(a, p);
@@ -254,7 +250,7 @@ static const char *draw_plan(uint64_t *s, char *schedule, size_t size) {
 
 /* Kernels that are too long are interpreted, which is what was asked for; for any other reason it is a fault. */
 static bool is_shortened(attempt *a, wn_program *p) {
-  wn_program_info info;
+  wn_program_info info = WN_PROGRAM_INFO();
   wn_program_get_info(p, &info);
   if (info.fallback == NULL || strcmp(a->backend, "interp") == 0) return false;
   if (strstr(info.fallback, "--max-lines") == NULL) complain(a, info.fallback, 0, 0);
@@ -283,13 +279,10 @@ static int one_run(uint64_t seed, char *text, int *shortened) {
   wn_tensor *y = case_graph(&c, ctx);
   wn_program *p = NULL;
   void *data = c.y;
-  const wn_options o = {.plan = a.plan,
-                        .backend = a.backend,
-                        .isa = a.isa,
-                        .variable_weights = a.variable,
-                        .threads = 1 + (int)(seed % 3),
-                        .max_lines = 600, /* of which a compiler makes short work */
-                        .untuned = 1};
+  const wn_options o = WN_OPTIONS(.plan = a.plan, .backend = a.backend, .isa = a.isa,
+                                  .variable_weights = a.variable, .threads = 1 + (int)(seed % 3),
+                                  .max_lines = 600, /* of which a compiler makes short work */
+                                  .untuned = 1);
   wn_status st = wn_compile(ctx, &y, &data, 1, &o, &p);
   if (st == WN_OK) {
     *shortened += is_shortened(&a, p);

@@ -195,10 +195,10 @@ static void test_layouts(void **state) {
   for (size_t i = 0; i < sizeof layouts / sizeof *layouts; ++i) {
     for (int k = 0; k < isas.count; ++k)
       if (!in_part() || k == (int)i % isas.count)
-        check_sum(&layouts[i], (wn_options){.backend = "cpu", .isa = isas.name[k], .threads = 1});
-    check_sum(&layouts[i], (wn_options){.backend = "cpu", .threads = 2});
+        check_sum(&layouts[i], WN_OPTIONS(.backend = "cpu", .isa = isas.name[k], .threads = 1));
+    check_sum(&layouts[i], WN_OPTIONS(.backend = "cpu", .threads = 2));
     if (i % 5 == 0 || getenv("WINNOW_LONG") != NULL)
-      check_sum(&layouts[i], (wn_options){.backend = "interp", .isa = "avx512", .threads = 1});
+      check_sum(&layouts[i], WN_OPTIONS(.backend = "interp", .isa = "avx512", .threads = 1));
   }
 }
 
@@ -206,13 +206,13 @@ static void test_other_backends(void **state) {
   (void)state;
   static const size_t some[] = {0, 4, 5, 8, 12, 18};
   for (size_t i = 0; i < sizeof some / sizeof *some; ++i) {
-    check_sum(&layouts[some[i]], (wn_options){.backend = "cpu:cc", .threads = 1});
-    check_sum(&layouts[some[i]], (wn_options){.backend = "interp", .isa = "simt", .threads = 1});
+    check_sum(&layouts[some[i]], WN_OPTIONS(.backend = "cpu:cc", .threads = 1));
+    check_sum(&layouts[some[i]], WN_OPTIONS(.backend = "interp", .isa = "simt", .threads = 1));
   }
   for (int simt = 0; simt < 2; ++simt)
     for (size_t i = 0; i < 3; ++i)
       check_sum(&layouts[some[2 * i]],
-                (wn_options){.backend = "opencl", .isa = simt ? "simt" : "simd"});
+                WN_OPTIONS(.backend = "opencl", .isa = simt ? "simt" : "simd"));
 }
 
 /* Of the length at which one chain of f32 stops growing. */
@@ -221,10 +221,10 @@ static void test_very_long(void **state) {
   static const sum_case long_ones = {1, {1 << 25}, 1, {0}, WN_F32, ONES},
                         long_tenths = {1, {10000000}, 1, {0}, WN_F32, TENTHS};
   static const sum_case columns = {2, {10000000, 1}, 1, {0}, WN_F32, TENTHS};
-  check_sum(&long_ones, (wn_options){.backend = "cpu", .threads = 1});
+  check_sum(&long_ones, WN_OPTIONS(.backend = "cpu", .threads = 1));
   if (in_part()) return; /* these loops are slow, and those of the kernels are not instrumented */
-  check_sum(&long_tenths, (wn_options){.backend = "cpu", .threads = 1});
-  check_sum(&columns, (wn_options){.backend = "cpu", .threads = 1});
+  check_sum(&long_tenths, WN_OPTIONS(.backend = "cpu", .threads = 1));
+  check_sum(&columns, WN_OPTIONS(.backend = "cpu", .threads = 1));
 }
 
 static void check_matmul(int64_t rows, int64_t k, int64_t columns, data_kind kind,
@@ -236,7 +236,7 @@ static void check_matmul(int64_t rows, int64_t k, int64_t columns, data_kind kin
   wn_context *ctx = context();
   wn_tensor *t = wn_matmul(wn_input(ctx, WN_F32, 2, (int64_t[]){rows, k}, a),
                            wn_input(ctx, WN_F32, 2, (int64_t[]){k, columns}, b));
-  assert_true(compute(ctx, t, y, (wn_options){.backend = backend, .threads = 1}));
+  assert_true(compute(ctx, t, y, WN_OPTIONS(.backend = backend, .threads = 1)));
   for (int64_t i = 0; i < rows * columns; ++i) {
     double want = 0, size = 0;
     for (int64_t c = 0; c < k; ++c) {
@@ -271,7 +271,7 @@ static void test_convolution(void **state) {
   wn_context *ctx = context();
   wn_tensor *t = wn_conv(wn_input(ctx, WN_F32, 4, (int64_t[]){1, C, H, H}, x),
                          wn_constant(ctx, WN_F32, 4, (int64_t[]){K, C, R, R}, w), NULL);
-  assert_true(compute(ctx, t, y, (wn_options){.backend = "cpu", .plan = "direct", .threads = 1}));
+  assert_true(compute(ctx, t, y, WN_OPTIONS(.backend = "cpu", .plan = "direct", .threads = 1)));
   for (int i = 0; i < K * OUT * OUT; ++i) {
     int k = i / (OUT * OUT), oy = i / OUT % OUT, ox = i % OUT;
     double want = 0;
@@ -309,7 +309,7 @@ static void test_exact(void **state) {
   }
   static const char *const backends[] = {"cpu", "cpu:cc"};
   for (int b = 0; b < 2; ++b) {
-    wn_options o = {.backend = backends[b], .threads = 1};
+    wn_options o = WN_OPTIONS(.backend = backends[b], .threads = 1);
     wn_context *ctx = context();
     const int64_t n = N;
     int32_t y32;
@@ -346,7 +346,7 @@ static void test_same_bits(void **state) {
   for (int i = 0; i < 4; ++i) {
     wn_context *ctx = context();
     wn_tensor *t = wn_input(ctx, WN_F32, 2, (int64_t[]){ROWS, N}, x);
-    wn_options o = {.backend = "cpu", .threads = 1 + i % 2, .no_merge = i / 2};
+    wn_options o = WN_OPTIONS(.backend = "cpu", .threads = 1 + i % 2, .no_merge = i / 2);
     for (int dim = 0; dim < 2; ++dim) {
       wn_tensor *sum = wn_reduce(WN_SUM, t, &dim, 1, 0),
                 *squares = wn_reduce(WN_SUM, wn_zip(WN_MUL, t, t), &dim, 1, 0);
@@ -380,7 +380,8 @@ static void test_lanes(void **state) {
                            wn_reduce(WN_MAXIMUM, wn_cast(t, WN_I32), (int[]){0}, 1, 0)};
       void *data = y;
       wn_program *p;
-      const wn_options o = {.backend = "interp", .isa = "avx512", .threads = 1, .no_cache = 1};
+      const wn_options o =
+          WN_OPTIONS(.backend = "interp", .isa = "avx512", .threads = 1, .no_cache = 1);
       if (wn_compile(ctx, &made[what], &data, 1, &o, &p) != WN_OK) fail_msg("%s", wn_message(ctx));
       for (size_t k = 0; k < p->set->kernels.len; ++k) {
         const lin_kernel *lin = &p->kernels[k]->lin;

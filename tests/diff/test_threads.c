@@ -49,8 +49,8 @@ static wn_program *compile(worker *w, wn_context **ctx) {
   if (wn_context_create(ctx) != WN_OK) return NULL;
   wn_tensor *y = case_graph(&w->c, *ctx);
   void *data = w->c.y;
-  const wn_options o = {
-      .plan = w->plan, .backend = w->backend, .threads = w->threads, .no_cache = 1};
+  const wn_options o =
+      WN_OPTIONS(.plan = w->plan, .backend = w->backend, .threads = w->threads, .no_cache = 1);
   return wn_compile(*ctx, &y, &data, 1, &o, &p) == WN_OK ? p : NULL;
 }
 

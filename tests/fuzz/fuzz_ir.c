@@ -3,7 +3,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-#include "ir/text.h"
+#include "ir/ir_text.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -23,7 +23,7 @@ typedef struct golden {
 static wn_tensor *line(wn_context *ctx, int64_t *count) {
   static float x[2 * 12], w[2 * 2 * 3];
   *count = 2 * 12;
-  const wn_conv_params same = {.pad_lo = {1}, .pad_hi = {1}};
+  const wn_conv_params same = WN_CONV_PARAMS(.pad_lo = {1}, .pad_hi = {1});
   wn_tensor *image =
       wn_input(ctx, WN_F32, 3, (int64_t[]){1, 2, 12}, x); /* in this order: they are numbered */
   wn_tensor *filter = wn_constant(ctx, WN_F32, 3, (int64_t[]){2, 2, 3}, w);
@@ -91,7 +91,8 @@ static void describe(const golden *c, str *out) {
   wn_tensor *t = c->build(ctx, &count);
   assert_true(count <= 64);
   void *data = y;
-  const wn_options o = {.plan = c->plan, .backend = "interp", .isa = "generic", .threads = 1};
+  const wn_options o =
+      WN_OPTIONS(.plan = c->plan, .backend = "interp", .isa = "generic", .threads = 1);
   if (wn_explain(ctx, &t, &data, 1, &o, add_text, out) != WN_OK)
     fail_msg("%s: %s", c->name, wn_message(ctx));
   wn_context_destroy(ctx);

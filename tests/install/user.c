@@ -5,6 +5,12 @@
 
 int main(void) {
   wn_context *ctx = NULL;
+  char line[200];
+  if (wn_check_version(WN_VERSION, line, sizeof line) != WN_OK) {
+    puts(line);
+    return 1;
+  }
+  puts(wn_version());
   if (wn_context_create(&ctx) != WN_OK) return 1;
   const float x[4] = {-1, 0, 1, 2};
   const float expected[4] = {1, 1, 2, 3};
@@ -13,7 +19,7 @@ int main(void) {
   wn_tensor *t = wn_map(WN_RELU, wn_input(ctx, WN_F32, 1, (int64_t[]){4}, x));
   t = wn_zip(WN_ADD, t, wn_scalar(ctx, WN_F32, 1));
   wn_program *program = NULL;
-  const wn_options options = {.backend = "interp"};
+  const wn_options options = WN_OPTIONS(.backend = "interp");
   wn_status status = wn_compile(ctx, &t, &data, 1, &options, &program);
   if (status == WN_OK) status = wn_run(program);
   if (status != WN_OK) fprintf(stderr, "%s\n", wn_message(ctx));

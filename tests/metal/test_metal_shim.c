@@ -136,7 +136,8 @@ static bool add_plan(fixture *f, const conv_case *c, const char *plan, const cha
   wn_on_warning(*ctx, ignore_warning, NULL);
   wn_tensor *y = case_graph(c, *ctx);
   void *data = c->y;
-  const wn_options o = {.plan = plan, .backend = "interp", .isa = isa, .threads = 1, .no_cache = 1};
+  const wn_options o =
+      WN_OPTIONS(.plan = plan, .backend = "interp", .isa = isa, .threads = 1, .no_cache = 1);
   if (wn_compile(*ctx, &y, &data, 1, &o, p) != WN_OK) {
     wn_context_destroy(*ctx);
     return false;

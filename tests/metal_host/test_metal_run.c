@@ -39,8 +39,9 @@ static wn_program *compile(wn_context **ctx, const char *backend, const char *pl
   wn_on_warning(*ctx, keep_quiet, NULL);
   wn_tensor *x = wn_input(*ctx, WN_F32, 4, (int64_t[]){1, C, SIZE, SIZE}, image);
   wn_tensor *w = wn_constant(*ctx, WN_F32, 4, (int64_t[]){K, C, 3, 3}, filters);
-  wn_tensor *y = wn_conv(x, w, &(wn_conv_params){.pad_lo = {1, 1}, .pad_hi = {1, 1}});
-  const wn_options o = {.plan = plan, .backend = backend, .threads = 1, .strict = 1, .no_cache = 1};
+  wn_tensor *y = wn_conv(x, w, &WN_CONV_PARAMS(.pad_lo = {1, 1}, .pad_hi = {1, 1}));
+  const wn_options o =
+      WN_OPTIONS(.plan = plan, .backend = backend, .threads = 1, .strict = 1, .no_cache = 1);
   if (wn_compile(*ctx, &y, &out, 1, &o, &p) != WN_OK) fail_msg("%s: %s", plan, wn_message(*ctx));
   return p;
 }
@@ -63,7 +64,7 @@ static void assert_right(const char *plan) {
 
 static void run_plan(const char *plan, bool own_memory) {
   wn_context *ctx;
-  wn_program_info info;
+  wn_program_info info = WN_PROGRAM_INFO();
   double us[MOST_KERNELS] = {0};
   fake = (fake_metal){.devices = 1,
                       .private_memory = own_memory,

@@ -29,7 +29,8 @@ static void *data[] = {y};
 static void ignore(void *user, const char *line) { (void)user, (void)line; }
 
 static wn_program *compile(fixture *f, bool plan_only) {
-  const wn_options o = {.backend = "interp", .threads = 1, .no_cache = 1, .plan_only = plan_only};
+  const wn_options o =
+      WN_OPTIONS(.backend = "interp", .threads = 1, .no_cache = 1, .plan_only = plan_only);
   wn_program *p;
   if (wn_compile(f->ctx, &f->out, data, 1, &o, &p) != WN_OK) fail_msg("%s", wn_message(f->ctx));
   return p;
@@ -40,7 +41,7 @@ static int setup(void **state) {
   assert_int_equal(wn_context_create(&f->ctx), WN_OK);
   f->in = wn_input(f->ctx, WN_F32, 4, (int64_t[]){1, 2, 9, 9}, x);
   f->out = wn_conv(f->in, wn_constant(f->ctx, WN_F32, 4, (int64_t[]){3, 2, 3, 3}, w),
-                   &(wn_conv_params){.pad_lo = {1, 1}, .pad_hi = {1, 1}});
+                   &WN_CONV_PARAMS(.pad_lo = {1, 1}, .pad_hi = {1, 1}));
   f->program = compile(f, false);
   f->planned = compile(f, true);
   *state = f;
@@ -107,8 +108,10 @@ static bool explain_nothing(fixture *f) {
 }
 
 static bool tune_nothing(fixture *f) {
-  wn_tune_result r[2] = {{.measured = 7}, {.measured = 7}};
-  const wn_tune_options wrong[] = {{.seconds = -1}, {.seconds = (double)NAN}, {.candidates = -1}};
+  wn_tune_result r[] = {WN_TUNE_RESULT(.measured = 7), WN_TUNE_RESULT(.measured = 7)};
+  const wn_tune_options wrong[] = {WN_TUNE_OPTIONS(.seconds = -1),
+                                   WN_TUNE_OPTIONS(.seconds = (double)NAN),
+                                   WN_TUNE_OPTIONS(.candidates = -1)};
   bool right = STATUS(wn_tune(NULL, &f->out, data, 1, NULL, NULL, &r[0])) && r[0].measured == 0 &&
                SAYS(wn_tune(f->ctx, &f->out, data, 1, NULL, NULL, NULL)) &&
                SAYS(wn_tune(f->ctx, NULL, data, 1, NULL, NULL, &r[1])) && r[1].measured == 0 &&
@@ -119,14 +122,14 @@ static bool tune_nothing(fixture *f) {
 }
 
 static bool ask_nothing(fixture *f) {
-  wn_program_info info = {.threads = 7};
+  wn_program_info info = WN_PROGRAM_INFO(.threads = 7);
   return STATUS(wn_program_get_info(NULL, &info)) && info.threads == 0 &&
          STATUS(wn_program_get_info(f->program, NULL));
 }
 
 static bool ask_no_kernel(fixture *f) {
   static const int wrong[] = {-1, 1000, INT_MIN, INT_MAX};
-  wn_kernel_info info = {.source_lines = 7};
+  wn_kernel_info info = WN_KERNEL_INFO(.source_lines = 7);
   bool right = STATUS(wn_program_get_kernel(NULL, 0, &info)) && info.source_lines == 0 &&
                STATUS(wn_program_get_kernel(f->program, 0, NULL));
   for (size_t i = 0; i < sizeof wrong / sizeof *wrong; ++i) {
@@ -139,7 +142,7 @@ static bool ask_no_kernel(fixture *f) {
 
 static bool ask_no_site(fixture *f) {
   static const int wrong[] = {-1, 1, INT_MIN, INT_MAX};
-  wn_site_info info = {.ndim = 7};
+  wn_site_info info = WN_SITE_INFO(.ndim = 7);
   bool right = STATUS(wn_program_get_site(NULL, 0, &info)) && info.ndim == 0 &&
                STATUS(wn_program_get_site(f->program, 0, NULL));
   for (size_t i = 0; i < sizeof wrong / sizeof *wrong; ++i) {
@@ -157,9 +160,10 @@ static bool time_nothing(fixture *f) {
 }
 
 static bool convolve_nothing(fixture *f) {
-  static const wn_conv_params wrong[] = {{.stride = {-1}}, {.dilation = {0, -1}},
-                                         {.pad_lo = {-1}}, {.pad_hi = {INT64_MAX}},
-                                         {.groups = -1},   {.groups = 3}};
+  const wn_conv_params wrong[] = {
+      WN_CONV_PARAMS(.stride = {-1}), WN_CONV_PARAMS(.dilation = {0, -1}),
+      WN_CONV_PARAMS(.pad_lo = {-1}), WN_CONV_PARAMS(.pad_hi = {INT64_MAX}),
+      WN_CONV_PARAMS(.groups = -1),   WN_CONV_PARAMS(.groups = 3)};
   bool right = NONE(wn_conv(NULL, f->in, NULL)) && NONE(wn_conv(f->in, NULL, NULL)) &&
                REFUSED(wn_conv(t, f->in, NULL));
   for (size_t i = 0; i < sizeof wrong / sizeof *wrong; ++i)
@@ -178,6 +182,7 @@ FUNCTION(wn_message, *wn_message(NULL) != 0)
 FUNCTION(wn_on_warning,
          (wn_on_warning(NULL, ignore, NULL), wn_on_warning(f->ctx, NULL, NULL), true))
 FUNCTION(wn_version, *wn_version() != 0)
+FUNCTION(wn_check_version, STATUS(wn_check_version(-1, NULL, 0)))
 FUNCTION(wn_dtype_size, wn_dtype_size(WN_DTYPE_COUNT) == 0 && wn_dtype_size((wn_dtype)-1) == 0)
 FUNCTION(wn_dtype_name, *wn_dtype_name(WN_DTYPE_COUNT) && *wn_dtype_name((wn_dtype)-1))
 FUNCTION(wn_input,
@@ -261,6 +266,7 @@ static const struct function {
     ROW(wn_message),
     ROW(wn_on_warning),
     ROW(wn_version),
+    ROW(wn_check_version),
     ROW(wn_dtype_size),
     ROW(wn_dtype_name),
     ROW(wn_input),
@@ -352,6 +358,7 @@ static void test_options(void **state) {
   for (size_t i = 0; i < sizeof options / sizeof *options; ++i) {
     wn_options o = options[i].o;
     wn_program *p = (wn_program *)(uintptr_t)8;
+    o.size = sizeof o;
     o.no_cache = 1;
     for (int plan_only = 0; plan_only < 2; ++plan_only) {
       o.plan_only = plan_only;
@@ -363,7 +370,7 @@ static void test_options(void **state) {
     }
     o.plan_only = 0;
     assert_int_equal(wn_explain(f->ctx, &f->out, NULL, 1, &o, ignore, NULL), WN_ERR_USAGE);
-    wn_tune_result r;
+    wn_tune_result r = WN_TUNE_RESULT();
     assert_int_equal(wn_tune(f->ctx, &f->out, data, 1, &o, NULL, &r), WN_ERR_USAGE);
   }
 }
@@ -415,7 +422,8 @@ static void test_complete(void **state) {
   }
   assert_int_equal(count, FUNCTIONS);
   char *at = strstr(text, "struct wn_options {"), *last = strstr(at, "} wn_options;");
-  for (at = strchr(at, ';'); at != NULL && at < last; at = strchr(at + 1, ';'), ++fields) {
+  for (at = strchr(strchr(at, ';') + 1, ';'); at != NULL && at < last;
+       at = strchr(at + 1, ';'), ++fields) {
     size_t n = name_before(at);
     if (!has_option(at - n, n)) fail_msg("no row for option %.*s", (int)n, at - n);
   }

@@ -56,10 +56,9 @@ typedef struct layer {
 
 static wn_tensor *conv_of(wn_context *ctx, const layer *l, const float *w) {
   const int64_t xs[] = {1, l->groups * l->c, 16, 16}, ws[] = {l->groups * l->k, l->c, l->r, l->r};
-  return wn_conv(
-      wn_input(ctx, WN_F32, 4, xs, NULL), wn_constant(ctx, WN_F32, 4, ws, w),
-      &(wn_conv_params){
-          .pad_lo = {l->r / 2, l->r / 2}, .pad_hi = {l->r / 2, l->r / 2}, .groups = l->groups});
+  return wn_conv(wn_input(ctx, WN_F32, 4, xs, NULL), wn_constant(ctx, WN_F32, 4, ws, w),
+                 &WN_CONV_PARAMS(.pad_lo = {l->r / 2, l->r / 2}, .pad_hi = {l->r / 2, l->r / 2},
+                                 .groups = l->groups));
 }
 
 static int64_t count_of(const layer *l) { return l->groups * l->c * l->k * l->r * l->r; }

@@ -19,12 +19,12 @@ static float x_data[C * H * H], w_data[K * C * 9], y_data[K * H * H];
 static wn_tensor *graph(wn_context *ctx, const float *x, const float *w) {
   wn_tensor *image = wn_input(ctx, WN_F32, 4, (int64_t[]){1, C, H, H}, x);
   wn_tensor *filter = wn_constant(ctx, WN_F32, 4, (int64_t[]){K, C, 3, 3}, w);
-  return wn_conv(image, filter, &(wn_conv_params){.pad_lo = {1, 1}, .pad_hi = {1, 1}});
+  return wn_conv(image, filter, &WN_CONV_PARAMS(.pad_lo = {1, 1}, .pad_hi = {1, 1}));
 }
 
 static void refuses(wn_context *ctx, wn_tensor *y, void *const *data, const char *text) {
   wn_program *p = (wn_program *)(uintptr_t)1;
-  wn_options o = {.plan = "direct", .backend = "interp"};
+  wn_options o = WN_OPTIONS(.plan = "direct", .backend = "interp");
   assert_int_equal(wn_compile(ctx, &y, data, 1, &o, &p), WN_ERR_USAGE);
   assert_null(p);
   if (!strstr(wn_message(ctx), text)) fail_msg("'%s' lacks '%s'", wn_message(ctx), text);
@@ -34,7 +34,7 @@ static void compiles(wn_context *ctx) {
   wn_tensor *y = graph(ctx, x_data, w_data);
   void *out = y_data;
   wn_program *p;
-  wn_options o = {.plan = "direct", .backend = "interp"};
+  wn_options o = WN_OPTIONS(.plan = "direct", .backend = "interp");
   assert_int_equal(wn_compile(ctx, &y, &out, 1, &o, &p), WN_OK);
   assert_int_equal(wn_run(p), WN_OK);
   wn_program_destroy(p);
@@ -64,7 +64,7 @@ static void test_explain_needs_no_data(void **state) {
   wn_tensor *y = graph(ctx, NULL, NULL);
   void *nowhere = NULL;
   size_t written = 0;
-  wn_options o = {.plan = "old", .backend = "interp"};
+  wn_options o = WN_OPTIONS(.plan = "old", .backend = "interp");
   assert_int_equal(wn_explain(ctx, &y, &nowhere, 1, &o, count_text, &written), WN_OK);
   assert_true(written > 1000);
   assert_int_equal(wn_explain(ctx, &y, NULL, 1, &o, count_text, &written), WN_OK);
@@ -109,7 +109,7 @@ static void test_environment(void **state) {
   }
   setenv("WINO", "5", 1); /* stands in for a plan, so it is read where there is none */
   wn_program *p;
-  assert_int_equal(wn_compile(ctx, &y, &out, 1, &(wn_options){.backend = "interp"}, &p),
+  assert_int_equal(wn_compile(ctx, &y, &out, 1, &WN_OPTIONS(.backend = "interp"), &p),
                    WN_ERR_USAGE);
   assert_non_null(strstr(wn_message(ctx), "WINO"));
   unsetenv("WINO");
@@ -126,11 +126,11 @@ static void test_wino_off(void **state) {
   (void)state;
   wn_context *ctx;
   wn_program *p;
-  wn_program_info info;
+  wn_program_info info = WN_PROGRAM_INFO();
   void *out = y_data;
   assert_int_equal(wn_context_create(&ctx), WN_OK);
   wn_tensor *y = graph(ctx, x_data, w_data);
-  wn_options o = {.backend = "interp", .wino = "0"};
+  wn_options o = WN_OPTIONS(.backend = "interp", .wino = "0");
   assert_int_equal(wn_compile(ctx, &y, &out, 1, &o, &p), WN_OK);
   assert_int_equal(wn_program_get_info(p, &info), WN_OK);
   assert_string_equal(info.wino, "");
@@ -147,8 +147,9 @@ static void identity_of(const char *plan, int plan_only, char *out) {
   wn_tensor *y = graph(ctx, x_data, w_data);
   void *data = y_data;
   wn_program *p;
-  wn_program_info info;
-  wn_options o = {.plan = plan, .backend = "interp", .threads = 1, .plan_only = plan_only};
+  wn_program_info info = WN_PROGRAM_INFO();
+  wn_options o =
+      WN_OPTIONS(.plan = plan, .backend = "interp", .threads = 1, .plan_only = plan_only);
   assert_int_equal(wn_compile(ctx, &y, &data, 1, &o, &p), WN_OK);
   assert_int_equal(wn_program_get_info(p, &info), WN_OK);
   assert_int_equal(strlen(info.identity), 32);
@@ -176,10 +177,10 @@ static void test_plan_only(void **state) {
   wn_tensor *y = graph(ctx, x_data, w_data);
   void *out = y_data;
   wn_program *p;
-  wn_program_info info;
-  wn_kernel_info k;
+  wn_program_info info = WN_PROGRAM_INFO();
+  wn_kernel_info k = WN_KERNEL_INFO();
   double us[8];
-  wn_options o = {.plan = "old", .wino = "2", .backend = "interp", .plan_only = 1};
+  wn_options o = WN_OPTIONS(.plan = "old", .wino = "2", .backend = "interp", .plan_only = 1);
   assert_int_equal(wn_compile(ctx, &y, &out, 1, &o, &p), WN_OK);
   assert_int_equal(wn_program_get_info(p, &info), WN_OK);
   assert_int_equal(info.kernels, 3);

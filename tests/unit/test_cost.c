@@ -62,11 +62,9 @@ typedef struct subject {
 static wn_tensor *convolve(wn_context *ctx, conv v, const float *x, const float *w) {
   int64_t image[] = {v.n, v.c, v.h, v.w}, groups = v.groups ? v.groups : 1;
   int64_t filter[] = {v.k, v.c / groups, v.r, v.r}, pad = v.r / 2 * (v.dilation ? v.dilation : 1);
-  wn_conv_params p = {.stride = {v.stride, v.stride},
-                      .dilation = {v.dilation, v.dilation},
-                      .pad_lo = {pad, pad},
-                      .pad_hi = {pad, pad},
-                      .groups = groups};
+  wn_conv_params p =
+      WN_CONV_PARAMS(.stride = {v.stride, v.stride}, .dilation = {v.dilation, v.dilation},
+                     .pad_lo = {pad, pad}, .pad_hi = {pad, pad}, .groups = groups);
   return wn_conv(wn_input(ctx, WN_F32, 4, image, x), wn_constant(ctx, WN_F32, 4, filter, w), &p);
 }
 
@@ -265,7 +263,7 @@ static void test_what_is_refused_has_no_cost(void **state) {
   static float w[6 * 4 * 9], y[6 * 30 * 34];
   machine_limits l = wide();
   cost_target t = on(&l, 64, 1);
-  wn_options o = {.backend = "interp", .isa = "avx512", .threads = 1, .no_cache = 1};
+  wn_options o = WN_OPTIONS(.backend = "interp", .isa = "avx512", .threads = 1, .no_cache = 1);
   (void)state;
   for (int i = 0; i < (int)LEN(convs) * COMBINATIONS; i++) {
     subject s = look_at(convs[i / COMBINATIONS], WN_MATH_FP32);
@@ -475,7 +473,7 @@ static void test_several_convolutions_share_a_schedule(void **state) {
   wn_tensor *x = convolve(ctx, (conv){1, 32, 24, 24, 32, 3, 1, 1, 1}, NULL, NULL);
   wn_tensor *w = wn_constant(ctx, WN_F32, 4, (int64_t[]){32, 32, 5, 5}, NULL);
   wn_tensor *y =
-      wn_conv(wn_map(WN_RELU, x), w, &(wn_conv_params){.pad_lo = {2, 2}, .pad_hi = {2, 2}});
+      wn_conv(wn_map(WN_RELU, x), w, &WN_CONV_PARAMS(.pad_lo = {2, 2}, .pad_hi = {2, 2}));
   graph *g = &ctx->graph;
   const uop *root = simplify(g, lower_tensors(g, 1, &y->node));
   wino_survey both = wino_survey_graph(g, root, &(wino_options){0});
@@ -509,7 +507,7 @@ static void test_candidates_run(void **state) {
       wn_tensor *tensor = convolve(s.ctx, convs[c], x, w);
       void *out = y;
       wn_program *p;
-      wn_options o = {.plan = plan, .backend = "interp", .threads = 1, .no_cache = 1};
+      wn_options o = WN_OPTIONS(.plan = plan, .backend = "interp", .threads = 1, .no_cache = 1);
       if (wn_compile(s.ctx, &tensor, &out, 1, &o, &p) != WN_OK)
         fail_msg("%s: %s", plan, wn_message(s.ctx));
       assert_int_equal(wn_run(p), WN_OK);

@@ -133,7 +133,8 @@ static void *compile_and_run(void *user) {
   if (d->status != WN_OK) return NULL;
   wn_tensor *t = d->build(ctx, d->depth);
   void *data = d->y;
-  wn_options o = {.backend = d->backend, .threads = 1, .no_cache = 1, .max_lines = d->max_lines};
+  wn_options o =
+      WN_OPTIONS(.backend = d->backend, .threads = 1, .no_cache = 1, .max_lines = d->max_lines);
   d->status = wn_compile(ctx, &t, &data, 1, &o, &p);
   if (d->status != WN_OK) snprintf(d->message, sizeof d->message, "%s", wn_message(ctx));
   if (d->status == WN_OK) d->status = wn_run(p);

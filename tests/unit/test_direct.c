@@ -37,7 +37,7 @@ static compiled compile(conv_case c, const char *plan, const char *backend) {
   wn_on_warning(r.ctx, ignore_warning, NULL);
   wn_tensor *y = case_graph(&r.c, r.ctx);
   void *data = r.c.y;
-  const wn_options o = {.plan = plan, .backend = backend, .threads = 1};
+  const wn_options o = WN_OPTIONS(.plan = plan, .backend = backend, .threads = 1);
   if (wn_compile(r.ctx, &y, &data, 1, &o, &r.p) != WN_OK)
     fail_msg("%s %s: %s", r.c.text, plan, wn_message(r.ctx));
   return r;

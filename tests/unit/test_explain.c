@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "explain.h"
+#include "explain/explain.h"
 #include "sanitized.h"
 
 #define SHAPE(...) \
@@ -19,7 +19,8 @@
 
 /* --- graphs; nothing is run, so none has data -------------------------------------------------------------------- */
 
-static const wn_conv_params same = {.pad_lo = {1, 1}, .pad_hi = {1, 1}};
+static const wn_conv_params same = {
+    .size = sizeof(wn_conv_params), .pad_lo = {1, 1}, .pad_hi = {1, 1}};
 
 static wn_tensor *plain(wn_context *ctx) {
   wn_tensor *x = wn_input(ctx, WN_F32, SHAPE(1, 8, 20, 20), NULL);
@@ -28,7 +29,7 @@ static wn_tensor *plain(wn_context *ctx) {
 
 static wn_tensor *batch_of_groups(wn_context *ctx) {
   wn_tensor *x = wn_input(ctx, WN_F32, SHAPE(3, 8, 9, 14), NULL);
-  const wn_conv_params p = {.pad_lo = {1, 1}, .pad_hi = {1, 1}, .groups = 2};
+  const wn_conv_params p = WN_CONV_PARAMS(.pad_lo = {1, 1}, .pad_hi = {1, 1}, .groups = 2);
   return wn_conv(x, wn_constant(ctx, WN_F32, SHAPE(6, 4, 3, 3), NULL), &p);
 }
 
@@ -69,8 +70,8 @@ static wn_tensor *pooling(wn_context *ctx) {
 typedef wn_tensor *(*build_fn)(wn_context *);
 
 static wn_options with_plan(const char *plan) {
-  return (wn_options){
-      .plan = plan, .backend = "interp", .isa = "generic", .threads = 1, .no_cache = 1};
+  return WN_OPTIONS(.plan = plan, .backend = "interp", .isa = "generic", .threads = 1,
+                    .no_cache = 1);
 }
 
 typedef struct subject {
@@ -161,13 +162,13 @@ static void test_plan_only(void **state) {
   (void)state;
   wn_context *ctx;
   wn_program *p, *same_plan;
-  wn_kernel_info k;
+  wn_kernel_info k = WN_KERNEL_INFO();
   assert_int_equal(wn_context_create(&ctx), WN_OK);
   wn_tensor *y = plain(ctx);
   wn_options o = with_plan("old");
   o.plan_only = 1;
   assert_int_equal(wn_compile(ctx, &y, NULL, 1, &o, &p), WN_OK); /* nor data */
-  wn_program_info info, again;
+  wn_program_info info = WN_PROGRAM_INFO(), again = WN_PROGRAM_INFO();
   assert_int_equal(wn_program_get_info(p, &info), WN_OK);
   assert_true(info.predicted_s > 0);
   assert_int_equal(info.kernels, 3);
@@ -202,7 +203,7 @@ static char *sources_of(const char *plan) {
   static float x[8 * 400], w[12 * 72], y[12 * 400];
   wn_context *ctx;
   wn_program *p;
-  wn_program_info info;
+  wn_program_info info = WN_PROGRAM_INFO();
   void *out = y;
   assert_int_equal(wn_context_create(&ctx), WN_OK);
   wn_tensor *image = wn_input(ctx, WN_F32, SHAPE(1, 8, 20, 20), x);
@@ -213,7 +214,7 @@ static char *sources_of(const char *plan) {
   char *all = calloc(1, 1 << 20);
   assert_non_null(all);
   for (int i = 0; i < info.kernels + info.prepare_kernels; ++i) {
-    wn_kernel_info k;
+    wn_kernel_info k = WN_KERNEL_INFO();
     assert_int_equal(wn_program_get_kernel(p, i, &k), WN_OK);
     assert_true(strlen(all) + strlen(k.source) < 1 << 20);
     strcat(all, k.source);

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "ir/text.h"
+#include "ir/ir_text.h"
 
 typedef struct fixture {
   diag d;

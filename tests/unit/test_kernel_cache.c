@@ -239,7 +239,7 @@ static outcome live(wn_options options) {
   int warnings = 0;
   wn_context *ctx;
   wn_program *p;
-  wn_program_info info;
+  wn_program_info info = WN_PROGRAM_INFO();
   memset(&o, 0, sizeof o);
   memset(o.y, 0xff, sizeof o.y);
   fill(x, X, 1);
@@ -249,7 +249,7 @@ static outcome live(wn_options options) {
   wn_on_warning(ctx, quiet, &warnings);
   wn_tensor *y = wn_conv(wn_input(ctx, WN_F32, 4, (int64_t[]){1, C, H, W}, x),
                          wn_constant(ctx, WN_F32, 4, (int64_t[]){K, C, 3, 3}, w),
-                         &(wn_conv_params){.pad_lo = {1, 1}, .pad_hi = {1, 1}});
+                         &WN_CONV_PARAMS(.pad_lo = {1, 1}, .pad_hi = {1, 1}));
   void *data = o.y;
   if (wn_compile(ctx, &y, &data, 1, &options, &p) != WN_OK) fail_msg("%s", wn_message(ctx));
   assert_int_equal(wn_run(p), WN_OK);
@@ -259,7 +259,7 @@ static outcome live(wn_options options) {
   assert_in_range(o.kernels, 1, 8);
   if (info.fallback) snprintf(o.fallback, sizeof o.fallback, "%s", info.fallback);
   for (int i = 0; i < o.kernels; i++) {
-    wn_kernel_info k;
+    wn_kernel_info k = WN_KERNEL_INFO();
     assert_int_equal(wn_program_get_kernel(p, i, &k), WN_OK);
     o.registers[i] = k.registers;
     o.spills[i] = k.spills;
@@ -283,7 +283,7 @@ static void expect_equal(outcome first, outcome second) {
 static void same_as_new(const char *backend, int count) {
   static const char *const plans[] = {"old", "direct", "fused"};
   for (int i = 0; i < count; i++) {
-    wn_options o = {.plan = plans[i], .backend = backend};
+    wn_options o = WN_OPTIONS(.plan = plans[i], .backend = backend);
     outcome first = live(o), second = live(o);
     assert_false(first.cached);
     assert_true(second.cached);
@@ -309,7 +309,7 @@ static void system_compiler(void **state) {
 /* What is over the limit runs in the interpreter whether or not the others were kept. */
 static void with_fallback(void **state) {
   (void)state;
-  wn_options o = {.plan = "old", .backend = "cpu", .no_cache = 1};
+  wn_options o = WN_OPTIONS(.plan = "old", .backend = "cpu", .no_cache = 1);
   outcome all = live(o);
   for (int i = 0; i < all.kernels; i++)
     if (all.lines[i] > o.max_lines) o.max_lines = all.lines[i];
@@ -328,7 +328,7 @@ static void with_fallback(void **state) {
 /* Each of these needs code of its own. */
 static void dependences(void **state) {
   (void)state;
-  const wn_options base = {.plan = "old", .backend = "cpu"};
+  const wn_options base = WN_OPTIONS(.plan = "old", .backend = "cpu");
   wn_options others[] = {base, base, base, base};
   others[0].plan = "old-2k";
   others[1].wino = "2";
@@ -369,7 +369,7 @@ static void code_that_does_not_load(void **state) {
   static const char *const backends[] = {"cpu", "cpu:cc"};
   fixture *f = *state;
   for (size_t i = 0; i < sizeof backends / sizeof *backends; i++) {
-    const wn_options o = {.plan = "direct", .backend = backends[i]};
+    const wn_options o = WN_OPTIONS(.plan = "direct", .backend = backends[i]);
     unlink(f->file);
     outcome first = live(o);
     replace_code(f, "this is no object");

@@ -76,8 +76,8 @@ static compiled compile(conv_case c, const char *plan, const char *isa, int no_m
   wn_on_warning(r.ctx, ignore_warning, NULL);
   wn_tensor *y = case_graph(&r.c, r.ctx);
   void *data = r.c.y;
-  const wn_options o = {
-      .plan = plan, .backend = "interp", .threads = 1, .isa = isa, .no_merge = no_merge};
+  const wn_options o =
+      WN_OPTIONS(.plan = plan, .backend = "interp", .threads = 1, .isa = isa, .no_merge = no_merge);
   if (wn_compile(r.ctx, &y, &data, 1, &o, &r.p) != WN_OK)
     fail_msg("%s %s: %s", r.c.text, plan, wn_message(r.ctx));
   return r;

@@ -249,18 +249,18 @@ static void run_on(const conv_case *c, const char *plan, const char *backend, FI
   wn_tensor *t = graph_of(c, ctx);
   void *y = c->y;
   wn_program *p;
-  const wn_options o = {.plan = plan, .backend = backend, .threads = 1, .no_cache = 1};
+  const wn_options o = WN_OPTIONS(.plan = plan, .backend = backend, .threads = 1, .no_cache = 1);
   if (wn_compile(ctx, &t, &y, 1, &o, &p) != WN_OK) fail_msg("%s", wn_message(ctx));
   assert_int_equal(wn_run(p), WN_OK);
   for (int64_t i = 0; i < c->y_count; ++i) {
     double want = c->expected[i] * (double)0.3f + 1234567.25;
     if (!(fabs((double)c->y[i] - want) < 0.5)) fail_msg("%s %s: %g", plan, backend, want);
   }
-  wn_program_info info;
+  wn_program_info info = WN_PROGRAM_INFO();
   assert_int_equal(wn_program_get_info(p, &info), WN_OK);
   assert_null(info.fallback);
   fprintf(out, "%s %s %s\n", plan, backend, info.identity);
-  wn_kernel_info k;
+  wn_kernel_info k = WN_KERNEL_INFO();
   for (int i = 0; wn_program_get_kernel(p, i, &k) == WN_OK; ++i)
     fputs(k.source ? k.source : "", out);
   wn_program_destroy(p);
@@ -292,11 +292,8 @@ static void write_explanation(fixture *f, FILE *out) {
     wn_on_warning(ctx, NULL, NULL);
     wn_tensor *t = graph_of(&c, ctx);
     void *y = c.y;
-    const wn_options o = {.plan = "old",
-                          .backend = backends[i][0],
-                          .isa = backends[i][1],
-                          .threads = 1,
-                          .no_cache = 1};
+    const wn_options o = WN_OPTIONS(.plan = "old", .backend = backends[i][0], .isa = backends[i][1],
+                                    .threads = 1, .no_cache = 1);
     wn_explain(ctx, &t, &y, 1, &o, add_text, out); /* not every machine has them all */
     wn_context_destroy(ctx);
   }

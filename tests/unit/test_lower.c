@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <time.h>
 
-#include "ir/text.h"
+#include "ir/ir_text.h"
 #include "ir/walk.h"
 #include "lower/lower.h"
 #include "tensor/tensor.h"
@@ -200,7 +200,7 @@ static conv_problem conv_random(void) {
     q = (conv_problem){.ns = (int)pick(1, 3), .n = pick(1, 2), .g = pick(1, 3)};
     q.c = q.g * pick(1, 2);
     q.k = q.g * pick(1, 3);
-    q.p.groups = q.g;
+    q.p = WN_CONV_PARAMS(.groups = q.g);
     for (int j = 0; j < q.ns; ++j) {
       q.in[j] = pick(1, 6);
       q.taps[j] = pick(1, 3);
@@ -286,7 +286,7 @@ static void test_conv_form(void **state) {
   (void)state;
   fixture f = fixture_new();
   const uop *root =
-      lower(&f, conv_2d(&f, 16, 8, 32, 3, (wn_conv_params){.pad_lo = {1, 1}, .pad_hi = {1, 1}}));
+      lower(&f, conv_2d(&f, 16, 8, 32, 3, WN_CONV_PARAMS(.pad_lo = {1, 1}, .pad_hi = {1, 1})));
   expect_ops(&f, root, OP_BUFFERIZE, 1);
   expect_ops(&f, root, OP_REDUCE, 1);
   expect_ops(&f, root, OP_LT, 4); /* one compare per bound */
@@ -340,7 +340,7 @@ static void test_window_form(void **state) {
 static void test_conv_epilogue(void **state) {
   (void)state;
   fixture f = fixture_new();
-  wn_tensor *y = conv_2d(&f, 4, 6, 8, 3, (wn_conv_params){.pad_lo = {1, 1}, .pad_hi = {1, 1}});
+  wn_tensor *y = conv_2d(&f, 4, 6, 8, 3, WN_CONV_PARAMS(.pad_lo = {1, 1}, .pad_hi = {1, 1}));
   wn_tensor *bias = wn_input(f.ctx, WN_F32, 3, (int64_t[]){6, 1, 1}, NULL);
   wn_tensor *residual = wn_input(f.ctx, WN_F32, 4, (int64_t[]){1, 6, 8, 8}, NULL);
   y = wn_map(WN_RELU, wn_zip(WN_ADD, wn_zip(WN_ADD, y, bias), residual));
@@ -356,7 +356,7 @@ static void test_conv_producer(void **state) {
   (void)state;
   seed_from(5);
   conv_problem q = {.ns = 2, .n = 1, .c = 2, .k = 3, .g = 1, .in = {4, 5}, .taps = {3, 3}};
-  q.p = (wn_conv_params){.stride = {1, 1}, .dilation = {1, 1}, .pad_lo = {1, 1}, .pad_hi = {1, 1}};
+  q.p = WN_CONV_PARAMS(.stride = {1, 1}, .dilation = {1, 1}, .pad_lo = {1, 1}, .pad_hi = {1, 1});
   assert_true(conv_outputs(&q));
   plain x = tensor_shape_of(1, 2, 2, q.in, true), w = tensor_shape_of(3, 2, 2, q.taps, true);
   plain shift = plain_random(3, (int64_t[]){2, 1, 1});
@@ -377,7 +377,7 @@ static void test_conv_chain(void **state) {
   (void)state;
   seed_from(6);
   conv_problem q = {.ns = 1, .n = 2, .c = 2, .k = 2, .g = 1, .in = {7}, .taps = {3}};
-  q.p = (wn_conv_params){.stride = {1}, .dilation = {1}, .pad_lo = {1}, .pad_hi = {1}};
+  q.p = WN_CONV_PARAMS(.stride = {1}, .dilation = {1}, .pad_lo = {1}, .pad_hi = {1});
   assert_true(conv_outputs(&q));
   plain x = tensor_shape_of(2, 2, 1, q.in, true), w = tensor_shape_of(2, 2, 1, q.taps, true);
   fixture f = fixture_new();
@@ -418,7 +418,7 @@ static void test_unrolled_windows(void **state) {
 static void test_groups_split(void **state) {
   (void)state;
   fixture f = fixture_new();
-  wn_tensor *y = conv_2d(&f, 8, 12, 9, 3, (wn_conv_params){.groups = 4});
+  wn_tensor *y = conv_2d(&f, 8, 12, 9, 3, WN_CONV_PARAMS(.groups = 4));
   y = wn_zip(WN_ADD, y, wn_input(f.ctx, WN_F32, 3, (int64_t[]){12, 1, 1}, NULL));
   const uop *root = lower(&f, y);
   expect_ops(&f, root, OP_IDIV, 0);
@@ -432,7 +432,7 @@ static void test_split_stored(void **state) {
   (void)state;
   seed_from(13);
   conv_problem q = {.ns = 1, .n = 2, .c = 4, .k = 4, .g = 2, .in = {6}, .taps = {3}};
-  q.p = (wn_conv_params){.stride = {1}, .dilation = {1}, .pad_lo = {1}, .pad_hi = {1}, .groups = 2};
+  q.p = WN_CONV_PARAMS(.stride = {1}, .dilation = {1}, .pad_lo = {1}, .pad_hi = {1}, .groups = 2);
   assert_true(conv_outputs(&q));
   conv_problem dense = q;
   dense.g = dense.p.groups = 1;
@@ -459,7 +459,7 @@ static void test_split_stored(void **state) {
 static void test_depth_to_space(void **state) {
   (void)state;
   fixture f = fixture_new();
-  wn_tensor *y = conv_2d(&f, 3, 8, 7, 3, (wn_conv_params){0}); /* [1, 8, 5, 5] */
+  wn_tensor *y = conv_2d(&f, 3, 8, 7, 3, WN_CONV_PARAMS()); /* [1, 8, 5, 5] */
   y = wn_permute(wn_reshape(y, 6, (int64_t[]){1, 2, 2, 2, 5, 5}), (int[]){0, 1, 4, 2, 5, 3});
   const uop *root = lower(&f, wn_reshape(y, 4, (int64_t[]){1, 2, 10, 10}));
   expect_ops(&f, root, OP_BUFFERIZE, 1);
@@ -574,7 +574,7 @@ static void test_pooling(void **state) {
   expect_ops(&f, root, OP_REDUCE, 1);
   expect_ops(&f, root, OP_BUFFERIZE, 1);
   /* pooling after a convolution leaves the convolution alone */
-  wn_tensor *y = conv_2d(&f, 2, 4, 10, 3, (wn_conv_params){0});
+  wn_tensor *y = conv_2d(&f, 2, 4, 10, 3, WN_CONV_PARAMS());
   y = wn_reduce(WN_MAXIMUM, wn_window(y, 2, (int64_t[]){2, 2}, (int64_t[]){2, 2}, NULL), taps, 2,
                 0);
   expect_ops(&f, lower(&f, y), OP_BUFFERIZE, 2);
@@ -950,8 +950,8 @@ static void test_allocation_failure(void **state) {
     fixture f = fixture_new();
     wn_tensor *x = wn_input(f.ctx, WN_F32, 3, (int64_t[]){1, 4, 9}, NULL);
     wn_tensor *w = wn_input(f.ctx, WN_F32, 3, (int64_t[]){4, 2, 3}, NULL);
-    wn_tensor *y = wn_conv(wn_conv(x, w, &(wn_conv_params){.groups = 2}), w,
-                           &(wn_conv_params){.groups = 2, .pad_lo = {1}});
+    wn_tensor *y = wn_conv(wn_conv(x, w, &WN_CONV_PARAMS(.groups = 2)), w,
+                           &WN_CONV_PARAMS(.groups = 2, .pad_lo = {1}));
     assert_non_null(y);
     mem_fail_at(n);
     DIAG_TRY(&f.ctx->diag, st) lower_tensors(&f.ctx->graph, 1, &y->node);

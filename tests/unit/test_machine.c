@@ -11,8 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "tune/measure.h"
-#include "tune/measure_probe.h"
+#include "measure/measure.h"
+#include "measure/measure_probe.h"
 
 #define LEN(a) (sizeof(a) / sizeof *(a))
 
@@ -191,14 +191,14 @@ static void test_a_compile_survives_absurd_limits(void **state) {
   wn_on_warning(ctx, keep_warning, f);
   wn_tensor *image = wn_input(ctx, WN_F32, 4, (int64_t[]){1, 64, 10, 10}, x);
   wn_tensor *filter = wn_constant(ctx, WN_F32, 4, (int64_t[]){64, 64, 3, 3}, w);
-  wn_tensor *z = wn_conv(image, filter, &(wn_conv_params){.pad_lo = {1, 1}, .pad_hi = {1, 1}});
-  assert_int_equal(wn_compile(ctx, &z, &out, 1, &(wn_options){.threads = 1}, &p), WN_OK);
+  wn_tensor *z = wn_conv(image, filter, &WN_CONV_PARAMS(.pad_lo = {1, 1}, .pad_hi = {1, 1}));
+  assert_int_equal(wn_compile(ctx, &z, &out, 1, &WN_OPTIONS(.threads = 1), &p), WN_OK);
   assert_int_equal(f->warnings, 1);
-  wn_program_info info;
+  wn_program_info info = WN_PROGRAM_INFO();
   assert_int_equal(wn_program_get_info(p, &info), WN_OK);
   char *text = arena_strdup(&f->a, info.placement);
   wn_program_destroy(p);
-  wn_options off = {.threads = 1, .no_cache = 1}; /* no store: guesses without a word */
+  wn_options off = WN_OPTIONS(.threads = 1, .no_cache = 1); /* no store: guesses without a word */
   assert_int_equal(wn_compile(ctx, &z, &out, 1, &off, &p), WN_OK);
   assert_int_equal(f->warnings, 1);
   assert_int_equal(wn_program_get_info(p, &info), WN_OK);

@@ -11,8 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "measure/measure_device.h"
 #include "backend/interp/interp.h"
-#include "tune/measure_device.h"
 
 #define LEN(a) (sizeof(a) / sizeof *(a))
 enum { BYTES = 1 << 18, BEYOND = 4096 };

@@ -348,14 +348,14 @@ static void test_program(void **state) {
   wn_context *ctx;
   assert_int_equal(wn_context_create(&ctx), WN_OK);
   wn_tensor *t = wn_input(ctx, WN_F32, 4, (int64_t[]){1, C, S, S}, x);
-  const wn_conv_params same = {.pad_lo = {1, 1}, .pad_hi = {1, 1}};
+  const wn_conv_params same = WN_CONV_PARAMS(.pad_lo = {1, 1}, .pad_hi = {1, 1});
   for (int i = 0; i < DEPTH; ++i) {
     t = wn_map(WN_RELU,
                wn_conv(t, wn_constant(ctx, WN_F32, 4, (int64_t[]){C, C, 3, 3}, w[i]), &same));
   }
   wn_program *p = NULL;
   void *data = y;
-  const wn_options o = {.plan = "old", .backend = "interp", .threads = 1};
+  const wn_options o = WN_OPTIONS(.plan = "old", .backend = "interp", .threads = 1);
   if (wn_compile(ctx, &t, &data, 1, &o, &p) != WN_OK) fail_msg("%s", wn_message(ctx));
   size_t sum = 0, largest = 0;
   for (size_t i = 0; i < p->set->arrays.len; ++i) {

@@ -11,9 +11,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "explain.h"
+#include "explain/explain.h"
 #include "program/program.h"
-#include "report/sites.h"
+#include "report/site_rows.h"
 #include "report/table.h"
 
 #define SHAPE(...) \
@@ -47,7 +47,7 @@ static wn_tensor *input(fixture *f) { return wn_input(f->ctx, WN_F32, SHAPE(1, 8
 
 static wn_tensor *conv(fixture *f, wn_tensor *x, int64_t k, int64_t r) {
   wn_tensor *w = wn_constant(f->ctx, WN_F32, SHAPE(k, wn_shape(x)[1], r, r), NULL);
-  return wn_conv(x, w, &(wn_conv_params){.pad_lo = {r / 2, r / 2}, .pad_hi = {r / 2, r / 2}});
+  return wn_conv(x, w, &WN_CONV_PARAMS(.pad_lo = {r / 2, r / 2}, .pad_hi = {r / 2, r / 2}));
 }
 
 static wn_tensor *bias(fixture *f, int64_t k) {
@@ -58,14 +58,11 @@ static wn_tensor *relu(wn_tensor *t) { return wn_map(WN_RELU, t); }
 
 static wn_status try_plan(fixture *f, const char *plan) {
   void *data[MOST] = {NULL};
-  const wn_options o = {.plan = plan,
-                        .backend = "interp",
-                        .isa = "avx512",
-                        .threads = 1,
-                        .no_cache = 1,
-                        .plan_only = 1};
+  const wn_options o = WN_OPTIONS(.plan = plan, .backend = "interp", .isa = "avx512", .threads = 1,
+                                  .no_cache = 1, .plan_only = 1);
   wn_program_destroy(f->p);
   wn_status st = wn_compile(f->ctx, f->out, data, f->nout, &o, &f->p);
+  f->info = WN_PROGRAM_INFO();
   if (st == WN_OK) assert_int_equal(wn_program_get_info(f->p, &f->info), WN_OK);
   return st;
 }
@@ -77,7 +74,7 @@ static void compile(fixture *f, wn_tensor *y, const char *plan) {
 }
 
 static wn_site_info site(fixture *f, int i) {
-  wn_site_info s;
+  wn_site_info s = WN_SITE_INFO();
   assert_int_equal(wn_program_get_site(f->p, i, &s), WN_OK);
   return s;
 }
@@ -153,7 +150,7 @@ static void test_several_convolutions(void **state) {
 static void test_again_and_equal(void **state) {
   fixture *f = *state;
   wn_tensor *x = input(f), *w = wn_constant(f->ctx, WN_F32, SHAPE(4, 8, 3, 3), NULL);
-  const wn_conv_params same = {.pad_lo = {1, 1}, .pad_hi = {1, 1}};
+  const wn_conv_params same = WN_CONV_PARAMS(.pad_lo = {1, 1}, .pad_hi = {1, 1});
   wn_tensor *y = wn_name(wn_name(wn_conv(x, w, &same), "a"), "b");
   compile(f, wn_map(WN_NEG, y), NULL);
   assert_sites(f, "conv0 \"b\"");
@@ -253,7 +250,7 @@ static void check_kernels(fixture *f, const char *plan) {
     predicted += s.predicted_s;
     assert_true(s.alike <= i && site(f, s.alike).alike == s.alike);
     for (int k = 0; k < s.kernels; ++k, ++seen) {
-      wn_kernel_info info;
+      wn_kernel_info info = WN_KERNEL_INFO();
       assert_int_equal(wn_program_get_kernel(f->p, s.kernel[k], &info), WN_OK);
       if (info.site != i) fail_msg("plan %s: kernel %d is of %d", plan, s.kernel[k], info.site);
       assert_true(k == 0 || s.kernel[k] > s.kernel[k - 1]);
@@ -277,7 +274,7 @@ static void test_kernels(void **state) {
     if (try_plan(f, plans[i]) != WN_OK) fail_msg("%s: %s", plans[i], wn_message(f->ctx));
     check_kernels(f, plans[i]);
   }
-  wn_site_info s = {.kind = "x"};
+  wn_site_info s = WN_SITE_INFO(.kind = "x");
   assert_int_equal(wn_program_get_site(f->p, -1, &s), WN_ERR_USAGE);
   assert_null(s.kind);
   assert_int_equal(wn_program_get_site(f->p, f->info.sites, &s), WN_ERR_USAGE);
@@ -362,8 +359,8 @@ static void test_explanation(void **state) {
   fixture *f = *state;
   wn_tensor *y = named_pair(f);
   explanation e;
-  const wn_options o = {
-      .plan = "old", .backend = "interp", .isa = "avx512", .threads = 1, .no_cache = 1};
+  const wn_options o =
+      WN_OPTIONS(.plan = "old", .backend = "interp", .isa = "avx512", .threads = 1, .no_cache = 1);
   assert_int_equal(explain_open(f->ctx, &y, NULL, 1, &o, NULL, NULL, &e), WN_OK);
   const char *text = explain_text_sites(&e);
   assert_non_null(strstr(text, "--- sites: "));

@@ -64,13 +64,13 @@ static wn_status compile_with(use *u, const wn_options *o) {
   wn_on_warning(u->ctx, take_warning, u);
   wn_tensor *image = wn_input(u->ctx, WN_F32, 4, (int64_t[]){1, 4, 12, 12}, x);
   wn_tensor *filter = wn_constant(u->ctx, WN_F32, 4, (int64_t[]){4, 4, 3, 3}, w);
-  wn_tensor *out = wn_conv(image, filter, &(wn_conv_params){.pad_lo = {1, 1}, .pad_hi = {1, 1}});
+  wn_tensor *out = wn_conv(image, filter, &WN_CONV_PARAMS(.pad_lo = {1, 1}, .pad_hi = {1, 1}));
   void *data = y;
   return wn_compile(u->ctx, &out, &data, 1, o, &u->program);
 }
 
 static wn_status compile(use *u, const char *backend) {
-  return compile_with(u, &(wn_options){.plan = "old", .backend = backend, .no_cache = 1});
+  return compile_with(u, &WN_OPTIONS(.plan = "old", .backend = backend, .no_cache = 1));
 }
 
 static void end(use *u) {
@@ -101,7 +101,7 @@ static void one_line(const char *text) {
 
 static void opens(const char *backend, const char *device, const char *isa) {
   use u;
-  wn_program_info info;
+  wn_program_info info = WN_PROGRAM_INFO();
   if (compile(&u, backend) != WN_OK) fail_msg("%s: %s", backend, wn_message(u.ctx));
   wn_program_get_info(u.program, &info);
   assert_string_equal(info.backend, "opencl");
@@ -140,8 +140,8 @@ static void devices_by_name(void **state) {
 static void instruction_sets(void **state) {
   (void)state;
   use u;
-  wn_program_info info;
-  wn_options o = {.plan = "direct", .backend = "opencl", .isa = "simd", .no_cache = 1};
+  wn_program_info info = WN_PROGRAM_INFO();
+  wn_options o = WN_OPTIONS(.plan = "direct", .backend = "opencl", .isa = "simd", .no_cache = 1);
   assert_int_equal(compile_with(&u, &o), WN_OK);
   wn_program_get_info(u.program, &info);
   assert_string_equal(info.isa, "simd");
@@ -183,8 +183,8 @@ static void lists_devices(void **state) {
 static void registers_of_the_log(void **state) {
   (void)state;
   use u;
-  wn_kernel_info k;
-  wn_options o = {.plan = "direct", .backend = "opencl", .no_cache = 1};
+  wn_kernel_info k = WN_KERNEL_INFO();
+  wn_options o = WN_OPTIONS(.plan = "direct", .backend = "opencl", .no_cache = 1);
   assert_int_equal(compile_with(&u, &o), WN_OK);
   assert_int_equal(wn_program_get_kernel(u.program, 0, &k), WN_OK);
   assert_int_equal(k.registers, 40);
@@ -198,7 +198,7 @@ static void registers_of_the_log(void **state) {
 static void build_errors(void **state) {
   (void)state;
   use u;
-  wn_kernel_info k;
+  wn_kernel_info k = WN_KERNEL_INFO();
   char name[64];
   assert_int_equal(compile(&u, "opencl"), WN_OK);
   assert_int_equal(wn_program_get_kernel(u.program, 1, &k), WN_OK);
@@ -219,7 +219,7 @@ static void build_errors(void **state) {
   }
   assert_int_equal(do_all(u.program), WN_OK); /* with one kernel on the host */
   end(&u);
-  wn_options o = {.plan = "old", .backend = "opencl", .no_cache = 1, .strict = 1};
+  wn_options o = WN_OPTIONS(.plan = "old", .backend = "opencl", .no_cache = 1, .strict = 1);
   assert_int_equal(compile_with(&u, &o), WN_ERR_STRICT);
   one_line(wn_message(u.ctx));
   end(&u);
@@ -234,9 +234,9 @@ static void keeps_binaries(void **state) {
   setenv("WINNOW_CACHE", folder, 1);
   for (int round = 0; round < 2; ++round) {
     use u;
-    wn_program_info info;
-    wn_kernel_info k;
-    wn_options o = {.plan = "direct", .backend = "opencl"};
+    wn_program_info info = WN_PROGRAM_INFO();
+    wn_kernel_info k = WN_KERNEL_INFO();
+    wn_options o = WN_OPTIONS(.plan = "direct", .backend = "opencl");
     assert_int_equal(compile_with(&u, &o), WN_OK);
     wn_program_get_info(u.program, &info);
     assert_int_equal(info.cached, round);
@@ -307,7 +307,7 @@ static void steady_runs(void **state) {
   use u;
   assert_int_equal(compile(&u, "opencl"), WN_OK);
   assert_int_equal(do_all(u.program), WN_OK);
-  wn_program_info info;
+  wn_program_info info = WN_PROGRAM_INFO();
   wn_program_get_info(u.program, &info);
   fake->calls = 0;
   fake->launches = 0;

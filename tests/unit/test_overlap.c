@@ -56,8 +56,8 @@ static void test_places(void **state) {
     wn_tensor *w = wn_constant(ctx, WN_F32, 4, (int64_t[]){4, 4, 1, 1}, pool + p->w);
     wn_tensor *outs[] = {wn_conv(x, w, NULL), wn_map(WN_NEG, x)};
     void *data[] = {pool + p->y, pool + p->z};
-    const wn_options o = {
-        .backend = "interp", .threads = 1, .no_cache = 1, .variable_weights = p->variable};
+    const wn_options o = WN_OPTIONS(.backend = "interp", .threads = 1, .no_cache = 1,
+                                    .variable_weights = p->variable);
     wn_status st = wn_compile(ctx, outs, data, 2, &o, &program);
     const char *said = wn_message(ctx);
     bool right = p->names[0] == NULL ? st == WN_OK
@@ -81,7 +81,7 @@ static void test_read_alone(void **state) {
   wn_tensor *y = wn_zip(WN_ADD, wn_zip(WN_ADD, all, again), shifted);
   void *data = pool + 100;
   for (int i = 0; i < 9; ++i) pool[i] = (float)i;
-  const wn_options o = {.backend = "interp", .threads = 1, .no_cache = 1};
+  const wn_options o = WN_OPTIONS(.backend = "interp", .threads = 1, .no_cache = 1);
   assert_int_equal(wn_compile(ctx, &y, &data, 1, &o, &program), WN_OK);
   assert_int_equal(wn_run(program), WN_OK);
   for (int i = 0; i < 8; ++i)

@@ -161,7 +161,8 @@ static wn_tensor *draw_layer(wn_context *ctx, wn_tensor *x, uint64_t *s) {
   }
   int64_t r = sizes[pick(s, 6)], k = 1 + pick(s, 24), groups = 1;
   if (pick(s, 8) == 0) groups = k = shape[1];
-  wn_conv_params p = {.pad_lo = {r / 2, r / 2}, .pad_hi = {r / 2, r / 2}, .groups = groups};
+  wn_conv_params p =
+      WN_CONV_PARAMS(.pad_lo = {r / 2, r / 2}, .pad_hi = {r / 2, r / 2}, .groups = groups);
   if (pick(s, 6) == 0) p.stride[0] = p.stride[1] = 2;
   wn_tensor *w = wn_constant(ctx, WN_F32, 4, (int64_t[]){k, shape[1] / groups, r, r}, NULL);
   return wn_map(pick(s, 3) ? WN_RELU : WN_TANH, wn_conv(x, w, &p));
@@ -191,13 +192,9 @@ static void draw_graph(subject *q, uint64_t *s) {
 static void compile(subject *q, const char *plan) {
   void *data[3] = {NULL};
   wn_program *p;
-  wn_program_info info;
-  const wn_options o = {.plan = plan,
-                        .backend = q->backend,
-                        .isa = q->isa,
-                        .max_memory = q->limit,
-                        .no_cache = 1,
-                        .plan_only = 1};
+  wn_program_info info = WN_PROGRAM_INFO();
+  const wn_options o = WN_OPTIONS(.plan = plan, .backend = q->backend, .isa = q->isa,
+                                  .max_memory = q->limit, .no_cache = 1, .plan_only = 1);
   q->status = wn_compile(q->ctx, q->out, data, q->nout, &o, &p);
   snprintf(q->message, sizeof q->message, "%s", q->status == WN_OK ? "" : wn_message(q->ctx));
   if (q->status != WN_OK) return;

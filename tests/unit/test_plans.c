@@ -74,6 +74,7 @@ static wn_status compile_into(fixture *f, const wn_options *o, float *y) {
   wn_tensor *t = case_graph(&f->c, f->ctx);
   void *data = y;
   wn_status st = wn_compile(f->ctx, &t, &data, 1, o, &f->p);
+  f->info = WN_PROGRAM_INFO();
   if (st == WN_OK)
     assert_int_equal(wn_program_get_info(f->p, &f->info), WN_OK);
   else
@@ -120,10 +121,8 @@ static int count_arrays(const wn_program *p) {
 }
 
 static void check_row(fixture *f, const plan_row *row, bool variable) {
-  compile_ok(
-      f,
-      (wn_options){
-          .plan = row->name, .variable_weights = variable, .backend = "interp", .isa = "avx512"});
+  compile_ok(f, WN_OPTIONS(.plan = row->name, .variable_weights = variable, .backend = "interp",
+                           .isa = "avx512"));
   int kernels = variable ? row->variable : row->constant;
   bool weights = strchr(row->global, 'g') != NULL;
   if (f->info.kernels != kernels || f->info.buffers != row->buffers) {
@@ -155,9 +154,8 @@ static void test_arrays(void **state) {
   fixture *f = *state;
   const int64_t elements[] = {['x'] = 36 * 64 * 16, ['m'] = 36 * 64 * 16, ['g'] = 36 * 16 * 16};
   for (size_t i = 0; i < LEN(table); ++i) {
-    compile_ok(
-        f, (wn_options){
-               .plan = table[i].name, .variable_weights = 1, .backend = "interp", .isa = "avx512"});
+    compile_ok(f, WN_OPTIONS(.plan = table[i].name, .variable_weights = 1, .backend = "interp",
+                             .isa = "avx512"));
     int stages = 0;
     for (size_t a = 0; a < f->p->set->arrays.len; ++a) {
       const array_info *info = &f->p->set->arrays.data[a];
@@ -184,12 +182,12 @@ static void test_names(void **state) {
   assert_null(names[LEN(table) + 1]);
   for (int i = 0; names[i] != NULL;
        ++i) { /* what is printed can be asked for, and is the same program */
-    compile_ok(f, (wn_options){.plan = names[i], .backend = "interp"});
+    compile_ok(f, WN_OPTIONS(.plan = names[i], .backend = "interp"));
     assert_string_equal(f->info.plan, names[i]);
     char *text = strdup(f->info.placement);
     int kernels = f->info.kernels, buffers = f->info.buffers, lines = f->info.source_lines;
     assert_non_null(text);
-    compile_ok(f, (wn_options){.plan = text, .backend = "interp"});
+    compile_ok(f, WN_OPTIONS(.plan = text, .backend = "interp"));
     assert_string_equal(f->info.placement, text);
     assert_int_equal(f->info.kernels, kernels);
     assert_int_equal(f->info.buffers, buffers);
@@ -201,10 +199,10 @@ static void test_names(void **state) {
 static void test_kernel_info(void **state) {
   fixture *f = *state;
   for (size_t i = 0; i < LEN(table); ++i) {
-    compile_ok(f, (wn_options){.plan = table[i].name, .backend = "interp"});
+    compile_ok(f, WN_OPTIONS(.plan = table[i].name, .backend = "interp"));
     int lines = 0, count = f->info.kernels + f->info.prepare_kernels;
     for (int k = 0; k < count; ++k) {
-      wn_kernel_info info, other;
+      wn_kernel_info info = WN_KERNEL_INFO(), other = WN_KERNEL_INFO();
       assert_int_equal(wn_program_get_kernel(f->p, k, &info), WN_OK);
       assert_int_equal(info.prepare, k < f->info.prepare_kernels);
       assert_true(strlen(info.name) > 2 && strlen(info.stage) > 0 && strlen(info.loops) > 0);
@@ -218,7 +216,7 @@ static void test_kernel_info(void **state) {
       }
     }
     assert_int_equal(lines, f->info.source_lines);
-    wn_kernel_info none;
+    wn_kernel_info none = WN_KERNEL_INFO();
     assert_int_not_equal(wn_program_get_kernel(f->p, count, &none), WN_OK);
     assert_int_not_equal(wn_program_get_kernel(f->p, -1, &none), WN_OK);
   }
@@ -236,25 +234,25 @@ static void refuse(fixture *f, wn_options o, wn_status expected, const char *rea
 
 static void test_refusals(void **state) {
   fixture *f = *state;
-  refuse(f, (wn_options){.plan = "older"}, WN_ERR_USAGE, "unknown plan \"older\"");
-  refuse(f, (wn_options){.plan = "x=global"}, WN_ERR_USAGE, "column 9");
-  refuse(f, (wn_options){.wino = "0x4"}, WN_ERR_USAGE, "tile size");
-  refuse(f, (wn_options){.wino = "9"}, WN_ERR_USAGE, "tile size");
-  refuse(f, (wn_options){.wino = "-1"}, WN_ERR_USAGE, "tile size");
-  refuse(f, (wn_options){.wino = ""}, WN_ERR_USAGE, "tile size");
-  refuse(f, (wn_options){.wino = "4x"}, WN_ERR_USAGE, "tile size");
-  refuse(f, (wn_options){.plan = "old", .backend = "gpu"}, WN_ERR_USAGE, "gpu");
-  refuse(f, (wn_options){.plan = "old", .isa = "avx1024"}, WN_ERR_USAGE, "avx1024");
-  refuse(f, (wn_options){.plan = "old", .max_memory = 4096, .backend = "interp"}, WN_ERR_REFUSED,
+  refuse(f, WN_OPTIONS(.plan = "older"), WN_ERR_USAGE, "unknown plan \"older\"");
+  refuse(f, WN_OPTIONS(.plan = "x=global"), WN_ERR_USAGE, "column 9");
+  refuse(f, WN_OPTIONS(.wino = "0x4"), WN_ERR_USAGE, "tile size");
+  refuse(f, WN_OPTIONS(.wino = "9"), WN_ERR_USAGE, "tile size");
+  refuse(f, WN_OPTIONS(.wino = "-1"), WN_ERR_USAGE, "tile size");
+  refuse(f, WN_OPTIONS(.wino = ""), WN_ERR_USAGE, "tile size");
+  refuse(f, WN_OPTIONS(.wino = "4x"), WN_ERR_USAGE, "tile size");
+  refuse(f, WN_OPTIONS(.plan = "old", .backend = "gpu"), WN_ERR_USAGE, "gpu");
+  refuse(f, WN_OPTIONS(.plan = "old", .isa = "avx1024"), WN_ERR_USAGE, "avx1024");
+  refuse(f, WN_OPTIONS(.plan = "old", .max_memory = 4096, .backend = "interp"), WN_ERR_REFUSED,
          "4096");
-  refuse(f, (wn_options){.plan = "x=global,g=global,m=global@q,o=global"}, WN_ERR_USAGE, "column");
-  refuse(f, (wn_options){.plan = "x=global,g=global,m=global@c3,o=global", .backend = "interp"},
+  refuse(f, WN_OPTIONS(.plan = "x=global,g=global,m=global@q,o=global"), WN_ERR_USAGE, "column");
+  refuse(f, WN_OPTIONS(.plan = "x=global,g=global,m=global@c3,o=global", .backend = "interp"),
          WN_ERR_REFUSED, "c3");
   f->c.r[0] = f->c.r[1] = 1; /* a 1x1 filter has nothing to save */
   f->c.p.pad_lo[0] = f->c.p.pad_lo[1] = f->c.p.pad_hi[0] = f->c.p.pad_hi[1] = 0;
   assert_true(case_finish(&f->c));
   for (size_t i = 1; i < LEN(table); ++i) {
-    refuse(f, (wn_options){.plan = table[i].name, .backend = "interp"}, WN_ERR_REFUSED,
+    refuse(f, WN_OPTIONS(.plan = table[i].name, .backend = "interp"), WN_ERR_REFUSED,
            "nothing to rewrite");
   }
 }
@@ -262,13 +260,13 @@ static void test_refusals(void **state) {
 /* A limit that is just large enough is. */
 static void test_memory_limit(void **state) {
   fixture *f = *state;
-  compile_ok(f, (wn_options){.plan = "old", .backend = "interp"});
+  compile_ok(f, WN_OPTIONS(.plan = "old", .backend = "interp"));
   size_t need = f->info.workspace_bytes;
   assert_true(need > 0);
-  compile_ok(f, (wn_options){.plan = "old", .backend = "interp", .max_memory = need});
-  refuse(f, (wn_options){.plan = "old", .backend = "interp", .max_memory = need - 1},
-         WN_ERR_REFUSED, "workspace");
-  compile_ok(f, (wn_options){.plan = "one", .backend = "interp", .max_memory = 1});
+  compile_ok(f, WN_OPTIONS(.plan = "old", .backend = "interp", .max_memory = need));
+  refuse(f, WN_OPTIONS(.plan = "old", .backend = "interp", .max_memory = need - 1), WN_ERR_REFUSED,
+         "workspace");
+  compile_ok(f, WN_OPTIONS(.plan = "one", .backend = "interp", .max_memory = 1));
   assert_int_equal(f->info.workspace_bytes, 0);
 }
 
@@ -285,16 +283,16 @@ static int accumulators(const lin_kernel *k) {
  * of the 16 outputs has 36 (fewer where a coefficient is zero) of its own. */
 static void test_explosion(void **state) {
   fixture *f = *state;
-  compile_ok(f, (wn_options){.plan = "inline-m", .backend = "interp"});
+  compile_ok(f, WN_OPTIONS(.plan = "inline-m", .backend = "interp"));
   int last = f->info.kernels + f->info.prepare_kernels - 1;
-  wn_kernel_info merged, exploded;
+  wn_kernel_info merged = WN_KERNEL_INFO(), exploded = WN_KERNEL_INFO();
   assert_int_equal(wn_program_get_kernel(f->p, last, &merged), WN_OK);
   int sums = accumulators(&f->p->kernels[last]->lin);
   print_message("# merged: %d accumulators, %d lines\n", sums, merged.source_lines);
   assert_true(sums > 0 && sums % 36 == 0);
   assert_true(merged.source_lines <= 500);
   assert_null(f->info.fallback);
-  compile_ok(f, (wn_options){.plan = "inline-m", .backend = "interp", .no_merge = 1});
+  compile_ok(f, WN_OPTIONS(.plan = "inline-m", .backend = "interp", .no_merge = 1));
   assert_int_equal(wn_program_get_kernel(f->p, last, &exploded), WN_OK);
   int many = accumulators(&f->p->kernels[last]->lin);
   print_message("# without merging: %d accumulators, %d lines\n", many, exploded.source_lines);
@@ -307,31 +305,30 @@ static void test_explosion(void **state) {
 
 static void test_fallback(void **state) {
   fixture *f = *state;
-  compile_ok(f, (wn_options){.plan = "old"});
+  compile_ok(f, WN_OPTIONS(.plan = "old"));
   assert_null(f->info.fallback);
   assert_int_equal(f->warnings, 0);
-  compile_ok(f, (wn_options){.plan = "inline-m", .no_merge = 1});
+  compile_ok(f, WN_OPTIONS(.plan = "inline-m", .no_merge = 1));
   assert_non_null(f->info.fallback);
   assert_non_null(strstr(f->info.fallback, "2000"));
   assert_true(f->warnings >= 1);
   assert_non_null(strstr(f->warning, "interpreter"));
   bool told = false;
   for (int k = 0; k < f->info.kernels + f->info.prepare_kernels; ++k) {
-    wn_kernel_info info;
+    wn_kernel_info info = WN_KERNEL_INFO();
     assert_int_equal(wn_program_get_kernel(f->p, k, &info), WN_OK);
     assert_int_equal(info.fallback != NULL, info.source_lines > 2000);
     told |= info.fallback != NULL;
   }
   assert_true(told);
   assert_true(run(f) <= case_promise(&f->c));
-  refuse(f, (wn_options){.plan = "inline-m", .no_merge = 1, .strict = 1}, WN_ERR_STRICT,
+  refuse(f, WN_OPTIONS(.plan = "inline-m", .no_merge = 1, .strict = 1), WN_ERR_STRICT,
          "interpreter");
-  refuse(f, (wn_options){.plan = "old", .max_lines = 10, .strict = 1}, WN_ERR_STRICT,
-         "interpreter");
-  compile_ok(f, (wn_options){.plan = "old", .max_lines = 10});
+  refuse(f, WN_OPTIONS(.plan = "old", .max_lines = 10, .strict = 1), WN_ERR_STRICT, "interpreter");
+  compile_ok(f, WN_OPTIONS(.plan = "old", .max_lines = 10));
   assert_non_null(f->info.fallback);
   assert_true(run(f) <= case_promise(&f->c));
-  compile_ok(f, (wn_options){.plan = "old", .strict = 1});
+  compile_ok(f, WN_OPTIONS(.plan = "old", .strict = 1));
   assert_null(f->info.fallback);
 }
 
@@ -346,7 +343,7 @@ static void test_threads(void **state) {
   for (size_t i = 0; i < LEN(table); ++i) {
     for (size_t n = 0; n < LEN(counts); ++n) {
       int threads = counts[n];
-      compile_ok(f, (wn_options){.plan = table[i].name, .threads = threads, .max_lines = 5000});
+      compile_ok(f, WN_OPTIONS(.plan = table[i].name, .threads = threads, .max_lines = 5000));
       assert_int_equal(f->info.threads, threads);
       assert_true(run(f) <= case_promise(&f->c));
       if (threads == 1) memcpy(first, f->c.y, bytes);
@@ -365,7 +362,7 @@ static void test_inputs_change(void **state) {
   fixture *f = *state;
   assert_true(case_seal(&f->c, false));
   for (size_t i = 0; i < LEN(table); ++i) {
-    compile_ok(f, (wn_options){.plan = table[i].name, .backend = "interp", .variable_weights = 1});
+    compile_ok(f, WN_OPTIONS(.plan = table[i].name, .backend = "interp", .variable_weights = 1));
     assert_true(run(f) <= case_promise(&f->c));
     for (int64_t j = 0; j < f->c.x_count; ++j) f->c.x[j] = -2 * f->c.x[j];
     for (int64_t j = 0; j < f->c.w_count; ++j) f->c.w[j] = 4 * f->c.w[j];

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "ir/text.h"
+#include "ir/ir_text.h"
 #include "lower/lower.h"
 #include "tensor/tensor.h"
 #include "uop_eval.h"
@@ -35,72 +35,72 @@ static wn_tensor *input(wn_context *ctx, int slot, int ndim, const int64_t *shap
 
 static wn_tensor *plain(wn_context *ctx) {
   wn_tensor *x = INPUT(ctx, 0, 1, 4, 9, 8), *w = INPUT(ctx, 1, 5, 4, 3, 3);
-  return wn_conv(x, w, &(wn_conv_params){.pad_lo = {1, 1}, .pad_hi = {1, 1}});
+  return wn_conv(x, w, &WN_CONV_PARAMS(.pad_lo = {1, 1}, .pad_hi = {1, 1}));
 }
 
 static wn_tensor *one_d(wn_context *ctx) {
   wn_tensor *x = INPUT(ctx, 0, 2, 3, 20), *w = INPUT(ctx, 1, 2, 3, 9);
-  return wn_conv(x, w, &(wn_conv_params){.pad_lo = {4}, .pad_hi = {3}});
+  return wn_conv(x, w, &WN_CONV_PARAMS(.pad_lo = {4}, .pad_hi = {3}));
 }
 
 static wn_tensor *three_d(wn_context *ctx) {
   wn_tensor *x = INPUT(ctx, 0, 1, 2, 4, 6, 6), *w = INPUT(ctx, 1, 2, 2, 1, 3, 3);
-  return wn_conv(x, w, &(wn_conv_params){.pad_lo = {0, 1, 1}, .pad_hi = {0, 1, 1}});
+  return wn_conv(x, w, &WN_CONV_PARAMS(.pad_lo = {0, 1, 1}, .pad_hi = {0, 1, 1}));
 }
 
 static wn_tensor *grouped(wn_context *ctx) {
   wn_tensor *x = INPUT(ctx, 0, 2, 6, 7, 7), *w = INPUT(ctx, 1, 4, 3, 3, 3);
-  return wn_conv(x, w, &(wn_conv_params){.pad_lo = {1, 0}, .pad_hi = {0, 1}, .groups = 2});
+  return wn_conv(x, w, &WN_CONV_PARAMS(.pad_lo = {1, 0}, .pad_hi = {0, 1}, .groups = 2));
 }
 
 static wn_tensor *depthwise(wn_context *ctx) {
   wn_tensor *x = INPUT(ctx, 0, 1, 6, 7, 7), *w = INPUT(ctx, 1, 6, 1, 3, 3);
-  return wn_conv(x, w, &(wn_conv_params){.groups = 6});
+  return wn_conv(x, w, &WN_CONV_PARAMS(.groups = 6));
 }
 
 static wn_tensor *strided(wn_context *ctx) {
   wn_tensor *x = INPUT(ctx, 0, 1, 3, 15, 13), *w = INPUT(ctx, 1, 2, 3, 3, 5);
-  return wn_conv(x, w, &(wn_conv_params){.stride = {2, 3}, .pad_lo = {1, 2}, .pad_hi = {1, 2}});
+  return wn_conv(x, w, &WN_CONV_PARAMS(.stride = {2, 3}, .pad_lo = {1, 2}, .pad_hi = {1, 2}));
 }
 
 static wn_tensor *dilated(wn_context *ctx) {
   wn_tensor *x = INPUT(ctx, 0, 1, 3, 13, 13), *w = INPUT(ctx, 1, 2, 3, 3, 3);
-  return wn_conv(x, w, &(wn_conv_params){.dilation = {2, 3}, .pad_lo = {2, 3}, .pad_hi = {2, 3}});
+  return wn_conv(x, w, &WN_CONV_PARAMS(.dilation = {2, 3}, .pad_lo = {2, 3}, .pad_hi = {2, 3}));
 }
 
 static wn_tensor *mixed(wn_context *ctx) {
   wn_tensor *x = INPUT(ctx, 0, 1, 2, 13, 17), *w = INPUT(ctx, 1, 2, 2, 3, 5);
   return wn_conv(
       x, w,
-      &(wn_conv_params){.stride = {1, 2}, .dilation = {2, 3}, .pad_lo = {2, 4}, .pad_hi = {2, 5}});
+      &WN_CONV_PARAMS(.stride = {1, 2}, .dilation = {2, 3}, .pad_lo = {2, 4}, .pad_hi = {2, 5}));
 }
 
 static wn_tensor *channels_last(wn_context *ctx) { /* x is NHWC, w is HWIO, y is NHWC */
   wn_tensor *x = INPUT(ctx, 0, 1, 9, 8, 4), *w = INPUT(ctx, 1, 3, 3, 4, 5);
   x = wn_permute(x, (int[]){0, 3, 1, 2});
   w = wn_permute(w, (int[]){3, 2, 0, 1});
-  return wn_permute(wn_conv(x, w, &(wn_conv_params){.pad_lo = {1, 1}, .pad_hi = {1, 1}}),
+  return wn_permute(wn_conv(x, w, &WN_CONV_PARAMS(.pad_lo = {1, 1}, .pad_hi = {1, 1})),
                     (int[]){0, 2, 3, 1});
 }
 
 static wn_tensor *flipped(wn_context *ctx) { /* the convolution of mathematics */
   wn_tensor *x = INPUT(ctx, 0, 1, 2, 9, 8), *w = INPUT(ctx, 1, 2, 2, 3, 3);
   return wn_conv(x, wn_flip(w, (int[]){2, 3}, 2),
-                 &(wn_conv_params){.pad_lo = {1, 1}, .pad_hi = {1, 1}});
+                 &WN_CONV_PARAMS(.pad_lo = {1, 1}, .pad_hi = {1, 1}));
 }
 
 static wn_tensor *between(wn_context *ctx) { /* relu(x) before, bias and activation after */
   wn_tensor *x = INPUT(ctx, 0, 1, 2, 9, 8), *w = INPUT(ctx, 1, 2, 2, 3, 3),
             *b = INPUT(ctx, 2, 2, 1, 1);
   wn_tensor *y =
-      wn_conv(wn_map(WN_RELU, x), w, &(wn_conv_params){.pad_lo = {1, 1}, .pad_hi = {1, 1}});
+      wn_conv(wn_map(WN_RELU, x), w, &WN_CONV_PARAMS(.pad_lo = {1, 1}, .pad_hi = {1, 1}));
   return wn_map(WN_SIGMOID, wn_zip(WN_ADD, y, b));
 }
 
 static wn_tensor *two_layers(wn_context *ctx) {
   wn_tensor *x = INPUT(ctx, 0, 1, 2, 9, 8), *w = INPUT(ctx, 1, 2, 2, 3, 3),
             *v = INPUT(ctx, 2, 3, 2, 3, 3);
-  wn_conv_params p = {.pad_lo = {1, 1}, .pad_hi = {1, 1}};
+  wn_conv_params p = WN_CONV_PARAMS(.pad_lo = {1, 1}, .pad_hi = {1, 1});
   return wn_conv(wn_map(WN_RELU, wn_conv(x, w, &p)), v, &p);
 }
 
@@ -144,7 +144,7 @@ static wn_tensor *one_by_one(wn_context *ctx) {
 
 static wn_tensor *tiny_image(wn_context *ctx) { /* 1x1 image, 3x3 filter, pad 1 */
   wn_tensor *x = INPUT(ctx, 0, 2, 4, 1, 1), *w = INPUT(ctx, 1, 3, 4, 3, 3);
-  return wn_conv(x, w, &(wn_conv_params){.pad_lo = {1, 1}, .pad_hi = {1, 1}});
+  return wn_conv(x, w, &WN_CONV_PARAMS(.pad_lo = {1, 1}, .pad_hi = {1, 1}));
 }
 
 static wn_tensor *average_pool(wn_context *ctx) {

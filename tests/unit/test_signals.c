@@ -153,8 +153,8 @@ static void compile(void) {
                          wn_constant(ctx, WN_F32, 4, (int64_t[]){1, 1, 3, 3}, w), NULL);
   void *out = y;
   wn_program *p;
-  wn_program_info info;
-  const wn_options o = {.plan = "direct", .backend = "cpu:cc", .threads = 1};
+  wn_program_info info = WN_PROGRAM_INFO();
+  const wn_options o = WN_OPTIONS(.plan = "direct", .backend = "cpu:cc", .threads = 1);
   EXPECT(wn_compile(ctx, &t, &out, 1, &o, &p) == WN_OK && wn_run(p) == WN_OK);
   EXPECT(wn_program_get_info(p, &info) == WN_OK && info.fallback != NULL && warnings > 0);
   EXPECT(strstr(info.fallback, strerror(EFBIG)) != NULL);

@@ -71,7 +71,7 @@ static void layer(fixture *f, int64_t k, int64_t r) {
   wn_dtype dtype = wn_tensor_dtype(f->t);
   wn_tensor *w = wn_constant(f->ctx, dtype, 4, (int64_t[]){k, wn_shape(f->t)[1], r, r}, NULL),
             *b = wn_constant(f->ctx, dtype, 4, (int64_t[]){1, k, 1, 1}, NULL);
-  const wn_conv_params same = {.pad_lo = {r / 2, r / 2}, .pad_hi = {r / 2, r / 2}};
+  const wn_conv_params same = WN_CONV_PARAMS(.pad_lo = {r / 2, r / 2}, .pad_hi = {r / 2, r / 2});
   f->t = wn_map(WN_RELU, wn_zip(WN_ADD, wn_conv(f->t, w, &same), b));
 }
 
@@ -79,7 +79,7 @@ static void layer(fixture *f, int64_t k, int64_t r) {
 static void layer_nhwc(fixture *f, int64_t k, int64_t r) {
   wn_tensor *w = wn_constant(f->ctx, WN_F32, 4, (int64_t[]){r, r, wn_shape(f->t)[3], k}, NULL),
             *b = wn_constant(f->ctx, WN_F32, 1, (int64_t[]){k}, NULL);
-  const wn_conv_params same = {.pad_lo = {r / 2, r / 2}, .pad_hi = {r / 2, r / 2}};
+  const wn_conv_params same = WN_CONV_PARAMS(.pad_lo = {r / 2, r / 2}, .pad_hi = {r / 2, r / 2});
   wn_tensor *y =
       wn_conv(wn_permute(f->t, (int[]){0, 3, 1, 2}), wn_permute(w, (int[]){3, 2, 0, 1}), &same);
   f->t = wn_map(WN_RELU, wn_zip(WN_ADD, wn_permute(y, (int[]){0, 2, 3, 1}), b));
@@ -99,7 +99,7 @@ static void multiply(fixture *f, int64_t n) {
 static void depthwise_of(fixture *f, int64_t r) {
   int64_t c = wn_shape(f->t)[1], p = r / 2;
   wn_tensor *w = wn_constant(f->ctx, WN_F32, 4, (int64_t[]){c, 1, r, r}, NULL);
-  f->t = wn_conv(f->t, w, &(wn_conv_params){.pad_lo = {p, p}, .pad_hi = {p, p}, .groups = c});
+  f->t = wn_conv(f->t, w, &WN_CONV_PARAMS(.pad_lo = {p, p}, .pad_hi = {p, p}, .groups = c));
 }
 
 static void depthwise(fixture *f) { depthwise_of(f, 3); }
@@ -120,19 +120,20 @@ static wn_status compile_with(fixture *f, wn_options o) {
   o.threads = 1;
   o.no_cache = o.plan_only = 1;
   wn_status st = wn_compile(f->ctx, f->out, data, f->nout, &o, &f->p);
+  f->info = WN_PROGRAM_INFO();
   if (st == WN_OK) assert_int_equal(wn_program_get_info(f->p, &f->info), WN_OK);
   return st;
 }
 
 static void compile(fixture *f, const char *plan) {
-  if (compile_with(f, (wn_options){.plan = plan}) != WN_OK)
+  if (compile_with(f, WN_OPTIONS(.plan = plan)) != WN_OK)
     fail_msg("plan %.200s: %s", plan, wn_message(f->ctx));
 }
 
 /* --- what kernels are -------------------------------------------------------------------------------------------------------- */
 
 static wn_kernel_info kernel(fixture *f, int i) {
-  wn_kernel_info k;
+  wn_kernel_info k = WN_KERNEL_INFO();
   assert_int_equal(wn_program_get_kernel(f->p, i, &k), WN_OK);
   return k;
 }
@@ -309,7 +310,7 @@ static void map_over_a_convolution_is_a_map(void **state) {
   assert_string_equal(both + strlen(both) - strlen(alone), alone);
   assert_false(has_loop(f, "result1", "reduce"));
   assert_true(has_loop(f, "result0", "reduce"));
-  assert_int_equal(compile_with(f, (wn_options){.plan = "map9{inline}"}), WN_ERR_USAGE);
+  assert_int_equal(compile_with(f, WN_OPTIONS(.plan = "map9{inline}")), WN_ERR_USAGE);
   assert_non_null(strstr(wn_message(f->ctx), "the graph has conv0 map1"));
 }
 
@@ -423,12 +424,13 @@ static void isas_of_devices_are_not_a_cpus(void **state) {
       image(f, 8, 8);
       layer(f, 8, 3);
       if (set) setenv("WINNOW_ISA", isas[i / 2], 1);
-      const wn_options o = {
-          .backend = backends[i % 2], .threads = 1, .no_cache = 1, .plan_only = 1};
+      const wn_options o =
+          WN_OPTIONS(.backend = backends[i % 2], .threads = 1, .no_cache = 1, .plan_only = 1);
       wn_status st = wn_compile(f->ctx, &f->t, &data, 1, &o, &f->p);
       unsetenv("WINNOW_ISA");
       if (st != WN_OK)
         fail_msg("WINNOW_ISA=%s, %s: %s", isas[i / 2], backends[i % 2], wn_message(f->ctx));
+      f->info = WN_PROGRAM_INFO();
       assert_int_equal(wn_program_get_info(f->p, &f->info), WN_OK);
       if (set) assert_string_equal(f->info.isa, usual);
       snprintf(usual, sizeof usual, "%s", f->info.isa);
@@ -439,7 +441,7 @@ static void isas_of_devices_are_not_a_cpus(void **state) {
   image(f, 8, 8);
   layer(f, 8, 3);
   setenv("WINNOW_ISA", "simdgroup", 1);
-  const wn_options o = {.backend = "metal", .threads = 1, .no_cache = 1, .plan_only = 1};
+  const wn_options o = WN_OPTIONS(.backend = "metal", .threads = 1, .no_cache = 1, .plan_only = 1);
   wn_status st = wn_compile(f->ctx, &f->t, &data, 1, &o, &f->p);
   unsetenv("WINNOW_ISA");
   assert_int_equal(st, WN_ERR_USAGE);
@@ -558,7 +560,7 @@ static void bad_texts(void **state) {
   fixture *f = *state;
   text_graph(f);
   for (size_t i = 0; i < LEN(bad_plans); ++i) {
-    wn_status st = compile_with(f, (wn_options){.plan = bad_plans[i].plan});
+    wn_status st = compile_with(f, WN_OPTIONS(.plan = bad_plans[i].plan));
     const char *said = st == WN_OK ? "taken" : wn_message(f->ctx);
     if (st != WN_ERR_USAGE || strstr(said, bad_plans[i].message) == NULL ||
         strchr(said, '\n') != NULL)
@@ -587,7 +589,7 @@ static void good_texts(void **state) {
   };
   for (size_t i = 0; i < LEN(rows); ++i) {
     text_graph(f);
-    wn_status st = compile_with(f, (wn_options){.plan = rows[i][0]});
+    wn_status st = compile_with(f, WN_OPTIONS(.plan = rows[i][0]));
     if (rows[i][1] == NULL) { /* a name takes no sizes */
       assert_int_equal(st, WN_ERR_USAGE);
       continue;
@@ -651,17 +653,17 @@ static void plans_that_are_refused(void **state) {
   layer(f, 16, 3);
   layer(f, 16, 3);
   snprintf(plan, sizeof plan, "conv0{old} conv1{%s}", none);
-  assert_int_equal(compile_with(f, (wn_options){.plan = plan}), WN_ERR_REFUSED);
+  assert_int_equal(compile_with(f, WN_OPTIONS(.plan = plan)), WN_ERR_REFUSED);
   assert_non_null(strstr(wn_message(f->ctx), "plan of conv1: it is not rewritten"));
-  assert_int_equal(compile_with(f, (wn_options){.plan = none}), WN_ERR_REFUSED);
+  assert_int_equal(compile_with(f, WN_OPTIONS(.plan = none)), WN_ERR_REFUSED);
   assert_non_null(strstr(wn_message(f->ctx), "nothing to rewrite"));
   assert_int_equal(
-      compile_with(f, (wn_options){.plan = "conv1{x=global,g=global,m=global@c3,o=global}"}),
+      compile_with(f, WN_OPTIONS(.plan = "conv1{x=global,g=global,m=global@c3,o=global}")),
       WN_ERR_REFUSED);
   assert_non_null(strstr(wn_message(f->ctx), "c3"));
   image(f, 16, 28);
   layer(f, 16, 1);
-  assert_int_equal(compile_with(f, (wn_options){.plan = "old"}), WN_ERR_REFUSED);
+  assert_int_equal(compile_with(f, WN_OPTIONS(.plan = "old")), WN_ERR_REFUSED);
   assert_non_null(strstr(wn_message(f->ctx), "nothing to rewrite"));
   layer(f, 16, 3); /* one that can have it is enough */
   compile(f, "old");
@@ -705,7 +707,7 @@ static void long_texts(void **state) {
     strcpy(text + n, rows[i].after);
     struct timespec start, end;
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &start);
-    wn_status st = compile_with(f, (wn_options){.plan = text});
+    wn_status st = compile_with(f, WN_OPTIONS(.plan = text));
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &end);
     double seconds =
         (double)(end.tv_sec - start.tv_sec) + 1e-9 * (double)(end.tv_nsec - start.tv_nsec);
@@ -736,9 +738,10 @@ static void inlined_maps_have_no_kernel(void **state) {
     wn_tensor *b = wn_matmul(a, wn_constant(f->ctx, WN_F32, 2, (int64_t[]){6, 5}, w));
     wn_tensor *outs[] = {b, wn_zip(WN_MUL, a, a)};
     void *data[] = {y[inlined], z[inlined]};
-    const wn_options o = {
-        .plan = inlined ? "map0{inline}" : NULL, .threads = 1, .no_cache = 1, .backend = "interp"};
+    const wn_options o = WN_OPTIONS(.plan = inlined ? "map0{inline}" : NULL, .threads = 1,
+                                    .no_cache = 1, .backend = "interp");
     if (wn_compile(f->ctx, outs, data, 2, &o, &f->p) != WN_OK) fail_msg("%s", wn_message(f->ctx));
+    f->info = WN_PROGRAM_INFO();
     assert_int_equal(wn_program_get_info(f->p, &f->info), WN_OK);
     assert_int_equal(wn_run(f->p), WN_OK);
     kernels[inlined] = f->info.kernels;
@@ -756,7 +759,7 @@ static void inlined_maps_have_no_kernel(void **state) {
 /* --- memory ---------------------------------------------------------------------------------------------------------------------- */
 
 static size_t workspace_within(fixture *f, const char *plan, size_t limit) {
-  wn_status st = compile_with(f, (wn_options){.plan = plan, .max_memory = limit});
+  wn_status st = compile_with(f, WN_OPTIONS(.plan = plan, .max_memory = limit));
   if (st != WN_OK) fail_msg("%s within %zu: %s", plan, limit, wn_message(f->ctx));
   assert_true(limit == 0 || f->info.workspace_bytes <= limit);
   return f->info.workspace_bytes;
@@ -764,7 +767,7 @@ static size_t workspace_within(fixture *f, const char *plan, size_t limit) {
 
 /* What the refusal of an impossible limit says is needed at least. */
 static size_t least_workspace(fixture *f, const char *plan) {
-  assert_int_equal(compile_with(f, (wn_options){.plan = plan, .max_memory = 1}), WN_ERR_REFUSED);
+  assert_int_equal(compile_with(f, WN_OPTIONS(.plan = plan, .max_memory = 1)), WN_ERR_REFUSED);
   const char *at = strstr(wn_message(f->ctx), "at least ");
   if (at == NULL) fail_msg("%s", wn_message(f->ctx));
   return (size_t)strtoull(at + strlen("at least "), NULL, 10);
@@ -800,7 +803,7 @@ static void the_largest_site_shrinks(void **state) {
   assert_int_equal(changed, 1);
   assert_true(f->info.workspace_bytes < usual);
   workspace_within(f, "split", least);
-  assert_int_equal(compile_with(f, (wn_options){.plan = "split", .max_memory = least - 1}),
+  assert_int_equal(compile_with(f, WN_OPTIONS(.plan = "split", .max_memory = least - 1)),
                    WN_ERR_REFUSED);
 }
 
@@ -850,7 +853,7 @@ static int compile_many(int layers_of, bool alike) {
   fixture f = {0};
   image(&f, 4, 8);
   for (int i = 0; i < layers_of; ++i) layer(&f, alike ? 4 : 3 + i % 5, i % 2 == 0 ? 3 : 1);
-  wn_status st = compile_with(&f, (wn_options){0});
+  wn_status st = compile_with(&f, WN_OPTIONS());
   int result = st == WN_OK && f.info.kernels >= layers_of ? 0 : 2;
   if (st == WN_ERR_REFUSED && strlen(wn_message(f.ctx)) > 20) result = 1;
   drop(&f);

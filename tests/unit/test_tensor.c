@@ -116,13 +116,13 @@ static void test_reduce_and_matmul(void **state) {
 static void test_conv_shapes(void **state) {
   wn_context *c = *state;
   wn_tensor *x = f32(c, SHAPE(1, 16, 32, 32));
-  wn_conv_params same = {.pad_lo = {1, 1}, .pad_hi = {1, 1}};
+  wn_conv_params same = WN_CONV_PARAMS(.pad_lo = {1, 1}, .pad_hi = {1, 1});
   expect_shape(c, wn_conv(x, f32(c, SHAPE(8, 16, 3, 3)), &same), SHAPE(1, 8, 32, 32));
   expect_shape(c, wn_conv(x, f32(c, SHAPE(8, 16, 3, 3)), NULL), SHAPE(1, 8, 30, 30));
-  expect_shape(c, wn_conv(x, f32(c, SHAPE(16, 1, 5, 1)), &(wn_conv_params){.groups = 16}),
+  expect_shape(c, wn_conv(x, f32(c, SHAPE(16, 1, 5, 1)), &WN_CONV_PARAMS(.groups = 16)),
                SHAPE(1, 16, 28, 32));
-  wn_conv_params mixed = {
-      .stride = {2, 3}, .dilation = {1, 2}, .pad_lo = {0, 3}, .pad_hi = {1, 0}, .groups = 2};
+  wn_conv_params mixed = WN_CONV_PARAMS(.stride = {2, 3}, .dilation = {1, 2}, .pad_lo = {0, 3},
+                                        .pad_hi = {1, 0}, .groups = 2);
   expect_shape(c, wn_conv(x, f32(c, SHAPE(4, 8, 2, 3)), &mixed), SHAPE(1, 4, 16, 11));
   expect_shape(c, wn_conv(f32(c, SHAPE(2, 3, 9)), f32(c, SHAPE(5, 3, 4)), NULL), SHAPE(2, 5, 6));
   wn_tensor *x4 = f32(c, SHAPE(2, 3, 4, 5, 6, 7)), *w4 = f32(c, SHAPE(2, 3, 1, 2, 3, 4));
@@ -132,8 +132,8 @@ static void test_conv_shapes(void **state) {
 /* Nothing but movement, one product and one sum is built. */
 static void test_conv_is_plain(void **state) {
   wn_context *c = *state;
-  wn_conv_params p = {
-      .stride = {2, 1}, .dilation = {1, 2}, .pad_lo = {1, 1}, .pad_hi = {1, 1}, .groups = 2};
+  wn_conv_params p = WN_CONV_PARAMS(.stride = {2, 1}, .dilation = {1, 2}, .pad_lo = {1, 1},
+                                    .pad_hi = {1, 1}, .groups = 2);
   wn_tensor *y = wn_conv(f32(c, SHAPE(1, 4, 9, 9)), f32(c, SHAPE(6, 2, 3, 3)), &p);
   uop_order o = uop_toposort(&c->graph.arena, 1, &y->node);
   int products = 0, sums = 0;
@@ -174,20 +174,20 @@ static void test_conv_errors(void **state) {
   expect_error(c, wn_conv(x, w, NULL),
                "wn_conv: weights expect 8 input channels per group, x has 16 channels in 1 group "
                "(x [1, 16, 32, 32], w [16, 8, 3, 3])");
-  expect_error(c, wn_conv(x, f32(c, SHAPE(15, 8, 3, 3)), &(wn_conv_params){.groups = 2}),
+  expect_error(c, wn_conv(x, f32(c, SHAPE(15, 8, 3, 3)), &WN_CONV_PARAMS(.groups = 2)),
                "wn_conv: 15 output channels are not divisible by 2 groups (x [1, 16, 32, 32], w "
                "[15, 8, 3, 3])");
-  expect_error(c, wn_conv(x, w, &(wn_conv_params){.groups = -1}),
+  expect_error(c, wn_conv(x, w, &WN_CONV_PARAMS(.groups = -1)),
                "wn_conv: -1 groups (x [1, 16, 32, 32], w [16, 8, 3, 3])");
   expect_error(c, wn_conv(x, f32(c, SHAPE(16, 8, 3)), NULL),
                "wn_conv: x and w need two axes and the same 1 to 4 spatial axes each (x [1, 16, "
                "32, 32], w [16, 8, 3])");
   expect_error(
-      c, wn_conv(x, w, &(wn_conv_params){.groups = 2, .dilation = {1, 16}}),
+      c, wn_conv(x, w, &WN_CONV_PARAMS(.groups = 2, .dilation = {1, 16})),
       "wn_conv: 3 taps with dilation 16 do not fit the 32 elements of spatial axis 1 after padding "
       "(x [1, 16, 32, 32], w [16, 8, 3, 3])");
   expect_error(
-      c, wn_conv(x, w, &(wn_conv_params){.groups = 2, .pad_hi = {-1}}),
+      c, wn_conv(x, w, &WN_CONV_PARAMS(.groups = 2, .pad_hi = {-1})),
       "wn_conv: spatial axis 0: stride 1, dilation 1, padding 0 and -1; none may be negative "
       "(x [1, 16, 32, 32], w [16, 8, 3, 3])");
   wn_tensor *wi = wn_input(c, WN_I32, SHAPE(16, 16, 3, 3), NULL);
@@ -195,7 +195,7 @@ static void test_conv_errors(void **state) {
                "wn_conv: x is f32 and w is i32; both must be of one numeric dtype "
                "(x [1, 16, 32, 32], w [16, 16, 3, 3])");
   expect_error(
-      c, wn_conv(x, w, &(wn_conv_params){.groups = 2, .pad_lo = {INT64_MAX}}),
+      c, wn_conv(x, w, &WN_CONV_PARAMS(.groups = 2, .pad_lo = {INT64_MAX})),
       "wn_conv: padding of spatial axis 0 is too large (x [1, 16, 32, 32], w [16, 8, 3, 3])");
 }
 

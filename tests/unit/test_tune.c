@@ -15,13 +15,13 @@
 #include <unistd.h>
 
 #include "app.h"
-#include "ir/text.h"
+#include "ir/ir_text.h"
 #include "import.h"
 #include "lower/lower.h"
 #include "tensor/tensor.h"
 #include "tune/check.h"
 #include "tune/moves.h"
-#include "tune/plans.h"
+#include "decide/tuned_plans.h"
 
 enum { C = 8, K = 8, H = 10 };
 #define OLD "x=global,g=global,m=global,o=global;wino=2x2"
@@ -63,7 +63,7 @@ static conv *conv_new(int others, int64_t pad, bool constant) {
   const int64_t xs[] = {1, C, H, H}, ws[] = {K, C, 3, 3};
   wn_tensor *x = wn_input(c->ctx, WN_F32, 4, xs, c->x);
   wn_tensor *w = (constant ? wn_constant : wn_input)(c->ctx, WN_F32, 4, ws, c->w);
-  c->y = wn_conv(x, w, &(wn_conv_params){.pad_lo = {pad, pad}, .pad_hi = {pad, pad}});
+  c->y = wn_conv(x, w, &WN_CONV_PARAMS(.pad_lo = {pad, pad}, .pad_hi = {pad, pad}));
   assert_non_null(c->y);
   return c;
 }
@@ -74,7 +74,7 @@ static void conv_free(conv *c) {
 }
 
 static wn_options interpreter(void) {
-  return (wn_options){.backend = "interp", .isa = "generic", .threads = 1};
+  return WN_OPTIONS(.backend = "interp", .isa = "generic", .threads = 1);
 }
 
 /* The key as the compiler should make it, from the context's own graph instead of the program's copy of it. */
@@ -166,7 +166,7 @@ static float exact_at(const conv *c, int k, int y, int x) {
 /* Compiles and runs auto (or what the options say); the result must be right. Texts of the info go to placement. */
 static wn_program_info compile(conv *c, const wn_options *o, char *placement) {
   wn_program *p;
-  wn_program_info info;
+  wn_program_info info = WN_PROGRAM_INFO();
   void *out = c->out;
   assert_int_equal(wn_compile(c->ctx, &c->y, &out, 1, o, &p), WN_OK);
   assert_int_equal(wn_run(p), WN_OK);
@@ -372,9 +372,10 @@ static int stop_at(void *user, const wn_tune_state *s) {
 }
 
 static wn_tune_result tune(conv *c, const wn_options *o, limit *l) {
-  wn_tune_result r;
+  wn_tune_result r = WN_TUNE_RESULT();
   void *out = c->out;
-  const wn_tune_options how = {.seconds = l ? 60 : 0.3, .progress = l ? stop_at : NULL, .user = l};
+  const wn_tune_options how =
+      WN_TUNE_OPTIONS(.seconds = l ? 60 : 0.3, .progress = l ? stop_at : NULL, .user = l);
   assert_int_equal(wn_tune(c->ctx, &c->y, &out, 1, o, &how, &r), WN_OK);
   return r;
 }
@@ -473,10 +474,11 @@ static void test_stored_plan_runs_again(void **state) {
   (void)state;
   wn_options o = interpreter();
   conv *c = conv_new(0, 1, true);
-  wn_tune_result r;
+  wn_tune_result r = WN_TUNE_RESULT();
   void *out = c->out;
   sighting w = {"x=inline,g=global,m=global,o=global;wino=3x2", false};
-  const wn_tune_options how = {.seconds = 60, .candidates = 1, .progress = look_for, .user = &w};
+  const wn_tune_options how =
+      WN_TUNE_OPTIONS(.seconds = 60, .candidates = 1, .progress = look_for, .user = &w);
   forget();
   put_plan(c, &o, w.text);
   assert_int_equal(wn_tune(c->ctx, &c->y, &out, 1, &o, &how, &r), WN_OK);
@@ -509,7 +511,7 @@ static void test_misuse(void **state) {
   (void)state;
   wn_options o = interpreter();
   conv *c = conv_new(0, 1, true);
-  wn_tune_result r;
+  wn_tune_result r = WN_TUNE_RESULT();
   void *out = c->out;
   o.plan = "old";
   assert_int_equal(wn_tune(c->ctx, &c->y, &out, 1, &o, NULL, &r), WN_ERR_USAGE);
@@ -534,9 +536,9 @@ static void test_no_memory(void **state) {
   conv *c = conv_new(0, 1, true);
   void *out = c->out;
   for (long n = 1; !finished && n < 10000000; n += n / 3 + 1) {
-    wn_tune_result r;
+    wn_tune_result r = WN_TUNE_RESULT();
     limit l = {.most = 1 << 30, .measured = 2};
-    const wn_tune_options how = {.seconds = 60, .progress = stop_at, .user = &l};
+    const wn_tune_options how = WN_TUNE_OPTIONS(.seconds = 60, .progress = stop_at, .user = &l);
     mem_fail_at(n);
     wn_status st = wn_tune(c->ctx, &c->y, &out, 1, &o, &how, &r);
     finished = mem_count() < n;

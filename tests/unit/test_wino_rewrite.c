@@ -10,7 +10,7 @@
 #include <time.h>
 
 #include "conv_ir.h"
-#include "ir/text.h"
+#include "ir/ir_text.h"
 #include "ir/walk.h"
 #include "uop_eval.h"
 #include "winograd/winograd.h"
