@@ -3,20 +3,25 @@
 
 #include <stdio.h>
 
-extern const backend backend_cc, backend_interp, backend_opencl, backend_metal;
+extern const backend backend_cc, backend_interp, backend_opencl,
+    backend_metal; /* each in its folder */
 #ifdef WN_HAVE_LLVM
 extern const backend backend_llvm;
 #endif
 
+/* clang-format off */
 static const backend_row rows[] = {
 #ifdef WN_HAVE_LLVM
     {"cpu", &backend_llvm, NULL},
 #else
     {"cpu", &backend_cc, "built without LLVM: backend cpu is cpu:cc, the system's C compiler"},
 #endif
-    {"cpu:cc", &backend_cc, NULL},     {"interp", &backend_interp, NULL},
-    {"opencl", &backend_opencl, NULL}, {"metal", &backend_metal, NULL},
+    {"cpu:cc", &backend_cc, NULL},
+    {"interp", &backend_interp, NULL},
+    {"opencl", &backend_opencl, NULL},
+    {"metal", &backend_metal, NULL},
 };
+/* clang-format on */
 enum { ROWS = sizeof rows / sizeof *rows };
 
 static const backend_row *added; /* by a test */

@@ -29,12 +29,15 @@ enum {
   PATH_SIZE = 1024,         /* longer ones are refused */
   LARGEST = 64 << 20,       /* bytes of a key or a value */
   SMALL = 4096,             /* values below stay longer than others: measurements, not code */
-  OLD = 64                  /* puts since a value was last asked for, before a get says so */
+  OLD = 64,                 /* puts since a value was last asked for, before a get says so */
+  ASKED = 256               /* gets that are said together */
 };
 
 struct store {
   sqlite3 *db;
   sqlite3_stmt *find, *touch, *drop, *insert, *evict, *room, *list;
+  int64_t asked[ASKED]; /* rows that were asked for, of which the file does not know yet */
+  int nasked;
   diag *diag;
   int64_t limit;
   bool warned;
@@ -316,8 +319,15 @@ store *store_open(diag *d, bool off) {
 }
 
 /* A connection of the parent's is left as it is: closing it here could end the parent's transaction. */
+static void touch_asked(store *s);
+static void say_asked(store *s);
+
 void store_close(store *s) {
   if (!s) return;
+  if (s->nasked > 0 && enter(s)) {
+    say_asked(s);
+    leave(s);
+  }
   if (!is_forked(s) && fork_enter()) {
     sqlite3_stmt *all[] = {s->find, s->touch, s->drop, s->insert, s->evict, s->room, s->list};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) sqlite3_finalize(all[i]);
@@ -380,6 +390,25 @@ static const void *take_value(store *s, arena *a, int64_t hash, const char *kind
   return copy;
 }
 
+static void touch_asked(store *s) {
+  for (int i = 0; i < s->nasked; ++i) {
+    sqlite3_reset(s->touch);
+    sqlite3_bind_int64(s->touch, 1, s->asked[i]);
+    finish(s, s->touch);
+  }
+  s->nasked = 0;
+}
+
+/* In one transaction, since each waits for the disk. */
+static void say_asked(store *s) {
+  if (!run(s, "BEGIN IMMEDIATE;")) {
+    s->nasked = 0;
+    return;
+  }
+  touch_asked(s);
+  if (!run(s, "COMMIT;")) execute(s->db, "ROLLBACK;");
+}
+
 static const void *find_value(store *s, arena *a, const char *kind, const void *key,
                               size_t key_size, size_t *size) {
   int64_t hash = hash_key(kind, key, key_size);
@@ -397,9 +426,8 @@ static const void *find_value(store *s, arena *a, const char *kind, const void *
   if (found != SQLITE_ROW && found != SQLITE_DONE) trouble(s);
   sqlite3_reset(s->find);
   if (!value || age <= OLD || sqlite3_db_readonly(s->db, "main") == 1) return value;
-  sqlite3_reset(s->touch);
-  sqlite3_bind_int64(s->touch, 1, id);
-  finish(s, s->touch);
+  if (s->nasked == ASKED) say_asked(s);
+  s->asked[s->nasked++] = id;
   return value;
 }
 
@@ -444,15 +472,34 @@ static bool replace(store *s, const char *kind, const void *key, size_t key_size
   return finish(s, s->insert);
 }
 
-bool store_put(store *s, const char *kind, const void *key, size_t key_size, const void *value,
-               size_t size) {
-  if (key_size > LARGEST || size > LARGEST || !enter(s)) return false;
-  bool fits = (int64_t)(key_size + size) <= s->limit / 4;
-  bool kept = fits && run(s, "BEGIN IMMEDIATE;") && replace(s, kind, key, key_size, value, size) &&
-              run(s, "COMMIT;");
+static bool fits(const store *s, const store_entry *e) {
+  return e->key_size <= LARGEST && e->size <= LARGEST &&
+         (int64_t)(e->key_size + e->size) <= s->limit / 4;
+}
+
+static bool replace_all(store *s, const char *kind, int count, const store_entry *e) {
+  touch_asked(s);
+  for (int i = 0; i < count; ++i)
+    if (fits(s, &e[i]) && !replace(s, kind, e[i].key, e[i].key_size, e[i].value, e[i].size))
+      return false;
+  return true;
+}
+
+bool store_put_all(store *s, const char *kind, int count, const store_entry *entries) {
+  if (count == 0 || !enter(s)) return false;
+  bool all = true;
+  for (int i = 0; i < count; ++i) all = all && fits(s, &entries[i]);
+  bool kept =
+      run(s, "BEGIN IMMEDIATE;") && replace_all(s, kind, count, entries) && run(s, "COMMIT;");
   if (!kept && !sqlite3_get_autocommit(s->db)) execute(s->db, "ROLLBACK;");
   leave(s);
-  return kept;
+  return kept && all;
+}
+
+bool store_put(store *s, const char *kind, const void *key, size_t key_size, const void *value,
+               size_t size) {
+  const store_entry one = {key, key_size, value, size};
+  return store_put_all(s, kind, 1, &one);
 }
 
 static bool drop_values(store *s, const char *kind, const void *key, size_t key_size) {

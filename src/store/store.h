@@ -35,6 +35,14 @@ const void *store_get(store *s, arena *a, const char *kind, const void *key, siz
  * before small ones. */
 bool store_put(store *s, const char *kind, const void *key, size_t key_size, const void *value,
                size_t size);
+typedef struct store_entry {
+  const void *key;
+  size_t key_size;
+  const void *value;
+  size_t size;
+} store_entry;
+/* The same for several at once, which waits for the disk once; false: not all were kept. */
+bool store_put_all(store *s, const char *kind, int count, const store_entry *entries);
 /* Drops one value, or all of a kind where key is NULL. False: it could not be. */
 bool store_remove(store *s, const char *kind, const void *key, size_t key_size);
 

@@ -468,12 +468,49 @@ static void out_of_memory(void **state) {
   }
 }
 
+/* The same where two threads compile, from nothing. */
+static void out_of_memory_in_threads(void **state) {
+  static const char *const backends[] = {"cpu", "cpu:cc"};
+  fixture *f = *state;
+  lin_kernel *other = sample(&f->a);
+  other->grid = 3;
+  const lin_kernel *both[] = {sample(&f->a), other};
+  float x[32], y[32];
+  fill(x, 32, 3);
+  for (size_t i = 0; i < sizeof backends / sizeof *backends; i++) {
+    runtime *rt = runtime_create(&f->d, backends[i], NULL, 2);
+    volatile bool finished = false;
+    for (volatile long n = 1; !finished; n += 1 + n / 8) {
+      module *volatile m = NULL;
+      volatile wn_status status;
+      mem_fail_at(n);
+      DIAG_TRY(&f->d, status) { m = module_compile(rt, &f->d, 2, both, NULL); }
+      DIAG_END(&f->d, status)
+      finished = mem_count() < n;
+      mem_fail_at(0);
+      assert_true(status == WN_OK || status == WN_ERR_NOMEM);
+      if (finished) assert_int_equal(status, WN_OK);
+      if (status != WN_OK) continue;
+      for (int k = 0; k < 2; k++) {
+        memset(y, 0, sizeof y);
+        assert_null(module_kernel(m, k).fallback);
+        assert_null(launch_on_host(rt, m, k, 2, (void *[]){x, y}, 0, 4 - k));
+        for (int e = 0; e < 8 * (4 - k); e++) assert_true(y[e] == x[e / 8 * 8 + 7 - e % 8] + 2.5f);
+      }
+      module_destroy(m);
+    }
+    runtime_destroy(rt);
+  }
+}
+
 int main(void) {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
   const struct CMUnitTest tests[] = {
-      TEST(keys_differ),   TEST(keys_agree),  TEST(llvm),        TEST(system_compiler),
-      TEST(with_fallback), TEST(dependences), TEST(kept_singly), TEST(code_that_does_not_load),
-      TEST(out_of_memory),
+      TEST(keys_differ),   TEST(keys_agree),
+      TEST(llvm),          TEST(system_compiler),
+      TEST(with_fallback), TEST(dependences),
+      TEST(kept_singly),   TEST(code_that_does_not_load),
+      TEST(out_of_memory), TEST(out_of_memory_in_threads),
   };
   return cmocka_run_group_tests_name("kernel cache", tests, NULL, NULL);
 }

@@ -187,6 +187,40 @@ static void round_trip(void **state) {
   assert_int_equal(f->d.warnings, 0);
 }
 
+/* Several are put at once, but for one that is too large; and many that are old are asked for before the store is closed. */
+static void several(void **state) {
+  enum { LIMIT = 1 << 20, MANY = 300 };
+  fixture *f = *state;
+  static char large[LIMIT / 2];
+  char name[MANY][8];
+  store_entry e[MANY];
+  store *s = opened(f);
+  store_set_limit(s, LIMIT);
+  for (int i = 0; i < MANY; i++) {
+    snprintf(name[i], sizeof name[i], "%d", i);
+    e[i] = (store_entry){name[i], strlen(name[i]), name[i], sizeof name[i]};
+  }
+  assert_true(store_put_all(s, STORE_KERNELS, MANY, e));
+  assert_false(store_put_all(s, STORE_KERNELS, 0, e));
+  const store_entry some[] = {{"a", 1, "A", 1}, {"b", 1, large, sizeof large}, {"c", 1, "C", 1}};
+  assert_false(store_put_all(s, STORE_PLANS, 3, some));
+  size_t size;
+  for (int again = 0; again < 2; again++) { /* in the second as another process */
+    for (int i = 0; i < MANY; i++) {
+      const void *found = store_get(s, &f->a, STORE_KERNELS, name[i], strlen(name[i]), &size);
+      assert_non_null(found);
+      assert_memory_equal(found, name[i], sizeof name[i]);
+    }
+    assert_memory_equal(store_get(s, &f->a, STORE_PLANS, "a", 1, &size), "A", 1);
+    assert_null(store_get(s, &f->a, STORE_PLANS, "b", 1, &size));
+    assert_memory_equal(store_get(s, &f->a, STORE_PLANS, "c", 1, &size), "C", 1);
+    store_close(s);
+    s = opened(f);
+  }
+  store_close(s);
+  assert_int_equal(f->d.warnings, 0);
+}
+
 static void kinds_and_removal(void **state) {
   fixture *f = *state;
   int count;
@@ -710,6 +744,7 @@ int main(void) {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
   const struct CMUnitTest tests[] = {
       TEST(round_trip),
+      TEST(several),
       TEST(kinds_and_removal),
       TEST(turned_off),
       TEST(folders),

@@ -79,7 +79,9 @@ typedef struct build {
   pid_t pid;             /* of its compiler while that runs, else 0 */
   char reason[REASON];   /* why the last step failed */
   void *loaded;          /* of dlopen */
-  bool stored;           /* it was in the store */
+  char *bytes;           /* of the object, for the store; of mem_alloc, or NULL */
+  size_t size;
+  bool stored; /* it was in the store */
 } build;
 
 /* --- the private directory -------------------------------------------------------------------- */
@@ -343,16 +345,13 @@ static bool load_object(build *b) {
   return false;
 }
 
-/* Puts the object's bytes into the store. What fails here is nobody's loss. */
+/* Reads the object's bytes for the store. What fails here is nobody's loss. */
 static void keep_object(build *b) {
   struct stat s;
-  store *cache = b->of->cache;
-  FILE *f = cache ? fopen(b->object, "r") : NULL;
+  FILE *f = b->of->cache ? fopen(b->object, "r") : NULL;
   size_t size = f && fstat(fileno(f), &s) == 0 ? (size_t)s.st_size : 0;
-  char *bytes = size ? mem_alloc(size) : NULL;
-  if (bytes && fread(bytes, 1, size, f) == size)
-    store_put(cache, STORE_KERNELS, b->key.data, b->key.len, bytes, size);
-  mem_free(bytes);
+  b->bytes = size ? mem_alloc(size) : NULL;
+  b->size = b->bytes && fread(b->bytes, 1, size, f) == size ? size : 0;
   if (f) fclose(f);
 }
 
@@ -448,6 +447,15 @@ static void take_result(backend_job *job, int i, const build *b) {
     out->error = "the compiled object lacks this kernel";
 }
 
+static void keep_all(store *cache, build *all, int count, store_entry *fresh) {
+  int n = 0;
+  for (int i = 0; i < count; ++i)
+    if (all[i].size > 0)
+      fresh[n++] = (store_entry){all[i].key.data, all[i].key.len, all[i].bytes, all[i].size};
+  store_put_all(cache, STORE_KERNELS, n, fresh);
+  for (int i = 0; i < count; ++i) mem_free(all[i].bytes);
+}
+
 /* Kernels without code, so many in a source. */
 static void compile_in_parts(backend_job *job, common *c, arena *scratch, cc_code *code, int size) {
   int n = 0, *of = arena_array(scratch, int, job->count + 1);
@@ -467,7 +475,9 @@ static void compile_in_parts(backend_job *job, common *c, arena *scratch, cc_cod
     try_store(&all[i], scratch);
     if (all[i].loaded != NULL) code->object[code->count++] = all[i].loaded;
   }
+  store_entry *fresh = arena_array(scratch, store_entry, parts + 1);
   compile_missing(all, parts, job->threads);
+  keep_all(c->cache, all, parts, fresh);
   for (int i = 0; i < parts; ++i) {
     if (!all[i].stored && all[i].loaded != NULL) code->object[code->count++] = all[i].loaded;
     job->cached = job->cached && all[i].stored;

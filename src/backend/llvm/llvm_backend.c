@@ -127,6 +127,7 @@ typedef struct compilation {
   str *key;     /* of the store, by unit */
   bool *stored; /* the unit's object came from there */
   llvm_unit **missing;
+  store_entry *fresh;
   bool inside;           /* LLVM */
   char why[LLVM_REASON]; /* nothing could be loaded; "" where all was */
 } compilation;
@@ -159,11 +160,13 @@ static void look_up(compilation *c) {
 }
 
 static void keep(const compilation *c) {
+  int n = 0;
   for (int i = 0; i < c->job->count && c->job->cache != NULL; ++i) {
     const llvm_unit *u = &c->code->unit[i];
     if (u->object != NULL && !c->stored[i])
-      store_put(c->job->cache, STORE_KERNELS, c->key[i].data, c->key[i].len, u->object, u->size);
+      c->fresh[n++] = (store_entry){c->key[i].data, c->key[i].len, u->object, u->size};
   }
+  store_put_all(c->job->cache, STORE_KERNELS, n, c->fresh);
 }
 
 /* The longest first, so that no thread is left with one at the end. */
@@ -240,6 +243,7 @@ static void compile_units(compilation *c) {
   const backend_job *job = c->job;
   snprintf(c->why, sizeof c->why, "%s", fork_why);
   c->missing = arena_array(&c->scratch, llvm_unit *, job->count + 1);
+  c->fresh = arena_array(&c->scratch, store_entry, job->count + 1);
   c->stored = arena_array(&c->scratch, bool, job->count + 1);
   c->key = arena_array(&c->scratch, str, job->count + 1);
   if (!enter(c)) return;
