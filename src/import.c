@@ -1,7 +1,9 @@
 /* Importing; see import.h. */
 #include "import.h"
 
-#include <stdlib.h>
+#include <math.h>
+
+#include "backend/element.h"
 
 #include "ir/walk.h"
 
@@ -11,6 +13,31 @@ static void copy_name(graph *g, const uop *copy, const value_name *from) {
   name->text = intern_string(g, from->text);
   name->shape = intern_list(g, from->shape->len, from->shape->at);
   map_put_ptr(&g->names, copy->id, name);
+}
+
+/* The number that all elements of a fixed input are; NULL: they differ, or a double cannot say it. */
+static const uop *number_of(graph *g, const tensor_buffer *b) {
+  size_t size = wn_dtype_size(b->dtype);
+  double value = element_read(b->dtype, b->data, 0);
+  for (int64_t i = 1; i < b->count; ++i)
+    if (memcmp(b->data, (const char *)b->data + (size_t)i * size, size) != 0) return NULL;
+  bool exact = !isnan(value) && (b->dtype != WN_I64 || fabs(value) < 0x1p53);
+  return exact ? uop_const(g, b->dtype, value) : NULL;
+}
+
+/* A fixed input of one value is that number, as large as the input; NULL: it stays an array. */
+static const uop *fold_fixed(graph *g, const wn_context *ctx, const uop *u) {
+  if (u->op != OP_BUFFER) return NULL;
+  const tensor_buffer *b = &ctx->buffers.data[u->arg.i];
+  const uop *number = b->fixed && b->data != NULL ? number_of(g, b) : NULL;
+  int64_t ones[WN_MAX_DIMS];
+  int n = b->shape->len;
+  if (number == NULL || n == 0) return number;
+  for (int i = 0; i < n; ++i) ones[i] = 1;
+  number = uop_new(g, OP_RESHAPE, b->dtype, 1, &number, (uop_arg){.list = intern_list(g, n, ones)});
+  return b->count == 1 ? number
+                       : uop_new(g, OP_EXPAND, b->dtype, 1, &number,
+                                 (uop_arg){.list = intern_list(g, n, b->shape->at)});
 }
 
 const uop *const *import_graph(graph *g, int count, wn_tensor *const *outs) {
@@ -28,133 +55,126 @@ const uop *const *import_graph(graph *g, int count, wn_tensor *const *outs) {
     src.len = 0;
     for (int s = 0; s < u->nsrc; ++s)
       vec_push(&g->arena, &src, map_get_ptr(&copies, u->src[s]->id));
-    const uop *copy = uop_new(g, u->op, u->dtype, u->nsrc, src.data, arg);
-    copy_name(g, copy, map_get_ptr(&outs[0]->ctx->graph.names, u->id));
+    const uop *copy = fold_fixed(g, outs[0]->ctx, u);
+    if (copy == NULL) {
+      copy = uop_new(g, u->op, u->dtype, u->nsrc, src.data, arg);
+      copy_name(g, copy, map_get_ptr(&outs[0]->ctx->graph.names, u->id));
+    }
     map_put_ptr(&copies, u->id, copy);
   }
   for (int i = 0; i < count; ++i) roots[i] = map_get_ptr(&copies, roots[i]->id);
   return roots;
 }
 
-/* --- the caller's arrays ------------------------------------------------------------------------------------------------ */
+/* --- the caller's arrays --------------------------------------------------------------------- */
 
-typedef enum array_kind { OUTPUT, INPUT, CONSTANT, ARRAY_KINDS } array_kind;
+static const char *const kind_name[] = {[WN_SLOT_INPUT] = "input",
+                                        [WN_SLOT_FIXED] = "input",
+                                        [WN_SLOT_CONSTANT] = "constant",
+                                        [WN_SLOT_OUTPUT] = "output"};
 
-typedef struct user_array {
-  uintptr_t begin, end;
-  array_kind kind;
-  int number; /* of the output, or in the context */
-  const tensor_buffer *buffer;
-  const int_list *shape;
-  const char *name; /* NULL: it has none */
-} user_array;
+typedef struct slot_maker {
+  wn_context *ctx;
+  graph *g;
+  slot_list *slots;
+  map outputs; /* value_name of an output -> 1 */
+} slot_maker;
 
-typedef VEC(user_array) user_arrays;
-
-static const char *array_text(graph *g, const user_array *a) {
-  str s;
-  str_init(&s, &g->arena);
-  if (a->kind == OUTPUT)
-    str_printf(&s, "output %d", a->number);
-  else
-    str_add(&s, a->buffer->constant ? "a wn_constant" : "a wn_input");
-  if (a->name != NULL) str_printf(&s, " \"%s\"", a->name);
-  str_printf(&s, " of shape %s", arena_shape(&g->arena, a->shape->len, a->shape->at));
-  return str_text(&s);
+/* A name that a reshape or permutation of it was given as an output is that one's. */
+static const char *own_name(slot_maker *m, const uop *node, wn_slot_kind kind) {
+  const value_name *name = map_get_ptr(&m->ctx->graph.names, node->id);
+  uint64_t known;
+  bool theirs =
+      name != NULL && kind != WN_SLOT_OUTPUT && map_get(&m->outputs, (uintptr_t)name, &known);
+  return name == NULL || theirs ? NULL : intern_string(m->g, name->text);
 }
 
-/* Which of those that look alike? */
-static const char *place_text(graph *g, const user_array *a) {
-  if (a->kind == OUTPUT) return "";
-  return arena_printf(&g->arena, " (array %d of its context)", a->number);
+static void add_slot(slot_maker *m, wn_slot_kind kind, const uop *node, wn_dtype dtype,
+                     const int_list *shape, void *data) {
+  arena *a = &m->g->arena;
+  slot_list *l = m->slots;
+  int *count = kind == WN_SLOT_OUTPUT     ? &l->outputs
+               : kind == WN_SLOT_CONSTANT ? &l->constants
+                                          : &l->inputs;
+  const char *own = own_name(m, node, kind), *what = kind_name[kind];
+  program_slot s = {.kind = kind,
+                    .name = own != NULL ? own : arena_printf(a, "%s%d", what, *count),
+                    .dtype = dtype,
+                    .shape = intern_list(m->g, shape->len, shape->at),
+                    .bytes = wn_dtype_size(dtype)};
+  for (int i = 0; i < shape->len; ++i) s.bytes *= (size_t)shape->at[i];
+  const char *text = arena_shape(a, shape->len, shape->at);
+  s.text = own != NULL ? arena_printf(a, "%s %d \"%s\" of shape %s", what, *count, own, text)
+                       : arena_printf(a, "%s %d of shape %s", what, *count, text);
+  l->at[l->count] = s;
+  l->data[l->count++] = data;
+  ++*count;
 }
 
-static void add_array(graph *g, user_arrays *all, user_array a, wn_dtype dtype, const void *data) {
-  int64_t count = 1;
-  for (int k = 0; k < a.shape->len; ++k) count *= a.shape->at[k];
-  a.begin = (uintptr_t)data;
-  a.end = a.begin + (uintptr_t)count * wn_dtype_size(dtype);
-  if (a.end < a.begin) a.end = UINTPTR_MAX; /* no such memory, which is not for us to find out */
-  if (data == NULL && a.kind == OUTPUT)
-    diag_fail(g->diag, WN_ERR_USAGE,
-              "%s has nowhere to go: its data is NULL, which only wn_explain takes",
-              array_text(g, &a));
-  if (data == NULL)
-    diag_fail(g->diag, WN_ERR_USAGE, "%s has no data: NULL is only for what wn_explain explains",
-              array_text(g, &a));
-  vec_push(&g->arena, all, a);
+static wn_slot_kind kind_of(const tensor_buffer *b) {
+  if (b->fixed) return WN_SLOT_FIXED;
+  return b->constant ? WN_SLOT_CONSTANT : WN_SLOT_INPUT;
 }
 
-static int by_begin(const void *x, const void *y) {
-  const user_array *a = x, *b = y;
-  return (a->begin > b->begin) - (a->begin < b->begin);
-}
-
-static _Noreturn void refuse_overlap(graph *g, const user_array *a, const user_array *b) {
-  if (b->kind < a->kind || (b->kind == a->kind && b->number < a->number)) {
-    const user_array *other = a;
-    a = b;
-    b = other;
-  }
-  const char *why =
-      a->kind == OUTPUT
-          ? "what is written needs memory that nothing else is in"
-          : "memory that may change between runs is no constant; make both wn_input, or copy one";
-  diag_fail(g->diag, WN_ERR_USAGE, "%s%s overlaps %s%s: %s", array_text(g, a), place_text(g, a),
-            array_text(g, b), place_text(g, b), why);
-}
-
-/* By where they begin: what overlaps an array and begins before it ends behind its begin, and of each kind the one that ends
- * last does if any does. */
-static void check_overlaps(graph *g, user_arrays *all) {
-  const user_array *last[ARRAY_KINDS] = {NULL};
-  qsort(all->data, all->len, sizeof *all->data, by_begin);
-  for (size_t i = 0; i < all->len; ++i) {
-    const user_array *a = &all->data[i];
-    for (int k = 0; k < ARRAY_KINDS; ++k) {
-      bool may = a->kind != OUTPUT && k == (int)a->kind; /* both are only read */
-      if (last[k] != NULL && !may && last[k]->end > a->begin) refuse_overlap(g, last[k], a);
-    }
-    if (last[a->kind] == NULL || last[a->kind]->end < a->end) last[a->kind] = a;
+/* In the order in which they were made. node: of each buffer that an output depends on. */
+static void add_buffers(slot_maker *m, const uop *const *node, bool constant) {
+  for (size_t i = 0; i < m->ctx->buffers.len; ++i) {
+    const tensor_buffer *b = &m->ctx->buffers.data[i];
+    wn_slot_kind kind = kind_of(b);
+    if (node[i] == NULL || (kind == WN_SLOT_CONSTANT) != constant) continue;
+    m->slots->of[i] = m->slots->count;
+    /* inputs are never written: their const ends here because kernels take all arrays alike */
+    add_slot(m, kind, node[i], b->dtype, b->shape, (void *)(uintptr_t)b->data);
   }
 }
 
-void import_check_data(wn_context *ctx, graph *g, int count, wn_tensor *const *outs,
+/* What a fixed input holds now is what it holds in the program. */
+static void copy_fixed(slot_maker *m) {
+  slot_list *l = m->slots;
+  for (int i = 0; i < l->inputs; ++i) {
+    if (l->at[i].kind == WN_SLOT_FIXED && l->data[i] != NULL)
+      l->data[i] = arena_copy(&m->g->arena, l->data[i], l->at[i].bytes);
+  }
+}
+
+slot_list import_slots(wn_context *ctx, graph *g, int count, wn_tensor *const *outs,
                        void *const *data, bool variable) {
-  user_arrays all = {0};
-  const uop **nodes = arena_array(&g->arena, const uop *, count);
+  arena *a = &g->arena;
+  size_t n = ctx->buffers.len;
+  slot_list l = {.variable = variable};
+  slot_maker m = {.ctx = ctx, .g = g, .slots = &l};
+  const uop **node = arena_array(a, const uop *, n + 1),
+            **roots = arena_array(a, const uop *, count);
+  l.at = arena_array(a, program_slot, n + (size_t)count);
+  l.data = arena_array(a, void *, n + (size_t)count);
+  l.of = arena_array(a, int, n + 1);
+  map_init(&m.outputs, a);
   for (int i = 0; i < count; ++i) {
-    nodes[i] = outs[i]->node;
-    const user_array a = {.kind = OUTPUT,
-                          .number = i,
-                          .shape = outs[i]->shape,
-                          .name = uop_value_name(&ctx->graph, nodes[i])};
-    add_array(g, &all, a, outs[i]->dtype, data != NULL ? data[i] : NULL);
+    roots[i] = outs[i]->node;
+    const value_name *name = map_get_ptr(&ctx->graph.names, roots[i]->id);
+    if (name != NULL && roots[i]->op != OP_BUFFER) map_put(&m.outputs, (uintptr_t)name, 1);
   }
-  uop_order order = uop_toposort(&g->arena, count, nodes);
-  for (size_t i = 0; i < order.len; ++i) {
-    if (order.at[i]->op != OP_BUFFER) continue;
-    int slot = (int)order.at[i]->arg.i;
-    const tensor_buffer *b = &ctx->buffers.data[slot];
-    array_kind kind = b->constant && !variable ? CONSTANT : INPUT;
-    const user_array a = {.kind = kind,
-                          .number = slot,
-                          .buffer = b,
-                          .shape = b->shape,
-                          .name = uop_value_name(&ctx->graph, order.at[i])};
-    add_array(g, &all, a, b->dtype, b->data);
-  }
-  check_overlaps(g, &all);
+  uop_order order = uop_toposort(a, count, roots);
+  for (size_t i = 0; i < order.len; ++i)
+    if (order.at[i]->op == OP_BUFFER) node[order.at[i]->arg.i] = order.at[i];
+  for (size_t i = 0; i < n; ++i) l.of[i] = -1;
+  add_buffers(&m, node, false);
+  add_buffers(&m, node, true);
+  for (int i = 0; i < count; ++i)
+    add_slot(&m, WN_SLOT_OUTPUT, roots[i], outs[i]->dtype, outs[i]->shape,
+             data != NULL ? data[i] : NULL);
+  copy_fixed(&m);
+  return l;
 }
 
-void import_addresses(wn_context *ctx, wn_program *p, int count, void *const *data) {
-  arena *a = &p->graph.arena;
-  size_t n = ctx->buffers.len;
-  p->user = arena_array(a, void *, n + 1);
-  p->results = arena_array(a, void *, count + 1);
-  /* inputs are never written: their const ends here because kernels take all arrays alike */
-  for (size_t i = 0; i < n; ++i) p->user[i] = (void *)(uintptr_t)ctx->buffers.data[i].data;
-  for (int i = 0; i < count; ++i) p->results[i] = data[i];
+void import_check_data(const slot_list *slots, graph *g, bool all) {
+  for (int i = 0; i < slots->count; ++i) {
+    const program_slot *s = &slots->at[i];
+    if (slots->data[i] != NULL || (!all && s->kind != WN_SLOT_FIXED)) continue;
+    diag_fail(g->diag, WN_ERR_USAGE, "%s has no array: its data is NULL%s", s->text,
+              all ? "" : ", and its values are needed to compile");
+  }
+  slots_check(slots, g->diag, &g->arena);
 }
 
 user_buffer *import_describe(wn_context *ctx, graph *g) {

@@ -10,13 +10,13 @@
 
 /* Names come along: those of the context, in the program's graph. */
 const uop *const *import_graph(graph *g, int count, wn_tensor *const *outs);
-/* What runs needs memory to read and to write: data that is missing is WN_ERR_USAGE, and so is an output that shares memory
- * with another array, or a constant (but for `variable`) that shares it with an input. */
-void import_check_data(wn_context *ctx, graph *g, int count, wn_tensor *const *outs,
+/* The arrays that it gets: those of the context that an output depends on, and the outputs. data may be NULL. */
+slot_list import_slots(wn_context *ctx, graph *g, int count, wn_tensor *const *outs,
                        void *const *data, bool variable);
+/* Arrays that are there are aligned and do not overlap where they must not, fixed ones are there, and with `all` every one:
+ * else WN_ERR_USAGE. */
+void import_check_data(const slot_list *slots, graph *g, bool all);
 /* Each buffer's dtype and size, by slot. */
 user_buffer *import_describe(wn_context *ctx, graph *g);
-/* Where the program finds the caller's arrays. */
-void import_addresses(wn_context *ctx, wn_program *p, int count, void *const *data);
 
 #endif

@@ -20,10 +20,11 @@
 typedef struct pipeline {
   wn_context *ctx;
   const wn_options *opt;
-  wn_program *p;
+  compiled_graph *p;
   graph *g;
   show show;
   bool dry;           /* nothing is run: there need not be any data */
+  bool measures;      /* runs at once, on all of the data */
   forecast *forecast; /* gets what the cost model says; NULL: nobody asks */
 } pipeline;
 
@@ -31,7 +32,7 @@ typedef struct pipeline {
 
 /* Each kernel of a part once, under a name of its own. */
 static void linearise_part(pipeline *pl, const part *of, const linear_options *lo, map *names) {
-  wn_program *p = pl->p;
+  compiled_graph *p = pl->p;
   arena *a = &pl->g->arena;
   for (size_t i = 0; i < of->set->kernels.len; ++i) {
     int code = of->first_code + (int)i;
@@ -65,7 +66,7 @@ static linear_kernel *launch_of(pipeline *pl, const kernel_plan *k) {
 }
 
 static void linearise_all(pipeline *pl, const fitting *f) {
-  wn_program *p = pl->p;
+  compiled_graph *p = pl->p;
   arena *a = &pl->g->arena;
   bool device = runtime_machine(p->rt)->group > 0;
   linear_options lo = {.accumulators = device ? 0 : runtime_machine(p->rt)->registers - 4,
@@ -88,17 +89,15 @@ static void linearise_all(pipeline *pl, const fitting *f) {
 }
 
 static void compile_kernels(pipeline *pl) {
-  wn_program *p = pl->p;
+  compiled_graph *p = pl->p;
   const lin_kernel **ks = arena_array(&pl->g->arena, const lin_kernel *, p->ncodes + 1);
   for (int i = 0; i < p->ncodes; ++i) ks[i] = &p->codes[i]->lin;
   compile_options co = {.max_lines = pl->opt->max_lines, .store = pl->opt->cold ? NULL : p->store};
   if (!pl->opt->plan_only) p->module = module_compile(p->rt, &p->diag, p->ncodes, ks, &co);
-  int n = (int)p->set->kernels.len;
-  while (p->nprepare < n && p->set->kernels.data[p->nprepare].prepare) p->nprepare++;
 }
 
 static void fill_info(pipeline *pl, const decision *d, double schedule_s, double compile_s) {
-  wn_program *p = pl->p;
+  compiled_graph *p = pl->p;
   wn_program_info *i = &p->info;
   str placement;
   str_init(&placement, &pl->g->arena);
@@ -113,7 +112,11 @@ static void fill_info(pipeline *pl, const decision *d, double schedule_s, double
                          .isa = t->name,
                          .device = t->model,
                          .threads = runtime_threads(p->rt),
-                         .prepare_kernels = p->nprepare,
+                         .kernels = p->list.count - p->list.prepare,
+                         .prepare_kernels = p->list.prepare,
+                         .inputs = p->slots.inputs,
+                         .constants = p->slots.constants,
+                         .outputs = p->slots.outputs,
                          .sites = ch->sites->n,
                          .workspace_bytes = memory_needed(p->set, runtime_scratch_blocks(p->rt)),
                          .prepared_bytes = p->set->prepared_bytes,
@@ -122,14 +125,13 @@ static void fill_info(pipeline *pl, const decision *d, double schedule_s, double
                          .predicted_s = ch->seconds,
                          .tuned = i->tuned,
                          .cached = p->module != NULL && module_cached(p->module),
-                         .identity = program_identity(p)};
-  i->kernels = (int)p->set->kernels.len - p->nprepare;
+                         .identity = launches_identity(p)};
   for (size_t a = 0; a < p->set->arrays.len; ++a) {
     array_role role = p->set->arrays.data[a].role;
     i->buffers += role == ROLE_RESULT || role == ROLE_WORK || role == ROLE_PREPARED;
   }
   for (size_t k = 0; k < p->set->kernels.len; ++k) {
-    kernel_state s = program_kernel_state(p, (int)k);
+    kernel_state s = compiled_kernel_state(p, (int)k);
     i->source_lines = s.source_lines < 0 ? -1 : i->source_lines + s.source_lines;
     if (i->fallback == NULL) i->fallback = s.fallback;
   }
@@ -149,8 +151,8 @@ static void fill_info(pipeline *pl, const decision *d, double schedule_s, double
 /* Tensors to the sites of simplified range IR: all that does not depend on the plan. */
 static const site_list *front(pipeline *pl, wn_tensor *const *outs, void *const *data, int count) {
   const uop *const *tensors = import_graph(pl->g, count, outs);
-  if (!pl->dry)
-    import_check_data(pl->ctx, pl->g, count, outs, data, pl->opt->variable_weights != 0);
+  pl->p->slots = import_slots(pl->ctx, pl->g, count, outs, data, pl->opt->variable_weights != 0);
+  if (!pl->dry) import_check_data(&pl->p->slots, pl->g, pl->measures);
   show_ir(&pl->show, "tensor", count, tensors);
   const uop *root = lower_tensors(pl->g, count, tensors);
   show_ir(&pl->show, "lower", 1, &root);
@@ -174,7 +176,7 @@ static void show_decision(pipeline *pl, const decision *d) {
 
 /* All that comes before machine code: tensors to kernels of linear IR. */
 static decision make_plan(pipeline *pl, wn_tensor *const *outs, void *const *data, int count) {
-  wn_program *p = pl->p;
+  compiled_graph *p = pl->p;
   p->store = store_open(&p->diag, pl->opt->no_cache != 0);
   const site_list *sites = front(pl, outs, data, count);
   decision d = decide(&(deciding){pl->ctx, pl->opt, p, pl->g, pl->dry}, sites);
@@ -183,6 +185,7 @@ static decision make_plan(pipeline *pl, wn_tensor *const *outs, void *const *dat
   show_decision(pl, &d);
   show_nests(&pl->show, p->set);
   linearise_all(pl, &d.fit);
+  launches_make(p);
   show_kernels(&pl->show, p);
   if (pl->forecast != NULL)
     *pl->forecast = forecast_program(pl->g, &d.choice, d.target, d.trace, p->set);
@@ -190,7 +193,7 @@ static decision make_plan(pipeline *pl, wn_tensor *const *outs, void *const *dat
 }
 
 static void compile(pipeline *pl, wn_tensor *const *outs, void *const *data, int count) {
-  wn_program *p = pl->p;
+  compiled_graph *p = pl->p;
   const wn_options *opt = pl->opt;
   show_check_environment(&p->diag);
   p->rt = (pl->dry ? runtime_create_foreign : runtime_create)(&p->diag, opt->backend, opt->isa,
@@ -200,18 +203,15 @@ static void compile(pipeline *pl, wn_tensor *const *outs, void *const *data, int
   decision d = make_plan(pl, outs, data, count);
   double scheduled = program_now();
   compile_kernels(pl);
-  double compiled = program_now();
+  double end = program_now();
   show_assembly(p);
   program_describe_sites(p, &d);
-  fill_info(pl, &d, scheduled - start, compiled - scheduled);
+  fill_info(pl, &d, scheduled - start, end - scheduled);
   if (opt->strict && p->info.fallback != NULL) {
     diag_fail(&p->diag, WN_ERR_STRICT, "a kernel fell back to the interpreter: %s",
               p->info.fallback);
   }
-  program_close_store(p);
-  if (pl->dry) return;
-  import_addresses(pl->ctx, p, count, data);
-  program_allocate(p);
+  compiled_close_store(p);
 }
 
 /* --- the public functions ---------------------------------------------------------------------------------------------------- */
@@ -248,20 +248,15 @@ static wn_status check_outputs(wn_context *ctx, wn_tensor *const *outs, int coun
   return WN_OK;
 }
 
-/* A program with nothing in it yet; *status says why where it is NULL. */
-static wn_program *begin(wn_context *ctx, wn_tensor *const *outs, int count,
-                         const wn_options *options, pipeline *pl, wn_status *status) {
+/* One with nothing in it yet; *status says why where it is NULL. */
+static compiled_graph *begin(wn_context *ctx, wn_tensor *const *outs, int count,
+                             const wn_options *options, pipeline *pl, wn_status *status) {
   *status = check_outputs(ctx, outs, count);
   if (*status == WN_OK) *status = check_options(ctx, options);
   if (*status != WN_OK) return NULL;
-  wn_program *p = mem_alloc(sizeof *p);
+  compiled_graph *p = compiled_new(&ctx->diag);
   if (p == NULL) *status = diag_set(&ctx->diag, WN_ERR_NOMEM, "out of memory");
   if (p == NULL) return NULL;
-  memset(p, 0, sizeof *p);
-  diag_init(&p->diag);
-  p->diag.warn = ctx->diag.warn;
-  p->diag.warn_user = ctx->diag.warn_user;
-  graph_init(&p->graph, &p->diag);
   *pl = (pipeline){.ctx = ctx, .opt = options, .p = p, .g = &p->graph, .show.g = &p->graph};
   return p;
 }
@@ -281,7 +276,7 @@ wn_status pipeline_compile(wn_context *ctx, wn_tensor *const *outs, void *const 
     return diag_set(&ctx->diag, WN_ERR_USAGE, "nowhere to put the program: it is NULL");
   pipeline pl;
   wn_status st;
-  wn_program *p = begin(ctx, outs, count, options, &pl, &st);
+  compiled_graph *p = begin(ctx, outs, count, options, &pl, &st);
   if (p == NULL) return st;
   if (watch != NULL) {
     pl.show.write = watch->write;
@@ -293,13 +288,14 @@ wn_status pipeline_compile(wn_context *ctx, wn_tensor *const *outs, void *const 
   fp_enter(&fp);
   DIAG_TRY(&p->diag, st) compile(&pl, outs, data, count);
   DIAG_END(&p->diag, st)
-  fp_leave(&fp);
   if (st != WN_OK) {
     diag_set(&ctx->diag, st, "%s", p->diag.message);
-    wn_program_destroy(p);
-    return st;
+    compiled_release(p);
+  } else {
+    *program = program_create(p, !pl.dry, &ctx->diag);
+    if (*program == NULL) st = ctx->diag.status;
   }
-  *program = p;
+  fp_leave(&fp);
   return st;
 }
 
@@ -313,24 +309,25 @@ wn_status wn_compile(wn_context *ctx, wn_tensor *const *outs, void *const *data,
 
 static void survey(pipeline *pl, wn_tensor *const *outs, void *const *data, int count,
                    const site_list **sites) {
-  wn_program *p = pl->p;
+  compiled_graph *p = pl->p;
   p->rt = runtime_create(&p->diag, pl->opt->backend, pl->opt->isa, pl->opt->threads);
   if (pl->opt->flush_subnormals) runtime_flush_subnormals(p->rt);
   *sites = front(pl, outs, data, count);
 }
 
 wn_status pipeline_survey(wn_context *ctx, wn_tensor *const *outs, void *const *data, int count,
-                          const wn_options *options, wn_program **program,
+                          const wn_options *options, compiled_graph **program,
                           const site_list **sites) {
   pipeline pl;
   wn_status st;
   *program = begin(ctx, outs, count, options, &pl, &st);
   if (*program == NULL) return st;
+  pl.measures = true;
   DIAG_TRY(&pl.p->diag, st) survey(&pl, outs, data, count, sites);
   DIAG_END(&pl.p->diag, st)
   if (st == WN_OK) return st;
   diag_set(&ctx->diag, st, "%s", pl.p->diag.message);
-  wn_program_destroy(*program);
+  compiled_release(*program);
   *program = NULL;
   return st;
 }

@@ -6,6 +6,7 @@
 #define WN_PIPELINE_H
 
 #include "decide/forecast.h"
+#include "program/program.h"
 
 typedef struct pipeline_watch {
   void (*write)(void *user, const char *text); /* every pass that changed something; may be NULL */
@@ -21,9 +22,10 @@ wn_status pipeline_compile(wn_context *ctx, wn_tensor *const *outs, void *const 
                            const wn_options *options, const pipeline_watch *watch,
                            wn_program **program);
 
-/* All that comes before there is a plan: a program with a runtime and nothing else, and its sites. WN_OK, or a status with
- * its line in the context and *program NULL. */
+/* All that comes before there is a plan: a runtime and nothing else, and the sites, for what measures on the caller's data.
+ * WN_OK, or a status with its line in the context and *program NULL. */
 wn_status pipeline_survey(wn_context *ctx, wn_tensor *const *outs, void *const *data, int count,
-                          const wn_options *options, wn_program **program, const site_list **sites);
+                          const wn_options *options, compiled_graph **program,
+                          const site_list **sites);
 
 #endif

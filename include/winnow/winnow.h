@@ -124,10 +124,11 @@ WN_API const char *wn_dtype_name(wn_dtype dtype); /* "f32", ... */
 
 /* --- tensors: all lazy, all row-major --------------------------------------------------------- */
 
-/* Borrow `data` (row-major, shape[0..ndim), 0 to WN_MAX_DIMS axes, every extent at least 1); NULL
- * only where nothing is run (wn_explain). An input may change between runs, a constant may not once
- * a program that uses it was prepared (what it holds at compiling decides the plan of auto, nothing else). f16 and bf16 are bits in 16-bit integers, bool is a byte, 0
- * or 1. */
+/* Borrow `data` (row-major, shape[0..ndim), 0 to WN_MAX_DIMS axes, every extent at least 1),
+ * which programs run on until another array is bound in its place (wn_bind); NULL: an array has
+ * to be bound before the first run. An input may change between runs, a constant may not once a
+ * program that uses it was prepared (what it holds at compiling decides the plan of auto,
+ * nothing else). f16 and bf16 are bits in 16-bit integers, bool is a byte, 0 or 1. */
 WN_API wn_tensor *wn_input(wn_context *ctx, wn_dtype dtype, int ndim, const int64_t *shape,
                            const void *data);
 WN_API wn_tensor *wn_constant(wn_context *ctx, wn_dtype dtype, int ndim, const int64_t *shape,
@@ -287,21 +288,24 @@ typedef struct wn_options {
   int plan_only;
 } wn_options;
 
-/* Compile the graph that computes outs[0..count) into data[0..count) (borrowed, row-major, of the
- * tensor's dtype, not NULL). An output that overlaps an input, a constant or another output is
- * WN_ERR_USAGE, and so is a constant that overlaps an input, unless variable_weights is set; inputs
- * may be the same memory. options may be NULL. *program is NULL on error. The program has its own copy of the graph and its own threads; more tensors may be
- * made in the context, and more programs compiled. */
+/* Compile the graph that computes outs[0..count) into data[0..count) (borrowed, row-major, of
+ * the tensor's dtype; NULL, as data itself may be: to be bound before the first run). Other
+ * arrays can be bound at any time (wn_bind). An array that is not aligned as its dtype is
+ * WN_ERR_USAGE. An output that overlaps an input, a constant or another output is WN_ERR_USAGE,
+ * and so is a constant that overlaps an input, unless variable_weights is set; inputs may be the
+ * same memory. options may be NULL. *program is NULL on error. The program has its own copy of
+ * the graph and its own threads; more tensors may be made in the context, and more programs
+ * compiled. */
 WN_API wn_status wn_compile(wn_context *ctx, wn_tensor *const *outs, void *const *data, int count,
                             const wn_options *options, wn_program **program);
 /* Run; constants are prepared by wn_prepare or, if it was not called, by the first run. Neither
- * allocates. Different programs may run at once from different threads; one program may be run by
- * several threads, which then take turns. Results do not depend on the number of threads: auto too chooses what decides their bits
- * without looking at it, and runs fewer threads where max_memory has no room for the scratch of all. On a
- * device wn_prepare launches every kernel once as well, since drivers compile and allocate at a
- * first launch. WN_ERR_DEVICE, which only devices give: wn_program_message says what failed; the
- * program may be run again, and must still be destroyed. Of a NULL program every function gives
- * WN_ERR_USAGE. */
+ * allocates. Different programs may run at once from different threads; one program may be run
+ * by several threads, which then take turns. Results do not depend on the number of threads:
+ * auto too chooses what decides their bits without looking at it, and runs fewer threads where
+ * max_memory has no room for the scratch of all. On a device wn_prepare launches every kernel
+ * once as well, since drivers compile and allocate at a first launch. WN_ERR_DEVICE, which only
+ * devices give: wn_program_message says what failed; the program may be run again, and must
+ * still be destroyed. Of a NULL program every function gives WN_ERR_USAGE. */
 WN_API wn_status wn_prepare(wn_program *program);
 WN_API wn_status wn_run(wn_program *program);
 /* The parts of wn_run, for data that stays on a device: upload inputs, launch any number of times,
@@ -324,6 +328,75 @@ WN_API wn_status wn_run_timed(wn_program *program, double *us);
  * until the next such call. */
 WN_API const char *wn_program_message(const wn_program *program);
 WN_API void wn_program_destroy(wn_program *program); /* NULL is allowed */
+
+/* --- slots and binding ------------------------------------------------------------------------ */
+
+/* A program's slots are the arrays that it gets from its caller: first its inputs in the order
+ * in which they were made, then its constants, then its outputs as they were given to
+ * wn_compile. Only those that an output depends on are there. The order does not depend on
+ * options. */
+typedef enum wn_slot_kind {
+  WN_SLOT_INPUT,
+  WN_SLOT_FIXED, /* of wn_fixed_input: counted with the inputs, and has nothing bound to it */
+  WN_SLOT_CONSTANT,
+  WN_SLOT_OUTPUT
+} wn_slot_kind;
+
+/* What it points to belongs to the program. */
+#define WN_SLOT_INFO(...) WN_STRUCT(wn_slot_info, __VA_ARGS__)
+typedef struct wn_slot_info {
+  size_t size WN_SIZED(wn_slot_info);
+  /* wn_name's, else "input0", "constant0", "output0", ... by its number among its kind */
+  const char *name;
+  wn_slot_kind kind;
+  wn_dtype dtype;
+  int ndim;
+  const int64_t *shape;
+  size_t bytes;     /* of the array */
+  const void *data; /* the array that is bound, NULL: none is */
+} wn_slot_info;
+
+/* Slot in [0, inputs + constants + outputs) of wn_program_info, else WN_ERR_USAGE. One thread at
+ * a time with wn_bind. */
+WN_API wn_status wn_program_get_slot(wn_program *program, int slot, wn_slot_info *info);
+/* The number of the slot with this name. WN_ERR_USAGE and *slot -1 where no slot has it, or more
+ * than one. */
+WN_API wn_status wn_program_find(wn_program *program, const char *name, int *slot);
+
+/* From the next run on the program reads or, of an output, writes this array (borrowed,
+ * row-major, of the slot's dtype and shape). WN_ERR_USAGE, and everything stays as it was, where
+ * there is no such slot, where the array is NULL or not aligned as its dtype, where it overlaps
+ * what it must not overlap at wn_compile, and for a fixed input, which takes another compile. A
+ * constant that is bound, be it to the array that it had, is prepared again by the next
+ * wn_prepare or run; the plan stays the one that was chosen at compiling. Costs less than a
+ * microsecond and allocates nothing but where a constant is bound in a program that shares
+ * prepared weights (wn_program_share), which then gets memory for its own: WN_ERR_NOMEM leaves
+ * everything as it was. A program may not be bound while it is run, or bound, by another thread:
+ * that is WN_ERR_USAGE where it is noticed (by either call), and which arrays a run uses is not
+ * defined where it is not. */
+WN_API wn_status wn_bind(wn_program *program, int slot, const void *data);
+/* Binds several at once, so that two arrays can change places; all or none. A slot that is named
+ * twice gets the latter. */
+WN_API wn_status wn_bind_many(wn_program *program, int count, const int *slots,
+                              const void *const *data);
+
+/* A program with the same code, whose copy is not made, and the same prepared weights, which are
+ * prepared once, and with bindings and workspace of its own. Its inputs and constants are bound
+ * as those of `program` are at this moment, its outputs to nothing. Either may be destroyed
+ * first. Programs of one thread, each run by a thread of its caller's, run at the same time;
+ * those of more threads, and those of a device, take turns, a run each. A constant that is bound
+ * again in one of them is so in that one alone, which then prepares weights of its own. On error
+ * *other is NULL and wn_program_message(program) says why. May be called while other threads run
+ * `program`, but not while one binds it. */
+WN_API wn_status wn_program_share(wn_program *program, wn_program **other);
+
+/* An input whose values decide what is compiled: the shapes, axes and paddings of a model's
+ * file, which whoever builds the graph reads too. wn_compile reads `data` (of which the program
+ * keeps a copy; NULL is WN_ERR_USAGE), one value for all elements becomes a number in the code
+ * and several a constant, and the program has a slot that says so. Other values take another
+ * compile. */
+WN_API wn_tensor *wn_fixed_input(wn_context *ctx, wn_dtype dtype, int ndim, const int64_t *shape,
+                                 const void *data);
 
 /* Strings of both belong to the program. */
 #define WN_KERNEL_INFO(...) WN_STRUCT(wn_kernel_info, __VA_ARGS__)
@@ -378,14 +451,15 @@ typedef struct wn_program_info {
   const char *placement; /* the schedule used, canonical spelling; may be given as options.plan */
   const char *wino;      /* tile of the first convolution that was rewritten, "4x4"; "" for none */
   const char *backend, *isa, *device;
-  const char *fallback;         /* NULL, or the first kernel's reason */
-  int threads;                  /* of a device: its compute units */
-  int kernels, prepare_kernels; /* launches of a run, and of preparing */
-  int buffers;                  /* arrays written by either, results included */
-  int sites;                    /* that a plan names */
-  int source_lines;             /* of all kernels */
-  int promise_missed;           /* nonzero: predicted to break what `math` promises */
-  int cached;                   /* nonzero: the code came from an earlier compile */
+  const char *fallback;           /* NULL, or the first kernel's reason */
+  int threads;                    /* of a device: its compute units */
+  int kernels, prepare_kernels;   /* launches of a run, and of preparing */
+  int inputs, constants, outputs; /* slots of each kind: see wn_program_get_slot */
+  int buffers;                    /* arrays written by either, results included */
+  int sites;                      /* that a plan names */
+  int source_lines;               /* of all kernels */
+  int promise_missed;             /* nonzero: predicted to break what `math` promises */
+  int cached;                     /* nonzero: the code came from an earlier compile */
   int tuned; /* nonzero: auto took the schedule that wn_tune had stored for this graph */
   size_t workspace_bytes;       /* besides inputs, weights, prepared weights and results; scratch
                                    of all threads included */
@@ -399,7 +473,7 @@ typedef struct wn_program_info {
 } wn_program_info;
 WN_API wn_status wn_program_get_info(wn_program *program, wn_program_info *info);
 /* Kernels in order of running, prepare part first; index in [0, kernels + prepare_kernels), else
- * WN_ERR_USAGE and zeros. One thread at a time: the source is printed when it is first asked for. */
+ * WN_ERR_USAGE and zeros. By any thread, while others run the program: the source is printed when it is first asked for. */
 WN_API wn_status wn_program_get_kernel(wn_program *program, int index, wn_kernel_info *info);
 /* index in [0, wn_program_info.sites), else WN_ERR_USAGE and zeros. May be called while the program runs. */
 WN_API wn_status wn_program_get_site(wn_program *program, int index, wn_site_info *info);
@@ -459,6 +533,7 @@ typedef struct wn_tune_result {
  * this user, with the same dtype, math, weights, ISA, CPU and version, and any number of threads, since
  * results must not depend on it: tune with as many as will run. Writes to data as
  * wn_run does; what inputs hold should be like real data, on which a pick's error is checked.
+ * Every array has to be there.
  * options->plan and wino must be NULL (or "auto"). Being stopped is no error: what was found until
  * then is kept. A few tensors stay in the context. options, tune: may be NULL; *result is zeros
  * where tuning fails. */

@@ -125,7 +125,7 @@ static _Noreturn void refuse_memory(const attempt *t) {
 }
 
 static void run_on(attempt *t, int threads) {
-  wn_program *p = t->d->p;
+  compiled_graph *p = t->d->p;
   const wn_options *opt = t->d->opt;
   runtime_destroy(p->rt);
   p->rt = NULL;

@@ -14,7 +14,7 @@
 typedef struct deciding {
   wn_context *ctx;
   const wn_options *opt;
-  wn_program *p; /* its runtime may be made anew, with fewer threads */
+  compiled_graph *p; /* its runtime may be made anew, with fewer threads */
   graph *g;
   bool dry; /* nothing is run */
 } deciding;

@@ -11,7 +11,7 @@ static int site_of_kernel(const kernel_plan *k) {
 }
 
 /* Lists of kernels are cut from one array, in the order of sites. */
-static void list_kernels(wn_program *p, int nsites) {
+static void list_kernels(compiled_graph *p, int nsites) {
   arena *a = &p->graph.arena;
   int n = (int)p->set->kernels.len;
   p->site_of = arena_array(a, int, n + 1);
@@ -28,7 +28,7 @@ static void list_kernels(wn_program *p, int nsites) {
   for (int k = 0; k < n; ++k) all[next[p->site_of[k]]++] = k;
 }
 
-static void add_arrays(wn_program *p) {
+static void add_arrays(compiled_graph *p) {
   for (size_t i = 0; i < p->set->arrays.len; ++i) {
     const array_info *a = &p->set->arrays.data[i];
     if (a->site < 0) continue;
@@ -46,7 +46,7 @@ static double sum_of(const double *stages) {
   return seconds;
 }
 
-static wn_site_info describe(wn_program *p, const decision *d, int number) {
+static wn_site_info describe(compiled_graph *p, const decision *d, int number) {
   const choice *c = &d->choice;
   const graph_site *s = &c->sites->at[number];
   const stored_value *v = &c->sites->value[s->value];
@@ -66,7 +66,7 @@ static wn_site_info describe(wn_program *p, const decision *d, int number) {
                         .result = v->result};
 }
 
-void program_describe_sites(wn_program *p, const decision *d) {
+void program_describe_sites(compiled_graph *p, const decision *d) {
   int n = d->choice.sites->n;
   p->sites = arena_array(&p->graph.arena, wn_site_info, n + 1);
   for (int i = 0; i < n; ++i) p->sites[i] = describe(p, d, i);

@@ -5,6 +5,6 @@
 
 #include "decide/decide.h"
 
-void program_describe_sites(wn_program *p, const decision *d);
+void program_describe_sites(compiled_graph *p, const decision *d);
 
 #endif

@@ -5,7 +5,6 @@
 
 #include "base/fpenv.h"
 #include "pipeline.h"
-#include "program/program.h"
 #include "measure/measure.h"
 #include "tensor/tensor.h"
 
@@ -15,12 +14,12 @@ static void gather_kernels(explanation *e, const forecast *f) {
   wn_program *p = e->program;
   const machine_limits *l = f->target.machine->limits;
   e->nkernels = e->info.prepare_kernels + e->info.kernels;
-  e->kernel = arena_array(&p->graph.arena, explained_kernel, e->nkernels + 1);
+  e->kernel = arena_array(&p->compiled->graph.arena, explained_kernel, e->nkernels + 1);
   for (int i = 0; i < e->nkernels; ++i) {
     explained_kernel *k = &e->kernel[i];
     k->info = WN_KERNEL_INFO();
     wn_status st = wn_program_get_kernel(p, i, &k->info);
-    if (st != WN_OK) diag_fail(&p->diag, st, "no memory for the source of kernel %d", i);
+    if (st != WN_OK) diag_fail(&p->compiled->diag, st, "no memory for the source of kernel %d", i);
     k->arithmetic_us = machine_arithmetic_s(l, k->info.flops) * 1e6;
     k->traffic_us = machine_traffic_s(l, k->info.bytes) * 1e6;
     k->least_us = fmax(k->arithmetic_us, k->traffic_us);
@@ -35,7 +34,7 @@ static void gather_kernels(explanation *e, const forecast *f) {
 /* --- sites ------------------------------------------------------------------------------------------------------------------ */
 
 void explain_time_sites(explanation *e) {
-  arena *a = &e->program->graph.arena;
+  arena *a = &e->program->compiled->graph.arena;
   report_kernel *kernels = arena_array(a, report_kernel, e->nkernels + 1);
   for (int i = 0; i < e->nkernels; ++i) {
     const explained_kernel *k = &e->kernel[i];
@@ -46,7 +45,7 @@ void explain_time_sites(explanation *e) {
 }
 
 static void gather_sites(explanation *e) {
-  e->site = report_read_sites(&e->program->graph.arena, e->program, &e->nsites);
+  e->site = report_read_sites(&e->program->compiled->graph.arena, e->program, &e->nsites);
   for (int i = 0; i < e->nsites; ++i) e->site[i].least_us = 0;
   for (int i = 0; i < e->nkernels; ++i)
     if (!e->kernel[i].prepare) e->site[e->kernel[i].info.site].least_us += e->kernel[i].least_us;
@@ -64,10 +63,11 @@ typedef struct asking { /* the same graph, again and again */
 
 static void read_plan(arena *a, wn_program *p, int max_lines, explained_choice *c,
                       const char **identity) {
-  c->fallback = program_line_limit(p, a, max_lines);
-  c->workspace_bytes = (double)p->info.workspace_bytes;
-  if (c->fallback == NULL && p->info.predicted_s > 0) c->predicted_us = p->info.predicted_s * 1e6;
-  *identity = arena_strdup(a, p->info.identity);
+  c->fallback = compiled_line_limit(p->compiled, a, max_lines);
+  c->workspace_bytes = (double)p->compiled->info.workspace_bytes;
+  if (c->fallback == NULL && p->compiled->info.predicted_s > 0)
+    c->predicted_us = p->compiled->info.predicted_s * 1e6;
+  *identity = arena_strdup(a, p->compiled->info.identity);
 }
 
 /* What it would be, read from a program that has no code; its identity is "" where there is none. */
@@ -97,7 +97,7 @@ static void plan_choice(arena *a, const asking *q, const variant *v, const char 
 }
 
 static void gather_choices(explanation *e, const forecast *f, const asking *q) {
-  graph *g = &e->program->graph;
+  graph *g = &e->program->compiled->graph;
   variant_list list = {0};
   forecast_variants(g, f, &list);
   e->choice = arena_array(&g->arena, explained_choice, list.len + 1);
@@ -117,13 +117,15 @@ static void gather_choices(explanation *e, const forecast *f, const asking *q) {
 
 static void gather(explanation *e, const forecast *f, const asking *q) {
   wn_program *p = e->program;
-  e->info = p->info;
+  e->info = p->compiled->info;
   size_t n = strlen(f->trace);
-  e->recognised = arena_printf(&p->graph.arena, "%.*s", (int)(n > 0 ? n - 1 : 0), f->trace);
+  e->recognised =
+      arena_printf(&p->compiled->graph.arena, "%.*s", (int)(n > 0 ? n - 1 : 0), f->trace);
   e->measured_limits = f->target.machine->limits->measured;
-  e->here = runtime_is_here(p->rt);
-  e->reference = runtime_is_reference(p->rt);
-  e->predicted_us = p->info.predicted_s > 0 ? p->info.predicted_s * 1e6 : (double)NAN;
+  e->here = runtime_is_here(p->compiled->rt);
+  e->reference = runtime_is_reference(p->compiled->rt);
+  e->predicted_us =
+      p->compiled->info.predicted_s > 0 ? p->compiled->info.predicted_s * 1e6 : (double)NAN;
   e->measured_us = e->measured_error = e->measured_sum_error = (double)NAN;
   gather_kernels(e, f);
   gather_sites(e);
@@ -145,7 +147,7 @@ wn_status explain_open(wn_context *ctx, wn_tensor *const *outs, void *const *dat
   volatile wn_status st = pipeline_options(ctx, options, &q.options);
   if (st == WN_OK) st = pipeline_compile(ctx, outs, data, count, &q.options, &watch, &e->program);
   if (st != WN_OK) return st;
-  diag *d = &e->program->diag;
+  diag *d = &e->program->compiled->diag;
   wn_warning_fn warn = ctx->diag.warn;
   void *warn_user = ctx->diag.warn_user;
   wn_on_warning(ctx, ignore_warning,
@@ -186,7 +188,7 @@ static void write_all(const explanation *e, bool summary_first,
 
 wn_status explain_write(const explanation *e, bool summary_first,
                         void (*write)(void *user, const char *text), void *user) {
-  diag *d = &e->program->diag;
+  diag *d = &e->program->compiled->diag;
   volatile wn_status st;
   DIAG_TRY(d, st) write_all(e, summary_first, write, user);
   DIAG_END(d, st)
@@ -205,7 +207,7 @@ wn_status wn_explain(wn_context *ctx, wn_tensor *const *outs, void *const *data,
   wn_status st = explain_open(ctx, outs, data, count, options, write, user, &e);
   if (st == WN_OK) {
     st = explain_write(&e, false, write, user);
-    if (st != WN_OK) diag_set(&ctx->diag, st, "%s", e.program->diag.message);
+    if (st != WN_OK) diag_set(&ctx->diag, st, "%s", e.program->compiled->diag.message);
     explain_close(&e);
   }
   fp_leave(&fp);

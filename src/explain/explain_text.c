@@ -62,7 +62,7 @@ static void add_time(str *s, arena *a, const explanation *e, const explained_ker
 }
 
 const char *explain_text_kernel(const explanation *e, int kernel) {
-  arena *a = &e->program->graph.arena;
+  arena *a = &e->program->compiled->graph.arena;
   const explained_kernel *k = &e->kernel[kernel];
   const wn_kernel_info *i = &k->info;
   str s;
@@ -107,7 +107,7 @@ static void add_site(str *s, arena *a, const report_site *site, int labels, int 
 }
 
 const char *explain_text_sites(const explanation *e) {
-  arena *a = &e->program->graph.arena;
+  arena *a = &e->program->compiled->graph.arena;
   int labels = 4, shapes = 5;
   if (e->nsites < 2) return NULL;
   for (int i = 0; i < e->nsites; ++i) {
@@ -147,7 +147,7 @@ static void add_choice(str *s, arena *a, const explanation *e, const explained_c
 }
 
 const char *explain_text_choices(const explanation *e) {
-  arena *a = &e->program->graph.arena;
+  arena *a = &e->program->compiled->graph.arena;
   if (e->nchoices == 0) return NULL;
   bool measured = false;
   for (int i = 0; i < e->nchoices; ++i) measured |= isfinite(e->choice[i].measured_us);
@@ -249,7 +249,7 @@ static void add_kernel_table(str *s, arena *a, const explanation *e) {
 }
 
 const char *explain_text_program(const explanation *e) {
-  arena *a = &e->program->graph.arena;
+  arena *a = &e->program->compiled->graph.arena;
   str s;
   str_init(&s, a);
   str_add(&s, "--- program: what it is, and what its time goes into\n");

@@ -1,67 +1,217 @@
-/* A compiled program: what the pipeline leaves behind and what runs. Internal to src/program, src/decide and src/pipeline.c.
+/* A compiled program as data: what the pipeline leaves behind, what runs, and what ties it to
+ * its caller's arrays.
  *
- * Always holds: everything is owned by the program and its graph; running it allocates nothing.
- * src/program/program_device.c has what programs need whose arrays are in a device's memory. */
+ * A compile makes a `compiled`: kernels, and the launches of them as a list, in which an array
+ * is a block's number and an offset. Programs over it (wn_program) say where the blocks are: the
+ * caller's arrays that are bound to its slots, a workspace of its own, and prepared weights,
+ * which several may share (`prepared`).
+ * Always holds: a compiled is not written once its program was returned, but for text that is
+ * printed when somebody asks (under its lock); a launch's arguments are addresses that were put
+ * together when a block got its place, so a run does no arithmetic with them but for rounds of a
+ * host loop; running allocates nothing. */
 #ifndef WN_PROGRAM_PROGRAM_H
 #define WN_PROGRAM_PROGRAM_H
 
+#include "base/fork.h"
 #include "kernel/kernel.h"
 #include "backend/runtime.h"
 #include "store/store.h"
 #include "nest/nest.h"
 #include "winograd/winograd.h"
 
-struct wn_program {
+/* --- launches -------------------------------------------------------------------------------- */
+
+/* Where an array of the kernel_set is. Blocks are numbered: the slots, then prepared weights,
+ * then the workspace. */
+typedef struct program_array {
+  int block;      /* -1: it is local to its kernel */
+  int64_t offset; /* bytes from the block's begin */
+} program_array;
+
+typedef struct launch_arg {
+  int array; /* of launch_list.array */
+  /* bytes between what a round of a host loop addresses and what the next one does; 0: the same */
+  int64_t step;
+} launch_arg;
+
+typedef struct program_launch {
+  int code;            /* kernel of the module */
+  int first_arg, args; /* by slot of the kernel: in launch_list.arg */
+  int64_t blocks;      /* of the grid, in each round */
+} program_launch;
+
+/* Launches [first, end) one behind the other, `count` times. Round r of a launch does its blocks
+ * from r * launch.blocks on. */
+typedef struct program_rounds {
+  int first, end;
+  int64_t count;
+} program_rounds;
+
+/* Launch i is that of kernel_set.kernels[i]. All launches are in rounds, in order; those of
+ * preparing come first. */
+typedef struct launch_list {
+  int count, prepare;
+  program_launch *launch;
+  int round_groups, prepare_groups;
+  program_rounds *rounds;
+  int args, most_args; /* of all launches; of the one with most */
+  launch_arg *arg;
+  int arrays;
+  program_array *array;
+  int blocks; /* slots, and the two behind them */
+  /* arguments by the block that they are in: those of block b from first_use[b] up to that of b + 1 */
+  int *use, *first_use;
+} launch_list;
+
+static inline bool launch_list_uses(const launch_list *l, int block) {
+  return l->first_use[block] < l->first_use[block + 1];
+}
+
+/* --- slots ----------------------------------------------------------------------------------- */
+
+typedef struct program_slot {
+  wn_slot_kind kind;
+  const char *name; /* for wn_program_find */
+  const char *text; /* for messages: input 0 "image" of shape [1, 3, 224, 224] */
+  wn_dtype dtype;
+  const int_list *shape;
+  size_t bytes;
+} program_slot;
+
+typedef struct slot_list {
+  int count, inputs, constants, outputs; /* in this order */
+  program_slot *at;
+  void **data;   /* by slot, as given to wn_compile; NULL: nothing yet */
+  int *of;       /* by number of the context's buffer: its slot, -1: no output depends on it */
+  bool variable; /* constants are read again by every run */
+} slot_list;
+
+/* --- what a compile makes -------------------------------------------------------------------- */
+
+typedef struct compiled_graph {
+  atomic_int holders; /* programs over it */
+  fork_lock lock;     /* of text that is printed late, and of what it is allocated in */
   diag diag;
   graph graph; /* IR and all text of the program */
   runtime *rt;
   store *store; /* while compiling, else NULL */
   module *module;
   kernel_set *set;
-  linear_kernel *
-      *kernels; /* one per set->kernels, same order: its code with the arrays of its own */
+  linear_kernel **kernels; /* by launch: its code with the arrays of its own */
   int ncodes;
   linear_kernel **codes; /* kernels that differ, by kernel_plan.code: what the module has */
   const char **sources;  /* of each code, once asked for */
   const char **nests;    /* loops as text, the same */
-  device_arg **args;     /* per kernel, its arrays by slot */
-  device_arg **moved;    /* the same for a later round of a host loop, made when it is run */
-  char *workspace, *prepared;
-  struct device_memory
-      *device;         /* where arrays are on a device: in place of workspace and prepared */
-  const char *failure; /* of the last call that failed; lives as long as the runtime */
-  void **user;         /* by slot of the caller's buffers */
-  void **results;      /* by number of output */
-  int nprepare;
-  bool is_prepared;
-  bool alone; /* a child process could not start the threads, and nobody was told yet */
+  slot_list slots;
+  launch_list list;
   wn_program_info info;
   wn_site_info *sites;
   int *site_of; /* by kernel */
+} compiled_graph;
+
+/* Nothing in it yet; NULL: there is no memory. `warn` is whose warnings are taken over. */
+compiled_graph *compiled_new(const diag *warn);
+void compiled_release(compiled_graph *c); /* the last holder gives it back; NULL is allowed */
+void compiled_close_store(compiled_graph *c);
+
+/* Of the compiled kernel of a launch; source_lines -1 where there is no code (plan_only). */
+kernel_state compiled_kernel_state(const compiled_graph *c, int index);
+/* Why a kernel is one for the interpreter, NULL: none is; known before there is any code. */
+const char *compiled_line_limit(const compiled_graph *c, arena *a, int max_lines);
+
+/* --- launches.c ------------------------------------------------------------------------------ */
+
+/* The list, from the kernel set and its linear kernels. */
+void launches_make(compiled_graph *c);
+/* Bytes by which a round moves an array back: whole lines, since kernels count on lines: what is
+ * left over of a step shifts the round's tiles by as much, for which there is room. */
+int64_t launch_shift(const launch_arg *arg, int64_t round);
+/* 32 hexadecimal digits for what runs: kernels, the arrays that they get, the order. After
+ * launches_make. */
+const char *launches_identity(compiled_graph *c);
+
+/* --- slots.c --------------------------------------------------------------------------------- */
+
+/* Whether the values of a slot are read once, when weights are prepared. */
+bool slot_is_prepared(const slot_list *slots, int slot);
+/* NULL, or what is wrong with an array for a slot, into `line`: it is not aligned. */
+const char *slot_mistake(const program_slot *s, const void *data, char *line, size_t size);
+/* Do these arrays overlap, and must not? What is only read may, but for a constant with what may
+ * change. */
+bool slots_clash(const slot_list *slots, int a, const void *at_a, int b, const void *at_b);
+/* The line of that. */
+const char *slots_clash_text(const slot_list *slots, int a, int b, char *line, size_t size);
+/* All arrays of data that there are, against each other and by themselves; diag_fail(WN_ERR_USAGE). */
+void slots_check(const slot_list *slots, diag *d, arena *scratch);
+
+/* --- a program ------------------------------------------------------------------------------- */
+
+/* Prepared weights, and on a device the constants. Programs that share it have the same
+ * constants bound. */
+typedef struct prepared_weights {
+  atomic_int holders;
+  fork_lock lock; /* of whoever prepares */
+  _Atomic bool done;
+  void **block; /* by number: of constants on a device, and of prepared weights; NULL: not here */
+} prepared_weights;
+
+enum { PROGRAM_IDLE, PROGRAM_RUNS, PROGRAM_IS_BOUND };
+
+struct wn_program {
+  compiled_graph *compiled;
+  prepared_weights *prepared;
+  runtime *rt; /* compiled->rt, or one of its own with the same threads */
+  diag diag;   /* what the last call that failed says */
+  arena arena;
+  void **bound;      /* by slot: the caller's arrays */
+  void **next;       /* the same, while some are being bound */
+  void **block;      /* by number: where it is; in the host's memory slots are what is bound */
+  device_arg *args;  /* of all launches */
+  device_arg *moved; /* of one launch in a later round */
+  bool in_place;     /* of its runtime's memory */
+  int unbound;       /* slots */
+  _Atomic int state; /* PROGRAM_ */
+  _Atomic unsigned generation; /* of forks, that the state is of */
+  bool alone; /* a child process could not start the threads, and nobody was told yet */
 };
 
-/* Lays the arrays into memory and points the kernels' arguments at them. diag_fail when memory is short. */
-void program_allocate(wn_program *p);
+/* Around running and binding. False: another thread does either, which is its caller's mistake.
+ * Two that come at the same moment are not told apart: a locked instruction would cost a run more
+ * than this and all that follows from it. */
+static inline bool program_enter(wn_program *p, int state) {
+  unsigned here = fork_generation();
+  if (atomic_load_explicit(&p->generation, memory_order_relaxed) != here) {
+    /* a child process: whoever ran or bound it is not here */
+    atomic_store_explicit(&p->state, PROGRAM_IDLE, memory_order_relaxed);
+    atomic_store_explicit(&p->generation, here, memory_order_relaxed);
+  }
+  if (atomic_load_explicit(&p->state, memory_order_acquire) != PROGRAM_IDLE) return false;
+  atomic_store_explicit(&p->state, state, memory_order_relaxed);
+  return true;
+}
 
-/* --- on a device (program_device.c) -------------------------------------------------------------------------------------- */
+static inline void program_leave(wn_program *p) {
+  atomic_store_explicit(&p->state, PROGRAM_IDLE, memory_order_release);
+}
 
-/* Text that is returned is NULL, or one line that says what failed. */
-void program_allocate_device(wn_program *p); /* diag_fail when the device's memory is short */
-void program_free_device(wn_program *p);
-const char *program_write_constants(wn_program *p);
-const char *program_write_inputs(wn_program *p);
-const char *program_read_results(wn_program *p);
-bool program_is_on_device(const wn_program *p, int kernel); /* it did not fall back */
+/* --- instance.c ------------------------------------------------------------------------------ */
 
-void program_close_store(wn_program *p);
+/* Takes over a holder of c, whatever comes of it; bound to slots.data. has_code: it is to run.
+ * NULL when memory is short, with status and line in `errors`. */
+wn_program *program_create(compiled_graph *c, bool has_code, diag *errors);
+/* Prepared weights that no other program has, to be prepared again. WN_ERR_NOMEM: it has what it
+ * had, and the line is in p's diag. */
+wn_status program_own_prepared(wn_program *p);
+/* A block got another place: arguments that name it follow. */
+void program_place(wn_program *p, int block, void *at);
 
-/* 32 hexadecimal digits for what runs: kernels, the arrays that they get, the order. After linearising. */
-const char *program_identity(wn_program *p);
+/* --- run.c ----------------------------------------------------------------------------------- */
 
-/* Of the compiled kernel; source_lines -1 where there is no code (plan_only). */
-kernel_state program_kernel_state(const wn_program *p, int index);
-/* Why a kernel is one for the interpreter, NULL: none is; known before there is any code. */
-const char *program_line_limit(const wn_program *p, arena *a, int max_lines);
+/* A call that is refused: the message is written in a turn, since other threads may be running
+ * the program. */
+wn_status program_refuse(wn_program *p, wn_status status, const char *format, ...) WN_PRINTF(3, 4);
+/* NULL, or why it cannot run at all: it was compiled with plan_only. */
+const char *program_no_code(const wn_program *p);
 
 /* Seconds of a clock that only goes forward. */
 double program_now(void);

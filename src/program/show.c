@@ -98,7 +98,7 @@ void show_nests(const show *s, const kernel_set *set) {
   show_text(s, "apply", str_text(&text));
 }
 
-void show_assembly(const wn_program *p) {
+void show_assembly(const compiled_graph *p) {
   for (int i = 0; dump_wanted("assembly") && i < p->ncodes; ++i) {
     const char *text = p->module != NULL ? module_assembly(p->module, i) : NULL; /* only planned */
     fprintf(stderr, "--- assembly of %s\n%s\n", p->codes[i]->lin.name,
@@ -106,7 +106,7 @@ void show_assembly(const wn_program *p) {
   }
 }
 
-void show_kernels(const show *s, const wn_program *p) {
+void show_kernels(const show *s, const compiled_graph *p) {
   if (!showing(s, "linearise")) return;
   for (int i = 0; i < p->ncodes; ++i) {
     str text;

@@ -22,8 +22,8 @@ void show_check_environment(diag *d);
 void show_text(const show *s, const char *pass, const char *text);
 void show_ir(show *s, const char *pass, int nroots, const uop *const *roots);
 void show_nests(const show *s, const kernel_set *set);
-void show_kernels(const show *s, const wn_program *p);
+void show_kernels(const show *s, const compiled_graph *p);
 /* On request only: explain has the source. */
-void show_assembly(const wn_program *p);
+void show_assembly(const compiled_graph *p);
 
 #endif

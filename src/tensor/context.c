@@ -160,6 +160,13 @@ wn_tensor *wn_constant(wn_context *ctx, wn_dtype dtype, int ndim, const int64_t 
   TENSOR_RETURN(ctx, leaf(ctx, "wn_constant", b, ndim, shape));
 }
 
+wn_tensor *wn_fixed_input(wn_context *ctx, wn_dtype dtype, int ndim, const int64_t *shape,
+                          const void *data) {
+  if (ctx == NULL) return NULL;
+  const tensor_buffer b = {.dtype = dtype, .data = data, .constant = true, .fixed = true};
+  TENSOR_RETURN(ctx, leaf(ctx, "wn_fixed_input", b, ndim, shape));
+}
+
 static bool fits(wn_dtype dtype, double v) {
   if (dtype_is_float(dtype)) return true;
   double limit = dtype == WN_I32 ? 0x1p31 : 0x1p63;

@@ -21,6 +21,8 @@ typedef struct tensor_buffer {
   int64_t count;    /* elements */
   const void *data; /* NULL is allowed until a program is compiled to run */
   bool constant;    /* may be prepared once */
+  bool
+      fixed; /* its values are those that it has when a program is compiled; it is constant as well */
 } tensor_buffer;
 
 struct wn_context {

@@ -23,7 +23,7 @@ typedef struct tuning {
   int count;
   const wn_options *opt;
   const wn_tune_options *how;
-  wn_program *p; /* that has the sites, and no code */
+  compiled_graph *p; /* that has the sites, and no code */
   const site_list *sites;
 } tuning;
 
@@ -45,7 +45,7 @@ static void describe(const tuning *t, tune_subject *subject) {
   t->p->store = store_open(&t->p->diag, t->opt->no_cache != 0);
   const deciding d = {t->ctx, t->opt, t->p, g, false};
   const choice_target *target = decide_target(&d);
-  program_close_store(t->p);
+  compiled_close_store(t->p);
   int site = site_to_tune(t->sites), value = t->sites->at[site].value;
   candidate *list = arena_array(&g->arena, candidate, CANDIDATES);
   *subject =
@@ -209,6 +209,6 @@ wn_status wn_tune(wn_context *ctx, wn_tensor *const *outs, void *const *data, in
   if (st == WN_OK) st = tune_all(&t, &found);
   if (st == WN_OK) sized_out(&sized_tune_result, result, &found);
   fp_leave(&fp);
-  wn_program_destroy(t.p);
+  compiled_release(t.p);
   return st;
 }

@@ -52,10 +52,12 @@ static void fill(problem *p) {
   }
 }
 
+/* p NULL: without arrays. */
 static wn_tensor *build(wn_context *ctx, const problem *p) {
-  wn_tensor *x = wn_input(ctx, WN_F32, 4, (int64_t[]){1, C, H, W}, p->x);
-  wn_tensor *w = wn_constant(ctx, WN_F32, 4, (int64_t[]){K, C, 3, 3}, p->w);
-  wn_tensor *bias = wn_constant(ctx, WN_F32, 4, (int64_t[]){1, K, 1, 1}, p->bias);
+  wn_tensor *x = wn_input(ctx, WN_F32, 4, (int64_t[]){1, C, H, W}, p != NULL ? p->x : NULL);
+  wn_tensor *w = wn_constant(ctx, WN_F32, 4, (int64_t[]){K, C, 3, 3}, p != NULL ? p->w : NULL);
+  wn_tensor *bias =
+      wn_constant(ctx, WN_F32, 4, (int64_t[]){1, K, 1, 1}, p != NULL ? p->bias : NULL);
   const wn_conv_params same = WN_CONV_PARAMS(.pad_lo = {1, 1}, .pad_hi = {1, 1});
   return wn_map(WN_RELU, wn_zip(WN_ADD, wn_conv(x, w, &same), bias));
 }
@@ -76,6 +78,38 @@ static wn_status live(problem *p, const wn_options *options) {
   if (status == WN_OK) status = wn_run(program);
   if (status != WN_OK) assert_string_not_equal(wn_message(ctx), "");
   wn_program_destroy(program);
+  wn_context_destroy(ctx);
+  return status;
+}
+
+/* A program that is compiled without arrays and shared, in which a constant is bound: every slot has its turn. */
+static wn_status bind_shared(problem *p, wn_program *program, wn_program **other) {
+  const int slots[] = {0, 1, 2, 3};
+  static float y[K * H * W];
+  wn_status status = wn_bind_many(program, 4, slots, (const void *[]){p->x, p->w, p->bias, y});
+  if (status == WN_OK) status = wn_run(program);
+  if (status == WN_OK) status = wn_program_share(program, other);
+  if (status != WN_OK) return status;
+  status = wn_bind(*other, 3, p->y);
+  if (status == WN_OK) status = wn_bind(*other, 2, p->bias);
+  if (status == WN_OK) status = wn_run(*other);
+  if (status == WN_OK) return wn_run(program);
+  assert_string_not_equal(wn_program_message(*other), "");
+  if (wn_run(program) != WN_OK)
+    fail_msg("%s", wn_program_message(program)); /* nothing became of it */
+  return status;
+}
+
+static wn_status share(problem *p, const wn_options *options) {
+  wn_context *ctx = NULL;
+  wn_status status = wn_context_create(&ctx);
+  if (status != WN_OK) return status;
+  wn_tensor *y = build(ctx, NULL);
+  wn_program *program = NULL, *other = NULL;
+  status = wn_compile(ctx, &y, NULL, 1, options, &program);
+  if (status == WN_OK) status = bind_shared(p, program, &other);
+  wn_program_destroy(program);
+  wn_program_destroy(other);
   wn_context_destroy(ctx);
   return status;
 }
@@ -151,6 +185,11 @@ static void old(void **state) {
   fail_stepwise("old", live);
 }
 
+static void shared(void **state) {
+  (void)state;
+  fail_stepwise("old", share);
+}
+
 static void one(void **state) {
   (void)state;
   fail_stepwise("one", live);
@@ -163,10 +202,8 @@ static void explained(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(direct),
-      cmocka_unit_test(old),
-      cmocka_unit_test(one),
-      cmocka_unit_test(explained),
+      cmocka_unit_test(direct), cmocka_unit_test(old),       cmocka_unit_test(one),
+      cmocka_unit_test(shared), cmocka_unit_test(explained),
   };
   return cmocka_run_group_tests_name("allocation failures", tests, NULL, NULL);
 }

@@ -59,16 +59,16 @@ static bool is_callers(const array_info *a) {
 
 static void declare(str *s, const wn_program *p) {
   size_t scratch = 64;
-  for (size_t i = 0; i < p->set->arrays.len; ++i) {
-    const array_info *a = &p->set->arrays.data[i];
+  for (size_t i = 0; i < p->compiled->set->arrays.len; ++i) {
+    const array_info *a = &p->compiled->set->arrays.data[i];
     if (is_callers(a))
       str_printf(s, "static char *array%zu;\n", i);
     else
       str_printf(s, "static _Alignas(64) char array%zu[%zu];\n", i,
                  (size_t)a->len * wn_dtype_size(a->dtype) + 64);
   }
-  for (size_t k = 0; k < p->set->kernels.len; ++k) {
-    const lin_kernel *lin = &p->kernels[k]->lin;
+  for (size_t k = 0; k < p->compiled->set->kernels.len; ++k) {
+    const lin_kernel *lin = &p->compiled->kernels[k]->lin;
     str_printf(s, "void %s(void *const *args, void *scratch, int64_t begin, int64_t end);\n",
                lin->name);
     if (lin->scratch_bytes > scratch) scratch = lin->scratch_bytes;
@@ -93,8 +93,8 @@ static const char *driver(fixture *f, const wn_program *p) {
   declare(&s, p);
   str_add(&s, "int main(int argc, char **argv) {\n  int failed = argc != 4;\n");
   int result = -1;
-  for (size_t i = 0; i < p->set->arrays.len; ++i) {
-    const array_info *a = &p->set->arrays.data[i];
+  for (size_t i = 0; i < p->compiled->set->arrays.len; ++i) {
+    const array_info *a = &p->compiled->set->arrays.data[i];
     if (a->role == ROLE_RESULT) result = (int)i;
     if (is_callers(a))
       str_printf(&s, "  array%zu = guarded(%zu);\n", i, (size_t)a->len * wn_dtype_size(a->dtype));
@@ -103,9 +103,9 @@ static const char *driver(fixture *f, const wn_program *p) {
                a->role == ROLE_INPUT ? 1 : 2, i, (size_t)a->len * wn_dtype_size(a->dtype));
   }
   assert_true(result >= 0);
-  for (size_t k = 0; k < p->set->kernels.len; ++k) {
-    assert_int_equal(p->set->kernels.data[k].chunks, 1);
-    call(&s, p->kernels[k]);
+  for (size_t k = 0; k < p->compiled->set->kernels.len; ++k) {
+    assert_int_equal(p->compiled->set->kernels.data[k].chunks, 1);
+    call(&s, p->compiled->kernels[k]);
   }
   str_printf(&s, "  return failed || save(argv[3], array%d, %zu);\n}\n", result,
              (size_t)f->c.y_count * sizeof(float));
@@ -167,9 +167,9 @@ static void emit_c(fixture *f, int count, const lin_kernel *const *kernels) {
 }
 
 static void check_program(fixture *f, wn_program *p, const char *plan, bool as_c) {
-  int count = (int)p->set->kernels.len;
+  int count = (int)p->compiled->set->kernels.len;
   const lin_kernel **kernels = arena_array(&f->a, const lin_kernel *, count);
-  for (int k = 0; k < count; ++k) kernels[k] = &p->kernels[k]->lin;
+  for (int k = 0; k < count; ++k) kernels[k] = &p->compiled->kernels[k]->lin;
   if (as_c)
     emit_c(f, count, kernels);
   else

@@ -87,12 +87,32 @@ static double limit_of(const pair *p, const wn_program_info *info) {
   return p->wino && info->error_bound > 0 ? fmax(limit, TILE_FACTOR * info->error_bound) : limit;
 }
 
-static bool is_right(const pair *p, wn_program *program, const char *how) {
+static bool is_right_in(const pair *p, wn_program *program, float *y, const char *how) {
   wn_program_info info = WN_PROGRAM_INFO();
   wn_program_get_info(program, &info);
-  double error = relative_l2(p->c->y, p->c->expected, p->c->y_count), limit = limit_of(p, &info);
-  memset(p->c->y, 0xff, sizeof *p->c->y * (size_t)p->c->y_count);
+  double error = relative_l2(y, p->c->expected, p->c->y_count), limit = limit_of(p, &info);
+  memset(y, 0xff, sizeof *y * (size_t)p->c->y_count);
   return error <= limit || complain(p, how, error, limit);
+}
+
+static bool is_right(const pair *p, wn_program *program, const char *how) {
+  return is_right_in(p, program, p->c->y, how);
+}
+
+/* On other arrays, and a second program on the same device, which shares the weights. */
+static bool run_bound(const pair *p, wn_program *program) {
+  conv_case moved;
+  wn_program *other = NULL;
+  if (!case_move(p->c, &moved)) return complain(p, "no memory", 0, 0);
+  bool ok = wn_program_share(program, &other) == WN_OK && wn_bind(other, 2, p->c->y) == WN_OK &&
+            case_bind(program, &moved) == WN_OK && wn_run(other) == WN_OK &&
+            wn_run(program) == WN_OK;
+  if (!ok) complain(p, wn_program_message(other != NULL ? other : program), 0, 0);
+  ok = ok && is_right_in(p, program, moved.y, "wrong where it is bound") &&
+       is_right(p, other, "wrong in one that shares");
+  wn_program_destroy(other);
+  case_free(&moved);
+  return ok;
 }
 
 /* A run by itself, one of parts, and one with a clock: all give the same. */
@@ -113,7 +133,7 @@ static bool run_all_ways(const pair *p, wn_program *program) {
   if (wn_run_timed(program, us) != WN_OK) return complain(p, wn_program_message(program), 0, 0);
   for (int i = 0; i < info.kernels; ++i)
     if (!(us[i] > 0 && us[i] < 1e9)) return complain(p, "no time of a kernel", us[i], 1e9);
-  return is_right(p, program, "wrong with a clock");
+  return is_right(p, program, "wrong with a clock") && run_bound(p, program);
 }
 
 static void ignore_warning(void *user, const char *line) {

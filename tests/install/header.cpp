@@ -1,9 +1,32 @@
-// The public header compiles and links as C++11 and later, a tensor can be made from it, and structs know their size.
+// The public header compiles and links as C++11 and later: structs know their size, and a tensor can be made, compiled,
+// and run on arrays that are bound.
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
 
 #include "winnow/winnow.h"
+
+static bool runs(wn_context *ctx, wn_tensor *t) {
+  wn_options options{};
+  options.backend = "interp";
+  options.threads = 1;
+  wn_program *program = nullptr;
+  float y[6] = {0}, z[6] = {0};
+  const float other[6] = {-1, 1, -1, 1, -1, 1};
+  void *out = y;
+  if (wn_compile(ctx, &t, &out, 1, &options, &program) != WN_OK) return false;
+  wn_slot_info info{};
+  int slot = -1;
+  const int slots[2] = {0, 1};
+  const void *arrays[2] = {other, z};
+  bool right = wn_program_find(program, "output0", &slot) == WN_OK && slot == 1 &&
+               wn_program_get_slot(program, slot, &info) == WN_OK && info.bytes == sizeof y &&
+               info.kind == WN_SLOT_OUTPUT && wn_bind_many(program, 2, slots, arrays) == WN_OK &&
+               wn_run(program) == WN_OK && z[0] == 0 && z[1] == 1 && y[1] == 0;
+  if (!right) std::fprintf(stderr, "not bound: %s\n", wn_program_message(program));
+  wn_program_destroy(program);
+  return right;
+}
 
 int main() {
   wn_context *ctx = nullptr;
@@ -24,6 +47,7 @@ int main() {
   char line[200];
   right = right && wn_check_version(WN_VERSION, line, sizeof line) == WN_OK;
   if (!right) std::fprintf(stderr, "unexpected tensor: %s\n", wn_message(ctx));
+  bool ran = right && runs(ctx, t);
   wn_context_destroy(ctx);
-  return right ? 0 : 1;
+  return ran ? 0 : 1;
 }

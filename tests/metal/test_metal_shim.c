@@ -144,8 +144,8 @@ static bool add_plan(fixture *f, const conv_case *c, const char *plan, const cha
   }
   const char *what = arena_printf(&f->a, "%s --plan %s --isa %s, WINNOW_SEED=%" PRIu64, c->text,
                                   plan, isa, c->seed);
-  for (size_t k = 0; k < (*p)->set->kernels.len; k++)
-    shim_add(&f->batch, &(*p)->kernels[k]->lin, what, TOLERANCE, c->seed + k);
+  for (size_t k = 0; k < (*p)->compiled->set->kernels.len; k++)
+    shim_add(&f->batch, &(*p)->compiled->kernels[k]->lin, what, TOLERANCE, c->seed + k);
   f->count++;
   return true;
 }

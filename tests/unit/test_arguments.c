@@ -83,18 +83,15 @@ static bool refused(const wn_tensor *made) {
 
 static bool compile_nothing(fixture *f) {
   wn_tensor *no = NULL, *outs[] = {f->out};
-  void *nowhere[] = {NULL};
-  wn_program *p[6];
-  for (int i = 0; i < 6; ++i) p[i] = (wn_program *)(uintptr_t)8;
+  wn_program *p[4];
+  for (int i = 0; i < 4; ++i) p[i] = (wn_program *)(uintptr_t)8;
   bool right = STATUS(wn_compile(NULL, outs, data, 1, NULL, &p[0])) &&
                SAYS(wn_compile(f->ctx, NULL, data, 1, NULL, &p[1])) &&
                SAYS(wn_compile(f->ctx, &no, data, 1, NULL, &p[2])) &&
-               SAYS(wn_compile(f->ctx, outs, NULL, 1, NULL, &p[3])) &&
-               SAYS(wn_compile(f->ctx, outs, nowhere, 1, NULL, &p[4])) &&
-               SAYS(wn_compile(f->ctx, outs, data, 0, NULL, &p[5])) &&
-               SAYS(wn_compile(f->ctx, outs, data, -1, NULL, &p[5])) &&
+               SAYS(wn_compile(f->ctx, outs, data, 0, NULL, &p[3])) &&
+               SAYS(wn_compile(f->ctx, outs, data, -1, NULL, &p[3])) &&
                SAYS(wn_compile(f->ctx, outs, data, 1, NULL, NULL));
-  for (int i = 0; i < 6; ++i) right = right && p[i] == NULL;
+  for (int i = 0; i < 4; ++i) right = right && p[i] == NULL;
   return right;
 }
 
@@ -153,6 +150,35 @@ static bool ask_no_site(fixture *f) {
   return right;
 }
 
+static bool ask_no_slot(fixture *f) {
+  static const int wrong[] = {-1, 3, INT_MIN, INT_MAX};
+  wn_slot_info info = WN_SLOT_INFO(.ndim = 7), unsized = {.ndim = 7};
+  bool right = STATUS(wn_program_get_slot(NULL, 0, &info)) &&
+               STATUS(wn_program_get_slot(f->program, 0, NULL)) &&
+               STATUS(wn_program_get_slot(f->program, 0, &unsized)) && unsized.ndim == 7;
+  for (size_t i = 0; i < sizeof wrong / sizeof *wrong; ++i) {
+    info.ndim = 7;
+    right = right && STATUS(wn_program_get_slot(f->program, wrong[i], &info)) && info.ndim == 0 &&
+            *wn_program_message(f->program);
+  }
+  return right;
+}
+
+static bool find_nothing(fixture *f) {
+  int slot = 7;
+  return STATUS(wn_program_find(NULL, "input0", &slot)) && slot == -1 &&
+         STATUS(wn_program_find(f->program, NULL, &slot)) &&
+         STATUS(wn_program_find(f->program, "input0", NULL)) &&
+         STATUS(wn_program_find(f->program, "image", &slot)) && *wn_program_message(f->program);
+}
+
+static bool share_nothing(fixture *f) {
+  wn_program *p[2] = {f->program, f->program};
+  return STATUS(wn_program_share(NULL, &p[0])) && p[0] == NULL &&
+         STATUS(wn_program_share(f->program, NULL)) &&
+         STATUS(wn_program_share(f->planned, &p[1])) && p[1] == NULL;
+}
+
 static bool time_nothing(fixture *f) {
   double us[4];
   return STATUS(wn_run_timed(NULL, us)) && STATUS(wn_run_timed(f->planned, us)) &&
@@ -195,6 +221,9 @@ FUNCTION(wn_constant, NONE(wn_constant(NULL, WN_F32, 0, NULL, x)) &&
                           REFUSED(wn_constant(c, WN_F32, 1, NULL, x)) &&
                           REFUSED(wn_constant(c, (wn_dtype)-1, 0, NULL, x)) &&
                           REFUSED(wn_constant(c, WN_F32, 1, (int64_t[]){-1}, x)))
+FUNCTION(wn_fixed_input, NONE(wn_fixed_input(NULL, WN_F32, 0, NULL, x)) &&
+                             REFUSED(wn_fixed_input(c, WN_F32, 1, NULL, x)) &&
+                             REFUSED(wn_fixed_input(c, WN_DTYPE_COUNT, 0, NULL, x)))
 FUNCTION(wn_scalar, NONE(wn_scalar(NULL, WN_F32, 0)) && REFUSED(wn_scalar(c, WN_DTYPE_COUNT, 0)) &&
                         REFUSED(wn_scalar(c, WN_I32, 0.5)) && REFUSED(wn_scalar(c, WN_BOOL, 2)))
 FUNCTION(wn_ndim, wn_ndim(NULL) == 0)
@@ -252,6 +281,15 @@ FUNCTION(wn_wait, OF_PROGRAM(wn_wait))
 FUNCTION(wn_download, OF_PROGRAM(wn_download))
 FUNCTION(wn_capture, STATUS(wn_capture(NULL, NULL)) && STATUS(wn_capture(f->planned, NULL)) &&
                          STATUS(wn_capture(f->program, NULL)) && *wn_program_message(f->program))
+FUNCTION(wn_bind, STATUS(wn_bind(NULL, 0, x)) && STATUS(wn_bind(f->planned, 0, x)) &&
+                      STATUS(wn_bind(f->program, -1, x)) && STATUS(wn_bind(f->program, 3, x)) &&
+                      STATUS(wn_bind(f->program, 0, NULL)) && *wn_program_message(f->program))
+FUNCTION(wn_bind_many, STATUS(wn_bind_many(NULL, 0, NULL, NULL)) &&
+                           STATUS(wn_bind_many(f->planned, 0, NULL, NULL)) &&
+                           STATUS(wn_bind_many(f->program, -1, NULL, NULL)) &&
+                           STATUS(wn_bind_many(f->program, 1, NULL, (const void *[]){x})) &&
+                           STATUS(wn_bind_many(f->program, 1, (int[]){0}, NULL)) &&
+                           STATUS(wn_bind_many(f->program, 1, (int[]){3}, (const void *[]){x})))
 FUNCTION(wn_program_message, *wn_program_message(NULL) != 0)
 FUNCTION(wn_program_destroy, (wn_program_destroy(NULL), true))
 FUNCTION(wn_plan_names, wn_plan_names() != NULL)
@@ -271,6 +309,7 @@ static const struct function {
     ROW(wn_dtype_name),
     ROW(wn_input),
     ROW(wn_constant),
+    ROW(wn_fixed_input),
     ROW(wn_scalar),
     ROW(wn_ndim),
     ROW(wn_shape),
@@ -297,6 +336,8 @@ static const struct function {
     ROW(wn_wait),
     ROW(wn_download),
     ROW(wn_capture),
+    ROW(wn_bind),
+    ROW(wn_bind_many),
     ROW(wn_program_message),
     ROW(wn_program_destroy),
     ROW(wn_plan_names),
@@ -307,6 +348,9 @@ static const struct function {
     {"wn_program_get_info", ask_nothing},
     {"wn_program_get_kernel", ask_no_kernel},
     {"wn_program_get_site", ask_no_site},
+    {"wn_program_get_slot", ask_no_slot},
+    {"wn_program_find", find_nothing},
+    {"wn_program_share", share_nothing},
     {"wn_run_timed", time_nothing},
 #undef ROW
 };

@@ -40,17 +40,31 @@ static void compiles(wn_context *ctx) {
   wn_program_destroy(p);
 }
 
+/* Compiles, but does not run before it is there. */
+static void needs(wn_context *ctx, wn_tensor *y, void *const *data, const char *text) {
+  wn_program *p;
+  wn_options o = WN_OPTIONS(.plan = "direct", .backend = "interp");
+  assert_int_equal(wn_compile(ctx, &y, data, 1, &o, &p), WN_OK);
+  assert_int_equal(wn_run(p), WN_ERR_USAGE);
+  if (!strstr(wn_program_message(p), text))
+    fail_msg("'%s' lacks '%s'", wn_program_message(p), text);
+  wn_program_destroy(p);
+}
+
 static void test_missing_data(void **state) {
   (void)state;
   wn_context *ctx;
   assert_int_equal(wn_context_create(&ctx), WN_OK);
   wn_tensor *no_x = graph(ctx, NULL, w_data), *no_w = graph(ctx, x_data, NULL);
   void *out = y_data, *nowhere = NULL;
-  refuses(ctx, no_x, &out, "wn_input of shape [1, 2, 6, 6] has no data");
-  refuses(ctx, no_w, &out, "wn_constant of shape [3, 2, 3, 3] has no data");
+  needs(ctx, no_x, &out, "input 0 of shape [1, 2, 6, 6] has no array");
+  needs(ctx, no_w, &out, "constant 0 of shape [3, 2, 3, 3] has no array");
   wn_tensor *y = graph(ctx, x_data, w_data);
-  refuses(ctx, y, &nowhere, "has nowhere to go");
-  refuses(ctx, y, NULL, "has nowhere to go");
+  needs(ctx, y, &nowhere, "output 0 of shape [1, 3, 6, 6] has no array");
+  needs(ctx, y, NULL, "output 0 of shape [1, 3, 6, 6] has no array");
+  y = wn_fixed_input(ctx, WN_F32, 1, (int64_t[]){2}, NULL);
+  refuses(ctx, y, &out,
+          "input 0 of shape [2] has no array: its data is NULL, and its values are needed");
   compiles(ctx); /* what others of the context lack does not matter */
   wn_context_destroy(ctx);
 }

@@ -51,15 +51,15 @@ static void release(compiled *r) {
 
 /* The kernel that writes the result, which runs last. */
 static const lin_kernel *last_kernel(const compiled *r) {
-  return &r->p->kernels[r->p->set->kernels.len - 1]->lin;
+  return &r->p->compiled->kernels[r->p->compiled->set->kernels.len - 1]->lin;
 }
 
 static void test_packed_weights(void **state) {
   (void)state;
   compiled r = compile(wide, "direct", "interp");
-  assert_int_equal(r.p->set->kernels.len, 2);
-  assert_true(r.p->set->kernels.data[0].prepare);
-  assert_false(r.p->set->kernels.data[1].prepare);
+  assert_int_equal(r.p->compiled->set->kernels.len, 2);
+  assert_true(r.p->compiled->set->kernels.data[0].prepare);
+  assert_false(r.p->compiled->set->kernels.data[1].prepare);
   const lin_kernel *k = last_kernel(&r);
   int vectors = 0;
   for (size_t i = 0; i < k->ins.len; ++i) {

@@ -89,17 +89,19 @@ static void release(compiled *r) {
   case_free(&r->c);
 }
 
-static size_t kernel_count(const compiled *r) { return r->p->set->kernels.len; }
-static const lin_kernel *kernel(const compiled *r, size_t i) { return &r->p->kernels[i]->lin; }
+static size_t kernel_count(const compiled *r) { return r->p->compiled->set->kernels.len; }
+static const lin_kernel *kernel(const compiled *r, size_t i) {
+  return &r->p->compiled->kernels[i]->lin;
+}
 
 /* --- laws ------------------------------------------------------------------------------------------ */
 
 /* What lin_verify does not know: arrays match the program's, names are identifiers that tell
  * reductions (r_) from the rest (E_), a global array is written once at most by a kernel's nests. */
 static void check_kernel(compiled *r, const char *plan, size_t i) {
-  const linear_kernel *lk = r->p->kernels[i];
+  const linear_kernel *lk = r->p->compiled->kernels[i];
   const lin_kernel *k = &lk->lin;
-  const char *broken = lin_verify(&r->p->graph.arena, k);
+  const char *broken = lin_verify(&r->p->compiled->graph.arena, k);
   if (broken != NULL) fail_msg("%s %s: %s", r->c.text, plan, broken);
   bool accumulates = false;
   for (size_t n = 0; n < k->ins.len; ++n) accumulates |= k->ins.data[n].op == OP_ACC;
@@ -114,7 +116,7 @@ static void check_kernel(compiled *r, const char *plan, size_t i) {
       assert_true(arr->offset + arr->len * 4 <= (int64_t)k->scratch_bytes);
     if (arr->space != SPACE_GLOBAL) continue;
     assert_true(arr->slot >= 0 && (size_t)arr->slot < lk->args.len);
-    const array_info *info = &r->p->set->arrays.data[lk->args.data[arr->slot]];
+    const array_info *info = &r->p->compiled->set->arrays.data[lk->args.data[arr->slot]];
     assert_int_equal(info->len, arr->len);
     assert_true(!arr->written || (info->role != ROLE_INPUT && info->role != ROLE_CONSTANT));
   }
@@ -295,8 +297,8 @@ static void test_deterministic(void **state) {
     assert_int_equal(kernel_count(&a), kernel_count(&b));
     for (size_t i = 0; i < kernel_count(&a); ++i) {
       str x, y;
-      str_init(&x, &a.p->graph.arena);
-      str_init(&y, &b.p->graph.arena);
+      str_init(&x, &a.p->compiled->graph.arena);
+      str_init(&y, &b.p->compiled->graph.arena);
       lin_print(&x, kernel(&a, i));
       lin_print(&y, kernel(&b, i));
       assert_string_equal(str_text(&x), str_text(&y));

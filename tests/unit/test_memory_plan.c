@@ -358,16 +358,16 @@ static void test_program(void **state) {
   const wn_options o = WN_OPTIONS(.plan = "old", .backend = "interp", .threads = 1);
   if (wn_compile(ctx, &t, &data, 1, &o, &p) != WN_OK) fail_msg("%s", wn_message(ctx));
   size_t sum = 0, largest = 0;
-  for (size_t i = 0; i < p->set->arrays.len; ++i) {
-    const array_info *a = &p->set->arrays.data[i];
+  for (size_t i = 0; i < p->compiled->set->arrays.len; ++i) {
+    const array_info *a = &p->compiled->set->arrays.data[i];
     if (a->role != ROLE_WORK) continue;
     sum += bytes(a);
     if (bytes(a) > largest) largest = bytes(a);
   }
   print_message("# arrays %zu bytes, workspace %zu, largest array %zu\n", sum,
-                p->set->workspace_bytes, largest);
-  assert_true(p->set->workspace_bytes < sum / 3);
-  assert_true(p->set->workspace_bytes <= largest * 5 / 2);
+                p->compiled->set->workspace_bytes, largest);
+  assert_true(p->compiled->set->workspace_bytes < sum / 3);
+  assert_true(p->compiled->set->workspace_bytes <= largest * 5 / 2);
   wn_program_destroy(p);
   wn_context_destroy(ctx);
 }

@@ -32,16 +32,16 @@ static const place places[] = {
      0,
      500,
      false,
-     {"output 0 of shape [1, 4, 6, 6]", "a wn_input"}},
-    {"an output ends in the input", 143, 700, 0, 400, false, {"output 0", "a wn_input"}},
-    {"an output begins in the input", 0, 700, 143, 400, false, {"output 0", "a wn_input"}},
-    {"an output around the weights", 200, 50, 0, 400, false, {"output 0", "a wn_constant"}},
-    {"an output in the weights' end", 400, 0, 15, 600, false, {"output 0", "a wn_constant"}},
-    {"the second output and the input", 0, 700, 400, 100, false, {"output 1", "a wn_input"}},
+     {"output 0 of shape [1, 4, 6, 6]", "input 0 of"}},
+    {"an output ends in the input", 143, 700, 0, 400, false, {"output 0", "input 0 of"}},
+    {"an output begins in the input", 0, 700, 143, 400, false, {"output 0", "input 0 of"}},
+    {"an output around the weights", 200, 50, 0, 400, false, {"output 0", "constant 0 of"}},
+    {"an output in the weights' end", 400, 0, 15, 600, false, {"output 0", "constant 0 of"}},
+    {"the second output and the input", 0, 700, 400, 100, false, {"output 1", "input 0 of"}},
     {"the outputs are one", 0, 200, 300, 300, false, {"output 0", "output 1"}},
     {"the outputs share an element", 0, 200, 300, 443, false, {"output 0", "output 1"}},
     {"the same, later first", 0, 200, 443, 300, false, {"output 0", "output 1"}},
-    {"a constant is the input's end", 0, 140, 300, 500, false, {"a wn_input", "a wn_constant"}},
+    {"a constant is the input's end", 0, 140, 300, 500, false, {"input 0 of", "constant 0 of"}},
     {"the same, all of it variable", 0, 140, 300, 500, true, {NULL}},
 };
 
@@ -119,7 +119,10 @@ static wn_status ask(wn_context *ctx, int n, wn_tensor *const *outs, void *const
   wn_status st;
   diag_init(&d);
   graph_init(&g, &d);
-  DIAG_TRY(&d, st) import_check_data(ctx, &g, n, outs, data, false);
+  DIAG_TRY(&d, st) {
+    slot_list slots = import_slots(ctx, &g, n, outs, data, false);
+    import_check_data(&slots, &g, true);
+  }
   DIAG_END(&d, st)
   graph_release(&g);
   return st;

@@ -113,8 +113,8 @@ static const plan_row table[] = {
 
 static int count_arrays(const wn_program *p) {
   int count = 0;
-  for (size_t i = 0; i < p->set->arrays.len; ++i) {
-    array_role role = p->set->arrays.data[i].role;
+  for (size_t i = 0; i < p->compiled->set->arrays.len; ++i) {
+    array_role role = p->compiled->set->arrays.data[i].role;
     count += role == ROLE_WORK || role == ROLE_PREPARED || role == ROLE_RESULT;
   }
   return count;
@@ -157,8 +157,8 @@ static void test_arrays(void **state) {
     compile_ok(f, WN_OPTIONS(.plan = table[i].name, .variable_weights = 1, .backend = "interp",
                              .isa = "avx512"));
     int stages = 0;
-    for (size_t a = 0; a < f->p->set->arrays.len; ++a) {
-      const array_info *info = &f->p->set->arrays.data[a];
+    for (size_t a = 0; a < f->p->compiled->set->arrays.len; ++a) {
+      const array_info *info = &f->p->compiled->set->arrays.data[a];
       if (info->role != ROLE_WORK && info->role != ROLE_PREPARED) continue;
       stages++;
       char stage = info->name[0];
@@ -287,14 +287,14 @@ static void test_explosion(void **state) {
   int last = f->info.kernels + f->info.prepare_kernels - 1;
   wn_kernel_info merged = WN_KERNEL_INFO(), exploded = WN_KERNEL_INFO();
   assert_int_equal(wn_program_get_kernel(f->p, last, &merged), WN_OK);
-  int sums = accumulators(&f->p->kernels[last]->lin);
+  int sums = accumulators(&f->p->compiled->kernels[last]->lin);
   print_message("# merged: %d accumulators, %d lines\n", sums, merged.source_lines);
   assert_true(sums > 0 && sums % 36 == 0);
   assert_true(merged.source_lines <= 500);
   assert_null(f->info.fallback);
   compile_ok(f, WN_OPTIONS(.plan = "inline-m", .backend = "interp", .no_merge = 1));
   assert_int_equal(wn_program_get_kernel(f->p, last, &exploded), WN_OK);
-  int many = accumulators(&f->p->kernels[last]->lin);
+  int many = accumulators(&f->p->compiled->kernels[last]->lin);
   print_message("# without merging: %d accumulators, %d lines\n", many, exploded.source_lines);
   assert_true(exploded.source_lines > 4000);
   assert_true(many >= 8 * sums && many <= 16 * sums);

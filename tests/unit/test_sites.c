@@ -216,14 +216,14 @@ static void weights_of_all_layers_are_packed(void **state) {
       f->isa = cpus[i];
       chains[c](f, 1);
       compile(f, "direct");
-      int prepare = f->info.prepare_kernels, codes = f->p->ncodes;
+      int prepare = f->info.prepare_kernels, codes = f->p->compiled->ncodes;
       size_t prepared = f->info.prepared_bytes;
       if (c == 0) assert_true(prepare == 1 && prepared > 0);
       chains[c](f, 4);
       compile(f, "direct");
-      if (f->info.prepare_kernels != 4 * prepare || f->p->ncodes != codes)
+      if (f->info.prepare_kernels != 4 * prepare || f->p->compiled->ncodes != codes)
         fail_msg("chain %zu, %s: %d of %d are packed, %d kernels differ, not %d", c, cpus[i],
-                 f->info.prepare_kernels, 4 * prepare, f->p->ncodes, codes);
+                 f->info.prepare_kernels, 4 * prepare, f->p->compiled->ncodes, codes);
       assert_int_equal(f->info.kernels, 4);
       assert_in_range(f->info.prepared_bytes, 4 * (prepared / 64 * 64), 4 * (prepared + 128));
     }
@@ -238,7 +238,7 @@ static void weights_of_different_layers_are_packed(void **state) {
   for (size_t i = 0; i < LEN(widths); ++i) layer(f, widths[i], 1);
   compile(f, NULL);
   assert_int_equal(f->info.prepare_kernels, 3);
-  assert_int_equal(f->p->ncodes, 6);
+  assert_int_equal(f->p->compiled->ncodes, 6);
   for (int i = 0; i < 3; ++i) {
     wn_kernel_info k = kernel(f, i);
     assert_true(k.prepare);
@@ -489,12 +489,12 @@ static void equal_layers_share_code(void **state) {
         if (n == 1) {
           kernels = f->info.kernels;
           prepare = f->info.prepare_kernels;
-          codes = f->p->ncodes;
+          codes = f->p->compiled->ncodes;
           continue;
         }
-        if (f->p->ncodes != codes)
+        if (f->p->compiled->ncodes != codes)
           fail_msg("plan %s%s: %d kernels differ, %d of one layer", plans[i] ? plans[i] : "auto",
-                   residual ? ", residual" : "", f->p->ncodes, codes);
+                   residual ? ", residual" : "", f->p->compiled->ncodes, codes);
         assert_int_equal(f->info.kernels, LAYERS * kernels);
         assert_int_equal(f->info.prepare_kernels, LAYERS * prepare);
       }
@@ -619,8 +619,8 @@ static void some_sites_differ(void **state) {
   assert_non_null(strstr(plan_of(f, "conv2", plan, sizeof plan), "x=local,g=global,m=local"));
   assert_memory_equal(plan_of(f, "conv3", plan, sizeof plan), "direct", strlen("direct"));
   int wanted[] = {1, 3, 1, 1}, got[4] = {0};
-  for (size_t i = (size_t)f->info.prepare_kernels; i < f->p->set->kernels.len; ++i)
-    got[f->p->set->kernels.data[i].first_site]++;
+  for (size_t i = (size_t)f->info.prepare_kernels; i < f->p->compiled->set->kernels.len; ++i)
+    got[f->p->compiled->set->kernels.data[i].first_site]++;
   assert_memory_equal(got, wanted, sizeof got);
 }
 
@@ -632,8 +632,8 @@ static void rounds_are_of_one_layer(void **state) {
   compile(f, "x=global,g=global,m=global,o=global;chunk=8");
   const kernel_plan *before = NULL;
   int in_rounds = 0;
-  for (size_t i = 0; i < f->p->set->kernels.len; ++i) {
-    const kernel_plan *k = &f->p->set->kernels.data[i];
+  for (size_t i = 0; i < f->p->compiled->set->kernels.len; ++i) {
+    const kernel_plan *k = &f->p->compiled->set->kernels.data[i];
     if (k->chunks <= 1) continue;
     in_rounds++;
     if (before != NULL)

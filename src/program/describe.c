@@ -1,0 +1,180 @@
+/* What a compiled program says of itself. In: questions. Out: text and figures that belong to
+ * the program. Always holds: nothing that a run reads is written; what is printed when it is
+ * first asked for is printed under the compiled's lock. */
+#include "base/fpenv.h"
+#include "base/sized.h"
+#include "program/program.h"
+
+/* --- what a compile makes -------------------------------------------------------------------- */
+
+compiled_graph *compiled_new(const diag *warn) {
+  compiled_graph *c = mem_alloc(sizeof *c);
+  if (c == NULL) return NULL;
+  memset(c, 0, sizeof *c);
+  if (!fork_lock_init(&c->lock)) {
+    mem_free(c);
+    return NULL;
+  }
+  atomic_init(&c->holders, 1);
+  diag_init(&c->diag);
+  c->diag.warn = warn->warn;
+  c->diag.warn_user = warn->warn_user;
+  graph_init(&c->graph, &c->diag);
+  return c;
+}
+
+void compiled_release(compiled_graph *c) {
+  if (c == NULL || atomic_fetch_sub_explicit(&c->holders, 1, memory_order_acq_rel) > 1) return;
+  compiled_close_store(c);
+  if (c->module != NULL) module_destroy(c->module);
+  if (c->rt != NULL) runtime_destroy(c->rt);
+  graph_release(&c->graph);
+  fork_lock_destroy(&c->lock);
+  mem_free(c);
+}
+
+void compiled_close_store(compiled_graph *c) {
+  store_close(c->store);
+  c->store = NULL;
+}
+
+kernel_state compiled_kernel_state(const compiled_graph *c, int index) {
+  return c->module != NULL ? module_kernel(c->module, c->set->kernels.data[index].code)
+                           : (kernel_state){.source_lines = -1};
+}
+
+const char *compiled_line_limit(const compiled_graph *c, arena *a, int max_lines) {
+  const char *why = NULL;
+  int lines;
+  for (int i = 0; i < c->ncodes && why == NULL; ++i)
+    why = runtime_line_limit(c->rt, a, a, &c->codes[i]->lin, max_lines, &lines);
+  return why;
+}
+
+/* --- the program ----------------------------------------------------------------------------- */
+
+wn_status wn_program_get_info(wn_program *p, wn_program_info *info) {
+  const char *why = sized_out(&sized_program_info, info, p != NULL ? &p->compiled->info : NULL);
+  if (p == NULL) return WN_ERR_USAGE;
+  return why == NULL ? WN_OK : program_refuse(p, WN_ERR_USAGE, "%s", why);
+}
+
+/* Kernels are printed, and their machine code is read back, when somebody asks. */
+static wn_status look_at_kernel(compiled_graph *c, int index, int *registers, int *spills) {
+  int code = c->list.launch[index].code;
+  volatile wn_status st = WN_OK;
+  DIAG_TRY(&c->diag, st) {
+    str s;
+    str_init(&s, &c->graph.arena);
+    if (c->sources[code] == NULL) {
+      runtime_source(c->rt, &c->codes[code]->lin, &s);
+      c->sources[code] = str_text(&s);
+    }
+    if (c->nests[index] == NULL) {
+      str_init(&s, &c->graph.arena);
+      nest_print_kernel(&c->graph, &s, c->set, index, 0);
+      c->nests[index] = str_text(&s);
+    }
+    *registers = *spills = -1;
+    if (c->module != NULL) module_registers(c->module, code, registers, spills);
+  }
+  DIAG_END(&c->diag, st)
+  return st;
+}
+
+static wn_status describe_kernel(compiled_graph *c, int index, wn_kernel_info *info) {
+  int registers, spills;
+  wn_status st = look_at_kernel(c, index, &registers, &spills);
+  if (st != WN_OK) return st;
+  const lin_kernel *k = &c->kernels[index]->lin;
+  kernel_state s = compiled_kernel_state(c, index);
+  const wn_kernel_info now = {.name = k->name,
+                              .stage = k->stage,
+                              .loops = k->loops,
+                              .source = c->sources[c->list.launch[index].code],
+                              .fallback = s.fallback,
+                              .note = s.note,
+                              .nest = c->nests[index],
+                              .source_lines = s.source_lines,
+                              .registers = registers,
+                              .spills = spills,
+                              .prepare = index < c->list.prepare,
+                              .site = c->site_of[index],
+                              .flops = k->flops,
+                              .bytes = k->bytes};
+  sized_out(&sized_kernel_info, info, &now);
+  return WN_OK;
+}
+
+wn_status wn_program_get_kernel(wn_program *p, int index, wn_kernel_info *info) {
+  const char *why = sized_out(&sized_kernel_info, info, NULL);
+  if (p == NULL) return WN_ERR_USAGE;
+  if (why != NULL) return program_refuse(p, WN_ERR_USAGE, "%s", why);
+  compiled_graph *c = p->compiled;
+  if (index < 0 || index >= c->list.count)
+    return program_refuse(p, WN_ERR_USAGE,
+                          "wn_program_get_kernel: there is no kernel of this number");
+  fenv_t fp;
+  fp_enter(&fp);
+  fork_lock_take(&c->lock);
+  wn_status st = describe_kernel(c, index, info);
+  fork_lock_give(&c->lock);
+  fp_leave(&fp);
+  return st == WN_OK ? st : program_refuse(p, st, "out of memory for the source of a kernel");
+}
+
+wn_status wn_program_get_site(wn_program *p, int index, wn_site_info *info) {
+  const char *why = sized_out(&sized_site_info, info, NULL);
+  if (p == NULL) return WN_ERR_USAGE;
+  if (why != NULL) return program_refuse(p, WN_ERR_USAGE, "%s", why);
+  if (index < 0 || index >= p->compiled->info.sites)
+    return program_refuse(p, WN_ERR_USAGE, "wn_program_get_site: there is no site of this number");
+  sized_out(&sized_site_info, info, &p->compiled->sites[index]);
+  return WN_OK;
+}
+
+/* --- slots ----------------------------------------------------------------------------------- */
+
+wn_status wn_program_get_slot(wn_program *p, int slot, wn_slot_info *info) {
+  const char *why = sized_out(&sized_slot_info, info, NULL);
+  if (p == NULL) return WN_ERR_USAGE;
+  if (why != NULL) return program_refuse(p, WN_ERR_USAGE, "%s", why);
+  const slot_list *l = &p->compiled->slots;
+  if (slot < 0 || slot >= l->count)
+    return program_refuse(p, WN_ERR_USAGE,
+                          "wn_program_get_slot: there is no slot %d: the program has %d, from 0",
+                          slot, l->count);
+  const program_slot *s = &l->at[slot];
+  const wn_slot_info now = {.name = s->name,
+                            .kind = s->kind,
+                            .dtype = s->dtype,
+                            .ndim = s->shape->len,
+                            .shape = s->shape->at,
+                            .bytes = s->bytes,
+                            .data = p->bound[slot]};
+  sized_out(&sized_slot_info, info, &now);
+  return WN_OK;
+}
+
+wn_status wn_program_find(wn_program *p, const char *name, int *slot) {
+  if (slot != NULL) *slot = -1;
+  if (p == NULL) return WN_ERR_USAGE;
+  if (name == NULL || slot == NULL)
+    return program_refuse(p, WN_ERR_USAGE,
+                          "wn_program_find: the name or the place for the number is NULL");
+  const slot_list *l = &p->compiled->slots;
+  int found = -1;
+  for (int i = 0; i < l->count; ++i) {
+    if (strcmp(l->at[i].name, name) != 0) continue;
+    if (found >= 0)
+      return program_refuse(p, WN_ERR_USAGE,
+                            "wn_program_find: \"%.*s\" may be slot %d, %s, or %d, %s", WN_MAX_NAME,
+                            name, found, l->at[found].text, i, l->at[i].text);
+    found = i;
+  }
+  if (found < 0)
+    return program_refuse(p, WN_ERR_USAGE, "wn_program_find: no slot is called \"%.*s\"",
+                          WN_MAX_NAME, name);
+  *slot = found;
+  return WN_OK;
+}
