@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "image.h"
+#include "job.h"
 #include "npy.h"
 #include "random.h"
 
