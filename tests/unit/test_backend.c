@@ -84,12 +84,12 @@ static wn_status compile(wn_context *ctx, net *n, const char *plan, wn_program *
   wn_tensor *w = wn_constant(ctx, WN_F32, 4, (int64_t[]){K, C, 3, 3}, n->w);
   wn_tensor *v = wn_constant(ctx, WN_F32, 4, (int64_t[]){C, K, 1, 1}, n->v);
   wn_tensor *bias = wn_constant(ctx, WN_F32, 4, (int64_t[]){1, K, 1, 1}, n->bias);
-  const wn_conv_params same = {.pad_lo = {1, 1}, .pad_hi = {1, 1}};
+  const wn_conv_params same = WN_CONV_PARAMS(.pad_lo = {1, 1}, .pad_hi = {1, 1});
   wn_tensor *h = wn_map(WN_RELU, wn_zip(WN_ADD, wn_conv(x, w, &same), bias));
-  wn_tensor *y = wn_map(WN_RELU, wn_zip(WN_ADD, wn_conv(h, v, &(wn_conv_params){0}), x));
+  wn_tensor *y = wn_map(WN_RELU, wn_zip(WN_ADD, wn_conv(h, v, &WN_CONV_PARAMS(.groups = 1)), x));
   wn_tensor *outs[] = {y, wn_reduce(WN_SUM, y, (int[]){2, 3}, 2, 0)};
   void *data[] = {n->y, n->sum};
-  const wn_options o = {.plan = plan, .backend = "fake", .threads = 0, .no_cache = 1};
+  const wn_options o = WN_OPTIONS(.plan = plan, .backend = "fake", .no_cache = 1);
   return wn_compile(ctx, outs, data, 2, &o, p);
 }
 
