@@ -5,22 +5,6 @@
 #include "base/fpenv.h"
 #include "program/program.h"
 
-bool program_enter(wn_program *p, int state) {
-  unsigned here = fork_generation();
-  if (atomic_load_explicit(&p->generation, memory_order_relaxed) != here) {
-    /* a child process: whoever ran or bound it is not here */
-    atomic_store_explicit(&p->state, PROGRAM_IDLE, memory_order_relaxed);
-    atomic_store_explicit(&p->generation, here, memory_order_relaxed);
-  }
-  if (atomic_load_explicit(&p->state, memory_order_acquire) != PROGRAM_IDLE) return false;
-  atomic_store_explicit(&p->state, state, memory_order_relaxed);
-  return true;
-}
-
-void program_leave(wn_program *p) {
-  atomic_store_explicit(&p->state, PROGRAM_IDLE, memory_order_release);
-}
-
 void program_place(wn_program *p, int block, void *at) {
   const launch_list *l = &p->compiled->list;
   p->block[block] = at;

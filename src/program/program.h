@@ -175,6 +175,25 @@ struct wn_program {
   bool alone; /* a child process could not start the threads, and nobody was told yet */
 };
 
+/* Around running and binding. False: another thread does either, which is its caller's mistake.
+ * Two that come at the same moment are not told apart: a locked instruction would cost a run more
+ * than this and all that follows from it. */
+static inline bool program_enter(wn_program *p, int state) {
+  unsigned here = fork_generation();
+  if (atomic_load_explicit(&p->generation, memory_order_relaxed) != here) {
+    /* a child process: whoever ran or bound it is not here */
+    atomic_store_explicit(&p->state, PROGRAM_IDLE, memory_order_relaxed);
+    atomic_store_explicit(&p->generation, here, memory_order_relaxed);
+  }
+  if (atomic_load_explicit(&p->state, memory_order_acquire) != PROGRAM_IDLE) return false;
+  atomic_store_explicit(&p->state, state, memory_order_relaxed);
+  return true;
+}
+
+static inline void program_leave(wn_program *p) {
+  atomic_store_explicit(&p->state, PROGRAM_IDLE, memory_order_release);
+}
+
 /* --- instance.c ------------------------------------------------------------------------------ */
 
 /* Takes over a holder of c, whatever comes of it; bound to slots.data. has_code: it is to run.
@@ -185,11 +204,6 @@ wn_program *program_create(compiled_graph *c, bool has_code, diag *errors);
 wn_status program_own_prepared(wn_program *p);
 /* A block got another place: arguments that name it follow. */
 void program_place(wn_program *p, int block, void *at);
-/* Around running and binding. False: another thread does either, which is its caller's mistake.
- * Two that come at the same moment are not told apart: a locked instruction would cost a run
- * more than all else that it does. */
-bool program_enter(wn_program *p, int state);
-void program_leave(wn_program *p);
 
 /* --- run.c ----------------------------------------------------------------------------------- */
 

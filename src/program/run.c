@@ -105,8 +105,7 @@ static bool is_prepared(const wn_program *p) {
 }
 
 /* Of those that share the weights the first does it, and others wait for it. */
-static const char *prepare_once(wn_program *p) {
-  if (is_prepared(p)) return NULL;
+static const char *prepare(wn_program *p) {
   const char *why = NULL;
   fork_lock_take(&p->prepared->lock);
   if (!is_prepared(p)) {
@@ -117,6 +116,8 @@ static const char *prepare_once(wn_program *p) {
   fork_lock_give(&p->prepared->lock);
   return why;
 }
+
+static const char *prepare_once(wn_program *p) { return is_prepared(p) ? NULL : prepare(p); }
 
 /* Drivers compile again, allocate and copy code when a kernel is first launched: that is part of
  * preparing. What it computes here from inputs of zeros is overwritten by the first run. */

@@ -166,6 +166,17 @@ static void *run_always(void *argument) {
   return NULL;
 }
 
+/* Weights that are prepared in every run, under a lock that a child finds taken. */
+static void *bind_always(void *argument) {
+  busy *b = argument;
+  while (!b->stop) {
+    b->failures += wn_bind(b->m->program, 1, b->m->c.w) != WN_OK;
+    b->failures += wn_run(b->m->program) != WN_OK;
+    b->rounds++;
+  }
+  return NULL;
+}
+
 static void *compile_always(void *argument) {
   busy *b = argument;
   while (!b->stop) {
@@ -199,6 +210,12 @@ static void test_while_running(void **state) {
   (void)state;
   for (int i = 0; i < BACKENDS; ++i)
     work_and_fork(backends[i], run_always, use_old, "while another thread runs it");
+}
+
+static void test_while_preparing(void **state) {
+  (void)state;
+  for (int i = 0; i < 2; ++i)
+    work_and_fork(backends[i], bind_always, use_old, "while another thread binds and prepares");
 }
 
 static void test_while_compiling(void **state) {
@@ -282,9 +299,10 @@ static void test_cut_off(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_between),       cmocka_unit_test(test_grandchild),
-      cmocka_unit_test(test_while_running), cmocka_unit_test(test_while_compiling),
-      cmocka_unit_test(test_alone),         cmocka_unit_test(test_cut_off),
+      cmocka_unit_test(test_between),         cmocka_unit_test(test_grandchild),
+      cmocka_unit_test(test_while_running),   cmocka_unit_test(test_while_preparing),
+      cmocka_unit_test(test_while_compiling), cmocka_unit_test(test_alone),
+      cmocka_unit_test(test_cut_off),
   };
   return cmocka_run_group_tests_name("fork", tests, NULL, NULL);
 }

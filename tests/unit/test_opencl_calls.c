@@ -97,6 +97,25 @@ static void one_line(const char *text) {
   assert_null(strchr(text, '\n'));
 }
 
+/* A second program on the same device: with the weights of the first one, then with its own. */
+static wn_status share_all(wn_program *p) {
+  static float z[4 * 12 * 12];
+  wn_program *other;
+  wn_status st = wn_program_share(p, &other);
+  if (st != WN_OK) {
+    assert_null(other);
+    one_line(wn_program_message(p));
+    return st;
+  }
+  st = wn_bind(other, 2, z);
+  if (st == WN_OK) st = wn_run(other);
+  if (st == WN_OK) st = wn_bind(other, 1, w);
+  if (st == WN_OK) st = wn_run(other);
+  if (st != WN_OK) one_line(wn_program_message(other));
+  wn_program_destroy(other);
+  return st;
+}
+
 /* --- choosing a device ---------------------------------------------------------------------------------- */
 
 static void opens(const char *backend, const char *device, const char *isa) {
@@ -278,6 +297,12 @@ static bool survives(long n, bool for_ever, int error) {
     }
     if (st != WN_OK && !for_ever) { /* it was once: the program goes on */
       if (do_all(u.program) != WN_OK) fail_msg("call %ld: %s", n, wn_program_message(u.program));
+    }
+    st = share_all(u.program);
+    if (st != WN_OK) assert_true(st == WN_ERR_DEVICE || st == WN_ERR_NOMEM);
+    if (st != WN_OK && !for_ever) {
+      if (share_all(u.program) != WN_OK || do_all(u.program) != WN_OK)
+        fail_msg("call %ld, shared: %s", n, wn_program_message(u.program));
     }
   }
   bool reached = fake->calls >= n;
