@@ -74,9 +74,9 @@ static bool can_start(int threads) {
   int n = 0;
   if (!id) return false;
   pthread_mutex_lock(&started);
-  while (n < threads && pthread_create(&id[n], NULL, wait_for_all, &started) == 0) n++;
+  while (n < threads && pthread_create(&id[n], NULL, wait_for_all, &started) == 0) ++n;
   pthread_mutex_unlock(&started);
-  for (int i = 0; i < n; i++) pthread_join(id[i], NULL);
+  for (int i = 0; i < n; ++i) pthread_join(id[i], NULL);
   mem_free(id);
   return n == threads;
 }
@@ -135,7 +135,7 @@ pool *pool_acquire(int threads) {
   pool *p = pools;
   while (p && p->threads != threads) p = p->next;
   if (p) {
-    p->holders++;
+    ++p->holders;
   } else if ((p = create(threads))) {
     p->next = pools;
     pools = p;
@@ -230,7 +230,7 @@ static void work(void *context, size_t worker) {
 
 static void judge(pool *p, int late) {
   if (p->asleep > 0)
-    p->asleep--;
+    --p->asleep;
   else if (late == 0)
     p->strikes = 0;
   else if (++p->strikes == STRIKES)

@@ -52,7 +52,7 @@ void diag_warn(diag *d, const char *format, ...) {
   va_start(args, format);
   text_vformat(line, sizeof line, format, args);
   va_end(args);
-  d->warnings++;
+  ++d->warnings;
   d->warn(d->warn_user, line);
 }
 

@@ -155,7 +155,7 @@ kernel_set *schedule_fit(fitting *f, choice *c) {
   f->least = 0;
   f->holder = -1;
   for (;;) {
-    f->rounds++;
+    ++f->rounds;
     part_list parts = make_parts(f, c);
     settle(f->g, c, &parts);
     kernel_set *set = parts_assemble(f->g, &parts, variable, f->nuser, f->user);

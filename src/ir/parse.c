@@ -30,7 +30,7 @@ static _Noreturn void expected(const parser *p, const char *what) {
 /* --- tokens --- */
 
 static void skip_blanks(parser *p) {
-  while (*p->at == ' ' || *p->at == '\t' || *p->at == '\r') p->at++;
+  while (*p->at == ' ' || *p->at == '\t' || *p->at == '\r') ++p->at;
 }
 
 static bool at_end_of_line(parser *p) {
@@ -41,7 +41,7 @@ static bool at_end_of_line(parser *p) {
 static void skip_empty_lines(parser *p) {
   while (at_end_of_line(p) && *p->at != '\0') {
     p->line_start = ++p->at;
-    p->line++;
+    ++p->line;
   }
 }
 
@@ -52,7 +52,7 @@ static void end_line(parser *p) {
 static bool accept(parser *p, char c) {
   skip_blanks(p);
   if (*p->at != c) return false;
-  p->at++;
+  ++p->at;
   return true;
 }
 
@@ -63,7 +63,7 @@ static void expect(parser *p, char c) {
 static size_t word_length(parser *p) {
   skip_blanks(p);
   size_t n = 0;
-  while (text_is_word(p->at[n]) || p->at[n] == '_') n++;
+  while (text_is_word(p->at[n]) || p->at[n] == '_') ++n;
   return n;
 }
 
@@ -81,7 +81,7 @@ static int64_t parse_int(parser *p) {
   int64_t value = 0;
   c += negative;
   if (!isdigit((unsigned char)*c)) expected(p, "an integer");
-  for (; isdigit((unsigned char)*c); c++) {
+  for (; isdigit((unsigned char)*c); ++c) {
     int64_t digit = *c - '0';
     if (__builtin_mul_overflow(value, 10, &value) ||
         __builtin_add_overflow(value, negative ? -digit : digit, &value)) {
@@ -100,7 +100,7 @@ static double parse_float(parser *p) {
   while (text_is_word(p->at[n]) || (p->at[n] != '\0' && strchr("+-.", p->at[n]) != NULL)) {
     if (n + 1 == sizeof digits || p->at[n] == 'x' || p->at[n] == 'X') expected(p, "a number");
     digits[n] = p->at[n];
-    n++;
+    ++n;
   }
   digits[n] = '\0';
   char *end;
@@ -133,11 +133,11 @@ static const char *parse_name(parser *p) {
       str_addn(&name, p->at, 1);
       continue;
     }
-    p->at++;
+    ++p->at;
     if (*p->at != 'n' && *p->at != '"' && *p->at != '\\') expected(p, "n, \" or \\");
     str_addn(&name, *p->at == 'n' ? "\n" : p->at, 1);
   }
-  p->at++;
+  ++p->at;
   return intern_string(p->g, str_text(&name));
 }
 
@@ -150,7 +150,7 @@ static uop_op parse_op(parser *p) {
 }
 
 static wn_dtype parse_dtype(parser *p) {
-  for (int dtype = 0; dtype < WN_DTYPE_COUNT; dtype++) {
+  for (int dtype = 0; dtype < WN_DTYPE_COUNT; ++dtype) {
     if (accept_word(p, wn_dtype_name((wn_dtype)dtype))) return (wn_dtype)dtype;
   }
   if (accept_word(p, "void")) return WN_DTYPE_COUNT;
@@ -205,7 +205,7 @@ static stage_id parse_stage(parser *p) {
 static uop_arg parse_info(parser *p) {
   bufferize_info info = {.name = parse_name(p), .site = -1, .stage = STAGE_COUNT};
   int space = 0;
-  while (space < SPACE_COUNT && !accept_word(p, space_name[space])) space++;
+  while (space < SPACE_COUNT && !accept_word(p, space_name[space])) ++space;
   if (space == SPACE_COUNT) expected(p, "a space (any, inline, reg, local, global)");
   info.space = (uop_space)space;
   info.explicit_ = accept_word(p, "explicit");

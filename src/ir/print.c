@@ -17,7 +17,7 @@ static void print_list(str *out, const int64_t *values, int n) {
 
 static void print_name(str *out, const char *name) {
   str_add(out, " \"");
-  for (const char *c = name; *c; c++) {
+  for (const char *c = name; *c; ++c) {
     if (*c == '"' || *c == '\\') str_add(out, "\\");
     if (*c == '\n') {
       str_add(out, "\\n");
@@ -34,7 +34,7 @@ static void print_float(str *out, double value, bool single) {
     return;
   }
   char digits[64];
-  for (int precision = 1; precision <= 17; precision++) {
+  for (int precision = 1; precision <= 17; ++precision) {
     text_format(digits, sizeof digits, "%.*g", precision, value);
     double back = text_number(digits, NULL);
     if (single ? (float)back == (float)value : back == value) break;
@@ -113,16 +113,16 @@ void ir_print(graph *g, str *out, int nroots, const uop *const *roots) {
   uop_order order = uop_toposort(out->arena, nroots, roots);
   map numbers; /* node id -> line */
   map_init(&numbers, out->arena);
-  for (size_t i = 0; i < order.len; i++) {
+  for (size_t i = 0; i < order.len; ++i) {
     const uop *u = order.at[i];
     map_put(&numbers, u->id, i);
     const char *dtype = u->dtype == WN_DTYPE_COUNT ? "void" : wn_dtype_name((wn_dtype)u->dtype);
     str_printf(out, "%%%zu = %s %s", i, op_table[u->op].name, dtype);
     print_argument(g, out, u);
-    for (int s = 0; s < u->nsrc; s++) print_reference(out, &numbers, u->src[s]);
+    for (int s = 0; s < u->nsrc; ++s) print_reference(out, &numbers, u->src[s]);
     str_add(out, "\n");
   }
   str_add(out, "return");
-  for (int i = 0; i < nroots; i++) print_reference(out, &numbers, roots[i]);
+  for (int i = 0; i < nroots; ++i) print_reference(out, &numbers, roots[i]);
   str_add(out, "\n");
 }

@@ -366,7 +366,7 @@ const uop *uop_new(graph *g, uop_op op, wn_dtype dtype, int nsrc, const uop *con
   u->free_ = free_ranges(g, u);
   set_bounds(u);
   g->slots[at] = u;
-  g->count++;
+  ++g->count;
   return u;
 }
 

@@ -44,7 +44,7 @@ static const char *check_operand_kind(graph *g, const uop *u) {
 
 /* Sources from `from` on have the given dtype. */
 static const char *check_sources(graph *g, const uop *u, int from, unsigned dtype) {
-  for (int i = from; i < u->nsrc; i++) {
+  for (int i = from; i < u->nsrc; ++i) {
     if (u->src[i]->dtype == dtype) continue;
     return arena_printf(&g->arena, "source %d is %s, not %s", i, dtype_name(u->src[i]->dtype),
                         dtype_name(dtype));
@@ -85,16 +85,16 @@ static const char *check_dtype(graph *g, const uop *u) {
 }
 
 static bool all_at_least(const int_list *list, int64_t least) {
-  for (int i = 0; i < list->len; i++) {
+  for (int i = 0; i < list->len; ++i) {
     if (list->at[i] < least) return false;
   }
   return true;
 }
 
 static const char *check_permutation(const int_list *list) {
-  for (int i = 0; i < list->len; i++) {
+  for (int i = 0; i < list->len; ++i) {
     if (list->at[i] < 0 || list->at[i] >= list->len) return "an axis is outside";
-    for (int j = 0; j < i; j++) {
+    for (int j = 0; j < i; ++j) {
       if (list->at[i] == list->at[j]) return "an axis is there twice";
     }
   }
@@ -250,14 +250,14 @@ static const char *check_node(verifier *v, const uop *u) {
   }
   if (u->op == OP_RANGE) return check_range(v, u);
   if (u->op == OP_SINK && u != v->root) return "a SINK is only a root";
-  for (int i = 0; i < u->nsrc; i++) {
+  for (int i = 0; i < u->nsrc; ++i) {
     bool first = i == 0;
     if (u->src[i]->op == OP_STACK && !(first && (u->op == OP_GET || u->op == OP_SUBSTITUTE))) {
       return "uses a STACK as if it were one value";
     }
   }
   if (u->op != OP_REDUCE && u->op != OP_BUFFERIZE) return NULL;
-  for (int i = 1; i < u->nsrc; i++) {
+  for (int i = 1; i < u->nsrc; ++i) {
     if (!uop_has_range(v->root, u->src[i])) continue;
     return arena_printf(&v->g->arena, "binds RANGE %s, which is used outside of it",
                         uop_range_name(v->g, u->src[i]));
@@ -268,7 +268,7 @@ static const char *check_node(verifier *v, const uop *u) {
 static const char *check_graph(verifier *v, arena *scratch) {
   map_init(&v->extents, scratch);
   uop_order order = uop_toposort(scratch, 1, &v->root);
-  for (size_t i = 0; i < order.len; i++) {
+  for (size_t i = 0; i < order.len; ++i) {
     const char *why = check_node(v, order.at[i]);
     if (why == NULL) continue;
     return arena_printf(&v->g->arena, "%%%zu %s: %s", i, op_table[order.at[i]->op].name, why);

@@ -43,7 +43,7 @@ static bool meet(id_set *s, const uop *u) {
   uint32_t at = place_of(s, u->id + 1);
   if (s->slot[at] != 0) return false;
   s->slot[at] = u->id + 1;
-  s->count++;
+  ++s->count;
   return true;
 }
 
@@ -57,7 +57,7 @@ static uop_order walk(arena *a, int nroots, const uop *const *roots, bool enter)
       visit *top = &stack.data[stack.len - 1];
       if (top->next == top->u->nsrc || (!enter && top->u->op == OP_BUFFERIZE)) {
         vec_push(a, &out, top->u);
-        stack.len--;
+        --stack.len;
         continue;
       }
       const uop *s = top->u->src[top->next++];

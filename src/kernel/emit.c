@@ -237,12 +237,12 @@ uint32_t emit(builder *b, const uop *u) {
     emit_frame *f = &b->frames.data[b->frames.len - 1];
     if (f->next == f->ins.nsrc) {
       emit_frame done = *f;
-      b->frames.len--;
+      --b->frames.len;
       keep_value(b, done.u,
                  done.same ? done.ins.src[0] : build_ins(b, home_of(b, done.u), done.ins));
     } else if (is_known(b, f->src[f->next], &v)) {
       f->ins.src[f->next] = operand(b, f->src[f->next], f->vector);
-      f->next++;
+      ++f->next;
     } else {
       begin(b, f->src[f->next]);
     }

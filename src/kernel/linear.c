@@ -76,7 +76,7 @@ static void print_ins(str *out, const lin_kernel *k, size_t index, int depth) {
     else if (u->op == OP_EXTRACT)
       str_printf(out, ", lane %" PRId64, u->i);
     if (u->op == OP_SHUFFLE)
-      for (int32_t l = 0; l < u->list->len; l++)
+      for (int32_t l = 0; l < u->list->len; ++l)
         str_printf(out, "%s%" PRId64, l ? " " : ", ", u->list->at[l]);
   }
   str_add(out, "\n");
@@ -86,13 +86,13 @@ void lin_print(str *out, const lin_kernel *k) {
   str_printf(out, "kernel %s: grid %" PRId64 ", scratch %zu\n", k->name, k->grid, k->scratch_bytes);
   if (k->stage) str_printf(out, "  stage %s\n", k->stage);
   if (k->loops) str_printf(out, "  loops %s\n", k->loops);
-  for (size_t i = 0; i < k->arrays.len; i++) print_array(out, k, i);
+  for (size_t i = 0; i < k->arrays.len; ++i) print_array(out, k, i);
   int depth = 0;
-  for (size_t i = 0; i < k->ins.len; i++) {
+  for (size_t i = 0; i < k->ins.len; ++i) {
     int op = k->ins.data[i].op;
-    if (op == OP_END && depth > 0) depth--;
+    if (op == OP_END && depth > 0) --depth;
     print_ins(out, k, i, depth);
-    if (op == OP_LOOP || op == OP_IF) depth++;
+    if (op == OP_LOOP || op == OP_IF) ++depth;
   }
 }
 
@@ -123,7 +123,7 @@ static const char *check_sources(const checker *c, const lin_ins *u) {
   if (!(info->flags & UOP_LIN)) return broken(c, "is not an operation of the linear IR");
   if (u->nsrc < info->lo || (info->hi >= 0 && u->nsrc > info->hi) || u->nsrc > 4)
     return broken(c, "has the wrong number of operands");
-  for (int s = 0; s < u->nsrc; s++) {
+  for (int s = 0; s < u->nsrc; ++s) {
     if (u->src[s] >= c->index) return broken(c, "uses a later instruction");
     const lin_ins *v = source(c, u, s);
     if (u->op == OP_END) continue;
@@ -175,7 +175,7 @@ static bool dtype_fits(int op, wn_dtype dt) {
 
 static const char *check_alu(const checker *c, const lin_ins *u) {
   wn_dtype want = (wn_dtype)u->dtype;
-  for (int s = 0; s < u->nsrc; s++)
+  for (int s = 0; s < u->nsrc; ++s)
     if (source(c, u, s)->lanes != u->lanes)
       return broken(c, "has operands of other lanes than its own");
   if (u->op == OP_CAST) return NULL;
@@ -185,7 +185,7 @@ static const char *check_alu(const checker *c, const lin_ins *u) {
                ? NULL
                : broken(c, "compares different dtypes");
   }
-  for (int s = 0; s < u->nsrc; s++) {
+  for (int s = 0; s < u->nsrc; ++s) {
     wn_dtype need = u->op == OP_WHERE && s == 0 ? WN_BOOL : want;
     if (source(c, u, s)->dtype != need) return broken(c, "has an operand of another dtype");
   }
@@ -258,7 +258,7 @@ static const char *check_is_matrix(const checker *c, const lin_ins *u) {
   int first = u->op == OP_MATRIX_LOAD || u->op == OP_MATRIX_STORE; /* behind the offset */
   bool wants = u->matrix || u->op == OP_MATRIX_STORE;
   if (u->op == OP_ACC_SET) wants = source(c, u, 0)->matrix;
-  for (int s = 0; s < u->nsrc && u->op != OP_END; s++) {
+  for (int s = 0; s < u->nsrc && u->op != OP_END; ++s) {
     if (source(c, u, s)->matrix != (wants && s >= first))
       return broken(c, wants && s >= first ? "has an operand that is no f32 matrix"
                                            : "has a matrix where a vector must be");
@@ -277,14 +277,14 @@ static const char *check_shuffle(const checker *c, const lin_ins *u) {
   if (!u->list || u->list->len != u->lanes)
     return broken(c, "lists another number of lanes than its own");
   int64_t have = 0;
-  for (int s = 0; s < u->nsrc; s++) {
+  for (int s = 0; s < u->nsrc; ++s) {
     if (source(c, u, s)->dtype != u->dtype) return broken(c, "has an operand of another dtype");
     if (source(c, u, s)->lanes != source(c, u, 0)->lanes)
       return broken(c, "has operands of different lanes");
     have += source(c, u, s)->lanes;
   }
   if (source(c, u, 0)->lanes < 2 || u->lanes < 2) return broken(c, "works on vectors only");
-  for (int32_t l = 0; l < u->list->len; l++)
+  for (int32_t l = 0; l < u->list->len; ++l)
     if (u->list->at[l] < 0 || u->list->at[l] >= have)
       return broken(c, "picks a lane that does not exist");
   return NULL;
@@ -380,7 +380,7 @@ static const char *check_array(arena *a, const lin_kernel *k, size_t index) {
     what = "is outside of the scratch";
   else if (x->space == SPACE_GLOBAL && x->slot < 0)
     what = "has no slot";
-  for (size_t i = 0; i < index && !what; i++)
+  for (size_t i = 0; i < index && !what; ++i)
     if (x->space == SPACE_GLOBAL && k->arrays.data[i].space == SPACE_GLOBAL &&
         k->arrays.data[i].slot == x->slot)
       what = "shares its slot with another array";
@@ -391,14 +391,14 @@ const char *lin_verify(arena *a, const lin_kernel *k) {
   if (!k->name) return "a kernel without a name";
   if (k->grid < 1) return arena_printf(a, "%s: a grid of no blocks", k->name);
   if (k->group < 0) return arena_printf(a, "%s: a group of %d work items", k->name, k->group);
-  for (size_t i = 0; i < k->arrays.len; i++) {
+  for (size_t i = 0; i < k->arrays.len; ++i) {
     const char *what = check_array(a, k, i);
     if (what) return what;
   }
   checker c = {.arena = a, .kernel = k, .current = -1};
   c.block = arena_array(a, int32_t, k->ins.len + 1);
   c.open = arena_array(a, bool, k->ins.len + 1);
-  for (c.index = 0; c.index < k->ins.len; c.index++) {
+  for (c.index = 0; c.index < k->ins.len; ++c.index) {
     const lin_ins *u = &k->ins.data[c.index];
     if (u->op >= OP_COUNT) return broken(&c, "unknown operation");
     c.block[c.index] = c.current;

@@ -73,7 +73,7 @@ uint32_t emit_mask(builder *b, const uop *valid) {
     uint32_t part[2] = {0};
     int missing = 0;
     if (mask_known(b, u, &v)) {
-      stack.len--;
+      --stack.len;
       continue;
     }
     while (joins && missing < 2 && mask_known(b, u->src[missing], &part[missing])) ++missing;
@@ -85,7 +85,7 @@ uint32_t emit_mask(builder *b, const uop *valid) {
     memcpy(both.src, part, sizeof part);
     v = joins ? build_ins(b, home_of(b, u), both) : mask_leaf(b, u);
     map_put(&home_of(b, u)->values, (uint64_t)u->id + ((uint64_t)b->lanes << 40), v);
-    stack.len--;
+    --stack.len;
   }
   return v;
 }

@@ -112,7 +112,7 @@ static demand *add_demand(demand_graph *d, demand_node *n, const uop *const *ind
   else
     n->first = m;
   n->last = m;
-  n->count++;
+  ++n->count;
   return m;
 }
 

@@ -35,13 +35,13 @@ static void collect(arena *a, const uop *root, uop_vec *out) {
     const uop *u = stack.data[stack.len - 1];
     uint64_t s = 0;
     if (map_get(&state, u->id, &s)) {
-      stack.len--;
+      --stack.len;
       if (s == 1) vec_push(a, out, u);
       map_put(&state, u->id, 2);
       continue;
     }
     map_put(&state, u->id, 1);
-    for (int k = 0; k < u->nsrc; k++)
+    for (int k = 0; k < u->nsrc; ++k)
       if (enters(u, k) && !map_get(&state, u->src[k]->id, &s)) vec_push(a, &stack, u->src[k]);
   }
 }
@@ -52,14 +52,14 @@ static const uop *rename_bound(arena *a, graph *g, const uop *expr, const uop *c
     uop_vec nodes = {0};
     const uop *clash = NULL;
     collect(a, expr, &nodes);
-    for (size_t i = 0; i < nodes.len && !clash; i++) {
+    for (size_t i = 0; i < nodes.len && !clash; ++i) {
       const uop *u = nodes.data[i];
-      for (int k = 1; k < u->nsrc && u->op == OP_REDUCE; k++)
+      for (int k = 1; k < u->nsrc && u->op == OP_REDUCE; ++k)
         if (uop_has_range(cond, u->src[k])) clash = u;
     }
     if (!clash) return expr;
     const uop **src = arena_array(a, const uop *, clash->nsrc);
-    for (int k = 1; k < clash->nsrc; k++) {
+    for (int k = 1; k < clash->nsrc; ++k) {
       const uop *r = clash->src[k];
       const char *name = map_get_ptr(&g->range_names, (uint64_t)r->arg.i);
       src[k] = uop_has_range(cond, r) ? uop_range(g, r->arg.j, name) : r;
@@ -111,7 +111,7 @@ static bool becomes_zero(const map *zeros, const uop *u) {
     case OP_GET:
       return zero(zeros, s[0]);
     case OP_STACK:
-      for (int k = 0; k < u->nsrc; k++)
+      for (int k = 0; k < u->nsrc; ++k)
         if (!zero(zeros, s[k])) return false;
       return true;
     default:
@@ -122,7 +122,7 @@ static bool becomes_zero(const map *zeros, const uop *u) {
 static const uop *over_guarded(arena *a, graph *g, const map *done, const uop *u, const uop *cond) {
   if (u->nsrc == 0 || u->op == OP_BUFFERIZE) return u;
   const uop **src = arena_array(a, const uop *, u->nsrc);
-  for (int k = 0; k < u->nsrc; k++) {
+  for (int k = 0; k < u->nsrc; ++k) {
     const uop *v = map_get_ptr(done, u->src[k]->id);
     src[k] = enters(u, k) && v ? v : u->src[k];
   }
@@ -138,7 +138,7 @@ static void guard_all(arena *a, void *state) {
   map_init(&done, a);
   map_init(&zeros, a);
   collect(a, expr, &nodes);
-  for (size_t i = 0; i < nodes.len; i++) {
+  for (size_t i = 0; i < nodes.len; ++i) {
     const uop *u = nodes.data[i];
     map_put_ptr(&done, u->id, over_guarded(a, w->g, &done, u, w->cond));
     if (becomes_zero(&zeros, u)) map_put_ptr(&zeros, u->id, u);

@@ -11,13 +11,13 @@ enum { MAX_ATOMS = 16, MAX_TERMS = 80 };
 
 bool form_add_atom(linear_form *f, const uop *atom, int64_t k) {
   int at = f->n;
-  while (at > 0 && f->atom[at - 1]->id > atom->id) at--;
+  while (at > 0 && f->atom[at - 1]->id > atom->id) --at;
   if (at > 0 && f->atom[at - 1] == atom) {
-    at--;
+    --at;
     if (__builtin_add_overflow(f->coeff[at], k, &f->coeff[at])) return false;
     if (f->coeff[at] != 0) return true;
-    f->n--;
-    for (int i = at; i < f->n; i++) {
+    --f->n;
+    for (int i = at; i < f->n; ++i) {
       f->atom[i] = f->atom[i + 1];
       f->coeff[i] = f->coeff[i + 1];
     }
@@ -25,7 +25,7 @@ bool form_add_atom(linear_form *f, const uop *atom, int64_t k) {
   }
   if (k == 0) return true;
   if (f->n == MAX_ATOMS) return false;
-  for (int i = f->n++; i > at; i--) {
+  for (int i = f->n++; i > at; --i) {
     f->atom[i] = f->atom[i - 1];
     f->coeff[i] = f->coeff[i - 1];
   }
@@ -91,7 +91,7 @@ bool linear_of(const uop *e, linear_form *out) {
 
 const uop *linear_to_uop(graph *g, const linear_form *f) {
   const uop *sum = NULL;
-  for (int k = 0; k < f->n; k++) {
+  for (int k = 0; k < f->n; ++k) {
     const uop *t = f->coeff[k] == 1 ? f->atom[k] : uop_muli(g, f->atom[k], f->coeff[k]);
     const uop *both[2] = {sum, t};
     sum = sum ? uop_new(g, OP_ADD, WN_I64, 2, both, (uop_arg){0}) : t;

@@ -16,7 +16,7 @@ static bool is_less(const uop *u, linear_form *f, int64_t *c) {
 
 static bool forms_cancel(const linear_form *a, const linear_form *b, int64_t sign) {
   if (a->n != b->n) return false;
-  for (int k = 0; k < a->n; k++)
+  for (int k = 0; k < a->n; ++k)
     if (a->atom[k] != b->atom[k] || a->coeff[k] != sign * b->coeff[k]) return false;
   return true;
 }
@@ -49,10 +49,10 @@ static int flatten(const uop *root, const uop **out) {
       continue;
     }
     int at = n;
-    while (at > 0 && out[at - 1]->id > u->id) at--;
+    while (at > 0 && out[at - 1]->id > u->id) --at;
     if (at > 0 && out[at - 1] == u) continue;
     if (n == MAX_CONDITIONS) return -1;
-    for (int k = n++; k > at; k--) out[k] = out[k - 1];
+    for (int k = n++; k > at; --k) out[k] = out[k - 1];
     out[at] = u;
   }
   return n;
@@ -63,10 +63,10 @@ static const uop *conjunction(match *m) {
   int n = flatten(m->root, c), kept = 0;
   if (n < 0) return NULL;
   bool drop[MAX_CONDITIONS] = {false};
-  for (int i = 0; i < n; i++) {
+  for (int i = 0; i < n; ++i) {
     if (uop_is_int(c[i], 0)) return c[i];
     if (c[i]->op == OP_CONST) drop[i] = true;
-    for (int j = i + 1; j < n && !drop[i]; j++) {
+    for (int j = i + 1; j < n && !drop[i]; ++j) {
       if (drop[j]) continue;
       relation r = relate(c[i], c[j]);
       if (r == NEVER) return uop_bool(m->g, false);
@@ -75,7 +75,7 @@ static const uop *conjunction(match *m) {
     }
   }
   const uop *all = NULL;
-  for (int i = 0; i < n; i++) {
+  for (int i = 0; i < n; ++i) {
     if (drop[i]) continue;
     const uop *both[2] = {all, c[i]};
     all = kept++ ? uop_new(m->g, OP_AND, WN_BOOL, 2, both, (uop_arg){0}) : c[i];

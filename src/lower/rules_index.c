@@ -66,7 +66,7 @@ static const uop *equal(match *m) {
   if (c % gcd != 0) return uop_bool(m->g, false);
   int64_t sign = f.coeff[0] < 0 ? -1 : 1;
   f.constant = 0;
-  for (int k = 0; k < f.n; k++)
+  for (int k = 0; k < f.n; ++k)
     if (!form_add_atom(&t, f.atom[k], f.coeff[k] / gcd * sign)) return NULL;
   return uop_alu2(m->g, OP_EQ, linear_to_uop(m->g, &t), uop_int(m->g, -(c / gcd) * sign));
 }

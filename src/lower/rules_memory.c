@@ -35,7 +35,7 @@ static const uop *index_given(match *m) {
   if (valid->op == OP_CONST) return NULL;
   const uop **index = arena_array(m->scratch, const uop *, u->nsrc);
   bool changed = false;
-  for (int k = 2; k < u->nsrc; k++) {
+  for (int k = 2; k < u->nsrc; ++k) {
     index[k - 2] = simplify_given(m->g, u->src[k], valid);
     changed = changed || index[k - 2] != u->src[k];
   }
@@ -46,7 +46,7 @@ static const uop *get_element(match *m) {
   const uop *stack = m->v[VAR_x];
   if (stack->op != OP_STACK) return NULL;
   if (m->v[VAR_y]->op == OP_CONST) return uop_get(m->g, stack, m->v[VAR_y]);
-  for (int k = 1; k < stack->nsrc; k++)
+  for (int k = 1; k < stack->nsrc; ++k)
     if (stack->src[k] != stack->src[0]) return NULL;
   return stack->src[0];
 }
@@ -61,7 +61,7 @@ static const uop *fewer_ranges(match *m) {
   const uop *u = m->root;
   const uop **kept = arena_array(m->scratch, const uop *, u->nsrc);
   int n = 0;
-  for (int k = 1; k < u->nsrc; k++) {
+  for (int k = 1; k < u->nsrc; ++k) {
     const uop *r = u->src[k];
     bool repeats = is_idempotent(u->arg.i) && r->arg.j > 0 && !uop_has_range(u->src[0], r);
     if (r->arg.j != 1 && !repeats) kept[n++] = r;
@@ -73,11 +73,11 @@ static const uop *fewer_ranges(match *m) {
 static const uop *sum_of_same(match *m) {
   const uop *u = m->root;
   if (u->arg.i != OP_ADD) return NULL;
-  for (int k = 1; k < u->nsrc; k++) {
+  for (int k = 1; k < u->nsrc; ++k) {
     const uop *r = u->src[k], **kept = arena_array(m->scratch, const uop *, u->nsrc);
     if (r->arg.j <= 0 || uop_has_range(u->src[0], r)) continue;
     int n = 0;
-    for (int j = 1; j < u->nsrc; j++)
+    for (int j = 1; j < u->nsrc; ++j)
       if (j != k) kept[n++] = u->src[j];
     return uop_muli(m->g, uop_reduce(m->g, OP_ADD, u->src[0], n, kept), r->arg.j);
   }

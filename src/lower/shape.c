@@ -77,7 +77,7 @@ static void run(arena *a, void *state) {
       continue;
     }
     map_put_ptr(job->memo, t->id, shape_of(job->g, job->memo, t));
-    open.len--;
+    --open.len;
   }
 }
 

@@ -54,7 +54,7 @@ const uop *form_div(graph *g, const linear_form *f, int64_t d) {
   int64_t block, scale, lo, hi;
   if (!form_bounds(f, &lo, &hi)) return NULL;
   if (int_div(lo, d) == int_div(hi, d)) return uop_int(g, int_div(lo, d));
-  for (int keep = 1; keep >= 0; keep--) {
+  for (int keep = 1; keep >= 0; --keep) {
     if (!form_split(f, d, keep, &q, &r) || !form_in_block(&r, d, &block)) continue;
     if (form_add_const(&q, block)) return form_uop(g, &q);
   }
@@ -72,7 +72,7 @@ static bool unwrap_mods(const linear_form *r, int64_t d, linear_form *out) {
   bool any = false;
   out->n = 0;
   out->constant = r->constant;
-  for (int k = 0; k < r->n; k++) {
+  for (int k = 0; k < r->n; ++k) {
     const uop *x = r->atom[k];
     int64_t wrap;
     linear_form inner;
@@ -91,7 +91,7 @@ const uop *form_mod(graph *g, const linear_form *f, int64_t d) {
   linear_form q, r, s, rest;
   int64_t block, scale, lo, hi;
   if (!form_bounds(f, &lo, &hi)) return NULL;
-  for (int keep = 1; keep >= 0; keep--) {
+  for (int keep = 1; keep >= 0; --keep) {
     if (!form_split(f, d, keep, &q, &r) || !form_in_block(&r, d, &block)) continue;
     if (form_add_const(&r, -block * d)) return form_uop(g, &r);
   }
@@ -108,7 +108,7 @@ const uop *form_mod(graph *g, const linear_form *f, int64_t d) {
 /* --- recombination ---------------------------------------------------------------------------- */
 
 static int find_atom(const linear_form *f, const uop *atom) {
-  for (int k = 0; k < f->n; k++)
+  for (int k = 0; k < f->n; ++k)
     if (f->atom[k] == atom) return k;
   return -1;
 }
@@ -126,7 +126,7 @@ static bool join_quotient(linear_form *f, int b, const linear_form *q) {
   const uop *mod = f->atom[b];
   int64_t s = f->coeff[b], sa, c;
   if (q->n == 0 || __builtin_mul_overflow(s, mod->src[1]->arg.i, &sa)) return false;
-  for (int k = 0; k < q->n; k++) {
+  for (int k = 0; k < q->n; ++k) {
     int at = find_atom(f, q->atom[k]);
     if (at < 0 || __builtin_mul_overflow(sa, q->coeff[k], &c) || f->coeff[at] != c) return false;
   }
@@ -143,7 +143,7 @@ static bool join_remainder(graph *g, linear_form *f, int b, const linear_form *q
   const uop *mod = f->atom[b];
   int64_t s = f->coeff[b], a = mod->src[1]->arg.i, sa, an;
   if (__builtin_mul_overflow(s, a, &sa)) return false;
-  for (int k = 0; k < f->n; k++) {
+  for (int k = 0; k < f->n; ++k) {
     const uop *y = f->atom[k];
     linear_form inner;
     if (k == b || f->coeff[k] != sa || !is_by_const(y, OP_MOD) || !linear_of(y->src[0], &inner))
@@ -162,7 +162,7 @@ static bool join_remainder(graph *g, linear_form *f, int b, const linear_form *q
 }
 
 bool form_recombine(graph *g, linear_form *f) {
-  for (int b = 0; f->n > 1 && b < f->n; b++) {
+  for (int b = 0; f->n > 1 && b < f->n; ++b) {
     linear_form q;
     if (!is_by_const(f->atom[b], OP_MOD)) continue;
     if (!quotient_of(g, f->atom[b]->src[0], f->atom[b]->src[1]->arg.i, &q)) continue;
@@ -177,7 +177,7 @@ bool form_recombine(graph *g, linear_form *f) {
  * coefficient's g is larger than all that the rest can vary, and c falls between the rest's values of
  * one s and the next. */
 static bool drop_rest(const linear_form *t, int64_t c, linear_form *s, int64_t *m) {
-  for (int k = 0; k < t->n; k++) {
+  for (int k = 0; k < t->n; ++k) {
     int64_t g = t->coeff[k] < 0 ? -t->coeff[k] : t->coeff[k], lo, hi;
     linear_form rest;
     if (g < 2 || !form_split(t, g, true, s, &rest) || !form_bounds(&rest, &lo, &hi)) continue;

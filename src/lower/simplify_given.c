@@ -25,26 +25,26 @@ static int count_divisions(const uop *e) {
     const uop *u = stack[--top];
     if (u->op == OP_INDEX || u->op == OP_REDUCE || u->nsrc > 3) return -1;
     bool again = false;
-    for (int k = 0; k < nseen && !again; k++) again = seen[k] == u;
+    for (int k = 0; k < nseen && !again; ++k) again = seen[k] == u;
     if (again || u->nsrc == 0) continue;
     if (nseen == MAX_SEEN || top + 3 > MAX_SEEN) return count;
     seen[nseen++] = u;
     count += u->op == OP_IDIV || u->op == OP_MOD;
-    for (int k = 0; k < u->nsrc; k++) stack[top++] = u->src[k];
+    for (int k = 0; k < u->nsrc; ++k) stack[top++] = u->src[k];
   }
   return count;
 }
 
 static bool is_same_form(const linear_form *a, const linear_form *b, int64_t sign) {
   if (a->n != b->n) return false;
-  for (int k = 0; k < a->n; k++)
+  for (int k = 0; k < a->n; ++k)
     if (a->atom[k] != b->atom[k] || a->coeff[k] != sign * b->coeff[k]) return false;
   return true;
 }
 
 /* t < c joins what is known. */
 static void learn(known *all, int *n, const linear_form *t, int64_t c) {
-  for (int k = 0; k < *n; k++) {
+  for (int k = 0; k < *n; ++k) {
     if (is_same_form(&all[k].t, t, 1) && c - 1 < all[k].hi) all[k].hi = c - 1;
     if (is_same_form(&all[k].t, t, -1) && 1 - c > all[k].lo) all[k].lo = 1 - c;
     if (is_same_form(&all[k].t, t, 1) || is_same_form(&all[k].t, t, -1)) return;
@@ -75,7 +75,7 @@ static int learn_all(const uop *valid, known *all) {
 
 /* A RANGE that occurs in neither expression; it never leaves this file. */
 static const uop *stand_in(graph *g, int64_t extent, const uop *a, const uop *b) {
-  for (int64_t number = INT64_MIN;; number++) {
+  for (int64_t number = INT64_MIN;; ++number) {
     const uop *r = uop_new(g, OP_RANGE, WN_I64, 0, NULL, (uop_arg){.i = number, .j = extent});
     if (!uop_has_range(a, r) && !uop_has_range(b, r)) return r;
   }
@@ -110,9 +110,9 @@ const uop *simplify_given(graph *g, const uop *index, const uop *valid) {
   if (cost <= 0) return index;
   known all[MAX_KNOWN];
   int n = learn_all(valid, all);
-  for (int k = 0; k < n && cost > 0; k++) {
+  for (int k = 0; k < n && cost > 0; ++k) {
     if (!is_tighter(&all[k])) continue;
-    for (int at = 0; at < all[k].t.n; at++) {
+    for (int at = 0; at < all[k].t.n; ++at) {
       const uop *e = use(g, index, valid, &all[k], at);
       int less = count_divisions(e);
       if (less < 0 || less >= cost) continue;

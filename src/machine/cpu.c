@@ -114,14 +114,14 @@ static void set_model(machine *t) {
 #ifdef CPU_X86
   unsigned words[12], eax, ebx, ecx, edx;
   if (!__get_cpuid(0x80000000, &eax, &ebx, &ecx, &edx) || eax < 0x80000004) return;
-  for (unsigned leaf = 0; leaf < 3; leaf++)
+  for (unsigned leaf = 0; leaf < 3; ++leaf)
     if (!__get_cpuid(0x80000002 + leaf, &words[4 * leaf], &words[4 * leaf + 1],
                      &words[4 * leaf + 2], &words[4 * leaf + 3]))
       return;
   char brand[sizeof words + 1] = {0};
   memcpy(brand, words, sizeof words);
   char *start = brand;
-  while (*start == ' ') start++;
+  while (*start == ' ') ++start;
   size_t len = strlen(start);
   while (len > 0 && start[len - 1] == ' ') start[--len] = 0;
   if (len > 0) snprintf(t->model, sizeof t->model, "%s", start);
@@ -141,7 +141,7 @@ static int count_cores(void) {
 
 /* Data or unified cache of the level as Linux describes it, 0 if it does not. */
 static size_t sysfs_cache(int level) {
-  for (int index = 0; index < 8; index++) {
+  for (int index = 0; index < 8; ++index) {
     char path[96], type[32] = "";
     int have = 0;
     unsigned long kib = 0;
@@ -181,7 +181,7 @@ static size_t cache_size(int level) {
 
 static _Noreturn void refuse(diag *d, const char *isa, bool any) {
   char have[128] = "";
-  for (int i = 0; i < ISA_COUNT; i++) {
+  for (int i = 0; i < ISA_COUNT; ++i) {
     if (!any && !isa_supported((machine_isa)i)) continue;
     size_t len = strlen(have);
     snprintf(have + len, sizeof have - len, "%s%s", len ? ", " : "", machine_all_isas[i]);
@@ -194,7 +194,7 @@ static _Noreturn void refuse(diag *d, const char *isa, bool any) {
 static void choose(machine *t, diag *d, const char *isa, bool any) {
   static const machine_isa best_first[] = {ISA_AVX512,  ISA_AVX2, ISA_NEON,     ISA_SSE2,
                                            ISA_GENERIC, ISA_SIMT, ISA_SIMDGROUP};
-  for (size_t i = 0; i < sizeof best_first / sizeof best_first[0]; i++) {
+  for (size_t i = 0; i < sizeof best_first / sizeof best_first[0]; ++i) {
     machine_isa id = best_first[i];
     if (isa ? strcmp(isa, machine_all_isas[id]) != 0 : false) continue;
     if (!any && !isa_supported(id)) continue;

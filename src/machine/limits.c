@@ -20,13 +20,13 @@ static cpu_rates guess_cpu(const machine *cpu) {
   m.size[LEVEL_L2] = (double)cpu->l2;
   m.size[LEVEL_L3] = (double)cpu->l3;
   static const double read[LEVEL_COUNT] = {64 * 2.5e9, 24 * 2.5e9, 12 * 2.5e9, 10e9};
-  for (int i = 0; i < LEVEL_COUNT; i++) {
+  for (int i = 0; i < LEVEL_COUNT; ++i) {
     m.read[i] = read[i];
     m.read_all[i] = i == LEVEL_MEMORY ? 2 * read[i] : read[i] * cpu->units;
   }
   m.write = 6e9;
   m.write_all = 10e9;
-  for (int i = 0; i < MACHINE_RATES; i++) m.flops_all[i] = m.flops[i] * cpu->units;
+  for (int i = 0; i < MACHINE_RATES; ++i) m.flops_all[i] = m.flops[i] * cpu->units;
   return m;
 }
 
@@ -34,7 +34,7 @@ machine_limits machine_limits_for(const cpu_rates *measured, const machine *cpu,
   cpu_rates m = measured != NULL ? *measured : guess_cpu(cpu);
   machine_limits l = {.measured = measured != NULL, .write = m.write, .wake = m.wake};
   machine_rate first = cpu->fma ? MACHINE_FMA_16 : MACHINE_MUL_ADD;
-  for (int i = 0; i < LIMIT_WIDTHS; i++) {
+  for (int i = 0; i < LIMIT_WIDTHS; ++i) {
     machine_rate rate = cpu->fma ? (machine_rate)(MACHINE_FMA_16 + i) : MACHINE_MUL_ADD;
     if (m.flops[rate] == 0) rate = m.flops[first] > 0 ? first : MACHINE_MUL_ADD;
     l.flops[i] = m.flops[rate];
@@ -44,8 +44,8 @@ machine_limits machine_limits_for(const cpu_rates *measured, const machine *cpu,
   double more = m.threads > 1 ? (fmin(threads, m.threads) - 1) / (m.threads - 1) : 0;
   double one = l.flops[cpu->vector_bytes > 32 ? 2 : cpu->vector_bytes > 16 ? 1 : 0];
   l.flops_all = one + more * fmax(l.flops_all - one, 0);
-  for (int i = 0; i < LEVEL_MEMORY; i++) l.size[i] = (size_t)m.size[i];
-  for (int i = 0; i < LEVEL_COUNT; i++) {
+  for (int i = 0; i < LEVEL_MEMORY; ++i) l.size[i] = (size_t)m.size[i];
+  for (int i = 0; i < LEVEL_COUNT; ++i) {
     l.read[i] = m.read[i];
     l.read_all[i] = m.read[i] + more * fmax(m.read_all[i] - m.read[i], 0);
   }
@@ -79,8 +79,8 @@ machine_limits device_limits_for(const device_rates *measured, const machine *de
                       .write_all = m.copy,
                       .wake = m.launch,
                       .threads = 1};
-  for (int i = 0; i < LIMIT_WIDTHS; i++) l.flops[i] = m.flops;
-  for (int i = 0; i < LEVEL_COUNT; i++)
+  for (int i = 0; i < LIMIT_WIDTHS; ++i) l.flops[i] = m.flops;
+  for (int i = 0; i < LEVEL_COUNT; ++i)
     l.read[i] = l.read_all[i] = i == LEVEL_MEMORY ? m.copy : m.cache;
   l.size[LEVEL_L1] = device->local_bytes;
   l.size[LEVEL_L2] = l.size[LEVEL_L3] = (size_t)m.cache_bytes;

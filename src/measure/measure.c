@@ -43,13 +43,13 @@ typedef struct probe {
 static void run_probe(void *context, int worker, int64_t begin, int64_t end) {
   const probe *p = context;
   (void)worker;
-  for (int64_t i = begin; i < end; i++) {
+  for (int64_t i = begin; i < end; ++i) {
     if (p->kind == PROBE_ARITHMETIC) {
       probe_arithmetic(p->rate, p->times);
       continue;
     }
     float *own = p->memory + (size_t)i * (p->bytes / sizeof(float));
-    for (int64_t t = 0; t < p->times; t++) {
+    for (int64_t t = 0; t < p->times; ++t) {
       if (p->kind == PROBE_READ)
         probe_read(own, p->bytes);
       else
@@ -78,7 +78,7 @@ static double rate_of(pool *threads, probe p, int count) {
   p.times = 1;
   while (time_probe(threads, &p, 1) < LEAST_TIME) p.times *= 2;
   double best = INFINITY;
-  for (int i = 0; i < REPEATS; i++) best = fmin(best, time_probe(threads, &p, count));
+  for (int i = 0; i < REPEATS; ++i) best = fmin(best, time_probe(threads, &p, count));
   double each =
       p.kind == PROBE_ARITHMETIC ? probe_flops(p.rate, p.times) : (double)p.bytes * (double)p.times;
   return each * count / best;
@@ -94,7 +94,7 @@ static void nothing(void *context, int worker, int64_t begin, int64_t end) {
 /* A launch like those of a program: the caller has work of its own between two of them. */
 static double wake_time(pool *threads, int count) {
   double all = 0;
-  for (int i = 0; i < WAKES; i++) {
+  for (int i = 0; i < WAKES; ++i) {
     double start = now_s();
     run_on_all(threads, nothing, NULL, count);
     all += now_s() - start;
@@ -105,7 +105,7 @@ static double wake_time(pool *threads, int count) {
 static void keep_best(double *best, double rate) { *best = fmax(*best, rate); }
 
 static void measure_rates(pool *threads, cpu_rates *m) {
-  for (int i = 0; i < MACHINE_RATES; i++) {
+  for (int i = 0; i < MACHINE_RATES; ++i) {
     if (!probe_has((machine_rate)i)) continue;
     probe p = {.kind = PROBE_ARITHMETIC, .rate = (machine_rate)i};
     keep_best(&m->flops[i], rate_of(threads, p, 1));
@@ -147,9 +147,9 @@ void machine_measure(diag *d, const machine *cpu, cpu_rates *out) {
     mem_free_aligned(memory);
     diag_fail(d, WN_ERR_NOMEM, "no memory or threads to measure the machine with");
   }
-  for (int round = 0; round < ROUNDS; round++) {
+  for (int round = 0; round < ROUNDS; ++round) {
     measure_rates(threads, m);
-    for (int level = 0; level < LEVEL_COUNT; level++) {
+    for (int level = 0; level < LEVEL_COUNT; ++level) {
       measure_level(threads, m, (memory_level)level, memory, bytes / (size_t)m->threads);
     }
   }
@@ -170,12 +170,12 @@ static bool between(double x, double low, double high) { return x >= low && x <=
 static bool makes_sense(const cpu_rates *m) {
   bool ok =
       between(m->threads, 1, 4096) && between(m->wake, 0, 0.1) && m->flops[MACHINE_MUL_ADD] > 0;
-  for (int i = 0; i < MACHINE_RATES; i++) {
+  for (int i = 0; i < MACHINE_RATES; ++i) {
     ok &= m->flops[i] == 0 || between(m->flops[i], 1e8, 1e13);
     ok &= m->flops_all[i] == 0 || between(m->flops_all[i], 1e8, 1e16);
   }
-  for (int i = 0; i < LEVEL_MEMORY; i++) ok &= between(m->size[i], 1 << 10, 1e11);
-  for (int i = 0; i < LEVEL_COUNT; i++) {
+  for (int i = 0; i < LEVEL_MEMORY; ++i) ok &= between(m->size[i], 1 << 10, 1e11);
+  for (int i = 0; i < LEVEL_COUNT; ++i) {
     ok &= between(m->read[i], 1e7, 1e14) && between(m->read_all[i], 1e7, 1e16);
   }
   return ok && between(m->write, 1e7, 1e14) && between(m->write_all, 1e7, 1e16);

@@ -46,7 +46,7 @@ static size_t power_below(size_t bytes) {
 
 static void compile_probes(bench *b, arena *a) {
   const lin_kernel *kernels[PROBES + SIZES];
-  for (int i = 0; i < PROBES; i++) {
+  for (int i = 0; i < PROBES; ++i) {
     size_t bytes = i == PROBE_CACHE ? b->cache_bytes : b->bytes;
     b->probe[i] = device_probe_kernel(a, (device_probe)i, b->target, bytes);
     kernels[i] = b->probe[i].kernel;
@@ -55,10 +55,10 @@ static void compile_probes(bench *b, arena *a) {
     if (b->sizes == SIZES) break;
     b->larger[b->sizes] = device_probe_kernel(a, PROBE_CACHE, b->target, bytes);
     kernels[PROBES + b->sizes] = b->larger[b->sizes].kernel;
-    b->sizes++;
+    ++b->sizes;
   }
   b->module = module_compile(b->rt, b->d, PROBES + b->sizes, kernels, NULL);
-  for (int i = 0; i < PROBES + b->sizes; i++) {
+  for (int i = 0; i < PROBES + b->sizes; ++i) {
     const char *why = module_kernel(b->module, i).fallback;
     if (why != NULL)
       diag_fail(b->d, WN_ERR_DEVICE, "measuring the device: %s: %s", kernels[i]->name, why);
@@ -106,17 +106,17 @@ static double rate_of(bench *b, int index) {
   int64_t groups = index == PROBE_COPY || full > p->groups ? p->groups : full > 1 ? full : 1;
   while (time_launch(b, index, groups) < LEAST_TIME && 2 * groups <= p->groups) groups *= 2;
   double best = INFINITY;
-  for (int i = 0; i < REPEATS; i++) best = fmin(best, time_launch(b, index, groups));
+  for (int i = 0; i < REPEATS; ++i) best = fmin(best, time_launch(b, index, groups));
   return p->work * (double)groups / fmax(best, 1e-9);
 }
 
 static void measure_cache(bench *b, device_rates *m) {
   double rate[SIZES + 1] = {rate_of(b, PROBE_CACHE)};
-  for (int i = 0; i < b->sizes; i++) rate[i + 1] = rate_of(b, (int)PROBES + i);
+  for (int i = 0; i < b->sizes; ++i) rate[i + 1] = rate_of(b, (int)PROBES + i);
   m->cache = fmax(m->cache, rate[0]);
   double between = sqrt(rate[0] * rate[b->sizes]);
   if (b->sizes == 0 || rate[b->sizes] > 0.8 * rate[0]) return; /* no cache is to be seen */
-  for (int i = 0; i <= b->sizes && rate[i] >= between; i++)
+  for (int i = 0; i <= b->sizes && rate[i] >= between; ++i)
     m->cache_bytes = fmax(m->cache_bytes, (double)(b->cache_bytes << i));
 }
 
@@ -133,7 +133,7 @@ static void measure_rates(bench *b, device_rates *m) {
 
 static double time_queue(bench *b, int launches) {
   double start = now_s();
-  for (int i = 0; i < launches; i++) expect(b, queue(b, PROBE_EMPTY, 1, -1));
+  for (int i = 0; i < launches; ++i) expect(b, queue(b, PROBE_EMPTY, 1, -1));
   expect(b, runtime_finish(b->rt));
   return now_s() - start;
 }
@@ -142,7 +142,7 @@ static void measure_launches(bench *b, device_rates *m) {
   time_queue(b, 1);
   m->launch = fmin(m->launch, time_queue(b, QUEUED) / (int)QUEUED);
   double all = 0;
-  for (int i = 0; i < ALONE; i++) all += time_queue(b, 1);
+  for (int i = 0; i < ALONE; ++i) all += time_queue(b, 1);
   m->alone = fmin(m->alone, all / (int)ALONE);
 }
 
@@ -151,7 +151,7 @@ static void measure(bench *b, arena *a, device_rates *out) {
       (device_rates){.cache_bytes = (double)b->target->l3, .launch = INFINITY, .alone = INFINITY};
   allocate(b);
   compile_probes(b, a);
-  for (int i = 0; i < ROUNDS; i++) {
+  for (int i = 0; i < ROUNDS; ++i) {
     measure_rates(b, out);
     measure_launches(b, out);
   }

@@ -150,9 +150,9 @@ static double make_fma(maker *m, bool fused) {
   uint32_t zero = whole(m, 0), chain[MOST];
   uint32_t a = everywhere(m, load(m, in, WN_F32, 1, zero, 0));
   uint32_t b = everywhere(m, load(m, in, WN_F32, 1, zero, 1));
-  for (int i = 0; i < chains; i++) chain[i] = variable(m, b);
+  for (int i = 0; i < chains; ++i) chain[i] = variable(m, b);
   uint32_t loop = open_loop(m, ROUNDS);
-  for (int i = 0; i < STEPS * chains; i++) {
+  for (int i = 0; i < STEPS * chains; ++i) {
     uint32_t x = chain[i % chains];
     lin_ins u = {
         .op = OP_FMA, .dtype = WN_F32, .lanes = (uint16_t)m->lanes, .nsrc = 3, .src = {x, a, b}};
@@ -160,7 +160,7 @@ static double make_fma(maker *m, bool fused) {
   }
   close_scope(m, loop);
   uint32_t sum = chain[0];
-  for (int i = 1; i < chains; i++) sum = binary(m, OP_ADD, WN_F32, sum, chain[i]);
+  for (int i = 1; i < chains; ++i) sum = binary(m, OP_ADD, WN_F32, sum, chain[i]);
   keep(m, out, sum);
   return 2.0 * (int)ROUNDS * (int)STEPS * chains * m->lanes * m->items;
 }
@@ -187,8 +187,8 @@ static double make_copy(maker *m, int64_t floats) {
   int64_t out = array(m, "out", WN_F32, SPACE_GLOBAL, floats);
   uint32_t value[LOADS], group = leaf(m, OP_GRID), loop = open_loop(m, rounds / LOADS);
   uint32_t at = vector_at(m, group, rounds, times(m, loop, LOADS));
-  for (int i = 0; i < LOADS; i++) value[i] = load(m, in, WN_F32, m->lanes, at, i * stride(m));
-  for (int i = 0; i < LOADS; i++) save(m, out, at, value[i], i * stride(m));
+  for (int i = 0; i < LOADS; ++i) value[i] = load(m, in, WN_F32, m->lanes, at, i * stride(m));
+  for (int i = 0; i < LOADS; ++i) save(m, out, at, value[i], i * stride(m));
   close_scope(m, loop);
   return 2.0 * (double)group_bytes(m);
 }
@@ -200,15 +200,15 @@ static double make_cache(maker *m, int64_t floats) {
   uint32_t parts = whole(m, floats * (int64_t)sizeof(float) / group_bytes(m)), sum[LOADS];
   uint32_t part = binary(m, OP_MOD, WN_I64, leaf(m, OP_GRID), parts);
   uint32_t zero = put(m, (lin_ins){.op = OP_CONST, .dtype = WN_F32, .lanes = (uint16_t)m->lanes});
-  for (int i = 0; i < LOADS; i++) sum[i] = variable(m, zero);
+  for (int i = 0; i < LOADS; ++i) sum[i] = variable(m, zero);
   uint32_t loop = open_loop(m, rounds / LOADS),
            at = vector_at(m, part, rounds, times(m, loop, LOADS));
-  for (int i = 0; i < LOADS; i++) {
+  for (int i = 0; i < LOADS; ++i) {
     uint32_t value = load(m, in, WN_F32, m->lanes, at, i * stride(m));
     set(m, sum[i], binary(m, OP_ADD, WN_F32, sum[i], value));
   }
   close_scope(m, loop);
-  for (int i = 1; i < LOADS; i++) sum[0] = binary(m, OP_ADD, WN_F32, sum[0], sum[i]);
+  for (int i = 1; i < LOADS; ++i) sum[0] = binary(m, OP_ADD, WN_F32, sum[0], sum[i]);
   keep(m, out, sum[0]);
   return (double)group_bytes(m);
 }
@@ -228,9 +228,9 @@ static double make_local(maker *m) {
   if (m->items > 1) put(m, (lin_ins){.op = OP_BARRIER, .i = 1});
   uint32_t start = whole(m, 0), step = as_whole(m, load(m, in, WN_I32, 1, start, 0)),
            at = variable(m, start);
-  for (int i = 0; i < LOADS; i++) sum[i] = variable(m, zero);
+  for (int i = 0; i < LOADS; ++i) sum[i] = variable(m, zero);
   uint32_t loop = open_loop(m, ROUNDS), from = plus(m, at, lane);
-  for (int i = 0; i < LOADS; i++) {
+  for (int i = 0; i < LOADS; ++i) {
     uint32_t value = load(m, local, WN_F32, m->lanes, from, i * stride(m));
     set(m, sum[i], binary(m, OP_ADD, WN_F32, sum[i], value));
   }
@@ -241,7 +241,7 @@ static double make_local(maker *m) {
           (lin_ins){
               .op = OP_WHERE, .dtype = WN_I64, .lanes = 1, .nsrc = 3, .src = {fits, next, start}}));
   close_scope(m, loop);
-  for (int i = 1; i < LOADS; i++) sum[0] = binary(m, OP_ADD, WN_F32, sum[0], sum[i]);
+  for (int i = 1; i < LOADS; ++i) sum[0] = binary(m, OP_ADD, WN_F32, sum[0], sum[i]);
   keep(m, out, sum[0]);
   return (double)ROUNDS * (double)span * sizeof(float);
 }

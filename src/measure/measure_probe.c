@@ -29,7 +29,7 @@ typedef float vec16 __attribute__((vector_size(16)));
 #define ARITHMETIC(name, vec, features)                       \
   TARGET(features) static void name(int64_t rounds) {         \
     vec a = {1.0f}, b = {0.5f}, EACH_CHAIN(CHAIN_OF) end = b; \
-    for (int64_t r = 0; r < rounds; r++) {                    \
+    for (int64_t r = 0; r < rounds; ++r) {                    \
       EACH_CHAIN(CHAIN_STEP)                                  \
       EACH_CHAIN(CHAIN_KEEP)                                  \
     }                                                         \

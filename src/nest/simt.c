@@ -55,7 +55,7 @@ static void share_axes(nest *n, int first, axis_kind kind) {
       if (turn == 1 && reduced < 0) reduced = count;
       out[count] = *a;
       if (turn == 0) out[count].kind = kind;
-      count++;
+      ++count;
     }
   }
   memcpy(n->axis, out, sizeof out);

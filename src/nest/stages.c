@@ -240,7 +240,7 @@ bool channels_are_neighbours(apply *ap, const uop *node) {
     const uop *u = all.at[i];
     if (u->op != OP_INDEX) continue;
     if (index_stride(u, channel) != 1) return false;
-    loads++;
+    ++loads;
   }
   return loads > 0;
 }

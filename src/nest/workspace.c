@@ -72,8 +72,8 @@ static bool same_loop(const kernel_plan *a, const kernel_plan *b) {
 static void widen(const kernel_set *set, life *l) {
   const kernel_plan *k = set->kernels.data;
   if (l->first < 0) return;
-  while (l->first > 0 && same_loop(&k[l->first], &k[l->first - 1])) l->first--;
-  while (l->last + 1 < (int)set->kernels.len && same_loop(&k[l->last], &k[l->last + 1])) l->last++;
+  while (l->first > 0 && same_loop(&k[l->first], &k[l->first - 1])) --l->first;
+  while (l->last + 1 < (int)set->kernels.len && same_loop(&k[l->last], &k[l->last + 1])) ++l->last;
 }
 
 /* --- scratch ------------------------------------------------------------------------------------------------------------ */
@@ -164,7 +164,7 @@ static void insert(placing *p, life *l) {
   }
   memmove(&p->placed[at + 1], &p->placed[at], sizeof *p->placed * (size_t)(p->nplaced - at));
   p->placed[at] = l;
-  p->nplaced++;
+  ++p->nplaced;
   l->placed = true;
   life *tree = p->lives, *root = NULL;
   for (int n = p->n; root != l;) {

@@ -131,7 +131,7 @@ static const char *sites_alike(graph *g, const choice *c, int conv) {
     if (shown++ < SHOWN_SITES)
       str_printf(&text, " conv%d", i);
     else
-      more++;
+      ++more;
   }
   if (more > 0) str_printf(&text, " and %d more", more);
   return str_text(&text);

@@ -170,7 +170,7 @@ static bool visit_all(joining *j, ordering *o, int from) {
       if (at->member >= 0) continue;
       o->state[at->leader] = 2;
       o->out[o->n++] = at->leader;
-      o->stack.len--;
+      --o->stack.len;
       continue;
     }
     int array = v->array[at->read++];
@@ -222,7 +222,7 @@ static void add_to(joining *j, int to, int v) {
   j->leader[v] = to;
   j->next[j->last[to]] = v;
   j->last[to] = v;
-  j->size[to]++;
+  ++j->size[to];
 }
 
 /* --- choosing ------------------------------------------------------------------------------------------------------------------- */

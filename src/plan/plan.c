@@ -17,7 +17,7 @@ static _Noreturn void expected(const reader *r, const char *what) {
 }
 
 static void skip_blanks(reader *r) {
-  while (*r->at == ' ' || *r->at == '\n' || *r->at == '\t') r->at++;
+  while (*r->at == ' ' || *r->at == '\n' || *r->at == '\t') ++r->at;
 }
 
 /* "conv5" before a brace. Returns where the brace is, NULL: something else stands there. */
@@ -165,7 +165,7 @@ static void read_item(reader *r) {
     read_other(r, number, to);
   if (*r->at != '}') expected(r, "}");
   r->out.spelled[number] = memchr(start, '=', (size_t)(r->at - start)) != NULL;
-  r->at++;
+  ++r->at;
   r->out.source[number] = is_schedule ? PLAN_GIVEN : PLAN_CHOOSE;
 }
 

@@ -104,7 +104,7 @@ static void read_loops(reader *r, stage_plan *s) {
       const char *k = *r->at ? strchr(kind_letters, *r->at) : NULL;
       if (k == NULL || *k == '?') expected(r, "a kind (g grid, l loop, u unroll, v vector)");
       l->kind = (axis_kind)(k - kind_letters);
-      r->at++;
+      ++r->at;
     }
     while (accept(r, " ")) continue;
   }
@@ -133,7 +133,7 @@ static void read_split(reader *r, int64_t *split) {
     if (n == SCHEDULE_PARTS)
       expected(r, "at most 2 sizes, of a block and of a register tile in it");
     split[n] = number(r, 1, MAX_SPLIT, "a size from 1 to 1048576");
-    n++;
+    ++n;
   } while (accept(r, "."));
 }
 

@@ -80,7 +80,7 @@ static void list_uses(arena *a, launch_list *l) {
   l->first_use = arena_array(a, int, l->blocks + 1);
   l->use = arena_array(a, int, l->args + 1);
   int *next = arena_array(a, int, l->blocks + 1);
-  for (int i = 0; i < l->args; ++i) l->first_use[block_of(l, i) + 1]++;
+  for (int i = 0; i < l->args; ++i) ++l->first_use[block_of(l, i) + 1];
   for (int b = 0; b < l->blocks; ++b) l->first_use[b + 1] += next[b] = l->first_use[b];
   for (int i = 0; i < l->args; ++i) l->use[next[block_of(l, i)]++] = i;
 }
@@ -96,7 +96,7 @@ void launches_make(compiled_graph *c) {
   l->rounds = arena_array(a, program_rounds, l->count + 1);
   l->arg = arena_array(a, launch_arg, args + 1);
   for (int i = 0; i < l->count; ++i) add_launch(c, i);
-  while (l->prepare < l->count && c->set->kernels.data[l->prepare].prepare) l->prepare++;
+  while (l->prepare < l->count && c->set->kernels.data[l->prepare].prepare) ++l->prepare;
   group_launches(c);
   list_uses(a, l);
 }

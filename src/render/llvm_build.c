@@ -47,7 +47,7 @@ static LLVMValueRef splat_constant(LLVMTypeRef type, LLVMValueRef scalar) {
   LLVMValueRef all[64];
   unsigned n = LLVMGetVectorSize(type);
   WN_CHECK(n <= 64, "vectors of %u lanes", n);
-  for (unsigned l = 0; l < n; l++) all[l] = scalar;
+  for (unsigned l = 0; l < n; ++l) all[l] = scalar;
   return LLVMConstVector(all, n);
 }
 
@@ -67,7 +67,7 @@ LLVMValueRef emit_shuffle(emitter *e, LLVMValueRef x, LLVMValueRef y, int n, con
   LLVMTypeRef i32 = LLVMInt32TypeInContext(e->c);
   LLVMValueRef pick[64];
   WN_CHECK(n <= 64, "a shuffle of %d lanes", n);
-  for (int l = 0; l < n; l++)
+  for (int l = 0; l < n; ++l)
     pick[l] = lanes[l] < 0 ? LLVMGetUndef(i32) : LLVMConstInt(i32, (unsigned long long)lanes[l], 0);
   if (y == NULL) y = LLVMGetUndef(LLVMTypeOf(x));
   return LLVMBuildShuffleVector(e->b, x, y, LLVMConstVector(pick, (unsigned)n), "");

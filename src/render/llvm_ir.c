@@ -48,7 +48,7 @@ static void array_pointers(emitter *e) {
   LLVMTypeRef ptr = LLVMPointerTypeInContext(e->c, 0), i8 = LLVMInt8TypeInContext(e->c);
   LLVMValueRef args = LLVMGetParam(e->fn, 0), scratch = LLVMGetParam(e->fn, 1);
   LLVMValueRef none = LLVMMetadataAsValue(e->c, LLVMMDNodeInContext2(e->c, NULL, 0));
-  for (size_t n = 0; n < k->arrays.len; n++) {
+  for (size_t n = 0; n < k->arrays.len; ++n) {
     const lin_array *a = &k->arrays.data[n];
     if (a->space == SPACE_GLOBAL) {
       LLVMValueRef slot = emit_int(e, a->slot);
@@ -92,10 +92,10 @@ static void alias_scopes(emitter *e) {
   LLVMMetadataRef *scope = arena_array(e->a, LLVMMetadataRef, n + 1),
                   *others = arena_array(e->a, LLVMMetadataRef, n + 1);
   for (size_t i = 0; i < n; i++) scope[i] = named_node(e, "array", i, domain);
-  for (size_t i = 0; i < n; i++) {
+  for (size_t i = 0; i < n; ++i) {
     if (k->arrays.data[i].space == SPACE_REG) continue;
     size_t count = 0;
-    for (size_t j = 0; j < n; j++) {
+    for (size_t j = 0; j < n; ++j) {
       const lin_array *other = &k->arrays.data[j];
       if (j != i && other->space != SPACE_REG && !may_overlap(&k->arrays.data[i], other))
         others[count++] = scope[j];
@@ -124,15 +124,15 @@ static block *find_blocks(arena *a, const lin_kernel *k) {
   block *blocks = arena_array(a, block, k->ins.len + 1);
   uint32_t *open = arena_array(a, uint32_t, k->ins.len + 1);
   size_t depth = 0;
-  for (size_t n = 0; n < k->ins.len; n++) {
+  for (size_t n = 0; n < k->ins.len; ++n) {
     const lin_ins *i = &k->ins.data[n];
     if (i->op == OP_LOOP || i->op == OP_IF) open[depth++] = (uint32_t)n;
-    if (i->op == OP_END) depth--;
+    if (i->op == OP_END) --depth;
     if (i->op != OP_ACC_SET) continue;
     for (size_t d = depth; d-- > 0 && open[d] > i->src[0];) {
       block *b = &blocks[open[d]];
       bool known = false;
-      for (size_t v = 0; v < b->vars.len; v++) known |= b->vars.data[v].acc == i->src[0];
+      for (size_t v = 0; v < b->vars.len; ++v) known |= b->vars.data[v].acc == i->src[0];
       if (!known) vec_push(a, &b->vars, ((phi_of){.acc = i->src[0]}));
     }
   }
@@ -153,7 +153,7 @@ static void open_if(emitter *e, block *b, LLVMValueRef condition) {
   b->from = LLVMGetInsertBlock(e->b);
   b->body = new_block(e);
   b->exit = new_block(e);
-  for (size_t v = 0; v < b->vars.len; v++) b->vars.data[v].before = e->value[b->vars.data[v].acc];
+  for (size_t v = 0; v < b->vars.len; ++v) b->vars.data[v].before = e->value[b->vars.data[v].acc];
   LLVMBuildCondBr(e->b, condition, b->body, b->exit);
   LLVMPositionBuilderAtEnd(e->b, b->body);
 }
@@ -162,7 +162,7 @@ static void close_if(emitter *e, block *b) {
   LLVMBasicBlockRef end = LLVMGetInsertBlock(e->b);
   LLVMBuildBr(e->b, b->exit);
   LLVMPositionBuilderAtEnd(e->b, b->exit);
-  for (size_t v = 0; v < b->vars.len; v++) {
+  for (size_t v = 0; v < b->vars.len; ++v) {
     phi_of *p = &b->vars.data[v];
     LLVMValueRef now = e->value[p->acc];
     LLVMValueRef phi = new_phi(e, LLVMTypeOf(now), p->before, b->from);
@@ -183,7 +183,7 @@ static LLVMValueRef open_loop(emitter *e, block *b, int64_t trips) {
   LLVMBuildBr(e->b, b->body);
   LLVMPositionBuilderAtEnd(e->b, b->body);
   b->counter = new_phi(e, LLVMInt64TypeInContext(e->c), emit_int(e, 0), b->from);
-  for (size_t v = 0; v < b->vars.len; v++) {
+  for (size_t v = 0; v < b->vars.len; ++v) {
     phi_of *p = &b->vars.data[v];
     LLVMValueRef now = e->value[p->acc];
     e->value[p->acc] = p->phi = new_phi(e, LLVMTypeOf(now), now, b->from);
@@ -197,7 +197,7 @@ static void close_loop(emitter *e, block *b, int64_t trips) {
   LLVMBasicBlockRef end = LLVMGetInsertBlock(e->b);
   LLVMValueRef next = LLVMBuildNSWAdd(e->b, b->counter, emit_int(e, 1), "");
   LLVMAddIncoming(b->counter, &next, &end, 1);
-  for (size_t v = 0; v < b->vars.len; v++) {
+  for (size_t v = 0; v < b->vars.len; ++v) {
     phi_of *p = &b->vars.data[v];
     LLVMAddIncoming(p->phi, &e->value[p->acc], &end, 1);
   }
@@ -232,7 +232,7 @@ static LLVMValueRef iota(emitter *e, const lin_ins *i) {
   if (i->lanes == 1) return LLVMConstNull(type);
   LLVMValueRef all[64];
   WN_CHECK(i->lanes <= 64, "vectors of %d lanes", i->lanes);
-  for (int l = 0; l < i->lanes; l++) all[l] = LLVMConstInt(type, (unsigned long long)l, 0);
+  for (int l = 0; l < i->lanes; ++l) all[l] = LLVMConstInt(type, (unsigned long long)l, 0);
   return LLVMConstVector(all, i->lanes);
 }
 
@@ -240,7 +240,7 @@ static LLVMValueRef shuffle(emitter *e, const lin_ins *i) {
   int pick[64];
   WN_CHECK(i->list->len <= 64, "a shuffle of %d lanes", (int)i->list->len);
   LLVMValueRef x = e->value[i->src[0]], y = i->nsrc > 1 ? e->value[i->src[1]] : NULL;
-  for (int l = 0; l < i->list->len; l++) pick[l] = (int)i->list->at[l];
+  for (int l = 0; l < i->list->len; ++l) pick[l] = (int)i->list->at[l];
   return emit_shuffle(e, x, y, i->list->len, pick);
 }
 
@@ -298,7 +298,7 @@ static void emit_body(emitter *e) {
   LLVMBuildCondBr(e->b, LLVMBuildICmp(e->b, LLVMIntSLT, begin, end, ""), head, exit);
   LLVMPositionBuilderAtEnd(e->b, head);
   LLVMValueRef grid = new_phi(e, i64, begin, e->entry);
-  for (size_t n = 0; n < k->ins.len; n++) {
+  for (size_t n = 0; n < k->ins.len; ++n) {
     e->zeros[n] = trailing_zeros(e, &k->ins.data[n]);
     e->value[n] = emit_instruction(e, &k->ins.data[n], blocks, grid);
   }

@@ -23,7 +23,7 @@ static LLVMValueRef libm(emitter *e, const char *name, const lin_ins *i) {
   if (fn == NULL) {
     fn = LLVMAddFunction(e->m, full, type);
     static const char *const attributes[] = {"nounwind", "willreturn", "memory"};
-    for (int n = 0; n < 3; n++) {
+    for (int n = 0; n < 3; ++n) {
       unsigned kind = LLVMGetEnumAttributeKindForName(attributes[n], strlen(attributes[n]));
       LLVMAddAttributeAtIndex(fn, (LLVMAttributeIndex)LLVMAttributeFunctionIndex,
                               LLVMCreateEnumAttribute(e->c, kind, 0));
@@ -32,7 +32,7 @@ static LLVMValueRef libm(emitter *e, const char *name, const lin_ins *i) {
   LLVMValueRef x = src(e, i, 0);
   if (i->lanes == 1) return LLVMBuildCall2(e->b, type, fn, &x, 1, "");
   LLVMValueRef v = LLVMGetUndef(emit_reg_type(e, i->dtype, i->lanes));
-  for (int l = 0; l < i->lanes; l++) {
+  for (int l = 0; l < i->lanes; ++l) {
     LLVMValueRef arg = emit_lane(e, x, l);
     LLVMValueRef y = LLVMBuildCall2(e->b, type, fn, &arg, 1, "");
     v = LLVMBuildInsertElement(e->b, v, y, emit_int(e, l), "");

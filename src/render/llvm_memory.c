@@ -33,7 +33,7 @@ static access access_of(emitter *e, const lin_ins *i, int mask_at) {
   bool aligned = m.array->aligned || m.array->space != SPACE_GLOBAL;
   if (aligned && m.stride != 0) {
     int zeros = e->zeros[m.offset] > 6 ? 6 : e->zeros[m.offset];
-    while (i->disp & ((INT64_C(1) << zeros) - 1)) zeros--;
+    while (i->disp & ((INT64_C(1) << zeros) - 1)) --zeros;
     m.align = m.size << zeros > 64 ? 64 : m.size << zeros;
   }
   return m;
@@ -157,7 +157,7 @@ static LLVMValueRef load_one_masked(emitter *e, const access *m) {
 static LLVMValueRef load_each(emitter *e, const access *m) {
   if (m->lanes == 1 && m->mask != NULL) return load_one_masked(e, m);
   LLVMValueRef v = LLVMGetUndef(emit_vec(m->elem, m->lanes));
-  for (int l = 0; l < m->lanes; l++) {
+  for (int l = 0; l < m->lanes; ++l) {
     LLVMValueRef p = lane_address(e, m, l);
     if (m->mask != NULL) p = LLVMBuildSelect(e->b, emit_lane(e, m->mask, l), p, nowhere(e), "");
     LLVMValueRef x = load_at(e, m, m->elem, p, m->size);
@@ -188,7 +188,7 @@ static LLVMValueRef lane_addresses(emitter *e, const access *m) {
   if (m->stride == 0)
     return LLVMBuildGEP2(e->b, m->elem, displaced(e, m), &e->value[m->offset], 1, "");
   LLVMValueRef step[64];
-  for (int l = 0; l < m->lanes; l++) step[l] = emit_int(e, l * m->stride);
+  for (int l = 0; l < m->lanes; ++l) step[l] = emit_int(e, l * m->stride);
   LLVMValueRef steps = LLVMConstVector(step, (unsigned)m->lanes);
   return LLVMBuildGEP2(e->b, m->elem, address(e, m, 0), &steps, 1, "");
 }
@@ -217,19 +217,19 @@ static LLVMValueRef load_strided(emitter *e, const access *m, int64_t first, int
     int begin = lane * step + n > span ? span - n : lane * step;
     LLVMValueRef wide = load_at(e, m, type, address(e, m, first + begin), m->size);
     int pick[64];
-    for (int l = 0; l < n; l++) {
+    for (int l = 0; l < n; ++l) {
       int from = l * step - begin;
       pick[l] = l < lane ? l : from >= 0 && from < n ? from + (v != NULL ? n : 0) : -1;
     }
     v = emit_shuffle(e, v != NULL ? v : wide, v != NULL ? wide : NULL, n, pick);
-    while (lane < n && lane * step - begin < n) lane++;
+    while (lane < n && lane * step - begin < n) ++lane;
   }
   return v;
 }
 
 static LLVMValueRef reverse(emitter *e, LLVMValueRef v, int n) {
   int pick[64];
-  for (int l = 0; l < n; l++) pick[l] = n - 1 - l;
+  for (int l = 0; l < n; ++l) pick[l] = n - 1 - l;
   return emit_shuffle(e, v, NULL, n, pick);
 }
 
@@ -263,7 +263,7 @@ LLVMValueRef emit_load(emitter *e, const lin_ins *i) {
 /* --- stores ----------------------------------------------------------------------------------- */
 
 static void store_each(emitter *e, const access *m, LLVMValueRef v) {
-  for (int l = 0; l < m->lanes; l++) {
+  for (int l = 0; l < m->lanes; ++l) {
     LLVMValueRef p = lane_address(e, m, l);
     LLVMValueRef x = emit_lane(e, v, l);
     if (m->mask != NULL) p = LLVMBuildSelect(e->b, emit_lane(e, m->mask, l), p, sink(e), "");

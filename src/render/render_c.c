@@ -137,7 +137,7 @@ static bool is_const(const printer *p, uint32_t id) { return ins(p, id)->op == O
 
 static void print_array_name(printer *p, int64_t index) {
   str_printf(p->out, "a%" PRId64 "_", index);
-  for (const char *s = p->kernel->arrays.data[index].name; s && *s; s++) {
+  for (const char *s = p->kernel->arrays.data[index].name; s && *s; ++s) {
     char c = text_is_word(*s) ? *s : '_';
     str_addn(p->out, &c, 1);
   }
@@ -269,7 +269,7 @@ static void print_infix(printer *p, uint32_t a, const char *op, uint32_t b) {
 static void print_call(printer *p, const char *helper, const lin_ins *u) {
   str_printf(p->out, "%s_%s", helper, tag_of(u->dtype));
   if (u->lanes > 1) str_printf(p->out, "x%d", u->lanes);
-  for (int s = 0; s < u->nsrc; s++) {
+  for (int s = 0; s < u->nsrc; ++s) {
     str_add(p->out, s ? ", " : "(");
     print_operand(p, u->src[s]);
   }
@@ -343,7 +343,7 @@ static void print_shuffle(printer *p, const lin_ins *u) {
   str_add(p->out, "(");
   print_type(p, u->dtype, u->lanes);
   str_add(p->out, "){");
-  for (int32_t l = 0; l < u->list->len; l++) {
+  for (int32_t l = 0; l < u->list->len; ++l) {
     int64_t from = u->list->at[l];
     if (l) str_add(p->out, ", ");
     print_operand(p, u->src[from / lanes]);
@@ -414,7 +414,7 @@ static uint32_t accumulators_before(const printer *p, uint32_t id) {
   uint32_t n = 0;
   while (n < id && ins(p, id - n - 1)->op == OP_ACC && ins(p, id - n - 1)->dtype == u->dtype &&
          ins(p, id - n - 1)->lanes == u->lanes)
-    n++;
+    ++n;
   return n;
 }
 
@@ -436,20 +436,20 @@ static void print_statement(printer *p, uint32_t id) {
   if (u->op == OP_CONST || u->op == OP_GRID || u->op == OP_LANE || u->op == OP_IOTA ||
       is_folded(p, id) || follows_on_line(p, id))
     return;
-  if (u->op == OP_END) p->depth--;
+  if (u->op == OP_END) --p->depth;
   str_printf(p->out, "%*s", 2 * p->depth, "");
   switch (u->op) {
     case OP_LOOP:
       str_printf(p->out,
                  "for (int64_t v%" PRIu32 " = 0; v%" PRIu32 " < %" PRId64 "; v%" PRIu32 "++) {\n",
                  id, id, u->i, id);
-      p->depth++;
+      ++p->depth;
       break;
     case OP_IF:
       str_add(p->out, "if (");
       print_operand(p, u->src[0]);
       str_add(p->out, ") {\n");
-      p->depth++;
+      ++p->depth;
       break;
     case OP_END:
       str_add(p->out, "}\n");
@@ -510,14 +510,14 @@ static void print_array(printer *p, size_t index) {
 void render_c(str *out, const lin_kernel *k) {
   printer p = {.out = out, .kernel = k, .depth = 2};
   uint32_t *uses = arena_array(out->arena, uint32_t, k->ins.len + 1);
-  for (size_t i = 0; i < k->ins.len; i++)
-    for (int s = 0; s < k->ins.data[i].nsrc; s++) uses[k->ins.data[i].src[s]]++;
+  for (size_t i = 0; i < k->ins.len; ++i)
+    for (int s = 0; s < k->ins.data[i].nsrc; ++s) uses[k->ins.data[i].src[s]]++;
   p.uses = uses;
   str_printf(out, "void %s(void *const *args, void *scratch, int64_t begin, int64_t end) {\n",
              k->name);
-  for (size_t i = 0; i < k->arrays.len; i++) print_array(&p, i);
+  for (size_t i = 0; i < k->arrays.len; ++i) print_array(&p, i);
   str_add(out, "  for (int64_t gid = begin; gid < end; gid++) {\n");
-  for (uint32_t i = 0; i < k->ins.len; i++) print_statement(&p, i);
+  for (uint32_t i = 0; i < k->ins.len; ++i) print_statement(&p, i);
   str_add(out, "  }\n}\n");
 }
 
@@ -526,6 +526,6 @@ int render_c_lines(arena *scratch, const lin_kernel *k) {
   str_init(&text, scratch);
   render_c(&text, k);
   int lines = 0;
-  for (size_t i = 0; i < text.len; i++) lines += text.data[i] == '\n';
+  for (size_t i = 0; i < text.len; ++i) lines += text.data[i] == '\n';
   return lines;
 }

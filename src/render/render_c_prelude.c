@@ -248,12 +248,12 @@ typedef struct needs {
 
 static int log2_of(unsigned lanes) {
   int b = 0;
-  while (lanes >>= 1) b++;
+  while (lanes >>= 1) ++b;
   return b;
 }
 
 static void collect(needs *n, const lin_kernel *k) {
-  for (size_t i = 0; i < k->ins.len; i++) {
+  for (size_t i = 0; i < k->ins.len; ++i) {
     const lin_ins *u = &k->ins.data[i];
     int lanes = u->op == OP_STORE ? k->ins.data[u->src[1]].lanes : u->lanes;
     bool moves = u->op == OP_LOAD || u->op == OP_STORE;
@@ -292,7 +292,7 @@ static void print_memory(str *out, wn_dtype dt, int lanes) {
 
 void render_c_prelude(str *out, int count, const lin_kernel *const *kernels) {
   needs n = {0};
-  for (int i = 0; i < count; i++) collect(&n, kernels[i]);
+  for (int i = 0; i < count; ++i) collect(&n, kernels[i]);
   str_add(out, scalar_text);
   if (n.half) str_add(out, half_text);
   if (!n.lanes) return;
@@ -300,10 +300,10 @@ void render_c_prelude(str *out, int count, const lin_kernel *const *kernels) {
   str_add(out, memory_text);
   str_add(out, access_text);
   str_add(out, masked_text);
-  for (int b = 1; b < 16; b++) {
+  for (int b = 1; b < 16; ++b) {
     if (!(n.lanes >> b & 1)) continue;
     str_printf(out, "WN_VECTORS(%d)\n", 1 << b);
-    for (int dt = 0; dt < WN_DTYPE_COUNT; dt++)
+    for (int dt = 0; dt < WN_DTYPE_COUNT; ++dt)
       if (n.memory[b] >> dt & 1) print_memory(out, (wn_dtype)dt, 1 << b);
   }
   if (n.matrix) str_add(out, matrix_text);

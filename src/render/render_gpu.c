@@ -107,7 +107,7 @@ static void print_operand(printer *p, uint32_t id) {
 }
 
 static void print_operands(printer *p, const lin_ins *u) {
-  for (int s = 0; s < u->nsrc; s++) {
+  for (int s = 0; s < u->nsrc; ++s) {
     if (s) str_add(p->out, ", ");
     print_operand(p, u->src[s]);
   }
@@ -421,7 +421,7 @@ static void print_alu(printer *p, const lin_ins *u) {
 static void print_shuffle(printer *p, const lin_ins *u) {
   int lanes = ins(p, u->src[0])->lanes;
   print_make(p, u->dtype, u->lanes);
-  for (int32_t l = 0; l < u->list->len; l++) {
+  for (int32_t l = 0; l < u->list->len; ++l) {
     if (l) str_add(p->out, ", ");
     print_operand(p, u->src[u->list->at[l] / lanes]);
     print_lane(p, u->list->at[l] % lanes);
@@ -473,20 +473,20 @@ static bool prints_nothing(const printer *p, uint32_t id) {
 static void print_statement(printer *p, uint32_t id) {
   const lin_ins *u = ins(p, id);
   if (prints_nothing(p, id)) return;
-  if (u->op == OP_END) p->depth--;
+  if (u->op == OP_END) --p->depth;
   str_printf(p->out, "%*s", 2 * p->depth, "");
   switch (u->op) {
     case OP_LOOP:
       str_printf(p->out,
                  "for (%s v%" PRIu32 " = 0; v%" PRIu32 " < %" PRId64 "; v%" PRIu32 "++) {\n",
                  type(p, WN_I64, 1), id, id, u->i, id);
-      p->depth++;
+      ++p->depth;
       break;
     case OP_IF:
       str_add(p->out, "if (");
       print_operand(p, u->src[0]);
       str_add(p->out, ") {\n");
-      p->depth++;
+      ++p->depth;
       break;
     case OP_END:
       str_add(p->out, "}\n");
@@ -523,8 +523,8 @@ void gpu_print_body(str *out, const gpu_dialect *d, const lin_kernel *k) {
   printer p = {
       .out = out, .dialect = d, .kernel = k, .facts = gpu_study(out->arena, k), .depth = 1};
   uint32_t *uses = arena_array(out->arena, uint32_t, k->ins.len + 1);
-  for (size_t i = 0; i < k->ins.len; i++)
-    for (int s = 0; s < k->ins.data[i].nsrc; s++) uses[k->ins.data[i].src[s]]++;
+  for (size_t i = 0; i < k->ins.len; ++i)
+    for (int s = 0; s < k->ins.data[i].nsrc; ++s) uses[k->ins.data[i].src[s]]++;
   p.uses = uses;
-  for (uint32_t i = 0; i < k->ins.len; i++) print_statement(&p, i);
+  for (uint32_t i = 0; i < k->ins.len; ++i) print_statement(&p, i);
 }

@@ -13,7 +13,7 @@
 #include <math.h>
 
 bool gpu_has(const lin_kernel *k, int op) {
-  for (size_t i = 0; i < k->ins.len; i++)
+  for (size_t i = 0; i < k->ins.len; ++i)
     if (k->ins.data[i].op == op) return true;
   return false;
 }
@@ -25,9 +25,9 @@ static bool has_value(int op) {
 }
 
 bool render_uses_dtype(const lin_kernel *k, wn_dtype dtype) {
-  for (size_t i = 0; i < k->arrays.len; i++)
+  for (size_t i = 0; i < k->arrays.len; ++i)
     if (k->arrays.data[i].dtype == dtype) return true;
-  for (size_t i = 0; i < k->ins.len; i++)
+  for (size_t i = 0; i < k->ins.len; ++i)
     if (has_value(k->ins.data[i].op) && k->ins.data[i].dtype == dtype) return true;
   return false;
 }
@@ -38,9 +38,9 @@ static bool fits(int64_t i) { return i >= INT32_MIN && i <= INT32_MAX; }
 
 static bool is_narrow(const lin_kernel *k) {
   if (!k->narrow || !fits(k->grid)) return false;
-  for (size_t i = 0; i < k->arrays.len; i++)
+  for (size_t i = 0; i < k->arrays.len; ++i)
     if (k->arrays.data[i].dtype == WN_I64 || !fits(k->arrays.data[i].len)) return false;
-  for (size_t i = 0; i < k->ins.len; i++) {
+  for (size_t i = 0; i < k->ins.len; ++i) {
     const lin_ins *u = &k->ins.data[i];
     bool number = (u->op == OP_CONST && u->dtype == WN_I64) || u->op == OP_LOOP;
     if ((number && !fits(u->i)) || !fits(u->disp)) return false;
@@ -50,7 +50,7 @@ static bool is_narrow(const lin_kernel *k) {
 
 /* Numbers of the user's: they come from memory or from another dtype. */
 static bool may_wrap(const lin_kernel *k) {
-  for (size_t i = 0; i < k->ins.len; i++) {
+  for (size_t i = 0; i < k->ins.len; ++i) {
     const lin_ins *u = &k->ins.data[i];
     if ((u->op == OP_LOAD || u->op == OP_CAST) && u->dtype == WN_I64) return true;
   }
@@ -77,7 +77,7 @@ static bool is_nonnegative(const lin_kernel *k, const bool *known, const lin_ins
     case OP_FMA:
     case OP_IDIV:
     case OP_MIN:
-      for (int s = 0; s < u->nsrc; s++)
+      for (int s = 0; s < u->nsrc; ++s)
         if (!known[u->src[s]]) return false;
       return true;
     case OP_WHERE:
@@ -90,7 +90,7 @@ static bool is_nonnegative(const lin_kernel *k, const bool *known, const lin_ins
 gpu_facts gpu_study(arena *a, const lin_kernel *k) {
   gpu_facts f = {.narrow = is_narrow(k), .wraps = may_wrap(k)};
   bool *known = arena_array(a, bool, k->ins.len + 1);
-  for (size_t i = 0; i < k->ins.len && !f.wraps; i++)
+  for (size_t i = 0; i < k->ins.len && !f.wraps; ++i)
     known[i] = is_nonnegative(k, known, &k->ins.data[i]);
   f.nonnegative = known;
   return f;
@@ -118,7 +118,7 @@ const char *gpu_type(arena *a, const gpu_dialect *d, wn_dtype reg, int lanes) {
 
 void gpu_print_array_name(str *out, const lin_kernel *k, size_t index) {
   str_printf(out, "a%zu_", index);
-  for (const char *s = k->arrays.data[index].name; s && *s; s++) {
+  for (const char *s = k->arrays.data[index].name; s && *s; ++s) {
     char c = text_is_word(*s) ? *s : '_';
     str_addn(out, &c, 1);
   }
@@ -151,10 +151,10 @@ void gpu_print_int(str *out, int64_t i, bool wide) {
 const size_t *gpu_global_arrays(arena *a, const lin_kernel *k, int *count) {
   size_t *index = arena_array(a, size_t, k->arrays.len + 1);
   int n = 0;
-  for (size_t i = 0; i < k->arrays.len; i++) {
+  for (size_t i = 0; i < k->arrays.len; ++i) {
     if (k->arrays.data[i].space != SPACE_GLOBAL) continue;
     int at = n++;
-    for (; at > 0 && k->arrays.data[index[at - 1]].slot > k->arrays.data[i].slot; at--)
+    for (; at > 0 && k->arrays.data[index[at - 1]].slot > k->arrays.data[i].slot; --at)
       index[at] = index[at - 1];
     index[at] = i;
   }
@@ -170,11 +170,11 @@ static bool overlap(const lin_array *a, const lin_array *b) {
 
 /* Some local arrays lie in each other's place, or are of a type of which there are only pointers. */
 static bool needs_block(const gpu_dialect *d, const lin_kernel *k) {
-  for (size_t i = 0; i < k->arrays.len; i++) {
+  for (size_t i = 0; i < k->arrays.len; ++i) {
     const lin_array *a = &k->arrays.data[i];
     if (a->space != SPACE_LOCAL) continue;
     if (a->dtype == WN_F16 && d->half_opaque) return true;
-    for (size_t j = 0; j < i; j++)
+    for (size_t j = 0; j < i; ++j)
       if (k->arrays.data[j].space == SPACE_LOCAL && overlap(a, &k->arrays.data[j])) return true;
   }
   return false;
@@ -206,7 +206,7 @@ void gpu_print_arrays(str *out, const gpu_dialect *d, const lin_kernel *k) {
   const char *local = k->group ? d->local : d->reg;
   bool block = needs_block(d, k);
   if (block) str_printf(out, "  %suchar scratch[%zu]%s;\n", local, k->scratch_bytes, d->aligned);
-  for (size_t i = 0; i < k->arrays.len; i++) {
+  for (size_t i = 0; i < k->arrays.len; ++i) {
     const lin_array *a = &k->arrays.data[i];
     if (a->space == SPACE_REG) print_array(out, d, k, i, d->reg);
     if (a->space != SPACE_LOCAL) continue;

@@ -94,13 +94,13 @@ enum { MAX_LOG_LANES = 16 };
 
 static uint32_t lane_bit(int lanes) {
   int b = 0;
-  while (lanes >>= 1) b++;
+  while (lanes >>= 1) ++b;
   return UINT32_C(1) << b;
 }
 
 static void collect(needs *n, arena *a, const gpu_dialect *d, const lin_kernel *k) {
   gpu_facts f = gpu_study(a, k);
-  for (size_t i = 0; i < k->ins.len; i++) {
+  for (size_t i = 0; i < k->ins.len; ++i) {
     const lin_ins *u = &k->ins.data[i];
     if (u->op == OP_LOAD || u->op == OP_STORE) {
       gpu_access x = gpu_access_of(d, k, u);
@@ -151,7 +151,7 @@ static void print_around(str *out, gpu_around a, const char *name) {
 static void print_body(definer *p, const char *body, wn_dtype dt, int lanes) {
   const char *t = gpu_type(p->out->arena, p->dialect, dt, lanes),
              *u = arena_printf(p->out->arena, "u%s", t);
-  for (; *body; body++) {
+  for (; *body; ++body) {
     bool call = body[1] == '(';
     if (*body == 'T')
       str_add(p->out, t);
@@ -176,9 +176,9 @@ static void print_lane(definer *p, const char *vector, int lane) {
 static void print_lanewise(definer *p, const char *name, wn_dtype dt, int lanes, int nsrc) {
   static const char *const operand[] = {"a", "b", "c"};
   print_around(p->out, p->dialect->make, gpu_type(p->out->arena, p->dialect, dt, lanes));
-  for (int l = 0; l < lanes; l++) {
+  for (int l = 0; l < lanes; ++l) {
     str_printf(p->out, "%s%s_%s(", l ? ", " : "", name, wn_dtype_name(dt));
-    for (int s = 0; s < nsrc; s++) {
+    for (int s = 0; s < nsrc; ++s) {
       if (s) str_add(p->out, ", ");
       print_lane(p, operand[s], l);
     }
@@ -205,15 +205,15 @@ static void print_definition(definer *p, size_t which, wn_dtype dt, int lanes) {
 }
 
 static void print_arithmetic(definer *p, const needs *n) {
-  for (size_t i = 0; i < sizeof definitions / sizeof definitions[0]; i++) {
-    for (int dt = 0; dt < WN_DTYPE_COUNT; dt++) {
+  for (size_t i = 0; i < sizeof definitions / sizeof definitions[0]; ++i) {
+    for (int dt = 0; dt < WN_DTYPE_COUNT; ++dt) {
       uint32_t lanes = n->alu[definitions[i].op][dt];
       if (!lanes) continue;
       if (definitions[i].scalar)
         print_definition(p, i, (wn_dtype)dt, 1);
       else
         str_add(p->out, p->dialect->erf);
-      for (int b = 1; b < MAX_LOG_LANES; b++)
+      for (int b = 1; b < MAX_LOG_LANES; ++b)
         if (lanes >> b & 1) print_definition(p, i, (wn_dtype)dt, 1 << b);
     }
   }
@@ -308,7 +308,7 @@ static void print_load_lanes(const mover *m, bool masked) {
     return;
   }
   print_around(out, m->p->dialect->make, gpu_type(out->arena, m->p->dialect, reg, m->x.lanes));
-  for (int l = 0; l < m->x.lanes; l++) {
+  for (int l = 0; l < m->x.lanes; ++l) {
     if (l) str_add(out, ", ");
     if (masked) print_mask_lane(m, l), str_add(out, " ? ");
     print_element_load(m, l);
@@ -319,7 +319,7 @@ static void print_load_lanes(const mover *m, bool masked) {
 
 static void print_store_lanes(const mover *m, bool masked) {
   str *out = m->p->out;
-  for (int l = 0; l < m->x.lanes; l++) {
+  for (int l = 0; l < m->x.lanes; ++l) {
     if (l) str_add(out, "; ");
     if (masked) {
       str_add(out, "if (");
@@ -362,13 +362,13 @@ static void print_mover(mover *m) {
 
 static void print_movers(definer *p, const needs *n) {
   mover m = {.p = p};
-  for (int which = 0; which < 2 * GPU_KINDS * 2 * WN_DTYPE_COUNT; which++) {
+  for (int which = 0; which < 2 * GPU_KINDS * 2 * WN_DTYPE_COUNT; ++which) {
     int dt = which % WN_DTYPE_COUNT, rest = which / WN_DTYPE_COUNT;
     m.store = rest / 2 / GPU_KINDS;
     m.x = (gpu_access){
         .memory = (wn_dtype)dt, .masked = rest % 2, .kind = (gpu_kind)(rest / 2 % GPU_KINDS)};
     uint32_t lanes = n->access[m.store][m.x.kind][m.x.masked][dt];
-    for (int b = 0; b < MAX_LOG_LANES; b++) {
+    for (int b = 0; b < MAX_LOG_LANES; ++b) {
       if (!(lanes >> b & 1)) continue;
       m.x.lanes = 1 << b;
       str_add(p->out, "#define ");
@@ -381,7 +381,7 @@ void gpu_print_helpers(str *out, const gpu_dialect *d, int count,
                        const lin_kernel *const *kernels) {
   needs *n = arena_new(out->arena, needs);
   definer p = {.out = out, .dialect = d};
-  for (int i = 0; i < count; i++) collect(n, out->arena, d, kernels[i]);
+  for (int i = 0; i < count; ++i) collect(n, out->arena, d, kernels[i]);
   print_arithmetic(&p, n);
   if (n->bf16) str_printf(out, bf16_text, d->as.before, d->as.behind, d->as.before, d->as.behind);
   print_movers(&p, n);

@@ -75,14 +75,14 @@ static const char matrix_text[] =
     "}\n";
 
 static bool adds_matrices(const lin_kernel *k) {
-  for (size_t i = 0; i < k->ins.len; i++)
+  for (size_t i = 0; i < k->ins.len; ++i)
     if (k->ins.data[i].op == OP_ADD && k->ins.data[i].matrix) return true;
   return false;
 }
 
 const char *render_metal_refusal(arena *a, const lin_kernel *k) {
   if (render_uses_dtype(k, WN_F64)) return "Metal has no f64";
-  for (size_t i = 0; i < k->ins.len; i++)
+  for (size_t i = 0; i < k->ins.len; ++i)
     if (k->ins.data[i].lanes > WIDEST && !k->ins.data[i].matrix)
       return arena_printf(a, "Metal has no vectors of %d lanes", k->ins.data[i].lanes);
   int n;
@@ -99,13 +99,13 @@ void render_metal_prelude(str *out, int count, const lin_kernel *const *kernels)
           "#pragma METAL fp contract(off)\n");
   gpu_print_helpers(out, &dialect, count, kernels);
   bool adds = false;
-  for (int i = 0; i < count; i++) adds |= adds_matrices(kernels[i]);
+  for (int i = 0; i < count; ++i) adds |= adds_matrices(kernels[i]);
   if (adds) str_add(out, matrix_text);
 }
 
 /* Distinct slots are distinct memory wherever one of them is written, hence restrict. */
 static void print_parameters(str *out, const lin_kernel *k, int n, const size_t *index) {
-  for (int i = 0; i < n; i++) {
+  for (int i = 0; i < n; ++i) {
     const lin_array *a = &k->arrays.data[index[i]];
     str_printf(out, "device %s%s *__restrict ", a->written ? "" : "const ",
                gpu_memory_type(a->dtype));
@@ -127,7 +127,7 @@ void render_metal(str *out, const lin_kernel *k) {
   str_printf(out, "kernel void %s(", k->name);
   print_parameters(out, k, n, index);
   str_add(out, ") {\n");
-  for (int i = 0; i < n; i++) {
+  for (int i = 0; i < n; ++i) {
     str_add(out, "  ");
     gpu_print_array_name(out, k, index[i]);
     str_printf(out, " += args.offset[%d];\n", i);

@@ -36,7 +36,7 @@ static const gpu_dialect dialect = {
 
 void render_opencl_prelude(str *out, int count, const lin_kernel *const *kernels) {
   bool f64 = false;
-  for (int i = 0; i < count; i++) f64 |= render_uses_dtype(kernels[i], WN_F64);
+  for (int i = 0; i < count; ++i) f64 |= render_uses_dtype(kernels[i], WN_F64);
   if (f64) str_add(out, "#pragma OPENCL EXTENSION cl_khr_fp64 : enable\n");
   str_add(out, "#pragma OPENCL FP_CONTRACT OFF\n");
   gpu_print_helpers(out, &dialect, count, kernels);
@@ -44,7 +44,7 @@ void render_opencl_prelude(str *out, int count, const lin_kernel *const *kernels
 
 /* Distinct slots are distinct memory wherever one of them is written, hence restrict. */
 static void print_parameters(str *out, const lin_kernel *k, int n, const size_t *index) {
-  for (int i = 0; i < n; i++) {
+  for (int i = 0; i < n; ++i) {
     const lin_array *a = &k->arrays.data[index[i]];
     str_printf(out, "__global %s%s *restrict ", a->written ? "" : "const ",
                gpu_memory_type(a->dtype));
@@ -64,7 +64,7 @@ void render_opencl(str *out, const lin_kernel *k) {
              k->group ? k->group : 1, k->name);
   print_parameters(out, k, n, index);
   str_add(out, ") {\n");
-  for (int i = 0; i < n; i++) {
+  for (int i = 0; i < n; ++i) {
     str_add(out, "  ");
     gpu_print_array_name(out, k, index[i]);
     str_printf(out, " += o%d;\n", i);

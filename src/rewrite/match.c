@@ -15,9 +15,9 @@ static bool match_at(match *m, const pattern *p, const uop *u);
 
 static bool match_sources(match *m, const pattern *p, const uop *u, bool swapped) {
   int n = 0;
-  while (n < 4 && p->src[n]) n++;
+  while (n < 4 && p->src[n]) ++n;
   if (n != u->nsrc) return false;
-  for (int k = 0; k < n; k++)
+  for (int k = 0; k < n; ++k)
     if (!match_at(m, p->src[k], u->src[swapped ? 1 - k : k])) return false;
   return true;
 }
@@ -65,7 +65,7 @@ static const uop *build_into(const match *m, const pattern *p) {
   }
   const uop *src[4] = {NULL};
   int n = 0;
-  for (; n < 4 && p->src[n]; n++) src[n] = build_into(m, p->src[n]);
+  for (; n < 4 && p->src[n]; ++n) src[n] = build_into(m, p->src[n]);
   if (n == 1) return uop_alu1(g, (uop_op)p->op, src[0]);
   if (n == 2) return uop_alu2(g, (uop_op)p->op, src[0], src[1]);
   WN_CHECK(p->op == OP_WHERE, "a rule builds %s", op_table[p->op].name);

@@ -14,14 +14,14 @@
 
 rule_set *rule_set_build(arena *a, int ntables, const rule_table *tables, unsigned without) {
   rule_set *s = arena_new(a, rule_set);
-  for (int t = 0; t < ntables; t++)
-    for (int k = 0; k < tables[t].n; k++) s->n[tables[t].at[k].match->op]++;
-  for (int op = 0; op < OP_COUNT; op++) {
+  for (int t = 0; t < ntables; ++t)
+    for (int k = 0; k < tables[t].n; ++k) s->n[tables[t].at[k].match->op]++;
+  for (int op = 0; op < OP_COUNT; ++op) {
     s->of[op] = arena_array(a, const rule *, s->n[op] + 1);
     s->n[op] = 0;
   }
-  for (int t = 0; t < ntables; t++)
-    for (int k = 0; k < tables[t].n; k++) {
+  for (int t = 0; t < ntables; ++t)
+    for (int k = 0; k < tables[t].n; ++k) {
       const rule *r = &tables[t].at[k];
       if (!(r->flags & without)) s->of[r->match->op][s->n[r->match->op]++] = r;
     }
@@ -86,7 +86,7 @@ static bool is_rewritten_source(const uop *u, int k) {
 }
 
 static const rule *apply_first(rewriter *w, const uop *u, const uop **into) {
-  for (int k = 0; k < w->rules->n[u->op]; k++) {
+  for (int k = 0; k < w->rules->n[u->op]; ++k) {
     const rule *r = w->rules->of[u->op][k];
     const uop *v = rule_apply(w->g, w->a, r, u);
     if (!v) continue;
@@ -108,7 +108,7 @@ static bool sources_ready(rewriter *w, const uop *u, int *ready) {
 
 static const uop *over_normal_sources(rewriter *w, const uop *u) {
   const uop *few[8], **src = u->nsrc <= 8 ? few : arena_array(w->a, const uop *, u->nsrc);
-  for (int k = 0; k < u->nsrc; k++)
+  for (int k = 0; k < u->nsrc; ++k)
     src[k] = is_rewritten_source(u, k) ? known(w->g, w->rules, u->src[k]) : u->src[k];
   return uop_rebuild(w->g, u, src);
 }
@@ -128,16 +128,16 @@ static void step(rewriter *w) {
   const uop *normal = f.next == f.u ? f.u : need(w, f.next, f.by);
   if (!normal) return;
   *slot_of(w->g, w->rules, f.u) = (uintptr_t)normal;
-  w->stack.len--;
+  --w->stack.len;
 }
 
 static void rewrite_all(arena *a, void *state) {
   rewriter *w = state;
   w->a = a;
-  w->rules->depth++;
+  ++w->rules->depth;
   need(w, w->root, NULL);
   while (w->stack.len) step(w);
-  w->rules->depth--;
+  --w->rules->depth;
 }
 
 const uop *rewrite(graph *g, rule_set *rules, const uop *root) {

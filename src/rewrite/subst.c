@@ -56,7 +56,7 @@ bool uop_binds(const uop *u) { return u->op == OP_REDUCE || u->op == OP_BUFFERIZ
 
 const uop *uop_rebuild(graph *g, const uop *u, const uop *const *src) {
   bool same = true;
-  for (int k = 0; k < u->nsrc; k++) same = same && src[k] == u->src[k];
+  for (int k = 0; k < u->nsrc; ++k) same = same && src[k] == u->src[k];
   if (same) return u;
   switch (u->op) {
     case OP_GET:
@@ -85,8 +85,8 @@ static bool pair_before(const pair *a, const pair *b) {
 /* The environment with these pairs: equal ones are the same, so that what was done under them is
  * shared. */
 static env *env_of(replacer *r, int n, pair *pairs) {
-  for (int i = 1; i < n; i++)
-    for (int j = i; j > 0 && pair_before(&pairs[j], &pairs[j - 1]); j--) {
+  for (int i = 1; i < n; ++i)
+    for (int j = i; j > 0 && pair_before(&pairs[j], &pairs[j - 1]); --j) {
       pair t = pairs[j];
       pairs[j] = pairs[j - 1];
       pairs[j - 1] = t;
@@ -102,9 +102,9 @@ static env *env_of(replacer *r, int n, pair *pairs) {
   map_init(&e->done, r->a);
   map_init(&e->inner, r->a);
   e->oldest = UINT32_MAX;
-  for (int k = 0; k < n; k++) {
+  for (int k = 0; k < n; ++k) {
     map_put(&e->exact, pairs[k].from->id, (uint64_t)k + 1);
-    if (pairs[k].from->op == OP_RANGE) e->nranges++;
+    if (pairs[k].from->op == OP_RANGE) ++e->nranges;
     if (pairs[k].from->id < e->oldest) e->oldest = pairs[k].from->id;
   }
   e->next = first;
@@ -118,7 +118,7 @@ static bool env_touches(env *e, const uop *u) {
   size_t at = ((uintptr_t)u->free_ >> 4) % (sizeof e->met / sizeof *e->met);
   if (e->met[at].set == u->free_) return e->met[at].meets;
   bool meets = false;
-  for (int k = 0; k < e->nranges && !meets; k++) meets = uop_has_range(u, e->pairs[k].from);
+  for (int k = 0; k < e->nranges && !meets; ++k) meets = uop_has_range(u, e->pairs[k].from);
   e->met[at].set = u->free_;
   e->met[at].meets = meets;
   return meets;
@@ -134,7 +134,7 @@ static bool is_bound(const uop *u, int first, int step, const uop *range) {
  * u's value needs. */
 static int inherit(const env *e, const uop *u, int step, pair *out) {
   int n = 0;
-  for (int k = 0; k < e->n; k++) {
+  for (int k = 0; k < e->n; ++k) {
     const pair *p = &e->pairs[k];
     bool range = p->from->op == OP_RANGE;
     if (range && (is_bound(u, 1, step, p->from) || !uop_has_range(u->src[0], p->from))) continue;
@@ -144,7 +144,7 @@ static int inherit(const env *e, const uop *u, int step, pair *out) {
 }
 
 static bool is_captured(const uop *range, int n, const pair *pairs) {
-  for (int k = 0; k < n; k++)
+  for (int k = 0; k < n; ++k)
     if (pairs[k].from->op == OP_RANGE && uop_has_range(pairs[k].to, range)) return true;
   return false;
 }
@@ -157,7 +157,7 @@ static binding *enter_binder(replacer *r, env *e, const uop *u) {
   b->bound = arena_array(r->a, const uop *, u->nsrc);
   pair *pairs = arena_array(r->a, pair, e->n + u->nsrc);
   int kept = inherit(e, u, 1, pairs), n = kept;
-  for (int k = 1; k < u->nsrc; k++) {
+  for (int k = 1; k < u->nsrc; ++k) {
     const uop *range = u->src[k];
     b->bound[k - 1] = range;
     if (!is_captured(range, kept, pairs)) continue;
@@ -165,7 +165,7 @@ static binding *enter_binder(replacer *r, env *e, const uop *u) {
     const uop *fresh = uop_range(r->g, range->arg.j, name);
     b->bound[k - 1] = fresh;
     pairs[n++] = (pair){range, fresh};
-    for (int j = 0; j < kept; j++)
+    for (int j = 0; j < kept; ++j)
       if (pairs[j].from->op != OP_RANGE)
         pairs[j].to = uop_replace(r->g, pairs[j].to, 1, &range, &fresh);
   }
@@ -223,7 +223,7 @@ static const uop *visit_binder(replacer *r, const uop *u, env *e) {
   if (!value) return NULL;
   const uop **src = arena_array(r->a, const uop *, u->nsrc);
   src[0] = value;
-  for (int k = 1; k < u->nsrc; k++) src[k] = b->bound[k - 1];
+  for (int k = 1; k < u->nsrc; ++k) src[k] = b->bound[k - 1];
   return uop_rebuild(r->g, u, src);
 }
 
@@ -262,7 +262,7 @@ static void replace_all(arena *a, void *state) {
   r->empty = env_of(r, 0, NULL);
   pair *pairs = arena_array(a, pair, r->n + 1);
   int n = 0;
-  for (int k = 0; k < r->n; k++)
+  for (int k = 0; k < r->n; ++k)
     if (r->from[k] != r->to[k]) pairs[n++] = (pair){r->from[k], r->to[k]};
   env *e = env_of(r, n, pairs);
   r->result = need(r, r->root, e);
@@ -272,7 +272,7 @@ static void replace_all(arena *a, void *state) {
     if (!v) v = visit_node(r, top.u, top.e);
     if (!v) continue;
     map_put_ptr(&top.e->done, top.u->id, v);
-    r->stack.len--;
+    --r->stack.len;
   }
   if (!r->result) r->result = known(r, r->root, e);
 }
@@ -280,7 +280,7 @@ static void replace_all(arena *a, void *state) {
 const uop *uop_replace(graph *g, const uop *root, int n, const uop *const *from,
                        const uop *const *to) {
   bool touched = false;
-  for (int k = 0; k < n; k++) {
+  for (int k = 0; k < n; ++k) {
     WN_CHECK(from[k]->dtype == to[k]->dtype, "replacement of node %u has another dtype",
              from[k]->id);
     touched = touched ||

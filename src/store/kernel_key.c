@@ -35,7 +35,7 @@ static void add_instruction(str *key, const lin_ins *ins) {
     return;
   }
   add_int(key, ins->list->len);
-  for (int i = 0; i < ins->list->len; i++) add_int(key, ins->list->at[i]);
+  for (int i = 0; i < ins->list->len; ++i) add_int(key, ins->list->at[i]);
 }
 
 void kernel_key_add(str *key, const lin_kernel *k) {

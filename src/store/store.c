@@ -249,7 +249,7 @@ static bool prepare(store *s) {
     const char *sql;
   } all[] = {{&s->find, find},     {&s->touch, touch}, {&s->drop, drop},
              {&s->insert, insert}, {&s->evict, evict}, {&s->room, room}};
-  for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+  for (size_t i = 0; i < sizeof all / sizeof *all; ++i)
     if (sqlite3_prepare_v2(s->db, all[i].sql, -1, all[i].into, NULL) != SQLITE_OK) {
       if (sqlite3_errcode(s->db) == SQLITE_ERROR)
         warn_damaged(s, "a database of something else"); /* no such table or column */
@@ -330,7 +330,7 @@ void store_close(store *s) {
   }
   if (!is_forked(s) && fork_enter()) {
     sqlite3_stmt *all[] = {s->find, s->touch, s->drop, s->insert, s->evict, s->room, s->list};
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++) sqlite3_finalize(all[i]);
+    for (size_t i = 0; i < sizeof all / sizeof *all; ++i) sqlite3_finalize(all[i]);
     sqlite3_close(s->db);
     fork_leave();
   }
@@ -584,7 +584,7 @@ bool store_clear(diag *d) {
     diag_set(d, WN_ERR_IO, "cannot clear the cache: %s", why);
     return false;
   }
-  for (size_t i = 0; i < sizeof also / sizeof *also; i++) {
+  for (size_t i = 0; i < sizeof also / sizeof *also; ++i) {
     snprintf(name, sizeof name, "%s%s", path, also[i]);
     if (unlink(name) == 0 || errno == ENOENT || errno == ENOTDIR) continue;
     diag_set(d, WN_ERR_IO, "cannot remove %s: %s", name, strerror(errno));

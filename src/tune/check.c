@@ -58,7 +58,7 @@ static bool add_grid(check *c, arena *a, int out, const int64_t *step, bool to_l
   g->value = arena_alloc(a, bytes);
   g->summed = arena_alloc(a, bytes);
   c->places += g->places;
-  c->ngrids++;
+  ++c->ngrids;
   return true;
 }
 

@@ -53,7 +53,7 @@ static void sample(runner *r) {
   if (st == WN_OK) st = launch(r, runs);
   r->out = st != WN_OK;
   if (st == WN_OK) take(r, fmax((race_now() - start) / runs, 0.01));
-  r->samples++;
+  ++r->samples;
 }
 
 static int fastest(runner *const *r, int n) {

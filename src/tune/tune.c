@@ -168,7 +168,7 @@ static entry *try(tuner *t, const schedule *s) {
     retire(t, e);
     return NULL;
   }
-  t->result->measured++;
+  ++t->result->measured;
   return e;
 }
 

@@ -86,11 +86,11 @@ static bool reader_init(reader *r, graph *g, const uop *wgt, const wino_weights 
   map_init(&at, &g->arena);
   r->weights = weights;
   r->n = (int)order.len;
-  for (int i = 0; i < r->n; i++) {
+  for (int i = 0; i < r->n; ++i) {
     const uop *u = order.at[i];
     if (!is_read(u, weights)) return false;
     r->step[i].u = u;
-    for (int j = 0; j < u->nsrc; j++) {
+    for (int j = 0; j < u->nsrc; ++j) {
       uint64_t place = 0;
       map_get(&at, u->src[j]->id, &place);
       r->step[i].src[j] = (int)place;
@@ -103,7 +103,7 @@ static bool reader_init(reader *r, graph *g, const uop *wgt, const wino_weights 
 /* Where the loop's value is; -1: the weights do not depend on it. */
 static int find_loop(const reader *r, const uop *loop) {
   int i = r->n - 1;
-  while (i >= 0 && r->step[i].u != loop) i--;
+  while (i >= 0 && r->step[i].u != loop) --i;
   return i;
 }
 
@@ -154,7 +154,7 @@ static double step_value(const reader *r, const read_step *s) {
 }
 
 static double read_weight(reader *r) {
-  for (int i = 0; i < r->n; i++) {
+  for (int i = 0; i < r->n; ++i) {
     unsigned op = r->step[i].u->op;
     if (op != OP_RANGE && op != OP_BUFFER) r->value[i] = step_value(r, &r->step[i]);
   }
@@ -182,7 +182,7 @@ typedef struct filters { /* a number of them counts through the loops of groups 
 } filters;
 
 static void add_loops(filters *f, const loop_list *l, const reader *r) {
-  for (int i = 0; i < l->n; i++)
+  for (int i = 0; i < l->n; ++i)
     f->each[f->nloops++] = (loop){l->at[i]->arg.j, find_loop(r, l->at[i])};
 }
 
@@ -192,11 +192,11 @@ static bool filters_init(filters *f, const wino_match *m, const reader *r) {
   add_loops(f, &m->groups, r);
   add_loops(f, &m->outs, r);
   add_loops(f, &m->chans, r);
-  for (int i = 0; i < f->nloops; i++) {
+  for (int i = 0; i < f->nloops; ++i) {
     if (f->count > (INT64_C(1) << 40) / f->each[i].extent) return false;
     f->count *= f->each[i].extent;
   }
-  for (int i = 0; i < m->naxes; i++) {
+  for (int i = 0; i < m->naxes; ++i) {
     f->tap[i] = (loop){m->axis[i].taps, find_loop(r, m->axis[i].k)};
     f->taps *= m->axis[i].taps;
     if (f->taps > TAPS) return false;
@@ -206,7 +206,7 @@ static bool filters_init(filters *f, const wino_match *m, const reader *r) {
 
 /* The loops at the values that make up a number, the last loop fastest. */
 static void bind_all(reader *r, const loop *at, int n, int64_t number) {
-  for (int i = n - 1; i >= 0; i--) {
+  for (int i = n - 1; i >= 0; --i) {
     bind(r, at[i].place, number % at[i].extent);
     number /= at[i].extent;
   }
@@ -216,7 +216,7 @@ static void add_filter(tally *t, reader *r, const filters *f, int64_t number) {
   double sum = 0, energy = 0;
   int exponent;
   bind_all(r, f->each, f->nloops, number);
-  for (int64_t i = 0; i < f->taps; i++) {
+  for (int64_t i = 0; i < f->taps; ++i) {
     bind_all(r, f->tap, f->naxes, i);
     double w = read_weight(r);
     sum += w;
@@ -226,16 +226,16 @@ static void add_filter(tally *t, reader *r, const filters *f, int64_t number) {
   t->all += energy;
   if (t->count == NULL || !(energy > 0) || !isfinite(energy)) return;
   frexp(energy, &exponent);
-  t->count[exponent - 1 - LEAST]++; /* energy is at least 2^(exponent - 1) */
+  ++t->count[exponent - 1 - LEAST]; /* energy is at least 2^(exponent - 1) */
 }
 
 /* Up to `most` filters, evenly spread: multiples, modulo their number, of a step near its golden section. */
 static void measure(reader *r, const filters *f, int64_t most, tally *t) {
   int64_t step = 1, at = 0, n = f->count < most ? f->count : most;
   if (f->count > most) step = (int64_t)((double)f->count * 0.6180339887);
-  while (int_gcd(f->count, step) != 1) step++;
+  while (int_gcd(f->count, step) != 1) ++step;
   t->left = t->all = 0;
-  for (int64_t i = 0; i < n; i++) {
+  for (int64_t i = 0; i < n; ++i) {
     add_filter(t, r, f, at);
     at = (at + step) % f->count;
   }
@@ -246,7 +246,7 @@ static bool is_no_chance(const tally *t) {
   double left = t->left / t->all;
   for (double lambda = 1; lambda < 0x1p200; lambda *= 2) {
     double log_chance = lambda * left;
-    for (int i = 0; i < BINS; i++) {
+    for (int i = 0; i < BINS; ++i) {
       if (t->count[i] == 0) continue;
       double share = ldexp(1, i + LEAST) / t->all;
       log_chance -= 0.5 * (double)t->count[i] * log1p(2 * lambda * share);

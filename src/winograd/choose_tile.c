@@ -61,11 +61,11 @@ static void list_candidates(arena *a, search *s, int i, int r, int64_t extent, w
       s->ndim == 1 && math != WN_MATH_FP32 ? 10 : 8; /* larger n never keeps the promise */
   if (r == 1 || s->ndim > 2) add_candidate(a, s, i, 1, 1, r, extent);
   int last_piece = 0;
-  for (int q = 1; q <= r && r > 1; q++) {
+  for (int q = 1; q <= r && r > 1; ++q) {
     int piece = (r + q - 1) / q;
     if (piece == last_piece || (q > 1 && (piece < 3 || piece > 5))) continue;
     last_piece = piece;
-    for (int m = 2; m <= MAX_M && m + piece - 1 <= longest; m++) {
+    for (int m = 2; m <= MAX_M && m + piece - 1 <= longest; ++m) {
       add_candidate(a, s, i, m, piece, r, extent);
     }
   }
@@ -74,14 +74,14 @@ static void list_candidates(arena *a, search *s, int i, int r, int64_t extent, w
 /* Multiply-adds of one call, relative to direct. */
 static double cost_of(const search *s) {
   double tiles = 1, products = 1, channels = s->c, in = 0, out = 0;
-  for (int i = 0; i < s->ndim; i++) {
+  for (int i = 0; i < s->ndim; ++i) {
     tiles *= s->picked[i]->tiles;
     products *= s->picked[i]->axis.n;
     channels *= s->picked[i]->pieces;
   }
   /* Axis by axis: n^(N-1) columns go in; A^T leaves m of n values of each for the axes after it. */
   double columns = products;
-  for (int i = 0; i < s->ndim; i++) {
+  for (int i = 0; i < s->ndim; ++i) {
     const wino_axis *x = &s->picked[i]->axis;
     in += x->steps_b * products / x->n;
     out += x->steps_a * columns / x->n;
@@ -94,8 +94,8 @@ static double cost_of(const search *s) {
 
 /* Do axes with equal filters get equal transforms? */
 static bool uniform(const search *s) {
-  for (int i = 0; i < s->ndim; i++) {
-    for (int j = 0; j < i; j++) {
+  for (int i = 0; i < s->ndim; ++i) {
+    for (int j = 0; j < i; ++j) {
       const axis_choice *x = s->picked[i], *y = s->picked[j];
       if (s->r[i] == s->r[j] && (x->m != y->m || x->piece != y->piece)) return false;
     }
@@ -107,7 +107,7 @@ static void consider(search *s) {
   wino_axis axis[WN_MAX_SPATIAL] = {0};
   double channels = s->c, padding = 1;
   bool transformed = false;
-  for (int i = 0; i < s->ndim; i++) {
+  for (int i = 0; i < s->ndim; ++i) {
     axis[i] = s->picked[i]->axis;
     channels *= s->picked[i]->pieces;
     padding *= s->picked[i]->padding;
@@ -122,7 +122,7 @@ static void consider(search *s) {
   s->best.error = error;
   s->best.cost = cost;
   s->best.chain = chain;
-  for (int i = 0; i < s->ndim; i++) {
+  for (int i = 0; i < s->ndim; ++i) {
     s->best.m[i] = s->picked[i]->m;
     s->best.piece[i] = s->picked[i]->m == 1 ? s->r[i] : s->picked[i]->piece;
   }
@@ -133,7 +133,7 @@ static void pick(search *s, int i, int products) {
     consider(s);
     return;
   }
-  for (int j = 0; j < s->count[i]; j++) {
+  for (int j = 0; j < s->count[i]; ++j) {
     s->picked[i] = &s->list[i][j];
     if (products * s->picked[i]->axis.n <= MAX_PRODUCTS)
       pick(s, i + 1, products * s->picked[i]->axis.n);
@@ -142,11 +142,11 @@ static void pick(search *s, int i, int products) {
 
 static void run_search(arena *a, search *s, const int *r, const int64_t *extent, wn_math math) {
   double outputs = 1, taps = 1;
-  for (int i = 0; i < s->ndim; i++) {
+  for (int i = 0; i < s->ndim; ++i) {
     outputs *= (double)extent[i];
     taps *= r[i];
     int same = 0;
-    while (r[same] != r[i] || extent[same] != extent[i]) same++;
+    while (r[same] != r[i] || extent[same] != extent[i]) ++same;
     if (same < i) {
       s->count[i] = s->count[same];
       memcpy(s->list[i], s->list[same], sizeof s->list[i]);

@@ -29,14 +29,14 @@ static rational rat_negate(rational a) { return (rational){-a.num, a.den}; }
 
 static rational rat_power(diag *d, rational a, int exponent) {
   rational power = one;
-  for (int i = 0; i < exponent; i++) power = rat_mul(d, power, a);
+  for (int i = 0; i < exponent; ++i) power = rat_mul(d, power, a);
   return power;
 }
 
 /* poly[0..degree] times (x - root), in place; poly has room for one more coefficient. */
 static void poly_times_root(diag *d, rational *poly, int degree, rational root) {
   poly[degree + 1] = poly[degree];
-  for (int k = degree; k > 0; k--) {
+  for (int k = degree; k > 0; --k) {
     poly[k] = rat_add(d, poly[k - 1], rat_mul(d, rat_negate(root), poly[k]));
   }
   poly[0] = rat_mul(d, rat_negate(root), poly[0]);
@@ -47,17 +47,17 @@ static void poly_times_root(diag *d, rational *poly, int degree, rational root) 
  * one pair of points each. With +-1 among the points every row has one already. */
 static void choose_scales(diag *d, int m, int finite, const rational *point, rational *scale) {
   bool unit_point = false, done[WINO_MAX_N] = {false};
-  for (int j = 0; j < finite; j++) {
+  for (int j = 0; j < finite; ++j) {
     scale[j] = one;
     unit_point |= rat_is_unit(point[j]);
   }
   if (unit_point) return;
   int row = 1;
-  for (int j = 0; j < finite && row < m - 1; j++) {
+  for (int j = 0; j < finite && row < m - 1; ++j) {
     if (point[j].num == 0 || done[j]) continue;
     rational magnitude = {llabs(point[j].num), point[j].den};
     rational power = rat_div(d, one, rat_power(d, magnitude, row++));
-    for (int i = j; i < finite; i++) {
+    for (int i = j; i < finite; ++i) {
       if (point[i].den != magnitude.den || llabs(point[i].num) != magnitude.num) continue;
       scale[i] = power;
       done[i] = true;
@@ -69,25 +69,25 @@ static void fill(diag *d, wino_matrices *w) {
   int m = w->m, r = w->r, n = w->n, last = n - 1;
   rational scale[WINO_MAX_N];
   choose_scales(d, m, last, w->points, scale);
-  for (int j = 0; j <= last; j++) {
+  for (int j = 0; j <= last; ++j) {
     rational *row = w->bt + j * n;
     rational norm = one;
     int degree = 0;
     row[0] = one;
-    for (int i = 0; i < last; i++) {
+    for (int i = 0; i < last; ++i) {
       if (i == j) continue;
       poly_times_root(d, row, degree++, w->points[i]);
       if (j < last) {
         norm = rat_mul(d, norm, rat_add(d, w->points[j], rat_negate(w->points[i])));
       }
     }
-    for (int k = degree + 1; k < n; k++) row[k] = zero;
-    for (int k = 0; k < r; k++) {
+    for (int k = degree + 1; k < n; ++k) row[k] = zero;
+    for (int k = 0; k < r; ++k) {
       w->g[j * r + k] = j == last
                             ? (k == r - 1 ? one : zero)
                             : rat_div(d, rat_power(d, w->points[j], k), rat_mul(d, norm, scale[j]));
     }
-    for (int i = 0; i < m; i++) {
+    for (int i = 0; i < m; ++i) {
       w->at[i * n + j] = j == last ? (i == m - 1 ? one : zero)
                                    : rat_mul(d, scale[j], rat_power(d, w->points[j], i));
     }
@@ -101,18 +101,18 @@ static void verify(diag *d, const wino_matrices *w) {
   int m = w->m, r = w->r, n = w->n;
   rational seen[WINO_MAX_N * WINO_MAX_N];
   bool known[WINO_MAX_N] = {false};
-  for (int i = 0; i < m; i++) {
-    for (int k = 0; k < r; k++) {
+  for (int i = 0; i < m; ++i) {
+    for (int k = 0; k < r; ++k) {
       rational weight[WINO_MAX_N], *same = seen + (i + k) * n;
       bool equal = known[i + k];
-      for (int f = 0; f < n; f++) {
+      for (int f = 0; f < n; ++f) {
         weight[f] = rat_mul(d, w->at[i * n + f], w->g[f * r + k]);
         equal = equal && rat_equal(weight[f], same[f]);
       }
       if (equal) continue;
-      for (int e = 0; e < n; e++) {
+      for (int e = 0; e < n; ++e) {
         rational sum = zero;
-        for (int f = 0; f < n; f++) {
+        for (int f = 0; f < n; ++f) {
           if (weight[f].num == 0 || w->bt[f * n + e].num == 0) continue;
           sum = rat_add(d, sum, rat_mul(d, weight[f], w->bt[f * n + e]));
         }
@@ -132,8 +132,8 @@ const wino_matrices *wino_matrices_with_points(arena *a, int m, int r, const rat
     diag_fail(d, WN_ERR_USAGE, "F(%d,%d): tile and filter must be at least 1, m + r - 1 at most %d",
               m, r, WINO_MAX_N);
   }
-  for (int i = 0; i < n - 1; i++) {
-    for (int j = 0; j < i; j++) {
+  for (int i = 0; i < n - 1; ++i) {
+    for (int j = 0; j < i; ++j) {
       if (!rat_equal(points[i], points[j])) continue;
       diag_fail(d, WN_ERR_USAGE, "F(%d,%d): the point %lld/%lld is there twice", m, r,
                 (long long)points[i].num, (long long)points[i].den);

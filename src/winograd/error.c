@@ -34,7 +34,7 @@ typedef struct form { /* dense coefficients */
 
 static form dense(arena *a, const rational *matrix, int rows, int cols) {
   double *entry = arena_array(a, double, rows *cols);
-  for (int i = 0; i < rows * cols; i++) entry[i] = rat_double(matrix[i]);
+  for (int i = 0; i < rows * cols; ++i) entry[i] = rat_double(matrix[i]);
   return (form){entry, rows, cols};
 }
 
@@ -42,18 +42,18 @@ static double square(double x) { return x * x; }
 
 static double norm2(const double *x, int n, int stride) {
   double sum = 0;
-  for (int i = 0; i < n; i++) sum += square(x[i * stride]);
+  for (int i = 0; i < n; ++i) sum += square(x[i * stride]);
   return sum;
 }
 
 /* Row i: value i (an input or a step) as a combination of the inputs. */
 static const double *forward(arena *a, const wino_steps *s) {
   double *alpha = arena_array(a, double, (s->cols + s->count) * s->cols);
-  for (int i = 0; i < s->cols; i++) alpha[i * s->cols + i] = 1;
-  for (int i = 0; i < s->count; i++) {
+  for (int i = 0; i < s->cols; ++i) alpha[i * s->cols + i] = 1;
+  for (int i = 0; i < s->count; ++i) {
     const wino_step *step = &s->step[i];
     double *to = alpha + (s->cols + i) * s->cols;
-    for (int c = 0; c < s->cols; c++) {
+    for (int c = 0; c < s->cols; ++c) {
       to[c] =
           step->k * alpha[step->a * s->cols + c] + (step->b < 0 ? 0 : alpha[step->b * s->cols + c]);
     }
@@ -64,13 +64,13 @@ static const double *forward(arena *a, const wino_steps *s) {
 /* Row i: what value i contributes to each result. */
 static const double *backward(arena *a, const wino_steps *s) {
   double *weight = arena_array(a, double, (s->cols + s->count) * s->rows);
-  for (int row = 0; row < s->rows; row++) {
+  for (int row = 0; row < s->rows; ++row) {
     if (s->result[row] >= 0) weight[s->result[row] * s->rows + row] = 1;
   }
-  for (int i = s->count - 1; i >= 0; i--) {
+  for (int i = s->count - 1; i >= 0; --i) {
     const wino_step *step = &s->step[i];
     const double *from = weight + (s->cols + i) * s->rows;
-    for (int row = 0; row < s->rows; row++) {
+    for (int row = 0; row < s->rows; ++row) {
       weight[step->a * s->rows + row] += step->k * from[row];
       if (step->b >= 0) weight[step->b * s->rows + row] += from[row];
     }
@@ -91,10 +91,10 @@ static double step_noise(const wino_step *step, double result, double operand) {
  * independent j. */
 static double output_gain(form at, const double *weight, form other) {
   double sum = 0;
-  for (int i = 0; i < at.rows; i++) {
-    for (int j = 0; j < other.cols; j++) {
+  for (int i = 0; i < at.rows; ++i) {
+    for (int j = 0; j < other.cols; ++j) {
       double c = 0;
-      for (int f = 0; f < at.cols; f++) {
+      for (int f = 0; f < at.cols; ++f) {
         c += at.entry[i * at.cols + f] * weight[f] * other.entry[f * other.cols + j];
       }
       sum += square(c);
@@ -108,7 +108,7 @@ static double output_gain(form at, const double *weight, form other) {
 static double input_noise(arena *a, const wino_steps *s, form at, form other) {
   const double *alpha = forward(a, s), *weight = backward(a, s);
   double sum = 0;
-  for (int i = 0; i < s->count; i++) {
+  for (int i = 0; i < s->count; ++i) {
     const wino_step *step = &s->step[i];
     int value = s->cols + i;
     double noise = step_noise(step, norm2(alpha + value * s->cols, s->cols, 1),
@@ -121,10 +121,10 @@ static double input_noise(arena *a, const wino_steps *s, form at, form other) {
 /* Variance of the combination alpha of the products (B^T d)_f (G g)_f. */
 static double product_variance(const double *alpha, form bt, form g) {
   double sum = 0;
-  for (int d = 0; d < bt.cols; d++) {
-    for (int k = 0; k < g.cols; k++) {
+  for (int d = 0; d < bt.cols; ++d) {
+    for (int k = 0; k < g.cols; ++k) {
       double c = 0;
-      for (int f = 0; f < bt.rows; f++) {
+      for (int f = 0; f < bt.rows; ++f) {
         c += alpha[f] * bt.entry[f * bt.cols + d] * g.entry[f * g.cols + k];
       }
       sum += square(c);
@@ -136,7 +136,7 @@ static double product_variance(const double *alpha, form bt, form g) {
 static double output_noise(arena *a, const wino_steps *s, form bt, form g) {
   const double *alpha = forward(a, s), *weight = backward(a, s);
   double sum = 0;
-  for (int i = 0; i < s->count; i++) {
+  for (int i = 0; i < s->count; ++i) {
     const wino_step *step = &s->step[i];
     int value = s->cols + i;
     double noise = step_noise(step, product_variance(alpha + value * s->cols, bt, g),
@@ -156,7 +156,7 @@ wino_axis wino_axis_of(arena *a, const wino_matrices *w) {
   axis.steps_b = steps_b->count;
   axis.steps_g = steps_g->count;
   axis.steps_a = steps_a->count;
-  for (int f = 0; f < n; f++) {
+  for (int f = 0; f < n; ++f) {
     axis.kappa += norm2(at.entry + f, m, n) / m * norm2(bt.entry + f * n, n, 1) *
                   norm2(g.entry + f * r, r, 1);
   }
@@ -169,9 +169,9 @@ wino_axis wino_axis_of(arena *a, const wino_matrices *w) {
 
 double wino_axes_error(int ndim, const wino_axis *axis, int64_t chain) {
   double before = 1, all = 1, noise = 0;
-  for (int i = 0; i < ndim; i++) all *= axis[i].kappa;
+  for (int i = 0; i < ndim; ++i) all *= axis[i].kappa;
   double after = all;
-  for (int i = 0; i < ndim; i++) {
+  for (int i = 0; i < ndim; ++i) {
     noise += before * (axis[i].nu_b + axis[i].nu_g);
     before *= axis[i].kappa;
     after /= axis[i].kappa;
@@ -183,7 +183,7 @@ double wino_axes_error(int ndim, const wino_axis *axis, int64_t chain) {
 
 double wino_error(arena *a, int ndim, const int *m, const int *r, int64_t channels) {
   wino_axis axis[WN_MAX_SPATIAL];
-  for (int i = 0; i < ndim; i++) axis[i] = wino_axis_of(a, wino_matrices_build(a, m[i], r[i]));
+  for (int i = 0; i < ndim; ++i) axis[i] = wino_axis_of(a, wino_matrices_build(a, m[i], r[i]));
   return wino_axes_error(ndim, axis, channels);
 }
 

@@ -24,9 +24,9 @@ static const uop *step_value(graph *g, const wino_step *s, const uop *const *val
 /* One line: cols values in[i * stride] become rows values out[i * stride]. */
 static void line(graph *g, const wino_steps *s, const uop **value, const uop *const *in,
                  const uop **out, size_t stride) {
-  for (int i = 0; i < s->cols; i++) value[i] = in[(size_t)i * stride];
-  for (int i = 0; i < s->count; i++) value[s->cols + i] = step_value(g, &s->step[i], value);
-  for (int i = 0; i < s->rows; i++) {
+  for (int i = 0; i < s->cols; ++i) value[i] = in[(size_t)i * stride];
+  for (int i = 0; i < s->count; ++i) value[s->cols + i] = step_value(g, &s->step[i], value);
+  for (int i = 0; i < s->rows; ++i) {
     int r = s->result[i];
     out[(size_t)i * stride] = r < 0 ? uop_const(g, in[0]->dtype, 0) : value[r];
   }
@@ -36,14 +36,14 @@ const uop **wino_kron(graph *g, int ndim, const wino_steps *const *steps, const 
   const uop *const *now = in;
   const uop **next = NULL;
   size_t inner = 1; /* extents of the axes that are done */
-  for (int axis = ndim - 1; axis >= 0; axis--) {
+  for (int axis = ndim - 1; axis >= 0; --axis) {
     const wino_steps *s = steps[axis];
     size_t outer = 1;
-    for (int i = 0; i < axis; i++) outer *= (size_t)steps[i]->cols;
+    for (int i = 0; i < axis; ++i) outer *= (size_t)steps[i]->cols;
     next = arena_array(&g->arena, const uop *, outer *(size_t)s->rows *inner);
     const uop **value = arena_array(&g->arena, const uop *, s->cols + s->count);
-    for (size_t o = 0; o < outer; o++) {
-      for (size_t i = 0; i < inner; i++) {
+    for (size_t o = 0; o < outer; ++o) {
+      for (size_t i = 0; i < inner; ++i) {
         line(g, s, value, now + o * (size_t)s->cols * inner + i,
              next + o * (size_t)s->rows * inner + i, inner);
       }

@@ -35,7 +35,7 @@ static const struct {
 void wino_points(int m, int r, rational *points) {
   int finite = m + r - 2, j = 0;
   if (finite % 2 == 1) points[j++] = (rational){0, 1};
-  for (int p = 0; j < finite; p++, j += 2) {
+  for (int p = 0; j < finite; ++p, j += 2) {
     const int8_t *at = table[finite + 1].pair[p];
     points[j] = (rational){at[0], at[1]};
     points[j + 1] = (rational){-at[0], at[1]};

@@ -68,7 +68,7 @@ static void split_product(graph *g, const uop *value, wn_dtype to, factors *f) {
 static const uop *product(graph *g, const factors *f, const bool *chosen, bool which,
                           const uop *start) {
   const uop *p = start;
-  for (int i = 0; i < f->n; i++) {
+  for (int i = 0; i < f->n; ++i) {
     if (chosen[i] == which) p = p == NULL ? f->at[i] : uop_mul(g, p, f->at[i]);
   }
   return p;
@@ -95,7 +95,7 @@ static bool free_loops(graph *g, const uop *e, loop_list *out) {
     if (u->free_ == NULL || u->free_->len == 0 || map_get(&seen, u->id, &old)) continue;
     map_put(&seen, u->id, 1);
     if (u->op == OP_RANGE && uop_has_range(e, u)) out->at[out->n++] = u;
-    for (int i = 0; i < u->nsrc; i++) vec_push(&g->arena, &stack, u->src[i]);
+    for (int i = 0; i < u->nsrc; ++i) vec_push(&g->arena, &stack, u->src[i]);
   }
   qsort(out->at, (size_t)out->n, sizeof out->at[0], by_number);
   return true;
@@ -146,8 +146,8 @@ static int find_candidates(graph *g, const uop *act, const loop_list *outs, cons
   wino_walk w;
   int n = 0;
   wino_walk_init(&w, g, act);
-  for (int i = 0; i < outs->n; i++) {
-    for (int j = 1; j < reduce->nsrc; j++) {
+  for (int i = 0; i < outs->n; ++i) {
+    for (int j = 1; j < reduce->nsrc; ++j) {
       loop_pair c = {outs->at[i], reduce->src[j], 0, 0};
       if (!uop_has_range(act, c.o) || !uop_has_range(act, c.k)) continue;
       wino_pair p = wino_walk_pair(&w, c.o, c.k, &c.s, &c.d);
@@ -162,7 +162,7 @@ static int find_candidates(graph *g, const uop *act, const loop_list *outs, cons
 }
 
 static bool taken(const wino_match *m, const loop_pair *c) {
-  for (int i = 0; i < m->naxes; i++) {
+  for (int i = 0; i < m->naxes; ++i) {
     if (m->axis[i].o == c->o || m->axis[i].k == c->k) return true;
   }
   return false;
@@ -173,7 +173,7 @@ static int by_output_loop(const void *a, const void *b) {
 }
 
 static void choose_axes(graph *g, wino_match *m, const loop_pair *c, int n, verdict *v) {
-  for (int i = 0; i < n && m->naxes < WN_MAX_SPATIAL; i++, c++) {
+  for (int i = 0; i < n && m->naxes < WN_MAX_SPATIAL; ++i, ++c) {
     if (taken(m, c)) continue;
     if (uop_has_range(m->wgt, c->o)) {
       fail(v, RANK_WINDOW,
@@ -192,15 +192,15 @@ static void choose_axes(graph *g, wino_match *m, const loop_pair *c, int n, verd
 /* --- the match --- */
 
 static void classify(wino_match *m, const loop_list *outs) {
-  for (int i = 0; i < outs->n; i++) {
+  for (int i = 0; i < outs->n; ++i) {
     const uop *o = outs->at[i];
     bool in_act = uop_has_range(m->act, o), in_wgt = uop_has_range(m->wgt, o), window = false;
-    for (int a = 0; a < m->naxes; a++) window |= m->axis[a].o == o;
+    for (int a = 0; a < m->naxes; ++a) window |= m->axis[a].o == o;
     if (!window) add_loop(in_act && in_wgt ? &m->groups : in_act ? &m->batch : &m->outs, o);
   }
-  for (int j = 1; j < m->reduce->nsrc; j++) {
+  for (int j = 1; j < m->reduce->nsrc; ++j) {
     bool window = false;
-    for (int a = 0; a < m->naxes; a++) window |= m->axis[a].k == m->reduce->src[j];
+    for (int a = 0; a < m->naxes; ++a) window |= m->axis[a].k == m->reduce->src[j];
     if (!window) add_loop(&m->chans, m->reduce->src[j]);
   }
 }
@@ -212,15 +212,15 @@ static void classify(wino_match *m, const loop_list *outs) {
 static bool partition(const factors *f, int seed, const loop_pair *c, int n, const loop_list *outs,
                       bool *in_act) {
   bool weights = false;
-  for (int i = 0; i < f->n; i++) {
+  for (int i = 0; i < f->n; ++i) {
     const uop *u = f->at[i];
     bool slides = false, filters = false, scales = false;
-    for (int j = 0; j < n; j++) {
+    for (int j = 0; j < n; ++j) {
       slides |= uop_has_range(u, c[j].o);
       filters |= uop_has_range(u, c[j].k);
     }
-    for (int j = 0; j < outs->n; j++) scales |= uop_has_range(u, outs->at[j]);
-    for (int j = 0; scales && u->free_ != NULL && j < outs->n; j++) {
+    for (int j = 0; j < outs->n; ++j) scales |= uop_has_range(u, outs->at[j]);
+    for (int j = 0; scales && u->free_ != NULL && j < outs->n; ++j) {
       if (uop_has_range(u, outs->at[j]) && !uop_has_range(f->at[seed], outs->at[j])) scales = false;
     }
     in_act[i] = i == seed || slides || (!filters && scales);
@@ -284,7 +284,7 @@ const char *wino_recognise(graph *g, const uop *reduce, wino_match *out) {
                "product, a 1x1 "
                "convolution, or a stride not below the filter)"};
   wino_match best = {0};
-  for (int seed = 0; seed < f.n; seed++) {
+  for (int seed = 0; seed < f.n; ++seed) {
     wino_match m = {.reduce = reduce};
     if (try_seed(g, &f, seed, &outs, &m, &v) && m.naxes > best.naxes) best = m;
   }
@@ -296,8 +296,8 @@ const char *wino_recognise(graph *g, const uop *reduce, wino_match *out) {
 void wino_unpair(wino_match *m, int axis) {
   add_loop(&m->batch, m->axis[axis].o);
   add_loop(&m->chans, m->axis[axis].k);
-  m->naxes--;
-  for (int i = axis; i < m->naxes; i++) m->axis[i] = m->axis[i + 1];
+  --m->naxes;
+  for (int i = axis; i < m->naxes; ++i) m->axis[i] = m->axis[i + 1];
 }
 
 const char *wino_why_not(graph *g, const uop *reduce) {

@@ -45,12 +45,12 @@ static void children(reader *r, const uop *u, bool address) {
     if (address) vec_push(r->arena, &r->w->loads, u);
     later(r, u->src[0], false);
     later(r, u->src[1], false);
-    for (int i = 2; i < u->nsrc; i++) later(r, u->src[i], true);
+    for (int i = 2; i < u->nsrc; ++i) later(r, u->src[i], true);
   } else if (binds(u)) {
     later(r, u->src[0], address);
-    for (int i = 1; i < u->nsrc; i++) vec_push(r->arena, &r->w->bound, u->src[i]);
+    for (int i = 1; i < u->nsrc; ++i) vec_push(r->arena, &r->w->bound, u->src[i]);
   } else {
-    for (int i = 0; i < u->nsrc; i++) later(r, u->src[i], address);
+    for (int i = 0; i < u->nsrc; ++i) later(r, u->src[i], address);
   }
 }
 
@@ -63,9 +63,9 @@ static bool is_comparison(const uop *u) {
 static bool difference(const linear_form *a, const linear_form *b, linear_form *out) {
   *out = *a;
   out->constant -= b->constant;
-  for (int i = 0; i < b->n; i++) {
+  for (int i = 0; i < b->n; ++i) {
     int at = 0;
-    while (at < out->n && out->atom[at] != b->atom[i]) at++;
+    while (at < out->n && out->atom[at] != b->atom[i]) ++at;
     if (at == out->n) {
       if (out->n == (int)(sizeof out->atom / sizeof *out->atom)) return false;
       out->atom[out->n] = b->atom[i];
@@ -94,7 +94,7 @@ static void read_node(reader *r, const uop *u, bool address) {
     }
     v.form = arena_copy(r->arena, &f, sizeof f);
     vec_push(r->arena, &r->w->visits, v);
-    for (int i = 0; i < f.n; i++) {
+    for (int i = 0; i < f.n; ++i) {
       if (f.atom[i]->op != OP_RANGE) children(r, f.atom[i], address);
     }
   } else {
@@ -123,7 +123,7 @@ void wino_walk_init(wino_walk *w, graph *g, const uop *e) {
 /* --- pairing --- */
 
 static int64_t coefficient(const linear_form *f, const uop *range) {
-  for (int i = 0; i < f->n; i++) {
+  for (int i = 0; i < f->n; ++i) {
     if (f->atom[i] == range) return f->coeff[i];
   }
   return 0;
@@ -132,7 +132,7 @@ static int64_t coefficient(const linear_form *f, const uop *range) {
 static int64_t magnitude(int64_t a) { return a < 0 ? -a : a; }
 
 static bool any_has(const uop_vec *v, const uop *o, const uop *k) {
-  for (size_t i = 0; i < v->len; i++) {
+  for (size_t i = 0; i < v->len; ++i) {
     if (uop_has_range(v->data[i], o) || uop_has_range(v->data[i], k)) return true;
   }
   return false;
@@ -147,7 +147,7 @@ static bool overlaps(const uop *o, const uop *k, int64_t s, int64_t d) {
 wino_pair wino_walk_pair(const wino_walk *w, const uop *o, const uop *k, int64_t *s, int64_t *d) {
   bool apart = false, meets = false;
   *s = *d = 0;
-  for (size_t i = 0; i < w->visits.len; i++) {
+  for (size_t i = 0; i < w->visits.len; ++i) {
     const linear_form *f = w->visits.data[i].form;
     if (f == NULL) continue;
     int64_t co = coefficient(f, o), ck = coefficient(f, k);
@@ -184,7 +184,7 @@ static const uop *made(const rebuild *r, const uop *u) {
 static const uop *with_made_sources(const rebuild *r, const uop *u) {
   const uop **src = arena_array(&r->g->arena, const uop *, u->nsrc + 1);
   bool changed = false;
-  for (int i = 0; i < u->nsrc; i++) {
+  for (int i = 0; i < u->nsrc; ++i) {
     src[i] = binds(u) && i > 0 ? u->src[i] : made(r, u->src[i]);
     changed |= src[i] != u->src[i];
   }
@@ -193,7 +193,7 @@ static const uop *with_made_sources(const rebuild *r, const uop *u) {
 
 /* The axis whose o or k the atom is, or -1. */
 static int axis_of(const wino_match *m, const uop *atom) {
-  for (int i = 0; i < m->naxes; i++) {
+  for (int i = 0; i < m->naxes; ++i) {
     if (m->axis[i].o == atom || m->axis[i].k == atom) return i;
   }
   return -1;
@@ -205,7 +205,7 @@ static const uop *form_in_u(const rebuild *r, const linear_form *f, wn_dtype dty
   graph *g = r->g;
   int64_t constant = f->constant;
   const uop *sum = NULL;
-  for (int i = 0; i < f->n; i++) {
+  for (int i = 0; i < f->n; ++i) {
     const uop *atom = f->atom[i];
     int64_t k = f->coeff[i];
     int axis = axis_of(r->match, atom);
@@ -230,7 +230,7 @@ const uop *wino_window(graph *g, const wino_match *m, const uop *const *u) {
   wino_walk_init(&w, g, m->act);
   rebuild r = {g, m, u, {0}};
   map_init(&r.made, &g->arena);
-  for (size_t i = 0; i < w.visits.len; i++) {
+  for (size_t i = 0; i < w.visits.len; ++i) {
     const wino_visit *v = &w.visits.data[i];
     const uop *n;
     if (v->form == NULL) {

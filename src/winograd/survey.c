@@ -33,7 +33,7 @@ static void try_tile(search *s) {
   wino_geometry p;
   wino_tile t = {0};
   if (!plan_tile(s, &p, &t.site)) return;
-  for (int i = 0; i < p.match.naxes; i++) {
+  for (int i = 0; i < p.match.naxes; ++i) {
     const wino_axis *x = wino_geometry_model(&p, i);
     t.tiles[i] = p.axis[i].tiles;
     t.steps_b[i] = x->steps_b;
@@ -51,7 +51,7 @@ static void find_most(search *s, int i) {
   wino_geometry p;
   wino_site site;
   s->most[i] = s->least[i];
-  for (int m = s->least[i] + 1; m <= MAX_M && m <= x->phase_outputs && !s->alone[i]; m++) {
+  for (int m = s->least[i] + 1; m <= MAX_M && m <= x->phase_outputs && !s->alone[i]; ++m) {
     s->tile.m[i] = m;
     if (m + piece - 1 > MAX_POINTS || !plan_tile(s, &p, &site)) break;
     s->most[i] = m;
@@ -66,7 +66,7 @@ static void try_window(search *s, int i, int64_t points) {
     return;
   }
   int64_t taps = s->plan->axis[i].phase_taps, piece = taps < SHORT_PIECE ? taps : SHORT_PIECE;
-  for (int m = s->least[i]; m <= s->most[i]; m++) {
+  for (int m = s->least[i]; m <= s->most[i]; ++m) {
     int64_t n = m == 1 ? 1 : m + piece - 1;
     if (points * n > MAX_PRODUCTS) break;
     s->tile.m[i] = m;
@@ -77,25 +77,25 @@ static void try_window(search *s, int i, int64_t points) {
 static void try_all(search *s) {
   int n = s->plan->match.naxes;
   s->tile.nm = n;
-  for (int i = 0; i < n; i++) {
+  for (int i = 0; i < n; ++i) {
     const wino_axis_geometry *x = &s->plan->axis[i];
     s->alone[i] = x->phase_taps == 1 || x->phase_outputs == 1;
     s->least[i] = s->alone[i] || n > 2 || x->phase_outputs <= FEW_OUTPUTS ? 1 : 2;
     s->tile.m[i] = s->least[i];
   }
-  for (int i = 0; i < n; i++) find_most(s, i);
+  for (int i = 0; i < n; ++i) find_most(s, i);
   try_window(s, 0, 1);
 }
 
 /* Are neighbours in memory of the activations channels? The last index is the fastest in storage. */
 static bool has_channels_last(arena *a, const wino_match *m) {
   uop_order all = uop_walk_value(a, m->act);
-  for (size_t i = 0; i < all.len; i++) {
+  for (size_t i = 0; i < all.len; ++i) {
     const uop *u = all.at[i];
     linear_form f;
     if (u->op != OP_INDEX || u->nsrc < 3 || !linear_of(u->src[u->nsrc - 1], &f)) continue;
-    for (int j = 0; j < f.n; j++) {
-      for (int k = 0; k < m->chans.n; k++) {
+    for (int j = 0; j < f.n; ++j) {
+      for (int k = 0; k < m->chans.n; ++k) {
         if (f.atom[j] == m->chans.at[k] && f.coeff[j] == 1) return true;
       }
     }
@@ -107,7 +107,7 @@ static bool has_channels_last(arena *a, const wino_match *m) {
 static bool is_alike(const wino_conv *a, const wino_conv *b) {
   bool same = a->dtype == b->dtype && a->nwindow == b->nwindow && a->batch == b->batch &&
               a->K == b->K && a->G == b->G && a->C == b->C && a->channels_last == b->channels_last;
-  for (int i = 0; i < a->nwindow && same; i++) {
+  for (int i = 0; i < a->nwindow && same; ++i) {
     same = a->outputs[i] == b->outputs[i] && a->taps[i] == b->taps[i] &&
            a->stride[i] == b->stride[i] && a->dilation[i] == b->dilation[i];
   }
@@ -134,7 +134,7 @@ static uint64_t hash_of(const wino_conv *c) {
 /* The first that is like it, or itself. */
 static int first_alike(surveying *s, map *kinds, const wino_conv *c) {
   uint64_t at;
-  for (uint64_t key = hash_of(c);; key++) {
+  for (uint64_t key = hash_of(c);; ++key) {
     if (!map_get(kinds, key, &at)) {
       map_put(kinds, key, s->convs.len);
       return (int)s->convs.len;
@@ -145,7 +145,7 @@ static int first_alike(surveying *s, map *kinds, const wino_conv *c) {
 
 static wino_conv survey_match(arena *a, const wino_match *m) {
   wino_conv c = {.dtype = (wn_dtype)m->reduce->dtype, .nwindow = m->naxes, .reduce = m->reduce};
-  for (int i = 0; i < m->naxes; i++) {
+  for (int i = 0; i < m->naxes; ++i) {
     c.outputs[i] = m->axis[i].outputs;
     c.taps[i] = m->axis[i].taps;
     c.stride[i] = m->axis[i].s;
@@ -162,7 +162,7 @@ static wino_conv survey_match(arena *a, const wino_match *m) {
 static void list_tiles(surveying *sv, const wino_match *m, wino_conv *c) {
   const wino_options *o = sv->options;
   wino_geometry p = {.g = sv->g, .match = *m, .models = sv->models};
-  for (int i = 0; i < m->naxes; i++) p.axis[i] = wino_geometry_of_axis(&m->axis[i]);
+  for (int i = 0; i < m->naxes; ++i) p.axis[i] = wino_geometry_of_axis(&m->axis[i]);
   search s = {.g = sv->g, .options = o, .plan = &p, .tile = *o};
   if (o->nm > 0) {
     try_tile(&s);
@@ -177,7 +177,7 @@ static void survey_roots(arena *a, surveying *s, int nroots, const uop *const *r
   uop_order order = uop_toposort(a, nroots, roots);
   map kinds;
   map_init(&kinds, a);
-  for (size_t i = 0; i < order.len; i++) {
+  for (size_t i = 0; i < order.len; ++i) {
     wino_match m;
     if (order.at[i]->op != OP_REDUCE || wino_recognise(s->g, order.at[i], &m) != NULL) continue;
     wino_conv c = survey_match(a, &m);

@@ -35,7 +35,7 @@ static void fused_add(wino_fused *f, int64_t extent) {
 
 static void fused_loops(wino_fused *f, const loop_list *l) {
   *f = (wino_fused){.size = 1};
-  for (int i = 0; i < l->n; i++) fused_add(f, l->at[i]->arg.j);
+  for (int i = 0; i < l->n; ++i) fused_add(f, l->at[i]->arg.j);
 }
 
 void wino_geometry_classes(wino_geometry *p) {
@@ -44,11 +44,11 @@ void wino_geometry_classes(wino_geometry *p) {
   fused_loops(&p->k, &m->outs);
   fused_loops(&p->grp, &m->groups);
   fused_loops(&p->c, &m->chans);
-  for (int i = 0; i < m->naxes; i++) {
+  for (int i = 0; i < m->naxes; ++i) {
     if (p->axis[i].d > 1) fused_add(&p->t, p->axis[i].d);
     if (p->axis[i].s > 1) fused_add(&p->c, p->axis[i].s);
   }
-  for (int i = 0; i < m->naxes; i++) {
+  for (int i = 0; i < m->naxes; ++i) {
     fused_add(&p->t, p->axis[i].tiles);
     if (p->axis[i].pieces > 1) fused_add(&p->c, p->axis[i].pieces);
   }
@@ -59,7 +59,7 @@ void wino_geometry_classes(wino_geometry *p) {
 static parts split_class(graph *g, const wino_fused *f, const char *name) {
   parts p = {.range = f->size > 1 ? uop_range(g, f->size, name) : NULL};
   int64_t inner = 1;
-  for (int i = f->n - 1; i >= 0; i--) {
+  for (int i = f->n - 1; i >= 0; --i) {
     int64_t extent = f->extent[i];
     if (extent == 1) {
       p.at[i] = uop_int(g, 0);
@@ -75,7 +75,7 @@ static parts split_class(graph *g, const wino_fused *f, const char *name) {
 static const uop *fuse(graph *g, const wino_fused *f, const uop *const *part) {
   const uop *e = uop_int(g, 0);
   int64_t inner = 1;
-  for (int i = f->n - 1; i >= 0; i--) {
+  for (int i = f->n - 1; i >= 0; --i) {
     if (f->extent[i] > 1) e = uop_add(g, e, uop_muli(g, part[i], inner));
     inner *= f->extent[i];
   }
@@ -86,7 +86,7 @@ static const uop *fuse(graph *g, const wino_fused *f, const uop *const *part) {
 static const uop *axis_ranges(const wino_geometry *p, ranges *out, const char *letter,
                               bool outputs) {
   const uop *at = uop_int(p->g, 0);
-  for (int i = 0; i < p->match.naxes; i++) {
+  for (int i = 0; i < p->match.naxes; ++i) {
     int64_t extent = outputs ? p->axis[i].m : p->axis[i].n;
     const uop *r = uop_range(p->g, extent, arena_printf(&p->g->arena, "%s%d", letter, i));
     add_range(out, r);
@@ -103,7 +103,7 @@ typedef struct substitution {
 } substitution;
 
 static void map_loops(substitution *s, const loop_list *loops, const parts *p) {
-  for (int i = 0; i < loops->n; i++) {
+  for (int i = 0; i < loops->n; ++i) {
     s->from[s->n] = loops->at[i];
     s->to[s->n++] = p->at[i];
   }
@@ -119,11 +119,11 @@ static void find_vars(const wino_geometry *p, const parts *t, const parts *c, ax
   const wino_match *m = &p->match;
   int it = m->batch.n, ic = m->chans.n;
   const uop *zero = uop_int(p->g, 0);
-  for (int i = 0; i < m->naxes; i++) {
+  for (int i = 0; i < m->naxes; ++i) {
     v[i].phi = t != NULL && p->axis[i].d > 1 ? t->at[it++] : zero;
     v[i].rho = p->axis[i].s > 1 ? c->at[ic++] : zero;
   }
-  for (int i = 0; i < m->naxes; i++) {
+  for (int i = 0; i < m->naxes; ++i) {
     v[i].tile = t != NULL ? t->at[it++] : zero;
     v[i].q = p->axis[i].pieces > 1 ? c->at[ic++] : zero;
   }
@@ -131,7 +131,7 @@ static void find_vars(const wino_geometry *p, const parts *t, const parts *c, ax
 
 /* Advances a row-major position; false after the last one. */
 static bool advance(int n, int *at, const int *extent) {
-  for (int i = n - 1; i >= 0; i--) {
+  for (int i = n - 1; i >= 0; --i) {
     if (++at[i] < extent[i]) return true;
     at[i] = 0;
   }
@@ -156,7 +156,7 @@ static const uop *transformed(const wino_geometry *p, const rational *const *mat
                               const uop *which) {
   const wino_steps *steps[WN_MAX_SPATIAL];
   int n = p->match.naxes, count = 1;
-  for (int i = 0; i < n; i++) {
+  for (int i = 0; i < n; ++i) {
     steps[i] = wino_steps_build(&p->g->arena, matrix[i], rows[i], cols[i]);
     count *= rows[i];
   }
@@ -178,7 +178,7 @@ typedef enum { MATRIX_BT, MATRIX_G, MATRIX_AT } matrix_kind;
 static size_t matrices(const wino_geometry *p, matrix_kind kind, const rational **matrix, int *rows,
                        int *cols) {
   size_t count = 1;
-  for (int i = 0; i < p->match.naxes; i++) {
+  for (int i = 0; i < p->match.naxes; ++i) {
     const wino_axis_geometry *a = &p->axis[i];
     const wino_matrices *w = wino_matrices_build(&p->g->arena, a->m, a->piece);
     matrix[i] = kind == MATRIX_BT ? w->bt : kind == MATRIX_G ? w->g : w->at;
@@ -225,7 +225,7 @@ static const uop *emit_x(const wino_geometry *p, int site) {
   const uop **in = arena_array(&g->arena, const uop *, count);
   do {
     const uop *cond = uop_bool(g, true), *to[WN_MAX_SPATIAL];
-    for (int a = 0; a < m->naxes; a++) {
+    for (int a = 0; a < m->naxes; ++a) {
       to[a] = window_at(g, &p->axis[a], &v[a], at[a]);
       cond = below(g, cond, to[a], window_extent(&p->axis[a]));
     }
@@ -256,7 +256,7 @@ static const uop *emit_g(const wino_geometry *p, int site) {
   do {
     const uop *cond = uop_bool(g, true);
     s.n = loops;
-    for (int a = 0; a < m->naxes; a++) {
+    for (int a = 0; a < m->naxes; ++a) {
       const wino_axis_geometry *x = &p->axis[a];
       const uop *tap = uop_muli(g, uop_addi(g, uop_muli(g, v[a].q, x->piece), at[a]), x->s);
       tap = uop_add(g, tap, v[a].rho);
@@ -274,8 +274,8 @@ static const uop *emit_g(const wino_geometry *p, int site) {
 static const uop *read_value(graph *g, const uop *buffer, int ndim, const uop *const *f,
                              const uop *const *classes, int n) {
   ranges at = {0};
-  for (int i = 0; i < ndim; i++) add_range(&at, f[i]);
-  for (int i = 0; i < n; i++) add_range(&at, classes[i]);
+  for (int i = 0; i < ndim; ++i) add_range(&at, f[i]);
+  for (int i = 0; i < n; ++i) add_range(&at, classes[i]);
   return uop_index(g, buffer, NULL, at.n, at.at);
 }
 
@@ -308,7 +308,7 @@ static const uop *emit_o(const wino_geometry *p, const uop *mhat, int site) {
   const uop **in = arena_array(&g->arena, const uop *, count);
   do {
     const uop *f[WN_MAX_SPATIAL] = {0};
-    for (int a = 0; a < nd; a++) f[a] = uop_int(g, at[a]);
+    for (int a = 0; a < nd; ++a) f[a] = uop_int(g, at[a]);
     in[i++] = read_value(g, mhat, nd, f, (const uop *[]){grp, k, t}, 3);
   } while (advance(nd, at, cols));
   return bufferize(p, transformed(p, matrix, rows, cols, in, which), &r, STAGE_O, site);
@@ -320,11 +320,11 @@ static const uop *read_output(const wino_geometry *p, const uop *o) {
   const wino_match *m = &p->match;
   const uop *t[WINO_MAX_LOOPS + 2 * WN_MAX_SPATIAL], *pos[WN_MAX_SPATIAL];
   int n = 0;
-  for (int i = 0; i < m->batch.n; i++) t[n++] = m->batch.at[i];
-  for (int i = 0; i < m->naxes; i++) {
+  for (int i = 0; i < m->batch.n; ++i) t[n++] = m->batch.at[i];
+  for (int i = 0; i < m->naxes; ++i) {
     if (p->axis[i].d > 1) t[n++] = uop_modi(g, m->axis[i].o, p->axis[i].d);
   }
-  for (int i = 0; i < m->naxes; i++) {
+  for (int i = 0; i < m->naxes; ++i) {
     const wino_axis_geometry *a = &p->axis[i];
     const uop *phase = a->d > 1 ? uop_divi(g, m->axis[i].o, a->d) : m->axis[i].o;
     t[n++] = uop_divi(g, m->axis[i].o, a->d * a->m);
@@ -334,7 +334,7 @@ static const uop *read_output(const wino_geometry *p, const uop *o) {
   if (p->grp.size > 1) add_range(&at, fuse(g, &p->grp, m->groups.at));
   if (p->k.size > 1) add_range(&at, fuse(g, &p->k, m->outs.at));
   if (p->t.size > 1) add_range(&at, fuse(g, &p->t, t));
-  for (int i = 0; i < m->naxes; i++) add_range(&at, pos[i]);
+  for (int i = 0; i < m->naxes; ++i) add_range(&at, pos[i]);
   return uop_index(g, o, NULL, at.n, at.at);
 }
 

@@ -37,7 +37,7 @@ wino_axis_geometry wino_geometry_of_axis(const wino_slide *x) {
 
 static void drop_axis(wino_geometry *p, int axis) {
   wino_unpair(&p->match, axis);
-  for (int i = axis; i < p->match.naxes; i++) p->axis[i] = p->axis[i + 1];
+  for (int i = axis; i < p->match.naxes; ++i) p->axis[i] = p->axis[i + 1];
 }
 
 static void set_tile(wino_axis_geometry *a, int m, int piece) {
@@ -50,20 +50,20 @@ static void set_tile(wino_axis_geometry *a, int m, int piece) {
 
 int64_t wino_loops_extent(const loop_list *l) {
   int64_t n = 1;
-  for (int i = 0; i < l->n; i++) n *= l->at[i]->arg.j;
+  for (int i = 0; i < l->n; ++i) n *= l->at[i]->arg.j;
   return n;
 }
 
 /* Channels of the stride-1 problem: input channels times stride phases. */
 static int64_t phase_channels(const wino_geometry *p) {
   int64_t c = wino_loops_extent(&p->match.chans);
-  for (int i = 0; i < p->match.naxes; i++) c *= p->axis[i].s;
+  for (int i = 0; i < p->match.naxes; ++i) c *= p->axis[i].s;
   return c;
 }
 
 int64_t wino_products(const uop *reduce) {
   int64_t n = 1;
-  for (int i = 1; i < reduce->nsrc; i++) n *= reduce->src[i]->arg.j;
+  for (int i = 1; i < reduce->nsrc; ++i) n *= reduce->src[i]->arg.j;
   return n;
 }
 
@@ -86,7 +86,7 @@ const wino_axis *wino_geometry_model(const wino_geometry *p, int axis) {
 static double plan_error(const wino_geometry *p) {
   wino_axis axis[WN_MAX_SPATIAL];
   int64_t c = phase_channels(p);
-  for (int i = 0; i < p->match.naxes; i++) {
+  for (int i = 0; i < p->match.naxes; ++i) {
     axis[i] = *wino_geometry_model(p, i);
     c *= p->axis[i].pieces;
   }
@@ -114,12 +114,12 @@ static int by_cost(const void *a, const void *b) {
 static int list_pieces(const wino_geometry *p, const int *m, filter_pieces *list) {
   int n = 1;
   list[0] = (filter_pieces){.cost = 1};
-  for (int i = 0; i < p->match.naxes; i++) {
+  for (int i = 0; i < p->match.naxes; ++i) {
     int64_t taps = p->axis[i].phase_taps;
     int first = taps < SHORTEST_PIECE ? (int)taps : SHORTEST_PIECE, made = 0;
     filter_pieces next[MAX_CUTS];
-    for (int j = 0; j < n; j++) {
-      for (int piece = first; piece <= taps && piece <= LONGEST_PIECE; piece++) {
+    for (int j = 0; j < n; ++j) {
+      for (int piece = first; piece <= taps && piece <= LONGEST_PIECE; ++piece) {
         next[made] = list[j];
         next[made].at[i] = piece;
         next[made++].cost *= ceil_div(taps, piece) * (m[i] + piece - 1);
@@ -133,12 +133,12 @@ static int list_pieces(const wino_geometry *p, const int *m, filter_pieces *list
 }
 
 static void set_pieces(wino_geometry *p, const int *m, const filter_pieces *c) {
-  for (int i = 0; i < p->match.naxes; i++) set_tile(&p->axis[i], m[i], c->at[i]);
+  for (int i = 0; i < p->match.naxes; ++i) set_tile(&p->axis[i], m[i], c->at[i]);
 }
 
 double wino_geometry_margin(const wino_geometry *p, const wino_options *o, double error) {
   double padding = 1;
-  for (int i = 0; i < p->match.naxes; i++) {
+  for (int i = 0; i < p->match.naxes; ++i) {
     padding *= (double)(p->axis[i].pieces * p->axis[i].piece) / (double)p->axis[i].phase_taps;
   }
   return WINO_SPREAD * math_bound(o->math, wino_products(p->match.reduce)) /
@@ -151,7 +151,7 @@ static double use_given_tiles(wino_geometry *p, const wino_options *o, const int
   filter_pieces list[MAX_CUTS];
   double error[MAX_CUTS];
   int n = list_pieces(p, m, list), best = 0, keeps = -1;
-  for (int i = 0; i < n; i++) {
+  for (int i = 0; i < n; ++i) {
     set_pieces(p, m, &list[i]);
     error[i] = plan_error(p);
     if (wino_geometry_margin(p, o, error[i]) >= 1) return error[i];
@@ -167,7 +167,7 @@ static double use_given_tiles(wino_geometry *p, const wino_options *o, const int
  * phases. */
 static double padding_waste(const wino_geometry *p) {
   double waste = 1;
-  for (int i = 0; i < p->match.naxes; i++) {
+  for (int i = 0; i < p->match.naxes; ++i) {
     waste *= (double)(p->axis[i].s * p->axis[i].phase_taps) / (double)p->axis[i].taps;
   }
   return waste;
@@ -178,7 +178,7 @@ static const char *choose_tiles(const wino_geometry *p, const wino_options *o, w
   wino_choice choice;
   int r[WN_MAX_SPATIAL], n = p->match.naxes;
   int64_t extent[WN_MAX_SPATIAL];
-  for (int i = 0; i < n; i++) {
+  for (int i = 0; i < n; ++i) {
     r[i] = (int)p->axis[i].phase_taps;
     extent[i] = p->axis[i].phase_outputs;
   }
@@ -187,7 +187,7 @@ static const char *choose_tiles(const wino_geometry *p, const wino_options *o, w
   if (choice.ndim == 0) return "no tile keeps the promise on the error";
   site->cost = choice.cost * padding_waste(p);
   if (!o->always && (!faster || site->cost >= 1)) return "direct is expected to be faster";
-  for (int i = 0; i < n; i++)
+  for (int i = 0; i < n; ++i)
     site->window_m[i] = choice.m[i] < 2 || choice.piece[i] < 2 ? 1 : choice.m[i];
   return NULL;
 }
@@ -200,13 +200,13 @@ static int given_m(const wino_options *o, int axis) {
 static const char *plan_tiles(wino_geometry *p, const wino_options *o, wino_site *site) {
   int m[WN_MAX_SPATIAL], n = 0;
   site->nwindow = p->match.naxes;
-  for (int i = 0; i < site->nwindow; i++) {
+  for (int i = 0; i < site->nwindow; ++i) {
     p->axis[i] = wino_geometry_of_axis(&p->match.axis[i]);
     if (p->axis[i].phase_taps > LONGEST_FILTER) return "the filter is too long";
   }
   const char *why = o->nm == 0 ? choose_tiles(p, o, site) : NULL;
   if (why != NULL) return why;
-  for (int i = 0; i < site->nwindow; i++) {
+  for (int i = 0; i < site->nwindow; ++i) {
     if (o->nm > 0) site->window_m[i] = given_m(o, i);
     if (site->window_m[i] < 2)
       drop_axis(p, n);
@@ -218,7 +218,7 @@ static const char *plan_tiles(wino_geometry *p, const wino_options *o, wino_site
   site->error =
       use_given_tiles(p, o, m); /* of a chosen tile as well: a plan's text has no pieces */
   int64_t size = 1;
-  for (int i = 0; i < p->match.naxes; i++) size *= p->axis[i].n;
+  for (int i = 0; i < p->match.naxes; ++i) size *= p->axis[i].n;
   if (size > MAX_TRANSFORM) {
     return arena_printf(&p->g->arena, "a transform of %lld values is too large", (long long)size);
   }
@@ -228,14 +228,14 @@ static const char *plan_tiles(wino_geometry *p, const wino_options *o, wino_site
 
 static void fill_site(const wino_geometry *p, const wino_options *o, wino_site *s) {
   s->ndim = p->match.naxes;
-  for (int i = 0; i < s->ndim; i++) {
+  for (int i = 0; i < s->ndim; ++i) {
     s->m[i] = p->axis[i].m;
     s->r[i] = p->axis[i].piece;
     s->n[i] = p->axis[i].n;
     s->out_extent[i] = p->axis[i].phase_outputs;
   }
   s->nt = p->t.n;
-  for (int i = 0; i < s->nt; i++) s->t_extent[i] = p->t.extent[i];
+  for (int i = 0; i < s->nt; ++i) s->t_extent[i] = p->t.extent[i];
   s->T = p->t.size;
   s->K = p->k.size;
   s->G = p->grp.size;
@@ -257,7 +257,7 @@ static void add_extents(str *s, int n, const int64_t *at) {
 
 static void add_unless_ones(str *s, const char *what, int n, const int64_t *at) {
   bool ones = true;
-  for (int i = 0; i < n; i++) ones = ones && at[i] == 1;
+  for (int i = 0; i < n; ++i) ones = ones && at[i] == 1;
   if (ones) return;
   str_printf(s, ", %s ", what);
   add_extents(s, n, at);
@@ -266,7 +266,7 @@ static void add_unless_ones(str *s, const char *what, int n, const int64_t *at) 
 /* "conv 2-D, 16 -> 16 channels, 3x3, stride 2x2, window loops oy/ky ox/kx" */
 static void trace_match(str *s, graph *g, const wino_match *m) {
   int64_t taps[WN_MAX_SPATIAL] = {0}, stride[WN_MAX_SPATIAL] = {0}, dilation[WN_MAX_SPATIAL] = {0};
-  for (int i = 0; i < m->naxes; i++) {
+  for (int i = 0; i < m->naxes; ++i) {
     taps[i] = m->axis[i].taps;
     stride[i] = m->axis[i].s;
     dilation[i] = m->axis[i].d;
@@ -280,7 +280,7 @@ static void trace_match(str *s, graph *g, const wino_match *m) {
   add_unless_ones(s, "dilation", m->naxes, dilation);
   if (groups > 1) str_printf(s, ", %lld groups", (long long)groups);
   str_add(s, ", window loops");
-  for (int i = 0; i < m->naxes; i++) {
+  for (int i = 0; i < m->naxes; ++i) {
     str_printf(s, " %s/", uop_range_name(g, m->axis[i].o));
     str_printf(s, "%s", uop_range_name(g, m->axis[i].k));
   }
@@ -288,7 +288,7 @@ static void trace_match(str *s, graph *g, const wino_match *m) {
 
 static void trace_site(str *s, const wino_geometry *p, const wino_site *site) {
   int64_t m[WN_MAX_SPATIAL] = {0}, r[WN_MAX_SPATIAL] = {0}, pieces = 1;
-  for (int i = 0; i < site->ndim; i++) {
+  for (int i = 0; i < site->ndim; ++i) {
     m[i] = site->m[i];
     r[i] = site->r[i];
     pieces *= p->axis[i].pieces;
@@ -307,7 +307,7 @@ static void trace_site(str *s, const wino_geometry *p, const wino_site *site) {
 
 static void trace_reduce(str *s, graph *g, const uop *r) {
   str_printf(s, "%s over", op_table[r->arg.i].name);
-  for (int i = 1; i < r->nsrc; i++) {
+  for (int i = 1; i < r->nsrc; ++i) {
     str_printf(s, " %s", uop_range_name(g, r->src[i]));
     str_printf(s, ":%lld", (long long)r->src[i]->arg.j);
   }
@@ -364,11 +364,11 @@ static wino_result rewrite_all(graph *g, const uop *root, const map *numbers,
   str_init(&s.trace, &g->arena);
   uop_order order = uop_toposort(&g->arena, 1, &root);
   const uop **made = arena_array(&g->arena, const uop *, root->id + 1);
-  for (size_t i = 0; i < order.len; i++) {
+  for (size_t i = 0; i < order.len; ++i) {
     const uop *u = order.at[i];
     const uop **src = arena_array(&g->arena, const uop *, u->nsrc + 1);
     bool changed = false;
-    for (int j = 0; j < u->nsrc; j++) {
+    for (int j = 0; j < u->nsrc; ++j) {
       src[j] = made[u->src[j]->id];
       changed |= src[j] != u->src[j];
     }

@@ -95,7 +95,7 @@ static bool remove_directory(const char *dir) {
   size_t n = strlen(dir);
   memcpy(path, dir, n);
   path[n] = '/';
-  for (int i = 0; i < INSIDE; i++) {
+  for (int i = 0; i < INSIDE; ++i) {
     memcpy(path + n + 1, inside[i], strlen(inside[i]) + 1);
     unlink(path);
   }
@@ -104,13 +104,13 @@ static bool remove_directory(const char *dir) {
 
 static void cc_abandon(void) {
   const struct timespec moment = {.tv_nsec = 2000000};
-  for (int i = 0; i < ACTIVE; i++) {
+  for (int i = 0; i < ACTIVE; ++i) {
     struct active *x = &active[i];
     if (atomic_load(&x->state) != USE) continue;
     pid_t compiler = (pid_t)atomic_load(&x->compiler);
     if (compiler > 0) kill(compiler, SIGTERM);
     /* a compiler's last word may be another file */
-    for (int tries = 0; !remove_directory(x->dir) && errno != ENOENT && tries < 100; tries++)
+    for (int tries = 0; !remove_directory(x->dir) && errno != ENOENT && tries < 100; ++tries)
       nanosleep(&moment, NULL);
   }
 }
@@ -154,7 +154,7 @@ static pthread_once_t swept = PTHREAD_ONCE_INIT;
 static void sweep_once(void) { sweep(directory_base()); }
 
 static struct active *take_active(const char *dir) {
-  for (int i = 0; i < ACTIVE; i++) {
+  for (int i = 0; i < ACTIVE; ++i) {
     int expected = FREE;
     if (!atomic_compare_exchange_strong(&active[i].state, &expected, TAKEN)) continue;
     memcpy(active[i].dir, dir, strlen(dir) + 1);
@@ -268,7 +268,7 @@ static int spawn(build *b, const posix_spawn_file_actions_t *files,
   char *const last[] = {out, b->object, b->source, math, NULL};
   memcpy(args + c->nflags, last, sizeof last);
   int failed = ENOENT;
-  for (size_t i = 0; i < COMPILERS && failed; i++) {
+  for (size_t i = 0; i < COMPILERS && failed; ++i) {
     args[0] = c->args[0] = (char *)(uintptr_t)compilers[i];
     failed = posix_spawnp(&b->pid, args[0], files, attributes, args, environ);
   }
@@ -320,7 +320,7 @@ static void make_common_key(str *key, const machine *target) {
   str_printf(key, "cpu:cc %s %s\n", fixed_flags, target->cc_flags);
   const char *path = getenv("PATH");
   bool found = false;
-  for (size_t i = 0; i < COMPILERS && !found; i++)
+  for (size_t i = 0; i < COMPILERS && !found; ++i)
     for (const char *at = path; at && *at && !found; at += strcspn(at, ":"), at += *at == ':') {
       char file[1024];
       struct stat s;
@@ -432,7 +432,7 @@ static void cc_release(void *handle) {
   cc_code *code = handle;
   if (!code) return;
   if (fork_enter()) { /* else the loader may be locked for ever */
-    for (int i = 0; i < code->count; i++) dlclose(code->object[i]);
+    for (int i = 0; i < code->count; ++i) dlclose(code->object[i]);
     fork_leave();
   }
   mem_free(code);

@@ -172,7 +172,7 @@ static void decode(decoder *d, uint32_t id) {
   interp_code *code = d->code;
   const lin_ins *u = &code->kernel->ins.data[id];
   step s = {.lanes = u->lanes, .dst = code->cell[id], .dtype = u->dtype};
-  for (int i = 0; i < u->nsrc && i < 3; i++) s.src[i] = code->cell[u->src[i]];
+  for (int i = 0; i < u->nsrc && i < 3; ++i) s.src[i] = code->cell[u->src[i]];
   if (op_table[u->op].flags & UOP_ALU) {
     decode_alu(d, u, s);
     return;
@@ -245,17 +245,17 @@ const interp_code *interp_prepare(arena *a, const lin_kernel *k) {
   code->items = k->group > 0 ? k->group : 1;
   code->cell = arena_array(a, uint32_t, k->ins.len + 1);
   code->reg_cell = arena_array(a, uint32_t, k->arrays.len + 1);
-  for (size_t i = 0; i < k->ins.len; i++) {
+  for (size_t i = 0; i < k->ins.len; ++i) {
     code->cell[i] = code->cells;
     code->cells += k->ins.data[i].lanes ? k->ins.data[i].lanes : 1;
   }
-  for (size_t i = 0; i < k->arrays.len; i++) {
+  for (size_t i = 0; i < k->arrays.len; ++i) {
     code->reg_cell[i] = code->cells;
     if (k->arrays.data[i].space == SPACE_REG) code->cells += (uint32_t)k->arrays.data[i].len;
   }
   code->first_cell = (k->scratch_bytes + 63) / 64 * 64;
   decoder d = {.arena = a, .code = code};
-  for (uint32_t i = 0; i < k->ins.len; i++) decode(&d, i);
+  for (uint32_t i = 0; i < k->ins.len; ++i) decode(&d, i);
   return code;
 }
 
@@ -335,7 +335,7 @@ static void store_cell(char *base, int64_t at, wn_dtype dt, cell v) {
 
 static void do_load(const interpreter *m, const step *s) {
   const char *base = array_base(m, s->i);
-  for (int l = 0; l < s->lanes; l++) {
+  for (int l = 0; l < s->lanes; ++l) {
     bool on = !s->masked || m->r[s->src[1] + (uint32_t)l].i;
     m->r[s->dst + (uint32_t)l] = on ? load_cell(base, lane_offset(m, s, l), (wn_dtype)s->dtype)
                                     : (cell){.i = 0}; /* also 0.0 */
@@ -344,14 +344,14 @@ static void do_load(const interpreter *m, const step *s) {
 
 static void do_store(const interpreter *m, const step *s) {
   char *base = array_base(m, s->i);
-  for (int l = 0; l < s->lanes; l++)
+  for (int l = 0; l < s->lanes; ++l)
     if (!s->masked || m->r[s->src[2] + (uint32_t)l].i)
       store_cell(base, lane_offset(m, s, l), (wn_dtype)s->dtype, m->r[s->src[1] + (uint32_t)l]);
 }
 
 static void do_reg(const interpreter *m, const step *s) {
   bool store = s->op == S_REG_STORE;
-  for (int l = 0; l < s->lanes; l++) {
+  for (int l = 0; l < s->lanes; ++l) {
     cell *at = &m->r[s->i + l * s->stride];
     bool on = !s->masked || m->r[s->src[store ? 2 : 1] + (uint32_t)l].i;
     if (store && on) *at = m->r[s->src[1] + (uint32_t)l];
@@ -372,7 +372,7 @@ static int64_t matrix_offset(const interpreter *m, const step *s, int cell_index
 
 static void do_matrix_access(const interpreter *m, const step *s) {
   char *base = array_base(m, s->i);
-  for (int l = 0; l < MATRIX_CELLS; l++) {
+  for (int l = 0; l < MATRIX_CELLS; ++l) {
     int64_t at = matrix_offset(m, s, l);
     if (s->op == S_MATRIX_LOAD)
       m->r[s->dst + (uint32_t)l] = load_cell(base, at, WN_F32);
@@ -383,16 +383,16 @@ static void do_matrix_access(const interpreter *m, const step *s) {
 
 static void do_matrix_muladd(cell *r, const step *s) {
   const cell *a = r + s->src[0], *b = r + s->src[1];
-  for (int l = 0; l < MATRIX_CELLS; l++) {
+  for (int l = 0; l < MATRIX_CELLS; ++l) {
     double sum = r[s->src[2] + (uint32_t)l].f;
-    for (int k = 0; k < MATRIX_SIDE; k++)
+    for (int k = 0; k < MATRIX_SIDE; ++k)
       sum += a[l / MATRIX_SIDE * MATRIX_SIDE + k].f * b[k * MATRIX_SIDE + l % MATRIX_SIDE].f;
     r[s->dst + (uint32_t)l].f = sum;
   }
 }
 
 static void do_shuffle(const interpreter *m, const step *s) {
-  for (int l = 0; l < s->lanes; l++) {
+  for (int l = 0; l < s->lanes; ++l) {
     int64_t from = s->list->at[l];
     uint32_t reg =
         from < s->split ? s->src[0] + (uint32_t)from : s->src[1] + (uint32_t)(from - s->split);
@@ -426,7 +426,7 @@ static double smaller(double a, double b) { return a < b || isnan(a) ? a : b; }
 
 /* d[l].RESULT = EXPRESSION over the lanes; a, b, c are the operands' cells. */
 #define LANES(RESULT, EXPRESSION)                         \
-  for (int l = 0; l < n; l++) d[l].RESULT = (EXPRESSION); \
+  for (int l = 0; l < n; ++l) d[l].RESULT = (EXPRESSION); \
   break
 
 static void run_alu(cell *r, const step *s) {
@@ -485,11 +485,11 @@ static void run_alu(cell *r, const step *s) {
 /* --- running ---------------------------------------------------------------------------------- */
 
 static void write_fixed(const interpreter *m) {
-  for (size_t i = 0; i < m->code->fixed.len; i++) {
+  for (size_t i = 0; i < m->code->fixed.len; ++i) {
     uint32_t id = m->code->fixed.data[i];
     const lin_ins *u = &m->code->kernel->ins.data[id];
     cell *d = m->r + m->code->cell[id];
-    for (int l = 0; l < u->lanes; l++) {
+    for (int l = 0; l < u->lanes; ++l) {
       if (u->op == OP_IOTA)
         d[l].i = l;
       else if (dtype_is_float(u->dtype))
@@ -555,9 +555,9 @@ static int32_t run_item(const interpreter *m, int64_t block, int lane, int32_t p
 static void run_group(interpreter *m, cell *registers, int32_t *pc, int64_t block) {
   const interp_code *code = m->code;
   int32_t end = (int32_t)code->steps.len, reached = 0;
-  for (int i = 0; i < code->items; i++) pc[i] = 0;
+  for (int i = 0; i < code->items; ++i) pc[i] = 0;
   do {
-    for (int i = 0; i < code->items; i++) {
+    for (int i = 0; i < code->items; ++i) {
       m->r = registers + (size_t)i * code->cells;
       pc[i] = run_item(m, block, i, pc[i]);
       WN_CHECK(i == 0 || pc[i] == reached, "interp: kernel %s: work item %d is at another barrier",
@@ -573,9 +573,9 @@ void interp_run(const interp_code *code, void *const *args, void *scratch, int64
   cell *registers = (cell *)(void *)(memory + code->first_cell);
   int32_t *pc = (int32_t *)(void *)(registers + (size_t)code->items * code->cells);
   interpreter m = {.code = code, .args = args, .scratch = memory};
-  for (int i = 0; i < code->items; i++) {
+  for (int i = 0; i < code->items; ++i) {
     m.r = registers + (size_t)i * code->cells;
     write_fixed(&m);
   }
-  for (int64_t block = begin; block < end; block++) run_group(&m, registers, pc, block);
+  for (int64_t block = begin; block < end; ++block) run_group(&m, registers, pc, block);
 }

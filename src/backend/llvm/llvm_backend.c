@@ -41,7 +41,7 @@ static LLVMErrorRef define_externals(LLVMOrcLLJITRef jit, LLVMOrcJITDylibRef lib
   };
   enum { COUNT = sizeof known / sizeof *known };
   LLVMOrcCSymbolMapPair pairs[COUNT];
-  for (size_t n = 0; n < COUNT; n++) {
+  for (size_t n = 0; n < COUNT; ++n) {
     LLVMJITSymbolFlags flags = {
         LLVMJITSymbolGenericFlagsExported | LLVMJITSymbolGenericFlagsCallable, 0};
     pairs[n].Name = LLVMOrcLLJITMangleAndIntern(jit, known[n].name);

@@ -53,7 +53,7 @@ static void release(work *w) {
 /* One line, without LLVM's line breaks. */
 const char *llvm_one_line(arena *a, const char *text) {
   char *s = arena_strdup(a, text);
-  for (char *c = s; *c; c++)
+  for (char *c = s; *c; ++c)
     if (*c == '\n') *c = c[1] ? ' ' : '\0';
   return s;
 }
@@ -99,7 +99,7 @@ static const char *build_module(arena *a, work *w, const llvm_ir_target *t, int 
   LLVMTargetDataRef layout = LLVMCreateTargetDataLayout(w->machine);
   LLVMSetModuleDataLayout(w->module, layout);
   LLVMDisposeTargetData(layout);
-  for (int n = 0; n < count; n++) llvm_ir_add_kernel(a, w->module, t, kernels[n]);
+  for (int n = 0; n < count; ++n) llvm_ir_add_kernel(a, w->module, t, kernels[n]);
   bool broken = LLVMVerifyModule(w->module, LLVMReturnStatusAction, &w->message);
   return broken ? said(a, "LLVM", w->message) : NULL;
 }

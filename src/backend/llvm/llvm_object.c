@@ -120,7 +120,7 @@ static int vector_register(const char *before, const char *s) {
 
 static bool contains(const char *line, size_t n, const char *what) {
   size_t len = strlen(what);
-  for (size_t i = 0; i + len <= n; i++)
+  for (size_t i = 0; i + len <= n; ++i)
     if (memcmp(line + i, what, len) == 0) return true;
   return false;
 }
@@ -144,7 +144,7 @@ void llvm_count_registers(const char *assembly, int *registers, int *spills) {
   *registers = *spills = 0;
   while (*assembly) {
     size_t n = strcspn(assembly, "\n");
-    for (size_t i = 1; i < n; i++) {
+    for (size_t i = 1; i < n; ++i) {
       int number = vector_register(&assembly[i - 1], &assembly[i]);
       if (number >= 0) seen |= UINT32_C(1) << number;
     }

@@ -29,7 +29,7 @@ enum { MATH_SAFE = 0, FUNCTIONS_PRECISE = 1 };
 static const char *line_of(arena *a, const char *text, long n) {
   while (n-- > 1 && text != NULL) {
     text = strchr(text, '\n');
-    if (text != NULL) text++;
+    if (text != NULL) ++text;
   }
   if (text == NULL) return "";
   text += strspn(text, " \t");
@@ -56,7 +56,7 @@ static const char *render_all(arena *a, int count, const lin_kernel *const *kern
   str source;
   str_init(&source, a);
   render_metal_prelude(&source, count, kernels);
-  for (int i = 0; i < count; i++) {
+  for (int i = 0; i < count; ++i) {
     if (kernels[i] != NULL) render_metal(&source, kernels[i]);
   }
   return str_text(&source);
@@ -136,7 +136,7 @@ static void take_from_library(metal_device *m, arena *a, objc_id library, const 
 /* What a launch needs to know of the kernel. */
 static void describe_kernel(const lin_kernel *k, metal_kernel *out) {
   out->group = k->group > 0 ? (objc_uint)k->group : 1;
-  for (size_t i = 0; i < k->arrays.len; i++) {
+  for (size_t i = 0; i < k->arrays.len; ++i) {
     const lin_array *array = &k->arrays.data[i];
     if (array->space != SPACE_GLOBAL) continue;
     out->element[array->slot] = (uint8_t)wn_dtype_size(array->dtype);
@@ -159,7 +159,7 @@ static void compile_all(metal_code *code, const backend_job *job) {
   arena *a = job->a;
   const lin_kernel **able = arena_array(a, const lin_kernel *, code->count + 1);
   int *entry = arena_array(a, int, code->count + 1), n = 0;
-  for (int i = 0; i < code->count; i++) {
+  for (int i = 0; i < code->count; ++i) {
     job->out[i].error = render_metal_refusal(a, job->kernels[i]);
     if (job->out[i].error != NULL) continue;
     describe_kernel(job->kernels[i], &code->kernel[i]);
@@ -169,7 +169,7 @@ static void compile_all(metal_code *code, const backend_job *job) {
   if (n == 0) return;
   const char *error = NULL;
   objc_id library = n > 1 ? compile_source(m, a, render_all(a, n, able), &error) : NULL;
-  for (int i = 0; i < n; i++) {
+  for (int i = 0; i < n; ++i) {
     metal_kernel *k = &code->kernel[entry[i]];
     if (library != NULL)
       take_from_library(m, a, library, able[i], k, &job->out[entry[i]]);
@@ -201,6 +201,6 @@ void *metal_compile(void *device, backend_job *job) {
 void metal_release(void *handle) {
   metal_code *code = handle;
   if (code == NULL) return;
-  for (int i = 0; i < code->count; i++) mtl_release(&code->device->api, code->kernel[i].pipeline);
+  for (int i = 0; i < code->count; ++i) mtl_release(&code->device->api, code->kernel[i].pipeline);
   mem_free(code);
 }

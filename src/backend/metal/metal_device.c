@@ -116,7 +116,7 @@ void *metal_open(diag *d, host *h, const char *spec, const char *isa, machine *t
 
 static void list_devices(const metal_api *api, arena *a, device_info *list, objc_id all,
                          int count) {
-  for (int i = 0; i < count; i++) {
+  for (int i = 0; i < count; ++i) {
     objc_id device = mtl_object_at(api, all, (objc_uint)i);
     list[i] =
         (device_info){.spec = arena_printf(a, "%d", i),

@@ -34,14 +34,14 @@ static const char *const selectors[METAL_SELECTORS] = {
 /* Any of the libraries may define a symbol. POSIX lets a function be read from the object pointer that dlsym returns. */
 static bool find(const metal_api *api, const char *symbol, void *function, char *why, size_t size) {
   void *found = NULL;
-  for (int i = 0; i < METAL_LIBRARIES && found == NULL; i++) found = dlsym(api->library[i], symbol);
+  for (int i = 0; i < METAL_LIBRARIES && found == NULL; ++i) found = dlsym(api->library[i], symbol);
   if (found == NULL) snprintf(why, size, "%s is not to be found on this system", symbol);
   memcpy(function, &found, sizeof found);
   return found != NULL;
 }
 
 static bool open_libraries(metal_api *api, char *why, size_t size) {
-  for (int i = 0; i < METAL_LIBRARIES; i++) {
+  for (int i = 0; i < METAL_LIBRARIES; ++i) {
     api->library[i] = dlopen(libraries[i], RTLD_NOW | RTLD_LOCAL);
     if (api->library[i] != NULL) continue;
     const char *reason = dlerror();
@@ -69,7 +69,7 @@ const char *metal_api_open(metal_api *api, char *why, size_t size) {
     metal_api_close(api);
     return why;
   }
-  for (int i = 0; i < METAL_SELECTORS; i++) api->selector[i] = register_name(selectors[i]);
+  for (int i = 0; i < METAL_SELECTORS; ++i) api->selector[i] = register_name(selectors[i]);
   return NULL;
 }
 

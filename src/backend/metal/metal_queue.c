@@ -45,7 +45,7 @@ static const char *collect(metal_device *m) {
   metal_sent s = m->sent[m->first_sent];
   const char *error = NULL;
   m->first_sent = (m->first_sent + 1) % METAL_IN_FLIGHT;
-  m->sent_count--;
+  --m->sent_count;
   mtl_wait_until_completed(&m->api, s.commands);
   if (mtl_status(&m->api, s.commands) != STATUS_COMPLETED)
     error = metal_error(m, "the device failed: %s",
@@ -128,7 +128,7 @@ const char *metal_copy(metal_device *m, objc_id from, size_t from_offset, objc_i
 static objc_id time_counters(const metal_device *m) {
   const metal_api *api = &m->api;
   objc_id sets = mtl_counter_sets(api, m->device);
-  for (objc_uint i = 0, count = mtl_count(api, sets); i < count; i++) {
+  for (objc_uint i = 0, count = mtl_count(api, sets); i < count; ++i) {
     objc_id set = mtl_object_at(api, sets, i);
     const char *name = mtl_utf8(api, mtl_name(api, set));
     if (name != NULL && strcmp(name, "timestamp") == 0) return set;
@@ -163,7 +163,7 @@ static bool room_for(metal_device *m, int stamp) {
   int count = stamp < 64 ? 64 : 2 * stamp;
   metal_stamp *grown = mem_realloc(m->stamps, (size_t)count * sizeof *grown);
   if (grown == NULL) return false;
-  for (int i = m->stamp_count; i < count; i++) grown[i] = (metal_stamp){0};
+  for (int i = m->stamp_count; i < count; ++i) grown[i] = (metal_stamp){0};
   m->stamps = grown;
   m->stamp_count = count;
   return true;
@@ -177,7 +177,7 @@ static void encode(metal_device *m, const metal_kernel *k, const device_arg *arg
   const metal_api *api = &m->api;
   int64_t launch[1 + METAL_BUFFERS] = {begin};
   mtl_set_pipeline(api, m->encoder, k->pipeline);
-  for (int i = 0; i < k->nargs; i++) {
+  for (int i = 0; i < k->nargs; ++i) {
     mtl_set_buffer(api, m->encoder, args[i].block, 0, (objc_uint)i);
     launch[1 + i] = args[i].offset / k->element[i];
   }
@@ -185,7 +185,7 @@ static void encode(metal_device *m, const metal_kernel *k, const device_arg *arg
   mtl_set_bytes(api, m->encoder, launch, bytes, (objc_uint)k->nargs);
   mtl_dispatch(api, m->encoder, (metal_size){(objc_uint)(end - begin), 1, 1},
                (metal_size){k->group, 1, 1});
-  m->encoded++;
+  ++m->encoded;
 }
 
 static const char *launch_stamped(metal_device *m, const metal_kernel *k, const device_arg *args,

@@ -108,7 +108,7 @@ static cl_int set_array(opencl_device *dev, opencl_kernel *k, int slot, device_a
 static cl_int set_args(opencl_device *dev, opencl_kernel *k, const device_arg *args,
                        int64_t begin) {
   cl_int error = CL_SUCCESS;
-  for (int i = 0; i < k->nargs && error == CL_SUCCESS; i++) error = set_array(dev, k, i, args[i]);
+  for (int i = 0; i < k->nargs && error == CL_SUCCESS; ++i) error = set_array(dev, k, i, args[i]);
   if (error != CL_SUCCESS || (k->first_set && k->first == begin)) return error;
   cl_long first = begin;
   error = dev->api.clSetKernelArg(k->kernel, (cl_uint)(2 * k->nargs), sizeof first, &first);

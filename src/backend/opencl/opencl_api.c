@@ -48,7 +48,7 @@ bool opencl_load(opencl_api *api, char reason[OPENCL_REASON]) {
     snprintf(reason, OPENCL_REASON, "%s", fork_why);
     return false;
   }
-  for (int i = 0; !library && i < (asked ? 1 : LIBRARIES); i++)
+  for (int i = 0; !library && i < (asked ? 1 : LIBRARIES); ++i)
     library = dlopen(asked ? path : libraries[i], RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
   bool found = library && find_all(library, api, reason);
   fork_leave();
@@ -122,7 +122,7 @@ static const struct {
 };
 
 const char *opencl_error_name(cl_int error, char buffer[32]) {
-  for (size_t i = 0; i < sizeof error_names / sizeof error_names[0]; i++)
+  for (size_t i = 0; i < sizeof error_names / sizeof error_names[0]; ++i)
     if (error_names[i].error == error) return error_names[i].name;
   snprintf(buffer, 32, "error %d", (int)error);
   return buffer;

@@ -55,13 +55,13 @@ static const char *read_log(build *b, cl_program program) {
 /* The line with this number, from 1, without what stands around it; *n 0 where there is none. */
 static const char *line_of(const char *text, long number, size_t *n) {
   const char *at = text;
-  for (long i = 1; at && i < number; i++) {
+  for (long i = 1; at && i < number; ++i) {
     at = strchr(at, '\n');
-    if (at) at++;
+    if (at) ++at;
   }
   *n = 0;
   if (!at || number < 1) return "";
-  while (*at == ' ' || *at == '\t') at++;
+  while (*at == ' ' || *at == '\t') ++at;
   *n = strcspn(at, "\n");
   return at;
 }
@@ -70,9 +70,9 @@ static const char *line_of(const char *text, long number, size_t *n) {
 static long line_number(const char *start, const char *end) {
   long last = 0;
   const char *at = end;
-  for (int fields = 0; fields < 2 && at > start; fields++) {
+  for (int fields = 0; fields < 2 && at > start; ++fields) {
     const char *digits = at;
-    while (digits > start && isdigit((unsigned char)digits[-1])) digits--;
+    while (digits > start && isdigit((unsigned char)digits[-1])) --digits;
     if (digits == at) break;
     last = strtol(digits, NULL, 10);
     if (digits == start || digits[-1] != ':') break;
@@ -86,17 +86,17 @@ static const char *complaint(build *b, const char *log, cl_int status) {
   char number[32];
   const char *error = strstr(log, "error:");
   if (!error) {
-    while (text_is_space(*log)) log++;
+    while (text_is_space(*log)) ++log;
     return *log ? arena_printf(b->scratch, "the device's compiler: %.*s",
                                (int)(strcspn(log, "\n") < 250 ? strcspn(log, "\n") : 250), log)
                 : arena_printf(b->scratch, "the device's compiler failed: %s",
                                opencl_error_name(status, number));
   }
   const char *start = error, *end = error;
-  while (start > log && start[-1] != '\n') start--;
-  while (end > start && (end[-1] == ' ' || end[-1] == ':')) end--;
+  while (start > log && start[-1] != '\n') --start;
+  while (end > start && (end[-1] == ' ' || end[-1] == ':')) --end;
   const char *what = error + strlen("error:");
-  while (*what == ' ') what++;
+  while (*what == ' ') ++what;
   size_t size = strcspn(what, "\n"), source_size;
   long line = line_number(start, end);
   const char *source = line_of(b->text, line, &source_size);
@@ -120,7 +120,7 @@ static void read_registers(const char *log, const char *name, backend_kernel *ou
     const char *used = strstr(entry, "Used "), *spill = strstr(entry, " bytes spill stores");
     if (used && (!end || used < end)) out->registers = atoi(used + strlen("Used "));
     if (spill && (!end || spill < end)) {
-      while (spill > entry && isdigit((unsigned char)spill[-1])) spill--;
+      while (spill > entry && isdigit((unsigned char)spill[-1])) --spill;
       out->spills = atoi(spill) / 4;
     }
     return;
@@ -261,14 +261,14 @@ static opencl_kernel *describe(arena *a, opencl_code *code, cl_kernel kernel, co
                           .lock = &code->lock,
                           .name = arena_strdup(a, k->name),
                           .group = k->group > 0 ? (size_t)k->group : 1};
-  for (size_t i = 0; i < k->arrays.len; i++)
+  for (size_t i = 0; i < k->arrays.len; ++i)
     if (k->arrays.data[i].space == SPACE_GLOBAL && k->arrays.data[i].slot >= made->nargs)
       made->nargs = k->arrays.data[i].slot + 1;
   made->arg = arena_array(a, device_arg, made->nargs + 1);
   made->is_set = arena_array(a, bool, made->nargs + 1);
   made->element = arena_array(a, int, made->nargs + 1);
-  for (int i = 0; i < made->nargs; i++) made->element[i] = 1;
-  for (size_t i = 0; i < k->arrays.len; i++) {
+  for (int i = 0; i < made->nargs; ++i) made->element[i] = 1;
+  for (size_t i = 0; i < k->arrays.len; ++i) {
     const lin_array *array = &k->arrays.data[i];
     if (array->space == SPACE_GLOBAL) made->element[array->slot] = (int)wn_dtype_size(array->dtype);
   }
@@ -297,7 +297,7 @@ static bool build_part(build *b, opencl_code *code, const backend_job *job, int 
   str text, key;
   str_init(&text, b->scratch);
   render_opencl_prelude(&text, last - first, kernels + first);
-  for (int i = first; i < last; i++) render_opencl(&text, kernels[i]);
+  for (int i = first; i < last; ++i) render_opencl(&text, kernels[i]);
   b->text = str_text(&text);
   b->len = text.len;
   b->log = "";
@@ -307,7 +307,7 @@ static bool build_part(build *b, opencl_code *code, const backend_job *job, int 
   if (!program) program = compile_program(b, &key);
   if (!program) return false;
   code->program[code->programs++] = program;
-  for (int i = first; i < last; i++)
+  for (int i = first; i < last; ++i)
     take_kernel(b, job->a, code, program, kernels[i], &job->out[i]);
   return true;
 }
@@ -315,7 +315,7 @@ static bool build_part(build *b, opencl_code *code, const backend_job *job, int 
 static void build_all(build *b, opencl_code *code, const backend_job *job) {
   set_options(b);
   if (build_part(b, code, job, 0, job->count)) return;
-  for (int i = 0; i < job->count; i++)
+  for (int i = 0; i < job->count; ++i)
     if (job->count == 1 || !build_part(b, code, job, i, i + 1))
       job->out[i].error = arena_strdup(job->a, b->reason);
 }
@@ -323,8 +323,8 @@ static void build_all(build *b, opencl_code *code, const backend_job *job) {
 void opencl_release(void *handle) {
   opencl_code *code = handle;
   if (!code) return;
-  for (int i = 0; i < code->kernels; i++) code->device->api.clReleaseKernel(code->kernel[i]);
-  for (int i = 0; i < code->programs; i++) code->device->api.clReleaseProgram(code->program[i]);
+  for (int i = 0; i < code->kernels; ++i) code->device->api.clReleaseKernel(code->kernel[i]);
+  for (int i = 0; i < code->programs; ++i) code->device->api.clReleaseProgram(code->program[i]);
   pthread_mutex_destroy(&code->lock);
   mem_free(code);
 }

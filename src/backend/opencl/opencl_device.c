@@ -36,8 +36,8 @@ typedef struct survey {
 
 static void tidy(char *text) {
   char *start = text, *to = text;
-  while (text_is_space(*start)) start++;
-  for (; *start; start++) /* one line, one blank between words */
+  while (text_is_space(*start)) ++start;
+  for (; *start; ++start) /* one line, one blank between words */
     if (!text_is_space(*start) || (start[1] && !text_is_space(start[1])))
       *to++ = text_is_space(*start) ? ' ' : *start;
   *to = 0;
@@ -98,7 +98,7 @@ static void survey_platform(survey *s, arena *a, cl_platform_id platform, int nu
   opencl_device_facts *all = arena_array(a, opencl_device_facts, s->count + (int)n + 1);
   if (s->count) memcpy(all, s->facts, (size_t)s->count * sizeof *all);
   s->facts = all;
-  for (cl_uint i = 0; i < n; i++) {
+  for (cl_uint i = 0; i < n; ++i) {
     opencl_device_facts *f = &all[s->count++];
     *f = (opencl_device_facts){
         .platform = platform, .id = ids[i], .platform_number = number, .number = (int)i};
@@ -121,7 +121,7 @@ static bool survey_all(survey *s, arena *a, char reason[OPENCL_REASON]) {
   }
   if (error == -1001) n = 0;
   if (n > MOST_PLATFORMS) n = MOST_PLATFORMS;
-  for (cl_uint i = 0; i < n; i++) survey_platform(s, a, platforms[i], (int)i);
+  for (cl_uint i = 0; i < n; ++i) survey_platform(s, a, platforms[i], (int)i);
   if (s->count == 0)
     snprintf(reason, OPENCL_REASON, "%s",
              n == 0
@@ -147,7 +147,7 @@ int opencl_list(diag *d, arena *a, const device_info **out, const char **why) {
     return 0;
   }
   device_info *list = arena_array(a, device_info, s.count);
-  for (int i = 0; i < s.count; i++) {
+  for (int i = 0; i < s.count; ++i) {
     const opencl_device_facts *f = &s.facts[i];
     list[i] = (device_info){.spec = arena_printf(a, "%d:%d", f->platform_number, f->number),
                             .name = f->name,
@@ -171,9 +171,9 @@ static bool names(const char *word, size_t n, int number, const char *name) {
   if (n == 0) return true;
   long value = strtol(word, &end, 10);
   if (isdigit((unsigned char)*word) && end == word + n) return value == number;
-  for (; *name; name++) {
+  for (; *name; ++name) {
     size_t i = 0;
-    while (i < n && name[i] && text_lower(name[i]) == text_lower(word[i])) i++;
+    while (i < n && name[i] && text_lower(name[i]) == text_lower(word[i])) ++i;
     if (i == n) return true;
   }
   return false;
@@ -182,7 +182,7 @@ static bool names(const char *word, size_t n, int number, const char *name) {
 static _Noreturn void refuse_spec(diag *d, arena *a, const survey *s, const char *spec) {
   str list;
   str_init(&list, a);
-  for (int i = 0; i < s->count; i++)
+  for (int i = 0; i < s->count; ++i)
     str_printf(&list, "%s%d:%d %s (%s)", i ? ", " : "", s->facts[i].platform_number,
                s->facts[i].number, s->facts[i].name, s->facts[i].platform_name);
   diag_fail(
@@ -197,7 +197,7 @@ static const opencl_device_facts *choose(diag *d, arena *a, const survey *s, con
   size_t n = colon ? (size_t)(colon - platform) : strlen(platform);
   const char *device = colon ? colon + 1 : "";
   const opencl_device_facts *found = NULL;
-  for (int i = 0; i < s->count; i++) {
+  for (int i = 0; i < s->count; ++i) {
     const opencl_device_facts *f = &s->facts[i];
     if (!names(platform, n, f->platform_number, f->platform_name) ||
         !names(device, strlen(device), f->number, f->name))
@@ -268,7 +268,7 @@ static opencl_context *acquire_context(opencl_device *device, cl_int *error) {
   opencl_context *c = contexts;
   while (c && c->id != device->facts.id) c = c->next;
   if (c) {
-    c->holders++;
+    ++c->holders;
   } else if ((c = mem_alloc(sizeof *c))) {
     *c = (opencl_context){.id = device->facts.id, .holders = 1, .next = contexts};
     c->context = device->api.clCreateContext(NULL, 1, &c->id, NULL, NULL, error);
@@ -348,7 +348,7 @@ void *opencl_open(diag *d, host *h, const char *spec, const char *isa, machine *
 void opencl_close(void *handle) {
   opencl_device *device = handle;
   if (!device) return;
-  for (int i = 0; i < device->events; i++)
+  for (int i = 0; i < device->events; ++i)
     if (device->event[i]) device->api.clReleaseEvent(device->event[i]);
   mem_free(device->event);
   if (device->queue) {
