@@ -26,7 +26,7 @@ void app_progress(cli *app, const char *format, ...) {
   va_end(args);
   struct winsize size;
   int width = !ioctl(STDERR_FILENO, TIOCGWINSZ, &size) && size.ws_col > 1 ? size.ws_col - 1 : 79;
-  const char *prefix = app->progress_prefix ? app->progress_prefix : "";
+  const char *prefix = app->progress_prefix != NULL ? app->progress_prefix : "";
   int left = width - (int)strlen(prefix);
   fprintf(stderr, "\r\033[K%s%.*s", left > 10 ? prefix : "", left > 10 ? left : width, line);
   fflush(stderr);
@@ -75,12 +75,14 @@ void app_parse_problem(cli *app, const char *where, const char *text, problem *p
   diag_fail(&app->diag, WN_ERR_USAGE, "%sbad problem: %s", where, e.message);
 }
 
-const char *app_wino(const cli *app) { return app->opt.wino ? app->opt.wino : app->opt.env_wino; }
+const char *app_wino(const cli *app) {
+  return app->opt.wino != NULL ? app->opt.wino : app->opt.env_wino;
+}
 
 plan_spec app_plan(const cli *app) {
   const options *o = &app->opt;
-  if (!o->plan && !o->wino && o->wino_env) return (plan_spec){NULL, NULL};
-  return (plan_spec){o->plan ? o->plan : "auto", app_wino(app)};
+  if (o->plan == NULL && o->wino == NULL && o->wino_env) return (plan_spec){NULL, NULL};
+  return (plan_spec){o->plan != NULL ? o->plan : "auto", app_wino(app)};
 }
 
 static void read_batch(cli *app, const char *path, problem_list *list) {
@@ -109,6 +111,6 @@ void app_problems(cli *app, problem_list *list) {
     app_parse_problem(app, "", app->opt.problems.data[i], p);
     vec_push(&app->arena, list, p);
   }
-  if (app->opt.batch) read_batch(app, app->opt.batch, list);
+  if (app->opt.batch != NULL) read_batch(app, app->opt.batch, list);
   if (!list->len) diag_fail(&app->diag, WN_ERR_USAGE, "%s has no problem in it", app->opt.batch);
 }

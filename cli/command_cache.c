@@ -21,7 +21,7 @@ static contents look(cli *app) {
   contents c = {0};
   struct stat there;
   c.file = store_path(&app->arena, &c.why);
-  c.exists = c.file && stat(c.file, &there) == 0;
+  c.exists = c.file != NULL && stat(c.file, &there) == 0;
   if (!c.exists) return c;
   c.bytes = (double)there.st_size;
   store *s = store_open(&app->diag, false);
@@ -35,21 +35,22 @@ static contents look(cli *app) {
 
 static void print_json(cli *app, const contents *c) {
   cJSON *o = cJSON_CreateObject();
-  bool ok = o &&
-            (c->file ? cJSON_AddStringToObject(o, "file", c->file) != NULL
-                     : cJSON_AddNullToObject(o, "file") != NULL) &&
-            cJSON_AddNumberToObject(o, "bytes", c->bytes) &&
-            cJSON_AddNumberToObject(o, "limit", STORE_LIMIT);
+  bool ok = o != NULL &&
+            (c->file != NULL ? cJSON_AddStringToObject(o, "file", c->file) != NULL
+                             : cJSON_AddNullToObject(o, "file") != NULL) &&
+            cJSON_AddNumberToObject(o, "bytes", c->bytes) != NULL &&
+            cJSON_AddNumberToObject(o, "limit", STORE_LIMIT) != NULL;
   cJSON *kinds = ok ? cJSON_AddObjectToObject(o, "kinds") : NULL;
-  ok = ok && kinds;
+  ok = ok && kinds != NULL;
   for (int i = 0; ok && i < c->count; ++i) {
     cJSON *kind = cJSON_AddObjectToObject(kinds, c->kinds[i].kind);
-    ok = kind && cJSON_AddNumberToObject(kind, "entries", (double)c->kinds[i].entries) &&
-         cJSON_AddNumberToObject(kind, "bytes", (double)c->kinds[i].bytes);
+    ok = kind != NULL &&
+         cJSON_AddNumberToObject(kind, "entries", (double)c->kinds[i].entries) != NULL &&
+         cJSON_AddNumberToObject(kind, "bytes", (double)c->kinds[i].bytes) != NULL;
   }
   char *text = ok ? json_text(o) : NULL;
   cJSON_Delete(o);
-  if (!text) diag_fail(&app->diag, WN_ERR_NOMEM, "no memory for the report");
+  if (text == NULL) diag_fail(&app->diag, WN_ERR_NOMEM, "no memory for the report");
   puts(text);
   cJSON_free(text);
 }
@@ -59,7 +60,7 @@ static void print_table(cli *app, const contents *c) {
                                          {"entries", false, BEST_NONE, 0},
                                          {"size", false, BEST_NONE, 0}};
   arena *a = &app->arena;
-  if (!c->file) {
+  if (c->file == NULL) {
     printf("no cache: %s\n", c->why);
     return;
   }
@@ -85,10 +86,10 @@ static void print_table(cli *app, const contents *c) {
 static void clear(cli *app) {
   const char *why, *file = store_path(&app->arena, &why);
   struct stat there;
-  bool exists = file && lstat(file, &there) == 0;
+  bool exists = file != NULL && lstat(file, &there) == 0;
   if (!store_clear(&app->diag))
     diag_fail(&app->diag, WN_ERR_IO, "%s", arena_strdup(&app->arena, app->diag.message));
-  if (!file)
+  if (file == NULL)
     printf("no cache: %s\n", why);
   else if (exists)
     printf("%s: removed, %s\n", file, report_bytes(&app->arena, (double)there.st_size));

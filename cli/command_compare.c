@@ -17,7 +17,8 @@ typedef VEC(plan_spec) spec_list;
 static void add_plan(cli *app, spec_list *list, const char *plan) {
   static const char *const tiles[] = {"2", "3", "4", "6"};
   const char *wino = app_wino(app);
-  bool every = wino && !strcmp(wino, "all"), one_tile = app->opt.all && !strchr(plan, '=');
+  bool every = wino != NULL && !strcmp(wino, "all"),
+       one_tile = app->opt.all && strchr(plan, '=') == NULL;
   if (every && strcmp(plan, "direct") && !one_tile) {
     for (size_t i = 0; i < sizeof tiles / sizeof *tiles; ++i)
       vec_push(&app->arena, list, ((plan_spec){plan, tiles[i]}));
@@ -46,7 +47,8 @@ static void choose_plans(cli *app, spec_list *list) {
   if (o->all) {
     add_combinations(app, list);
   } else if (!o->plans.len) {
-    for (const char *const *name = wn_plan_names(); *name; ++name) add_plan(app, list, *name);
+    for (const char *const *name = wn_plan_names(); *name != NULL; ++name)
+      add_plan(app, list, *name);
   }
 }
 
@@ -59,20 +61,20 @@ static report_row *rows_of(job *j) {
 /* A row that was run, or NULL. */
 static const report_row *find_run(const report_row *rows, int count) {
   for (int i = 0; i < count; ++i)
-    if (!rows[i].refused && !rows[i].stopped) return &rows[i];
+    if (rows[i].refused == NULL && !rows[i].stopped) return &rows[i];
   return NULL;
 }
 
 static void print_title(job *j, const report_row *rows, int count, report_style style) {
-  const report_row *ran = find_run(rows, count), *some = ran ? ran : &rows[0];
+  const report_row *ran = find_run(rows, count), *some = ran != NULL ? ran : &rows[0];
   printf("%s%s%s  %s", style.color ? "\033[1m" : "", j->problem.text, style.color ? "\033[0m" : "",
          some->backend);
-  if (some->isa && *some->isa) printf(" %s", some->isa);
+  if (some->isa != NULL && *some->isa) printf(" %s", some->isa);
   const char *what = registry_backend(some->backend)->in_place ? "thread" : "compute unit";
   if (some->threads > 0) printf(", %d %s%s", some->threads, what, some->threads == 1 ? "" : "s");
   printf(", weights %s, %s", some->weights, some->math);
-  if (some->device && *some->device) printf(", %s", some->device);
-  puts(ran ? "" : ": nothing was run");
+  if (some->device != NULL && *some->device) printf(", %s", some->device);
+  puts(ran != NULL ? "" : ": nothing was run");
 }
 
 static void print_summary(job *j, const report_row *rows, int count) {
@@ -101,7 +103,7 @@ static report_row *measure(job *j, comparison *c) {
   int count = (int)c->plans.len;
   if (j->app->opt.all) {
     report_row *rows = combinations_measure(j, c->plans.data, count, &c->done);
-    if (rows) report_pareto(&j->arena, rows, count);
+    if (rows != NULL) report_pareto(&j->arena, rows, count);
     return rows;
   }
   measure_plans(j, c->plans.data, count);
@@ -114,7 +116,7 @@ static void compare_one(job *j, void *user) {
   cli *app = j->app;
   int count = (int)c->plans.len;
   report_row *rows = measure(j, c);
-  if (!rows) return;
+  if (rows == NULL) return;
   for (int i = 0; i < count; ++i) output_add(app, &rows[i]);
   if (app->opt.json || app->opt.csv) {
     for (int i = 0; i < count; ++i) app_write_row(app, &rows[i]);
@@ -126,8 +128,8 @@ static void compare_one(job *j, void *user) {
     report_combinations(stdout, &j->arena, rows, count, style);
   } else {
     report_comparison(stdout, &j->arena, rows, count, style);
-    if (find_run(rows, count)) putchar('\n');
-    if (find_run(rows, count)) report_kernels(stdout, &j->arena, rows, count, style);
+    if (find_run(rows, count) != NULL) putchar('\n');
+    if (find_run(rows, count) != NULL) report_kernels(stdout, &j->arena, rows, count, style);
     report_sites(stdout, &j->arena, rows, count, style);
   }
   print_summary(j, rows, count);
@@ -189,7 +191,7 @@ static void bench_one(job *j, void *user) {
   const char **texts[] = {&kept->problem,  &kept->plan,    &kept->wino,
                           &kept->fallback, &kept->refused, &kept->note};
   for (size_t i = 0; i < sizeof texts / sizeof *texts; ++i)
-    if (*texts[i]) *texts[i] = arena_strdup(&app->arena, *texts[i]);
+    if (*texts[i] != NULL) *texts[i] = arena_strdup(&app->arena, *texts[i]);
   kept->kernel = NULL;
   kept->kernel_count = 0;
   kept->site = NULL;
@@ -200,7 +202,7 @@ void command_bench(cli *app) {
   static const char bar[] = "##############################";
   problem_list problems = {0};
   bench_state state = {0};
-  if (app->opt.peers) command_peers(app);
+  if (app->opt.peers != NULL) command_peers(app);
   app_problems(app, &problems);
   output_open(app);
   state.total = (int)problems.len;

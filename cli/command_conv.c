@@ -38,7 +38,7 @@ static void write_output(job *j, const char *path) {
 /* Before anything is computed: can the result be what --output names? */
 static void check_output(cli *app, const problem *p) {
   const char *path = app->opt.output;
-  if (!path) return;
+  if (path == NULL) return;
   diag *d = &app->diag;
   if (image_can_write(path)) {
     if (p->nd != 2 || p->mb != 1 || p->oc > 4 || p->out[0] > 65535 || p->out[1] > 65535)
@@ -69,7 +69,7 @@ static void print_range(job *j) {
   if (low <= high) text_print(stdout, " from %.6g to %.6g", (double)low, (double)high);
   if (special || j->special)
     printf(", %" PRId64 " NaN or infinite values (%" PRId64 " in the data)", special, j->special);
-  if (j->app->opt.output) printf(", written to %s", j->app->opt.output);
+  if (j->app->opt.output != NULL) printf(", written to %s", j->app->opt.output);
   putchar('\n');
 }
 
@@ -80,11 +80,12 @@ static void conv_one(job *j, void *user) {
   tune_first(j, &spec);
   measure_plans(j, &spec, 1);
   const report_row *row = &j->entries[0].row;
-  if (row->refused) diag_fail(&app->diag, WN_ERR_REFUSED, "%s: %s", row->plan, row->refused);
+  if (row->refused != NULL)
+    diag_fail(&app->diag, WN_ERR_REFUSED, "%s: %s", row->plan, row->refused);
   if (row->stopped)
     diag_fail(&app->diag, WN_ERR_STRICT, "%s: stopped by --strict: %s", row->plan, row->fallback);
   debug_print(j);
-  if (app->opt.output) write_output(j, app->opt.output);
+  if (app->opt.output != NULL) write_output(j, app->opt.output);
   output_add(app, row);
   output_write(app);
   if (app->opt.json || app->opt.csv) {
@@ -108,7 +109,7 @@ void command_conv(cli *app) {
   else
     job_problem_of_files(app, p);
   check_output(app, p);
-  if (app->opt.output) file_try(&app->arena, app->opt.output);
+  if (app->opt.output != NULL) file_try(&app->arena, app->opt.output);
   output_open(app);
   job_with(app, p, true, conv_one, NULL);
 }

@@ -27,15 +27,15 @@ static device probe(cli *app, const char *name) {
   if (status == WN_OK) status = wn_run(program);
   if (status == WN_OK) status = wn_program_get_info(program, &info);
   if (status == WN_OK) {
-    found.device = arena_strdup(&app->arena, info.device ? info.device : "");
-    found.isa = arena_strdup(&app->arena, info.isa ? info.isa : "");
+    found.device = arena_strdup(&app->arena, info.device != NULL ? info.device : "");
+    found.isa = arena_strdup(&app->arena, info.isa != NULL ? info.isa : "");
     found.compiler = registry_backend(info.backend)->compiler;
     found.threads = info.threads;
   } else {
-    const char *why = program ? wn_program_message(program) : "";
+    const char *why = program != NULL ? wn_program_message(program) : "";
     found.problem = arena_strdup(&app->arena, *why ? why : wn_message(ctx));
   }
-  if (program) wn_program_destroy(program);
+  if (program != NULL) wn_program_destroy(program);
   wn_context_destroy(ctx);
   if (status == WN_ERR_USAGE) diag_fail(&app->diag, status, "%s", found.problem);
   return found;
@@ -43,18 +43,20 @@ static device probe(cli *app, const char *name) {
 
 static void print_json(cli *app, const device *d) {
   cJSON *o = cJSON_CreateObject();
-  bool ok = o && cJSON_AddStringToObject(o, "backend", d->backend) &&
-            cJSON_AddBoolToObject(o, "available", !d->problem);
-  if (d->problem)
-    ok = ok && cJSON_AddNullToObject(o, "device") && cJSON_AddNullToObject(o, "isa") &&
-         cJSON_AddNullToObject(o, "threads") && cJSON_AddStringToObject(o, "reason", d->problem);
+  bool ok = o != NULL && cJSON_AddStringToObject(o, "backend", d->backend) != NULL &&
+            cJSON_AddBoolToObject(o, "available", d->problem == NULL);
+  if (d->problem != NULL)
+    ok = ok && cJSON_AddNullToObject(o, "device") != NULL &&
+         cJSON_AddNullToObject(o, "isa") != NULL && cJSON_AddNullToObject(o, "threads") != NULL &&
+         cJSON_AddStringToObject(o, "reason", d->problem) != NULL;
   else
-    ok = ok && cJSON_AddStringToObject(o, "device", d->device) &&
-         cJSON_AddStringToObject(o, "isa", d->isa) &&
-         cJSON_AddNumberToObject(o, "threads", d->threads) && cJSON_AddNullToObject(o, "reason");
+    ok = ok && cJSON_AddStringToObject(o, "device", d->device) != NULL &&
+         cJSON_AddStringToObject(o, "isa", d->isa) != NULL &&
+         cJSON_AddNumberToObject(o, "threads", d->threads) != NULL &&
+         cJSON_AddNullToObject(o, "reason") != NULL;
   char *text = ok ? json_text(o) : NULL;
   cJSON_Delete(o);
-  if (!text) diag_fail(&app->diag, WN_ERR_NOMEM, "no memory for the report");
+  if (text == NULL) diag_fail(&app->diag, WN_ERR_NOMEM, "no memory for the report");
   puts(text);
   cJSON_free(text);
 }
@@ -68,10 +70,10 @@ static void show(cli *app, table *t, const device *d) {
   row->cells[0].text = d->backend;
   row->cells[1].text = d->compiler;
   row->cells[2].text = d->isa;
-  row->cells[3].text = d->problem ? NULL : arena_printf(&app->arena, "%d", d->threads);
+  row->cells[3].text = d->problem != NULL ? NULL : arena_printf(&app->arena, "%d", d->threads);
   row->cells[4].text = d->device;
-  row->tone = d->problem ? TONE_FAINT : TONE_PLAIN;
-  if (d->problem) row->note = arena_printf(&app->arena, "not here: %s", d->problem);
+  row->tone = d->problem != NULL ? TONE_FAINT : TONE_PLAIN;
+  if (d->problem != NULL) row->note = arena_printf(&app->arena, "not here: %s", d->problem);
 }
 
 static void show_backend(cli *app, table *t, const char *name) {
@@ -100,14 +102,14 @@ void command_devices(cli *app) {
   table t;
   table_init(&t, &app->arena, columns, (int)(sizeof columns / sizeof *columns));
   const char *only = app->opt.backend;
-  for (int i = 0; i < registry_count() && !only; ++i) {
+  for (int i = 0; i < registry_count() && only == NULL; ++i) {
     const backend_row *row = registry_row(i);
-    if (row->backend->list)
+    if (row->backend->list != NULL)
       show_devices(app, &t, row->name);
     else
       show_backend(app, &t, row->name);
   }
-  if (only) show_backend(app, &t, only);
+  if (only != NULL) show_backend(app, &t, only);
   report_style style = app_style(app);
   if (!app->opt.json) table_print(&t, stdout, style.color, style.width);
 }

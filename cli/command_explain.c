@@ -1,9 +1,10 @@
 /* `winnow explain`: why a plan is as fast as it is.
  *
- * In: one problem and one plan. Out: sections of text, each under a line "--- name: ...", or with --json the figures. The
- * library gathers and predicts; what is run is run here, like every other measurement of the command line: the plan, and
- * with --measure each choice that it is compared with. The rule for the order: in a file or a pipe, which one reads from its
- * beginning, the summary is first and the long IR last; on a terminal, which stays at its end, the other way round. */
+ * In: one problem and one plan. Out: sections of text, each under a line "--- name: ...", or with --json the figures.
+ * The library gathers and predicts; what is run is run here, like every other measurement of the command line: the
+ * plan, and with --measure each choice that it is compared with. The rule for the order: in a file or a pipe, which one
+ * reads from its beginning, the summary is first and the long IR last; on a terminal, which stays at its end, the other
+ * way round. */
 #include <math.h>
 #include <stddef.h>
 
@@ -19,7 +20,7 @@ typedef struct explaining {
   VEC(const char *) passes; /* kept until the summary is written */
 } explaining;
 
-/* --- text -------------------------------------------------------------------------------------------------------------------- */
+/* --- text ------------------------------------------------------------------------------------- */
 
 /* What a section is called, "--- lower: ...", stands out on a terminal. */
 static void write_section(void *user, const char *text) {
@@ -50,7 +51,7 @@ static void write_text(explaining *x) {
   write_passes(x);
 }
 
-/* --- figures ------------------------------------------------------------------------------------------------------------------ */
+/* --- figures ---------------------------------------------------------------------------------- */
 
 typedef struct explain_row {
   const char *problem, *version;
@@ -153,7 +154,7 @@ static void write_json(explaining *x) {
     diag_fail(&x->j->app->diag, WN_ERR_NOMEM, "no memory for the report");
 }
 
-/* --- measuring ---------------------------------------------------------------------------------------------------------------- */
+/* --- measuring -------------------------------------------------------------------------------- */
 
 /* What an interpreter takes says nothing about a plan. */
 static bool is_measured(const cli *app) {
@@ -161,10 +162,12 @@ static bool is_measured(const cli *app) {
 }
 
 /* A program that was listed before has been measured by then. */
-static bool is_new(const explained_choice *c) { return !c->refused && !c->fallback && !c->same_as; }
+static bool is_new(const explained_choice *c) {
+  return c->refused == NULL && c->fallback == NULL && c->same_as == NULL;
+}
 
 static void copy_measured(explanation *e, explained_choice *c) {
-  if (!c->same_as) return;
+  if (c->same_as == NULL) return;
   if (!strcmp(c->same_as, EXPLAIN_NOW)) c->measured_us = e->measured_us;
   for (int i = 0; i < e->nchoices; ++i)
     if (e->choice[i].change == c->same_as) c->measured_us = e->choice[i].measured_us;
@@ -198,7 +201,7 @@ static void measure(explaining *x, const plan_spec *own) {
   }
 }
 
-/* --- the command -------------------------------------------------------------------------------------------------------------- */
+/* --- the command ------------------------------------------------------------------------------ */
 
 static void explain_in(explaining *x) {
   job *j = x->j;

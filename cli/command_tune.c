@@ -1,7 +1,7 @@
 /* `winnow tune`, and what BEAM does: the search of wn_tune on problems of the command line.
  *
- * An interrupt is a request: the search ends between two runs, what it found is stored, and the problems after it are left
- * alone. A second one ends the program. */
+ * An interrupt is a request: the search ends between two runs, what it found is stored, and the problems after it are
+ * left alone. A second one ends the program. */
 #include "command_tune.h"
 
 #include <inttypes.h>
@@ -26,8 +26,8 @@ static int progress(void *user, const wn_tune_state *s) {
   if (interrupted()) return 1;
   if (s->seconds - w->shown < 0.1 && s->seconds >= w->shown) return 0;
   w->shown = s->seconds;
-  const char *what = s->trying ? s->trying : "timing";
-  if (s->best)
+  const char *what = s->trying != NULL ? s->trying : "timing";
+  if (s->best != NULL)
     app_progress(w->j->app, "%s: %.1f of %g s, %d measured, best %.1f µs, now %s",
                  w->j->problem.text, s->seconds, w->limit, s->measured, s->best_us, what);
   else
@@ -37,7 +37,7 @@ static int progress(void *user, const wn_tune_state *s) {
 }
 
 static const char *keep(job *j, const char *s) {
-  return s ? arena_strdup(&j->app->arena, s) : NULL;
+  return s != NULL ? arena_strdup(&j->app->arena, s) : NULL;
 }
 
 static double known(double v) { return v > 0 ? v : (double)NAN; }
@@ -139,11 +139,11 @@ void command_tune(cli *app) {
 /* A pick that could not be stored is taken by its name. */
 void tune_first(job *j, plan_spec *spec) {
   const options *o = &j->app->opt;
-  bool automatic = !spec->wino && spec->plan && !strcmp(spec->plan, "auto");
+  bool automatic = spec->wino == NULL && spec->plan != NULL && !strcmp(spec->plan, "auto");
   if (o->beam == 0 || !automatic) return;
   wn_tune_result r = WN_TUNE_RESULT();
   wn_context *ctx = new_context(j);
   tune(j, ctx, o->beam, &r);
-  if (!r.stored && r.plan) spec->plan = arena_strdup(&j->arena, r.plan);
+  if (!r.stored && r.plan != NULL) spec->plan = arena_strdup(&j->arena, r.plan);
   wn_context_destroy(ctx);
 }

@@ -13,19 +13,19 @@ static void debug_kernels(job *j, const entry *e, bool color) {
     const report_kernel *k = &e->row.kernel[i];
     const char *name = color ? report_color_kernel(&j->arena, k->name, k->loops) : k->name;
     if (k->prepare)
-      fprintf(stderr, "  %-28s once, %s%s\n", name, k->stage ? k->stage : "",
-              k->fallback ? ", interpreted" : "");
+      fprintf(stderr, "  %-28s once, %s%s\n", name, k->stage != NULL ? k->stage : "",
+              k->fallback != NULL ? ", interpreted" : "");
     else
       text_print(stderr, "  %-28s %9.2f µs %8.2f GFLOP/s %8.2f GB/s%s\n", name, k->median_us,
                  k->flops / k->median_us * 1e-3, k->bytes / k->median_us * 1e-3,
-                 k->fallback ? "  interpreted" : "");
+                 k->fallback != NULL ? "  interpreted" : "");
   }
 }
 
 static void debug_source(const entry *e) {
   for (int i = 0; i < e->row.kernel_count; ++i) {
     wn_kernel_info k = WN_KERNEL_INFO();
-    if (e->program && wn_program_get_kernel(e->program, i, &k) == WN_OK && k.source)
+    if (e->program != NULL && wn_program_get_kernel(e->program, i, &k) == WN_OK && k.source != NULL)
       fprintf(stderr, "%s\n", k.source);
   }
 }
@@ -48,7 +48,7 @@ void debug_print(job *j) {
   for (int i = 0; level && i < j->entry_count; ++i) {
     const entry *e = &j->entries[i];
     const report_row *row = &e->row;
-    if (row->refused || row->stopped) {
+    if (row->refused != NULL || row->stopped) {
       fprintf(stderr, "%s: %s: %s\n", row->plan, row->stopped ? "stopped by --strict" : "refused",
               row->stopped ? row->fallback : row->refused);
       continue;

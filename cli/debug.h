@@ -1,4 +1,5 @@
-/* What DEBUG=1..5 asks for, on stderr: a line a plan, its kernels, its schedule, their source, the IR after each pass. */
+/* What DEBUG=1..5 asks for, on stderr: a line a plan, its kernels, its schedule, their source, the IR after each pass.
+ * */
 #ifndef WINNOW_CLI_DEBUG_H
 #define WINNOW_CLI_DEBUG_H
 

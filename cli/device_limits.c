@@ -22,7 +22,7 @@ typedef struct measured {
   bool kept;
 } measured;
 
-/* --- the figures -------------------------------------------------------------------------------------------------------- */
+/* --- the figures ------------------------------------------------------------------------------ */
 
 static int list_limits(const cpu_rates *m, limit *out) {
   static const char *const rates[] = {"mul_add_128", "fma_128", "fma_256", "fma_512"};
@@ -60,7 +60,7 @@ static int list_device_limits(const device_rates *m, limit *out) {
   return n;
 }
 
-/* --- measuring ---------------------------------------------------------------------------------------------------------- */
+/* --- measuring -------------------------------------------------------------------------------- */
 
 static void measure_cpu(cli *app, store *s, measured *out) {
   cpu_rates m;
@@ -107,7 +107,7 @@ static wn_status measure(cli *app, const char *name, measured *out) {
   return status;
 }
 
-/* --- showing ------------------------------------------------------------------------------------------------------------ */
+/* --- showing ---------------------------------------------------------------------------------- */
 
 static void add_figure(cJSON *o, const char *key, double value, bool *ok) {
   *ok = *ok && (value > 0 ? cJSON_AddNumberToObject(o, key, value) : cJSON_AddNullToObject(o, key));
@@ -115,19 +115,19 @@ static void add_figure(cJSON *o, const char *key, double value, bool *ok) {
 
 static void print_json(cli *app, const measured *m) {
   cJSON *o = cJSON_CreateObject();
-  bool ok = o && cJSON_AddStringToObject(o, "backend", m->backend) &&
-            cJSON_AddStringToObject(o, "device", m->device) &&
-            cJSON_AddNumberToObject(o, "threads", m->threads) &&
-            cJSON_AddBoolToObject(o, "kept", m->kept);
+  bool ok = o != NULL && cJSON_AddStringToObject(o, "backend", m->backend) != NULL &&
+            cJSON_AddStringToObject(o, "device", m->device) != NULL &&
+            cJSON_AddNumberToObject(o, "threads", m->threads) != NULL &&
+            cJSON_AddBoolToObject(o, "kept", m->kept) != NULL;
   for (int i = 0; i < m->count && ok; ++i) {
     cJSON *l = cJSON_AddObjectToObject(o, m->list[i].key);
-    ok = l && cJSON_AddStringToObject(l, "unit", m->list[i].unit);
+    ok = l != NULL && cJSON_AddStringToObject(l, "unit", m->list[i].unit) != NULL;
     add_figure(l, "one_thread", m->list[i].one, &ok);
     add_figure(l, "all_threads", m->list[i].all, &ok);
   }
   char *text = ok ? json_text(o) : NULL;
   cJSON_Delete(o);
-  if (!text) diag_fail(&app->diag, WN_ERR_NOMEM, "no memory for the report");
+  if (text == NULL) diag_fail(&app->diag, WN_ERR_NOMEM, "no memory for the report");
   puts(text);
   cJSON_free(text);
 }
@@ -196,10 +196,10 @@ void devices_measure(cli *app) {
   const char *only = app->opt.backend;
   if (registry_backend(only)->reference)
     diag_fail(&app->diag, WN_ERR_USAGE, "the interpreter has no limits to be measured");
-  wn_status status = measure(app, only ? only : registry_default()->name, &m);
+  wn_status status = measure(app, only != NULL ? only : registry_default()->name, &m);
   if (status != WN_OK)
     diag_fail(&app->diag, status, "%s", arena_strdup(&app->arena, app->diag.message));
   show(app, &m, true);
-  for (int i = 0; i < registry_count() && !only; ++i)
-    if (registry_row(i)->backend->list) measure_devices(app, registry_row(i)->name);
+  for (int i = 0; i < registry_count() && only == NULL; ++i)
+    if (registry_row(i)->backend->list != NULL) measure_devices(app, registry_row(i)->name);
 }

@@ -1,6 +1,7 @@
 /* Four steps. The survey schedules every plan without compiling it: which are refused, and which are the same program.
  * Then the programs are compiled and measured, a batch at a time. Those that matter, the fastest and the front, are
- * compiled and measured again, longer and together. Last, rows that share a program get its figures. See combinations.h. */
+ * compiled and measured again, longer and together. Last, rows that share a program get its figures. See
+ * combinations.h. */
 #include "every_plan.h"
 
 #include <math.h>
@@ -59,7 +60,7 @@ static void show(survey *s, int done, int total, const char *unit) {
   s->j->app->progress_prefix = s->prefix;
 }
 
-/* --- the reference -------------------------------------------------------------------------------- */
+/* --- the reference ---------------------------------------------------------------------------- */
 
 /* Where it is refused there is none, and rows of different batches are as comparable as the machine is steady. */
 static void open_reference(survey *s) {
@@ -71,7 +72,7 @@ static void open_reference(survey *s) {
   if (s->has_reference) measure_settle(s->j, e, BUDGET_US);
 }
 
-/* --- the survey ----------------------------------------------------------------------------------- */
+/* --- the survey ------------------------------------------------------------------------------- */
 
 /* Schedules one plan: its row without anything measured, or refused. */
 static void look_at(survey *s, int i) {
@@ -95,7 +96,8 @@ static void find_programs(survey *s) {
   for (int i = 0; i < s->count; ++i) {
     int first = s->program_of[i];
     if (first < 0 || first == i) continue;
-    s->rows[i].same_as = s->specs[first].wino ? s->rows[first].placement : s->rows[first].plan;
+    s->rows[i].same_as =
+        s->specs[first].wino != NULL ? s->rows[first].placement : s->rows[first].plan;
   }
 }
 
@@ -114,7 +116,7 @@ static bool look_at_all(survey *s) {
   return true;
 }
 
-/* --- batches -------------------------------------------------------------------------------------- */
+/* --- batches ---------------------------------------------------------------------------------- */
 
 /* Rows that are measured one after the other, in batches. */
 typedef struct heat {
@@ -161,7 +163,7 @@ static void time_batch(survey *s, double budget_us) {
 /* What compiling costs was measured before where a program comes again: the least. */
 static void take_row(survey *s, int at, entry *e) {
   report_row *row = &s->rows[at];
-  if (!e->row.identity) { /* not compiled after all */
+  if (e->row.identity == NULL) { /* not compiled after all */
     e->row.identity = row->identity;
     e->row.placement = row->placement;
   }
@@ -238,7 +240,7 @@ static const int *choose_finalists(survey *s, int *count) {
   return finalists;
 }
 
-/* --- all of it -------------------------------------------------------------------------------------- */
+/* --- all of it -------------------------------------------------------------------------------- */
 
 static void say_interrupted(survey *s) {
   cli *app = s->j->app;

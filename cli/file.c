@@ -47,13 +47,13 @@ static struct stream {
 
 static const struct stream *find_stream(const struct stat *st) {
   const struct stream *s = streams;
-  while (s && (s->device != st->st_dev || s->node != st->st_ino)) s = s->next;
+  while (s != NULL && (s->device != st->st_dev || s->node != st->st_ino)) s = s->next;
   return s;
 }
 
 static void keep_stream(const struct stat *st, const reader *r) {
   struct stream *s = mem_alloc(sizeof *s + r->got);
-  if (!s) return; /* it has ended, then, if it is read again */
+  if (s == NULL) return; /* it has ended, then, if it is read again */
   *s = (struct stream){.next = streams, .device = st->st_dev, .node = st->st_ino, .size = r->got};
   memcpy(s->bytes, r->bytes, r->got);
   streams = s;
@@ -64,12 +64,12 @@ unsigned char *file_read(arena *a, const char *path, size_t *size) {
   struct stat st;
   /* a named pipe is not opened again, which would wait for somebody to write */
   const struct stream *before = stat(path, &st) == 0 ? find_stream(&st) : NULL;
-  if (before) {
+  if (before != NULL) {
     *size = before->size;
     return memcpy(arena_alloc(a, before->size + 1), before->bytes, before->size);
   }
   r.f = fopen(path, "rb");
-  if (!r.f) diag_fail(a->diag, WN_ERR_IO, "cannot open %s: %s", path, strerror(errno));
+  if (r.f == NULL) diag_fail(a->diag, WN_ERR_IO, "cannot open %s: %s", path, strerror(errno));
   bool known = !fstat(fileno(r.f), &st);
   if (!known || (!S_ISREG(st.st_mode) && !S_ISFIFO(st.st_mode) && !S_ISSOCK(st.st_mode))) {
     fclose(r.f);
@@ -118,7 +118,7 @@ void file_create(file_writer *w, arena *a, const char *path) {
 }
 
 void file_abandon(file_writer *w) {
-  if (w->stream) fclose(w->stream);
+  if (w->stream != NULL) fclose(w->stream);
   w->stream = NULL;
   unlink(w->temporary);
   ending_forget();

@@ -8,8 +8,8 @@
 
 #include "base/mem.h"
 
-/* The bytes of a file or a pipe, in the arena, with a 0 after them. A pipe is read once, and has the same bytes when it is
- * named again. Fails with WN_ERR_IO. */
+/* The bytes of a file or a pipe, in the arena, with a 0 after them. A pipe is read once, and has the same bytes when it
+ * is named again. Fails with WN_ERR_IO. */
 unsigned char *file_read(arena *a, const char *path, size_t *size);
 
 /* Writing: file_create opens "<path>.XXXXXX"; file_commit renames it to path; file_abandon removes

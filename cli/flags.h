@@ -1,7 +1,8 @@
 /* What the command line takes, as tables: commands, their flags, and what --help says beside.
  *
- * Parsing (options.c), the help of each command (help.c), the man pages and the completion of shells (tools/cli_pages.c) are
- * all made of these. Always holds: texts are at most so wide that help fits 80 columns; a flag is there once for a command. */
+ * Parsing (options.c), the help of each command (help.c), the man pages and the completion of shells
+ * (tools/cli_pages.c) are all made of these. Always holds: texts are at most so wide that help fits 80 columns; a flag
+ * is there once for a command. */
 #ifndef WINNOW_CLI_FLAGS_H
 #define WINNOW_CLI_FLAGS_H
 
@@ -42,8 +43,8 @@ extern const int flag_count;
 bool flag_is_of(const flag *f, command c);
 enum { FLAG_HELP = 256 };
 const char *flag_help(const flag *f, char text[FLAG_HELP]); /* a line, maybe in text */
-/* The words that it takes, by number from 0; NULL past the last, and where it takes anything. For people where it is a part
- * of a language: the names of plans, the usual tile sizes. */
+/* The words that it takes, by number from 0; NULL past the last, and where it takes anything. For people where it is a
+ * part of a language: the names of plans, the usual tile sizes. */
 const char *flag_word(const flag *f, command c, int i);
 
 /* summary: a line, of the list of commands; about: some lines of --help. */

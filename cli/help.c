@@ -21,7 +21,8 @@ void help_command(FILE *out, command c) {
   for (int i = 0; i < flag_count; ++i) {
     if (!flag_is_of(&flags[i], c)) continue;
     char left[40], text[FLAG_HELP];
-    snprintf(left, sizeof left, "%s %s", flags[i].name, flags[i].value ? flags[i].value : "");
+    snprintf(left, sizeof left, "%s %s", flags[i].name,
+             flags[i].value != NULL ? flags[i].value : "");
     fprintf(out, "  %-21s %s\n", left, flag_help(&flags[i], text));
   }
 }

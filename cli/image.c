@@ -36,19 +36,19 @@ void image_read(image *out, arena *a, const char *path, int want) {
   bool wide = stbi_is_16_bit_from_memory(bytes, (int)size);
   void *pixels = wide ? (void *)stbi_load_16_from_memory(bytes, (int)size, &w, &h, &have, want)
                       : stbi_load_from_memory(bytes, (int)size, &w, &h, &have, want);
-  if (!pixels)
+  if (pixels == NULL)
     diag_fail(a->diag, WN_ERR_USAGE, "cannot read the photo %s: %s", path, stbi_failure_reason());
   size_t c = (size_t)(want ? want : have), plane = (size_t)w * (size_t)h;
   wn_status status;
   float *volatile data = NULL;
   DIAG_TRY(a->diag, status) { data = arena_array(a, float, c *plane); }
   DIAG_END(a->diag, status)
-  for (size_t k = 0; data && k < c; ++k)
+  for (size_t k = 0; data != NULL && k < c; ++k)
     for (size_t i = 0; i < plane; ++i)
       data[k * plane + i] = wide ? (float)((const stbi_us *)pixels)[i * c + k] / 65535.0f
                                  : (float)((const stbi_uc *)pixels)[i * c + k] / 255.0f;
   stbi_image_free(pixels);
-  if (!data) diag_fail(a->diag, status, "no memory for the photo %s", path);
+  if (data == NULL) diag_fail(a->diag, status, "no memory for the photo %s", path);
   *out = (image){(int64_t)c, h, w, data, wide ? 16 : 8};
 }
 
@@ -58,7 +58,7 @@ static void put(void *user, void *bytes, int size) {
   (void)!fwrite(bytes, 1, (size_t)size, w->stream);
 }
 
-/* --- PNG of 16 bits (ISO/IEC 15948): signature, then chunks of length, name, data, CRC ------------- */
+/* --- PNG of 16 bits (ISO/IEC 15948): signature, then chunks of length, name, data, CRC -------- */
 
 static uint32_t crc(uint32_t c, const unsigned char *p, size_t n) {
   c = ~c;

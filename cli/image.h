@@ -1,5 +1,5 @@
-/* Photographs: PNG or JPEG (and what else stb_image reads) in, PNG out. Files of 16 bits a channel are read as such, and
- * written where it is asked for. */
+/* Photographs: PNG or JPEG (and what else stb_image reads) in, PNG out. Files of 16 bits a channel are read as such,
+ * and written where it is asked for. */
 #ifndef WINNOW_CLI_IMAGE_H
 #define WINNOW_CLI_IMAGE_H
 

@@ -23,7 +23,7 @@ int job_shape(const job *j, int64_t channels, const int64_t *extents, int64_t *s
 
 static float *allocate(job *j, int64_t count) {
   float *p = mem_alloc_aligned((size_t)count * sizeof(float), ALIGNMENT);
-  if (!p)
+  if (p == NULL)
     diag_fail(&j->app->diag, WN_ERR_NOMEM, "no memory for an array of %" PRId64 " elements", count);
   return p;
 }
@@ -72,7 +72,7 @@ static void read_photo(job *j, const char *path) {
 
 static int64_t count_special(const float *v, int64_t count) {
   int64_t n = 0;
-  for (int64_t i = 0; v && i < count; ++i) n += !isfinite(v[i]);
+  for (int64_t i = 0; v != NULL && i < count; ++i) n += !isfinite(v[i]);
   return n;
 }
 
@@ -82,13 +82,13 @@ static void load_operands(job *j) {
   int64_t shape[PROBLEM_AXES + 2];
   j->x = allocate(j, p->in_count);
   j->w = allocate(j, p->weight_count);
-  if (o->input && image_has_name(o->input))
+  if (o->input != NULL && image_has_name(o->input))
     read_photo(j, o->input);
-  else if (o->input)
+  else if (o->input != NULL)
     read_npy(j, "--input", o->input, job_shape(j, p->ic, p->in, shape), shape, j->x);
   else
     random_fill(j->x, (size_t)p->in_count, o->seed, STREAM_X);
-  if (o->weights) {
+  if (o->weights != NULL) {
     shape[0] = p->oc;
     shape[1] = p->ic / p->groups;
     for (int i = 0; i < p->nd; ++i) shape[i + 2] = p->filter[i];
@@ -102,14 +102,14 @@ static void load_epilogue(job *j) {
   const options *o = &j->app->opt;
   const problem *p = &j->problem;
   int64_t shape[PROBLEM_AXES + 2];
-  if (o->bias) {
+  if (o->bias != NULL) {
     j->bias = allocate(j, p->oc);
     if (!strcmp(o->bias, "random"))
       random_fill(j->bias, (size_t)p->oc, o->seed, STREAM_BIAS);
     else
       read_npy(j, "--bias", o->bias, 1, &p->oc, j->bias);
   }
-  if (o->residual) {
+  if (o->residual != NULL) {
     j->residual = allocate(j, p->out_count);
     int n = job_shape(j, p->oc, p->out, shape);
     if (!strcmp(o->residual, "random"))
@@ -144,8 +144,8 @@ void job_open(job *j, cli *app, const problem *p, bool with_reference) {
 }
 
 void job_close_entry(entry *e) {
-  if (e->program) wn_program_destroy(e->program);
-  if (e->ctx) wn_context_destroy(e->ctx);
+  if (e->program != NULL) wn_program_destroy(e->program);
+  if (e->ctx != NULL) wn_context_destroy(e->ctx);
   e->program = NULL;
   e->ctx = NULL;
 }
@@ -154,7 +154,7 @@ void job_close(job *j) {
   for (int i = 0; i < j->entry_count; ++i) job_close_entry(&j->entries[i]);
   float *arrays[] = {j->x, j->w, j->bias, j->residual, j->y};
   for (size_t i = 0; i < sizeof arrays / sizeof *arrays; ++i)
-    if (arrays[i]) mem_free_aligned(arrays[i]);
+    if (arrays[i] != NULL) mem_free_aligned(arrays[i]);
   arena_release(&j->arena);
 }
 
@@ -230,11 +230,11 @@ wn_tensor *job_graph(const job *j, wn_context *ctx) {
     params.pad_hi[i] = p->pad_hi[i] < 0 ? 0 : p->pad_hi[i];
   }
   wn_tensor *y = wn_conv(without_unread(p, x), w, &params);
-  if (j->bias) {
+  if (j->bias != NULL) {
     int64_t bias_shape[PROBLEM_AXES + 2] = {1, p->oc, 1, 1, 1};
     y = wn_zip(WN_ADD, y, wn_constant(ctx, WN_F32, n, bias_shape, j->bias));
   }
-  if (j->residual) {
+  if (j->residual != NULL) {
     job_shape(j, p->oc, p->out, shape);
     wn_tensor *r = wn_input(ctx, WN_F32, n, shape, j->residual);
     y = wn_zip(WN_ADD, y, nhwc ? permuted(r, p->nd, true) : r);

@@ -12,7 +12,7 @@
 /* --- keys ------------------------------------------------------------------------------------- */
 
 static uint64_t hash_floats(const float *v, int64_t count, uint64_t seed) {
-  return v ? hash_bytes(v, (size_t)count * sizeof *v, seed) : seed;
+  return v != NULL ? hash_bytes(v, (size_t)count * sizeof *v, seed) : seed;
 }
 
 const char *journal_key(const job *j, const report_row *r, const plan_spec *specs, int count) {
@@ -24,7 +24,7 @@ const char *journal_key(const job *j, const report_row *r, const plan_spec *spec
   data = hash_floats(j->residual, p->out_count, data);
   for (int i = 0; i < count; ++i) {
     plans = hash_bytes(specs[i].plan, strlen(specs[i].plan), plans);
-    const char *wino = specs[i].wino ? specs[i].wino : "";
+    const char *wino = specs[i].wino != NULL ? specs[i].wino : "";
     plans = hash_bytes(wino, strlen(wino), plans);
   }
   str key;
@@ -32,7 +32,8 @@ const char *journal_key(const job *j, const report_row *r, const plan_spec *spec
   str_printf(&key, "compare %s\ndata %016" PRIx64 " plans %016" PRIx64 " %d\n", p->text, data,
              plans, count);
   str_printf(&key, "backend %s, %s, isa %s, threads %d, math %s, weights %s\n", r->backend,
-             r->device ? r->device : "", r->isa ? r->isa : "", r->threads, r->math, r->weights);
+             r->device != NULL ? r->device : "", r->isa != NULL ? r->isa : "", r->threads, r->math,
+             r->weights);
   str_printf(&key, "layout %d, act %d, memory %zu, lines %d, runs %d, options %d%d%d%d\n", o->nhwc,
              (int)o->act, o->max_memory, o->max_lines, o->runs, o->no_merge, o->strict, o->untuned,
              o->flush_subnormals);
@@ -78,7 +79,7 @@ int journal_read(journal *j, arena *a, report_row *rows, int most) {
   volatile int count = 0;
   wn_status status;
   const char *text = store_get(j->store, a, STORE_PROGRESS, key, strlen(key), &size);
-  if (!text) return 0;
+  if (text == NULL) return 0;
   cJSON *array = json_read(text, size);
   DIAG_TRY(a->diag, status) { count = read_rows(array, a, rows, most); }
   DIAG_END(a->diag, status)
@@ -89,18 +90,18 @@ int journal_read(journal *j, arena *a, report_row *rows, int most) {
 }
 
 void journal_write(journal *j, arena *a, const report_row *rows, const int *numbers, int count) {
-  if (!j->store) return;
+  if (j->store == NULL) return;
   const char *key = record_key(j, a, j->records);
   cJSON *array = cJSON_CreateArray();
   bool ok = array != NULL;
   for (int i = 0; ok && i < count; ++i) {
     cJSON *row = report_keep(&rows[numbers[i]]);
-    ok = row && cJSON_AddItemToArray(array, row);
+    ok = row != NULL && cJSON_AddItemToArray(array, row);
     if (!ok) cJSON_Delete(row);
   }
   char *text = ok ? json_text(array) : NULL;
   cJSON_Delete(array);
-  if (!text) diag_fail(a->diag, WN_ERR_NOMEM, "no memory to keep what was measured");
+  if (text == NULL) diag_fail(a->diag, WN_ERR_NOMEM, "no memory to keep what was measured");
   if (store_put(j->store, STORE_PROGRESS, key, strlen(key), text, strlen(text))) ++j->records;
   cJSON_free(text);
 }

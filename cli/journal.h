@@ -1,9 +1,10 @@
-/* What a long comparison has measured so far, kept in the cache on disk until the command is done, so that the same command
- * goes on after an interrupt.
+/* What a long comparison has measured so far, kept in the cache on disk until the command is done, so that the same
+ * command goes on after an interrupt.
  *
- * In: a key that names everything the rows depend on, and rows in records. Out: the same rows in a later process. Always
- * holds: records are numbered from 0 without gaps, and each is there whole or not at all, whatever ended the process; without
- * a cache nothing is kept and nothing fails. */
+ * In: a key that names everything the rows depend on, and rows in records. Out: the same rows in a later process.
+ * Always
+ * holds: records are numbered from 0 without gaps, and each is there whole or not at all, whatever ended the process;
+ * without a cache nothing is kept and nothing fails. */
 #ifndef WINNOW_CLI_JOURNAL_H
 #define WINNOW_CLI_JOURNAL_H
 
@@ -17,7 +18,8 @@ typedef struct journal {
   int records;
 } journal;
 
-/* What the rows depend on: data, options, plans, and the program that measures on this machine. r has its backend and device. */
+/* What the rows depend on: data, options, plans, and the program that measures on this machine. r has its backend and
+ * device. */
 const char *journal_key(const job *j, const report_row *r, const plan_spec *specs, int count);
 
 /* The key is borrowed. */

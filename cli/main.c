@@ -1,5 +1,6 @@
 /* winnow COMMAND ...: a client of the public API. Data goes to stdout, everything else to stderr.
- * Exit status: 0 right, 1 a result was wrong or --strict met a fallback, 2 bad usage or input, 130 tuning was interrupted. */
+ * Exit status: 0 right, 1 a result was wrong or --strict met a fallback, 2 bad usage or input, 130 tuning was
+ * interrupted. */
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -41,7 +42,7 @@ static int run_command(int argc, char *const *argv) {
   DIAG_END(&app.diag, status)
   app_progress_clear(&app);
   if (status != WN_OK)
-    fprintf(stderr, "winnow: %s\n%s", app.diag.message, app.detail ? app.detail : "");
+    fprintf(stderr, "winnow: %s\n%s", app.diag.message, app.detail != NULL ? app.detail : "");
   arena_release(&app.arena);
   if (status != WN_OK) return status == WN_ERR_STRICT ? 1 : 2;
   if (fflush(stdout) || ferror(stdout)) {
@@ -61,7 +62,7 @@ static int run_demonstration(void) {
   int worst = 0;
   for (size_t i = 0; i < sizeof shows / sizeof *shows; ++i) {
     int argc = 0;
-    while (shows[i][argc]) ++argc;
+    while (shows[i][argc] != NULL) ++argc;
     if (i) putchar('\n');
     int status = run_command(argc, shows[i]);
     if (status > worst) worst = status;

@@ -57,7 +57,8 @@ static void read_string(scanner *in, char *out, size_t size) {
     bad(in, "a string is missing in the header");
   char quote = *in->s++;
   const char *close = memchr(in->s, quote, (size_t)(in->end - in->s));
-  if (!close || (size_t)(close - in->s) >= size) bad(in, "a string in the header does not end");
+  if (close == NULL || (size_t)(close - in->s) >= size)
+    bad(in, "a string in the header does not end");
   size_t n = (size_t)(close - in->s);
   memcpy(out, in->s, n);
   out[n] = 0;
@@ -100,7 +101,7 @@ static void read_dtype(scanner *in, npy_array *out, bool *swap) {
     diag_fail(in->arena->diag, WN_ERR_USAGE, "%s has a structured dtype, %s", in->name, expected);
   read_string(in, descr, sizeof descr);
   for (int i = 0; i < NPY_DTYPES; ++i)
-    if (descr[0] && strchr(dtypes[i].size == 1 ? "<>=|" : "<>=", descr[0]) &&
+    if (descr[0] && strchr(dtypes[i].size == 1 ? "<>=|" : "<>=", descr[0]) != NULL &&
         !strcmp(descr + 1, dtypes[i].code)) {
       out->dtype = (npy_dtype)i;
       *swap = descr[0] != '=' && (descr[0] == '>') != big_endian_here();

@@ -3,8 +3,8 @@
  * In: bytes of a file: magic, version, a header that is the literal of a Python dict with descr,
  * fortran_order and shape, then the elements. Out: elements in this machine's byte order and in C
  * order; Fortran order and the other byte order are converted. Dtypes: float16 to float64, int8 to
- * int64, uint8 to uint64, bool; every other is refused by name. Always holds: nothing past the end is read, whatever the
- * header says; extra bytes after the data are refused too. */
+ * int64, uint8 to uint64, bool; every other is refused by name. Always holds: nothing past the end is read, whatever
+ * the header says; extra bytes after the data are refused too. */
 #ifndef WINNOW_CLI_NPY_H
 #define WINNOW_CLI_NPY_H
 

@@ -1,4 +1,5 @@
-/* Parsing, by the table of flags.c; what a flag is worth, what the environment says, and what no single flag can tell. */
+/* Parsing, by the table of flags.c; what a flag is worth, what the environment says, and what no single flag can tell.
+ * */
 #include "options.h"
 
 #include <errno.h>
@@ -45,9 +46,9 @@ static size_t read_memory(arena *a, const char *what, const char *s) {
   unsigned long long v = 0;
   errno = 0;
   if (*s >= '0' && *s <= '9') v = strtoull(s, &end, 10);
-  bool ok = end && !errno && v > 0;
+  bool ok = end != NULL && !errno && v > 0;
   const char *unit = ok && *end ? strchr(units, *end) : NULL;
-  if (unit) {
+  if (unit != NULL) {
     int shift = 10 * (int)(unit - units + 1);
     ok = v <= SIZE_MAX >> shift;
     v <<= shift;
@@ -76,9 +77,9 @@ static void check_wino(arena *a, const char *what, const char *s, bool many) {
 static int one_of(arena *a, const char *what, const char *s, const char *const *words) {
   str list;
   str_init(&list, a);
-  for (int i = 0; words[i]; ++i) {
+  for (int i = 0; words[i] != NULL; ++i) {
     if (!strcmp(s, words[i])) return i;
-    str_printf(&list, "%s%s", !i ? "" : words[i + 1] ? ", " : " or ", words[i]);
+    str_printf(&list, "%s%s", !i ? "" : words[i + 1] != NULL ? ", " : " or ", words[i]);
   }
   usage(a, what, s, str_text(&list));
 }
@@ -150,7 +151,7 @@ static void set_flag(options *o, arena *a, const flag *f, const char *value) {
       o->nhwc = read_word(a, f, value, o->command) == 1;
       break;
     case PEERS:
-      o->peers = value ? value : "all";
+      o->peers = value != NULL ? value : "all";
       break;
     case CSV:
       o->csv = true;
@@ -167,7 +168,7 @@ static const flag *find_flag(const char *arg, size_t n, command c) {
   const flag *found = NULL;
   for (int i = 0; i < flag_count; ++i) {
     if (strlen(flags[i].name) != n || memcmp(flags[i].name, arg, n) != 0) continue;
-    if (!found || flag_is_of(&flags[i], c)) found = &flags[i];
+    if (found == NULL || flag_is_of(&flags[i], c)) found = &flags[i];
   }
   return found;
 }
@@ -180,10 +181,10 @@ static bool is_csv(const char *word) {
 /* The flag at argv[i]; returns the index of the last word that it used. */
 static int parse_flag(options *o, arena *a, int argc, char *const *argv, int i, uint64_t *seen) {
   const char *arg = argv[i], *equals = strchr(arg, '=');
-  size_t n = equals ? (size_t)(equals - arg) : strlen(arg);
+  size_t n = equals != NULL ? (size_t)(equals - arg) : strlen(arg);
   const flag *f =
       !strcmp(arg, "-h") ? find_flag("--help", 6, o->command) : find_flag(arg, n, o->command);
-  if (!f)
+  if (f == NULL)
     diag_fail(a->diag, WN_ERR_USAGE, "unknown flag '%.*s'; see winnow %s--help",
               (int)(n < 80 ? n : 80), arg,
               o->command < CMD_COUNT ? arena_printf(a, "%s ", command_name(o->command)) : "");
@@ -197,11 +198,11 @@ static int parse_flag(options *o, arena *a, int argc, char *const *argv, int i, 
               command_name(o->command));
   *seen |= bit;
   if (f->kind == SWITCH) {
-    if (equals) diag_fail(a->diag, WN_ERR_USAGE, "%s takes no value", f->name);
+    if (equals != NULL) diag_fail(a->diag, WN_ERR_USAGE, "%s takes no value", f->name);
     set_flag(o, a, f, NULL);
     return i;
   }
-  if (equals) {
+  if (equals != NULL) {
     set_flag(o, a, f, equals + 1);
     return i;
   }
@@ -219,7 +220,7 @@ static int parse_flag(options *o, arena *a, int argc, char *const *argv, int i, 
 /* The variable's value, NULL where it is not set or empty. */
 static const char *variable(const char *name) {
   const char *s = getenv(name);
-  return s && *s ? s : NULL;
+  return s != NULL && *s ? s : NULL;
 }
 
 /* Values that mean nothing fail whether a flag overrides them or not. */
@@ -227,21 +228,21 @@ static void read_environment(options *o, arena *a) {
   static const char *const debug[] = {"0", "1", "2", "3", "4", "5", NULL};
   static const char *const tiles[] = {"0", "1", "2", "3", "4", "6", NULL};
   const char *s = variable("DEBUG");
-  if (s) o->debug = one_of(a, "DEBUG", s, debug);
+  if (s != NULL) o->debug = one_of(a, "DEBUG", s, debug);
   o->no_color = variable("NO_COLOR") != NULL;
   s = variable("BEAM");
-  if (s && strcmp(s, "0") != 0) o->beam = read_positive(a, "BEAM", s, MOST_CANDIDATES);
+  if (s != NULL && strcmp(s, "0") != 0) o->beam = read_positive(a, "BEAM", s, MOST_CANDIDATES);
   s = variable("WINNOW_THREADS");
-  if (s) {
+  if (s != NULL) {
     int threads = read_positive(a, "WINNOW_THREADS", s, MOST_THREADS);
     if (!o->threads && registry_backend(o->backend)->in_place) o->threads = threads;
   }
   s = variable("WINNOW_ISA");
   static const flag isa = {.name = "WINNOW_ISA", .kind = ISA};
-  if (s) read_word(a, &isa, s, o->command);
-  if (s && !o->isa) o->isa = isa_for(o, s);
+  if (s != NULL) read_word(a, &isa, s, o->command);
+  if (s != NULL && o->isa == NULL) o->isa = isa_for(o, s);
   s = variable("WINO");
-  if (s) {
+  if (s != NULL) {
     one_of(a, "WINO", s, tiles);
     o->wino_env = true;
     if (s[0] > '1') o->env_wino = s;
@@ -251,33 +252,35 @@ static void read_environment(options *o, arena *a) {
 
 /* Flags that say something about --peers only. */
 static void check_peers(const options *o, diag *d) {
-  const char *what = o->csv_file    ? "--csv with a file"
-                     : o->peers_dir ? "--peers-dir"
-                     : o->rounds    ? "--rounds"
-                     : o->secs > 0  ? "--secs"
-                     : o->plot      ? "--plot"
-                                    : NULL;
-  if (what && !o->peers) diag_fail(d, WN_ERR_USAGE, "%s is for bench --peers", what);
+  const char *what = o->csv_file != NULL    ? "--csv with a file"
+                     : o->peers_dir != NULL ? "--peers-dir"
+                     : o->rounds            ? "--rounds"
+                     : o->secs > 0          ? "--secs"
+                     : o->plot != NULL      ? "--plot"
+                                            : NULL;
+  if (what != NULL && o->peers == NULL) diag_fail(d, WN_ERR_USAGE, "%s is for bench --peers", what);
 }
 
 /* Two files of one name: the second would replace the first. */
 static void check_files(const options *o, diag *d) {
   const char *name[] = {"--html", "--trace", "--output"};
   const char *path[] = {o->html, o->trace, o->output};
-  if (o->peers && (o->html || o->trace))
-    diag_fail(d, WN_ERR_USAGE, "%s and --peers exclude each other", o->html ? "--html" : "--trace");
+  if (o->peers != NULL && (o->html != NULL || o->trace != NULL))
+    diag_fail(d, WN_ERR_USAGE, "%s and --peers exclude each other",
+              o->html != NULL ? "--html" : "--trace");
   for (int i = 0; i < 3; ++i) {
     for (int k = 0; k < i; ++k)
-      if (path[i] && path[k] && !strcmp(path[i], path[k]))
+      if (path[i] != NULL && path[k] != NULL && !strcmp(path[i], path[k]))
         diag_fail(d, WN_ERR_USAGE, "%s and %s are one file, %s", name[k], name[i], path[i]);
-    if (path[i] && !*path[i]) diag_fail(d, WN_ERR_USAGE, "%s needs the name of a file", name[i]);
+    if (path[i] != NULL && !*path[i])
+      diag_fail(d, WN_ERR_USAGE, "%s needs the name of a file", name[i]);
   }
 }
 
 /* What no single flag can tell. */
 static void check(const options *o, arena *a) {
   diag *d = a->diag;
-  if (o->json && o->csv && !o->csv_file)
+  if (o->json && o->csv && o->csv_file == NULL)
     diag_fail(d, WN_ERR_USAGE, "--json and --csv exclude each other");
   check_peers(o, d);
   check_files(o, d);
@@ -292,8 +295,8 @@ static void check(const options *o, arena *a) {
   if ((o->command == CMD_CONV || o->command == CMD_EXPLAIN) && o->problems.len > 1)
     diag_fail(d, WN_ERR_USAGE, "%s takes one problem, but '%.80s' follows",
               command_name(o->command), o->problems.data[1]);
-  bool from_files = o->command == CMD_CONV && o->input && o->weights;
-  if (o->command < CMD_DEVICES && !o->problems.len && !o->batch && !from_files)
+  bool from_files = o->command == CMD_CONV && o->input != NULL && o->weights != NULL;
+  if (o->command < CMD_DEVICES && !o->problems.len && o->batch == NULL && !from_files)
     diag_fail(d, WN_ERR_USAGE, "%s needs a problem such as mb1ic16ih32oc16kh3ph1%s",
               command_name(o->command),
               o->command == CMD_CONV      ? ", or --input and --weights"

@@ -44,7 +44,7 @@ static const char *command_line(cli *app) {
   str_init(&s, &app->arena);
   for (size_t i = 0; i < sizeof variables / sizeof *variables; ++i) {
     const char *value = getenv(variables[i]);
-    if (!value || !*value) continue;
+    if (value == NULL || !*value) continue;
     str_printf(&s, "%s=", variables[i]);
     add_word(&s, value);
     str_add(&s, " ");
@@ -61,7 +61,7 @@ static const char *date_text(arena *a) {
   char text[32];
   time_t now = time(NULL);
   struct tm utc;
-  if (now == (time_t)-1 || !gmtime_r(&now, &utc) ||
+  if (now == (time_t)-1 || gmtime_r(&now, &utc) == NULL ||
       !strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &utc))
     return NULL;
   return arena_strdup(a, text);
@@ -74,21 +74,21 @@ static const char *system_text(arena *a) {
 
 static const char *compiler_text(const cli *app, arena *a) {
   const backend *b = registry_backend(app->opt.backend);
-  return b->version ? b->version(a) : b->compiler;
+  return b->version != NULL ? b->version(a) : b->compiler;
 }
 
 /* The backend whose captures end like this file, or NULL. */
 static const backend *captures(const char *trace) {
-  for (int i = 0; trace && i < registry_count(); ++i) {
+  for (int i = 0; trace != NULL && i < registry_count(); ++i) {
     const backend *b = registry_row(i)->backend;
-    size_t n = strlen(trace), ending = b->capture_suffix ? strlen(b->capture_suffix) : 0;
+    size_t n = strlen(trace), ending = b->capture_suffix != NULL ? strlen(b->capture_suffix) : 0;
     if (ending && n > ending && !strcmp(trace + n - ending, b->capture_suffix)) return b;
   }
   return NULL;
 }
 
 const char *output_capture(cli *app) {
-  if (app->captured || !captures(app->opt.trace)) return NULL;
+  if (app->captured || captures(app->opt.trace) == NULL) return NULL;
   app->captured = true;
   return app->opt.trace;
 }
@@ -96,15 +96,15 @@ const char *output_capture(cli *app) {
 void output_open(cli *app) {
   const options *o = &app->opt;
   const backend *of = captures(o->trace);
-  const char *trace = of ? NULL : o->trace;
-  if (of && of != registry_backend(o->backend))
+  const char *trace = of != NULL ? NULL : o->trace;
+  if (of != NULL && of != registry_backend(o->backend))
     diag_fail(&app->diag, WN_ERR_USAGE,
               "--trace %s: what ends in %s is written by --backend %s: give that, or a name ending "
               "in .json",
               o->trace, of->capture_suffix, of->name);
-  if (!o->html && !trace) return;
-  if (o->html) file_try(&app->arena, o->html);
-  if (trace) file_try(&app->arena, trace);
+  if (o->html == NULL && trace == NULL) return;
+  if (o->html != NULL) file_try(&app->arena, o->html);
+  if (trace != NULL) file_try(&app->arena, trace);
   arena *a = &app->arena;
   app->output = arena_new(a, struct output);
   report_set *set = &app->output->set;
@@ -118,7 +118,8 @@ void output_open(cli *app) {
 }
 
 const char *output_text(cli *app, const char *text) {
-  return app->output && app->opt.html ? report_set_text(&app->output->set, text) : NULL;
+  return app->output != NULL && app->opt.html != NULL ? report_set_text(&app->output->set, text)
+                                                      : NULL;
 }
 
 /* What the kernels ran on, which is the same for all rows of a command. */
@@ -132,7 +133,7 @@ static const report_limits *limits_of(cli *app, const report_row *row) {
 }
 
 void output_add(cli *app, const report_row *row) {
-  if (!app->output) return;
+  if (app->output == NULL) return;
   report_row with_limits = *row;
   with_limits.limits = limits_of(app, row);
   report_set_add(&app->output->set, &with_limits);
@@ -141,7 +142,7 @@ void output_add(cli *app, const report_row *row) {
 static void write_file(cli *app, const char *path, bool page) {
   file_writer w;
   const report_set *set = &app->output->set;
-  if (!path) return;
+  if (path == NULL) return;
   volatile bool whole = false;
   wn_status status;
   file_create(&w, &app->arena, path);
@@ -157,9 +158,9 @@ static void write_file(cli *app, const char *path, bool page) {
 }
 
 void output_write(cli *app) {
-  if (!app->output) return;
+  if (app->output == NULL) return;
   app_progress(app, "writing the report");
   write_file(app, app->opt.html, true);
-  write_file(app, captures(app->opt.trace) ? NULL : app->opt.trace, false);
+  write_file(app, captures(app->opt.trace) != NULL ? NULL : app->opt.trace, false);
   app_progress_clear(app);
 }

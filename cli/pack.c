@@ -15,12 +15,12 @@ const unsigned char *pack_zlib(arena *a, const void *bytes, size_t size, size_t 
       stbi_zlib_compress((void *)(uintptr_t)bytes, (int)size, &length, QUALITY);
   const unsigned char *volatile copy = NULL;
   volatile wn_status status = WN_ERR_NOMEM;
-  if (data) {
+  if (data != NULL) {
     DIAG_TRY(a->diag, status) { copy = arena_copy(a, data, (size_t)length); }
     DIAG_END(a->diag, status)
     mem_free(data);
   }
-  if (!copy) diag_fail(a->diag, status, "no memory to pack %zu bytes", size);
+  if (copy == NULL) diag_fail(a->diag, status, "no memory to pack %zu bytes", size);
   *packed = (size_t)length;
   return copy;
 }

@@ -21,7 +21,7 @@ static bool ends_with(const char *s, const char *end) {
 
 static void check_output(cli *app, const char *flag, const char *path) {
   FILE *file = fopen(path, "a");
-  if (!file)
+  if (file == NULL)
     diag_fail(&app->diag, WN_ERR_IO, "%s: cannot write %s: %s", flag, path, strerror(errno));
   fclose(file);
 }
@@ -30,12 +30,12 @@ static void check_output(cli *app, const char *flag, const char *path) {
  * whoever compiles it. */
 static void check_plans(cli *app) {
   const char *text = app->opt.plan, *const *names = wn_plan_names();
-  if (!text || strchr(text, '=')) return;
-  for (const char *at = text, *next; at; at = next) {
+  if (text == NULL || strchr(text, '=') != NULL) return;
+  for (const char *at = text, *next; at != NULL; at = next) {
     size_t n = strcspn(at, ",");
     next = at[n] ? at + n + 1 : NULL;
     bool known = n == 4 && !memcmp(at, "auto", n);
-    for (int i = 0; names[i] && !known; ++i)
+    for (int i = 0; names[i] != NULL && !known; ++i)
       known = strlen(names[i]) == n && !memcmp(names[i], at, n);
     if (!known)
       diag_fail(&app->diag, WN_ERR_USAGE,
@@ -65,11 +65,11 @@ static void check_options(cli *app) {
       diag_fail(&app->diag, WN_ERR_USAGE,
                 "bench --peers times plain convolutions with constant weights: it takes no %s",
                 refused[i].flag);
-  if (o->plot && !ends_with(o->plot, ".svg") && !ends_with(o->plot, ".png"))
+  if (o->plot != NULL && !ends_with(o->plot, ".svg") && !ends_with(o->plot, ".png"))
     diag_fail(&app->diag, WN_ERR_USAGE, "--plot %s: expected a name that ends in .svg or .png",
               o->plot);
-  if (o->csv_file) check_output(app, "--csv", o->csv_file);
-  if (o->plot) check_output(app, "--plot", o->plot);
+  if (o->csv_file != NULL) check_output(app, "--csv", o->csv_file);
+  if (o->plot != NULL) check_output(app, "--plot", o->plot);
 }
 
 /* The folder that this executable is in. */
@@ -98,9 +98,9 @@ static const char *find_driver(cli *app, const char *folder) {
 
 static const char *find_python(cli *app, const char **folder) {
   const char *variable = getenv("WINNOW_PEERS");
-  *folder = app->opt.peers_dir      ? app->opt.peers_dir
-            : variable && *variable ? variable
-                                    : DEFAULT_DIR;
+  *folder = app->opt.peers_dir != NULL      ? app->opt.peers_dir
+            : variable != NULL && *variable ? variable
+                                            : DEFAULT_DIR;
   const char *python = arena_printf(&app->arena, "%s/bin/python", *folder);
   if (access(python, X_OK))
     diag_fail(&app->diag, WN_ERR_IO,
@@ -125,14 +125,14 @@ static void add_quoted(str *to, const char *text) {
 static void add_key(str *to, const char *key) {
   char last = to->data[to->len - 1];
   if (last != '{' && last != '[') str_add(to, ",");
-  if (!key) return;
+  if (key == NULL) return;
   add_quoted(to, key);
   str_add(to, ":");
 }
 
 static void add_text(str *to, const char *key, const char *text) {
   add_key(to, key);
-  if (text)
+  if (text != NULL)
     add_quoted(to, text);
   else
     str_add(to, "null");
@@ -189,7 +189,7 @@ static void add_flags(cli *app, str *to) {
   add_key(to, "flags");
   str_add(to, "[");
   for (size_t i = 0; i < sizeof flags / sizeof *flags; ++i) {
-    if (!flags[i].value) continue;
+    if (flags[i].value == NULL) continue;
     add_text(to, NULL, flags[i].flag);
     if (*flags[i].value) add_text(to, NULL, flags[i].value);
   }
@@ -209,7 +209,7 @@ static void describe(cli *app, str *to, const char *executable, const char *fold
   add_text(to, "math", math_name(o->math));
   add_text(to, "csv", o->csv_file);
   add_text(to, "plot", o->plot);
-  add_text(to, "print", o->json ? "json" : o->csv && !o->csv_file ? "csv" : "table");
+  add_text(to, "print", o->json ? "json" : o->csv && o->csv_file == NULL ? "csv" : "table");
   add_key(to, "seconds");
   str_printf(to, "%g", o->secs);
   add_count(to, "threads", o->threads);
@@ -225,7 +225,7 @@ static void describe(cli *app, str *to, const char *executable, const char *fold
 /* Standard input becomes a file without a name that holds the text. */
 static void give(cli *app, const char *text) {
   FILE *file = tmpfile();
-  if (!file || fputs(text, file) < 0 || fflush(file) || fseek(file, 0, SEEK_SET) ||
+  if (file == NULL || fputs(text, file) < 0 || fflush(file) || fseek(file, 0, SEEK_SET) ||
       dup2(fileno(file), STDIN_FILENO) < 0)
     diag_fail(&app->diag, WN_ERR_IO, "cannot write a temporary file: %s", strerror(errno));
 }

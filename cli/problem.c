@@ -49,8 +49,8 @@ static size_t find_key(const char *s, sizes *z, int64_t **value, size_t **at, bo
   if (s[0] == 'i' && s[1] == 'c') return *value = &z->ic, *at = &z->at_ic, 2;
   if (s[0] == 'o' && s[1] == 'c') return *value = &z->oc, *at = &z->at_oc, 2;
   const char *q = find(quantity_letter, QUANTITIES, s[0]);
-  const char *a = q ? find(axis_letter, PROBLEM_AXES, s[1]) : NULL;
-  if (!a) return 0;
+  const char *a = q != NULL ? find(axis_letter, PROBLEM_AXES, s[1]) : NULL;
+  if (a == NULL) return 0;
   *value = &z->axis[q - quantity_letter][a - axis_letter];
   *at = &z->at[q - quantity_letter][a - axis_letter];
   *zero_ok = q - quantity_letter == QD || q - quantity_letter == QP;
@@ -102,7 +102,7 @@ static bool read_sizes(const char *text, size_t begin, size_t end, sizes *z, pro
     size_t n = find_key(text + i, z, &value, &at, &zero_ok);
     if (!n) return fail(e, i, "expected a size such as mb, ic, oc, ih, oh, kh, sh, dh, ph or g");
     if (*value >= 0) return fail(e, i, "%.*s is given twice", (int)n, text + i);
-    if (at) *at = i;
+    if (at != NULL) *at = i;
     i += n;
     if (!read_number(text, &i, zero_ok, value, e)) return false;
   }
@@ -214,7 +214,7 @@ bool problem_parse(const char *text, problem *p, problem_error *e) {
   for (int q = 0; q < QUANTITIES; ++q)
     for (int a = 0; a < PROBLEM_AXES; ++a) z.axis[q][a] = -1;
   const char *quote = memchr(text + begin, 'n', end - begin);
-  z.end = quote ? (size_t)(quote - text) : end;
+  z.end = quote != NULL ? (size_t)(quote - text) : end;
   if (!read_sizes(text, begin, end, &z, p, e)) return false;
   if (z.ic < 0) return fail(e, z.end, "expected ic, the number of input channels");
   if (z.oc < 0) return fail(e, z.end, "expected oc, the number of output channels");

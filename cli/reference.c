@@ -163,8 +163,8 @@ void reference_make(reference *r, arena *a, const conv_data *d, int64_t budget) 
       total += v * v;
       summed += size * size;
     }
-    double bias = d->bias ? (double)d->bias[at.k] : 0;
-    double residual = d->residual ? (double)d->residual[index] : 0;
+    double bias = d->bias != NULL ? (double)d->bias[at.k] : 0;
+    double residual = d->residual != NULL ? (double)d->residual[index] : 0;
     v += bias + residual;
     r->summed[i] = size + fabs(bias) + fabs(residual);
     r->place[i] = index;

@@ -34,8 +34,8 @@ typedef struct reference {
   int64_t count;
   int64_t *place; /* index into y, in the data's layout */
   double *value;
-  double
-      *summed; /* the size of what was summed there: |w| convolved with |x|, |bias|, |residual| */
+  /* the size of what was summed there: |w| convolved with |x|, |bias|, |residual| */
+  double *summed;
   double direct_error;     /* relative L2 of a direct float32 convolution at the same places, */
   double direct_sum_error; /* and relative to what was summed */
 } reference;

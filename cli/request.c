@@ -65,7 +65,7 @@ void request_serve(job *j) {
   double *samples = arena_array(&j->arena, double, MOST_SAMPLES);
   char line[128];
   fflush(stdout);
-  while (fgets(line, sizeof line, stdin)) {
+  while (fgets(line, sizeof line, stdin) != NULL) {
     double secs;
     int least;
     if (!read_request(line, &secs, &least))

@@ -1,5 +1,5 @@
-/* The roofline of a run; see roofline.h. A limit that was guessed would make a share of it mean nothing: without measured
- * ones there is none. */
+/* The roofline of a run; see roofline.h. A limit that was guessed would make a share of it mean nothing: without
+ * measured ones there is none. */
 #include "roofline.h"
 
 #include <math.h>

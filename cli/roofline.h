@@ -9,8 +9,8 @@
 bool roofline_limits(cli *app, machine_limits *out);
 /* The same limits as a report shows them, in the arena. */
 const report_limits *roofline_ceilings(arena *a, const machine_limits *l);
-/* Microseconds that the kernels of a run need at least: each is bound by its arithmetic at the peak rate or by its bytes at
- * the bandwidth of the smallest cache that holds them (Williams, Waterman and Patterson, "Roofline", 2009). */
+/* Microseconds that the kernels of a run need at least: each is bound by its arithmetic at the peak rate or by its
+ * bytes at the bandwidth of the smallest cache that holds them (Williams, Waterman and Patterson, "Roofline", 2009). */
 double roofline_us(const machine_limits *l, const report_kernel *kernels, int count);
 
 #endif

@@ -40,7 +40,9 @@ static double median(double *v, int count) {
   return count % 2 ? v[count / 2] : (v[count / 2 - 1] + v[count / 2]) / 2;
 }
 
-static const char *keep(job *j, const char *s) { return s ? arena_strdup(&j->arena, s) : NULL; }
+static const char *keep(job *j, const char *s) {
+  return s != NULL ? arena_strdup(&j->arena, s) : NULL;
+}
 
 void measure_describe(job *j, entry *e) {
   report_row *row = &e->row;
@@ -51,8 +53,8 @@ void measure_describe(job *j, entry *e) {
   row->math = math_name(o->math);
   row->weights = o->variable_weights ? "variable" : "constant";
   row->flush_subnormals = o->flush_subnormals;
-  row->backend = o->backend ? o->backend : registry_default()->name;
-  row->plan = e->spec.plan ? e->spec.plan : "auto";
+  row->backend = o->backend != NULL ? o->backend : registry_default()->name;
+  row->plan = e->spec.plan != NULL ? e->spec.plan : "auto";
   row->isa = o->isa;
   if (o->threads) row->threads = o->threads;
   e->shares = -1;
@@ -60,14 +62,14 @@ void measure_describe(job *j, entry *e) {
 
 static void check(job *j, entry *e, wn_status status) {
   if (status == WN_OK) return;
-  const char *why = e->program ? wn_program_message(e->program) : "";
+  const char *why = e->program != NULL ? wn_program_message(e->program) : "";
   diag_fail(&j->app->diag, status, "%s: %s", e->row.plan, *why ? why : wn_message(e->ctx));
 }
 
 /* The tile that was asked for, as a program says it: 4x4 for 4 in two dimensions. */
 static const char *tile_of(job *j, const entry *e) {
   const char *m = e->spec.wino;
-  if (!m || strchr(m, 'x') || j->problem.nd < 2) return m;
+  if (m == NULL || strchr(m, 'x') != NULL || j->problem.nd < 2) return m;
   return j->problem.nd == 2 ? arena_printf(&j->arena, "%sx%s", m, m)
                             : arena_printf(&j->arena, "%sx%sx%s", m, m, m);
 }
@@ -104,7 +106,7 @@ bool measure_compile(job *j, entry *e, bool plan_only) {
 void measure_read_info(job *j, entry *e, wn_program_info *info) {
   *info = WN_PROGRAM_INFO();
   check(j, e, wn_program_get_info(e->program, info));
-  if (!e->spec.plan) e->row.plan = NULL; /* the program knows what $WINO made of it */
+  if (e->spec.plan == NULL) e->row.plan = NULL; /* the program knows what $WINO made of it */
   report_read_program(&j->arena, &e->row, info);
 }
 
@@ -124,8 +126,8 @@ static double time_launches(job *j, entry *e, int count) {
   return now_us() - start;
 }
 
-/* Relative to what was summed the promise is of any data, relative to the result of independent noise: of the user's data,
- * whose sums may cancel, only the first can be missed, and only by it is a result wrong. */
+/* Relative to what was summed the promise is of any data, relative to the result of independent noise: of the user's
+ * data, whose sums may cancel, only the first can be missed, and only by it is a result wrong. */
 static void judge(job *j, entry *e, double predicted) {
   report_row *row = &e->row;
   const wn_math math = j->app->opt.math;
@@ -194,7 +196,7 @@ void measure_in_turns(job *j, double budget_us) {
       shown = now_us();
     }
     for (int i = 0; i < j->entry_count; ++i)
-      if (j->entries[i].program && round < j->entries[i].rounds) sample(j, &j->entries[i]);
+      if (j->entries[i].program != NULL && round < j->entries[i].rounds) sample(j, &j->entries[i]);
   }
 }
 
@@ -259,7 +261,8 @@ static int find_same(const job *j, int index) {
   wn_program_info mine = WN_PROGRAM_INFO(), other = WN_PROGRAM_INFO();
   if (strcmp(e->row.plan, "auto") || wn_program_get_info(e->program, &mine) != WN_OK) return -1;
   for (int i = 0; i < index; ++i) {
-    if (!j->entries[i].program || wn_program_get_info(j->entries[i].program, &other) != WN_OK)
+    if (j->entries[i].program == NULL ||
+        wn_program_get_info(j->entries[i].program, &other) != WN_OK)
       continue;
     if (!strcmp(mine.identity, other.identity)) return i;
   }
@@ -282,14 +285,14 @@ static void share(job *j, entry *e) {
 static void capture(job *j) {
   const char *path = output_capture(j->app);
   entry *first = NULL;
-  for (int i = 0; path && i < j->entry_count; ++i) {
+  for (int i = 0; path != NULL && i < j->entry_count; ++i) {
     entry *e = &j->entries[i];
-    if (!e->program || e->shares >= 0) continue;
-    if (!first) check(j, e, wn_capture(e->program, path));
-    if (!first) first = e;
+    if (e->program == NULL || e->shares >= 0) continue;
+    if (first == NULL) check(j, e, wn_capture(e->program, path));
+    if (first == NULL) first = e;
     run(j, e);
   }
-  if (first) check(j, first, wn_capture(first->program, NULL));
+  if (first != NULL) check(j, first, wn_capture(first->program, NULL));
 }
 
 void measure_plans(job *j, const plan_spec *specs, int count) {

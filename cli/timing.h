@@ -1,8 +1,8 @@
 /* From plans to rows; and the steps of that, for those who measure more plans than should be alive at once.
  *
  * In: a job whose entries have their specs. Out: entries with rows. Order: describe, compile, settle, in_turns over all
- * entries of the job, finish, then job_close_entry. Always holds: an entry that did not compile has its reason in its row and takes no
- * part in what follows. */
+ * entries of the job, finish, then job_close_entry. Always holds: an entry that did not compile has its reason in its
+ * row and takes no part in what follows. */
 #ifndef WINNOW_CLI_TIMING_H
 #define WINNOW_CLI_TIMING_H
 
@@ -15,7 +15,8 @@ void measure_plans(job *j, const plan_spec *specs, int count);
 
 /* What is known of a row before its plan is looked at. */
 void measure_describe(job *j, entry *e);
-/* False: refused, or stopped by --strict, and the row says so. A mistake of the user's or the machine's ends the command.
+/* False: refused, or stopped by --strict, and the row says so. A mistake of the user's or the machine's ends the
+ * command.
  * plan_only: no code, for which nothing can fall back. */
 bool measure_compile(job *j, entry *e, bool plan_only);
 void measure_read_info(job *j, entry *e, wn_program_info *info);

@@ -29,7 +29,7 @@ typedef struct pipeline {
   forecast *forecast; /* gets what the cost model says; NULL: nobody asks */
 } pipeline;
 
-/* --- passes ------------------------------------------------------------------------------------------------------------------ */
+/* --- passes ----------------------------------------------------------------------------------- */
 
 /* Each kernel of a part once, under a name of its own. */
 static void linearise_part(pipeline *pl, const part *of, const linear_options *lo, map *names) {
@@ -216,7 +216,7 @@ static void compile(pipeline *pl, wn_tensor *const *outs, void *const *data, int
   compiled_close_store(p);
 }
 
-/* --- the public functions ---------------------------------------------------------------------------------------------------- */
+/* --- the public functions --------------------------------------------------------------------- */
 
 static bool is_math(wn_math m) {
   switch (m) {

@@ -1,7 +1,7 @@
 /* Compiling, for what wants to see more of it than wn_compile shows.
  *
- * In: what wn_compile takes, and who watches. Out: a program. Always holds: a program that was watched is for looking at, not
- * for running: its data may have been NULL. */
+ * In: what wn_compile takes, and who watches. Out: a program. Always holds: a program that was watched is for looking
+ * at, not for running: its data may have been NULL. */
 #ifndef WN_PIPELINE_H
 #define WN_PIPELINE_H
 
@@ -22,8 +22,8 @@ wn_status pipeline_compile(wn_context *ctx, wn_tensor *const *outs, void *const 
                            const wn_options *options, const pipeline_watch *watch,
                            wn_program **program);
 
-/* All that comes before there is a plan: a runtime and nothing else, and the sites, for what measures on the caller's data.
- * WN_OK, or a status with its line in the context and *program NULL. */
+/* All that comes before there is a plan: a runtime and nothing else, and the sites, for what measures on the caller's
+ * data. WN_OK, or a status with its line in the context and *program NULL. */
 wn_status pipeline_survey(wn_context *ctx, wn_tensor *const *outs, void *const *data, int count,
                           const wn_options *options, compiled_graph **program,
                           const site_list **sites);

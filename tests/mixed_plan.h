@@ -1,5 +1,6 @@
-/* Plans at random for each site of a graph, as text: conv0{old} map3{inline} product4{global;t=16,k=2} sum5{with=map3}. What a plan may say
- * of a site is only known once it was tried, so a plan that is refused gives way where the message says. */
+/* Plans at random for each site of a graph, as text: conv0{old} map3{inline} product4{global;t=16,k=2} sum5{with=map3}.
+ * What a plan may say of a site is only known once it was tried, so a plan that is refused gives way where the message
+ * says. */
 #ifndef WN_TESTS_MIXED_PLAN_H
 #define WN_TESTS_MIXED_PLAN_H
 

@@ -73,8 +73,8 @@ static void bash_value(FILE *out, const flag *f, command c) {
   }
 }
 
-/* The line is cut at blanks here: bash cuts words at = and : as well, which flags and names have in them, and puts what is
- * in COMPREPLY in the place of what is behind the last of these. */
+/* The line is cut at blanks here: bash cuts words at = and : as well, which flags and names have in them, and puts what
+ * is in COMPREPLY in the place of what is behind the last of these. */
 void completion_bash(FILE *out) {
   head(out, "");
   fputs(

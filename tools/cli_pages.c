@@ -1,7 +1,7 @@
 /* Man pages and completion of shells, from the tables that --help is made of.
  *
- * In: a folder. Out, in it: winnow.1 and a winnow-COMMAND.1 each, winnow (for bash), _winnow (for zsh) and winnow.fish. They are
- * made when winnow is built. */
+ * In: a folder. Out, in it: winnow.1 and a winnow-COMMAND.1 each, winnow (for bash), _winnow (for zsh) and winnow.fish.
+ * They are made when winnow is built. */
 #include <stdlib.h>
 #include <string.h>
 

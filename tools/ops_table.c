@@ -1,5 +1,5 @@
-/* In: src/ir/ops.def. Out: docs/ops.md on stdout, a table of every op with one row each, grouped by where it may appear.
- * The page is generated: tools/lint.sh checks that it is up to date. */
+/* In: src/ir/ops.def. Out: docs/ops.md on stdout, a table of every op with one row each, grouped by where it may
+ * appear. The page is generated: tools/lint.sh checks that it is up to date. */
 #include <stdio.h>
 
 #include "ir/uop.h"

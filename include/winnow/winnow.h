@@ -59,7 +59,7 @@ extern "C" {
 #define WN_API
 #endif
 
-/* --- basics --------------------------------------------------------------------------------------- */
+/* --- basics ----------------------------------------------------------------------------------- */
 
 /* Threads: any, at any time. Ownership: texts are constants. Errors: none. */
 
@@ -111,7 +111,7 @@ WN_API size_t wn_dtype_size(wn_dtype dtype);
 /* "f32", ...; "void" if there is no such dtype. */
 WN_API const char *wn_dtype_name(wn_dtype dtype);
 
-/* --- version -------------------------------------------------------------------------------------- */
+/* --- version ---------------------------------------------------------------------------------- */
 
 /* Versions of one series have the same binary interface: those of one major number, and before 1.0.0 of one minor
  * number. The soname is named after the series, so a program finds no library of another one by itself.
@@ -137,7 +137,7 @@ WN_API const char *wn_version(void);
  * says why not in line[0..size), which is cut where it does not fit; line may be NULL where size is 0. */
 WN_API wn_status wn_check_version(int version, char *line, size_t size);
 
-/* --- context -------------------------------------------------------------------------------------- */
+/* --- context ---------------------------------------------------------------------------------- */
 
 /* Where tensors live, and what compiles.
  *
@@ -168,19 +168,19 @@ WN_API void wn_on_warning(wn_context *ctx, wn_warning_fn fn, void *user);
  * arrays of numbers and texts are copied. Errors: NULL, a line in wn_message(), and the context's first such error
  * stays; of a NULL tensor NULL, without a word. Axes count from 0, and a negative axis from the end. */
 
-/* Borrow `data` (row-major, shape[0..ndim), 0 to WN_MAX_DIMS axes, every extent at least 1), which programs run on until
- * another array is bound in its place (wn_bind); NULL: an array has to be bound before the first run. An input may change
- * between runs. f16 and bf16 are bits in 16-bit integers, bool is a byte, 0 or 1. */
+/* Borrow `data` (row-major, shape[0..ndim), 0 to WN_MAX_DIMS axes, every extent at least 1), which programs run on
+ * until another array is bound in its place (wn_bind); NULL: an array has to be bound before the first run. An input
+ * may change between runs. f16 and bf16 are bits in 16-bit integers, bool is a byte, 0 or 1. */
 WN_API wn_tensor *wn_input(wn_context *ctx, wn_dtype dtype, int ndim, const int64_t *shape,
                            const void *data);
 /* As wn_input, but it may not change once a program that uses it was prepared. What it holds at compiling decides the
  * plan of auto, nothing else. */
 WN_API wn_tensor *wn_constant(wn_context *ctx, wn_dtype dtype, int ndim, const int64_t *shape,
                               const void *data);
-/* An input whose values decide what is compiled: the shapes, axes and paddings of a model's file, which whoever builds the
- * graph reads too. wn_compile reads `data` (of which the program keeps a copy; NULL is WN_ERR_USAGE), one value for all
- * elements becomes a number in the code and several a constant, and the program has a slot that says so. Other values take
- * another compile. */
+/* An input whose values decide what is compiled: the shapes, axes and paddings of a model's file, which whoever builds
+ * the graph reads too. wn_compile reads `data` (of which the program keeps a copy; NULL is WN_ERR_USAGE), one value for
+ * all elements becomes a number in the code and several a constant, and the program has a slot that says so. Other
+ * values take another compile. */
 WN_API wn_tensor *wn_fixed_input(wn_context *ctx, wn_dtype dtype, int ndim, const int64_t *shape,
                                  const void *data);
 /* Of shape []; the dtype must hold the value. */
@@ -343,11 +343,11 @@ typedef struct wn_options {
 } wn_options;
 
 /* Compile the graph that computes outs[0..count) into data[0..count) (borrowed, row-major, of the tensor's dtype; NULL,
- * as data itself may be: to be bound before the first run). Other arrays can be bound at any time (wn_bind). WN_ERR_USAGE:
- * an array that is not aligned as its dtype; an output that overlaps an input, a constant or another output; a constant
- * that overlaps an input, unless variable_weights is set (inputs may be the same memory). options may be NULL. *program
- * is NULL on error. The program has its own copy of the graph and its own threads; more tensors may be made in the
- * context, and more programs compiled. */
+ * as data itself may be: to be bound before the first run). Other arrays can be bound at any time (wn_bind).
+ * WN_ERR_USAGE: an array that is not aligned as its dtype; an output that overlaps an input, a constant or another
+ * output; a constant that overlaps an input, unless variable_weights is set (inputs may be the same memory). options
+ * may be NULL. *program is NULL on error. The program has its own copy of the graph and its own threads; more tensors
+ * may be made in the context, and more programs compiled. */
 WN_API wn_status wn_compile(wn_context *ctx, wn_tensor *const *outs, void *const *data, int count,
                             const wn_options *options, wn_program **program);
 /* Compiles like wn_compile, runs nothing (data, and that of inputs, may be NULL), and writes, as text for a person,
@@ -401,8 +401,8 @@ WN_API void wn_program_destroy(wn_program *program);
 /* --- slots and binding ------------------------------------------------------------------------ */
 
 /* A program's slots are the arrays that it gets from its caller: first its inputs in the order in which they were made,
- * then its constants, then its outputs as they were given to wn_compile. Only those that an output depends on are there.
- * The order does not depend on options.
+ * then its constants, then its outputs as they were given to wn_compile. Only those that an output depends on are
+ * there. The order does not depend on options.
  * Threads: none of these while another thread binds the program; a bind not while it is run. Ownership: arrays are
  * borrowed until another is bound or the program is destroyed. Errors: WN_ERR_USAGE, a line in wn_program_message(). */
 
@@ -434,22 +434,23 @@ WN_API wn_status wn_program_find(wn_program *program, const char *name, int *slo
 /* From the next run on the program reads or, of an output, writes this array (borrowed, row-major, of the slot's dtype
  * and shape). WN_ERR_USAGE, and everything stays as it was, where there is no such slot, where the array is NULL or not
  * aligned as its dtype, where it overlaps what it must not overlap at wn_compile, and for a fixed input, which takes
- * another compile. A constant that is bound, be it to the array that it had, is prepared again by the next wn_prepare or
- * run; the plan stays the one that was chosen at compiling. Costs less than a microsecond and allocates nothing but where
- * a constant is bound in a program that shares prepared weights (wn_program_share), which then gets memory for its own:
- * WN_ERR_NOMEM leaves everything as it was. A program that is bound while another thread runs or binds it is
+ * another compile. A constant that is bound, be it to the array that it had, is prepared again by the next wn_prepare
+ * or run; the plan stays the one that was chosen at compiling. Costs less than a microsecond and allocates nothing but
+ * where a constant is bound in a program that shares prepared weights (wn_program_share), which then gets memory for
+ * its own: WN_ERR_NOMEM leaves everything as it was. A program that is bound while another thread runs or binds it is
  * WN_ERR_USAGE where it is noticed (by either call), and which arrays a run uses is not defined where it is not. */
 WN_API wn_status wn_bind(wn_program *program, int slot, const void *data);
-/* Binds several at once, so that two arrays can change places; all or none. A slot that is named twice gets the latter. */
+/* Binds several at once, so that two arrays can change places; all or none. A slot that is named twice gets the latter.
+ * */
 WN_API wn_status wn_bind_many(wn_program *program, int count, const int *slots,
                               const void *const *data);
 
-/* A program with the same code, whose copy is not made, and the same prepared weights, which are prepared once, and with
- * bindings and workspace of its own. Its inputs and constants are bound as those of `program` are at this moment, its
- * outputs to nothing. Either may be destroyed first. Programs of one thread, each run by a thread of its caller's, run at
- * the same time; those of more threads, and those of a device, take turns, a run each. A constant that is bound again in
- * one of them is so in that one alone, which then prepares weights of its own. On error *other is NULL. Threads: others
- * may run `program`, but not bind it. */
+/* A program with the same code, whose copy is not made, and the same prepared weights, which are prepared once, and
+ * with bindings and workspace of its own. Its inputs and constants are bound as those of `program` are at this moment,
+ * its outputs to nothing. Either may be destroyed first. Programs of one thread, each run by a thread of its caller's,
+ * run at the same time; those of more threads, and those of a device, take turns, a run each. A constant that is bound
+ * again in one of them is so in that one alone, which then prepares weights of its own. On error *other is NULL.
+ * Threads: others may run `program`, but not bind it. */
 WN_API wn_status wn_program_share(wn_program *program, wn_program **other);
 
 /* --- what a program is ------------------------------------------------------------------------ */
@@ -593,9 +594,10 @@ typedef struct wn_tune_result {
 /* Measures the schedules with the least predicted cost for the graph, and their neighbours, on the caller's data, and
  * stores the fastest for later compiles of the same graph, by any process of this user, with the same dtype, math,
  * weights, ISA, CPU and version, and any number of threads, since results must not depend on it: tune with as many as
- * will run. Writes to data as wn_run does; every array has to be there, and what inputs hold should be like real data, on which a pick's error is
- * checked. options->plan and wino must be NULL (or "auto"). Being stopped is no error: what was found until then is
- * kept. A few tensors stay in the context. options, tune: may be NULL; *result is zeros where tuning fails. */
+ * will run. Writes to data as wn_run does; every array has to be there, and what inputs hold should be like real data,
+ * on which a pick's error is checked. options->plan and wino must be NULL (or "auto"). Being stopped is no error: what
+ * was found until then is kept. A few tensors stay in the context. options, tune: may be NULL; *result is zeros where
+ * tuning fails. */
 WN_API wn_status wn_tune(wn_context *ctx, wn_tensor *const *outs, void *const *data, int count,
                          const wn_options *options, const wn_tune_options *tune,
                          wn_tune_result *result);

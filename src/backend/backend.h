@@ -1,10 +1,10 @@
 /* What a backend is: one struct, whether its kernels run on this CPU or on a device with memory of its own.
  *
- * In: verified linear kernels for one target. Out: code that can be launched, or for each kernel the reason why there is
- * none. registry.c has a row for each backend; runtime.c and module.c are all that call it.
- * Always holds: a function that returns text returns NULL where all went well, else one line that says what failed, which
- * lives as long as the device. All but list, open and compile are called by whose turn it is (runtime_begin) or before
- * anything runs. Functions marked (optional) may be NULL. */
+ * In: verified linear kernels for one target. Out: code that can be launched, or for each kernel the reason why there
+ * is none. registry.c has a row for each backend; runtime.c and module.c are all that call it.
+ * Always holds: a function that returns text returns NULL where all went well, else one line that says what failed,
+ * which lives as long as the device. All but list, open and compile are called by whose turn it is (runtime_begin) or
+ * before anything runs. Functions marked (optional) may be NULL. */
 #ifndef WN_BACKEND_BACKEND_H
 #define WN_BACKEND_BACKEND_H
 
@@ -15,7 +15,8 @@ typedef struct host host; /* threads and memory of this CPU (host.h) */
 /* One kernel. The runtime fills in the first part, `compile` the second. */
 typedef struct backend_kernel {
   int nargs; /* global arrays: their slots are 0 .. nargs - 1 */
-  /* Blocks from which on a launch on the host is worth sharing over threads that spin, and worth waking those that sleep. */
+  /* Blocks from which on a launch on the host is worth sharing over threads that spin, and worth waking those that
+   * sleep. */
   int64_t share, wake;
   const char *symbol; /* a name for its code, by what it computes: other kernels have others */
 
@@ -26,8 +27,8 @@ typedef struct backend_kernel {
   const char *note; /* what else the device says ("maxTotalThreadsPerThreadgroup 832"), or NULL */
 } backend_kernel;
 
-/* Kernels to be compiled, no two of which are the same but for their names. Text in `out` is allocated in `a`, which outlives
- * the handle. */
+/* Kernels to be compiled, no two of which are the same but for their names. Text in `out` is allocated in `a`, which
+ * outlives the handle. */
 typedef struct backend_job {
   arena *a;
   diag *d;
@@ -38,13 +39,13 @@ typedef struct backend_job {
   const lin_kernel *const *kernels;
   const str *keys; /* of each, for the cache: what it computes (kernel_key.h) */
   backend_kernel *out;
-  struct store
-      *cache;  /* has or gets each kernel's code; used by the calling thread alone; may be NULL */
+  /* has or gets each kernel's code; used by the calling thread alone; may be NULL */
+  struct store *cache;
   bool cached; /* set by compile: all of it was found there */
 } backend_job;
 
 typedef struct backend {
-  /* --- for people and for options ---------------------------------------------------------------------------------- */
+  /* --- for people and for options ------------------------------------------------------------- */
   const char *name;     /* what --backend takes */
   const char *spec;     /* what may stand behind it and a colon, for help: "P:D"; NULL: nothing */
   const char *compiler; /* what makes code of kernels */
@@ -52,31 +53,32 @@ typedef struct backend {
   const char *capture_suffix;       /* of the files that `capture` writes: ".gputrace", or NULL */
   const char *const *isas;          /* what --isa and $WINNOW_ISA may ask it for, up to NULL */
 
-  /* --- what it is -------------------------------------------------------------------------------------------------- */
-  bool
-      in_place; /* the host's arrays are used where they are, and a child process of fork() can go on */
+  /* --- what it is ----------------------------------------------------------------------------- */
+  /* the host's arrays are used where they are, and a child process of fork() can go on */
+  bool in_place;
   bool reference; /* interprets: takes any kernel, and its times say nothing about a plan */
 
-  /* --- devices ----------------------------------------------------------------------------------------------------- */
-  /* The devices that open would take, in the order of their numbers, into arena a; 0 with the reason in *why where there
-   * are none. NULL: the backend is one device by itself. */
+  /* --- devices -------------------------------------------------------------------------------- */
+  /* The devices that open would take, in the order of their numbers, into arena a; 0 with the reason in *why where
+   * there are none. NULL: the backend is one device by itself. */
   int (*list)(diag *d, arena *a, const device_info **out, const char **why);
   /* h: the runtime's threads and scratch, which outlive the device. spec: what stood behind the backend's name and a
-   * colon, or NULL. isa: NULL for what suits the device. Fills in the target, whose text lives as long as the device. What
-   * cannot be opened is diag_fail: USAGE for a spec or isa that does not exist, DEVICE for what is missing or failed. */
+   * colon, or NULL. isa: NULL for what suits the device. Fills in the target, whose text lives as long as the device.
+   * What cannot be opened is diag_fail: USAGE for a spec or isa that does not exist, DEVICE for what is missing or
+   * failed. */
   void *(*open)(diag *d, host *h, const char *spec, const char *isa, machine *target);
   void (*close)(void *device);
   /* The target of a typical device, for kernels that are looked at where there is none. An isa that does not exist is
    * diag_fail. (optional) */
   void (*typical)(diag *d, const char *isa, machine *target);
 
-  /* --- memory ------------------------------------------------------------------------------------------------------ */
+  /* --- memory --------------------------------------------------------------------------------- */
   void *(*alloc)(void *device, size_t bytes); /* of zeros; NULL: there is not that much */
   void (*free)(void *device, void *block);    /* NULL is allowed */
   const char *(*write)(void *device, void *block, size_t offset, const void *from, size_t bytes);
   const char *(*read)(void *device, void *block, size_t offset, void *to, size_t bytes);
 
-  /* --- kernels ----------------------------------------------------------------------------------------------------- */
+  /* --- kernels -------------------------------------------------------------------------------- */
   /* One kernel as the compiler reads it, without what all kernels share; as C where that reads no text. */
   void (*render)(str *out, const lin_kernel *k);
   /* Fills in the second part of out[0 .. count), which is zeroed (registers and spills: -1). The handle keeps the code
@@ -84,23 +86,23 @@ typedef struct backend {
    * apart, which must leave nothing behind. */
   void *(*compile)(void *device, backend_job *job);
   void (*release)(void *handle); /* NULL is allowed; the device that compiled it is still open */
-  /* The kernel of this symbol as text, an instruction a line, in arena a, and its vector registers and spills; NULL, and
-   * both as they were, where that is not known. (optional) */
+  /* The kernel of this symbol as text, an instruction a line, in arena a, and its vector registers and spills; NULL,
+   * and both as they were, where that is not known. (optional) */
   const char *(*assembly)(const void *handle, arena *a, const machine *target, const char *symbol,
                           int *registers, int *spills);
-  /* Runs, or queues behind everything queued before, blocks or groups [begin, end) of a kernel that any open device of the
-   * same kind has compiled. args: its global arrays by slot. stamp: a number whose start and end `stamps` tells afterwards,
-   * counted from 0 in each run that is timed; -1: none. */
+  /* Runs, or queues behind everything queued before, blocks or groups [begin, end) of a kernel that any open device of
+   * the same kind has compiled. args: its global arrays by slot. stamp: a number whose start and end `stamps` tells
+   * afterwards, counted from 0 in each run that is timed; -1: none. */
   const char *(*launch)(void *device, const backend_kernel *kernel, const device_arg *args,
                         int64_t begin, int64_t end, int stamp);
   const char *(*finish)(void *device); /* waits for all that was queued */
   /* Start and end of a stamped launch in seconds of the device's clock, after finish. */
   const char *(*stamps)(void *device, int stamp, double *start, double *end);
-  /* Starts to record what the device does, in the format of its maker's tools, into a file that does not exist; with NULL
-   * ends it. (optional) */
+  /* Starts to record what the device does, in the format of its maker's tools, into a file that does not exist; with
+   * NULL ends it. (optional) */
   const char *(*capture)(void *device, const char *path);
-  /* For the handler of a signal that ends the process: ends what it has started outside of it and removes its files. Calls
-   * only what a handler may. (optional) */
+  /* For the handler of a signal that ends the process: ends what it has started outside of it and removes its files.
+   * Calls only what a handler may. (optional) */
   void (*abandon)(void);
 } backend;
 

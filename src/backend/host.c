@@ -21,7 +21,7 @@ void host_close(host *h) {
   *h = (host){.pool = h->pool};
 }
 
-/* --- what launches need ------------------------------------------------------------------------------------------------ */
+/* --- what launches need ----------------------------------------------------------------------- */
 
 /* Another module of the runtime's may be running: what it uses is exchanged between its runs. */
 static void reserve_scratch(host *h, diag *d, size_t bytes) {
@@ -69,7 +69,7 @@ void host_reserve(host *h, diag *d, size_t scratch, int nargs) {
     diag_fail(d, WN_ERR_NOMEM, "out of memory for the times of kernels");
 }
 
-/* --- stamps ------------------------------------------------------------------------------------------------------------ */
+/* --- stamps ----------------------------------------------------------------------------------- */
 
 const char *host_stamp_begin(host *h, int stamp) {
   if (!has_times(h, stamp + 1)) return "out of memory for the times of kernels";
@@ -95,7 +95,7 @@ const char *host_stamps(void *device, int stamp, double *start, double *end) {
   return NULL;
 }
 
-/* --- launching --------------------------------------------------------------------------------------------------------- */
+/* --- launching -------------------------------------------------------------------------------- */
 
 static void share(host *h, pool_task task, host_job *j, int64_t begin, int64_t end) {
   int64_t blocks = end - begin;
@@ -136,7 +136,7 @@ const char *host_finish(void *device) {
   return NULL;
 }
 
-/* --- memory ------------------------------------------------------------------------------------------------------------ */
+/* --- memory ----------------------------------------------------------------------------------- */
 
 void *host_open(diag *d, host *h, const char *spec, const char *isa, machine *target) {
   (void)spec;

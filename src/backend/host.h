@@ -1,9 +1,9 @@
 /* What all backends share that run on this CPU: threads, memory, scratch, the clock.
  *
- * In: code with the CPU ABI of kernel/linear.h, arrays in the host's memory. Out: blocks run over the pool's threads. Every
- * runtime has a host, which is the "device" of a CPU's backend; a device's interprets what fell back on it.
- * Always holds: a launch allocates nothing but where its stamp is higher than any before; it is used by whose turn it is at
- * the pool; an array's address may lie before its block, as that of a later round of a host loop does. */
+ * In: code with the CPU ABI of kernel/linear.h, arrays in the host's memory. Out: blocks run over the pool's threads.
+ * Every runtime has a host, which is the "device" of a CPU's backend; a device's interprets what fell back on it.
+ * Always holds: a launch allocates nothing but where its stamp is higher than any before; it is used by whose turn it
+ * is at the pool; an array's address may lie before its block, as that of a later round of a host loop does. */
 #ifndef WN_BACKEND_HOST_H
 #define WN_BACKEND_HOST_H
 
@@ -40,7 +40,8 @@ struct host {
 };
 
 void host_close(host *h); /* frees all but the pool */
-/* Before a kernel is launched that needs so many bytes of scratch and has so many arrays. diag_fail if there is no memory. */
+/* Before a kernel is launched that needs so many bytes of scratch and has so many arrays. diag_fail if there is no
+ * memory. */
 void host_reserve(host *h, diag *d, size_t scratch, int nargs);
 
 /* One launch, as the pool's threads see it. */
@@ -63,7 +64,7 @@ void host_stamp_end(host *h, int stamp);
 bool host_has_stamp(const host *h, int stamp);
 void host_forget_stamp(host *h, int stamp); /* a device does what has this stamp now */
 
-/* --- functions of struct backend ------------------------------------------------------------------------------------------ */
+/* --- functions of struct backend -------------------------------------------------------------- */
 
 void *host_open(diag *d, host *h, const char *spec, const char *isa, machine *target);
 void host_keep_open(void *device); /* close: the host is the runtime's */

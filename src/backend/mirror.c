@@ -1,10 +1,11 @@
 /* Kernels that fell back, where arrays are in a device's memory; see mirror.h.
  *
- * A mirror is as large as the parts of blocks that the kernel's arrays may lie in, one part a block: arrays of one block lie
- * in its mirror as they do in it, so that writing back what surrounds an array changes nothing. An array may begin before
- * its block and end behind it: a later round of a host loop has addresses of all rounds, and touches what is there.
- * Always holds: the mirror belongs to the runtime and grows when a larger one is needed first, so a steady run allocates
- * nothing. */
+ * A mirror is as large as the parts of blocks that the kernel's arrays may lie in, one part a block: arrays of one
+ * block lie in its mirror as they do in it, so that writing back what surrounds an array changes nothing. An array may
+ * begin before its block and end behind it: a later round of a host loop has addresses of all rounds, and touches what
+ * is there.
+ * Always holds: the mirror belongs to the runtime and grows when a larger one is needed first, so a steady run
+ * allocates nothing. */
 #include "backend/mirror.h"
 
 enum { PAGE = 4096, LINE = 64 };

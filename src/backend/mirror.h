@@ -10,8 +10,8 @@ struct mirror_part {
   size_t begin, end, at; /* bytes [begin, end) of the block are `at` bytes into the mirror */
 };
 
-/* Runs a kernel here whose code is one of the host's backend `on`: what its arrays' blocks hold is read into a mirror, and
- * what the kernel wrote is written again. NULL, or one line. */
+/* Runs a kernel here whose code is one of the host's backend `on`: what its arrays' blocks hold is read into a mirror,
+ * and what the kernel wrote is written again. NULL, or one line. */
 const char *mirror_launch(runtime *rt, const backend *on, const lin_kernel *k,
                           const backend_kernel *code, const device_arg *args, int64_t begin,
                           int64_t end, int stamp);

@@ -2,8 +2,8 @@
  *
  * In: linear kernels. Out: modules whose kernels run, compiled or interpreted.
  * Always holds: whatever fails in a backend leaves a kernel that runs in the interpreter and says why; blocks are
- * independent, so which thread runs which changes nothing; a launch writes nothing into the module, so that several runtimes
- * may launch it. */
+ * independent, so which thread runs which changes nothing; a launch writes nothing into the module, so that several
+ * runtimes may launch it. */
 #include "backend/runtime.h"
 
 #include <stdio.h>
@@ -37,7 +37,7 @@ struct module {
   bool cached;
 };
 
-/* --- lines ------------------------------------------------------------------------------------------------------------- */
+/* --- lines ------------------------------------------------------------------------------------ */
 
 /* 2471 as "2,471". */
 static const char *with_commas(char *out, size_t size, int n) {
@@ -86,9 +86,10 @@ static void count_lines(module *m, int max_lines) {
   if (st != WN_OK) diag_fail(m->arena.diag, st, "out of memory while counting source lines");
 }
 
-/* --- compiling --------------------------------------------------------------------------------------------------------- */
+/* --- compiling -------------------------------------------------------------------------------- */
 
-/* At 100 flops and 20 bytes a nanosecond: two times the launch of workers that spin, and the waking of those that sleep. */
+/* At 100 flops and 20 bytes a nanosecond: two times the launch of workers that spin, and the waking of those that
+ * sleep. */
 static const double WORTH_SHARING = 4e5, WORTH_WAKING = 4e6, FLOPS_A_BYTE = 5;
 
 /* Blocks that do so much. */
@@ -295,7 +296,7 @@ void runtime_reserve(runtime *rt, diag *d, const module *m) {
   if (runtime_has_device(rt)) reserve_args(rt, d, m->nargs);
 }
 
-/* --- what was compiled ------------------------------------------------------------------------------------------------- */
+/* --- what was compiled ------------------------------------------------------------------------ */
 
 static module_entry *entry_of(const module *m, int index) {
   WN_CHECK(index >= 0 && index < m->count, "module has no kernel %d", index);
@@ -324,7 +325,7 @@ void module_registers(module *m, int index, int *registers, int *spills) {
 
 bool module_cached(const module *m) { return m->cached; }
 
-/* --- launching --------------------------------------------------------------------------------------------------------- */
+/* --- launching -------------------------------------------------------------------------------- */
 
 /* The backend has its own blocks. */
 static const char *launch_on_device(runtime *rt, const backend_kernel *k, const device_arg *args,

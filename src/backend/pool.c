@@ -7,12 +7,12 @@
  * the only state here that is not somebody's: it is behind a lock, empty while nobody holds a pool,
  * and no run touches it.
  *
- * Workers spin between launches, which then cost half a microsecond and not 20. But a launch ends only when all workers have
- * looked at it, and beside another busy process that may take a time slice of milliseconds. So when workers come too late to
- * take any part of two launches in a row, the pool lets them sleep between launches for a while.
+ * Workers spin between launches, which then cost half a microsecond and not 20. But a launch ends only when all workers
+ * have looked at it, and beside another busy process that may take a time slice of milliseconds. So when workers come
+ * too late to take any part of two launches in a row, the pool lets them sleep between launches for a while.
  *
- * A child process has pools but none of their workers, and turns of threads that it has not: the first turn there starts
- * the pool anew, in its place, so that whoever holds it need not know. */
+ * A child process has pools but none of their workers, and turns of threads that it has not: the first turn there
+ * starts the pool anew, in its place, so that whoever holds it need not know. */
 #include "backend/pool.h"
 
 #include <pthread.h>
@@ -72,7 +72,7 @@ static bool can_start(int threads) {
   pthread_t *id = mem_alloc((size_t)threads * sizeof *id);
   pthread_mutex_t started = PTHREAD_MUTEX_INITIALIZER;
   int n = 0;
-  if (!id) return false;
+  if (id == NULL) return false;
   pthread_mutex_lock(&started);
   while (n < threads && pthread_create(&id[n], NULL, wait_for_all, &started) == 0) ++n;
   pthread_mutex_unlock(&started);
@@ -93,7 +93,7 @@ static pthreadpool_t start(int threads) {
 
 static pool *create(int threads) {
   pool *p = mem_alloc(sizeof *p);
-  if (!p) return NULL;
+  if (p == NULL) return NULL;
   *p = (pool){.threads = threads, .holders = 1};
   atomic_init(&p->generation, fork_generation());
   if (pthread_mutex_init(&p->lock, NULL) != 0) {
@@ -133,8 +133,8 @@ pool *pool_acquire(int threads) {
   if (threads == 1) return create(1);
   pthread_mutex_lock(&pools_lock);
   pool *p = pools;
-  while (p && p->threads != threads) p = p->next;
-  if (p) {
+  while (p != NULL && p->threads != threads) p = p->next;
+  if (p != NULL) {
     ++p->holders;
   } else if ((p = create(threads))) {
     p->next = pools;
@@ -145,10 +145,10 @@ pool *pool_acquire(int threads) {
 }
 
 void pool_release(pool *p) {
-  if (!p) return;
+  if (p == NULL) return;
   pthread_mutex_lock(&pools_lock);
   bool last = --p->holders == 0;
-  for (pool **at = &pools; last && *at; at = &(*at)->next) {
+  for (pool **at = &pools; last && *at != NULL; at = &(*at)->next) {
     if (*at != p) continue;
     *at = p->next;
     break;
@@ -161,8 +161,8 @@ int pool_threads(const pool *p) { return p->threads; }
 
 /* --- turns ------------------------------------------------------------------------------------ */
 
-/* For the first turn in a child process. False: there are no threads but the caller's. What the parent's pool had is lost,
- * since giving it back would wait for its threads. */
+/* For the first turn in a child process. False: there are no threads but the caller's. What the parent's pool had is
+ * lost, since giving it back would wait for its threads. */
 static bool start_anew(pool *p) {
   pthread_mutex_lock(&pools_lock);
   bool alone = false;

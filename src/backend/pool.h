@@ -17,8 +17,8 @@ typedef void (*pool_task)(void *context, int worker, int64_t begin, int64_t end)
 pool *pool_acquire(int threads);
 void pool_release(pool *p); /* NULL is allowed */
 int pool_threads(const pool *p);
-/* Holders take turns, in the order in which they came. False: this was the first turn in a child process, which could not
- * start the pool's threads; tasks run in the caller alone. */
+/* Holders take turns, in the order in which they came. False: this was the first turn in a child process, which could
+ * not start the pool's threads; tasks run in the caller alone. */
 bool pool_begin(pool *p);
 void pool_end(pool *p);
 /* Between begin and end: calls task for parts of [begin, end), worker in [0, threads); returns when

@@ -73,8 +73,9 @@ const char *registry_names(char *out, size_t size, const char *last, bool specs)
     const backend_row *row = registry_row(i);
     const char *spec = specs ? row->backend->spec : NULL;
     const char *before = i == 0 ? "" : i + 1 == registry_count() ? last : ", ";
-    int more = snprintf(out + n, size - n, "%s%s%s%s%s", before, row->name, spec ? "[:" : "",
-                        spec ? spec : "", spec ? "]" : "");
+    int more =
+        snprintf(out + n, size - n, "%s%s%s%s%s", before, row->name, spec != NULL ? "[:" : "",
+                 spec != NULL ? spec : "", spec != NULL ? "]" : "");
     n += more > 0 ? (size_t)more : 0;
   }
   return out;

@@ -1,15 +1,15 @@
 /* The backends that there are: one table, which the runtime, the command line and messages read.
  *
- * In: what stood behind --backend. Out: a backend. Always holds: the first is what is taken where none is named, and one of
- * them interprets. */
+ * In: what stood behind --backend. Out: a backend. Always holds: the first is what is taken where none is named, and
+ * one of them interprets. */
 #ifndef WN_BACKEND_REGISTRY_H
 #define WN_BACKEND_REGISTRY_H
 
 #include "backend/backend.h"
 
 typedef struct backend_row {
-  const char *
-      name; /* that --backend takes for it: another than the backend's own where it stands for one not built */
+  /* that --backend takes for it: another than the backend's own where it stands for one not built */
+  const char *name;
   const backend *backend;
   const char *note; /* a warning for who asks for this name, or NULL */
 } backend_row;
@@ -31,8 +31,8 @@ const char *registry_names(char *out, size_t size, const char *last, bool specs)
 /* May the backend be asked for this instruction set? NULL: may any? */
 bool registry_knows_isa(const backend *b, const char *isa);
 
-/* For the handler of a signal that ends the process, of a program that owns it: whatever backends have outside of it goes.
- * Calls only what a handler may. */
+/* For the handler of a signal that ends the process, of a program that owns it: whatever backends have outside of it
+ * goes. Calls only what a handler may. */
 void registry_abandon(void);
 
 /* Until it is called with NULL one more row is behind the others. For tests, which have one thread then. */

@@ -1,8 +1,8 @@
 /* Runtimes: a backend's device, this CPU's threads, and memory.
  *
  * In: names and numbers of the user's. Out: something that compiles, keeps arrays and launches (module.c).
- * Always holds: every runtime has a host; it is the backend's device where kernels run on this CPU. In a child process of
- * fork() a device is left alone. */
+ * Always holds: every runtime has a host; it is the backend's device where kernels run on this CPU. In a child process
+ * of fork() a device is left alone. */
 #include "backend/runtime.h"
 
 #include <errno.h>
@@ -14,7 +14,7 @@
 
 enum { MAX_THREADS = 1024 };
 
-/* --- threads ----------------------------------------------------------------------------------------------------------- */
+/* --- threads ---------------------------------------------------------------------------------- */
 
 /* Threads beyond the cores would only take turns, and keep those waiting that spin. */
 static int at_most(diag *d, int asked, int cores) {
@@ -40,7 +40,7 @@ static int choose_threads(diag *d, int asked, int cores) {
   return at_most(d, (int)n, cores);
 }
 
-/* --- opening ----------------------------------------------------------------------------------------------------------- */
+/* --- opening ---------------------------------------------------------------------------------- */
 
 typedef struct opening { /* what was asked for */
   const char *spec, *isa;
@@ -48,8 +48,8 @@ typedef struct opening { /* what was asked for */
   bool looked_at;
 } opening;
 
-/* $WINNOW_ISA speaks to the backends that have it: a CPU's instruction set is none of a device's, nor the reverse. What none
- * has is a mistake that any of them tells. */
+/* $WINNOW_ISA speaks to the backends that have it: a CPU's instruction set is none of a device's, nor the reverse. What
+ * none has is a mistake that any of them tells. */
 static const char *isa_for(const backend *b, const char *asked) {
   const char *env = getenv("WINNOW_ISA");
   if (asked != NULL || env == NULL || *env == '\0') return asked;
@@ -135,7 +135,7 @@ void runtime_destroy(runtime *rt) {
   mem_free(rt);
 }
 
-/* --- what it is -------------------------------------------------------------------------------------------------------- */
+/* --- what it is ------------------------------------------------------------------------------- */
 
 bool runtime_in_place(const runtime *rt) { return rt->backend->in_place; }
 
@@ -185,7 +185,7 @@ void runtime_end(runtime *rt) {
   pool_end(rt->host.pool);
 }
 
-/* --- memory ------------------------------------------------------------------------------------------------------------ */
+/* --- memory ----------------------------------------------------------------------------------- */
 
 void *runtime_alloc(runtime *rt, size_t bytes) {
   if (rt->backend->in_place) return rt->backend->alloc(rt->device, bytes);

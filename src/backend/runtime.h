@@ -3,34 +3,35 @@
  * In: linear kernels. Out: a module whose kernels can be launched, and memory that they work on. A kernel that is over
  * max_lines, does not compile or does not load runs in the interpreter: its `fallback` says why and a warning was given
  * through diag; of a device, what it touches goes through the host's memory.
- * Always holds: launch allocates nothing, a first launch with a stamp or of a kernel that fell back on a device apart, and
- * takes no lock but those of the thread pool and of drivers. What returns text returns NULL where all went well, else one line that
- * lives as long as the runtime. */
+ * Always holds: launch allocates nothing, a first launch with a stamp or of a kernel that fell back on a device apart,
+ * and takes no lock but those of the thread pool and of drivers. What returns text returns NULL where all went well,
+ * else one line that lives as long as the runtime. */
 #ifndef WN_BACKEND_RUNTIME_H
 #define WN_BACKEND_RUNTIME_H
 
 #include "kernel/linear.h"
 #include "machine/machine.h"
 
-/* --- runtime -------------------------------------------------------------------------------------------------------- */
+/* --- runtime ---------------------------------------------------------------------------------- */
 typedef struct runtime runtime;
-/* backend: a name of registry.c, with a colon and a device behind it where it has some ("opencl:0:1"); NULL: the first there.
- * isa NULL: $WINNOW_ISA where the backend has it, else the best; threads 0: $WINNOW_THREADS or all cores; more than there are
- * cores in the process's affinity mask is a warning and runs as many as there are. On error diag_fail. Runtimes of equally
- * many threads, two or more, share them. Beside a device threads are what interprets the kernels that fall back. */
+/* backend: a name of registry.c, with a colon and a device behind it where it has some ("opencl:0:1"); NULL: the first
+ * there. isa NULL: $WINNOW_ISA where the backend has it, else the best; threads 0: $WINNOW_THREADS or all cores; more
+ * than there are cores in the process's affinity mask is a warning and runs as many as there are. On error diag_fail.
+ * Runtimes of equally many threads, two or more, share them. Beside a device threads are what interprets the kernels
+ * that fall back. */
 runtime *runtime_create(diag *d, const char *backend, const char *isa, int threads);
 /* The same for kernels that are looked at, not run: where there is no such device a typical one of the backend's stands
  * for it, and kernels are not compiled. */
 runtime *runtime_create_foreign(diag *d, const char *backend, const char *isa, int threads);
-/* Another runtime of the same backend, device, instruction set, threads and flushing: what one has compiled the other may
- * launch (runtime_reserve), and blocks of one's memory are the other's as well. */
+/* Another runtime of the same backend, device, instruction set, threads and flushing: what one has compiled the other
+ * may launch (runtime_reserve), and blocks of one's memory are the other's as well. */
 runtime *runtime_create_like(diag *d, const runtime *rt);
 void runtime_destroy(runtime *rt); /* after all modules that it compiled */
 /* False: its kernels are interpreted, or looked at alone. */
 bool runtime_is_here(const runtime *rt);
 bool runtime_is_reference(const runtime *rt); /* it is the interpreter that was asked for */
-/* True in a child process of fork() where the runtime is one of a device: no driver survives that, so of all functions only
- * those that destroy may be called, and they leave the device alone. */
+/* True in a child process of fork() where the runtime is one of a device: no driver survives that, so of all functions
+ * only those that destroy may be called, and they leave the device alone. */
 bool runtime_is_orphan(const runtime *rt);
 /* To be called before anything is compiled: kernels may take subnormal numbers for zeros, and give zeros for them. */
 void runtime_flush_subnormals(runtime *rt);
@@ -40,13 +41,13 @@ const machine *runtime_machine(const runtime *rt); /* its limits are not looked 
 int runtime_threads(const runtime *rt); /* that run kernels: of a device, its compute units */
 /* Of local arrays that the host holds: 0 for a device. */
 int runtime_scratch_blocks(const runtime *rt);
-/* Around launches: runtimes that share threads take turns, in the order in which they came, and the scratch is for whose
- * turn it is. In between the thread is in the default floating-point environment, or in one that flushes; runtime_end gives
- * it its own again. False: see pool_begin. */
+/* Around launches: runtimes that share threads take turns, in the order in which they came, and the scratch is for
+ * whose turn it is. In between the thread is in the default floating-point environment, or in one that flushes;
+ * runtime_end gives it its own again. False: see pool_begin. */
 bool runtime_begin(runtime *rt);
 void runtime_end(runtime *rt);
 
-/* --- memory --------------------------------------------------------------------------------------------------------- */
+/* --- memory ----------------------------------------------------------------------------------- */
 typedef struct device_info {                    /* for people, and for messages */
   const char *spec;                             /* that opens it: "0:1" */
   const char *name, *platform, *version, *kind; /* kind: "gpu", "cpu", "accelerator", ... */
@@ -54,7 +55,8 @@ typedef struct device_info {                    /* for people, and for messages 
   size_t memory, local_bytes;
   int group;
 } device_info;
-/* The devices of a backend that has some, by its name without a spec; 0 with the reason in *why where there are none. */
+/* The devices of a backend that has some, by its name without a spec; 0 with the reason in *why where there are none.
+ * */
 int runtime_devices(diag *d, arena *a, const char *backend, const device_info **out,
                     const char **why);
 
@@ -74,20 +76,22 @@ void runtime_free(runtime *rt, void *block);    /* NULL is allowed */
 const char *runtime_write(runtime *rt, void *block, size_t offset, const void *from, size_t bytes);
 const char *runtime_read(runtime *rt, void *block, size_t offset, void *to, size_t bytes);
 const char *runtime_finish(runtime *rt); /* waits for all that was queued */
-/* Records what the device does into a new file, in the format of its maker's tools (Metal: .gputrace); path NULL ends it. */
+/* Records what the device does into a new file, in the format of its maker's tools (Metal: .gputrace); path NULL ends
+ * it. */
 const char *runtime_capture(runtime *rt, const char *path);
-/* Seconds that a launch with this stamp took by the device's clock, or the host's where it ran there, after runtime_finish. */
+/* Seconds that a launch with this stamp took by the device's clock, or the host's where it ran there, after
+ * runtime_finish. */
 const char *runtime_stamp(runtime *rt, int stamp, double *seconds);
 
-/* --- modules -------------------------------------------------------------------------------------------------------- */
+/* --- modules ---------------------------------------------------------------------------------- */
 struct store;
 typedef struct compile_options {
   int max_lines;       /* 0: 2000 */
   struct store *store; /* has or gets the code, during the call only; NULL: compile anew */
 } compile_options;
 
-/* NULL, or why this kernel, which has so many source lines, is one for the interpreter: what module_compile finds before any
- * compiler sees it. */
+/* NULL, or why this kernel, which has so many source lines, is one for the interpreter: what module_compile finds
+ * before any compiler sees it. */
 const char *runtime_line_limit(const runtime *rt, arena *a, arena *scratch, const lin_kernel *k,
                                int max_lines, int *lines);
 
@@ -96,8 +100,8 @@ typedef struct module module;
 module *module_compile(runtime *rt, diag *d, int count, const lin_kernel *const *kernels,
                        const compile_options *options);
 void module_destroy(module *m);
-/* Before the module is launched through another runtime than the one that compiled it: scratch and what else launches need
- * belong to the runtime. diag_fail if there is no memory. */
+/* Before the module is launched through another runtime than the one that compiled it: scratch and what else launches
+ * need belong to the runtime. diag_fail if there is no memory. */
 void runtime_reserve(runtime *rt, diag *d, const module *m);
 
 typedef struct kernel_state {
@@ -116,9 +120,9 @@ bool module_cached(const module *m);
 void runtime_source(const runtime *rt, const lin_kernel *k, str *out);
 
 /* Between runtime_begin and runtime_end: runs kernel `index` for the blocks [begin, end) of its grid, over the pool's
- * threads, or queues them on a device behind everything before, compiled or interpreted. rt: the runtime that compiled it,
- * or another of the same backend, instruction set and device. args: its global arrays by slot. stamp: -1, or a number for
- * runtime_stamp, from 0 in each run that is timed. NULL, or one line that says what failed. */
+ * threads, or queues them on a device behind everything before, compiled or interpreted. rt: the runtime that compiled
+ * it, or another of the same backend, instruction set and device. args: its global arrays by slot. stamp: -1, or a
+ * number for runtime_stamp, from 0 in each run that is timed. NULL, or one line that says what failed. */
 const char *module_launch(runtime *rt, module *m, int index, const device_arg *args, int64_t begin,
                           int64_t end, int stamp);
 

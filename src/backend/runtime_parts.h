@@ -1,7 +1,7 @@
 /* What the files of the runtime know of each other: runtime.c, module.c, mirror.c.
  *
- * Always holds: a runtime's scratch, arguments and mirror are for whose turn it is at the pool, and large enough for every
- * module that was compiled on it or reserved for it. */
+ * Always holds: a runtime's scratch, arguments and mirror are for whose turn it is at the pool, and large enough for
+ * every module that was compiled on it or reserved for it. */
 #ifndef WN_BACKEND_RUNTIME_PARTS_H
 #define WN_BACKEND_RUNTIME_PARTS_H
 

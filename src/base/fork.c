@@ -1,7 +1,7 @@
 /* Forks; see fork.h.
  *
- * In: threads that enter and leave, and the three moments of a fork. Out: a count of forks, and whether this process was cut
- * off from what another thread was doing. A thread that wants to enter while a fork waits comes after it. */
+ * In: threads that enter and leave, and the three moments of a fork. Out: a count of forks, and whether this process
+ * was cut off from what another thread was doing. A thread that wants to enter while a fork waits comes after it. */
 #include "base/fork.h"
 
 #include <time.h>
@@ -75,7 +75,7 @@ void fork_leave(void) {
   pthread_mutex_unlock(&lock);
 }
 
-/* --- locks ------------------------------------------------------------------------------------- */
+/* --- locks ------------------------------------------------------------------------------------ */
 
 bool fork_lock_init(fork_lock *l) {
   atomic_init(&l->generation, fork_generation());

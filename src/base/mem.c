@@ -66,7 +66,7 @@ void *mem_alloc_aligned(size_t size, size_t align) {
 
 void mem_free_aligned(void *p) { free(p); }
 
-/* --- the machine ---------------------------------------------------------------------------------------------------- */
+/* --- the machine ------------------------------------------------------------------------------ */
 
 /* A limit in a file of the control groups' file system; "max" or no such file: none. */
 static size_t limit_in(const char *path) {
@@ -93,7 +93,7 @@ size_t mem_physical(void) {
   return least;
 }
 
-/* --- arenas ------------------------------------------------------------------------------------------------------- */
+/* --- arenas ----------------------------------------------------------------------------------- */
 
 enum { ALIGN = 16, FIRST_CHUNK = 16 << 10, MAX_CHUNK = 4 << 20 };
 
@@ -171,7 +171,7 @@ void *vec_grow(arena *a, void *data, size_t len, size_t *cap, size_t elem) {
   return p;
 }
 
-/* --- strings ------------------------------------------------------------------------------------------------------ */
+/* --- strings ---------------------------------------------------------------------------------- */
 
 void str_init(str *s, arena *a) {
   memset(s, 0, sizeof *s);

@@ -1,5 +1,5 @@
-/* In: structs of another version. Out: structs of this one, and back; see sized.h. A row of the table is a struct, the macro
- * that makes one, and the last field that its first version had. */
+/* In: structs of another version. Out: structs of this one, and back; see sized.h. A row of the table is a struct, the
+ * macro that makes one, and the last field that its first version had. */
 #include <string.h>
 
 #include "winnow/winnow.h"

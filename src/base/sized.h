@@ -1,9 +1,9 @@
 /* The public structs that begin with their size, between programs and libraries of different versions (winnow.h).
  *
- * In: a caller's struct, of its version of the header. Out: the same as this version's. Always holds: nothing past `size`
- * bytes of a caller's struct is read or written. Text that is returned is NULL, or one constant line for WN_ERR_USAGE.
- * A new field goes to the end of its struct, at or past the size that the struct had: no struct may end in padding
- * (tests/install/abi.sh). */
+ * In: a caller's struct, of its version of the header. Out: the same as this version's. Always holds: nothing past
+ * `size` bytes of a caller's struct is read or written. Text that is returned is NULL, or one constant line for
+ * WN_ERR_USAGE. A new field goes to the end of its struct, at or past the size that the struct had: no struct may end
+ * in padding (tests/install/abi.sh). */
 #ifndef WN_BASE_SIZED_H
 #define WN_BASE_SIZED_H
 

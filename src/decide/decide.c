@@ -9,7 +9,7 @@
 #include "measure/measure_device.h"
 #include "decide/tuned_plans.h"
 
-/* --- what there is ---------------------------------------------------------------------------------------------------------- */
+/* --- what there is ---------------------------------------------------------------------------- */
 
 /* What constants hold at this moment. Variable weights, and those that are not there yet, are not looked at. */
 static bool is_known(void *user, int64_t slot) {
@@ -59,7 +59,7 @@ const choice_target *decide_target(const deciding *d) {
   return t;
 }
 
-/* --- what was asked for ------------------------------------------------------------------------------------------------------- */
+/* --- what was asked for ----------------------------------------------------------------------- */
 
 bool decide_is_auto(const wn_options *opt) {
   const char *env = getenv("WINO");
@@ -73,7 +73,7 @@ static bool is_ours(const wn_options *opt) {
   return opt->wino != NULL || decide_is_auto(opt);
 }
 
-/* --- what was tuned ------------------------------------------------------------------------------------------------------------- */
+/* --- what was tuned --------------------------------------------------------------------------- */
 
 const char *decide_key(const deciding *d, const site_list *sites, int value) {
   const stored_value *v = &sites->value[value];
@@ -103,7 +103,7 @@ static const char *const *look_up_tuned(const deciding *d, const site_list *site
   return text;
 }
 
-/* --- carrying it out -------------------------------------------------------------------------------------------------------------- */
+/* --- carrying it out -------------------------------------------------------------------------- */
 
 typedef struct attempt {
   const deciding *d;
@@ -218,8 +218,8 @@ static void say_nothing(void *user, const char *line) {
   (void)line;
 }
 
-/* What was tried before is in the order of the nodes that are left: without it, so that a plan is one program however it was
- * come by. Everything to be warned of was. */
+/* What was tried before is in the order of the nodes that are left: without it, so that a plan is one program however
+ * it was come by. Everything to be warned of was. */
 static void make_again(attempt *t) {
   fitting *f = &t->out->fit;
   diag *d = &t->d->p->diag;

@@ -1,8 +1,9 @@
-/* From what was asked for to a plan that is carried out: options, what was tuned, constant weights, the limit of memory.
+/* From what was asked for to a plan that is carried out: options, what was tuned, constant weights, the limit of
+ * memory.
  *
- * In: the sites of a graph, the caller's options, the machine that a program is for. Out: a plan and the kernels that carry
- * it out. A site that was chosen for and is refused, or holds most of what does not fit, gets its next candidate, at last
- * direct; before that a choice of ours runs fewer threads, since another plan would give other bits.
+ * In: the sites of a graph, the caller's options, the machine that a program is for. Out: a plan and the kernels that
+ * carry it out. A site that was chosen for and is refused, or holds most of what does not fit, gets its next candidate,
+ * at last direct; before that a choice of ours runs fewer threads, since another plan would give other bits.
  * Always holds: what is returned fits; what was asked for by name is that, or diag_fail. */
 #ifndef WN_DECIDE_DECIDE_H
 #define WN_DECIDE_DECIDE_H
@@ -21,8 +22,8 @@ typedef struct deciding {
 
 typedef struct decision {
   choice choice;
-  graph_plan
-      complete; /* as it is carried out, with all sizes; printed, it makes the same program */
+  /* as it is carried out, with all sizes; printed, it makes the same program */
+  graph_plan complete;
   fitting fit;
   kernel_set *set;
   const choice_target *target;

@@ -1,6 +1,6 @@
-/* Fitting; see fit.h. Two sizes decide what a schedule keeps at a time: the tiles of a round of the host loop (chunk=), and
- * the tiles that are staged together where the input transform is computed inside the kernel of its reader (t=). Where a
- * schedule has neither, its arrays are as large as they are. */
+/* Fitting; see fit.h. Two sizes decide what a schedule keeps at a time: the tiles of a round of the host loop (chunk=),
+ * and the tiles that are staged together where the input transform is computed inside the kernel of its reader (t=).
+ * Where a schedule has neither, its arrays are as large as they are. */
 #include "decide/fit.h"
 
 #include <stdlib.h>
@@ -24,7 +24,7 @@ static bool halve(schedule *s, int64_t tiles) {
   return true;
 }
 
-/* --- who holds what ------------------------------------------------------------------------------------------------------ */
+/* --- who holds what --------------------------------------------------------------------------- */
 
 typedef struct holder {
   int site;
@@ -123,8 +123,8 @@ int fit_refused(const fitting *f) {
   return value_site(f->sites, &f->sites->value[f->value], f->local < 0 ? 0 : f->local);
 }
 
-/* Takes over what the rewrite decided: tiles of named plans, convolutions that a plan for all cannot have. A plan in braces
- * that could not be had, and one for all that nothing came of, is diag_fail(WN_ERR_REFUSED). */
+/* Takes over what the rewrite decided: tiles of named plans, convolutions that a plan for all cannot have. A plan in
+ * braces that could not be had, and one for all that nothing came of, is diag_fail(WN_ERR_REFUSED). */
 static void settle(graph *g, choice *c, const part_list *parts) {
   bool any = false;
   const char *why = "";

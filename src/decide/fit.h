@@ -1,9 +1,9 @@
 /* Carrying out a plan within a limit of memory.
  *
- * In: a choice and a limit. Out: the parts of a program and its kernels, and the plan that they carry out: the one that was
- * chosen, or one with smaller blocks of tiles. Always holds: what is returned needs no more than the limit; sizes are made
- * smaller only where that is allowed, halving at a time, those of the site that holds most memory first. Local arrays that a
- * device has no room for are diag_fail(WN_ERR_REFUSED). */
+ * In: a choice and a limit. Out: the parts of a program and its kernels, and the plan that they carry out: the one that
+ * was chosen, or one with smaller blocks of tiles. Always holds: what is returned needs no more than the limit; sizes
+ * are made smaller only where that is allowed, halving at a time, those of the site that holds most memory first. Local
+ * arrays that a device has no room for are diag_fail(WN_ERR_REFUSED). */
 #ifndef WN_DECIDE_FIT_H
 #define WN_DECIDE_FIT_H
 

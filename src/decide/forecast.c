@@ -1,7 +1,7 @@
 /* Forecasts; see forecast.h.
  *
- * The model counts by site and stage, and adds a stage that is computed inside another's kernel to that kernel. Nests carry
- * the site and the stage whose value they store, which is how each of these sums finds its kernel. */
+ * The model counts by site and stage, and adds a stage that is computed inside another's kernel to that kernel. Nests
+ * carry the site and the stage whose value they store, which is how each of these sums finds its kernel. */
 #include "decide/forecast.h"
 
 #include <math.h>
@@ -9,7 +9,7 @@
 
 enum { CANDIDATES = 64, KINDS = 4, SHOWN_SITES = 3 };
 
-/* --- kernels ---------------------------------------------------------------------------------------------------------------- */
+/* --- kernels ---------------------------------------------------------------------------------- */
 
 /* The run kernel of a site's stage, or (STAGE_COUNT) of its stored value; -1: there is none. */
 typedef struct kernel_index {
@@ -57,7 +57,7 @@ forecast forecast_program(graph *g, const choice *c, const choice_target *target
   return f;
 }
 
-/* --- variants ---------------------------------------------------------------------------------------------------------------- */
+/* --- variants --------------------------------------------------------------------------------- */
 
 static bool is_staged(const schedule *s) {
   return schedule_is_inside(s, STAGE_X) || schedule_is_inside(s, STAGE_M);
@@ -67,9 +67,9 @@ static bool is_whole(const schedule *s, stage_id id) {
   return s->stage[id].space == SPACE_GLOBAL && !schedule_is_inside(s, id);
 }
 
-/* A size is that of a block where something is staged, else of a register tile: what no longer says what it said is left to
- * the machine. So are channels in the lanes where a transform is inlined, and a host loop goes where there is no array any
- * more for it to cut. */
+/* A size is that of a block where something is staged, else of a register tile: what no longer says what it said is
+ * left to the machine. So are channels in the lanes where a transform is inlined, and a host loop goes where there is
+ * no array any more for it to cut. */
 static void settle(schedule *s, const schedule *was) {
   const bool t_was = is_staged(was), t_is = is_staged(s);
   const bool k_was = schedule_is_inside(was, STAGE_M), k_is = schedule_is_inside(s, STAGE_M);

@@ -1,8 +1,8 @@
 /* What the cost model says of a program that was made, kernel by kernel, and which plans to set beside its own.
  *
- * In: a graph, the plan that was carried out and the kernels that came of it. Out: seconds, and other plans that differ in
- * one choice each. Always holds: nothing is applied here; a kernel of which the model does not know which part of its
- * prediction is meant has none. */
+ * In: a graph, the plan that was carried out and the kernels that came of it. Out: seconds, and other plans that differ
+ * in one choice each. Always holds: nothing is applied here; a kernel of which the model does not know which part of
+ * its prediction is meant has none. */
 #ifndef WN_DECIDE_FORECAST_H
 #define WN_DECIDE_FORECAST_H
 
@@ -28,9 +28,9 @@ typedef struct variant {
 } variant;
 typedef VEC(variant) variant_list;
 
-/* Each stage in each other place; without Winograd; the other tile, and the other schedule, that are predicted to be best.
- * A schedule without stages is set beside the best of each kind that has some. Of a graph with several kinds of convolutions
- * those that take most. */
+/* Each stage in each other place; without Winograd; the other tile, and the other schedule, that are predicted to be
+ * best. A schedule without stages is set beside the best of each kind that has some. Of a graph with several kinds of
+ * convolutions those that take most. */
 void forecast_variants(graph *g, const forecast *f, variant_list *out);
 /* The whole plan as text. */
 const char *forecast_variant_text(graph *g, const forecast *f, const variant *v);

@@ -1,5 +1,5 @@
-/* Describing sites; see program_sites.h. Kernels and arrays carry the number of the site whose they are, so each list is
- * gone through once, however many sites there are. */
+/* Describing sites; see program_sites.h. Kernels and arrays carry the number of the site whose they are, so each list
+ * is gone through once, however many sites there are. */
 #include "decide/program_sites.h"
 
 #include <math.h>

@@ -1,8 +1,8 @@
 /* Keys and values of tuned plans; see plans.h.
  *
- * A graph is named by a hash of its nodes in the order of a depth-first walk from the root: node numbers, numbers of loops
- * and slots of buffers, which other tensors of the context shift, become positions in that walk. 128 bits in two halves
- * with seeds of their own; graphs that differ get equal keys as rarely as memory fails. */
+ * A graph is named by a hash of its nodes in the order of a depth-first walk from the root: node numbers, numbers of
+ * loops and slots of buffers, which other tensors of the context shift, become positions in that walk. 128 bits in two
+ * halves with seeds of their own; graphs that differ get equal keys as rarely as memory fails. */
 #include "decide/tuned_plans.h"
 
 #include <math.h>
@@ -118,8 +118,10 @@ const char *plans_key(graph *g, const uop *root, const bool *constant, const run
   return str_text(&key);
 }
 
-/* --- values: "1 17250 490000 x=local,...": a format, nanoseconds, error in 1e-12, schedule; no locale writes these
- * numbers in another way ------------------------------------------------------------------------------------------------ */
+/* --- values ----------------------------------------------------------------------------------- */
+
+/* "1 17250 490000 x=local,...": a format, nanoseconds, error in 1e-12, schedule; no locale writes these numbers in another
+ * way. */
 
 bool plans_get(store *s, diag *d, arena *a, const char *key, stored_plan *out) {
   size_t size;

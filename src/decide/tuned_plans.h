@@ -1,8 +1,8 @@
 /* Tuned plans on disk: what names a graph, and the schedule that was fastest for it.
  *
  * In: simplified range IR, the machine and the options. Out: a key, and under it in the store a schedule with what was
- * measured of it. Always holds: the key is made of what wn_compile sees, so a graph that was tuned from the command line
- * is found from the C API; it does not depend on other tensors of the context, on addresses or on the data. */
+ * measured of it. Always holds: the key is made of what wn_compile sees, so a graph that was tuned from the command
+ * line is found from the C API; it does not depend on other tensors of the context, on addresses or on the data. */
 #ifndef WN_DECIDE_TUNED_PLANS_H
 #define WN_DECIDE_TUNED_PLANS_H
 
@@ -10,8 +10,8 @@
 #include "backend/runtime.h"
 #include "store/store.h"
 
-/* Everything that the fastest schedule depends on, as text, but for the number of threads: a plan decides bits, and those
- * must not depend on it. constant[slot]: may the buffer be prepared once? */
+/* Everything that the fastest schedule depends on, as text, but for the number of threads: a plan decides bits, and
+ * those must not depend on it. constant[slot]: may the buffer be prepared once? */
 const char *plans_key(graph *g, const uop *root, const bool *constant, const runtime *rt,
                       const wn_options *options);
 

@@ -8,7 +8,7 @@
 #include "measure/measure.h"
 #include "tensor/tensor.h"
 
-/* --- kernels ---------------------------------------------------------------------------------------------------------------- */
+/* --- kernels ---------------------------------------------------------------------------------- */
 
 static void gather_kernels(explanation *e, const forecast *f) {
   wn_program *p = e->program;
@@ -31,7 +31,7 @@ static void gather_kernels(explanation *e, const forecast *f) {
   }
 }
 
-/* --- sites ------------------------------------------------------------------------------------------------------------------ */
+/* --- sites ------------------------------------------------------------------------------------ */
 
 void explain_time_sites(explanation *e) {
   arena *a = &e->program->compiled->graph.arena;
@@ -52,7 +52,7 @@ static void gather_sites(explanation *e) {
   explain_time_sites(e);
 }
 
-/* --- choices ---------------------------------------------------------------------------------------------------------------- */
+/* --- choices ---------------------------------------------------------------------------------- */
 
 typedef struct asking { /* the same graph, again and again */
   wn_context *ctx;
@@ -113,7 +113,7 @@ static void gather_choices(explanation *e, const forecast *f, const asking *q) {
   }
 }
 
-/* --- opening ---------------------------------------------------------------------------------------------------------------- */
+/* --- opening ---------------------------------------------------------------------------------- */
 
 static void gather(explanation *e, const forecast *f, const asking *q) {
   wn_program *p = e->program;
@@ -166,7 +166,7 @@ void explain_close(explanation *e) {
   e->program = NULL;
 }
 
-/* --- all of it as text -------------------------------------------------------------------------------------------------------- */
+/* --- all of it as text ------------------------------------------------------------------------ */
 
 static void write_kernels(const explanation *e, void (*write)(void *user, const char *text),
                           void *user) {

@@ -1,8 +1,8 @@
-/* Why a program is as fast as it is: what was matched, what the passes made of it, each kernel, what the cost model expects,
- * and what other placements would cost.
+/* Why a program is as fast as it is: what was matched, what the passes made of it, each kernel, what the cost model
+ * expects, and what other placements would cost.
  *
- * In: what wn_compile takes. Out: figures, and text made of them. Always holds: nothing is run here; who can run (the command
- * line) fills in what was measured before the text is made, and what it leaves NAN is shown as not measured. */
+ * In: what wn_compile takes. Out: figures, and text made of them. Always holds: nothing is run here; who can run (the
+ * command line) fills in what was measured before the text is made, and what it leaves NAN is shown as not measured. */
 #ifndef WN_EXPLAIN_EXPLAIN_H
 #define WN_EXPLAIN_EXPLAIN_H
 
@@ -36,8 +36,8 @@ typedef struct explained_choice {
 typedef struct explanation {
   wn_program *program;
   wn_program_info info;
-  const char
-      *recognised; /* a line for each reduction, less the last '\n': matched as what, or why not */
+  /* a line for each reduction, less the last '\n': matched as what, or why not */
+  const char *recognised;
   bool measured_limits; /* of the machine; else they are guesses */
   bool here;      /* what is predicted can be run: no interpreter, no device that is not there */
   bool reference; /* the interpreter was asked for */
@@ -64,7 +64,7 @@ void explain_time_sites(explanation *e);
 wn_status explain_write(const explanation *e, bool summary_first,
                         void (*write)(void *user, const char *text), void *user);
 
-/* --- explain_text.c: a section each, in the program's arena ------------------------------------------------------------- */
+/* --- explain_text.c: a section each, in the program's arena ----------------------------------- */
 
 const char *explain_text_program(const explanation *e);
 const char *explain_text_sites(const explanation *e); /* NULL: there is one, of which all is said */

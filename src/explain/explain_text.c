@@ -1,7 +1,7 @@
 /* What was gathered, as sections of text; see explain.h.
  *
- * A section opens with "--- name: what it is" and ends with an empty line. Columns that differ in length stand last. Times
- * are in microseconds, with three digits. */
+ * A section opens with "--- name: what it is" and ends with an empty line. Columns that differ in length stand last.
+ * Times are in microseconds, with three digits. */
 #include <math.h>
 
 #include "explain/explain.h"
@@ -9,7 +9,7 @@
 #include "report/report.h"
 #include "report/table.h"
 
-/* --- figures ---------------------------------------------------------------------------------------------------------------- */
+/* --- figures ---------------------------------------------------------------------------------- */
 
 static const char *us_text(arena *a, double us) {
   return isfinite(us) ? report_figure(a, us) : "-";
@@ -42,7 +42,7 @@ static const char *whose_limits(const explanation *e) {
 
 static const char *plural(int count) { return count == 1 ? "" : "s"; }
 
-/* --- a kernel --------------------------------------------------------------------------------------------------------------- */
+/* --- a kernel --------------------------------------------------------------------------------- */
 
 static void add_indented(str *s, const char *lines, int by) {
   while (*lines != '\0') {
@@ -81,7 +81,7 @@ const char *explain_text_kernel(const explanation *e, int kernel) {
   return str_text(&s);
 }
 
-/* --- the sites ---------------------------------------------------------------------------------------------------------------- */
+/* --- the sites -------------------------------------------------------------------------------- */
 
 static const char *share_text(arena *a, double share) {
   return isfinite(share) ? report_share(a, share) : "-";
@@ -125,7 +125,7 @@ const char *explain_text_sites(const explanation *e) {
   return str_text(&s);
 }
 
-/* --- the choices ------------------------------------------------------------------------------------------------------------ */
+/* --- the choices ------------------------------------------------------------------------------ */
 
 /* "29.8  1.00x", the ratio to what it is now. */
 static void add_ratio(str *s, arena *a, double us, double now) {
@@ -167,7 +167,7 @@ const char *explain_text_choices(const explanation *e) {
   return str_text(&s);
 }
 
-/* --- the summary ------------------------------------------------------------------------------------------------------------ */
+/* --- the summary ------------------------------------------------------------------------------ */
 
 static void add_program(str *s, arena *a, const explanation *e) {
   const wn_program_info *i = &e->info;

@@ -8,7 +8,7 @@
 
 static bool exact_source(const uop *u) { return dtype_is_int(u->dtype) || u->dtype == WN_BOOL; }
 
-/* --- constants ------------------------------------------------------------------------------------------------------ */
+/* --- constants -------------------------------------------------------------------------------- */
 
 /* +0 is larger than -0, so that commuting the operands gives the same. */
 static double larger(double a, double b) {
@@ -80,7 +80,7 @@ static const uop *fold_constants(graph *g, uop_op op, const uop *a, const uop *b
   return uop_new(g, OP_CONST, a->dtype, 0, NULL, (uop_arg){.i = r});
 }
 
-/* --- units ---------------------------------------------------------------------------------------------------------- */
+/* --- units ------------------------------------------------------------------------------------ */
 
 static bool is_value(const uop *u, double v) {
   return u->op == OP_CONST && uop_const_value(u) == v;

@@ -6,7 +6,7 @@
 
 #include "ir/uop.h"
 
-/* --- leaves --------------------------------------------------------------------------------------------------------- */
+/* --- leaves ----------------------------------------------------------------------------------- */
 
 static float round_bf16(double v) {
   float f = (float)v;
@@ -102,7 +102,7 @@ const uop *uop_identity(graph *g, uop_op alu, wn_dtype dtype) {
   }
 }
 
-/* --- range IR --------------------------------------------------------------------------------------------------------- */
+/* --- range IR --------------------------------------------------------------------------------- */
 
 const uop *uop_index(graph *g, const uop *base, const uop *valid, int n, const uop *const *index) {
   const uop **src = arena_array(&g->arena, const uop *, n + 2);

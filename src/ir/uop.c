@@ -25,7 +25,7 @@ int op_by_name(const char *name, size_t len) {
   return -1;
 }
 
-/* --- the graph and its intern tables ------------------------------------------------------------------------------ */
+/* --- the graph and its intern tables ---------------------------------------------------------- */
 
 void graph_init(graph *g, diag *d) {
   memset(g, 0, sizeof *g);
@@ -94,7 +94,7 @@ static const range_set *intern_set(graph *g, int n, const int64_t *sorted) {
   return intern(g, &g->sets, s, size, 4);
 }
 
-/* --- free ranges --------------------------------------------------------------------------------------------------- */
+/* --- free ranges ------------------------------------------------------------------------------ */
 
 static bool set_contains(const range_set *a, const range_set *b) {
   int i = 0;
@@ -171,7 +171,7 @@ bool uop_has_range(const uop *u, const uop *range) {
   return lo < s->len && s->at[lo] == range->arg.i;
 }
 
-/* --- bounds --------------------------------------------------------------------------------------------------------- */
+/* --- bounds ----------------------------------------------------------------------------------- */
 
 typedef struct bounds {
   int64_t lo, hi;
@@ -288,7 +288,7 @@ static void set_bounds(uop *u) {
   u->vmax = b.hi;
 }
 
-/* --- interning nodes ---------------------------------------------------------------------------------------------- */
+/* --- interning nodes -------------------------------------------------------------------------- */
 
 static uint64_t hash_step(uint64_t h, uint64_t v) {
   h = (h ^ v) * 0x9fb21c651e98df25u;

@@ -117,8 +117,8 @@ typedef struct graph {
   map names; /* id of a tensor-level node -> its value_name, for people: no part of what the node is */
   map sums; /* number of a RANGE that a sum was lowered to -> the REDUCE_AXIS that it is of; by lowering */
   int64_t next_range;
-  struct rule_set
-      *simplifier; /* rules of simplify() and the normal forms known so far; made on first use */
+  /* rules of simplify() and the normal forms known so far; made on first use */
+  struct rule_set *simplifier;
 } graph;
 
 void graph_init(graph *g, diag *d);
@@ -126,7 +126,7 @@ void graph_release(graph *g);
 /* Forgets all nodes but the first so many: they stay where they are, and who asks for an equal one gets another. */
 void graph_forget(graph *g, uint32_t count);
 
-/* --- building --------------------------------------------------------------------------------------------------- */
+/* --- building --------------------------------------------------------------------------------- */
 /* The node itself, nothing folded. Aborts on a node that breaks its row of ops.def. */
 const uop *uop_new(graph *g, uop_op op, wn_dtype dtype, int nsrc, const uop *const *src,
                    uop_arg arg);
@@ -168,7 +168,7 @@ const int_list *intern_list(graph *g, int n, const int64_t *values);
 const char *intern_string(graph *g, const char *s);
 const bufferize_info *intern_info(graph *g, bufferize_info info);
 
-/* --- asking ------------------------------------------------------------------------------------------------------- */
+/* --- asking ----------------------------------------------------------------------------------- */
 static inline bool uop_is_const(const uop *u) { return u->op == OP_CONST; }
 static inline bool uop_is_int(const uop *u, int64_t v) {
   return u->op == OP_CONST && (u->dtype == WN_I64 || u->dtype == WN_I32 || u->dtype == WN_BOOL) &&

@@ -6,8 +6,8 @@ typedef struct visit {
   int next; /* source to look at */
 } visit;
 
-/* Ids that were met: bits while they are small, open addressing where they are not, so that a walk over a few nodes of a
- * large graph costs a few nodes. Entries are ids + 1. */
+/* Ids that were met: bits while they are small, open addressing where they are not, so that a walk over a few nodes of
+ * a large graph costs a few nodes. Entries are ids + 1. */
 enum { FEW_WORDS = 64, FIRST_SLOTS = 256 };
 typedef struct id_set {
   arena *a;

@@ -1,6 +1,7 @@
 /* What an offset or a condition is made of, as lanes see it.
  *
- * In: integer expressions and conditions of the range IR. Out: base + stride * lane + constant, and the parts of a condition.
+ * In: integer expressions and conditions of the range IR. Out: base + stride * lane + constant, and the parts of a
+ * condition.
  * Always holds: a base is scalar unless the address is a gather's; nothing is emitted. */
 #include "kernel/build.h"
 

@@ -11,7 +11,7 @@ bool is_vector(const builder *b, const uop *u) {
   return b->vector != NULL && uop_has_range(u, b->vector);
 }
 
-/* --- where an expression can stand ---------------------------------------------------------------------------------------- */
+/* --- where an expression can stand ------------------------------------------------------------ */
 
 static int range_depth(builder *b, int64_t number) {
   uint64_t d;
@@ -51,7 +51,7 @@ scope *home_of(builder *b, const uop *u) {
   return s;
 }
 
-/* --- instructions -------------------------------------------------------------------------------------------------------------- */
+/* --- instructions ----------------------------------------------------------------------------- */
 
 static uint32_t splat(builder *b, scope *home, uint32_t scalar) {
   uint64_t known,
@@ -101,7 +101,8 @@ static uint32_t emit_range(builder *b, scope *home, const uop *u) {
 
 static bool is_number(const uop *u, double v) { return u->op == OP_CONST && u->arg.f == v; }
 
-/* Which of two products is fused with the other must not depend on the order of nodes, which schedules change, and bits with
+/* Which of two products is fused with the other must not depend on the order of nodes, which schedules change, and bits
+ * with
  * it: the one with the larger constant factor, 1 or -1; 0: neither, so that both are rounded. */
 static int fused_product(const uop *x, const uop *y) {
   if (x->src[1]->op != OP_CONST || y->src[1]->op != OP_CONST) return 0;

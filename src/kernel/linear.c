@@ -84,8 +84,8 @@ static void print_ins(str *out, const lin_kernel *k, size_t index, int depth) {
 
 void lin_print(str *out, const lin_kernel *k) {
   str_printf(out, "kernel %s: grid %" PRId64 ", scratch %zu\n", k->name, k->grid, k->scratch_bytes);
-  if (k->stage) str_printf(out, "  stage %s\n", k->stage);
-  if (k->loops) str_printf(out, "  loops %s\n", k->loops);
+  if (k->stage != NULL) str_printf(out, "  stage %s\n", k->stage);
+  if (k->loops != NULL) str_printf(out, "  loops %s\n", k->loops);
   for (size_t i = 0; i < k->arrays.len; ++i) print_array(out, k, i);
   int depth = 0;
   for (size_t i = 0; i < k->ins.len; ++i) {
@@ -274,7 +274,7 @@ static const char *check_matrix(const checker *c, const lin_ins *u) {
 }
 
 static const char *check_shuffle(const checker *c, const lin_ins *u) {
-  if (!u->list || u->list->len != u->lanes)
+  if (u->list == NULL || u->list->len != u->lanes)
     return broken(c, "lists another number of lanes than its own");
   int64_t have = 0;
   for (int s = 0; s < u->nsrc; ++s) {
@@ -380,20 +380,21 @@ static const char *check_array(arena *a, const lin_kernel *k, size_t index) {
     what = "is outside of the scratch";
   else if (x->space == SPACE_GLOBAL && x->slot < 0)
     what = "has no slot";
-  for (size_t i = 0; i < index && !what; ++i)
+  for (size_t i = 0; i < index && what == NULL; ++i)
     if (x->space == SPACE_GLOBAL && k->arrays.data[i].space == SPACE_GLOBAL &&
         k->arrays.data[i].slot == x->slot)
       what = "shares its slot with another array";
-  return what ? arena_printf(a, "%s: array %zu %s: %s", k->name, index, x->name, what) : NULL;
+  return what != NULL ? arena_printf(a, "%s: array %zu %s: %s", k->name, index, x->name, what)
+                      : NULL;
 }
 
 const char *lin_verify(arena *a, const lin_kernel *k) {
-  if (!k->name) return "a kernel without a name";
+  if (k->name == NULL) return "a kernel without a name";
   if (k->grid < 1) return arena_printf(a, "%s: a grid of no blocks", k->name);
   if (k->group < 0) return arena_printf(a, "%s: a group of %d work items", k->name, k->group);
   for (size_t i = 0; i < k->arrays.len; ++i) {
     const char *what = check_array(a, k, i);
-    if (what) return what;
+    if (what != NULL) return what;
   }
   checker c = {.arena = a, .kernel = k, .current = -1};
   c.block = arena_array(a, int32_t, k->ins.len + 1);
@@ -403,10 +404,10 @@ const char *lin_verify(arena *a, const lin_kernel *k) {
     if (u->op >= OP_COUNT) return broken(&c, "unknown operation");
     c.block[c.index] = c.current;
     const char *what = check_sources(&c, u);
-    if (!what) what = check_value(&c, u);
-    if (!what) what = check_is_matrix(&c, u);
-    if (!what) what = check_ins(&c, u);
-    if (what) return what;
+    if (what == NULL) what = check_value(&c, u);
+    if (what == NULL) what = check_is_matrix(&c, u);
+    if (what == NULL) what = check_ins(&c, u);
+    if (what != NULL) return what;
   }
   return c.current < 0 ? NULL
                        : arena_printf(a, "%s: %%%d is never closed", k->name, (int)c.current);

@@ -2,23 +2,23 @@
  *
  * In: a nest (kernel/linearise.c). Out: an array of instructions; an operand is the index of an earlier instruction.
  * Always holds: every instruction's operands are in scope (same or enclosing loop); vector operands of an ALU op have
- * equal lanes (scalars are broadcast explicitly); offsets are i64 scalars in elements, or i64 vectors (gather, scatter);
- * a masked-out lane touches no memory and loads 0; MAX and MIN give NaN if either operand is NaN; IDIV and MOD round down.
- * f16 and bf16 exist in memory only: LOAD converts to f32 registers and STORE back, so arithmetic is f32, f64, i32, i64
- * or bool. bool in memory is one byte, 0 or 1.
+ * equal lanes (scalars are broadcast explicitly); offsets are i64 scalars in elements, or i64 vectors (gather,
+ * scatter); a masked-out lane touches no memory and loads 0; MAX and MIN give NaN if either operand is NaN; IDIV and
+ * MOD round down. f16 and bf16 exist in memory only: LOAD converts to f32 registers and STORE back, so arithmetic is
+ * f32, f64, i32, i64 or bool. bool in memory is one byte, 0 or 1.
  *
  * A CPU kernel is  void name(void *const *args, void *scratch, int64_t begin, int64_t end)
  * and runs its body for every block number GRID in [begin, end). args holds the global arrays in slot order; scratch is
- * a 64-byte aligned block of scratch_bytes of this worker, in which the local arrays lie at their offsets. Global arrays
- * are 64-byte aligned only if `aligned`.
- * A kernel for a device has groups of `group` work items where a CPU's has blocks: GRID is the group, LANE the work item
- * in it, local arrays belong to the group, everything else to the work item. A BARRIER stands where all work items of a
- * group come by: in no IF whose condition differs between them.
- * An 8 x 8 matrix (`matrix`) is a value of MATRIX_CELLS cells, row major, of f32, and no vector. In a device's kernel the
- * MATRIX_ITEMS work items
+ * a 64-byte aligned block of scratch_bytes of this worker, in which the local arrays lie at their offsets. Global
+ * arrays are 64-byte aligned only if `aligned`.
+ * A kernel for a device has groups of `group` work items where a CPU's has blocks: GRID is the group, LANE the work
+ * item in it, local arrays belong to the group, everything else to the work item. A BARRIER stands where all work items
+ * of a group come by: in no IF whose condition differs between them.
+ * An 8 x 8 matrix (`matrix`) is a value of MATRIX_CELLS cells, row major, of f32, and no vector. In a device's kernel
+ * the MATRIX_ITEMS work items
  * whose numbers have the same quotient by MATRIX_ITEMS hold and compute it together: all of them come by with the same
- * offsets, and groups are multiples of them. Besides the MATRIX_ operations it goes through CONST, ACC, ACC_SET and ADD,
- * where an infinity or NaN may spread down its column (a device adds by multiplying with the identity). */
+ * offsets, and groups are multiples of them. Besides the MATRIX_ operations it goes through CONST, ACC, ACC_SET and
+ * ADD, where an infinity or NaN may spread down its column (a device adds by multiplying with the identity). */
 #ifndef WN_KERNEL_LINEAR_H
 #define WN_KERNEL_LINEAR_H
 
@@ -27,8 +27,8 @@
 typedef struct lin_array {
   const char *name;
   wn_dtype dtype;
-  uop_space
-      space; /* GLOBAL: args[slot]; LOCAL: scratch + offset; REG: private, indexed by constants only */
+  /* GLOBAL: args[slot]; LOCAL: scratch + offset; REG: private, indexed by constants only */
+  uop_space space;
   int64_t len;    /* elements */
   int slot;       /* GLOBAL */
   int64_t offset; /* LOCAL: bytes into scratch, 64-byte aligned */
@@ -41,18 +41,18 @@ typedef struct lin_ins {
   uint16_t lanes; /* 1: scalar; of a matrix, its cells */
   bool matrix;    /* the value is a matrix */
   uint8_t nsrc;
-  bool
-      whole; /* LOAD, STORE of neighbours: the first is a multiple of `lanes` elements from the array's start */
+  /* LOAD, STORE of neighbours: the first is a multiple of `lanes` elements from the array's start */
+  bool whole;
   bool transposed; /* MATRIX_LOAD: columns lie where rows would */
   uint32_t src[4];
   int64_t disp; /* LOAD, STORE, PREFETCH: elements added to every offset */
-  int64_t
-      i; /* CONST integer or bool, LOOP trip count, array number of LOAD/STORE/PREFETCH, lane of EXTRACT, arrays of BARRIER */
+  /* CONST integer or bool, LOOP trip count, array number of LOAD/STORE/PREFETCH, lane of EXTRACT, arrays of BARRIER */
+  int64_t i;
   union {
     double f; /* CONST of a float dtype (any lanes: the same in all) */
-    int64_t
-        j; /* LOAD/STORE with a scalar offset and lanes > 1: elements between lanes (1: contiguous; never 0); MATRIX_LOAD,
-            * MATRIX_STORE: between rows */
+    /* LOAD/STORE with a scalar offset and lanes > 1: elements between lanes (1: contiguous; never 0); MATRIX_LOAD,
+     * MATRIX_STORE: between rows */
+    int64_t j;
     const int_list *list; /* SHUFFLE: lanes */
   };
 } lin_ins;

@@ -1,12 +1,12 @@
 /* A kernel's nests as linear IR; see kernel.h.
  *
- * GRID axes are read off the block number, LOOP axes become loops, children are emitted where their loop has just opened,
- * and the innermost body is one store per combination of the UNROLL axes. */
+ * GRID axes are read off the block number, LOOP axes become loops, children are emitted where their loop has just
+ * opened, and the innermost body is one store per combination of the UNROLL axes. */
 #include "kernel/build.h"
 
 enum { MAX_NAME = 200 };
 
-/* --- names ---------------------------------------------------------------------------------------------------------------- */
+/* --- names ------------------------------------------------------------------------------------ */
 
 static void find_reduce_ranges(builder *b, const nest *n, str *extents, str *loops, bool *reduces) {
   uop_order all = nest_walk(b->a, n);
@@ -85,7 +85,7 @@ static void name_kernel(builder *b, const kernel_plan *plan) {
   b->k->stage = str_text(&stages);
 }
 
-/* --- nests ------------------------------------------------------------------------------------------------------------------ */
+/* --- nests ------------------------------------------------------------------------------------ */
 
 /* How many axes of this kind there are from `first` on; *points: how many points they have. */
 static int axes_of_kind(const nest *n, int first, axis_kind kind, int64_t *points) {
@@ -140,8 +140,8 @@ static bool adds_to_array(const nest *n) {
   return false;
 }
 
-/* Every combination of the UNROLL axes, outermost slowest, replaced innermost axis first: what does not move with an axis
- * is shared by its copies. */
+/* Every combination of the UNROLL axes, outermost slowest, replaced innermost axis first: what does not move with an
+ * axis is shared by its copies. */
 static instance_list copies_of(builder *b, const nest *n, const nest_store *to) {
   instance_list all = {0};
   const uop *mask = to->mask != NULL ? to->mask : uop_bool(b->g, true), *value = to->value;
@@ -273,8 +273,8 @@ static void emit_last_barrier(builder *b, const nest *n, int opened) {
   }
 }
 
-/* Children that run when `opened` axes are open. They fill arrays that later code reads: zeros to add to, and stages, which
- * on a device are made by all work items together. */
+/* Children that run when `opened` axes are open. They fill arrays that later code reads: zeros to add to, and stages,
+ * which on a device are made by all work items together. */
 static void emit_children(builder *b, const nest *n, int opened) {
   for (int c = 0; c < n->nchildren; ++c) {
     const nest *child = n->child[c].nest;
@@ -311,8 +311,8 @@ static void emit_body(builder *b, const nest *n) {
   emit_stores(b, n);
 }
 
-/* The axes [opened, opened + count) have `items` points, and this work item the one of that number, if there is one; what
- * is below them runs for that point. share: of the work items that have one. */
+/* The axes [opened, opened + count) have `items` points, and this work item the one of that number, if there is one;
+ * what is below them runs for that point. share: of the work items that have one. */
 static void emit_item(builder *b, const nest *n, int opened, int count, int64_t items,
                       const uop *number, const uop *is_mine, double share) {
   if (is_mine != NULL) emit_open_if(b, is_mine, share);

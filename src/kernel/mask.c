@@ -1,7 +1,7 @@
 /* Conditions of lanes. In: conditions of the range IR. Out: the instruction that holds a bool a lane.
  *
- * Always holds: what moves with the vector range is compared as small integers where the bounds allow it; a condition is
- * computed once for each number of lanes, in the outermost scope in which it can stand. */
+ * Always holds: what moves with the vector range is compared as small integers where the bounds allow it; a condition
+ * is computed once for each number of lanes, in the outermost scope in which it can stand. */
 #include "kernel/build.h"
 
 /* An integer that moves linearly with the vector range, in 32 bits: base + stride * lane. 0 where it does not fit. */

@@ -1,9 +1,11 @@
 /* Bodies of nests whose products are 8 x 8 matrices.
  *
- * In: a nest with `matrix` set, its outer axes open: sums over blocks of channels of products of two arrays, or one number.
+ * In: a nest with `matrix` set, its outer axes open: sums over blocks of channels of products of two arrays, or one
+ * number.
  * Out: loads, products and a store of whole matrices, which neighbouring work items hold together.
- * Always holds: rows are the nest's first unrolled axis, columns its second; offsets are linear in both and in the channel
- * of a block, which the schedule has seen to; partial sums have matrices of their own and are added at the end. */
+ * Always holds: rows are the nest's first unrolled axis, columns its second; offsets are linear in both and in the
+ * channel of a block, which the schedule has seen to; partial sums have matrices of their own and are added at the end.
+ * */
 #include "kernel/build.h"
 
 typedef struct matrix_axes {
@@ -77,7 +79,8 @@ static void multiply(builder *b, const uop *product, const uop *channel, matrix_
   set_variable(b, acc, build_ins(b, b->cur, ins));
 }
 
-/* The value of a sum as schedule_apply leaves it: sums of sums, and innermost over turns and the channels of a block. */
+/* The value of a sum as schedule_apply leaves it: sums of sums, and innermost over turns and the channels of a block.
+ * */
 static uint32_t emit_sum(builder *b, const uop *value, matrix_axes m) {
   if (value->op == OP_CONST) return filled(b, value->arg.f);
   if (value->op == OP_ADD) {

@@ -1,7 +1,8 @@
 /* Scalar loads of neighbours as one vector, on devices, where a work item has no lanes of its own to load with.
  *
- * In: the values that a nest stores, or the terms of its sums. Out: four loads that fill an aligned vector of one of winnow's arrays become one load
- * and four EXTRACTs. Always holds: exactly what the four would touch is touched, and in the scope where they would stand. */
+ * In: the values that a nest stores, or the terms of its sums. Out: four loads that fill an aligned vector of one of
+ * winnow's arrays become one load and four EXTRACTs. Always holds: exactly what the four would touch is touched, and in
+ * the scope where they would stand. */
 #include "kernel/build.h"
 
 enum { RUN = 4 };

@@ -1,11 +1,11 @@
 /* Reductions as loops with several accumulators.
  *
- * In: expressions with REDUCE nodes. Out: loops, after which each REDUCE is known by its accumulator. REDUCEs over the same
- * RANGEs that can stand in the same scope are merged: one loop, one accumulator each, in order of first use, at most
- * opt->accumulators at a time, so that they stay in registers. RANGEs of kind UNROLL are expanded in the body, one of kind
- * VECTOR is the lanes of what is summed, which are added in pairs at the end. A long sum of floats is a tree: blocks of a
- * chain of additions each, and blocks of such sums, so that its error grows with the depth of the tree (Higham, "The
- * accuracy of floating point summation", SIAM J. Sci. Comput. 14, 1993: pairwise summation over blocks).
+ * In: expressions with REDUCE nodes. Out: loops, after which each REDUCE is known by its accumulator. REDUCEs over the
+ * same RANGEs that can stand in the same scope are merged: one loop, one accumulator each, in order of first use, at
+ * most opt->accumulators at a time, so that they stay in registers. RANGEs of kind UNROLL are expanded in the body, one
+ * of kind VECTOR is the lanes of what is summed, which are added in pairs at the end. A long sum of floats is a tree:
+ * blocks of a chain of additions each, and blocks of such sums, so that its error grows with the depth of the tree
+ * (Higham, "The accuracy of floating point summation", SIAM J. Sci. Comput. 14, 1993: pairwise summation over blocks).
  * Always holds: which additions one REDUCE is made of, and their order, follows from its RANGEs alone, whatever it is
  * merged with. */
 #include "kernel/build.h"
@@ -116,7 +116,7 @@ static group_list group_reductions(builder *b, const uop_list *found) {
   return groups;
 }
 
-/* --- bodies -------------------------------------------------------------------------------------------------------------- */
+/* --- bodies ----------------------------------------------------------------------------------- */
 
 typedef VEC(const uop **)
     copies; /* each: one body per member, for one combination of the unrolled RANGEs */
@@ -218,7 +218,7 @@ static void emit_straight(builder *b, const group *gr, const copies *bodies) {
   }
 }
 
-/* --- loops ---------------------------------------------------------------------------------------------------------------- */
+/* --- loops ------------------------------------------------------------------------------------ */
 
 enum {
   LONGEST_CHAIN = 288, /* additions of a chain: 32 channels of a 3x3 filter */
@@ -228,8 +228,8 @@ enum {
   TREE_LEVELS = 32
 };
 
-/* How the loops of a REDUCE are cut: a block is `length` iterations of loop[split] and all of the loops in it. The blocks
- * of all iterations of the loops around it are one row, in order. */
+/* How the loops of a REDUCE are cut: a block is `length` iterations of loop[split] and all of the loops in it. The
+ * blocks of all iterations of the loops around it are one row, in order. */
 typedef struct sum_tree {
   int n; /* loops, outermost first */
   const uop *loop[WN_MAX_DIMS * 2];

@@ -1,11 +1,12 @@
 /* Strided accesses of neighbours as contiguous accesses and shuffles.
  *
- * In: loads (or stores) whose lanes lie `stride` elements apart and which differ by constants only: the columns of a row
- * of tiles. Out: the stretch that they cover is moved by contiguous vectors, and shuffles pick the lanes.
- * A condition on a lane becomes a condition on an element of the stretch in one of two ways. It *moves* with the element
- * (the edge of the image: coeff / stride per element), or it is *fixed* to the lane (the number of tiles: the same for all
- * members). Always holds: an element is touched only if some lane of some member touches it, and conditions that a member
- * lacks are proved for it before they are shared; where that fails the accesses stay as they were. */
+ * In: loads (or stores) whose lanes lie `stride` elements apart and which differ by constants only: the columns of a
+ * row of tiles. Out: the stretch that they cover is moved by contiguous vectors, and shuffles pick the lanes.
+ * A condition on a lane becomes a condition on an element of the stretch in one of two ways. It *moves* with the
+ * element (the edge of the image: coeff / stride per element), or it is *fixed* to the lane (the number of tiles: the
+ * same for all members). Always holds: an element is touched only if some lane of some member touches it, and
+ * conditions that a member lacks are proved for it before they are shared; where that fails the accesses stay as they
+ * were. */
 #include "kernel/build.h"
 
 enum {
@@ -41,7 +42,7 @@ typedef struct access_group {
   lane_cond cond[MAX_CONDS]; /* k of a moving one: at disp 0 */
 } access_group;
 
-/* --- one access -------------------------------------------------------------------------------------------------------- */
+/* --- one access ------------------------------------------------------------------------------- */
 
 static bool split_valid(builder *b, const uop *valid, lane_access *a) {
   conditions all = conditions_of(b->a, valid);
@@ -66,7 +67,7 @@ static bool describe_access(builder *b, const uop *flat, const uop *valid, lane_
   return split_valid(b, valid, a);
 }
 
-/* --- conditions of a group --------------------------------------------------------------------------------------------- */
+/* --- conditions of a group -------------------------------------------------------------------- */
 
 static const lane_cond *find_cond(const lane_access *a, const lane_cond *like) {
   for (int i = 0; i < a->nconds; ++i) {
@@ -124,8 +125,9 @@ static void take_fixed(access_group *gr, const lane_cond *like) {
   }
 }
 
-/* The condition as one of the element: coeff / stride an element, or, where it was divided by the stride (lane < 13 says
- * the same of the elements 4 * lane + 5 as element < 57), the weakest that says the same for every member that has it. */
+/* The condition as one of the element: coeff / stride an element, or, where it was divided by the stride (lane < 13
+ * says the same of the elements 4 * lane + 5 as element < 57), the weakest that says the same for every member that has
+ * it. */
 static bool add_moving(builder *b, access_group *gr, const lane_cond *like) {
   int64_t stride = gr->member[0].stride, lo = INT64_MIN, hi = INT64_MAX;
   bool divided = like->coeff == 1 || like->coeff == -1;
@@ -184,8 +186,8 @@ static int64_t span_of(const access_group *gr) {
   return gr->member[gr->n - 1].disp - gr->member[0].disp;
 }
 
-/* The condition of element e = first + lane of the stretch, which starts at the first member's lane 0. `reach`: by how many
- * elements a lane's part of the stretch extends (loads: the span; stores: one stride less one). */
+/* The condition of element e = first + lane of the stretch, which starts at the first member's lane 0. `reach`: by how
+ * many elements a lane's part of the stretch extends (loads: the span; stores: one stride less one). */
 static const uop *element_valid(builder *b, const access_group *gr, int64_t first, int64_t reach) {
   graph *g = b->g;
   int64_t stride = gr->member[0].stride, start = gr->member[0].disp;
@@ -207,7 +209,7 @@ static const uop *element_valid(builder *b, const access_group *gr, int64_t firs
   return valid;
 }
 
-/* --- loads ------------------------------------------------------------------------------------------------------------------ */
+/* --- loads ------------------------------------------------------------------------------------ */
 
 static bool same_stretch(const lane_access *x, const lane_access *y) {
   return x->base == y->base && x->stride == y->stride && x->scalar == y->scalar;
@@ -301,8 +303,8 @@ static uint32_t every_other(builder *b, scope *home, uint32_t x, uint32_t y, int
   return build_shuffle(b, home, x, y, b->lanes, pick);
 }
 
-/* Elements first, first + step, ... (step a power of two) of the stretch that starts at vector q: halves of half the step
- * are picked from, so the picks of a row's columns share their steps. */
+/* Elements first, first + step, ... (step a power of two) of the stretch that starts at vector q: halves of half the
+ * step are picked from, so the picks of a row's columns share their steps. */
 static uint32_t pick_column(builder *b, access_group *gr, int64_t step, int64_t first, int64_t q) {
   const uop *vector = stretch(b, gr, q);
   if (step == 1) return emit(b, vector);
@@ -318,7 +320,8 @@ static uint32_t pick_column(builder *b, access_group *gr, int64_t step, int64_t 
   return v;
 }
 
-/* The column, moved on by some of its elements: its tail, and the elements behind it one by one from vector `from` on. */
+/* The column, moved on by some of its elements: its tail, and the elements behind it one by one from vector `from` on.
+ * */
 static uint32_t move_column(builder *b, access_group *gr, uint32_t column, int64_t by,
                             int64_t residue) {
   int64_t stride = gr->member[0].stride, lanes = b->lanes, pick[64];
@@ -366,7 +369,7 @@ bool load_from_group(builder *b, const uop *index, uint32_t *value) {
   return true;
 }
 
-/* --- stores ----------------------------------------------------------------------------------------------------------------- */
+/* --- stores ----------------------------------------------------------------------------------- */
 
 static void store_vector(builder *b, int64_t slot, const access_group *gr, int64_t q,
                          uint32_t value) {

@@ -1,12 +1,12 @@
 /* Stores whose lanes lie far apart, transposed in registers into contiguous stores.
  *
- * In: the stores of a nest's body, of which some write neighbouring elements with lanes a plane apart: a register tile of
- * pixels by output channels, channels on the lanes, while the array has pixels next to each other. Out: the tile is
+ * In: the stores of a nest's body, of which some write neighbouring elements with lanes a plane apart: a register tile
+ * of pixels by output channels, channels on the lanes, while the array has pixels next to each other. Out: the tile is
  * transposed by shuffles, two vectors at a time, and written a row of pixels at a time. A row that is no power of two
  * long is covered by two that overlap: what is written twice is the same value from the same register.
- * Always holds: the same elements are written as without it. Conditions of a tile are asked once: where all of them hold
- * the tile is transposed, else it is stored lane by lane; lanes that are never stored are left out, and rows of which
- * different lanes are, are different tiles. */
+ * Always holds: the same elements are written as without it. Conditions of a tile are asked once: where all of them
+ * hold the tile is transposed, else it is stored lane by lane; lanes that are never stored are left out, and rows of
+ * which different lanes are, are different tiles. */
 #include <stdlib.h>
 
 #include "kernel/build.h"
@@ -15,8 +15,8 @@ enum { FAR = 8, TILE = 32, MOST_ROWS = 8 };
 
 typedef struct lane_term { /* a condition of a store */
   uint64_t never;          /* lanes in which it does not hold, whatever the loops are at */
-  const uop *
-      where; /* scalar: it holds in all other lanes where this does; NULL: it is none that says so */
+  /* scalar: it holds in all other lanes where this does; NULL: it is none that says so */
+  const uop *where;
 } lane_term;
 
 typedef struct far_store { /* lane l goes to base + disp + stride * l */
@@ -39,7 +39,7 @@ typedef struct transposer {
   far_store *store; /* by number; base NULL: it is none */
 } transposer;
 
-/* --- conditions -------------------------------------------------------------------------------------------------------- */
+/* --- conditions ------------------------------------------------------------------------------- */
 
 static const uop *at_lane(builder *b, const uop *term, int64_t lane) {
   const uop *l = uop_int(b->g, lane);
@@ -101,7 +101,7 @@ static const uop *condition_of(transposer *t, const tile_store *tile) {
   return simplify(t->b->g, all);
 }
 
-/* --- transposing --------------------------------------------------------------------------------------------------------- */
+/* --- transposing ------------------------------------------------------------------------------ */
 
 /* x and y with the odd blocks of s lanes of x and the even ones of y exchanged. */
 static void exchange(builder *b, int s, uint32_t *x, uint32_t *y) {
@@ -115,7 +115,8 @@ static void exchange(builder *b, int s, uint32_t *x, uint32_t *y) {
   *x = first;
 }
 
-/* Within each group of four lanes: n = 1, lanes of x and y in turn; n = 2, pairs of them. From the group's lower or upper
+/* Within each group of four lanes: n = 1, lanes of x and y in turn; n = 2, pairs of them. From the group's lower or
+ * upper
  * half: every x86 since SSE has these as one instruction. */
 static uint32_t unpack(builder *b, uint32_t x, uint32_t y, int n, bool upper) {
   int64_t pick[64], lanes = b->lanes;
@@ -135,7 +136,8 @@ static void transpose_four(builder *b, uint32_t *v) {
   v[3] = unpack(b, t1, t3, 2, true);
 }
 
-/* rows (a power of two) vectors: afterwards lane l of vector r is what lane r + (l - l % rows) of vector l % rows was. */
+/* rows (a power of two) vectors: afterwards lane l of vector r is what lane r + (l - l % rows) of vector l % rows was.
+ * */
 static void transpose(builder *b, int rows, uint32_t *v) {
   int s = 1;
   if (rows >= 4) {
@@ -181,7 +183,7 @@ static void store_tile(builder *b, int64_t slot, const tile_store *t) {
   store_rows(b, slot, t, t->n - cover, cover);
 }
 
-/* --- finding tiles ---------------------------------------------------------------------------------------------------------- */
+/* --- finding tiles ---------------------------------------------------------------------------- */
 
 static void add_row(tile_store *t, const far_store *s) {
   int at = t->n++;

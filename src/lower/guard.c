@@ -52,12 +52,12 @@ static const uop *rename_bound(arena *a, graph *g, const uop *expr, const uop *c
     uop_vec nodes = {0};
     const uop *clash = NULL;
     collect(a, expr, &nodes);
-    for (size_t i = 0; i < nodes.len && !clash; ++i) {
+    for (size_t i = 0; i < nodes.len && clash == NULL; ++i) {
       const uop *u = nodes.data[i];
       for (int k = 1; k < u->nsrc && u->op == OP_REDUCE; ++k)
         if (uop_has_range(cond, u->src[k])) clash = u;
     }
-    if (!clash) return expr;
+    if (clash == NULL) return expr;
     const uop **src = arena_array(a, const uop *, clash->nsrc);
     for (int k = 1; k < clash->nsrc; ++k) {
       const uop *r = clash->src[k];
@@ -124,7 +124,7 @@ static const uop *over_guarded(arena *a, graph *g, const map *done, const uop *u
   const uop **src = arena_array(a, const uop *, u->nsrc);
   for (int k = 0; k < u->nsrc; ++k) {
     const uop *v = map_get_ptr(done, u->src[k]->id);
-    src[k] = enters(u, k) && v ? v : u->src[k];
+    src[k] = enters(u, k) && v != NULL ? v : u->src[k];
   }
   if (u->op == OP_INDEX) src[1] = uop_and(g, src[1], cond);
   return uop_rebuild(g, u, src);

@@ -94,9 +94,9 @@ const uop *linear_to_uop(graph *g, const linear_form *f) {
   for (int k = 0; k < f->n; ++k) {
     const uop *t = f->coeff[k] == 1 ? f->atom[k] : uop_muli(g, f->atom[k], f->coeff[k]);
     const uop *both[2] = {sum, t};
-    sum = sum ? uop_new(g, OP_ADD, WN_I64, 2, both, (uop_arg){0}) : t;
+    sum = sum != NULL ? uop_new(g, OP_ADD, WN_I64, 2, both, (uop_arg){0}) : t;
   }
-  if (!sum) return uop_int(g, f->constant);
+  if (sum == NULL) return uop_int(g, f->constant);
   return f->constant ? uop_addi(g, sum, f->constant) : sum;
 }
 

@@ -80,7 +80,7 @@ static const uop *conjunction(match *m) {
     const uop *both[2] = {all, c[i]};
     all = kept++ ? uop_new(m->g, OP_AND, WN_BOOL, 2, both, (uop_arg){0}) : c[i];
   }
-  return all ? all : uop_bool(m->g, true);
+  return all != NULL ? all : uop_bool(m->g, true);
 }
 
 /* t < a or t < b: the weaker; t < a or -t < b: always, where they overlap */

@@ -62,7 +62,7 @@ const uop *form_div(graph *g, const linear_form *f, int64_t d) {
   if (form_scale(&r, d, &scale, &s, &rest))
     return plus(g, &q, div_node(g, form_uop(g, &s), d / scale));
   const uop *nested = div_nested(g, &r, d);
-  if (nested) return plus(g, &q, nested);
+  if (nested != NULL) return plus(g, &q, nested);
   bool taken = q.n > 0 || q.constant != 0;
   return taken ? plus(g, &q, div_node(g, form_uop(g, &r), d)) : NULL;
 }
@@ -118,7 +118,7 @@ static bool quotient_of(graph *g, const uop *x, int64_t d, linear_form *q) {
   linear_form f;
   if (!linear_of(x, &f)) return false;
   const uop *e = form_div(g, &f, d);
-  return linear_of(e ? e : div_node(g, x, d), q);
+  return linear_of(e != NULL ? e : div_node(g, x, d), q);
 }
 
 /* The remainder atom number b with the quotient of the same value: a*s*(x/a) + s*(x%a) -> s*x. */
@@ -201,7 +201,7 @@ static const uop *less_than(graph *g, linear_form *t, int64_t c) {
     if (hi < c) return uop_bool(g, true);
     if (lo >= c) return uop_bool(g, false);
     const uop *x = t->n == 1 ? t->atom[0] : NULL;
-    if (x && is_by_const(x, OP_IDIV) && (t->coeff[0] == 1 || t->coeff[0] == -1)) {
+    if (x != NULL && is_by_const(x, OP_IDIV) && (t->coeff[0] == 1 || t->coeff[0] == -1)) {
       /* x/a < c <=> x < a*c;   -(x/a) < c <=> x/a >= 1-c <=> x >= a*(1-c) <=> -x < 1 - a*(1-c) */
       int64_t a = x->src[1]->arg.i, sign = t->coeff[0], bound;
       linear_form inner = {0}, numerator;

@@ -148,18 +148,18 @@ static size_t sysfs_cache(int level) {
     static const char dir[] = "/sys/devices/system/cpu/cpu0/cache";
     snprintf(path, sizeof path, "%s/index%d/level", dir, index);
     FILE *f = fopen(path, "r");
-    if (!f) return 0;
+    if (f == NULL) return 0;
     if (fscanf(f, "%d", &have) != 1) have = 0;
     fclose(f);
     snprintf(path, sizeof path, "%s/index%d/type", dir, index);
     f = fopen(path, "r");
-    if (f && fscanf(f, "%31s", type) != 1) type[0] = 0;
-    if (f) fclose(f);
+    if (f != NULL && fscanf(f, "%31s", type) != 1) type[0] = 0;
+    if (f != NULL) fclose(f);
     if (have != level || strcmp(type, "Instruction") == 0) continue;
     snprintf(path, sizeof path, "%s/index%d/size", dir, index);
     f = fopen(path, "r");
-    if (f && fscanf(f, "%lu", &kib) != 1) kib = 0;
-    if (f) fclose(f);
+    if (f != NULL && fscanf(f, "%lu", &kib) != 1) kib = 0;
+    if (f != NULL) fclose(f);
     return (size_t)kib * 1024;
   }
   return 0;
@@ -196,7 +196,7 @@ static void choose(machine *t, diag *d, const char *isa, bool any) {
                                            ISA_GENERIC, ISA_SIMT, ISA_SIMDGROUP};
   for (size_t i = 0; i < sizeof best_first / sizeof best_first[0]; ++i) {
     machine_isa id = best_first[i];
-    if (isa ? strcmp(isa, machine_all_isas[id]) != 0 : false) continue;
+    if (isa != NULL ? strcmp(isa, machine_all_isas[id]) != 0 : false) continue;
     if (!any && !isa_supported(id)) continue;
     *t = isa_table[id];
     t->isa = id;
@@ -208,7 +208,7 @@ static void choose(machine *t, diag *d, const char *isa, bool any) {
     t->l3 = cache_size(3);
     return;
   }
-  refuse(d, isa ? isa : "", any);
+  refuse(d, isa != NULL ? isa : "", any);
 }
 
 void machine_of_cpu(machine *m, diag *d, const char *isa) { choose(m, d, isa, false); }

@@ -8,7 +8,7 @@
 const char *const machine_rate_name[MACHINE_RATES] = {"multiply, add, 128 bits", "fused, 128 bits",
                                                       "fused, 256 bits", "fused, 512 bits"};
 
-/* --- CPUs ----------------------------------------------------------------------------------------------------------------- */
+/* --- CPUs ------------------------------------------------------------------------------------- */
 
 static cpu_rates guess_cpu(const machine *cpu) {
   static const double clock = 2.5e9;
@@ -54,7 +54,7 @@ machine_limits machine_limits_for(const cpu_rates *measured, const machine *cpu,
   return l;
 }
 
-/* --- devices -------------------------------------------------------------------------------------------------------------- */
+/* --- devices ---------------------------------------------------------------------------------- */
 
 /* A small GPU, or a CPU with as many cores. */
 static device_rates guess_device(const machine *t) {
@@ -87,7 +87,7 @@ machine_limits device_limits_for(const device_rates *measured, const machine *de
   return l;
 }
 
-/* --- the roofline --------------------------------------------------------------------------------------------------------- */
+/* --- the roofline ----------------------------------------------------------------------------- */
 
 double machine_arithmetic_s(const machine_limits *l, double flops) { return flops / l->flops_all; }
 

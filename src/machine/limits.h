@@ -1,7 +1,7 @@
 /* From rates that were measured, or guessed, to the limits of a machine that the model and the roofline read.
  *
- * In: a machine and its rates. Out: limits. Always holds: no rates are guesses from what the machine is, and are marked so;
- * measuring and keeping is for others (measure/measure.h). */
+ * In: a machine and its rates. Out: limits. Always holds: no rates are guesses from what the machine is, and are marked
+ * so; measuring and keeping is for others (measure/measure.h). */
 #ifndef WN_MACHINE_LIMITS_H
 #define WN_MACHINE_LIMITS_H
 
@@ -31,8 +31,8 @@ typedef struct device_rates {
   double copy;  /* bytes a second of a copy in the device's memory, read and written ones */
   double local; /* bytes a second read from the local memory of all groups */
   double cache; /* bytes a second read by all groups from the cache next to memory */
-  double
-      cache_bytes; /* its size: what the device tells; of a GPU, which tells of others, how far it reads fast */
+  /* its size: what the device tells; of a GPU, which tells of others, how far it reads fast */
+  double cache_bytes;
   double launch; /* seconds from one launch in a queue of many to the next */
   double alone;  /* seconds of a launch that is waited for */
 } device_rates;
@@ -42,8 +42,8 @@ machine_limits machine_limits_for(const cpu_rates *measured, const machine *cpu,
 /* The same of a device, all of which counts as one thread. */
 machine_limits device_limits_for(const device_rates *measured, const machine *device);
 
-/* The least seconds that all threads need for so many operations, and for so many bytes that are touched once each: from
- * the smallest cache that holds them (Williams, Waterman and Patterson, "Roofline", 2009). */
+/* The least seconds that all threads need for so many operations, and for so many bytes that are touched once each:
+ * from the smallest cache that holds them (Williams, Waterman and Patterson, "Roofline", 2009). */
 double machine_arithmetic_s(const machine_limits *l, double flops);
 double machine_traffic_s(const machine_limits *l, double bytes);
 

@@ -1,8 +1,8 @@
 /* One machine: what a CPU or a device is and can do.
  *
  * In: this CPU, the name of an instruction set, or what a device tells of itself. Out: a machine, that everything which
- * picks sizes, predicts or compiles reads. Always holds: it is filled in once and passed on as it is, so that what decides
- * and what carries out see the same; limits, where they are known, are those of its own instructions. */
+ * picks sizes, predicts or compiles reads. Always holds: it is filled in once and passed on as it is, so that what
+ * decides and what carries out see the same; limits, where they are known, are those of its own instructions. */
 #ifndef WN_MACHINE_MACHINE_H
 #define WN_MACHINE_MACHINE_H
 
@@ -12,7 +12,7 @@
 
 #include "base/diag.h"
 
-/* --- limits (limits.h) ---------------------------------------------------------------------------------------------------- */
+/* --- limits (limits.h) ------------------------------------------------------------------------ */
 
 typedef enum { LEVEL_L1, LEVEL_L2, LEVEL_L3, LEVEL_MEMORY, LEVEL_COUNT } memory_level;
 
@@ -21,9 +21,9 @@ enum { LIMIT_WIDTHS = 3 }; /* vectors of 16, 32 and 64 bytes */
 /* What the machine can do with the instructions in use. Per second; sizes in bytes. */
 typedef struct machine_limits {
   bool measured; /* false: guesses from the CPU's features */
-  double
-      flops[LIMIT_WIDTHS]; /* of one thread by width of its vectors; a fused multiply-add is two */
-  double flops_all;        /* of all threads together, widest vectors */
+  /* of one thread by width of its vectors; a fused multiply-add is two */
+  double flops[LIMIT_WIDTHS];
+  double flops_all;             /* of all threads together, widest vectors */
   size_t size[LEVEL_MEMORY];    /* of each cache: L1 and L2 of a core, L3 of all */
   double read[LEVEL_COUNT];     /* bytes, one thread */
   double read_all[LEVEL_COUNT]; /* all threads together */
@@ -33,7 +33,7 @@ typedef struct machine_limits {
   int threads;  /* that "all" means */
 } machine_limits;
 
-/* --- the machine ---------------------------------------------------------------------------------------------------------- */
+/* --- the machine ------------------------------------------------------------------------------ */
 
 typedef enum {
   ISA_SSE2,
@@ -69,7 +69,7 @@ typedef struct machine {
   const machine_limits *limits; /* NULL: not looked up */
 } machine;
 
-/* --- cpu.c ---------------------------------------------------------------------------------------------------------------- */
+/* --- cpu.c ------------------------------------------------------------------------------------ */
 
 /* This CPU. isa NULL: its best instruction set. An unknown or unsupported one is diag_fail(WN_ERR_USAGE) listing what
  * there is. */

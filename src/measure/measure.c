@@ -1,9 +1,9 @@
 /* Measuring and keeping the machine's limits; see measure.h.
  *
- * The rule for measuring: repeat a probe until it takes a while, then take the best of several times, since whatever else
- * the machine does only ever makes it slower. Bandwidths are of a buffer that fills half of its cache, memory's of one far
- * larger than all caches. "All threads" is the time from starting until the last of them is done, each on memory of its
- * own. */
+ * The rule for measuring: repeat a probe until it takes a while, then take the best of several times, since whatever
+ * else the machine does only ever makes it slower. Bandwidths are of a buffer that fills half of its cache, memory's of
+ * one far larger than all caches. "All threads" is the time from starting until the last of them is done, each on
+ * memory of its own. */
 #include "measure/measure.h"
 
 #include <math.h>
@@ -28,7 +28,7 @@ static double now_s(void) {
   return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
-/* --- measuring ------------------------------------------------------------------------------------------------------------- */
+/* --- measuring -------------------------------------------------------------------------------- */
 
 typedef enum { PROBE_ARITHMETIC, PROBE_READ, PROBE_WRITE } probe_kind;
 
@@ -158,7 +158,7 @@ void machine_measure(diag *d, const machine *cpu, cpu_rates *out) {
   mem_free_aligned(memory);
 }
 
-/* --- keeping --------------------------------------------------------------------------------------------------------------- */
+/* --- keeping ---------------------------------------------------------------------------------- */
 
 const char *machine_key(arena *a, const machine *cpu) {
   return arena_printf(a, "model %s\ncaches %zu %zu %zu\n", cpu->model, cpu->l1, cpu->l2, cpu->l3);

@@ -1,7 +1,7 @@
 /* The limits of this machine: measured once by `winnow devices --measure`, kept in the store, read by every choice.
  *
- * In: the CPU, or a store that may have been written by anybody. Out: rates and bandwidths. Always holds: what is kept and makes
- * no sense is as if it were not there, with a warning; then limits are guesses (machine/limits.h). */
+ * In: the CPU, or a store that may have been written by anybody. Out: rates and bandwidths. Always holds: what is kept
+ * and makes no sense is as if it were not there, with a warning; then limits are guesses (machine/limits.h). */
 #ifndef WN_MEASURE_MEASURE_H
 #define WN_MEASURE_MEASURE_H
 

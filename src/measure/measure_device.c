@@ -1,9 +1,10 @@
 /* Measuring and keeping the limits of a device; see measure_device.h.
  *
- * The rule for measuring is that of measure.c: so many groups that a launch takes a while, then the best of several launches,
- * by the device's own clock. The cost of a launch is the host's time, since that is who pays it. Memory's bandwidth is that of
- * arrays far larger than all caches, the last cache's that of an array of half its size. GPUs tell the size of some other
- * cache, if of any: theirs is the largest array that is read nearer to the rate of a small one than to that of the largest. */
+ * The rule for measuring is that of measure.c: so many groups that a launch takes a while, then the best of several
+ * launches, by the device's own clock. The cost of a launch is the host's time, since that is who pays it. Memory's
+ * bandwidth is that of arrays far larger than all caches, the last cache's that of an array of half its size. GPUs tell
+ * the size of some other cache, if of any: theirs is the largest array that is read nearer to the rate of a small one
+ * than to that of the largest. */
 #include "measure/measure_device.h"
 
 #include <math.h>
@@ -21,7 +22,7 @@ static double now_s(void) {
   return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
-/* --- measuring ------------------------------------------------------------------------------------------------------------- */
+/* --- measuring -------------------------------------------------------------------------------- */
 
 typedef struct bench {
   diag *d;
@@ -176,7 +177,7 @@ void device_measure(diag *d, runtime *rt, device_rates *out) {
   if (st != WN_OK) diag_fail(d, st, "%s", why);
 }
 
-/* --- keeping --------------------------------------------------------------------------------------------------------------- */
+/* --- keeping ---------------------------------------------------------------------------------- */
 
 const char *device_key(arena *a, const char *backend, const machine *t) {
   return arena_printf(a, "device %s\nmodel %s\ndriver %s\nversion %s\nunits %d\nmemory %zu\n",
@@ -216,7 +217,7 @@ bool device_load(store *s, arena *a, const char *backend, const machine *target,
   return true;
 }
 
-/* --- for the model --------------------------------------------------------------------------------------------------------- */
+/* --- for the model ---------------------------------------------------------------------------- */
 
 machine_limits machine_limits_of(store *s, arena *a, const runtime *rt) {
   const machine *target = runtime_machine(rt);

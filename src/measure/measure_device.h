@@ -1,9 +1,9 @@
 /* The limits of a device that has memory of its own, as measure.h has them of the CPU: measured once by `winnow devices
  * --measure`, kept in the store by device and driver.
  *
- * In: a runtime whose device is open, or a store that may have been written by anybody. Out: rates, bandwidths, the cost of
- * a launch. Always holds: the loops that are measured are linear kernels (measure_kernels.c), compiled and launched by the
- * backend like those of any program, so every backend has them. */
+ * In: a runtime whose device is open, or a store that may have been written by anybody. Out: rates, bandwidths, the
+ * cost of a launch. Always holds: the loops that are measured are linear kernels (measure_kernels.c), compiled and
+ * launched by the backend like those of any program, so every backend has them. */
 #ifndef WN_MEASURE_MEASURE_DEVICE_H
 #define WN_MEASURE_MEASURE_DEVICE_H
 
@@ -23,7 +23,7 @@ bool device_load(store *s, arena *a, const char *backend, const machine *target,
 /* The limits of whatever the runtime runs kernels on: kept ones, else guesses. */
 machine_limits machine_limits_of(store *s, arena *a, const runtime *rt);
 
-/* --- measure_kernels.c ---------------------------------------------------------------------------------------------------- */
+/* --- measure_kernels.c ------------------------------------------------------------------------ */
 
 typedef enum { PROBE_FMA, PROBE_COPY, PROBE_CACHE, PROBE_LOCAL, PROBE_EMPTY, PROBES } device_probe;
 

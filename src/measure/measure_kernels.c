@@ -1,10 +1,11 @@
 /* What is measured of a device, as linear kernels.
  *
- * In: a target. Out: kernels for groups of work items, or for one work item a group with vectors as wide as the target's.
- * Work items read numbers, neighbours neighbouring ones, since not every compiler makes one access of a vector's.
- * The rules are those of measure_probe.c: chains of multiply-adds that do not wait for each other, as many as cover the
- * latency; loads into several sums. Always holds: nothing can be left out, since factors, steps and what is summed come from
- * memory, and results go to memory where they are a number that they never are; offsets stay inside of the arrays. */
+ * In: a target. Out: kernels for groups of work items, or for one work item a group with vectors as wide as the
+ * target's. Work items read numbers, neighbours neighbouring ones, since not every compiler makes one access of a
+ * vector's. The rules are those of measure_probe.c: chains of multiply-adds that do not wait for each other, as many as
+ * cover the latency; loads into several sums. Always holds: nothing can be left out, since factors, steps and what is
+ * summed come from memory, and results go to memory where they are a number that they never are; offsets stay inside of
+ * the arrays. */
 #include "measure/measure_device.h"
 
 enum {
@@ -22,7 +23,7 @@ typedef struct maker {
   int items, lanes; /* of a group; of a vector */
 } maker;
 
-/* --- instructions --------------------------------------------------------------------------------------------------------- */
+/* --- instructions ----------------------------------------------------------------------------- */
 
 static uint32_t put(maker *m, lin_ins u) {
   vec_push(m->a, &m->k->ins, u);
@@ -137,7 +138,7 @@ static uint32_t everywhere(maker *m, uint32_t scalar) {
   return m->lanes > 1 ? put(m, u) : scalar;
 }
 
-/* --- kernels -------------------------------------------------------------------------------------------------------------- */
+/* --- kernels ---------------------------------------------------------------------------------- */
 
 /* In: a factor of 1 and a summand of 0. */
 static double make_fma(maker *m, bool fused) {

@@ -1,9 +1,9 @@
 /* Probes: chains of multiply-adds, sums over memory, stores to it.
  *
- * In: how much. Out: nothing but the time it takes. The rule: as many independent chains as cover the latency of an addition
- * on any core (12 of 4 to 5 cycles on two pipes); memory is read into 8 chains. Written with the compilers' vector
- * extensions, a copy for each instruction set that may run here. Always holds: results go through an empty asm statement,
- * so no compiler can leave the work out. */
+ * In: how much. Out: nothing but the time it takes. The rule: as many independent chains as cover the latency of an
+ * addition on any core (12 of 4 to 5 cycles on two pipes); memory is read into 8 chains. Written with the compilers'
+ * vector extensions, a copy for each instruction set that may run here. Always holds: results go through an empty asm
+ * statement, so no compiler can leave the work out. */
 #include "measure/measure_probe.h"
 
 #if defined(__x86_64__)

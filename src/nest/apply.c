@@ -15,7 +15,7 @@ static _Noreturn void refuse(apply *ap, const char *why) {
   diag_fail(ap->g->diag, WN_ERR_REFUSED, "%s", why);
 }
 
-/* --- place ------------------------------------------------------------------------------------------------------------ */
+/* --- place ------------------------------------------------------------------------------------ */
 
 /* Of a BUFFERIZE: the index of the rewritten site that it is a stage of, -1: of none. */
 static int site_of(const apply *ap, const bufferize_info *info) {
@@ -87,9 +87,10 @@ static const uop *place_node(void *user, const uop *u) {
   return u;
 }
 
-/* --- stages ------------------------------------------------------------------------------------------------------------- */
+/* --- stages ----------------------------------------------------------------------------------- */
 
-/* Do the readers of x or g unroll the frequencies? They do where another transform is inlined into the same products. */
+/* Do the readers of x or g unroll the frequencies? They do where another transform is inlined into the same products.
+ * */
 static bool reads_all_frequencies(const schedule *s, stage_id id) {
   const stage_plan *st = s->stage;
   if (id != STAGE_X && id != STAGE_G) return false;
@@ -141,7 +142,7 @@ static void add_stage(apply *ap, const uop *node) {
   map_put_ptr(&ap->by_node, node->id, st);
 }
 
-/* --- build ---------------------------------------------------------------------------------------------------------------- */
+/* --- build ------------------------------------------------------------------------------------ */
 
 /* Notes what a nest's value reads, once it is in a kernel. */
 static void note_reads(apply *ap, nest *n, int kernel) {
@@ -174,8 +175,8 @@ static bool all_open(const need *nd, const uop *e) {
   return open == e->free_->len;
 }
 
-/* Does e move with a loop over blocks, images or phases that is not open? In a block readers may reach past its end, and
- * those tiles are not for them; what is computed around several has the tiles of all. */
+/* Does e move with a loop over blocks, images or phases that is not open? In a block readers may reach past its end,
+ * and those tiles are not for them; what is computed around several has the tiles of all. */
 static bool moves_with_blocks(const need *nd, const uop *e) {
   for (int i = nd->at; i < nd->root->naxes; ++i) {
     const axis *a = &nd->root->axis[i];
@@ -242,8 +243,8 @@ static nest *make_nest(apply *ap, stage *st) {
   return f != NULL && (o == NULL || o->inside) ? nest_tiled(ap, st) : nest_general(ap, st);
 }
 
-/* Is a loop of this name where the stage is computed unless told otherwise? x: inside the blocks of tiles; the others: inside
- * the blocks of channels too. */
+/* Is a loop of this name where the stage is computed unless told otherwise? x: inside the blocks of tiles; the others:
+ * inside the blocks of channels too. */
 static bool default_at(const stage *st, const char *name, bool grid) {
   if (strcmp(name, "k0") == 0) return st->id != STAGE_X;
   return grid || strcmp(name, "t0") == 0 || strcmp(name, "n") == 0;
@@ -295,8 +296,8 @@ static int64_t block_of(const apply *ap, const stage *st) {
   return b < ws->T ? b : ws->T;
 }
 
-/* The tiles that a part is wanted for where it is of one block: those of the stage inside that reads it, unless that one is
- * further inside and reads other tiles each time, or a block's. */
+/* The tiles that a part is wanted for where it is of one block: those of the stage inside that reads it, unless that
+ * one is further inside and reads other tiles each time, or a block's. */
 static int64_t tiles_wanted(const apply *ap, const stage *st, const need *nd) {
   for (int id = (int)st->id + 1; id < STAGE_COUNT; ++id) {
     const stage *by = stage_find(ap, st->site, (stage_id)id);
@@ -359,7 +360,8 @@ static const uop *last_block(const nest *root, int open) {
   return last;
 }
 
-/* An array in memory that is filled inside its reader's kernel: blocks that would all write the same part of it would race. */
+/* An array in memory that is filled inside its reader's kernel: blocks that would all write the same part of it would
+ * race. */
 static void check_own_part(apply *ap, const stage *st, const nest *root) {
   for (int i = 0; st->space == SPACE_GLOBAL && i < root->naxes; ++i) {
     bool moves = false;
@@ -454,7 +456,7 @@ static nest *place_global(apply *ap, stage *st) {
   return k.root[0];
 }
 
-/* --- connect ---------------------------------------------------------------------------------------------------------------- */
+/* --- connect ---------------------------------------------------------------------------------- */
 
 static array_info array_for(apply *ap, const stage *st) {
   const bufferize_info *info = st->node->arg.info;
@@ -513,7 +515,7 @@ static void connect_stage(apply *ap, stage *st, nest *own) {
   }
 }
 
-/* --- all of it ---------------------------------------------------------------------------------------------------------------------- */
+/* --- all of it -------------------------------------------------------------------------------- */
 
 void add_user_arrays(kernel_set *set, arena *keep, int nuser, const user_buffer *user) {
   for (int i = 0; i < nuser; ++i) {

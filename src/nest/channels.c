@@ -2,18 +2,19 @@
  *
  * In: a stored value that is (or wraps) one sum of products of two loads, of which one, the weights, does not move with
  * the pixels and the other, the image, does not move with the output channels. Out: a nest whose register tile is a few
- * vectors of channels by a few pixels: a weight is a contiguous vector, an image element a broadcast, so strides, borders
- * and short rows cost nothing, and the tile is transposed when it is stored (kernel/transpose.c). The weights get an
- * array of their own, packed as [channels / block][the sum's loops][block], which is part of the prepared block where
- * they are constant. This is the blocking of Georganas et al., "Anatomy of high-performance deep learning convolutions
- * on SIMD architectures", SC 2018.
- * Always holds: which values have such a nest, and with which tile, is said by plan/direct.c; declining is ordinary; sums keep the order of their loops, so results are the same for every tile. */
+ * vectors of channels by a few pixels: a weight is a contiguous vector, an image element a broadcast, so strides,
+ * borders and short rows cost nothing, and the tile is transposed when it is stored (kernel/transpose.c). The weights
+ * get an array of their own, packed as [channels / block][the sum's loops][block], which is part of the prepared block
+ * where they are constant. This is the blocking of Georganas et al., "Anatomy of high-performance deep learning
+ * convolutions on SIMD architectures", SC 2018.
+ * Always holds: which values have such a nest, and with which tile, is said by plan/direct.c; declining is ordinary;
+ * sums keep the order of their loops, so results are the same for every tile. */
 #include "nest/state.h"
 
 enum { LEN_RANGES = STAGE_RANGES + WN_MAX_DIMS * 2, FEW_POINTS = 144 };
 enum { FEW_BYTES = 256 << 10, NEAR_ELEMENTS = 160 << 10 };
 
-/* --- what is computed ---------------------------------------------------------------------------------------------------- */
+/* --- what is computed ------------------------------------------------------------------------- */
 
 typedef struct product { /* a stored value as sum over `reduce` of image * weights */
   const uop *reduce, *image, *weights;
@@ -141,7 +142,7 @@ bool pixel_tile(const apply *ap, const stage *st, const uop *value, int v, int u
   return direct_pixels(direct_plan(ap, st->node->arg.info->site), ap->machine, &p.shape, t);
 }
 
-/* --- packing ------------------------------------------------------------------------------------------------------------ */
+/* --- packing ---------------------------------------------------------------------------------- */
 
 typedef struct packing {
   apply *ap;
@@ -208,8 +209,8 @@ static const uop *pack_node(void *user, const uop *u) {
   *plan = (channel_tile){.k = p.k, .x = p.x, .y = p.y, .sizes = best};
   int64_t block = best.vectors * best.lanes, K = p.shape.K;
   complete_direct(ap, number, block, best.xs * best.ys, 'k');
-  /* weights that do not fit the nearer caches are read once, all pixels inside; an image that does fit passes by again for
-   * each block of channels, so that what is stored is written in long stretches */
+  /* weights that do not fit the nearer caches are read once, all pixels inside; an image that does fit passes by again
+   * for each block of channels, so that what is stored is written in long stretches */
   double weights = (double)((K + block - 1) / block * block * p.shape.taps) * 4.0;
   plan->k_first = weights > (double)FEW_BYTES || array_elements(p.image->src[0]) <= NEAR_ELEMENTS;
   plan->overlaps = p.shape.overlaps;
@@ -228,7 +229,7 @@ const uop *channels_pack(apply *ap, const uop *root) {
   return uop_transform(ap->g, ap->a, root, pack_node, ap);
 }
 
-/* --- the nest ------------------------------------------------------------------------------------------------------------- */
+/* --- the nest --------------------------------------------------------------------------------- */
 
 nest *nest_channels(apply *ap, stage *st) {
   const channel_tile *t = map_get_ptr(&ap->channel_tiles, st->node->id);

@@ -8,7 +8,7 @@
 
 enum { UNROLLED_BODY = 200 };
 
-/* --- reductions --------------------------------------------------------------------------------------------------------------- */
+/* --- reductions ------------------------------------------------------------------------------- */
 
 static void choose_reduce_kinds(apply *ap, const uop *value, int64_t copies) {
   uop_order all = uop_walk_value(ap->a, value);
@@ -28,7 +28,7 @@ static void choose_reduce_kinds(apply *ap, const uop *value, int64_t copies) {
   }
 }
 
-/* --- the nest -------------------------------------------------------------------------------------------------------------------- */
+/* --- the nest --------------------------------------------------------------------------------- */
 
 /* The value whose loops it goes through: itself, unless values are joined. */
 static const uop *owner_of(apply *ap, const stage *st) {

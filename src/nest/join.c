@@ -1,9 +1,9 @@
 /* Joined values: one nest stores them all.
  *
- * In: kernels whose nests were made one by one, of values that plan/joins.h has found to have the same loops. Out: the first
- * of them with the stores of all, over its own axes. What they sum goes through loops that they have in common already
- * (sums.c), so linearising makes one loop of them. What one reads of another at the point that it computes is not read but
- * taken over. Always holds: each store computes what its own nest did. */
+ * In: kernels whose nests were made one by one, of values that plan/joins.h has found to have the same loops. Out: the
+ * first of them with the stores of all, over its own axes. What they sum goes through loops that they have in common
+ * already (sums.c), so linearising makes one loop of them. What one reads of another at the point that it computes is
+ * not read but taken over. Always holds: each store computes what its own nest did. */
 #include "nest/state.h"
 
 static void agree(apply *ap, bool same, const char *what) {

@@ -1,4 +1,5 @@
-/* From nests to launches. In: kernels, consumers first. Out: kernels in running order, those that depend on constants alone
+/* From nests to launches. In: kernels, consumers first. Out: kernels in running order, those that depend on constants
+ * alone
  * first: the prepare part; with launch=joint, independent neighbours in one launch.
  * Always holds: a kernel runs after every kernel that writes what it reads. */
 #include "nest/state.h"

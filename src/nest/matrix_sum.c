@@ -1,7 +1,7 @@
 /* The products of devices whose work items multiply small matrices together, and what they sum at once elsewhere.
  *
- * In: the sum of a product of two arrays over channels. Out: whether its tiles are such matrices; the sum with the channels
- * that are taken at once in a loop of their own, innermost.
+ * In: the sum of a product of two arrays over channels. Out: whether its tiles are such matrices; the sum with the
+ * channels that are taken at once in a loop of their own, innermost.
  * Always holds: where tiles are matrices, all of them are whole: arrays are padded to them, nothing is masked, and the
  * channels of each partial sum are blocks of as many. */
 #include "nest/state.h"

@@ -1,12 +1,13 @@
 /* Scheduled form: kernels as loop nests over flat arrays, between the range IR and the linear IR.
  *
- * In: range IR, its Winograd sites and a schedule. Out: kernels in order of running. A nest has stores, nearly always one:
- * for every point of its axes, array[offset] = value where mask holds, for each of them, in an array of its own. Memory is OP_BUFFER nodes numbered by arrays[]; every read is
- * INDEX(BUFFER, valid, flat offset). A child nest runs at the start of each iteration of its parent's axis `at - 1`
- * (at 0: before any axis) and its expressions may use the parent's axes opened so far. A nest with an axis that reduces
- * adds to what its array holds: a child that fills it with zeros runs just outside that axis.
- * Always holds: value, offset and mask are free in axes of the nest and its ancestors only; a REDUCE's RANGEs have their
- * kind in `kinds`; UNROLL and VECTOR axes are innermost. */
+ * In: range IR, its Winograd sites and a schedule. Out: kernels in order of running. A nest has stores, nearly always
+ * one: for every point of its axes, array[offset] = value where mask holds, for each of them, in an array of its own.
+ * Memory is OP_BUFFER nodes numbered by arrays[]; every read is INDEX(BUFFER, valid, flat offset). A child nest runs at
+ * the start of each iteration of its parent's axis `at - 1` (at 0: before any axis) and its expressions may use the
+ * parent's axes opened so far. A nest with an axis that reduces adds to what its array holds: a child that fills it
+ * with zeros runs just outside that axis.
+ * Always holds: value, offset and mask are free in axes of the nest and its ancestors only; a REDUCE's RANGEs have
+ * their kind in `kinds`; UNROLL and VECTOR axes are innermost. */
 #ifndef WN_NEST_NEST_H
 #define WN_NEST_NEST_H
 
@@ -36,8 +37,8 @@ typedef struct array_info {
   int site;       /* number of the site whose value, or stage, it is; -1: of none */
   int user; /* INPUT, CONSTANT: slot of the caller's buffer; RESULT: number of the output; else -1 */
   size_t offset; /* WORK: bytes into the workspace; PREPARED: into the prepared block */
-  /* WORK, where not 0: it has room for one of `chunks` rounds of a host loop, and what a round addresses begins this many
-   * elements after what the last one does; the caller of the kernels moves the array's address back by as much. */
+  /* WORK, where not 0: it has room for one of `chunks` rounds of a host loop, and what a round addresses begins this
+   * many elements after what the last one does; the caller of the kernels moves the array's address back by as much. */
   int64_t chunk_step, chunks;
 } array_info;
 
@@ -77,14 +78,14 @@ struct nest {
   } child[STAGE_COUNT * 2];
 };
 
-/* A launch of a kernel. Of a program that has a kernel several times, for values that are alike, there are as many of these
- * over the same nests, each with arrays of its own. */
+/* A launch of a kernel. Of a program that has a kernel several times, for values that are alike, there are as many of
+ * these over the same nests, each with arrays of its own. */
 typedef struct kernel_plan {
   int nroots; /* nests side by side in one launch: each has its own share of the grid */
   nest *root[STAGE_COUNT];
   bool prepare; /* depends on constants alone */
-  int64_t
-      chunks; /* > 1: equal shares of the grid, run in turns with those of the neighbours of the same chunk_group */
+  /* > 1: equal shares of the grid, run in turns with those of the neighbours of the same chunk_group */
+  int64_t chunks;
   int chunk_group;
   int group;         /* work items of a group; 0: on a CPU */
   const int *arrays; /* array of its nests -> array of the set; NULL: the same */
@@ -119,10 +120,11 @@ static inline int kernel_site(const kernel_plan *k, int site) {
   return site < k->nsites || k->nothers == 0 ? k->first_site + site : k->others[site - k->nsites];
 }
 
-/* Applies the plans of its sites to one stored value, or to several that are joined (plan/joins.h): placements, splits, loop order and kinds; inline and reg stages
- * resolved; global stages cut it into kernels. Its arrays come first, then the value, numbered output 0, and what is between
- * its kernels; nothing has a place in memory yet. A combination that does not exist is diag_fail(WN_ERR_REFUSED) with the
- * reason, and *site (counted from 0 in the value) says of which plan; -1: of none. Of joined values each is an output. */
+/* Applies the plans of its sites to one stored value, or to several that are joined (plan/joins.h): placements, splits,
+ * loop order and kinds; inline and reg stages resolved; global stages cut it into kernels. Its arrays come first, then
+ * the value, numbered output 0, and what is between its kernels; nothing has a place in memory yet. A combination that
+ * does not exist is diag_fail(WN_ERR_REFUSED) with the reason, and *site (counted from 0 in the value) says of which
+ * plan; -1: of none. Of joined values each is an output. */
 kernel_set *schedule_apply(graph *g, const wino_result *rewritten, const schedule *plan, int nsites,
                            const machine *m, bool variable_weights, int narrays,
                            const user_buffer *array, int *site);
@@ -147,12 +149,12 @@ static inline bool nest_adds_to(const nest *n, const nest *child) {
   return nest_writes(n, child->store[0].array);
 }
 
-/* --- launch.c ----------------------------------------------------------------------------------------------------------- */
+/* --- launch.c --------------------------------------------------------------------------------- */
 
 /* The prepare part before the rest, each in the order that it had. */
 void launch_prepare_first(kernel_set *set, arena *keep);
 
-/* --- nest_text.c -------------------------------------------------------------------------------------------------------- */
+/* --- nest_text.c ------------------------------------------------------------------------------ */
 
 /* All arrays, and the loops of all kernels. */
 void nest_print(graph *g, str *out, const kernel_set *set);
@@ -165,7 +167,7 @@ const char *nest_stages(arena *a, const kernel_plan *k);
 /* The loops of one kernel as a tree, indented by two more for each loop around, `depth` around all. */
 void nest_print_kernel(graph *g, str *out, const kernel_set *set, int kernel, int depth);
 
-/* --- memory.c ----------------------------------------------------------------------------------------------------------- */
+/* --- memory.c --------------------------------------------------------------------------------- */
 
 /* Assigns offsets: arrays whose lives do not overlap share memory. */
 void plan_memory(kernel_set *set, arena *scratch);
@@ -173,7 +175,8 @@ void plan_memory(kernel_set *set, arena *scratch);
 size_t array_bytes(const array_info *a);
 /* A worker's block of scratch of this many bytes, and the room between it and the next worker's. */
 size_t scratch_stride(size_t bytes);
-/* Everything that a run needs besides the caller's arrays and prepared weights: the workspace, and scratch for each thread. */
+/* Everything that a run needs besides the caller's arrays and prepared weights: the workspace, and scratch for each
+ * thread. */
 size_t memory_needed(const kernel_set *set, int threads);
 
 #endif

@@ -3,7 +3,7 @@
 
 #include "rewrite/scratch.h"
 
-/* --- one part ------------------------------------------------------------------------------------------------------------ */
+/* --- one part --------------------------------------------------------------------------------- */
 
 static bool is_same_request(const part *p, const part_request *asked) {
   bool same = true;
@@ -15,7 +15,8 @@ static bool is_same_request(const part *p, const part_request *asked) {
   return same;
 }
 
-/* The arrays of a value as those of a caller: the kernels of a part know of them what is the same for all that are alike. */
+/* The arrays of a value as those of a caller: the kernels of a part know of them what is the same for all that are
+ * alike. */
 static user_buffer *describe_arrays(graph *g, const site_list *sites, const stored_value *v,
                                     const user_buffer *user) {
   user_buffer *a = arena_array(&g->arena, user_buffer, v->narrays + 1);
@@ -85,7 +86,7 @@ part *part_make(graph *g, part_store *store, const site_list *sites, int value,
   return p;
 }
 
-/* --- all of them ------------------------------------------------------------------------------------------------------------ */
+/* --- all of them ------------------------------------------------------------------------------ */
 
 typedef struct assembly {
   graph *g;

@@ -1,8 +1,8 @@
 /* Loops in parentheses: m=global(k0:g t0:g f k1:u t1:u t2:v) reorders a nest's axes and sets their kinds.
  *
  * In: a nest with its default axes and what the schedule says. Out: the axes in the order asked for. Refused, with the
- * axes' names, where one is left out or unknown, or where a kind cannot be. Always holds: GRID axes come first, UNROLL and
- * VECTOR ones last; the vector axis keeps its lanes. */
+ * axes' names, where one is left out or unknown, or where a kind cannot be. Always holds: GRID axes come first, UNROLL
+ * and VECTOR ones last; the vector axis keeps its lanes. */
 #include "nest/state.h"
 
 enum { MOST_COPIES = 64 };

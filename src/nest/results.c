@@ -5,7 +5,7 @@
  * Always holds: stages computed inside hang at the loops over blocks, t0 (tiles) and k0 (channels). */
 #include "nest/state.h"
 
-/* --- does it flow? ---------------------------------------------------------------------------------------------------- */
+/* --- does it flow? ---------------------------------------------------------------------------- */
 
 /* e is r % m, (r / d) % m, r or r / d for a RANGE r: the position in a tile. */
 static bool match_position(const uop *e, int m, const uop **r, int64_t *phases) {
@@ -140,7 +140,7 @@ void flows_find(apply *ap) {
   for (int i = 0; i < ap->w->nsites; ++i) find_flow(&s, i, &ap->flow[i]);
 }
 
-/* --- the nest ----------------------------------------------------------------------------------------------------------- */
+/* --- the nest --------------------------------------------------------------------------------- */
 
 typedef struct window_axes {
   const uop *y, *p;   /* exact loops: tile, position */

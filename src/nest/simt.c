@@ -1,9 +1,10 @@
 /* Work items: how a device's kernels share out their loops.
  *
- * In: kernels in running order, as a CPU would run them. Out: the same with the kinds of their axes changed, and the size
- * of their groups. A kernel in which nothing is computed inside gives every point of its outer loops to a work item of its
- * own (LANE), neighbours to neighbours. In one with stages inside, the grid stays, loops around a stage are run by all
- * work items together, and the loops below them are shared out in the group (GROUP); barriers are linearise's business.
+ * In: kernels in running order, as a CPU would run them. Out: the same with the kinds of their axes changed, and the
+ * size of their groups. A kernel in which nothing is computed inside gives every point of its outer loops to a work
+ * item of its own (LANE), neighbours to neighbours. In one with stages inside, the grid stays, loops around a stage are
+ * run by all work items together, and the loops below them are shared out in the group (GROUP); barriers are
+ * linearise's business.
  * Always holds: axes that reduce come right behind the shared ones, so a work item adds only to elements of its own. */
 #include "nest/state.h"
 

@@ -1,8 +1,9 @@
 /* Nests of the input transform, the weight transform and the products.
  *
- * In: a stage with its domain. Out: its nest. The transforms run over tiles in rows, so that a vector of tiles reads the
- * image at a constant stride, with all frequencies unrolled; the products run over the fused tiles, which need no division,
- * unless a transform is inlined into them. Always holds: outside its consumer's kernel a nest's outer axes are GRID. */
+ * In: a stage with its domain. Out: its nest. The transforms run over tiles in rows, so that a vector of tiles reads
+ * the image at a constant stride, with all frequencies unrolled; the products run over the fused tiles, which need no
+ * division, unless a transform is inlined into them. Always holds: outside its consumer's kernel a nest's outer axes
+ * are GRID. */
 #include "nest/state.h"
 
 draft draft_begin(apply *ap, const stage *st) {
@@ -14,7 +15,7 @@ draft draft_begin(apply *ap, const stage *st) {
   return d;
 }
 
-/* --- finishing ------------------------------------------------------------------------------------------------------ */
+/* --- finishing -------------------------------------------------------------------------------- */
 
 typedef struct guard {
   apply *ap;
@@ -40,8 +41,8 @@ static bool covers_ranges(const uop *a, const uop *b) {
   return true;
 }
 
-/* What a read has to keep of a limit: a point that fails it for some values of the loops that the read does not move with
- * may hold for others, so those count at their best. */
+/* What a read has to keep of a limit: a point that fails it for some values of the loops that the read does not move
+ * with may hold for others, so those count at their best. */
 static const uop *limit_of_read(graph *g, const uop *limit, const uop *read) {
   linear_form f, kept = {0};
   if (covers_ranges(limit, read)) return limit;
@@ -135,7 +136,7 @@ int row_lanes(const apply *ap, const stage *st) {
   return sizes_of_stage(ap, st)->row_lanes[st->inside];
 }
 
-/* --- axes of a class ------------------------------------------------------------------------------------------------ */
+/* --- axes of a class -------------------------------------------------------------------------- */
 
 /* One loop for a range, named after its class. */
 void draft_plain(apply *ap, draft *d, int i, axis_kind kind, const char *name) {
@@ -203,7 +204,7 @@ void rows_end(apply *ap, draft *d, row_axes r, bool adds) {
   draft_bind(ap, d, r.x, uop_add(ap->g, first, lane), true);
 }
 
-/* --- the stages ------------------------------------------------------------------------------------------------------ */
+/* --- the stages ------------------------------------------------------------------------------- */
 
 axis_kind outer_kind(const stage *st) { return st->inside ? AXIS_LOOP : AXIS_GRID; }
 
@@ -347,9 +348,9 @@ static const uop *in_step(apply *ap, const uop *outer, int64_t step, const uop *
   return uop_add(g, uop_muli(g, outer, step), in);
 }
 
-/* Where a long sum is cut into partial ones, the sum over the partial ones can be the loop around a panel of products: the
- * weights of its c are then read for all tiles while they are in the nearest cache, and the registers hold one partial sum
- * instead of two. NULL: it is not cut, or not evenly. */
+/* Where a long sum is cut into partial ones, the sum over the partial ones can be the loop around a panel of products:
+ * the weights of its c are then read for all tiles while they are in the nearest cache, and the registers hold one
+ * partial sum instead of two. NULL: it is not cut, or not evenly. */
 static const uop *sum_of_sums(const stage *st) {
   const uop *v = st->node->src[0];
   bool nested = v->op == OP_REDUCE && v->arg.i == OP_ADD && v->nsrc == 2;
@@ -404,8 +405,8 @@ static product_loops open_products(apply *ap, draft *d, const site_sizes *z, int
   return l;
 }
 
-/* The products over fused tiles: f, k and t outside, inside a register tile of k1 channels by t1 tiles, either of them in
- * vectors. */
+/* The products over fused tiles: f, k and t outside, inside a register tile of k1 channels by t1 tiles, either of them
+ * in vectors. */
 static nest *products_flat(apply *ap, stage *st, int64_t tile_block) {
   draft d = draft_begin(ap, st);
   const site_sizes *z = sizes_of_stage(ap, st);

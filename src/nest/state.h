@@ -17,8 +17,8 @@
 
 enum { STAGE_RANGES = WN_MAX_SPATIAL + 8 };
 
-/* A BUFFERIZE on its way into the kernels. Its domain is the part of each range that its nest computes: all of it, or for
- * a stage inside its consumer's kernel `len` values from `base` (an expression of the consumer's open axes). */
+/* A BUFFERIZE on its way into the kernels. Its domain is the part of each range that its nest computes: all of it, or
+ * for a stage inside its consumer's kernel `len` values from `base` (an expression of the consumer's open axes). */
 typedef struct stage {
   const uop *node;      /* the BUFFERIZE */
   stage_id id;          /* STAGE_COUNT: a result or another value that must be stored */
@@ -37,8 +37,8 @@ typedef struct stage {
   /* g: this many channels k stand together innermost, as the products read them, and stride[] of k is that of such a
    * panel; 1: as every other range */
   int64_t pack;
-  int64_t
-      elsewhere; /* tiles that the array has no room for: those of other rounds of the host loop */
+  /* tiles that the array has no room for: those of other rounds of the host loop */
+  int64_t elsewhere;
   int array;
   int kernel; /* index + 1 of the kernel that its nest is in; 0: not placed yet */
 } stage;
@@ -51,8 +51,8 @@ typedef struct flow {
   bool by_rows;     /* its loops go through the rows of tiles in order */
   wn_dtype dtype;   /* of the stored value, */
   int64_t channels; /* and the extent of its first loop over output channels, 1: none */
-  int64_t phases
-      [WN_MAX_SPATIAL]; /* dilation phases of window axis i: range = (y * m + p) * phases + phi */
+  /* dilation phases of window axis i: range = (y * m + p) * phases + phi */
+  int64_t phases[WN_MAX_SPATIAL];
   const uop *window[WN_MAX_SPATIAL]; /* the RANGE of window axis i */
   const uop *index;                  /* the INDEX of o */
   const uop *x;                      /* the BUFFERIZE of x */
@@ -94,8 +94,9 @@ typedef struct apply {
 
 enum { DRAFT_LIMITS = 12 };
 
-/* A nest under construction, in two steps: each range of the stage becomes an expression over exact loops, whose extents
- * are true, so that div and mod fold; then each exact loop becomes an expression over axes, which may reach past its end. */
+/* A nest under construction, in two steps: each range of the stage becomes an expression over exact loops, whose
+ * extents are true, so that div and mod fold; then each exact loop becomes an expression over axes, which may reach
+ * past its end. */
 typedef struct draft {
   nest *n;
   const stage *st;
@@ -105,8 +106,8 @@ typedef struct draft {
   const uop *exact[NEST_AXES], *over_axes[NEST_AXES];
   int nlimits;                    /* conditions (over axes) that points past an end fail: */
   const uop *limit[DRAFT_LIMITS]; /* reads of exact arrays are guarded by them */
-  bool aliases
-      [DRAFT_LIMITS]; /* a point that fails would overwrite another: the store is masked too */
+  /* a point that fails would overwrite another: the store is masked too */
+  bool aliases[DRAFT_LIMITS];
 } draft;
 
 /* --- axes.c ------------------------------------------------------------------------- */
@@ -123,20 +124,20 @@ void draft_limit(apply *ap, draft *d, const uop *value, int64_t extent, bool ali
 /* extent = outer * inner axes, named like t0 and t1; binds the exact loop. */
 const uop *draft_split(apply *ap, draft *d, const uop *exact, const uop *outer, const uop *inner,
                        int64_t inner_extent, bool aliases);
-/* --- matrix.c: products as small matrices ----------------------------------------------------------------------------- */
+/* --- matrix.c: products as small matrices ----------------------------------------------------- */
 /* The sum of such products with the channels of a matrix innermost. */
 const uop *matrix_sum(apply *ap, const uop *sum);
 /* On a device: the sum of products of two arrays with several channels in each turn of its loop, so that neighbouring
  * weights come in one vector. The order of the additions stays. */
 const uop *several_at_once(apply *ap, const uop *sum);
 
-/* --- layout.c: where an element is ---------------------------------------------------------------------------------- */
+/* --- layout.c: where an element is ------------------------------------------------------------ */
 void lay_out(stage *st);             /* fills in the strides */
 int64_t stored_len(const stage *st); /* elements of the array */
 const uop *stored_at(graph *g, const stage *st, int i,
                      const uop *index); /* range i's part of the offset */
 
-/* --- stages.c: the nests of x, g and m, and what other nests share with them ------------------------------------------- */
+/* --- stages.c: the nests of x, g and m, and what other nests share with them ------------------ */
 draft draft_begin(apply *ap, const stage *st);
 /* One axis for the stage's range i (nothing if i < 0). */
 void draft_plain(apply *ap, draft *d, int i, axis_kind kind, const char *name);
@@ -159,21 +160,21 @@ nest *nest_m(apply *ap, stage *st);
 /* Fills in the nest's value, mask and destination: ranges replaced in both steps, reads guarded. */
 nest *draft_finish(apply *ap, draft *d, stage *st);
 
-/* --- reorder.c -------------------------------------------------------------------------------------------------------- */
+/* --- reorder.c -------------------------------------------------------------------------------- */
 void nest_reorder(apply *ap, nest *n, const stage_plan *plan); /* loops in parentheses */
 bool loop_named(loop_name want, const char *name);
 
-/* --- launch.c ----------------------------------------------------------------------------------------------------- */
+/* --- launch.c --------------------------------------------------------------------------------- */
 void launch_order(apply *ap); /* running order, prepare part first */
 void launch_join(apply *ap);  /* launch=joint */
 
-/* --- join.c --------------------------------------------------------------------------------------------------------- */
+/* --- join.c ----------------------------------------------------------------------------------- */
 void nests_join(apply *ap); /* values that are joined: one nest stores them all */
 
-/* --- simt.c -------------------------------------------------------------------------------------------------------- */
+/* --- simt.c ----------------------------------------------------------------------------------- */
 void simt_share(apply *ap); /* devices: loops become work items */
 
-/* --- results.c, general.c: nests that write the user's arrays and everything that is no stage of a site --------------- */
+/* --- results.c, general.c: nests that write the user's arrays and everything that is no stage of a site --- */
 /* For each site: does its o flow into one stored value whose ranges are its tiles? Fills ap->flow and ap->into. */
 void flows_find(apply *ap);
 const flow *flow_into(const apply *ap,
@@ -182,13 +183,13 @@ nest *nest_tiled(apply *ap, stage *st);
 nest *nest_o(apply *ap, stage *st); /* an output transform with an array of its own */
 nest *nest_general(apply *ap, stage *st);
 
-/* --- sums.c: partial sums side by side ------------------------------------------------------------------------------------- */
-/* The value with long sums dealt out to as many accumulators as `accumulators` in the register tile leave, and to this many
- * lanes, whose RANGE goes to *lane (NULL where there are none). */
+/* --- sums.c: partial sums side by side -------------------------------------------------------- */
+/* The value with long sums dealt out to as many accumulators as `accumulators` in the register tile leave, and to this
+ * many lanes, whose RANGE goes to *lane (NULL where there are none). */
 const uop *sums_deal_out(apply *ap, const uop *value, int lanes, int64_t accumulators,
                          const uop **lane);
 
-/* --- channels.c: output channels on the lanes -------------------------------------------------------------------------- */
+/* --- channels.c: output channels on the lanes ------------------------------------------------- */
 typedef struct channel_tile {
   int k, x, y; /* positions of the stage's ranges; y -1: none */
   channel_sizes sizes;

@@ -1,10 +1,10 @@
 /* Long sums: partial sums side by side.
  *
- * In: a value that a nest stores, with sums in it that are one chain each. Out: the same value with the terms of a long sum
- * dealt out to several accumulators, and to the lanes of vectors where the nest's own loops are not in the lanes and the
- * terms are neighbours in memory; their sums are added in pairs at the end. What is left over, less than a vector for each
- * accumulator, is summed by itself. How blocks of each chain become a tree is kernel/reduce.c's business; here is said which
- * chains are to be short.
+ * In: a value that a nest stores, with sums in it that are one chain each. Out: the same value with the terms of a long
+ * sum dealt out to several accumulators, and to the lanes of vectors where the nest's own loops are not in the lanes
+ * and the terms are neighbours in memory; their sums are added in pairs at the end. What is left over, less than a
+ * vector for each accumulator, is summed by itself. How blocks of each chain become a tree is kernel/reduce.c's
+ * business; here is said which chains are to be short.
  * Always holds: integers, the largest and the smallest are the same values in any order; products keep theirs, since no
  * order makes their error smaller and another one may overflow; how a sum is dealt out does not depend on threads. */
 #include "rewrite/rebuild.h"
@@ -23,8 +23,8 @@ typedef struct dealer {
   int64_t lanes, copies;
 } dealer;
 
-/* A loop that stands for so much of loop `of` (-1: for none) wherever that is dealt out, so that sums which are dealt out
- * alike go through the same. */
+/* A loop that stands for so much of loop `of` (-1: for none) wherever that is dealt out, so that sums which are dealt
+ * out alike go through the same. */
 static const uop *common_loop(apply *ap, int64_t of, int64_t count, const char *name) {
   map *known = map_get_ptr(&ap->turns, (uint64_t)(of + 1));
   if (known == NULL) {
@@ -74,9 +74,9 @@ static const uop *in_pairs(dealer *d, const uop *reduce, const uop *const *part,
                   in_pairs(d, reduce, part + n / 2, n - n / 2));
 }
 
-/* Terms that cost little more than their loads are added in pairs before an accumulator sees them: as many additions, and
- * chains and trees of fewer. Products are fused with their additions, one at a time; squares, which load no more than a sum
- * of the same numbers, go in step with that. */
+/* Terms that cost little more than their loads are added in pairs before an accumulator sees them: as many additions,
+ * and chains and trees of fewer. Products are fused with their additions, one at a time; squares, which load no more
+ * than a sum of the same numbers, go in step with that. */
 static int64_t terms_at_once(dealer *d, const uop *reduce) {
   bool light = uop_walk_value(d->ap->a, reduce->src[0]).len <= LIGHT_TERM;
   return light && !sum_is_of_products(reduce->src[0]) ? TERMS_AT_ONCE : 1;

@@ -1,9 +1,9 @@
 /* Where arrays live in the workspace and in the prepared block.
  *
- * In: arrays and the kernels that read and write them, in order. Out: offsets such that arrays whose lives overlap do not.
- * Largest first, each at the lowest place that is free during its life (greedy by size: Pisarchyk and Lee,
- * arXiv:2001.03288). Always holds: 64-byte alignment, and a little room behind each array so that neighbours do not share
- * cache sets; what the kernels of a host loop touch is alive in all of its rounds. */
+ * In: arrays and the kernels that read and write them, in order. Out: offsets such that arrays whose lives overlap do
+ * not. Largest first, each at the lowest place that is free during its life (greedy by size: Pisarchyk and Lee,
+ * arXiv:2001.03288). Always holds: 64-byte alignment, and a little room behind each array so that neighbours do not
+ * share cache sets; what the kernels of a host loop touch is alive in all of its rounds. */
 #include <stdlib.h>
 
 #include "nest/nest.h"
@@ -42,7 +42,8 @@ static void add_touched(arena *a, numbers *of, const nest *n) {
   for (int i = 0; i < n->nchildren; ++i) add_touched(a, of, n->child[i].nest);
 }
 
-/* What a nest and those inside it read and write, in its own numbers. Launches share nests: each is looked through once. */
+/* What a nest and those inside it read and write, in its own numbers. Launches share nests: each is looked through
+ * once. */
 static const numbers *touched_by(map *known, const nest *n) {
   numbers *of = map_get_ptr(known, (uint64_t)(uintptr_t)n);
   if (of != NULL) return of;
@@ -76,7 +77,7 @@ static void widen(const kernel_set *set, life *l) {
   while (l->last + 1 < (int)set->kernels.len && same_loop(&k[l->last], &k[l->last + 1])) ++l->last;
 }
 
-/* --- scratch ------------------------------------------------------------------------------------------------------------ */
+/* --- scratch ---------------------------------------------------------------------------------- */
 
 static size_t local_bytes(const kernel_set *set, const kernel_plan *k, const nest *n) {
   size_t bytes = 0;
@@ -107,10 +108,10 @@ size_t memory_needed(const kernel_set *set, int threads) {
   return set->workspace_bytes + scratch_stride(set->scratch_bytes) * (size_t)threads;
 }
 
-/* --- placing ------------------------------------------------------------------------------------------------------------ */
+/* --- placing ---------------------------------------------------------------------------------- */
 
-/* Lives by their first kernels are a tree in place: the middle one is the root, the halves beside it are its subtrees, and
- * where none of those placed in a subtree lives until the kernel asked for, it is not looked into. */
+/* Lives by their first kernels are a tree in place: the middle one is the root, the halves beside it are its subtrees,
+ * and where none of those placed in a subtree lives until the kernel asked for, it is not looked into. */
 typedef struct placing {
   life *lives;
   int n;

@@ -4,8 +4,8 @@
 
 #include "ir/uop.h"
 
-/* GRID: a task of the thread pool, or a group of work items. On devices, LANE: its points are work items, and groups are
- * cut from all of them; GROUP: its points are shared out among the work items of one group, turn by turn. LOOP: an
+/* GRID: a task of the thread pool, or a group of work items. On devices, LANE: its points are work items, and groups
+ * are cut from all of them; GROUP: its points are shared out among the work items of one group, turn by turn. LOOP: an
  * ordinary loop. UNROLL: one copy of the body per value. VECTOR: the lanes of a vector. Whether an axis reduces is a
  * separate matter. */
 typedef enum {

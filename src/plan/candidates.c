@@ -1,9 +1,9 @@
 /* The schedules that are worth predicting, best first; see cost.h.
  *
- * In: a survey and the machine. Out: `direct`, and for every tile the structures below with their blocks and both ways to
- * fill the lanes of the products. The rule: each tile is first judged by one schedule of each structure; the best few tiles
- * get all blocks. Always holds: equal predictions of one structure and tile are the same program (a block that apply rounds to
- * another's size) and only the first is listed. */
+ * In: a survey and the machine. Out: `direct`, and for every tile the structures below with their blocks and both ways
+ * to fill the lanes of the products. The rule: each tile is first judged by one schedule of each structure; the best
+ * few tiles get all blocks. Always holds: equal predictions of one structure and tile are the same program (a block
+ * that apply rounds to another's size) and only the first is listed. */
 #include <math.h>
 
 #include "plan/cost.h"
@@ -15,8 +15,8 @@ enum { LANES = sizeof lanes_of };
 
 typedef struct structure { /* where the stages live, and the sizes to try */
   uop_space space[STAGE_COUNT];
-  bool
-      chunked; /* sizes are chunks of a host loop, else blocks of tiles; neither where the first is 0 */
+  /* sizes are chunks of a host loop, else blocks of tiles; neither where the first is 0 */
+  bool chunked;
   int64_t size[10]; /* ends with 0; the first is judged for each tile */
   bool items;       /* for devices: a transform made again costs less there than another launch */
 } structure;

@@ -50,7 +50,7 @@ cost_target choose_cost_target(const choice_target *t) {
                        .max_lines = t->options->max_lines};
 }
 
-/* --- candidates --------------------------------------------------------------------------------------------------------- */
+/* --- candidates ------------------------------------------------------------------------------- */
 
 static void add_direct(candidate_list *l, const wino_survey *one, const cost_target *t) {
   for (size_t i = 0; i < l->len; ++i) {
@@ -89,9 +89,9 @@ static void put_first(candidate_list *l, size_t at) {
   l->at[0] = first;
 }
 
-/* What changes bits is chosen for one thread, so that results are the same for any number; the rest for those there are. A
- * device has a number of its own. Where no schedule of these bits fits the limit of memory with so many threads, the one
- * of one thread comes first: it is for the caller to run fewer. whose: "" or which sites this is about. */
+/* What changes bits is chosen for one thread, so that results are the same for any number; the rest for those there
+ * are. A device has a number of its own. Where no schedule of these bits fits the limit of memory with so many threads,
+ * the one of one thread comes first: it is for the caller to run fewer. whose: "" or which sites this is about. */
 static candidate_list list_candidates(graph *g, const wino_conv *conv, const choice_target *target,
                                       bool always, const char *whose) {
   const wino_survey only = {1, conv};
@@ -137,7 +137,7 @@ static const char *sites_alike(graph *g, const choice *c, int conv) {
   return str_text(&text);
 }
 
-/* --- weights that cancel -------------------------------------------------------------------------------------------------- */
+/* --- weights that cancel ---------------------------------------------------------------------- */
 
 typedef struct value_weights { /* the arrays of a stored value as those of the caller */
   const stored_value *v;
@@ -165,7 +165,7 @@ static const char *why_direct(graph *g, const choice *c, const choice_target *ta
   return wino_cancels(g, &m, &weights);
 }
 
-/* --- choosing ----------------------------------------------------------------------------------------------------------- */
+/* --- choosing --------------------------------------------------------------------------------- */
 
 static void take(choice *c, int site, int index) {
   const candidate_list *l = c->candidates[site];
@@ -203,7 +203,7 @@ static void choose_sites(graph *g, choice *c, const choice_target *target, bool 
   c->considered = str_text(&text);
 }
 
-/* --- what was tuned --------------------------------------------------------------------------------------------------------- */
+/* --- what was tuned --------------------------------------------------------------------------- */
 
 /* The sites of one stored value by themselves. */
 static site_list sites_of_value(graph *g, const site_list *all, int value) {
@@ -410,7 +410,7 @@ void choose_unshrink(choice *c) {
   }
 }
 
-/* --- for others ------------------------------------------------------------------------------------------------------------ */
+/* --- for others ------------------------------------------------------------------------------- */
 
 size_t choose_candidates(graph *g, const site_list *sites, int site, const choice_target *target,
                          candidate *out, size_t max) {

@@ -1,10 +1,10 @@
 /* Which plan: from the options, the environment and the graph to a plan of every site.
  *
- * In: the sites of simplified range IR, the machine, the caller's options. Out: a plan. `auto` is for each site what was
- * tuned, else the candidate with the least predicted cost among those that give the same bits as one thread's best
- * (schedule_same_bits), so that results do not depend on the number of threads; convolutions that are alike are chosen for
- * once; one whose constant weights cancel (winograd/cancel.h) is direct. Always holds: a plan that was asked for by name is
- * that plan or an error; fp32-strict rewrites nothing. */
+ * In: the sites of simplified range IR, the machine, the caller's options. Out: a plan. `auto` is for each site what
+ * was tuned, else the candidate with the least predicted cost among those that give the same bits as one thread's best
+ * (schedule_same_bits), so that results do not depend on the number of threads; convolutions that are alike are chosen
+ * for once; one whose constant weights cancel (winograd/cancel.h) is direct. Always holds: a plan that was asked for by
+ * name is that plan or an error; fp32-strict rewrites nothing. */
 #ifndef WN_PLAN_CHOOSE_H
 #define WN_PLAN_CHOOSE_H
 
@@ -48,7 +48,8 @@ typedef struct choice {
 } choice;
 
 choice choose_plan(graph *g, const site_list *sites, const choice_target *target);
-/* Another plan for a chosen site, whose present one was refused or does not fit: its next candidate, with `smaller` direct.
+/* Another plan for a chosen site, whose present one was refused or does not fit: its next candidate, with `smaller`
+ * direct.
  * False: there is none. */
 bool choose_next(choice *c, int site, bool smaller);
 /* Does the site have what was tuned for it? */
@@ -57,13 +58,14 @@ bool choose_is_tuned(const choice *c, int site);
 void choose_unshrink(choice *c);
 /* Is there a plan for the site that needs less: was it chosen, and is it not direct yet? */
 bool choose_can_shrink(const choice *c, int site);
-/* What `auto` picks for a site without a look at what was tuned, then the best other schedules by predicted cost, best first:
- * see schedule_candidates. `direct` is among them, last if it is not among the best; alone where nothing is rewritten. */
+/* What `auto` picks for a site without a look at what was tuned, then the best other schedules by predicted cost, best
+ * first: see schedule_candidates. `direct` is among them, last if it is not among the best; alone where nothing is
+ * rewritten. */
 size_t choose_candidates(graph *g, const site_list *sites, int site, const choice_target *target,
                          candidate *out, size_t max);
 cost_target choose_cost_target(const choice_target *t);
-/* Predicted seconds of the graph's convolutions, whatever memory they need; by site and stage where by_stage is not NULL
- * (all of a convolution that is not rewritten is its STAGE_O). 0 where the model knows nothing in the graph. */
+/* Predicted seconds of the graph's convolutions, whatever memory they need; by site and stage where by_stage is not
+ * NULL (all of a convolution that is not rewritten is its STAGE_O). 0 where the model knows nothing in the graph. */
 double choose_predict(graph *g, const choice *c, const choice_target *target,
                       double (*by_stage)[STAGE_COUNT]);
 

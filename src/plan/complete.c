@@ -16,7 +16,7 @@ enum {
 
 static int64_t at_most(int64_t a, int64_t b) { return a < b ? a : b; }
 
-/* --- what is computed where ------------------------------------------------------------------------------------------------- */
+/* --- what is computed where ------------------------------------------------------------------- */
 
 static bool o_is_inside(const schedule *s, bool flows) {
   return flows ? s->stage[STAGE_O].space == SPACE_LOCAL : schedule_is_inside(s, STAGE_O);
@@ -32,7 +32,7 @@ static bool staged_in_products(const schedule *s) {
   return schedule_has_kernel(s, STAGE_M) && schedule_is_inside(s, STAGE_X);
 }
 
-/* --- sums and lanes ---------------------------------------------------------------------------------------------------------- */
+/* --- sums and lanes --------------------------------------------------------------------------- */
 
 /* The largest divisor of C in [WINO_CHAIN / 2, WINO_CHAIN] that is such a multiple, else WINO_CHAIN. */
 static int64_t chain_of(const schedule *s, int64_t C, int64_t multiple) {
@@ -74,7 +74,7 @@ static int lanes_of_row(const machine *m, wn_dtype dtype, int64_t width) {
   return lanes;
 }
 
-/* --- the products ------------------------------------------------------------------------------------------------------------ */
+/* --- the products ----------------------------------------------------------------------------- */
 
 static product_nest products_of(const schedule *s, const site_sizes *z) {
   if (schedule_is_inlined(s, STAGE_M)) return PRODUCTS_INSIDE;
@@ -150,8 +150,8 @@ static void size_tile(const schedule *s, const site_facts *f, const machine *m, 
   z->lanes = rt.lanes;
 }
 
-/* On a device a group's work items take a rectangle of channels and tiles, so that they share what they read. Nothing of a
- * matrix is masked, and a round ends where it ends. */
+/* On a device a group's work items take a rectangle of channels and tiles, so that they share what they read. Nothing
+ * of a matrix is masked, and a round ends where it ends. */
 static int64_t tiles_beside(const site_sizes *z, int64_t tiles) {
   int64_t all = (tiles + z->t - 1) / z->t;
   bool whole = !z->matrix || z->round == 0 || all % BESIDE == 0;
@@ -175,8 +175,8 @@ static void size_flat(const schedule *s, const site_facts *f, const machine *m, 
   z->beside = m->group > 0 && !blocked ? tiles_beside(z, e.t) : 0;
 }
 
-/* Tiles in rows. A weight's transform is shared by two of them, unless their vectors overlap: the second's load would wait
- * for the first's store. */
+/* Tiles in rows. A weight's transform is shared by two of them, unless their vectors overlap: the second's load would
+ * wait for the first's store. */
 static void size_rows(const schedule *s, const site_facts *f, const machine *m, site_sizes *z) {
   int64_t width = row_of(f->site), asked = s->k[channel_part(s, f)];
   bool overlap = width % pick_lanes(m, f->dtype, width) != 0;
@@ -196,7 +196,7 @@ static void size_products(const schedule *s, const site_facts *f, const machine 
   if (z->products == PRODUCTS_SHARED) z->lanes = pick_lanes(m, f->dtype, f->site->T);
 }
 
-/* --- the result, the transforms ---------------------------------------------------------------------------------------------- */
+/* --- the result, the transforms --------------------------------------------------------------- */
 
 static void size_result(const schedule *s, const site_facts *f, const machine *m, site_sizes *z) {
   int64_t channels = f->channels, asked = s->k[0], width = row_of(f->site);
@@ -214,7 +214,8 @@ static void size_result(const schedule *s, const site_facts *f, const machine *m
   z->kblock = round_up(at_most(block, channels), z->line);
 }
 
-/* The weight transform: in the lanes is what is stored next to each other, channels c, or k where they are in panels. */
+/* The weight transform: in the lanes is what is stored next to each other, channels c, or k where they are in panels.
+ * */
 static int lanes_of_g(const schedule *s, const site_facts *f, const machine *m,
                       const site_sizes *z) {
   int64_t panel = z->products == PRODUCTS_FLAT && !z->all_f ? z->k : 1;
@@ -246,7 +247,7 @@ site_sizes complete_site(diag *d, const schedule *s, const site_facts *f, const 
   return z;
 }
 
-/* --- as text ------------------------------------------------------------------------------------------------------------------ */
+/* --- as text ---------------------------------------------------------------------------------- */
 
 schedule complete_schedule(const schedule *s, const site_facts *f, const site_sizes *z) {
   schedule out = *s;

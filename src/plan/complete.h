@@ -1,9 +1,9 @@
 /* The complete plan of a rewritten convolution: every size, whose neighbours are in the lanes, how sums are cut.
  *
- * In: a schedule, which may leave sizes open; the site with its tile; what is around it; the machine. Out: all sizes, and the
- * schedule with those that it can spell. Always holds: this is the one place where such a size is chosen: nests carry out
- * what is here and the cost model prices it; completing what is complete changes nothing; the number of threads is not
- * looked at. */
+ * In: a schedule, which may leave sizes open; the site with its tile; what is around it; the machine. Out: all sizes,
+ * and the schedule with those that it can spell. Always holds: this is the one place where such a size is chosen: nests
+ * carry out what is here and the cost model prices it; completing what is complete changes nothing; the number of
+ * threads is not looked at. */
 #ifndef WN_PLAN_COMPLETE_H
 #define WN_PLAN_COMPLETE_H
 

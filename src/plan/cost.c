@@ -1,14 +1,16 @@
 /* The cost model; see cost.h.
  *
- * In: extents and a schedule. Out: seconds. A kernel's time is that of its arithmetic and of the part of its traffic that
- * nothing hides, or that of all its traffic, whichever is longer:
- *   arithmetic  vector instructions issued, the lanes and register tiles that reach past an end included, at the measured
+ * In: extents and a schedule. Out: seconds. A kernel's time is that of its arithmetic and of the part of its traffic
+ * that nothing hides, or that of all its traffic, whichever is longer:
+ *   arithmetic  vector instructions issued, the lanes and register tiles that reach past an end included, at the
+ *   measured
  *               rate of multiply-adds; or the loads that they need, where those take longer
- *   traffic     bytes by the cache that holds what they are read from, at the measured bandwidths; where an array is near
+ *   traffic     bytes by the cache that holds what they are read from, at the measured bandwidths; where an array is
+ *   near
  *               the size of a cache, in between
  * Threads divide both, unevenly where there are few blocks, until the shared bandwidth is used up; every launch on more
- * than one thread costs waking the pool. What each stage does is counted in cost_stages.c and cost_sums.c; here the counts
- * become kernels. Always holds: more work of a kind never costs less. */
+ * than one thread costs waking the pool. What each stage does is counted in cost_stages.c and cost_sums.c; here the
+ * counts become kernels. Always holds: more work of a kind never costs less. */
 #include <math.h>
 
 #include "plan/cost_model.h"
@@ -25,8 +27,8 @@ static double grid_of(const sizes *z, const cut *u, stage_id id) {
   return z->G * z->f * ceil_div(u->kblock, u->tile_k) * ceil_div(u->block, u->tile_t);
 }
 
-/* Bytes of the arrays between stages, with what register tiles reach past their ends and planes are moved apart; local ones
- * once a thread. */
+/* Bytes of the arrays between stages, with what register tiles reach past their ends and planes are moved apart; local
+ * ones once a thread. */
 static double workspace(const sizes *z, const cut *u, const model *m) {
   enum { APART = 32 };
   double planes = (double)m->element * z->f, bytes = 0;
@@ -42,8 +44,8 @@ static double workspace(const sizes *z, const cut *u, const model *m) {
   return bytes;
 }
 
-/* How often the transform of all weights is made, for each group: once in a kernel of its own; else for every block of the
- * kernel that it is made in, which where x is inlined into m goes over rows. */
+/* How often the transform of all weights is made, for each group: once in a kernel of its own; else for every block of
+ * the kernel that it is made in, which where x is inlined into m goes over rows. */
 static double times_of_g(const schedule *s, const cut *u) {
   if (!schedule_is_inside(s, STAGE_G)) return 1;
   if (schedule_is_inside(s, STAGE_M) || schedule_is_inlined(s, STAGE_M)) return u->o_blocks;
@@ -107,7 +109,7 @@ static bool rewritten_parts(const model *m, const wino_conv *c, const wino_tile 
   return true;
 }
 
-/* --- all convolutions of a graph ------------------------------------------------------------------------------------------- */
+/* --- all convolutions of a graph -------------------------------------------------------------- */
 
 /* The tile that the schedule's m gives this convolution; m has one value for all windows, or one each. */
 static const wino_tile *tile_for(const wino_conv *c, const schedule *s) {

@@ -1,9 +1,10 @@
 /* What a schedule will cost, before anything is applied: from counts of operations and bytes to seconds.
  *
- * In: the convolutions of a graph with the tiles that keep the promise on the error (wino_survey), a schedule and what the
- * machine can do. Out: predicted seconds of a run, and the schedules worth trying, best first.
- * Always holds: the model reads what the schedule says (placements, splits, tiles), never a plan's name; counts are closed
- * formulas on extents, nothing is applied or allocated in a count. See cost.c for the constants and what they mean. */
+ * In: the convolutions of a graph with the tiles that keep the promise on the error (wino_survey), a schedule and what
+ * the machine can do. Out: predicted seconds of a run, and the schedules worth trying, best first.
+ * Always holds: the model reads what the schedule says (placements, splits, tiles), never a plan's name; counts are
+ * closed formulas on extents, nothing is applied or allocated in a count. See cost.c for the constants and what they
+ * mean. */
 #ifndef WN_PLAN_COST_H
 #define WN_PLAN_COST_H
 
@@ -20,8 +21,9 @@ typedef struct cost_target {
   const schedule *bits; /* only what gives the same bits is a candidate; NULL: anything */
 } cost_target;
 
-/* Predicted seconds of the graph's convolutions under this schedule; INFINITY where it cannot be had: a tile that is not in
- * the survey of every convolution, a combination that is refused, a kernel that is too long to be compiled. What is not a convolution costs the same under all schedules and is left out. */
+/* Predicted seconds of the graph's convolutions under this schedule; INFINITY where it cannot be had: a tile that is
+ * not in the survey of every convolution, a combination that is refused, a kernel that is too long to be compiled. What
+ * is not a convolution costs the same under all schedules and is left out. */
 double schedule_cost(const wino_survey *s, const schedule *plan, const cost_target *t);
 
 /* The same, and what it is the sum of: by convolution and stage, a stage inside another's kernel added to that; 0 where
@@ -34,8 +36,8 @@ typedef struct candidate {
   double seconds;    /* predicted */
 } candidate;
 
-/* The best `max` schedules by predicted cost, best first, each once; `direct` is always among those considered, and is the
- * only one where nothing can be rewritten. Returns how many there are, at least 1 (max >= 1). */
+/* The best `max` schedules by predicted cost, best first, each once; `direct` is always among those considered, and is
+ * the only one where nothing can be rewritten. Returns how many there are, at least 1 (max >= 1). */
 size_t schedule_candidates(const wino_survey *s, const cost_target *t, candidate *out, size_t max);
 
 #endif

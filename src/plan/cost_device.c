@@ -1,8 +1,8 @@
 /* The cost model of devices whose kernels run in groups of work items; see cost.h.
  *
- * In: extents and a schedule, as apply carries it out on such a device. Out: seconds of each stage's kernel. A work item
- * runs turns of a loop, one after the other; a turn waits once for what it loads and then issues its instructions. With few
- * work items that chain is the time; with many the instructions of all are, or the bytes:
+ * In: extents and a schedule, as apply carries it out on such a device. Out: seconds of each stage's kernel. A work
+ * item runs turns of a loop, one after the other; a turn waits once for what it loads and then issues its instructions.
+ * With few work items that chain is the time; with many the instructions of all are, or the bytes:
  *   chain       turns * (WAIT + instructions * ALONE cycles)
  *   throughput  instructions of all work items over what the schedulers issue
  *   traffic     bytes over the bandwidth of memory, or of the last cache where everything fits
@@ -21,8 +21,8 @@ enum {
 static const double WAIT = 300, WAIT_NEAR = 70, WAIT_SOME = 220;
 /* Cycles of an instruction when nobody else issues; the share of issue slots that many work items use. */
 static const double ALONE = 3.2, ISSUED = 0.6;
-/* Instructions, with addresses: of a load, a store, a work item; of a load from one of the planes of frequencies, all of
- * which are read in turn; more for a load at the edge of the image. */
+/* Instructions, with addresses: of a load, a store, a work item; of a load from one of the planes of frequencies, all
+ * of which are read in turn; more for a load at the edge of the image. */
 static const double LOAD = 2, STORE = 2, INDEX = 30, PLANE = 5, GUARDED = 1;
 /* Products of matrices by 32 work items: their share of the rate of multiply-adds, which they have no more than. */
 static const double MATRIX_SHARE = 0.8;
@@ -84,8 +84,8 @@ static parts parts_of(const site_sizes *own, const machine *on, const sizes *z) 
   return p;
 }
 
-/* The products of so many channels and tiles, summed over channels: of a frequency each where x and g are arrays and m is
- * one, there of matrices where apply makes them, else of all at once. Without their traffic. */
+/* The products of so many channels and tiles, summed over channels: of a frequency each where x and g are arrays and m
+ * is one, there of matrices where apply makes them, else of all at once. Without their traffic. */
 static item_work sums_of(const schedule *s, const machine *on, const wino_tile *tile,
                          const parts *p, double k, double t) {
   const sizes *z = p->z;
@@ -132,7 +132,7 @@ static item_work products(const schedule *s, const machine *on, const wino_tile 
   return w;
 }
 
-/* --- kernels with stages inside ------------------------------------------------------------------------------------------ */
+/* --- kernels with stages inside --------------------------------------------------------------- */
 
 enum { GROUP_ITEMS = 256 };
 
@@ -207,7 +207,7 @@ static double result_seconds(const device_model *m, const schedule *s, const mac
   return blocks_seconds(m, z, &b, cycles);
 }
 
-/* --- a convolution ----------------------------------------------------------------------------------------------------------- */
+/* --- a convolution ---------------------------------------------------------------------------- */
 
 static bool rewritten(const device_model *m, const wino_conv *c, const wino_tile *tile,
                       const cost_target *t, const schedule *s, double *out) {

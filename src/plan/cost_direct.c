@@ -1,7 +1,7 @@
 /* What a direct convolution costs; see cost.h.
  *
- * In: extents. Out: seconds of the nest that is made of it, pixels in the lanes (general.c) or channels (channels.c), with its
- * register tile (direct.c). Always holds: a batch costs no less than one image of it. */
+ * In: extents. Out: seconds of the nest that is made of it, pixels in the lanes (general.c) or channels (channels.c),
+ * with its register tile (direct.c). Always holds: a batch costs no less than one image of it. */
 #include <math.h>
 
 #include "plan/cost_model.h"

@@ -1,9 +1,10 @@
 /* How long the kernels of a schedule will be as source; see cost_model.h.
  *
- * In: extents and cuts. Out: about how many lines the longest kernel has. A kernel over the most lines that are compiled
- * runs in the interpreter, hundreds of times slower, so such a schedule has no cost. A line is an operation, and what is
- * unrolled is most of them: steps of the transforms, sums of all frequencies, results. The factors were fitted to the 1,152
- * kernels of all combinations of the reference problem and four layers; one in a hundred is on the wrong side of 2,000.
+ * In: extents and cuts. Out: about how many lines the longest kernel has. A kernel over the most lines that are
+ * compiled runs in the interpreter, hundreds of times slower, so such a schedule has no cost. A line is an operation,
+ * and what is unrolled is most of them: steps of the transforms, sums of all frequencies, results. The factors were
+ * fitted to the 1,152 kernels of all combinations of the reference problem and four layers; one in a hundred is on the
+ * wrong side of 2,000.
  * Always holds: more of anything is more lines. */
 #include "plan/cost_model.h"
 

@@ -1,13 +1,14 @@
 /* The cost model's constants and what all its files count in; internal to src/plan.
  *
- * In: work of a kernel, in operations and bytes. Out: seconds. To fit the model to measurements change the constants here. */
+ * In: work of a kernel, in operations and bytes. Out: seconds. To fit the model to measurements change the constants
+ * here. */
 #ifndef WN_PLAN_COST_MODEL_H
 #define WN_PLAN_COST_MODEL_H
 
 #include "plan/cost.h"
 #include "plan/complete.h"
 
-/* --- the constants of the model ------------------------------------------------------------------------------------------- */
+/* --- the constants of the model --------------------------------------------------------------- */
 
 /* Share of the peak that loops reach whose register tiles hide the latency of additions. */
 static const double PRODUCTS_SHARE = 0.98;
@@ -56,8 +57,8 @@ static const double EXPOSED_WRITE[LEVEL_COUNT] = {0, 0.1, 0.9, 1};
 static const double WRITE = 0.8; /* writing a cache, over reading it */
 /* Results are written in short rows all over an image: where it is in memory, that many times the bandwidth. */
 static const double SHORT_ROWS = 4;
-/* Of a cache: below the first share all reads hit, above the second all miss. Of L3, which has others' data too, less is
- * to be had for what is written. */
+/* Of a cache: below the first share all reads hit, above the second all miss. Of L3, which has others' data too, less
+ * is to be had for what is written. */
 static const double FITS_WRITTEN = 0.3, SPILLS_WRITTEN = 0.55;
 static const double FITS[LEVEL_MEMORY] = {0.6, 0.7, 0.5}, SPILLS[LEVEL_MEMORY] = {1.3, 1.05, 0.95};
 static const double SCATTERED =
@@ -68,7 +69,7 @@ static const double LAUNCH = 0.2e-6; /* seconds, a kernel of one thread */
 static const double KEPT_WEIGHTS = 256 << 10; /* bytes; more are outside the loop over pixels */
 static const double LINE = 64;                /* bytes of a cache line */
 
-/* --- what a kernel does --------------------------------------------------------------------------------------------------- */
+/* --- what a kernel does ----------------------------------------------------------------------- */
 
 typedef struct work {
   double slots;   /* time on the pipes of the multiply-adds: 1 is one on a full vector */
@@ -107,7 +108,7 @@ double work_seconds(const model *m, const work *w);
 double lanes_slots(const model *m, double lanes); /* time of a vector of so many lanes, in slots */
 double latency_slots(const model *m);             /* between additions to the same register */
 
-/* --- a convolution rewritten with one tile (cost_sizes.c) ----------------------------------------------------------------- */
+/* --- a convolution rewritten with one tile (cost_sizes.c) ------------------------------------- */
 
 typedef struct sizes {      /* of one group, in elements */
   double f;                 /* frequencies */
@@ -162,7 +163,7 @@ double channel_vectors(const model *m, double channels, int *lanes);
 /* Tiles that the array of a stage has room for: all of them unless it is local, whatever a chunk is. */
 double stored_tiles(const sizes *z, const cut *u, stage_id id);
 
-/* --- what its stages do (cost_stages.c, cost_sums.c); each adds the work of one block ---------------------------------------- */
+/* --- what its stages do (cost_stages.c, cost_sums.c); each adds the work of one block --------- */
 
 void add_x(const model *m, const sizes *z, const cut *u, work *w);
 void add_g(const model *m, const sizes *z, const cut *u, work *w);

@@ -1,13 +1,14 @@
 /* Extents and cuts of a rewritten convolution; see cost_model.h.
  *
- * In: a convolution, one of its tiles, a schedule. Out: what the counts of cost_stages.c and cost_sums.c are made of. Always
- * holds: blocks, register tiles and lanes are those of the complete plan (complete.h), which nests are made from; what apply
- * refuses is marked. */
+ * In: a convolution, one of its tiles, a schedule. Out: what the counts of cost_stages.c and cost_sums.c are made of.
+ * Always
+ * holds: blocks, register tiles and lanes are those of the complete plan (complete.h), which nests are made from; what
+ * apply refuses is marked. */
 #include <math.h>
 
 #include "plan/cost_model.h"
 
-/* --- extents ----------------------------------------------------------------------------------------------------------------- */
+/* --- extents ---------------------------------------------------------------------------------- */
 
 static void count_steps(const wino_tile *t, sizes *z) {
   const wino_site *s = &t->site;
@@ -57,7 +58,7 @@ sizes sizes_of(const wino_conv *c, const wino_tile *t, const model *m) {
   return z;
 }
 
-/* --- vectors ----------------------------------------------------------------------------------------------------------------- */
+/* --- vectors ---------------------------------------------------------------------------------- */
 
 static wn_dtype dtype_of(const model *m) { return m->element == 8 ? WN_F64 : WN_F32; }
 
@@ -76,7 +77,7 @@ double stored_tiles(const sizes *z, const cut *u, stage_id id) {
   return u->s->stage[id].space != SPACE_LOCAL ? z->T : id == STAGE_M ? u->o_block : u->block;
 }
 
-/* --- cuts -------------------------------------------------------------------------------------------------------------------- */
+/* --- cuts ------------------------------------------------------------------------------------- */
 
 site_facts facts_of(const wino_conv *c, const wino_tile *t) {
   return (site_facts){.site = &t->site,
@@ -97,8 +98,8 @@ static void cut_tiles(const site_sizes *own, const sizes *z, cut *u) {
   u->block = m_apart ? schedule_is_inside(s, STAGE_X) ? block : all : u->o_block;
   u->o_blocks = ceil_div(z->T, u->o_block);
   u->blocks = ceil_div(z->T, u->block);
-  /* in a kernel of its own the loops over frequencies of m are outside the one at which x or g would be made, unless there
-   * are blocks of tiles */
+  /* in a kernel of its own the loops over frequencies of m are outside the one at which x or g would be made, unless
+   * there are blocks of tiles */
   bool arrays = !schedule_is_inlined(s, STAGE_X) && !schedule_is_inlined(s, STAGE_G);
   bool whole = !schedule_is_inside(s, STAGE_X) || u->blocks == 1;
   u->refused = m_apart && arrays && whole &&

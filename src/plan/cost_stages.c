@@ -1,13 +1,13 @@
 /* What the stages of a rewritten convolution do, where they are arrays; see cost_model.h.
  *
- * In: extents and cuts. Out: the work of one block. The products of one frequency are a matrix product, so what is counted
- * is the register tile that apply will use and how often each panel is read (Goto and van de Geijn, "Anatomy of
+ * In: extents and cuts. Out: the work of one block. The products of one frequency are a matrix product, so what is
+ * counted is the register tile that apply will use and how often each panel is read (Goto and van de Geijn, "Anatomy of
  * High-Performance Matrix Multiplication", 2008). Always holds: more work of a kind never costs less. */
 #include <math.h>
 
 #include "plan/cost_model.h"
 
-/* --- matrix products ------------------------------------------------------------------------------------------------------ */
+/* --- matrix products -------------------------------------------------------------------------- */
 
 /* One product of rows x sum by sum x columns, the columns in the lanes. */
 typedef struct product {
@@ -61,7 +61,7 @@ void add_m(const model *m, const sizes *z, const cut *u, work *w) {
     add_sums(m, z, u, w);
 }
 
-/* --- transforms ----------------------------------------------------------------------------------------------------------- */
+/* --- transforms ------------------------------------------------------------------------------- */
 
 /* Transforms touch one vector in each of many planes: past L2 that costs more than the bytes say. */
 static double in_planes(const model *m, double stored) {
@@ -107,7 +107,7 @@ void add_g(const model *m, const sizes *z, const cut *u, work *w) {
   add_writes(m, w, foot, foot * (local ? u->kblock / z->K : 1), 1);
 }
 
-/* --- results -------------------------------------------------------------------------------------------------------------- */
+/* --- results ---------------------------------------------------------------------------------- */
 
 /* Storing the results of a vector of channels of one tile, a row of each channel at a time. */
 static double store_rows(const sizes *z, const cut *u) {
@@ -116,8 +116,8 @@ static double store_rows(const sizes *z, const cut *u) {
 }
 
 /* An output transform with an array of its own, and what copies its values from there into the result. It has tiles in
- * its lanes: where the products have channels there, each value is in a line of its own, which is hit again for the next
- * channels if the nearest cache holds a block. */
+ * its lanes: where the products have channels there, each value is in a line of its own, which is hit again for the
+ * next channels if the nearest cache holds a block. */
 static void add_copy(const model *m, const sizes *z, const cut *u, work *w) {
   double e = (double)m->element, k = fmin(z->K, LINE / e), values = u->o_block * z->K;
   double copied = values * z->positions;

@@ -1,15 +1,17 @@
 /* The products where a transform, or the products themselves, are inlined into their reader; see cost_model.h.
  *
- * In: extents and cuts. Out: the work of one block. All frequencies are taken at once. In registers (reduce.c) there are
- * sums for f frequencies, k channels and a few vectors of tiles: more than a register file holds are made in groups, each in
- * a loop of its own over the channels, and a transform inlined there is made again, in part, for each group. In the array m
- * (nest_m) every product is added to what is stored, and each transform is made once for what shares it.
+ * In: extents and cuts. Out: the work of one block. All frequencies are taken at once. In registers (reduce.c) there
+ * are sums for f frequencies, k channels and a few vectors of tiles: more than a register file holds are made in
+ * groups, each in a loop of its own over the channels, and a transform inlined there is made again, in part, for each
+ * group. In the array m (nest_m) every product is added to what is stored, and each transform is made once for what
+ * shares it.
  * Always holds: a transform inlined costs at least what it costs alone, once for each body that uses it. */
 #include <math.h>
 
 #include "plan/cost_model.h"
 
-/* Lines of a cache that a vector of tiles in rows touches: one more where it does not start at a multiple of its size. */
+/* Lines of a cache that a vector of tiles in rows touches: one more where it does not start at a multiple of its size.
+ * */
 static double lines_touched(const model *m, const sizes *z, int lanes) {
   double bytes = lanes * (double)m->element;
   double straddles =
@@ -34,7 +36,7 @@ double made_again(const model *m, double sums) {
   return 1 + AGAIN * (ceil_div(sums, budget_of(m)) - 1);
 }
 
-/* --- in registers --------------------------------------------------------------------------------------------------------- */
+/* --- in registers ----------------------------------------------------------------------------- */
 
 /* What is read of the arrays: whole lines, whatever is used of them. */
 static void add_operands(const model *m, const sizes *z, const cut *u, work *w) {
@@ -88,7 +90,7 @@ static void add_register_sums(const model *m, const sizes *z, const cut *u, work
   add_operands(m, z, u, w);
 }
 
-/* --- in the array ----------------------------------------------------------------------------------------------------------- */
+/* --- in the array ----------------------------------------------------------------------------- */
 
 /* Products that are added to m, with what is loaded and stored for each. */
 static void add_to_array(const model *m, const sizes *z, const cut *u, work *w, double vectors,

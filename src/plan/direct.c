@@ -1,11 +1,11 @@
-/* Register tiles of direct convolutions; see direct.h. Channels in the lanes is the blocking of Georganas et al., "Anatomy of
- * high-performance deep learning convolutions on SIMD architectures", SC 2018. */
+/* Register tiles of direct convolutions; see direct.h. Channels in the lanes is the blocking of Georganas et al.,
+ * "Anatomy of high-performance deep learning convolutions on SIMD architectures", SC 2018. */
 #include "plan/direct.h"
 
 enum { MOST_VECTORS = 4, IN_L1 = 24 << 10, IN_L2 = 640 << 10 };
 static const double NONE = 1e30; /* cycles, of what cannot be had */
 
-/* --- estimates, in cycles of one vector operation -------------------------------------------------------------------------- */
+/* --- estimates, in cycles of one vector operation --------------------------------------------- */
 
 static int log2_of(int64_t n) {
   int log = 0;
@@ -129,7 +129,7 @@ static double best_pixels(const schedule *s, const machine *m, const direct_shap
   return least;
 }
 
-/* --- the choice --------------------------------------------------------------------------------------------------------------- */
+/* --- the choice ------------------------------------------------------------------------------- */
 
 bool direct_pixels(const schedule *s, const machine *m, const direct_shape *p,
                    register_tile *best) {

@@ -1,8 +1,9 @@
 /* The register tile of a direct convolution or matrix product: output channels in the lanes, or pixels.
  *
- * In: extents of a sum of products of an image and weights, what a schedule asks for, the machine. Out: which of the two nests
- * is to be made, the one of fewer cycles, and its tile. Always holds: what carries a direct plan out and what predicts its cost
- * ask here; sizes that the schedule says are kept, and the tile that was chosen, said in a schedule, is chosen again. */
+ * In: extents of a sum of products of an image and weights, what a schedule asks for, the machine. Out: which of the
+ * two nests is to be made, the one of fewer cycles, and its tile. Always holds: what carries a direct plan out and what
+ * predicts its cost ask here; sizes that the schedule says are kept, and the tile that was chosen, said in a schedule,
+ * is chosen again. */
 #ifndef WN_PLAN_DIRECT_H
 #define WN_PLAN_DIRECT_H
 

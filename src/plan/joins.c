@@ -46,7 +46,7 @@ typedef struct joining {
 
 static const stored_value *value_of(const joining *j, int v) { return &j->sites->value[v]; }
 
-/* --- what can be joined ----------------------------------------------------------------------------------------------------- */
+/* --- what can be joined ----------------------------------------------------------------------- */
 
 /* No convolution, and not made once and for all. */
 static bool is_candidate(const stored_value *v) {
@@ -66,8 +66,8 @@ static bool reads_value(const stored_value *v, int other) {
   return false;
 }
 
-/* Does the value read the other only at the point that it computes, and gets the very bits that were computed? A product
- * might be fused with what reads it, and short floats are rounded where they are stored. */
+/* Does the value read the other only at the point that it computes, and gets the very bits that were computed? A
+ * product might be fused with what reads it, and short floats are rounded where they are stored. */
 static bool reads_own_point(const joining *j, int v, int other) {
   const uop *b = value_of(j, v)->canonical, *of = value_of(j, other)->canonical;
   const uop *flat = uop_int(j->g, 0);
@@ -154,7 +154,7 @@ static const char *why_apart(joining *j, int to, int v) {
   return why;
 }
 
-/* --- order ------------------------------------------------------------------------------------------------------------------- */
+/* --- order ------------------------------------------------------------------------------------ */
 
 /* What has to be computed before `from`, then that. False: in a circle. */
 static bool visit_all(joining *j, ordering *o, int from) {
@@ -196,8 +196,8 @@ static const int *order_of(joining *j) {
   return o.out;
 }
 
-/* Does v need something that comes of what the kernel of `to` stores, and not at its own points alone? Values are joined as
- * they come, so none that is joined needs v, and what ends before `to` does not need that. */
+/* Does v need something that comes of what the kernel of `to` stores, and not at its own points alone? Values are
+ * joined as they come, so none that is joined needs v, and what ends before `to` does not need that. */
 static bool depends_on(joining *j, int v, int to) {
   VEC(int) stack = {0};
   int stamp = v + 1;
@@ -225,7 +225,7 @@ static void add_to(joining *j, int to, int v) {
   ++j->size[to];
 }
 
-/* --- choosing ------------------------------------------------------------------------------------------------------------------- */
+/* --- choosing --------------------------------------------------------------------------------- */
 
 /* Values by an array that they read. */
 typedef struct use use;
@@ -263,9 +263,9 @@ static bool has_products(joining *j, int v) {
   return false;
 }
 
-/* Seconds that are saved where v is stored by the kernel of `to`: bytes that are read once and not twice, from where they
- * are, and a launch. What products take is arithmetic, and their sums fill the registers: joined they only wait for each
- * other. */
+/* Seconds that are saved where v is stored by the kernel of `to`: bytes that are read once and not twice, from where
+ * they are, and a launch. What products take is arithmetic, and their sums fill the registers: joined they only wait
+ * for each other. */
 static double gain_of(joining *j, int to, int v, int64_t shared_bytes) {
   const machine_limits *l = j->machine->limits;
   if (has_products(j, v) || has_products(j, to)) return 0;
@@ -372,7 +372,7 @@ void joins_mark(graph *g, site_list *sites) {
   sites->at = at;
 }
 
-/* --- joining ---------------------------------------------------------------------------------------------------------------------- */
+/* --- joining ---------------------------------------------------------------------------------- */
 
 static _Noreturn void refuse(joining *j, int v, int to, const char *why) {
   arena *a = &j->g->arena;
@@ -474,7 +474,8 @@ static stored_value merge(joining *j, int leader) {
   return v;
 }
 
-/* Those that are joined to the same values over the same arrays are alike, and so are those that were and are not joined. */
+/* Those that are joined to the same values over the same arrays are alike, and so are those that were and are not
+ * joined. */
 static void find_alike(joining *j, stored_value *values) {
   map first; /* index as it was, or id of a SINK -> index + 1 of the first */
   map_init(&first, j->a);

@@ -13,7 +13,7 @@ enum {
 
 static int64_t extent_of(const uop *b, int i) { return b->src[i + 1]->arg.j; }
 
-/* --- what is read ------------------------------------------------------------------------------------------------------- */
+/* --- what is read ----------------------------------------------------------------------------- */
 
 wn_dtype widest_dtype(arena *a, const uop *value) {
   uop_order own = uop_walk_value(a, value);
@@ -54,7 +54,7 @@ int64_t index_stride(const uop *index, const uop *range) {
   return stride;
 }
 
-/* --- sums ----------------------------------------------------------------------------------------------------------------- */
+/* --- sums ------------------------------------------------------------------------------------- */
 
 bool sum_is_of_products(const uop *term) {
   return term->op == OP_MUL && term->src[0] != term->src[1];
@@ -109,13 +109,13 @@ static int term_lanes(arena *a, const uop *b, const machine *m, int v) {
   return sums && (v < 0 || strided) ? lanes : 1;
 }
 
-/* --- what kind of value --------------------------------------------------------------------------------------------------- */
+/* --- what kind of value ----------------------------------------------------------------------- */
 
 typedef struct survey { /* of the loads under the value's reductions */
   bool reduces;
   int64_t innermost; /* the shortest innermost loop of a sum */
-  int64_t
-      contiguous[VALUE_RANGES]; /* loads in which neighbours of range i are neighbours in memory */
+  /* loads in which neighbours of range i are neighbours in memory */
+  int64_t contiguous[VALUE_RANGES];
   int64_t strided[VALUE_RANGES];
 } survey;
 
@@ -179,8 +179,8 @@ static int register_range(arena *a, const uop *b, int vector) {
   return best;
 }
 
-/* Is everything that range i shares small enough to stay near while all of i passes by? Then i goes outside, and what is
- * stored is written in long stretches. */
+/* Is everything that range i shares small enough to stay near while all of i passes by? Then i goes outside, and what
+ * is stored is written in long stretches. */
 static bool shares_little(arena *a, const uop *b, int i) {
   int64_t elements = 0;
   uop_order all = uop_walk_value(a, b->src[0]);
@@ -192,7 +192,7 @@ static bool shares_little(arena *a, const uop *b, int i) {
   return elements <= NEAR_ELEMENTS;
 }
 
-/* --- all of it ---------------------------------------------------------------------------------------------------------------- */
+/* --- all of it -------------------------------------------------------------------------------- */
 
 static register_tile tile_of(arena *a, const uop *b, const schedule *s, const machine *m,
                              const survey *found, const value_loops *l) {

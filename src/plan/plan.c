@@ -212,7 +212,7 @@ plan_request plan_parse(graph *g, const char *text, const site_list *sites) {
   return r.out;
 }
 
-/* --- printing ----------------------------------------------------------------------------------------------------------- */
+/* --- printing --------------------------------------------------------------------------------- */
 
 static void print_loop(str *out, const char *what, value_loop l) {
   if (l == VALUE_LOOP_CHOSEN) return;

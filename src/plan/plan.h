@@ -4,10 +4,10 @@
  *     fused conv3{direct}
  *     x=global,g=global,m=global,o=global;wino=4
  *
- * A site is named by its kind and number, and its plan stands in braces: a schedule (schedule.h), the name of one, or auto;
- * for what is no convolution `global`, with sizes where there are sums (global;t=32,k=4) and which of its loops, by their
- * places, are in the lanes (lanes=i2, none, or sum: the terms of sums are) and in registers (regs=i1, none); `inline`; or
- * with=sum2: stored by the kernel of that earlier site (joins.h). What stands before them
+ * A site is named by its kind and number, and its plan stands in braces: a schedule (schedule.h), the name of one, or
+ * auto; for what is no convolution `global`, with sizes where there are sums (global;t=32,k=4) and which of its loops,
+ * by their places, are in the lanes (lanes=i2, none, or sum: the terms of sums are) and in registers (regs=i1, none);
+ * `inline`; or with=sum2: stored by the kernel of that earlier site (joins.h). What stands before them
  * without braces is for all other sites; without it they are chosen (auto).
  * Always holds: printing and parsing give the same plan back; equal plans print equally. */
 #ifndef WN_PLAN_PLAN_H
@@ -35,8 +35,8 @@ typedef struct plan_request {
   bool rewrites;       /* what is for all asks for a rewrite */
 } plan_request;
 
-/* Malformed text is diag_fail(WN_ERR_USAGE) with the column and what was expected; so are sites that are not there, which
- * lists those that are, and plans that are not for that kind of site. "auto" leaves everything to be chosen. */
+/* Malformed text is diag_fail(WN_ERR_USAGE) with the column and what was expected; so are sites that are not there,
+ * which lists those that are, and plans that are not for that kind of site. "auto" leaves everything to be chosen. */
 plan_request plan_parse(graph *g, const char *text, const site_list *sites);
 /* Without braces where one schedule says it for all. */
 void plan_print(str *out, const graph_plan *p, const site_list *sites);

@@ -7,11 +7,11 @@
  * Stages: x input transform, g weight transform, m products summed over channels, o output transform. Each has a
  * placement, an optional loop `@` of its consumer at which it is computed, and optional loops in parentheses, outermost
  * first, with kinds (grid, loop, unroll, vector by first letter): m=global(f:g k0:g t0:l k1:u t1:v).
- * Splits: t=48.16 makes blocks of 48 and register tiles of 16; where nothing is computed in blocks there is one size, the register
- * tile's. Absent: chosen for the machine (complete.h).
+ * Splits: t=48.16 makes blocks of 48 and register tiles of 16; where nothing is computed in blocks there is one size,
+ * the register tile's. Absent: chosen for the machine (complete.h).
  *   t tiles (direct: pixels)   k output channels   c input channels (partial sums of that many)
- * v=k or v=t: whose neighbours are the lanes of the products' vectors, output channels or tiles (direct: pixels); absent: what
- * wastes less.
+ * v=k or v=t: whose neighbours are the lanes of the products' vectors, output channels or tiles (direct: pixels);
+ * absent: what wastes less.
  * chunk=N: a host loop around the kernels, N tiles at a time, so that what they hand on stays in the cache.
  * wino: tile m per axis, 0 for none. launch=joint puts kernels that do not depend on each other into one launch.
  * Always holds: printing and parsing give the same value back; equal values print equally. */
@@ -53,12 +53,13 @@ typedef struct schedule {
   bool joint;    /* launch=joint */
   /* of a stored value that is no convolution: which of its loops is in the lanes, and which in registers */
   value_loop lanes, regs;
-  int with; /* of a stored value that is no convolution: number + 1 of the site whose kernel stores it too; 0: its own */
+  /* of a stored value that is no convolution: number + 1 of the site whose kernel stores it too; 0: its own */
+  int with;
   bool inlined; /* of a stored value that is no convolution: no array, every reader computes it */
 } schedule;
 
-/* A named plan ("old", "fused", ...) as a schedule without splits, or a schedule's text. "auto" is not a schedule: false.
- * Malformed text is diag_fail(WN_ERR_USAGE) with a caret position and what was expected. */
+/* A named plan ("old", "fused", ...) as a schedule without splits, or a schedule's text. "auto" is not a schedule:
+ * false. Malformed text is diag_fail(WN_ERR_USAGE) with a caret position and what was expected. */
 bool schedule_parse(diag *d, const char *text, schedule *out);
 /* What stands between braces, from `at` in a longer text: returns where it ends, at the brace. */
 const char *schedule_parse_in_braces(diag *d, const char *text, const char *at, schedule *out,
@@ -68,9 +69,9 @@ _Noreturn void schedule_expected(diag *d, const char *text, const char *at, cons
 void schedule_print(str *out, const schedule *s);
 uint64_t schedule_hash(const schedule *s);
 bool schedule_equal(const schedule *a, const schedule *b);
-/* Do both give the same bits, whatever the data? What is summed in which order is decided by the tile and by the lengths of
- * partial sums, and steps of an inlined transform may be fused with what reads them; in which array values are kept, what is
- * a block and what is in the lanes of a vector change nothing (tests/diff/test_bits.c). */
+/* Do both give the same bits, whatever the data? What is summed in which order is decided by the tile and by the
+ * lengths of partial sums, and steps of an inlined transform may be fused with what reads them; in which array values
+ * are kept, what is a block and what is in the lanes of a vector change nothing (tests/diff/test_bits.c). */
 bool schedule_same_bits(const schedule *a, const schedule *b);
 /* Is the stage computed inside the kernel of its reader? */
 bool schedule_is_inside(const schedule *s, stage_id id);

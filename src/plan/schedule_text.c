@@ -12,7 +12,7 @@ static const char kind_letters[] =
     "g?\?luv"; /* by axis_kind; work items are shared out after that */
 enum { MAX_TILE = 8, MAX_SPLIT = 1 << 20 };
 
-/* --- named plans ------------------------------------------------------------------------------------------------------ */
+/* --- named plans ------------------------------------------------------------------------------ */
 
 typedef struct named_plan {
   const char *name, *text;
@@ -35,7 +35,7 @@ enum { NAMED_PLANS = sizeof named_plans / sizeof *named_plans };
 const char *const schedule_plan_names[] = {"direct", "old",    "old-2k", "new",   "inline-m", "one",
                                            "x-only", "g-only", "fused",  "split", "auto",     NULL};
 
-/* --- parsing ------------------------------------------------------------------------------------------------------------ */
+/* --- parsing ---------------------------------------------------------------------------------- */
 
 typedef struct reader {
   diag *d;
@@ -228,7 +228,7 @@ bool schedule_parse(diag *d, const char *text, schedule *out) {
   return read_plan(&r, out);
 }
 
-/* --- printing ----------------------------------------------------------------------------------------------------------- */
+/* --- printing --------------------------------------------------------------------------------- */
 
 static void print_loop_name(str *out, loop_name l) {
   str_printf(out, "%c", l.letter);
@@ -275,7 +275,7 @@ void schedule_print(str *out, const schedule *s) {
   if (s->joint) str_add(out, ";launch=joint");
 }
 
-/* --- comparing ---------------------------------------------------------------------------------------------------------- */
+/* --- comparing -------------------------------------------------------------------------------- */
 
 /* Fields are hashed one by one: padding bytes and unused entries take no part. */
 uint64_t schedule_hash(const schedule *s) {

@@ -2,9 +2,9 @@
  *
  * In: the tensor graph with the names that its maker gave (graph.names), what lowering says of where its values went
  * (graph.stored, graph.sums), and sites. Out: a name, or none, and the shape of each site.
- * A site has the name of the value that it stores; where that has none, of the convolution in it, else of what is nearest
- * above in its computation. Of several convolutions in one value each has its own first, so that they differ. A name of
- * a leaf is that of data, and never of what is computed. Always holds: names change nothing but text. */
+ * A site has the name of the value that it stores; where that has none, of the convolution in it, else of what is
+ * nearest above in its computation. Of several convolutions in one value each has its own first, so that they differ. A
+ * name of a leaf is that of data, and never of what is computed. Always holds: names change nothing but text. */
 #include "ir/walk.h"
 #include "lower/lower.h"
 #include "rewrite/scratch.h"

@@ -29,7 +29,7 @@ typedef struct finding {
   site_list out;
 } finding;
 
-/* --- the arrays of a value ------------------------------------------------------------------------------------------------ */
+/* --- the arrays of a value -------------------------------------------------------------------- */
 
 typedef struct array_use {
   const uop *base; /* BUFFER of the caller's, or BUFFERIZE */
@@ -67,7 +67,7 @@ static array_use use_of(const finding *f, const uop *base, size_t met) {
   return u;
 }
 
-/* --- the canonical form ------------------------------------------------------------------------------------------------------ */
+/* --- the canonical form ----------------------------------------------------------------------- */
 
 typedef struct canon {
   finding *f;
@@ -153,7 +153,7 @@ static const uop *canonical_of(canon *c, const uop *b, uop_order all, const arra
   return simplify(g, uop_bufferize(g, value, b->nsrc - 1, c->to, info));
 }
 
-/* --- values and their sites ----------------------------------------------------------------------------------------------------- */
+/* --- values and their sites ------------------------------------------------------------------- */
 
 static bool is_product(const uop *u) {
   return u->op == OP_REDUCE && u->arg.i == OP_ADD && u->src[0]->op == OP_MUL;
@@ -285,7 +285,7 @@ const char *site_text(arena *a, const site_list *sites, int site) {
   return arena_printf(a, "%s%d \"%s\"", site_kind_name[s->kind], site, s->name);
 }
 
-/* --- inlining ----------------------------------------------------------------------------------------------------------------- */
+/* --- inlining --------------------------------------------------------------------------------- */
 
 typedef struct inlining {
   graph *g;

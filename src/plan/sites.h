@@ -1,12 +1,12 @@
 /* The stored values of a graph and its sites: everything that a plan says something about.
  *
- * In: simplified range IR. Out: its stored values, in an order in which they can be computed, each as a graph of its own;
- * and its sites, numbered before there is any plan, so that numbers do not move when a plan changes.
- * A site is a convolution that the recogniser knows (its stages x, g, m and o where it is rewritten, else the stored value
- * that it is in), or a stored value without one: a sum of products, another reduction, or a map.
- * A stored value becomes kernels of its own, whatever is around it: it reads arrays and writes one. Its *canonical* form
- * reads BUFFERs that are numbered from 0 and has loops that are numbered alike in every value, so values that compute the
- * same are the same node, and all that follows is done once for them.
+ * In: simplified range IR. Out: its stored values, in an order in which they can be computed, each as a graph of its
+ * own; and its sites, numbered before there is any plan, so that numbers do not move when a plan changes.
+ * A site is a convolution that the recogniser knows (its stages x, g, m and o where it is rewritten, else the stored
+ * value that it is in), or a stored value without one: a sum of products, another reduction, or a map.
+ * A stored value becomes kernels of its own, whatever is around it: it reads arrays and writes one. Its *canonical*
+ * form reads BUFFERs that are numbered from 0 and has loops that are numbered alike in every value, so values that
+ * compute the same are the same node, and all that follows is done once for them.
  * Values that have the same loops may be *joined*: the kernel of the first stores the others as well (joins.h).
  * Always holds: a value comes after those that it reads; the sites of a value have consecutive numbers. */
 #ifndef WN_PLAN_SITES_H
@@ -29,8 +29,8 @@ typedef struct stored_value {
   const char *label;    /* "result0", "b3": interned */
   const uop *canonical; /* a BUFFERIZE over BUFFERs 0 .. narrays - 1 */
   int narrays;
-  const int
-      *array; /* by number of such a BUFFER: the caller's slot, or for a stored value ~ its index */
+  /* by number of such a BUFFER: the caller's slot, or for a stored value ~ its index */
+  const int *array;
   int64_t len;       /* elements */
   int result;        /* number of the output that it is; -1: none */
   bool constant;     /* depends on constants alone */
@@ -58,9 +58,9 @@ typedef struct site_list {
   const stored_value *value;
   int n;
   const graph_site *at;
-  const int
-      *order; /* in which values are computed, without those that are joined, ended by -1; NULL:
-                      as they come */
+  /* in which values are computed, without those that are joined, ended by -1; NULL:
+   * as they come */
+  const int *order;
 } site_list;
 
 static inline wn_dtype value_dtype(const stored_value *v) {
@@ -79,12 +79,13 @@ site_list sites_of(graph *g, const uop *root, const user_buffer *user);
 /* What a site is called in text for people: conv3, or conv3 "layer1.0.conv1". */
 const char *site_text(arena *a, const site_list *sites, int site);
 
-/* The same without the values of some sites (none of which is a convolution or a result): their readers compute them. The
- * others keep their numbers. diag_fail(WN_ERR_REFUSED) where a reader's convolution would not be known as one any more. */
+/* The same without the values of some sites (none of which is a convolution or a result): their readers compute them.
+ * The others keep their numbers. diag_fail(WN_ERR_REFUSED) where a reader's convolution would not be known as one any
+ * more. */
 site_list sites_inline(graph *g, const site_list *all, const user_buffer *user,
                        const bool *inlined);
 
-/* --- site_names.c ------------------------------------------------------------------------------------------------------- */
+/* --- site_names.c ----------------------------------------------------------------------------- */
 
 /* Names and shapes of all sites, after lowering. */
 void name_sites(graph *g, const site_list *sites, graph_site *at);

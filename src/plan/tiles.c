@@ -1,5 +1,5 @@
-/* Sizes: see tiles.h. In: extents and what the machine has. Out: lanes, register tiles, blocks. Always holds: a tile never
- * asks for more accumulators than there are vector registers less what the operands need. */
+/* Sizes: see tiles.h. In: extents and what the machine has. Out: lanes, register tiles, blocks. Always holds: a tile
+ * never asks for more accumulators than there are vector registers less what the operands need. */
 #include "plan/tiles.h"
 
 #include <math.h>
@@ -66,7 +66,7 @@ register_tile pick_register_tile(const machine *m, wn_dtype dtype, int64_t k, in
   return best;
 }
 
-/* --- devices ---------------------------------------------------------------------------------------------------------- */
+/* --- devices ---------------------------------------------------------------------------------- */
 
 enum {
   ITEM_SUMS = 64,   /* kept in the registers of a work item */
@@ -135,7 +135,7 @@ int64_t channels_of_block(const schedule *s, const machine *m, const wino_site *
   return block < site->K ? block : site->K;
 }
 
-/* --- of a site -------------------------------------------------------------------------------------------------------------- */
+/* --- of a site -------------------------------------------------------------------------------- */
 
 bool matrix_wanted(const schedule *s, const machine *m, const wino_site *site) {
   int64_t side = m->matrix;

@@ -1,6 +1,7 @@
 /* Sizes that a machine has its own of: lanes, register tiles, blocks of channels and tiles, products as matrices.
  *
- * In: extents, a site and its schedule, the machine. Out: sizes, from which complete.c and direct.c make whole plans. Always
+ * In: extents, a site and its schedule, the machine. Out: sizes, from which complete.c and direct.c make whole plans.
+ * Always
  * holds: a size that the schedule gives is that. */
 #ifndef WN_PLAN_TILES_H
 #define WN_PLAN_TILES_H
@@ -11,8 +12,8 @@
 
 enum { CHANNELS_AT_ONCE = 4 }; /* that a turn of a device's products adds: see several_at_once */
 
-/* Lanes of the widest vectors of such numbers. A lane has four bytes at least: what is narrower in memory is computed in f32
- * or beside it, and no OpenCL has vectors of more than 16. */
+/* Lanes of the widest vectors of such numbers. A lane has four bytes at least: what is narrower in memory is computed
+ * in f32 or beside it, and no OpenCL has vectors of more than 16. */
 int widest_lanes(const machine *m, wn_dtype dtype);
 /* Lanes for an axis of this extent: the count that wastes least. */
 int pick_lanes(const machine *m, wn_dtype dtype, int64_t extent);
@@ -27,8 +28,8 @@ register_tile pick_register_tile(const machine *m, wn_dtype dtype, int64_t k, in
 
 /* Of a work item; others: how many such products there are side by side; most: sums at most, 0 for the usual. */
 register_tile pick_item_tile(const machine *m, int64_t k, int64_t t, int64_t others, int64_t most);
-/* Work items of a group: of a kernel with so many, each for itself; of one with stages inside, of which the widest has so many
- * points; as many as the device has at most. */
+/* Work items of a group: of a kernel with so many, each for itself; of one with stages inside, of which the widest has
+ * so many points; as many as the device has at most. */
 int work_group(const machine *m, int64_t items);
 int work_group_of_block(const machine *m, int64_t points);
 int64_t site_frequencies(const wino_site *site); /* of a tile */

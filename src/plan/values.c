@@ -5,8 +5,8 @@
 
 enum { ITEM_TILE = 16 }; /* sums of a work item */
 
-/* Sums that share nothing: the latency of additions is hidden by further accumulators of each (nest/sums.c), so what edges
- * waste decides, and how short the stretches of memory are that each turn reads. */
+/* Sums that share nothing: the latency of additions is hidden by further accumulators of each (nest/sums.c), so what
+ * edges waste decides, and how short the stretches of memory are that each turn reads. */
 static register_tile sums_tile(const machine *m, const value_shape *v) {
   register_tile best = {1, 1, pick_lanes(m, v->dtype, v->along)};
   double least = INFINITY;

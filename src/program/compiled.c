@@ -1,5 +1,5 @@
-/* What is compiled of a graph, which programs share: made, let go, asked for its kernels. Always holds: it lives until the
- * last program of it is gone. */
+/* What is compiled of a graph, which programs share: made, let go, asked for its kernels. Always holds: it lives until
+ * the last program of it is gone. */
 #include "program/program.h"
 
 compiled_graph *compiled_new(const diag *warn) {

@@ -23,7 +23,8 @@ enum { PASSES = sizeof passes / sizeof passes[0] };
 /* Is the word among the names of a list with commas? */
 static bool is_listed(const char *list, const char *word) {
   size_t n = strlen(word);
-  for (const char *at = list; at != NULL; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL) {
+  for (const char *at = list; at != NULL;
+       at = strchr(at, ',') != NULL ? strchr(at, ',') + 1 : NULL) {
     if (strncmp(at, word, n) == 0 && (at[n] == ',' || at[n] == '\0')) return true;
   }
   return false;
@@ -35,7 +36,8 @@ static bool dump_wanted(const char *pass) {
 }
 
 static void check_dump(diag *d, const char *list) {
-  for (const char *at = list; at != NULL; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL) {
+  for (const char *at = list; at != NULL;
+       at = strchr(at, ',') != NULL ? strchr(at, ',') + 1 : NULL) {
     int n = (int)strcspn(at, ","), known = 0;
     while (known < PASSES &&
            (strncmp(passes[known].name, at, (size_t)n) != 0 || passes[known].name[n] != '\0'))

@@ -1,7 +1,7 @@
 /* What the passes make of a program, as text: WINNOW_DUMP=pass,... on stderr, and explain.
  *
- * In: the IR after a pass. Out: text, for whoever asks for this pass. Always holds: a pass that changed nothing is not shown;
- * in builds without NDEBUG the IR is verified whether anybody looks at it or not. */
+ * In: the IR after a pass. Out: text, for whoever asks for this pass. Always holds: a pass that changed nothing is not
+ * shown; in builds without NDEBUG the IR is verified whether anybody looks at it or not. */
 #ifndef WN_PROGRAM_SHOW_H
 #define WN_PROGRAM_SHOW_H
 

@@ -1,7 +1,8 @@
 /* What the files of the LLVM renderer share: the state of one kernel's emission.
  *
  * In: llvm_ir.c fills an emitter and walks the instructions. Out: llvm_memory.c emits loads and
- * stores, llvm_math.c arithmetic, llvm_build.c what both are made of. Always holds: value[i] is the LLVM value of instruction i (for an
+ * stores, llvm_math.c arithmetic, llvm_build.c what both are made of. Always holds: value[i] is the LLVM value of
+ * instruction i (for an
  * ACC: its value now). */
 #ifndef WN_RENDER_LLVM_EMIT_H
 #define WN_RENDER_LLVM_EMIT_H

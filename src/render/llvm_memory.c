@@ -138,8 +138,8 @@ static LLVMValueRef sink(emitter *e) {
 
 /* --- loads ------------------------------------------------------------------------------------ */
 
-/* A masked element: the address without its constants is chosen between, so that neighbours under the same condition share
- * the choice. */
+/* A masked element: the address without its constants is chosen between, so that neighbours under the same condition
+ * share the choice. */
 static LLVMValueRef load_one_masked(emitter *e, const access *m) {
   int64_t plus, bytes;
   LLVMValueRef p = variable_address(e, m, &plus), zeros = nowhere(e);

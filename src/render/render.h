@@ -20,16 +20,17 @@ bool render_uses_dtype(const lin_kernel *k, wn_dtype dtype);
 
 /* OpenCL C 1.2, one __kernel `name` a kernel; needs render_opencl_prelude once before it. Arguments: a __global pointer
  * for each global array by slot, then for each of them a long, what is to be added to it in elements, then the long
- * number of the first group: a launch runs groups first + get_group_id(0) of lin_kernel.group work items (one where that
- * is 0) along dimension 0. Local arrays are __local inside of the kernel; where there is one work item a group they are
- * private instead. */
+ * number of the first group: a launch runs groups first + get_group_id(0) of lin_kernel.group work items (one where
+ * that is 0) along dimension 0. Local arrays are __local inside of the kernel; where there is one work item a group
+ * they are private instead. */
 void render_opencl(str *out, const lin_kernel *k);
 /* Extensions and helpers that the given kernels need. */
 void render_opencl_prelude(str *out, int count, const lin_kernel *const *kernels);
 
 /* Metal Shading Language, one kernel `name` a kernel; needs render_metal_prelude once before it. Buffers: each global
- * array by slot, then { long first; long offset[arrays]; }, whose members mean what they do for OpenCL. Groups lie along
- * the first dimension. Local arrays are threadgroup memory, of scratch_bytes at most, or private as for OpenCL. */
+ * array by slot, then { long first; long offset[arrays]; }, whose members mean what they do for OpenCL. Groups lie
+ * along the first dimension. Local arrays are threadgroup memory, of scratch_bytes at most, or private as for OpenCL.
+ * */
 void render_metal(str *out, const lin_kernel *k);
 void render_metal_prelude(str *out, int count, const lin_kernel *const *kernels);
 /* NULL, or why the language cannot have this kernel, which is then not to be rendered: one line, in the arena if not

@@ -137,7 +137,7 @@ static bool is_const(const printer *p, uint32_t id) { return ins(p, id)->op == O
 
 static void print_array_name(printer *p, int64_t index) {
   str_printf(p->out, "a%" PRId64 "_", index);
-  for (const char *s = p->kernel->arrays.data[index].name; s && *s; ++s) {
+  for (const char *s = p->kernel->arrays.data[index].name; s != NULL && *s; ++s) {
     char c = text_is_word(*s) ? *s : '_';
     str_addn(p->out, &c, 1);
   }
@@ -329,10 +329,10 @@ static void print_alu(printer *p, const lin_ins *u) {
     print_infix(p, u->src[0], "*", u->src[1]);
     str_add(p->out, " + ");
     print_operand(p, u->src[2]);
-  } else if (infix) {
+  } else if (infix != NULL) {
     print_infix(p, u->src[0], infix, u->src[1]);
   } else {
-    WN_CHECK(form->helper, "render_c: no form for %s", op_table[u->op].name);
+    WN_CHECK(form->helper != NULL, "render_c: no form for %s", op_table[u->op].name);
     print_call(p, form->helper, u);
   }
 }

@@ -275,12 +275,12 @@ static bool has_instruction(wn_dtype dt, int lanes) {
 static void print_memory(str *out, wn_dtype dt, int lanes) {
   const char *tag = wn_dtype_name(dt), *memory = memory_form[dt].memory, *reg = memory_form[dt].reg;
   const char *from = memory_form[dt].from, *to = memory_form[dt].to;
-  if (from)
+  if (from != NULL)
     str_printf(out, "WN_CONVERTED(%s, %s, %s, %s, %s, %d)\n", tag, memory, reg, from, to, lanes);
   else
     str_printf(out, "WN_PLAIN(%s, %s, %d)\n", tag, memory, lanes);
-  if (!from) from = "WN_SAME";
-  if (!to) to = "WN_SAME";
+  if (from == NULL) from = "WN_SAME";
+  if (to == NULL) to = "WN_SAME";
   str_printf(out, "WN_MEMORY(%s, %s, %s, %s, %s, %d)\n", tag, memory, reg, from, to, lanes);
   bool instruction = has_instruction(dt, lanes), wide = wn_dtype_size(dt) == 8;
   if (instruction)

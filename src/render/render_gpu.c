@@ -395,7 +395,7 @@ static void print_alu(printer *p, const lin_ins *u) {
     print_where(p, u);
   } else if (print_unsigned_division(p, u)) {
     return;
-  } else if (helper) {
+  } else if (helper != NULL) {
     str_printf(p->out, "%s_%s", helper, wn_dtype_name(reg(p, u->dtype)));
     if (u->lanes > 1) str_printf(p->out, "x%d", u->lanes);
     print_call(p, "", u);
@@ -408,12 +408,12 @@ static void print_alu(printer *p, const lin_ins *u) {
     print_infix(p, u->src[0], "*", u->src[1]);
     str_add(p->out, " + ");
     print_operand(p, u->src[2]);
-  } else if (alu_forms[u->op].infix) {
+  } else if (alu_forms[u->op].infix != NULL) {
     print_infix(p, u->src[0], alu_forms[u->op].infix, u->src[1]);
   } else {
     bool of_ints = dtype_is_int(u->dtype);
     if (of_ints) function = u->op == OP_MAX ? "max" : "min";
-    WN_CHECK(function, "render_gpu: no form for %s", op_table[u->op].name);
+    WN_CHECK(function != NULL, "render_gpu: no form for %s", op_table[u->op].name);
     print_call(p, function, u);
   }
 }

@@ -33,8 +33,8 @@ typedef struct gpu_dialect {
 /* What printing needs to know of a kernel beyond its text. */
 typedef struct gpu_facts {
   bool narrow; /* i64 values are ints */
-  bool
-      wraps; /* i64 values may be the user's numbers, whose arithmetic wraps, and not only offsets */
+  /* i64 values may be the user's numbers, whose arithmetic wraps, and not only offsets */
+  bool wraps;
   const bool *nonnegative; /* per instruction: of i64 scalars that certainly are */
 } gpu_facts;
 gpu_facts gpu_study(arena *a, const lin_kernel *k);

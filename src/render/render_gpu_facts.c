@@ -118,7 +118,7 @@ const char *gpu_type(arena *a, const gpu_dialect *d, wn_dtype reg, int lanes) {
 
 void gpu_print_array_name(str *out, const lin_kernel *k, size_t index) {
   str_printf(out, "a%zu_", index);
-  for (const char *s = k->arrays.data[index].name; s && *s; ++s) {
+  for (const char *s = k->arrays.data[index].name; s != NULL && *s; ++s) {
     char c = text_is_word(*s) ? *s : '_';
     str_addn(out, &c, 1);
   }

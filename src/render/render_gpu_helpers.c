@@ -9,7 +9,7 @@
 
 #include <inttypes.h>
 
-/* --- which -------------------------------------------------------------------------------------- */
+/* --- which ------------------------------------------------------------------------------------ */
 
 /* Arrays that are aligned are so by 64 bytes, of which what a launch adds to them is a multiple. */
 static bool is_whole(const gpu_dialect *d, const lin_array *a, const lin_ins *u,
@@ -77,7 +77,7 @@ const char *gpu_alu_helper(const gpu_dialect *d, const gpu_facts *f, const lin_k
       return u->op == OP_IDIV ? "idiv" : "mod";
     }
     case OP_ERF:
-      return d->function[OP_ERF] ? NULL : "erf";
+      return d->function[OP_ERF] != NULL ? NULL : "erf";
     default:
       return NULL;
   }
@@ -108,13 +108,13 @@ static void collect(needs *n, arena *a, const gpu_dialect *d, const lin_kernel *
       if (x.memory == WN_BF16) n->bf16 = true;
       if (!gpu_is_plain(d, &x))
         n->access[u->op == OP_STORE][x.kind][x.masked][x.memory] |= lane_bit(x.lanes);
-    } else if (gpu_alu_helper(d, &f, k, u)) {
+    } else if (gpu_alu_helper(d, &f, k, u) != NULL) {
       n->alu[u->op][gpu_reg_dtype(&f, u->dtype)] |= lane_bit(u->lanes);
     }
   }
 }
 
-/* --- arithmetic --------------------------------------------------------------------------------- */
+/* --- arithmetic ------------------------------------------------------------------------------- */
 
 typedef struct definer {
   str *out;
@@ -197,7 +197,7 @@ static void print_definition(definer *p, size_t which, wn_dtype dt, int lanes) {
   str_add(p->out, ") { return ");
   if (lanes == 1)
     print_body(p, definitions[which].scalar, dt, 1);
-  else if (definitions[which].vector)
+  else if (definitions[which].vector != NULL)
     print_body(p, definitions[which].vector, dt, lanes);
   else
     print_lanewise(p, name, dt, lanes, nsrc);
@@ -209,7 +209,7 @@ static void print_arithmetic(definer *p, const needs *n) {
     for (int dt = 0; dt < WN_DTYPE_COUNT; ++dt) {
       uint32_t lanes = n->alu[definitions[i].op][dt];
       if (!lanes) continue;
-      if (definitions[i].scalar)
+      if (definitions[i].scalar != NULL)
         print_definition(p, i, (wn_dtype)dt, 1);
       else
         str_add(p->out, p->dialect->erf);
@@ -219,7 +219,7 @@ static void print_arithmetic(definer *p, const needs *n) {
   }
 }
 
-/* --- memory ------------------------------------------------------------------------------------- */
+/* --- memory ----------------------------------------------------------------------------------- */
 
 static const char bf16_text[] =
     "static inline float from_bf16(ushort h) { return %sfloat%s(uint)h << 16); }\n"

@@ -35,12 +35,12 @@ static const char *valid_utf8(arena *a, const char *text) {
 }
 
 const char *report_set_text(report_set *set, const char *text) {
-  if (!text) return NULL;
+  if (text == NULL) return NULL;
   text = valid_utf8(set->arena, text);
   uint64_t hash = hash_bytes(text, strlen(text), 0);
   if (hash == MAP_NONE) hash = 0;
   text_node *first = map_get_ptr(&set->texts, hash);
-  for (const text_node *n = first; n; n = n->next)
+  for (const text_node *n = first; n != NULL; n = n->next)
     if (!strcmp(n->text, text)) return n->text;
   text_node *node = arena_new(set->arena, text_node);
   node->text = arena_strdup(set->arena, text);
@@ -81,7 +81,7 @@ static bool same_limits(const report_limits *a, const report_limits *b) {
 }
 
 static int add_limits(report_set *set, const report_limits *from) {
-  if (!from) return -1;
+  if (from == NULL) return -1;
   report_limits l = *from;
   for (int i = 0; i < l.levels; ++i) l.level[i].name = report_set_text(set, from->level[i].name);
   for (size_t i = 0; i < set->limits.len; ++i)

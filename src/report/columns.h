@@ -1,7 +1,7 @@
 /* Records as JSON and CSV: one list of columns says what both print, so their keys and order cannot differ.
  *
- * In: a list of columns and a record. Out: an object or a line, and a record from an object. Always holds: what is not known
- * (a text NULL, a count or an answer of -1, a real NAN) is null, or nothing. */
+ * In: a list of columns and a record. Out: an object or a line, and a record from an object. Always holds: what is not
+ * known (a text NULL, a count or an answer of -1, a real NAN) is null, or nothing. */
 #ifndef WN_REPORT_COLUMNS_H
 #define WN_REPORT_COLUMNS_H
 
@@ -39,7 +39,8 @@ struct report_row;
 bool report_row_add(cJSON *object, const struct report_row *row);
 /* Its sites, as an array under the key "sites"; false: no memory. */
 bool report_add_sites(cJSON *object, const struct report_row *row);
-/* The inverse of columns_add, into a record of unknowns; texts are copied. False: a key is missing or of another kind. */
+/* The inverse of columns_add, into a record of unknowns; texts are copied. False: a key is missing or of another kind.
+ * */
 bool columns_read(const cJSON *object, const column *list, size_t count, arena *a, void *record);
 /* Every field unknown, flags false. */
 void columns_unknown(const column *list, size_t count, void *record);

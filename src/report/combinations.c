@@ -1,9 +1,9 @@
-/* All combinations as text: hundreds of programs, of which a person wants the fastest, and those between which there is something
- * to choose.
+/* All combinations as text: hundreds of programs, of which a person wants the fastest, and those between which there is
+ * something to choose.
  *
- * In: rows of all combinations (and of other plans, if asked for). Out: a table of programs, fastest first, refusals by reason,
- * and the Pareto front as a table of its own, where a terminal ends up. Always holds: each row is in exactly one line of the first two,
- * alone or as part of x=inline|reg,g=global,... */
+ * In: rows of all combinations (and of other plans, if asked for). Out: a table of programs, fastest first, refusals by
+ * reason, and the Pareto front as a table of its own, where a terminal ends up. Always holds: each row is in exactly
+ * one line of the first two, alone or as part of x=inline|reg,g=global,... */
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
@@ -55,17 +55,20 @@ static const char *pattern_of(arena *a, const report_row *rows, const int *numbe
   return str_text(&text);
 }
 
-static bool same_text(const char *x, const char *y) { return x == y || (x && y && !strcmp(x, y)); }
+static bool same_text(const char *x, const char *y) {
+  return x == y || (x != NULL && y != NULL && !strcmp(x, y));
+}
 
-/* --- a line for each program -------------------------------------------------------------------------------- */
+/* --- a line for each program ------------------------------------------------------------------ */
 
 static const char *plan_text(arena *a, const report_row *rows, int count, int first) {
   int *numbers = arena_array(a, int, count), n = 0;
   for (int i = 0; i < count; ++i)
-    if (i == first || (rows[i].same_as && same_text(rows[i].identity, rows[first].identity)))
+    if (i == first ||
+        (rows[i].same_as != NULL && same_text(rows[i].identity, rows[first].identity)))
       numbers[n++] = i;
   const char *pattern = pattern_of(a, rows, numbers, n);
-  if (pattern) return pattern;
+  if (pattern != NULL) return pattern;
   return n > 1 ? arena_printf(a, "%s and %d more", rows[first].plan, n - 1) : rows[first].plan;
 }
 
@@ -87,7 +90,7 @@ static report_row *programs(arena *a, const report_row *rows, int count, int *sh
   line *lines = arena_array(a, line, count + 1);
   int n = 0;
   for (int i = 0; i < count; ++i)
-    if (!rows[i].refused && !rows[i].same_as)
+    if (rows[i].refused == NULL && rows[i].same_as == NULL)
       lines[n++] = (line){report_relative_time(&rows[i]), i};
   if (n) qsort(lines, (size_t)n, sizeof *lines, by_time);
   report_row *out = arena_array(a, report_row, n + 1);
@@ -99,23 +102,23 @@ static report_row *programs(arena *a, const report_row *rows, int count, int *sh
   return out;
 }
 
-/* --- refusals ---------------------------------------------------------------------------------------------------- */
+/* --- refusals --------------------------------------------------------------------------------- */
 
 static void print_refused(FILE *out, arena *a, const report_row *rows, int count) {
   bool *told = arena_array(a, bool, count + 1);
   int *numbers = arena_array(a, int, count + 1);
   for (int i = 0; i < count; ++i) {
-    if (!rows[i].refused || told[i]) continue;
+    if (rows[i].refused == NULL || told[i]) continue;
     int n = 0, alike = 0;
     for (int k = i; k < count; ++k) {
-      if (!rows[k].refused || strcmp(rows[k].refused, rows[i].refused) != 0) continue;
+      if (rows[k].refused == NULL || strcmp(rows[k].refused, rows[i].refused) != 0) continue;
       told[k] = true;
       ++alike;
       if (same_text(rows[k].wino, rows[i].wino)) numbers[n++] = k;
     }
     const char *pattern = alike == n ? pattern_of(a, rows, numbers, n) : NULL;
-    const char *tile = rows[i].wino ? arena_printf(a, " of F(%s)", rows[i].wino) : "";
-    if (pattern)
+    const char *tile = rows[i].wino != NULL ? arena_printf(a, " of F(%s)", rows[i].wino) : "";
+    if (pattern != NULL)
       fprintf(out, "refused, %s%s: %s\n", pattern, tile, rows[i].refused);
     else
       fprintf(out, "refused, %d such as %s%s: %s\n", alike, rows[i].plan, tile, rows[i].refused);

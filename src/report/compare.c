@@ -44,7 +44,7 @@ static const char *outer_axes(arena *a, const char *loops) {
   str_init(&s, a);
   while (*loops) {
     const char *end = strchr(loops, '|');
-    if (!end) end = loops + strlen(loops);
+    if (end == NULL) end = loops + strlen(loops);
     const char *from = end;
     while (from > loops && from[-1] != ';' && from[-1] != ':') --from;
     str_addn(&s, from, (size_t)(end - from));
@@ -58,7 +58,7 @@ const char *report_color_kernel(arena *a, const char *name, const char *loops) {
   str s;
   str_init(&s, a);
   const char *digits = name + strcspn(name, "_");
-  if (!loops || !*digits) return name;
+  if (loops == NULL || !*digits) return name;
   const char *axes = outer_axes(a, loops);
   str_addn(&s, name, (size_t)(digits - name));
   while (*digits) {
@@ -66,7 +66,9 @@ const char *report_color_kernel(arena *a, const char *name, const char *loops) {
     const char *escape;
     long size, here = strtol(digits + 1, &end, 10);
     axes = next_axis(axes, &escape, &size);
-    if (!axes || !escape || end == digits + 1 || size != here || (*end && *end != '_')) return name;
+    if (axes == NULL || escape == NULL || end == digits + 1 || size != here ||
+        (*end && *end != '_'))
+      return name;
     str_printf(&s, "_%s%ld\033[39m", escape, here);
     digits = end;
   }
@@ -119,24 +121,24 @@ static void set(table_row *row, int *c, const char *text, double value) {
 static double known(int v) { return v < 0 ? (double)NAN : (double)v; }
 
 static table_tone tone_of(const report_row *row) {
-  if (row->refused) return TONE_FAINT;
-  return row->fallback || row->wrong || row->promise_missed ? TONE_BAD : TONE_PLAIN;
+  if (row->refused != NULL) return TONE_FAINT;
+  return row->fallback != NULL || row->wrong || row->promise_missed ? TONE_BAD : TONE_PLAIN;
 }
 
 /* Everything that makes a row special, in words below it. */
 static const char *note_of(arena *a, const report_row *row) {
-  if (row->refused) return arena_printf(a, "refused: %s", row->refused);
+  if (row->refused != NULL) return arena_printf(a, "refused: %s", row->refused);
   str s;
   str_init(&s, a);
   if (row->wrong) str_add(&s, "WRONG RESULT; ");
   if (row->stopped)
     str_printf(&s, "stopped by --strict: %s; ", row->fallback);
-  else if (row->fallback)
+  else if (row->fallback != NULL)
     str_printf(&s, "ran in the interpreter: %s; ", row->fallback);
   if (row->promise_missed)
-    str_printf(&s, "misses the error promise of %s; ", row->math ? row->math : "fp32");
-  if (row->same_as) str_printf(&s, "the same program as %s; ", row->same_as);
-  if (row->note) str_printf(&s, "%s; ", row->note);
+    str_printf(&s, "misses the error promise of %s; ", row->math != NULL ? row->math : "fp32");
+  if (row->same_as != NULL) str_printf(&s, "the same program as %s; ", row->same_as);
+  if (row->note != NULL) str_printf(&s, "%s; ", row->note);
   if (!s.len) return NULL;
   s.data[s.len - 2] = 0;
   return s.data;
@@ -144,7 +146,7 @@ static const char *note_of(arena *a, const report_row *row) {
 
 static double time_of(const report_row *rows, int count, const char *plan) {
   for (int i = 0; i < count; ++i)
-    if (rows[i].plan && !strcmp(rows[i].plan, plan)) return report_relative_time(&rows[i]);
+    if (rows[i].plan != NULL && !strcmp(rows[i].plan, plan)) return report_relative_time(&rows[i]);
   return NAN;
 }
 
@@ -230,14 +232,15 @@ void report_kernels(FILE *out, arena *a, const report_row *rows, int count, repo
     double all_us = 0;
     for (int j = 0; j < rows[i].kernel_count; ++j)
       if (!rows[i].kernel[j].prepare) all_us += rows[i].kernel[j].median_us;
-    for (int j = 0; j < rows[i].kernel_count && !rows[i].same_as; ++j) {
+    for (int j = 0; j < rows[i].kernel_count && rows[i].same_as == NULL; ++j) {
       const report_kernel *k = &rows[i].kernel[j];
       table_row *line = table_add(&t);
       int c = 0;
-      line->tone = k->fallback ? TONE_BAD : k->prepare ? TONE_FAINT : TONE_PLAIN;
+      line->tone = k->fallback != NULL ? TONE_BAD : k->prepare ? TONE_FAINT : TONE_PLAIN;
       set(line, &c, plan, NAN);
       set(line, &c, kernel_name(a, k, style.color), NAN);
-      set(line, &c, k->prepare ? arena_printf(a, "%s (once)", k->stage ? k->stage : "") : k->stage,
+      set(line, &c,
+          k->prepare ? arena_printf(a, "%s (once)", k->stage != NULL ? k->stage : "") : k->stage,
           NAN);
       set(line, &c, report_figure(a, k->median_us), NAN);
       set(line, &c, figure(a, "%.0f%%", 100 * k->median_us / all_us), NAN);

@@ -46,14 +46,14 @@ static const column about_columns[] = {
 
 /* Takes the value; false: it is NULL or could not be added. */
 static bool push(cJSON *array, cJSON *value) {
-  if (array && value && cJSON_AddItemToArray(array, value)) return true;
+  if (array != NULL && value != NULL && cJSON_AddItemToArray(array, value)) return true;
   cJSON_Delete(value);
   return false;
 }
 
 /* The same for a key of an object. */
 static bool put(cJSON *object, const char *key, cJSON *value) {
-  if (object && value && cJSON_AddItemToObject(object, key, value)) return true;
+  if (object != NULL && value != NULL && cJSON_AddItemToObject(object, key, value)) return true;
   cJSON_Delete(value);
   return false;
 }
@@ -90,7 +90,7 @@ typedef struct page {
 
 /* The number of a source in the page; -1: it is not known. */
 static int source_index(page *p, const char *source) {
-  if (!source) return -1;
+  if (source == NULL) return -1;
   for (size_t i = 0; i < p->sources.len; ++i)
     if (p->sources.data[i] == source) return (int)i; /* texts are interned */
   vec_push(p->set->arena, &p->sources, source);
@@ -132,7 +132,8 @@ static bool add_limits(page *p) {
          (levels = cJSON_AddArrayToObject(o, "levels")) != NULL;
     for (int j = 0; ok && j < l->levels; ++j) {
       cJSON *level = cJSON_CreateObject();
-      ok = push(levels, level) && cJSON_AddStringToObject(level, "name", l->level[j].name) &&
+      ok = push(levels, level) &&
+           cJSON_AddStringToObject(level, "name", l->level[j].name) != NULL &&
            put(level, "bytes", number(l->level[j].bytes)) &&
            put(level, "rate", number(l->level[j].rate));
     }
@@ -195,7 +196,7 @@ static void put_page(FILE *out, const char *json) {
     const char *at = strstr(rest, parts[i].mark);
     WN_CHECK(at != NULL, "page.html has no %s, or not in order", parts[i].mark);
     fwrite(rest, 1, (size_t)(at - rest), out);
-    if (parts[i].bytes)
+    if (parts[i].bytes != NULL)
       fputs((const char *)parts[i].bytes, out);
     else
       put_escaped(out, json);
@@ -214,12 +215,12 @@ bool report_html(FILE *out, const report_set *set, report_pack_fn pack) {
   volatile bool whole = false;
   wn_status status;
   arena_init(&p.scratch, set->arena->diag);
-  DIAG_TRY(set->arena->diag, status) { whole = p.root && build(&p); }
+  DIAG_TRY(set->arena->diag, status) { whole = p.root != NULL && build(&p); }
   DIAG_END(set->arena->diag, status)
   char *json = status == WN_OK && whole ? json_text(p.root) : NULL;
   cJSON_Delete(p.root);
   arena_release(&p.scratch);
-  if (!json) return false;
+  if (json == NULL) return false;
   put_page(out, json);
   cJSON_free(json);
   return true;

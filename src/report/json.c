@@ -95,7 +95,7 @@ void report_row_init(report_row *row) {
 static bool is_unknown(const column *c, const void *field) {
   switch (c->kind) {
     case TEXT:
-      return !*(const char *const *)field;
+      return *(const char *const *)field == NULL;
     case COUNT:
     case ANSWER:
       return *(const int *)field < 0;
@@ -132,7 +132,7 @@ static cJSON *value_of(const column *c, const void *record) {
 bool columns_add(cJSON *object, const column *list, size_t count, const void *record) {
   for (size_t i = 0; i < count; ++i) {
     cJSON *value = value_of(&list[i], record);
-    if (!value || !cJSON_AddItemToObject(object, list[i].key, value)) {
+    if (value == NULL || !cJSON_AddItemToObject(object, list[i].key, value)) {
       cJSON_Delete(value);
       return false;
     }
@@ -147,11 +147,11 @@ bool report_row_add(cJSON *object, const report_row *row) {
 /* Kernels of the run part, as `kernels` counts them; to keep a row, all of them and all of each. */
 static bool add_kernels(cJSON *object, const report_row *row, bool keep) {
   cJSON *array = cJSON_AddArrayToObject(object, "kernel");
-  for (int i = 0; array && i < row->kernel_count; ++i) {
+  for (int i = 0; array != NULL && i < row->kernel_count; ++i) {
     const report_kernel *k = &row->kernel[i];
     if (k->prepare && !keep) continue;
     cJSON *kernel = cJSON_CreateObject();
-    bool ok = kernel && columns_add(kernel, kernel_columns, KERNEL_COLUMNS, k);
+    bool ok = kernel != NULL && columns_add(kernel, kernel_columns, KERNEL_COLUMNS, k);
     if (ok && keep) ok = columns_add(kernel, kept_kernel_columns, KEPT_KERNEL_COLUMNS, k);
     if (!ok || !cJSON_AddItemToArray(array, kernel)) {
       cJSON_Delete(kernel);
@@ -179,7 +179,7 @@ cJSON *json_read(const char *text, size_t size) {
 static bool print(FILE *out, cJSON *object, bool whole) {
   char *text = whole ? json_text(object) : NULL;
   cJSON_Delete(object);
-  if (!text) return false;
+  if (text == NULL) return false;
   fprintf(out, "%s\n", text);
   fflush(out);
   cJSON_free(text);
@@ -188,9 +188,10 @@ static bool print(FILE *out, cJSON *object, bool whole) {
 
 static bool add_array(cJSON *object, const column_array *a) {
   cJSON *array = cJSON_AddArrayToObject(object, a->key);
-  for (size_t i = 0; array && i < a->count; ++i) {
+  for (size_t i = 0; array != NULL && i < a->count; ++i) {
     cJSON *item = cJSON_CreateObject();
-    if (item && columns_add(item, a->list, a->columns, (const char *)a->records + i * a->size) &&
+    if (item != NULL &&
+        columns_add(item, a->list, a->columns, (const char *)a->records + i * a->size) &&
         cJSON_AddItemToArray(array, item))
       continue;
     cJSON_Delete(item);
@@ -202,7 +203,7 @@ static bool add_array(cJSON *object, const column_array *a) {
 bool columns_json_with(FILE *out, const column *list, size_t count, const void *record,
                        const column_array *arrays, size_t narrays) {
   cJSON *object = cJSON_CreateObject();
-  bool whole = object && columns_add(object, list, count, record);
+  bool whole = object != NULL && columns_add(object, list, count, record);
   for (size_t i = 0; i < narrays && whole; ++i) whole = add_array(object, &arrays[i]);
   return print(out, object, whole);
 }
@@ -221,14 +222,14 @@ bool report_add_sites(cJSON *object, const report_row *row) {
 bool report_json(FILE *out, const report_row *row) {
   cJSON *object = cJSON_CreateObject();
   return print(out, object,
-               object && report_row_add(object, row) && add_kernels(object, row, false) &&
+               object != NULL && report_row_add(object, row) && add_kernels(object, row, false) &&
                    report_add_sites(object, row));
 }
 
-/* --- keeping rows ------------------------------------------------------------------------------------------ */
+/* --- keeping rows ----------------------------------------------------------------------------- */
 
 static bool read_value(const column *c, const cJSON *value, arena *a, void *field) {
-  if (!value) return false;
+  if (value == NULL) return false;
   if (cJSON_IsNull(value)) return c->kind != FLAG;
   switch (c->kind) {
     case TEXT:
@@ -259,7 +260,7 @@ bool columns_read(const cJSON *object, const column *list, size_t count, arena *
 
 cJSON *report_keep(const report_row *row) {
   cJSON *object = cJSON_CreateObject();
-  if (object && columns_add(object, columns, COLUMNS, row) &&
+  if (object != NULL && columns_add(object, columns, COLUMNS, row) &&
       columns_add(object, kept_columns, KEPT_COLUMNS, row) && add_kernels(object, row, true) &&
       report_add_sites(object, row))
     return object;
@@ -307,7 +308,7 @@ void report_csv_header(FILE *out) { columns_csv_header(out, columns, COLUMNS); }
 
 /* RFC 4180: quoted where needed, quotes doubled. */
 static void csv_text(FILE *out, const char *s) {
-  if (!strpbrk(s, ",\"\r\n")) {
+  if (strpbrk(s, ",\"\r\n") == NULL) {
     fputs(s, out);
     return;
   }

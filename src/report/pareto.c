@@ -1,5 +1,5 @@
-/* In order of time a row is in the front if it needs less memory, or less compiling by more than a margin, than each row of
- * the front before it: what comes later is slower, and has to save something. See pareto.h. */
+/* In order of time a row is in the front if it needs less memory, or less compiling by more than a margin, than each
+ * row of the front before it: what comes later is slower, and has to save something. See pareto.h. */
 #include "report/pareto.h"
 
 #include <math.h>
@@ -15,8 +15,8 @@ double report_relative_time(const report_row *row) {
 }
 
 bool report_is_usable(const report_row *r) {
-  return !r->refused && !r->stopped && !r->fallback && !r->wrong && !r->promise_missed &&
-         isfinite(r->median_us);
+  return r->refused == NULL && !r->stopped && r->fallback == NULL && !r->wrong &&
+         !r->promise_missed && isfinite(r->median_us);
 }
 
 static contender contender_of(const report_row *rows, int i) {
@@ -47,7 +47,7 @@ static bool saves(const contender *c, const contender *front, int count) {
 
 static void copy_to_shared(report_row *rows, int count, const report_row *of) {
   for (int i = 0; i < count; ++i)
-    if (rows[i].same_as && of->identity && rows[i].identity &&
+    if (rows[i].same_as != NULL && of->identity != NULL && rows[i].identity != NULL &&
         !strcmp(rows[i].identity, of->identity))
       rows[i].pareto = of->pareto;
 }
@@ -58,7 +58,7 @@ void report_pareto(arena *a, report_row *rows, int count) {
   int n = 0, kept = 0;
   for (int i = 0; i < count; ++i) {
     rows[i].pareto = 0;
-    if (report_is_usable(&rows[i]) && !rows[i].same_as) all[n++] = contender_of(rows, i);
+    if (report_is_usable(&rows[i]) && rows[i].same_as == NULL) all[n++] = contender_of(rows, i);
   }
   if (n) qsort(all, (size_t)n, sizeof *all, by_time);
   for (int i = 0; i < n; ++i) {

@@ -49,8 +49,8 @@ typedef struct report_limits {
 typedef struct report_row {
   const char *problem, *backend, *device, *isa, *version, *math, *weights, *plan, *placement, *wino;
   const char *fallback, *refused; /* NULL, or the reason */
-  const char
-      *same_as; /* the plan (of --all: the schedule) whose program this one shares, or NULL */
+  /* the plan (of --all: the schedule) whose program this one shares, or NULL */
+  const char *same_as;
   const char *identity; /* of the program, or NULL */
   const char *note;     /* a line for a person below the row, or NULL; only in tables */
   int threads, kernels, buffers, source_lines, registers, spills;
@@ -58,8 +58,8 @@ typedef struct report_row {
   bool stopped; /* --strict met the fallback and nothing was run */
   double workspace_bytes, prepare_us, median_us, min_us, predicted_us, schedule_ms, compile_ms;
   double prepared_bytes; /* of weights, in the layout that a run reads */
-  double
-      reference_us; /* least time of a plan that took turns with this one, where rows were not all timed together */
+  /* least time of a plan that took turns with this one, where rows were not all timed together */
+  double reference_us;
   int pareto; /* 1: no other row of the problem is better (pareto.h), 0: one is, -1: not asked */
   double max_abs_err, rel_l2_err, rel_sum_err, gflops_effective, gflops_executed, roofline_share;
   double promise,
@@ -73,15 +73,15 @@ typedef struct report_row {
 
 void report_row_init(report_row *row); /* everything unknown */
 
-/* JSON without blanks, to be freed by cJSON_free, and back, to be freed by cJSON_Delete; NULL: no memory, or no JSON. As
- * cJSON_PrintUnformatted and cJSON_ParseWithLength, which follow the locale. */
+/* JSON without blanks, to be freed by cJSON_free, and back, to be freed by cJSON_Delete; NULL: no memory, or no JSON.
+ * As cJSON_PrintUnformatted and cJSON_ParseWithLength, which follow the locale. */
 char *json_text(const cJSON *value);
 cJSON *json_read(const char *text, size_t size);
 
 /* JSON needs cJSON's allocator set by the caller if it is not to be malloc. false: no memory. */
 bool report_json(FILE *out, const report_row *row);
-/* A row with all that it has, to be printed; and back from what is parsed. NULL: no memory, false: no such row. cJSON_Delete
- * frees it. */
+/* A row with all that it has, to be printed; and back from what is parsed. NULL: no memory, false: no such row.
+ * cJSON_Delete frees it. */
 cJSON *report_keep(const report_row *row);
 bool report_restore(const cJSON *object, arena *a, report_row *row);
 void report_csv_header(FILE *out);

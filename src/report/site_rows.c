@@ -32,7 +32,7 @@ static report_site read_site(arena *a, wn_program *p, const wn_program_info *of,
   wn_program_get_site(p, s.alike, &first);
   out.label = arena_strdup(a, s.label);
   out.kind = arena_strdup(a, s.kind);
-  out.name = s.name ? arena_strdup(a, s.name) : NULL;
+  out.name = s.name != NULL ? arena_strdup(a, s.name) : NULL;
   out.shape = arena_shape(a, s.ndim, s.shape);
   out.plan = arena_strdup(a, s.plan);
   for (int i = 0; i < s.kernels; ++i) out.prepare_kernels += s.kernel[i] < of->prepare_kernels;
@@ -78,14 +78,14 @@ const char *report_site_text(arena *a, const report_site *site, int width) {
   return arena_printf(a, "%s \"%s\"", site->label, report_short_name(a, site->name, width));
 }
 
-/* --- the table ---------------------------------------------------------------------------------------------------------- */
+/* --- the table -------------------------------------------------------------------------------- */
 
 static void add_site(table *t, const char *plan, const report_site *s) {
   arena *a = t->arena;
   double roofline = s->least_us / s->median_us;
   const char *texts[] = {plan,
                          s->label,
-                         s->name ? report_short_name(a, s->name, REPORT_NAME_WIDTH) : NULL,
+                         s->name != NULL ? report_short_name(a, s->name, REPORT_NAME_WIDTH) : NULL,
                          s->shape,
                          report_figure(a, s->median_us),
                          report_share(a, s->share),
@@ -112,7 +112,7 @@ void report_sites(FILE *out, arena *a, const report_row *rows, int count, report
   table t;
   table_init(&t, a, columns, (int)(sizeof columns / sizeof *columns));
   for (int i = 0; i < count; ++i) {
-    if (rows[i].site_count < 2 || rows[i].same_as) continue;
+    if (rows[i].site_count < 2 || rows[i].same_as != NULL) continue;
     for (int k = 0; k < rows[i].site_count; ++k)
       add_site(&t, k == 0 ? rows[i].plan : NULL, &rows[i].site[k]);
   }

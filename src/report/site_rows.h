@@ -1,7 +1,8 @@
 /* The sites of a program: what it says of them, and times that are those of their kernels.
  *
- * In: a program, and kernels with the number of their site. Out: report_site records, and the columns that JSON, the page
- * and explain print of them. Always holds: texts are copied; a site of which some kernel was not timed has no time. */
+ * In: a program, and kernels with the number of their site. Out: report_site records, and the columns that JSON, the
+ * page and explain print of them. Always holds: texts are copied; a site of which some kernel was not timed has no
+ * time. */
 #ifndef WN_REPORT_SITE_ROWS_H
 #define WN_REPORT_SITE_ROWS_H
 

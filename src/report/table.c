@@ -67,7 +67,7 @@ static void measure(const table *t, layout *l, int width) {
     l->width[c] = table_text_width(t->columns[c].title) + mark;
     for (size_t r = 0; r < t->rows.len; ++r) {
       const char *text = t->rows.data[r]->cells[c].text;
-      if (!text || !*text) continue;
+      if (text == NULL || !*text) continue;
       int w = table_text_width(text) + mark;
       if (w > l->width[c]) l->width[c] = w;
       ++used;
@@ -108,7 +108,7 @@ static const char *tone_start(table_tone tone) {
 }
 
 static const char *cell_text(const table *t, const layout *l, const table_row *row, int c) {
-  const char *text = row->cells[c].text ? row->cells[c].text : "";
+  const char *text = row->cells[c].text != NULL ? row->cells[c].text : "";
   if (t->columns[c].best == BEST_NONE || !*text) return text;
   bool best = row->cells[c].value == l->best[c];
   if (!l->color) return arena_printf(t->arena, "%s%s", text, best ? "*" : " ");
@@ -122,7 +122,7 @@ static void print_row(const table *t, const layout *l, const table_row *row, FIL
     if (l->width[c]) line_put(&text, cell_text(t, l, row, c), l->width[c], t->columns[c].left);
   const char *start = l->color ? tone_start(row->tone) : "";
   fprintf(out, "%s%s%s\n", start, str_text(&text.s), *start ? "\033[0m" : "");
-  if (row->note) fprintf(out, "%s    %s%s\n", start, row->note, *start ? "\033[0m" : "");
+  if (row->note != NULL) fprintf(out, "%s    %s%s\n", start, row->note, *start ? "\033[0m" : "");
 }
 
 void table_print(const table *t, FILE *out, bool color, int width) {

@@ -28,17 +28,17 @@ static const column kernel_args[] = {
 };
 
 static bool add_text(cJSON *o, const char *key, const char *text) {
-  return !text || cJSON_AddStringToObject(o, key, text);
+  return text == NULL || cJSON_AddStringToObject(o, key, text) != NULL;
 }
 
 static bool add_number(cJSON *o, const char *key, double v) {
-  return !isfinite(v) || cJSON_AddNumberToObject(o, key, v);
+  return !isfinite(v) || cJSON_AddNumberToObject(o, key, v) != NULL;
 }
 
 static cJSON *event(tracer *t, const char *phase, const char *name, int pid, int tid) {
   cJSON *e = t->ok ? cJSON_CreateObject() : NULL;
-  t->ok = e && add_text(e, "ph", phase) && add_text(e, "name", name) && add_number(e, "pid", pid) &&
-          add_number(e, "tid", tid);
+  t->ok = e != NULL && add_text(e, "ph", phase) && add_text(e, "name", name) &&
+          add_number(e, "pid", pid) && add_number(e, "tid", tid);
   return e;
 }
 
@@ -47,7 +47,7 @@ static void emit(tracer *t, cJSON *e) {
   char *text = t->ok ? json_text(e) : NULL;
   cJSON_Delete(e);
   t->ok = text != NULL;
-  if (!text) return;
+  if (text == NULL) return;
   fprintf(t->out, "%s\n%s", t->any ? "," : "", text);
   t->any = true;
   cJSON_free(text);
@@ -96,7 +96,7 @@ static void trace_once(tracer *t, const report_set *set, const report_entry *ent
     cJSON *e = slice(t, "compile", "once", pid, TRACK_ONCE, &at, row->compile_ms * 1e3);
     cJSON *args = args_of(t, e);
     t->ok =
-        t->ok && cJSON_AddBoolToObject(args, "cached", row->cached) &&
+        t->ok && cJSON_AddBoolToObject(args, "cached", row->cached) != NULL &&
         add_number(args, "source_lines", row->source_lines < 0 ? (double)NAN : row->source_lines);
     emit(t, e);
   }
@@ -107,8 +107,8 @@ static void trace_once(tracer *t, const report_set *set, const report_entry *ent
     t->ok = list != NULL;
     for (int i = 0; t->ok && i < entry->launches; ++i) {
       const report_kernel *k = &set->kernels.data[entry->launch[i].kernel];
-      cJSON *name = k->prepare ? cJSON_CreateString(k->name ? k->name : "") : NULL;
-      t->ok = !k->prepare || (name && cJSON_AddItemToArray(list, name));
+      cJSON *name = k->prepare ? cJSON_CreateString(k->name != NULL ? k->name : "") : NULL;
+      t->ok = !k->prepare || (name != NULL && cJSON_AddItemToArray(list, name));
       if (!t->ok) cJSON_Delete(name);
     }
     emit(t, e);
@@ -121,7 +121,7 @@ static void trace_run(tracer *t, const report_set *set, const report_entry *entr
     const report_kernel *k = &set->kernels.data[entry->launch[i].kernel];
     double us = entry->launch[i].median_us;
     if (k->prepare || !isfinite(us)) continue;
-    cJSON *e = slice(t, k->name ? k->name : "kernel", "kernel", pid, TRACK_RUN, &at, us);
+    cJSON *e = slice(t, k->name != NULL ? k->name : "kernel", "kernel", pid, TRACK_RUN, &at, us);
     cJSON *args = args_of(t, e);
     int site = entry->launch[i].site;
     bool known = site >= 0 && site < entry->row.site_count;
@@ -138,7 +138,7 @@ static void trace_run(tracer *t, const report_set *set, const report_entry *entr
 
 /* Why nothing, or not what was asked for, ran: a mark at the beginning. */
 static void trace_reason(tracer *t, const char *what, const char *reason, int pid) {
-  if (!reason) return;
+  if (reason == NULL) return;
   cJSON *e = event(t, "i", what, pid, TRACK_RUN);
   t->ok = t->ok && add_text(e, "s", "p") && add_number(e, "ts", 0);
   cJSON *args = args_of(t, e);
@@ -150,8 +150,8 @@ static void trace_entry(tracer *t, const report_set *set, int index) {
   const report_entry *entry = &set->entries.data[index];
   const report_row *row = &entry->row;
   int pid = index + 1;
-  const char *name = arena_printf(set->arena, "%s  %s", row->plan ? row->plan : "",
-                                  row->problem ? row->problem : "");
+  const char *name = arena_printf(set->arena, "%s  %s", row->plan != NULL ? row->plan : "",
+                                  row->problem != NULL ? row->problem : "");
   label(t, "process_name", pid, 0, name);
   place(t, pid, index);
   label(t, "thread_name", pid, TRACK_ONCE, "once");
@@ -165,13 +165,13 @@ static void trace_entry(tracer *t, const report_set *set, int index) {
 bool report_trace(FILE *out, const report_set *set) {
   tracer t = {.out = out, .ok = true};
   cJSON *about = cJSON_CreateObject();
-  t.ok = about && add_text(about, "command", set->line) && add_text(about, "date", set->date) &&
-         add_text(about, "version", set->version) && add_text(about, "compiler", set->compiler) &&
-         add_text(about, "system", set->system) &&
+  t.ok = about != NULL && add_text(about, "command", set->line) &&
+         add_text(about, "date", set->date) && add_text(about, "version", set->version) &&
+         add_text(about, "compiler", set->compiler) && add_text(about, "system", set->system) &&
          (!set->entries.len || add_text(about, "device", set->entries.data[0].row.device));
   char *text = t.ok ? json_text(about) : NULL;
   cJSON_Delete(about);
-  if (!text) return false;
+  if (text == NULL) return false;
   fprintf(out, "{\"displayTimeUnit\":\"ns\",\"otherData\":%s,\"traceEvents\":[", text);
   cJSON_free(text);
   for (size_t i = 0; t.ok && i < set->entries.len; ++i) trace_entry(&t, set, (int)i);

@@ -52,7 +52,7 @@ void tuning_table(FILE *out, arena *a, const tuning_row *rows, int count, report
     set(line, 6, arena_printf(a, "%.1f", row->seconds));
     set(line, 7, row->pick);
     if (!row->stored) line->tone = TONE_FAINT;
-    if (row->not_stored) line->note = arena_printf(a, "not stored: %s", row->not_stored);
+    if (row->not_stored != NULL) line->note = arena_printf(a, "not stored: %s", row->not_stored);
   }
   table_print(&t, out, style.color, style.width);
 }

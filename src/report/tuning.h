@@ -1,5 +1,5 @@
-/* What tuning found, a row a problem. In: rows, filled by the caller, who owns their texts. Out: a table for a person, or a
- * line of JSON or CSV each. */
+/* What tuning found, a row a problem. In: rows, filled by the caller, who owns their texts. Out: a table for a person,
+ * or a line of JSON or CSV each. */
 #ifndef WN_REPORT_TUNING_H
 #define WN_REPORT_TUNING_H
 

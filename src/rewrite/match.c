@@ -15,7 +15,7 @@ static bool match_at(match *m, const pattern *p, const uop *u);
 
 static bool match_sources(match *m, const pattern *p, const uop *u, bool swapped) {
   int n = 0;
-  while (n < 4 && p->src[n]) ++n;
+  while (n < 4 && p->src[n] != NULL) ++n;
   if (n != u->nsrc) return false;
   for (int k = 0; k < n; ++k)
     if (!match_at(m, p->src[k], u->src[swapped ? 1 - k : k])) return false;
@@ -34,7 +34,7 @@ static bool match_at(match *m, const pattern *p, const uop *u) {
     case PAT_CONST:
     case PAT_VALUE:
       if (p->kind == PAT_CONST && u->op != OP_CONST) return false;
-      if (m->v[p->var]) return m->v[p->var] == u;
+      if (m->v[p->var] != NULL) return m->v[p->var] == u;
       m->v[p->var] = u;
       return true;
     case PAT_NODE:
@@ -65,7 +65,7 @@ static const uop *build_into(const match *m, const pattern *p) {
   }
   const uop *src[4] = {NULL};
   int n = 0;
-  for (; n < 4 && p->src[n]; ++n) src[n] = build_into(m, p->src[n]);
+  for (; n < 4 && p->src[n] != NULL; ++n) src[n] = build_into(m, p->src[n]);
   if (n == 1) return uop_alu1(g, (uop_op)p->op, src[0]);
   if (n == 2) return uop_alu2(g, (uop_op)p->op, src[0], src[1]);
   WN_CHECK(p->op == OP_WHERE, "a rule builds %s", op_table[p->op].name);
@@ -85,9 +85,9 @@ const uop *rule_apply(graph *g, arena *scratch, const rule *r, const uop *u) {
              .root = u,
              .dtype = (wn_dtype)(compares ? u->src[0]->dtype : u->dtype)};
   if (m.dtype == WN_DTYPE_COUNT || !(class_of(m.dtype) & r->on)) return NULL;
-  if (!match_at(&m, r->match, u) || (r->when && !r->when(&m))) return NULL;
-  const uop *v = r->build ? r->build(&m) : build_into(&m, r->into);
-  if (!v || v == u) return NULL;
+  if (!match_at(&m, r->match, u) || (r->when != NULL && !r->when(&m))) return NULL;
+  const uop *v = r->build != NULL ? r->build(&m) : build_into(&m, r->into);
+  if (v == NULL || v == u) return NULL;
   WN_CHECK(v->dtype == u->dtype, "rule %s changes the dtype of node %u (%s)", r->name, u->id,
            op_table[u->op].name);
   return v;

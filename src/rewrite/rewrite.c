@@ -26,7 +26,7 @@ rule_set *rule_set_build(arena *a, int ntables, const rule_table *tables, unsign
       if (!(r->flags & without)) s->of[r->match->op][s->n[r->match->op]++] = r;
     }
   const char *trace = getenv("WINNOW_TRACE");
-  s->trace = trace && strcmp(trace, "1") == 0;
+  s->trace = trace != NULL && strcmp(trace, "1") == 0;
   return s;
 }
 
@@ -73,8 +73,8 @@ static const uop *known(graph *g, rule_set *rules, const uop *u) {
 static const uop *need(rewriter *w, const uop *u, const rule *by) {
   uintptr_t *slot = slot_of(w->g, w->rules, u), mine = 2 * w->rules->depth + 1;
   if (*slot && !(*slot & 1)) return (const uop *)*slot;
-  WN_CHECK(*slot != mine, "rule %s makes no progress at node %u (%s)", by ? by->name : "(none)",
-           u->id, op_table[u->op].name);
+  WN_CHECK(*slot != mine, "rule %s makes no progress at node %u (%s)",
+           by != NULL ? by->name : "(none)", u->id, op_table[u->op].name);
   *slot = mine;
   vec_push(w->a, &w->stack, ((frame){.u = u}));
   return NULL;
@@ -89,7 +89,7 @@ static const rule *apply_first(rewriter *w, const uop *u, const uop **into) {
   for (int k = 0; k < w->rules->n[u->op]; ++k) {
     const rule *r = w->rules->of[u->op][k];
     const uop *v = rule_apply(w->g, w->a, r, u);
-    if (!v) continue;
+    if (v == NULL) continue;
     if (w->rules->trace)
       fprintf(stderr, "rule %s: %%%u %s -> %%%u %s\n", r->name, u->id, op_table[u->op].name, v->id,
               op_table[v->op].name);
@@ -102,7 +102,7 @@ static const rule *apply_first(rewriter *w, const uop *u, const uop **into) {
 /* Are u's sources normal from the ready-th on? False after pushing the first that is not. */
 static bool sources_ready(rewriter *w, const uop *u, int *ready) {
   for (; *ready < u->nsrc; ++*ready)
-    if (is_rewritten_source(u, *ready) && !need(w, u->src[*ready], NULL)) return false;
+    if (is_rewritten_source(u, *ready) && need(w, u->src[*ready], NULL) == NULL) return false;
   return true;
 }
 
@@ -117,7 +117,7 @@ static const uop *over_normal_sources(rewriter *w, const uop *u) {
 static void step(rewriter *w) {
   size_t top = w->stack.len - 1;
   frame f = w->stack.data[top];
-  if (!f.next) {
+  if (f.next == NULL) {
     bool ready = sources_ready(w, f.u, &f.ready);
     w->stack.data[top].ready = f.ready;
     if (!ready) return;
@@ -126,7 +126,7 @@ static void step(rewriter *w) {
     w->stack.data[top] = f;
   }
   const uop *normal = f.next == f.u ? f.u : need(w, f.next, f.by);
-  if (!normal) return;
+  if (normal == NULL) return;
   *slot_of(w->g, w->rules, f.u) = (uintptr_t)normal;
   --w->stack.len;
 }
@@ -142,7 +142,7 @@ static void rewrite_all(arena *a, void *state) {
 
 const uop *rewrite(graph *g, rule_set *rules, const uop *root) {
   const uop *normal = known(g, rules, root);
-  if (normal) return normal;
+  if (normal != NULL) return normal;
   rewriter w = {.g = g, .rules = rules, .root = root};
   with_scratch(g->diag, rewrite_all, &w);
   return known(g, rules, root);

@@ -93,7 +93,7 @@ static env *env_of(replacer *r, int n, pair *pairs) {
     }
   uint64_t key = (n ? hash_bytes(pairs, (size_t)n * sizeof *pairs, 7) : 7) & (MAP_NONE >> 1);
   env *first = map_get_ptr(&r->envs, key);
-  for (env *e = first; e; e = e->next)
+  for (env *e = first; e != NULL; e = e->next)
     if (e->n == n && (n == 0 || memcmp(e->pairs, pairs, (size_t)n * sizeof *pairs) == 0)) return e;
   env *e = arena_new(r->a, env);
   e->n = n;
@@ -152,7 +152,7 @@ static bool is_captured(const uop *range, int n, const pair *pairs) {
 /* REDUCE or BUFFERIZE under e: the RANGEs it binds from now on and the environment of its value. */
 static binding *enter_binder(replacer *r, env *e, const uop *u) {
   binding *b = map_get_ptr(&e->inner, u->id);
-  if (b) return b;
+  if (b != NULL) return b;
   b = arena_new(r->a, binding);
   b->bound = arena_array(r->a, const uop *, u->nsrc);
   pair *pairs = arena_array(r->a, pair, e->n + u->nsrc);
@@ -192,7 +192,7 @@ static const uop *known(replacer *r, const uop *u, env *e) {
 /* known(), or NULL after pushing u to be worked out first. */
 static const uop *need(replacer *r, const uop *u, env *e) {
   const uop *v = known(r, u, e);
-  if (!v) {
+  if (v == NULL) {
     if (r->resolve && !env_touches(e, u)) e = r->empty;
     vec_push(r->a, &r->stack, ((visit){u, e}));
   }
@@ -201,7 +201,7 @@ static const uop *need(replacer *r, const uop *u, env *e) {
 
 static const uop *visit_substitute(replacer *r, const uop *u, env *e) {
   binding *b = map_get_ptr(&e->inner, u->id);
-  if (!b) {
+  if (b == NULL) {
     bool ready = true;
     for (int k = 2; k < u->nsrc; k += 2) ready = need(r, u->src[k], e) != NULL && ready;
     if (!ready) return NULL;
@@ -220,7 +220,7 @@ static const uop *visit_substitute(replacer *r, const uop *u, env *e) {
 static const uop *visit_binder(replacer *r, const uop *u, env *e) {
   binding *b = enter_binder(r, e, u);
   const uop *value = need(r, u->src[0], b->inside);
-  if (!value) return NULL;
+  if (value == NULL) return NULL;
   const uop **src = arena_array(r->a, const uop *, u->nsrc);
   src[0] = value;
   for (int k = 1; k < u->nsrc; ++k) src[k] = b->bound[k - 1];
@@ -230,8 +230,8 @@ static const uop *visit_binder(replacer *r, const uop *u, env *e) {
 /* A GET whose element becomes known needs no other element of its STACK. */
 static const uop *visit_get(replacer *r, const uop *u, env *e, bool *handled) {
   const uop *which = need(r, u->src[1], e), *stack = u->src[0];
-  *handled = !which || (which->op == OP_CONST && stack->op == OP_STACK);
-  if (!which || !*handled) return NULL;
+  *handled = which == NULL || (which->op == OP_CONST && stack->op == OP_STACK);
+  if (which == NULL || !*handled) return NULL;
   WN_CHECK(which->arg.i >= 0 && which->arg.i < stack->nsrc, "GET %lld of %d",
            (long long)which->arg.i, stack->nsrc);
   return need(r, stack->src[which->arg.i], e);
@@ -250,7 +250,7 @@ static const uop *visit_node(replacer *r, const uop *u, env *e) {
   bool ready = true;
   for (int k = u->nsrc; k-- > 0;) {
     src[k] = need(r, u->src[k], e);
-    ready = ready && src[k];
+    ready = ready && src[k] != NULL;
   }
   return ready ? uop_rebuild(r->g, u, src) : NULL;
 }
@@ -269,12 +269,12 @@ static void replace_all(arena *a, void *state) {
   while (r->stack.len) {
     visit top = r->stack.data[r->stack.len - 1];
     const uop *v = known(r, top.u, top.e);
-    if (!v) v = visit_node(r, top.u, top.e);
-    if (!v) continue;
+    if (v == NULL) v = visit_node(r, top.u, top.e);
+    if (v == NULL) continue;
     map_put_ptr(&top.e->done, top.u->id, v);
     --r->stack.len;
   }
-  if (!r->result) r->result = known(r, r->root, e);
+  if (r->result == NULL) r->result = known(r, r->root, e);
 }
 
 const uop *uop_replace(graph *g, const uop *root, int n, const uop *const *from,

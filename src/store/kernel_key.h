@@ -8,9 +8,9 @@
 
 #include "kernel/linear.h"
 
-/* Grid, arrays and instructions of the kernel, after a hash of the sources that turn them into code: a version of winnow that
- * is being changed must not find the code of the one before. Its name is no part of it, so equal kernels of other programs
- * have the same key. */
+/* Grid, arrays and instructions of the kernel, after a hash of the sources that turn them into code: a version of
+ * winnow that is being changed must not find the code of the one before. Its name is no part of it, so equal kernels of
+ * other programs have the same key. */
 void kernel_key_add(str *key, const lin_kernel *k);
 /* A name for code of a kernel with this key, in arena a. */
 const char *kernel_symbol(arena *a, const str *key);

@@ -60,12 +60,12 @@ static const char schema[] =
 static const char *find_path(char *out, size_t size) {
   const char *own = getenv("WINNOW_CACHE"), *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
   int n;
-  if (own && !*own) return "";
-  if (own)
+  if (own != NULL && !*own) return "";
+  if (own != NULL)
     n = snprintf(out, size, "%s/cache-%d.db", own, FORMAT);
-  else if (xdg && *xdg == '/')
+  else if (xdg != NULL && *xdg == '/')
     n = snprintf(out, size, "%s/winnow/cache-%d.db", xdg, FORMAT);
-  else if (home && *home == '/')
+  else if (home != NULL && *home == '/')
     n = snprintf(out, size, "%s/.cache/winnow/cache-%d.db", home, FORMAT);
   else
     return "there is no folder for it: none of WINNOW_CACHE, XDG_CACHE_HOME and HOME is set";
@@ -77,7 +77,7 @@ static bool make_folders(const char *path) {
   char part[PATH_SIZE];
   struct stat there;
   snprintf(part, sizeof part, "%s", path);
-  for (char *slash = strchr(part + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+  for (char *slash = strchr(part + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
     *slash = 0;
     bool is_there = stat(part, &there) == 0;
     if (is_there && !S_ISDIR(there.st_mode)) errno = ENOTDIR;
@@ -93,7 +93,7 @@ static bool is_exposed(const char *folder) {
   char part[PATH_SIZE];
   struct stat there;
   snprintf(part, sizeof part, "%s", folder);
-  for (char *slash = strrchr(part, '/'); slash; slash = strrchr(part, '/')) {
+  for (char *slash = strrchr(part, '/'); slash != NULL; slash = strrchr(part, '/')) {
     slash[slash == part] = 0; /* "/" stays */
     bool open =
         stat(part, &there) != 0 || ((there.st_mode & S_IWOTH) && !(there.st_mode & S_ISVTX));
@@ -150,7 +150,7 @@ static void trouble(store *s) {
 static bool is_forked(const store *s) { return s->generation != fork_generation(); }
 
 /* False: there is nothing to ask, and nothing to leave. */
-static bool enter(store *s) { return s && !s->dead && !is_forked(s) && fork_enter(); }
+static bool enter(store *s) { return s != NULL && !s->dead && !is_forked(s) && fork_enter(); }
 
 /* Gives the warning in text of its own, since its function may do what it likes. */
 static void leave(store *s) {
@@ -162,7 +162,7 @@ static void leave(store *s) {
   diag_warn(s->diag, "going on without the cache: %s", what);
 }
 
-/* --- calls of SQLite that may write ---------------------------------------------------------------- */
+/* --- calls of SQLite that may write ----------------------------------------------------------- */
 
 static int step(sqlite3_stmt *q) {
   signals_held held;
@@ -272,15 +272,16 @@ static bool open_file(store *s) {
   }
   bool is_safe = stat(folder, &there) == 0 && is_private(&there) && !is_exposed(folder);
   const char *bad = is_safe ? NULL : folder;
-  if (!bad && lstat(s->path, &there) == 0 && (!S_ISREG(there.st_mode) || !is_private(&there)))
+  if (bad == NULL && lstat(s->path, &there) == 0 &&
+      (!S_ISREG(there.st_mode) || !is_private(&there)))
     bad = s->path;
-  if (bad) {
+  if (bad != NULL) {
     warn_once(s, "code is not loaded from %.300s, which others may change (chmod go-w)", bad);
     return false;
   }
   int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_PRIVATECACHE;
   if (sqlite3_open_v2(s->path, &s->db, flags, NULL) != SQLITE_OK) {
-    if (s->db) trouble(s);
+    if (s->db != NULL) trouble(s);
     return false;
   }
   sqlite3_busy_timeout(s->db, WAIT_MS);
@@ -298,20 +299,20 @@ static void warn_cut_off(diag *d) {
 store *store_open(diag *d, bool off) {
   char path[PATH_SIZE];
   const char *why = off ? "" : find_path(path, sizeof path);
-  if (why && !*why) return NULL;
+  if (why != NULL && !*why) return NULL;
   store *s = mem_alloc(sizeof *s);
-  if (!s) return NULL;
+  if (s == NULL) return NULL;
   *s = (store){.diag = d, .limit = STORE_LIMIT, .generation = fork_generation()};
   if (!fork_enter()) {
     warn_cut_off(d);
     mem_free(s);
     return NULL;
   }
-  if (why)
+  if (why != NULL)
     warn_once(s, "%s", why);
   else
     memcpy(s->path, path, sizeof path);
-  bool opened = !why && open_file(s);
+  bool opened = why == NULL && open_file(s);
   leave(s);
   if (opened) return s;
   store_close(s);
@@ -323,7 +324,7 @@ static void touch_asked(store *s);
 static void say_asked(store *s);
 
 void store_close(store *s) {
-  if (!s) return;
+  if (s == NULL) return;
   if (s->nasked > 0 && enter(s)) {
     say_asked(s);
     leave(s);
@@ -338,7 +339,7 @@ void store_close(store *s) {
 }
 
 void store_set_limit(store *s, int64_t bytes) {
-  if (s) s->limit = bytes;
+  if (s != NULL) s->limit = bytes;
 }
 
 /* --- keys and values -------------------------------------------------------------------------- */
@@ -425,7 +426,7 @@ static const void *find_value(store *s, arena *a, const char *kind, const void *
   }
   if (found != SQLITE_ROW && found != SQLITE_DONE) trouble(s);
   sqlite3_reset(s->find);
-  if (!value || age <= OLD || sqlite3_db_readonly(s->db, "main") == 1) return value;
+  if (value == NULL || age <= OLD || sqlite3_db_readonly(s->db, "main") == 1) return value;
   if (s->nasked == ASKED) say_asked(s);
   s->asked[s->nasked++] = id;
   return value;
@@ -503,7 +504,7 @@ bool store_put(store *s, const char *kind, const void *key, size_t key_size, con
 }
 
 static bool drop_values(store *s, const char *kind, const void *key, size_t key_size) {
-  if (key) {
+  if (key != NULL) {
     bind_key(s->drop, kind, hash_key(kind, key, key_size));
     bind_bytes(s->drop, 4, key, key_size);
     return finish(s, s->drop);
@@ -537,7 +538,7 @@ void store_add_machine(str *key, const machine *m) {
 const char *store_path(arena *a, const char **why) {
   char path[PATH_SIZE];
   *why = find_path(path, sizeof path);
-  if (!*why) return arena_strdup(a, path);
+  if (*why == NULL) return arena_strdup(a, path);
   if (!**why) *why = "WINNOW_CACHE is empty, which turns it off";
   return NULL;
 }
@@ -579,8 +580,8 @@ bool store_clear(diag *d) {
   static const char *const also[] = {"", "-journal", "-wal", "-shm"};
   char path[PATH_SIZE], name[PATH_SIZE + 16];
   const char *why = find_path(path, sizeof path);
-  if (why && !*why) return true;
-  if (why) {
+  if (why != NULL && !*why) return true;
+  if (why != NULL) {
     diag_set(d, WN_ERR_IO, "cannot clear the cache: %s", why);
     return false;
   }

@@ -50,7 +50,7 @@ bool store_remove(store *s, const char *kind, const void *key, size_t key_size);
  * what makes measurements and machine code of one CPU useless on another: instruction set, features, model, caches. */
 void store_add_machine(str *key, const machine *m);
 
-/* --- for people: `winnow cache` ----------------------------------------------------------------------------------- */
+/* --- for people: `winnow cache` --------------------------------------------------------------- */
 
 /* The file, in arena a; NULL where the store is off, with *why. It need not exist. */
 const char *store_path(arena *a, const char **why);

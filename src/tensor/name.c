@@ -1,7 +1,7 @@
 /* Names of tensors, for people. In: a tensor and text. Out: the same tensor, its name in the table of its graph. Always
  * holds: the node is what it was, so equal tensors stay one, whatever they are called.
- * What has the same elements in another shape or order is the same value, and what is made of it later may well be made of
- * the value below it: so that has the name too, unless it was given another. */
+ * What has the same elements in another shape or order is the same value, and what is made of it later may well be made
+ * of the value below it: so that has the name too, unless it was given another. */
 #include "base/text.h"
 #include "tensor/tensor.h"
 

@@ -21,8 +21,8 @@ typedef struct tensor_buffer {
   int64_t count;    /* elements */
   const void *data; /* NULL is allowed until a program is compiled to run */
   bool constant;    /* may be prepared once */
-  bool
-      fixed; /* its values are those that it has when a program is compiled; it is constant as well */
+  /* its values are those that it has when a program is compiled; it is constant as well */
+  bool fixed;
 } tensor_buffer;
 
 struct wn_context {
@@ -30,8 +30,8 @@ struct wn_context {
   graph graph;                /* graph.diag == &diag; graph.arena lives as long as the context */
   VEC(tensor_buffer) buffers; /* by slot, in graph.arena */
   unsigned windows;           /* bit n: there are windows over n axes at once */
-  wn_status
-      error; /* of the first tensor call that failed, WN_OK if none did: why a tensor is NULL */
+  /* of the first tensor call that failed, WN_OK if none did: why a tensor is NULL */
+  wn_status error;
   char error_message[sizeof((diag *)0)->message];
 };
 

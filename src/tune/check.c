@@ -1,7 +1,8 @@
 /* The error of a result at sampled places; see check.h.
  *
- * A grid with steps that no tile divides visits every position of a tile, and costs the compiler no more than one output.
- * Each output has two: one that starts at its first place, one that ends at its last, so all corners are looked at. */
+ * A grid with steps that no tile divides visits every position of a tile, and costs the compiler no more than one
+ * output. Each output has two: one that starts at its first place, one that ends at its last, so all corners are looked
+ * at. */
 #include "tune/check.h"
 
 #include <math.h>

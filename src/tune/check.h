@@ -1,6 +1,6 @@
 /* Is a result within the promise of the maths mode? In: tensors and the arrays that programs write. Out: the L2 error
- * against float64 at sampled places, relative to the result and to what was summed (magnitude.h). The promise that holds on
- * any data, so on the caller's, is about the latter.
+ * against float64 at sampled places, relative to the result and to what was summed (magnitude.h). The promise that
+ * holds on any data, so on the caller's, is about the latter.
  *
  * Always holds: the reference comes from the interpreter, which computes in float64, over a grid of places of each
  * output; what the grid costs is bounded. */
@@ -27,8 +27,8 @@ typedef struct check {
   const char *why_not; /* NULL, or why nothing can be compared */
 } check;
 
-/* flops: of one run of the whole graph, from which follows how many places can be afforded. In the context that owns outs
- * the tensors of the grids stay. NULL why_not: values are there. A failure to compile or to run is its why_not. */
+/* flops: of one run of the whole graph, from which follows how many places can be afforded. In the context that owns
+ * outs the tensors of the grids stay. NULL why_not: values are there. A failure to compile or to run is its why_not. */
 void check_make(check *c, arena *a, wn_context *ctx, wn_tensor *const *outs, int nouts,
                 double flops);
 /* Of everything that a program runs, preparing included. */

@@ -1,8 +1,8 @@
 /* One stored value of a graph by itself: a layer.
  *
- * In: a compiled-for graph, its stored values, the caller's context. Out: a context with the tensors of one value, whose
- * inputs are the caller's arrays and, for what other values are to it, noise. Always holds: compiled alone it has the
- * canonical form that it has in the graph, so what is stored for it is found again there. */
+ * In: a compiled-for graph, its stored values, the caller's context. Out: a context with the tensors of one value,
+ * whose inputs are the caller's arrays and, for what other values are to it, noise. Always holds: compiled alone it has
+ * the canonical form that it has in the graph, so what is stored for it is found again there. */
 #ifndef WN_TUNE_LAYER_H
 #define WN_TUNE_LAYER_H
 

@@ -18,7 +18,7 @@ static void add(mover *m, schedule s) {
   if (!known) vec_push(m->a, m->out, s);
 }
 
-/* --- tile, lanes, launches ---------------------------------------------------------------------------------------------- */
+/* --- tile, lanes, launches -------------------------------------------------------------------- */
 
 static bool uniform(const schedule *s) {
   for (int i = 1; i < s->nm; ++i) {
@@ -99,7 +99,7 @@ static void move_places(mover *m) {
   }
 }
 
-/* --- splits --------------------------------------------------------------------------------------------------------------- */
+/* --- splits ----------------------------------------------------------------------------------- */
 
 typedef int64_t split[SCHEDULE_PARTS];
 
@@ -107,8 +107,8 @@ static split *split_of(schedule *s, char letter) {
   return letter == 't' ? &s->t : letter == 'k' ? &s->k : &s->c;
 }
 
-/* tile 0: a block or a register tile alone. The block becomes a multiple of the tile; a block of more than everything is no
- * block that was not tried before. */
+/* tile 0: a block or a register tile alone. The block becomes a multiple of the tile; a block of more than everything
+ * is no block that was not tried before. */
 static void add_split(mover *m, char letter, int64_t block, int64_t tile, int64_t extent) {
   schedule s = *m->s;
   split *to = split_of(&s, letter);

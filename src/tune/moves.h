@@ -1,8 +1,8 @@
 /* Neighbours of a schedule: the steps of the local search.
  *
- * In: a schedule and the sizes of what it schedules. Out: schedules that differ in one thing each, those that change most
- * first. Always holds: none is the schedule itself; each prints as text that parses (whether it can be applied, applying
- * says). */
+ * In: a schedule and the sizes of what it schedules. Out: schedules that differ in one thing each, those that change
+ * most first. Always holds: none is the schedule itself; each prints as text that parses (whether it can be applied,
+ * applying says). */
 #ifndef WN_TUNE_MOVES_H
 #define WN_TUNE_MOVES_H
 

@@ -1,8 +1,9 @@
 /* Timing in turns with early stopping; see race.h.
  *
- * The minimum is what a program takes on an undisturbed machine, and after few samples it is within some percent of that:
- * after round i a program that is 1/i slower than the best is out (half after two rounds, a twentieth after twenty). That
- * is the idea of successive halving (Karnin, Koren and Somekh, 2013) with a bound on the ratio in the place of a rank. */
+ * The minimum is what a program takes on an undisturbed machine, and after few samples it is within some percent of
+ * that: after round i a program that is 1/i slower than the best is out (half after two rounds, a twentieth after
+ * twenty). That is the idea of successive halving (Karnin, Koren and Somekh, 2013) with a bound on the ratio in the
+ * place of a rank. */
 #if defined(__linux__)
 #define _GNU_SOURCE /* sched_setaffinity */
 #include <sched.h>
@@ -98,7 +99,7 @@ int race(runner *const *r, int n, race_stop stop, void *user) {
   return fastest(r, n);
 }
 
-/* --- pinning --------------------------------------------------------------------------------------------------------------- */
+/* --- pinning ---------------------------------------------------------------------------------- */
 
 #if defined(__linux__)
 void race_pin_thread(race_pin *pin, int threads) {

@@ -1,9 +1,9 @@
 /* Measuring the best few, then climbing from the fastest; see tune.h.
  *
  * First all candidates race (race.h). Then the winner meets its neighbours (moves.h) one at a time: a neighbour that is
- * faster by more than timings vary takes its place, until none is left. The same from the fastest of other kinds, since what
- * has the wrong sizes may be slow for no other reason, and then the candidates that did not race, until the time is up.
- * Every program is checked at its first run, before it may race: what wins is right. */
+ * faster by more than timings vary takes its place, until none is left. The same from the fastest of other kinds, since
+ * what has the wrong sizes may be slow for no other reason, and then the candidates that did not race, until the time
+ * is up. Every program is checked at its first run, before it may race: what wins is right. */
 #include "tune/tune.h"
 
 #include <math.h>
@@ -47,7 +47,7 @@ typedef struct tuner {
   const char *why;  /* it did not do; NULL: it did */
 } tuner;
 
-/* --- one schedule ---------------------------------------------------------------------------------------------------- */
+/* --- one schedule ----------------------------------------------------------------------------- */
 
 /* To be asked between any two things that take time. */
 static bool must_stop(void *user) {
@@ -93,8 +93,8 @@ static void retire(tuner *t, entry *e) {
   e->run.program = NULL;
 }
 
-/* The promise that holds on any data, taken at its word: relative to what was summed at most max(1.2e-6, twice direct's error),
- * or 1e-5 with fp32-fast where that is more. */
+/* The promise that holds on any data, taken at its word: relative to what was summed at most max(1.2e-6, twice direct's
+ * error), or 1e-5 with fp32-fast where that is more. */
 static double promise(const tuner *t, double direct) {
   double least = t->options.math == WN_MATH_FP32_FAST ? 1e-5 : 1.2e-6;
   return fmax(least, 2 * direct);
@@ -172,7 +172,7 @@ static entry *try(tuner *t, const schedule *s) {
   return e;
 }
 
-/* --- the search -------------------------------------------------------------------------------------------------------- */
+/* --- the search ------------------------------------------------------------------------------- */
 
 /* Of one kind: they differ in sizes only, which the climb looks at anyway. */
 static bool same_kind(const schedule *a, const schedule *b) {

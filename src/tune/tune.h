@@ -1,8 +1,8 @@
 /* The search for the fastest schedule of one graph.
  *
  * In: tensors, and what the front of the compiler knows of them. Out: a schedule, its time and its error, stored for
- * `auto` compiles to come. Always holds: `direct` and what `auto` picks untuned are among what is measured; what is stored
- * was measured and was within the promise at every place that was looked at; stopping keeps what was found. */
+ * `auto` compiles to come. Always holds: `direct` and what `auto` picks untuned are among what is measured; what is
+ * stored was measured and was within the promise at every place that was looked at; stopping keeps what was found. */
 #ifndef WN_TUNE_TUNE_H
 #define WN_TUNE_TUNE_H
 

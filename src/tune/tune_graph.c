@@ -1,9 +1,9 @@
 /* Tuning a graph: each distinct layer once.
  *
  * In: tensors and data. Out: for every stored value with a convolution or a product, once for those that are alike, the
- * fastest plan in the store, by which any graph with such a layer finds it. A graph of one layer is searched as it is, on
- * the caller's data; layers of a larger one are taken out of it (tune/layer.h), each with its share of the time, and at the
- * end the whole is run with what was found and without. */
+ * fastest plan in the store, by which any graph with such a layer finds it. A graph of one layer is searched as it is,
+ * on the caller's data; layers of a larger one are taken out of it (tune/layer.h), each with its share of the time, and
+ * at the end the whole is run with what was found and without. */
 #include <math.h>
 
 #include "base/fpenv.h"
@@ -27,7 +27,7 @@ typedef struct tuning {
   const site_list *sites;
 } tuning;
 
-/* --- one layer -------------------------------------------------------------------------------------------------------------- */
+/* --- one layer -------------------------------------------------------------------------------- */
 
 /* The site that a layer is tuned by: its first convolution or product, else whatever there is. */
 static int site_to_tune(const site_list *sites) {
@@ -72,7 +72,7 @@ static wn_status tune_layer(const tuning *t, wn_tune_result *result) {
   return tune_search(t->ctx, t->outs, t->data, t->count, t->opt, t->how, &subject, result);
 }
 
-/* --- several ---------------------------------------------------------------------------------------------------------------- */
+/* --- several ---------------------------------------------------------------------------------- */
 
 static bool is_tuned(const site_list *sites, int value) {
   const stored_value *v = &sites->value[value];
@@ -176,7 +176,7 @@ static wn_status tune_all(const tuning *t, wn_tune_result *result) {
   return layers > 1 ? tune_layers(t, layers, result) : tune_layer(t, result);
 }
 
-/* --- the public function ------------------------------------------------------------------------------------------------------ */
+/* --- the public function ---------------------------------------------------------------------- */
 
 static wn_status check_tune(wn_context *ctx, const wn_options *o, const wn_tune_options *tune) {
   if (!(tune->seconds >= 0))

@@ -1,22 +1,23 @@
 /* Do a convolution's filters cancel? See cancel.h.
  *
- * A filter is what one output channel makes of one input channel: R S taps w. With s = sum w and e = sum w^2, signs that are
- * independent leave s^2 = e on average, |s| / sum |w| about 1 / sqrt(R S). Looked at are all filters of all channels and
- * groups together:
+ * A filter is what one output channel makes of one input channel: R S taps w. With s = sum w and e = sum w^2, signs
+ * that are independent leave s^2 = e on average, |s| / sum |w| about 1 / sqrt(R S). Looked at are all filters of all
+ * channels and groups together:
  *
  *     T = sum s^2 / sum e        1 for independent signs, 0 for filters that sum to nothing
  *
  * Sums over C as well would say nothing more of derivative filters, and would be 0 for trained networks with weight
- * standardisation. The smallest T of a trained layer that we have met is 0.016 (docs/winograd.md); below MOST = (1/64)^2
- * no trained layer is, but few filters can be by chance: of one filter's |s|, one in 80 is. So the chance is bounded as
+ * standardisation. The smallest T of a trained layer that we have met is 0.016 (docs/winograd.md); below MOST =
+ * (1/64)^2 no trained layer is, but few filters can be by chance: of one filter's |s|, one in 80 is. So the chance is
+ * bounded as
  * well: were the sums independent normal numbers of variances e, then for every lambda > 0 (Chernoff)
  *
  *     P(sum s^2 <= T sum e) <= exp(lambda T) prod (1 + 2 lambda e_i / sum e)^(-1/2)
  *
- * and filters cancel where some lambda brings this below CHANCE. One filter has to sum to less than 6e-7 of its size, which
- * is what rounding its taps to f32 leaves of an exact 0; two to less than 1e-3; from four on MOST is what decides. The
- * product is over a histogram of e by powers of two, each e taken at the lower end of its bin: the bound only grows.
- * Large layers are judged by filters evenly spread over them. */
+ * and filters cancel where some lambda brings this below CHANCE. One filter has to sum to less than 6e-7 of its size,
+ * which is what rounding its taps to f32 leaves of an exact 0; two to less than 1e-3; from four on MOST is what
+ * decides. The product is over a histogram of e by powers of two, each e taken at the lower end of its bin: the bound
+ * only grows. Large layers are judged by filters evenly spread over them. */
 #include <math.h>
 
 #include "winograd/cancel.h"
@@ -33,7 +34,7 @@ enum {
   BINS = 1024 - LEAST + 1
 };
 
-/* --- the value of the weights at given loops: a list of nodes, each after its sources ------------------------------------------ */
+/* --- the value of the weights at given loops: a list of nodes, each after its sources --------- */
 
 typedef struct read_step {
   const uop *u;
@@ -161,12 +162,12 @@ static double read_weight(reader *r) {
   return r->value[r->n - 1];
 }
 
-/* --- all filters ------------------------------------------------------------------------------------------------------------------ */
+/* --- all filters ------------------------------------------------------------------------------ */
 
 typedef struct tally {
   double left, all; /* sums of s^2 and of e */
-  int64_t
-      *count; /* filters by the exponent of their e, from LEAST on; NULL: they are not counted */
+  /* filters by the exponent of their e, from LEAST on; NULL: they are not counted */
+  int64_t *count;
 } tally;
 
 typedef struct loop {

@@ -1,4 +1,5 @@
-/* Constant weights whose sums cancel, as those of hand-made derivative filters do (Laplacian, Sobel, derivative of Gaussian).
+/* Constant weights whose sums cancel, as those of hand-made derivative filters do (Laplacian, Sobel, derivative of
+ * Gaussian).
  *
  * On smooth data such a filter's results are far smaller than what it sums, so any rounding of what is summed is large
  * beside them, and that of a Winograd transform is larger than direct's. No transform can be right relative to them:

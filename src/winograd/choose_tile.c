@@ -28,8 +28,8 @@ typedef struct axis_choice {
   wino_axis axis;
   int m, piece;
   double pieces, tiles; /* factors of the channels and of the tiles */
-  double
-      padding; /* taps with the zeros that fill the last piece, over taps: noise without signal */
+  /* taps with the zeros that fill the last piece, over taps: noise without signal */
+  double padding;
 } axis_choice;
 
 typedef struct search {

@@ -37,8 +37,8 @@ static int add_step(straight_line *p, double k, int a, int b) {
 
 typedef struct pair {
   int a, b, uses, units;
-  double
-      ratio; /* entry(a) = ratio * entry(b) in `uses` rows, with entry(b) = 1 in `units` of them */
+  /* entry(a) = ratio * entry(b) in `uses` rows, with entry(b) = 1 in `units` of them */
+  double ratio;
 } pair;
 
 static bool better(const pair *x, const pair *y) {

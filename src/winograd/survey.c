@@ -1,10 +1,11 @@
 /* The survey; see survey.h.
  *
- * Tiles are tried by the code that the rewrite itself runs (wino_geometry_site), with the models of single axes kept between
+ * Tiles are tried by the code that the rewrite itself runs (wino_geometry_site), with the models of single axes kept
+ * between
  * them: building the matrices of one F(m, r) and counting the steps of its transforms is what takes the time.
- * The rule for which are tried: on each window m from 2 to as many outputs as there are (1, leaving it alone, where there is
- * one tap or one output, in three dimensions and on images of two outputs), n at most 8 and n1 n2 ... at most 64, beyond
- * which no tile keeps the promise or its transforms are larger than what they save. */
+ * The rule for which are tried: on each window m from 2 to as many outputs as there are (1, leaving it alone, where
+ * there is one tap or one output, in three dimensions and on images of two outputs), n at most 8 and n1 n2 ... at most
+ * 64, beyond which no tile keeps the promise or its transforms are larger than what they save. */
 #include "rewrite/scratch.h"
 #include "winograd/wino_emit.h"
 #include "winograd/survey.h"

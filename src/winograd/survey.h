@@ -1,8 +1,8 @@
 /* The convolutions of a graph and every tile that each may be rewritten with, before one is chosen.
  *
- * In: simplified range IR and the options of wino_rewrite (math; nm and m if a tile was asked for). Out: one wino_conv for
- * each REDUCE that the recogniser matches, with the tiles that keep the promise on the error with a margin (a tile that was
- * asked for is there whatever its error).
+ * In: simplified range IR and the options of wino_rewrite (math; nm and m if a tile was asked for). Out: one wino_conv
+ * for each REDUCE that the recogniser matches, with the tiles that keep the promise on the error with a margin (a tile
+ * that was asked for is there whatever its error).
  * Always holds: wino_rewrite with a tile's window_m gives a site with that tile's geometry. */
 #ifndef WN_WINOGRAD_SURVEY_H
 #define WN_WINOGRAD_SURVEY_H

@@ -42,7 +42,8 @@ typedef struct wino_geometry {
 wino_axis_geometry wino_geometry_of_axis(const wino_slide *x); /* before tiles are chosen */
 int64_t wino_loops_extent(const loop_list *l);
 int64_t wino_products(const uop *reduce); /* summed into one element */
-/* Tiles and geometry for a match; NULL, or the reason why it stays as it is. Windows that are left alone leave p->match. */
+/* Tiles and geometry for a match; NULL, or the reason why it stays as it is. Windows that are left alone leave
+ * p->match. */
 const char *wino_geometry_site(wino_geometry *p, const wino_options *o, wino_site *site);
 /* How many times over the error keeps the promise with room for what a prediction does not see; below 1 it does not. */
 double wino_geometry_margin(const wino_geometry *p, const wino_options *o, double error);

@@ -9,8 +9,8 @@
  *
  * each with RANGEs of its own. A class that several loops belong to is one fused RANGE (row-major, div and mod inside):
  *   t  tiles: batch-like loops of the activations, dilation phases, then one tile loop per window axis (last fastest)
- *   k  loops of the weights alone      g  loops of both operands (groups)      c  reduction loops, stride phases, pieces
- *   f, p  one RANGE per window axis, extents n_i = m_i + r_i - 1 and m_i
+ *   k  loops of the weights alone      g  loops of both operands (groups)      c  reduction loops, stride phases,
+ *   pieces f, p  one RANGE per window axis, extents n_i = m_i + r_i - 1 and m_i
  * A class without loops has no RANGE. A kron is GET(STACK(...), f0 * n1 + f1 ...). Tiles that reach past the image read
  * guarded zeros. All four have the number of their site and say which stage they are; they are labelled "x3", "g3", ...
  * after it, and "x", "g", ... if it is the first.

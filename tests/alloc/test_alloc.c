@@ -1,7 +1,7 @@
 /* Every allocation failure, one after the other: a convolution with bias and activation is built, compiled for the
- * interpreter, run (or explained) and destroyed with the n-th allocation and all later ones failing, for n = 1, 2, ... until nothing
- * fails any more. Each time the answer must be WN_ERR_NOMEM with a message, or WN_OK with the right numbers; leaks and
- * accesses to freed memory are AddressSanitizer's to find. */
+ * interpreter, run (or explained) and destroyed with the n-th allocation and all later ones failing, for n = 1, 2, ...
+ * until nothing fails any more. Each time the answer must be WN_ERR_NOMEM with a message, or WN_OK with the right
+ * numbers; leaks and accesses to freed memory are AddressSanitizer's to find. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>

@@ -30,7 +30,7 @@ static void start_counting(void) {
   counting = 1;
 }
 
-/* --- what is counted ---------------------------------------------------------------------------- */
+/* --- what is counted -------------------------------------------------------------------------- */
 
 #if ADDRESS_SANITIZER || THREAD_SANITIZER
 /* A sanitizer's allocator has hooks instead. */
@@ -115,7 +115,7 @@ int pthread_mutex_lock(pthread_mutex_t *m) {
 }
 #endif
 
-/* --- programs ------------------------------------------------------------------------------------ */
+/* --- programs --------------------------------------------------------------------------------- */
 
 static const conv_case shape = {
     .seed = 5,

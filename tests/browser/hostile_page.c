@@ -1,5 +1,5 @@
-/* hostile_page FILE [SITES]: a report whose every text would run as markup if it were not escaped; or of one program of so
- * many sites. */
+/* hostile_page FILE [SITES]: a report whose every text would run as markup if it were not escaped; or of one program of
+ * so many sites. */
 #include <cjson/cJSON.h>
 #include <stdlib.h>
 

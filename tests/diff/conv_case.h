@@ -34,7 +34,7 @@ typedef struct conv_case {
   char text[256]; /* for people: benchdnn's notation with dense dilation 0 */
 } conv_case;
 
-/* --- numbers ------------------------------------------------------------------------------------ */
+/* --- numbers ---------------------------------------------------------------------------------- */
 
 /* splitmix64 (Steele, Lea, Flood 2014). */
 static inline uint64_t next_random(uint64_t *state) {
@@ -105,7 +105,7 @@ static inline double relative_l2(const float *y, const double *expected, int64_t
   .nd = 2, .n = 1, .c = 16, .k = 24, .groups = 1, .in = {20, 22}, .r = {3, 3}, \
   .p = {.stride = {1, 1}, .dilation = {1, 1}, .pad_lo = {1, 1}, .pad_hi = {1, 1}}
 
-/* --- sizes -------------------------------------------------------------------------------------- */
+/* --- sizes ------------------------------------------------------------------------------------ */
 
 static inline int64_t case_group_of(const conv_case *c, int64_t k) {
   return k / (c->k / c->p.groups);
@@ -158,7 +158,7 @@ static inline void case_free(conv_case *c) {
   c->expected = NULL;
 }
 
-/* --- the definition ----------------------------------------------------------------------------- */
+/* --- the definition --------------------------------------------------------------------------- */
 
 /* The position in x that output o and tap j of all axes read, or -1 in the padding; o and j are
  * flat over the axes. */
@@ -221,8 +221,8 @@ static inline bool case_fill(conv_case *c) {
   return case_seal(c, true);
 }
 
-/* The same numbers in arrays at other places, flush with the other page, so with another alignment: what a program that was
- * compiled with the first is bound to. */
+/* The same numbers in arrays at other places, flush with the other page, so with another alignment: what a program that
+ * was compiled with the first is bound to. */
 static inline bool case_move(const conv_case *from, conv_case *to) {
   bool end = from->seed % 2 != 0;
   size_t x = sizeof *from->x * (size_t)from->x_count, w = sizeof *from->w * (size_t)from->w_count;
@@ -250,7 +250,7 @@ static inline bool case_is_clean(const conv_case *c) { return guard_is_clean(&c-
 /* What the maths promises of default choices: docs/winograd.md. */
 static inline double case_promise(const conv_case *c) { return fmax(1.2e-6, 2 * c->direct_error); }
 
-/* --- drawing ------------------------------------------------------------------------------------ */
+/* --- drawing ---------------------------------------------------------------------------------- */
 
 /* Mostly small, sometimes the shapes that break things: one pixel, primes, odd rectangles. */
 static inline void draw_axis(conv_case *c, uint64_t *s, int i) {

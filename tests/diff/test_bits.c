@@ -1,5 +1,5 @@
-/* Results are the same bits whatever does not say otherwise: for any number of threads, `auto` included, with and without a
- * limit of memory; and for all schedules that schedule_same_bits says are alike, on which `auto` builds.
+/* Results are the same bits whatever does not say otherwise: for any number of threads, `auto` included, with and
+ * without a limit of memory; and for all schedules that schedule_same_bits says are alike, on which `auto` builds.
  * Random shapes from a seed that is printed; WINNOW_SEED=<seed> draws them again, WINNOW_LONG=1 draws more of them,
  * WINNOW_CASES=<n> so many. */
 #include "cores.h"
@@ -61,7 +61,7 @@ static const char *draw_isa(uint64_t *s) {
   return have.name[below(s, have.count)];
 }
 
-/* --- threads ------------------------------------------------------------------------------------ */
+/* --- threads ---------------------------------------------------------------------------------- */
 
 static int compare_threads(const conv_case *c, wn_options o, float *first) {
   outcome one = {{0}, false};
@@ -141,7 +141,7 @@ static void same_for_any_threads(void **state) {
   assert_int_equal(differ, 0);
 }
 
-/* --- schedules of the same bits ------------------------------------------------------------------- */
+/* --- schedules of the same bits --------------------------------------------------------------- */
 
 static const char *const structures[] = {
     "x=global,g=global,m=global,o=global",

@@ -1,5 +1,5 @@
-/* fork(): what was made before it works in the child, whatever other threads were doing. Each child compiles and runs, and
- * destroys what its parent made; what hangs is ended by an alarm, and fails. */
+/* fork(): what was made before it works in the child, whatever other threads were doing. Each child compiles and runs,
+ * and destroys what its parent made; what hangs is ended by an alarm, and fails. */
 #include "cores.h"
 
 #include <stdarg.h>
@@ -111,7 +111,7 @@ static void ready(made *m, const char *plan, const char *backend) {
   if (make(m, plan, backend, false) != WN_OK) fail_msg("%s", wn_message(m->ctx));
 }
 
-/* --- nobody else does anything -------------------------------------------------------------------------------------------- */
+/* --- nobody else does anything ---------------------------------------------------------------- */
 
 static void test_between(void **state) {
   (void)state;
@@ -147,7 +147,7 @@ static void test_grandchild(void **state) {
   end(&m);
 }
 
-/* --- while others work ------------------------------------------------------------------------------------------------------ */
+/* --- while others work ------------------------------------------------------------------------ */
 
 typedef struct busy {
   pthread_t thread;
@@ -224,7 +224,7 @@ static void test_while_compiling(void **state) {
     work_and_fork(backends[i], compile_always, use_all, "while another thread compiles");
 }
 
-/* --- the child has to do without ---------------------------------------------------------------------------------------------- */
+/* --- the child has to do without -------------------------------------------------------------- */
 
 /* A stack so large that no thread can have one. */
 static bool forbid_threads(void) {

@@ -1,6 +1,6 @@
-/* The floating-point environment: whatever the caller's is, when it compiles and when it runs, results have the bits that
- * they have in the default one, on every thread and backend, and the caller's is as it was; flush_subnormals flushes, and
- * nothing else does. */
+/* The floating-point environment: whatever the caller's is, when it compiles and when it runs, results have the bits
+ * that they have in the default one, on every thread and backend, and the caller's is as it was; flush_subnormals
+ * flushes, and nothing else does. */
 #include "cores.h"
 
 #include <stdarg.h>
@@ -19,7 +19,7 @@ static const conv_case small = {.seed = 9, CASE_SMALL};
 static const char *const backends[] = {"interp", "cpu", "cpu:cc"};
 enum { BACKENDS = sizeof backends / sizeof *backends };
 
-/* --- environments ------------------------------------------------------------------------------- */
+/* --- environments ----------------------------------------------------------------------------- */
 
 typedef struct surroundings {
   const char *name;
@@ -52,7 +52,7 @@ static bool is_in(fp_control before, int rounding) {
   return fp_same(fp_read(), before) && fegetround() == rounding;
 }
 
-/* --- convolutions --------------------------------------------------------------------------------- */
+/* --- convolutions ----------------------------------------------------------------------------- */
 
 typedef struct use {
   wn_context *ctx;
@@ -125,7 +125,7 @@ static void test_callers(void **state) {
   case_free(&c);
 }
 
-/* --- flush_subnormals ------------------------------------------------------------------------------- */
+/* --- flush_subnormals ------------------------------------------------------------------------- */
 
 enum { COUNT = 200000 }; /* enough for all threads to have a part */
 
@@ -184,7 +184,7 @@ static void test_flush(void **state) {
   free(y);
 }
 
-/* --- traps --------------------------------------------------------------------------------------------- */
+/* --- traps ------------------------------------------------------------------------------------ */
 
 /* A caller that wants SIGFPE for its own divisions gets none for ours. */
 static void test_traps(void **state) {

@@ -17,7 +17,7 @@
 static const char *const plans[] = {"auto",  "old",    "new",    "one",    "inline-m", "fused",
                                     "split", "old-2k", "direct", "x-only", "g-only",   NULL};
 
-/* --- every plan ----------------------------------------------------------------------------------- */
+/* --- every plan ------------------------------------------------------------------------------- */
 
 typedef struct graph_case {
   attempt a;
@@ -49,7 +49,7 @@ static int try_graph(const char *name, build_fn build, uint64_t seed, bool may_r
   return in_process(name, all_plans, &c, running);
 }
 
-/* --- graphs that people write ----------------------------------------------------------------------- */
+/* --- graphs that people write ----------------------------------------------------------------- */
 
 static const wn_conv_params same3 = {
     .size = sizeof(wn_conv_params), .pad_lo = {1, 1}, .pad_hi = {1, 1}};
@@ -131,8 +131,8 @@ static outputs nhwc(twins *w) {
   return single(twin_permute(w, y, (int[]){0, 2, 3, 1}));
 }
 
-/* The image lies on its side, few columns wide: one tile has whole rows of it, which are neighbours in memory, and the last
- * tile of a column ends within them. */
+/* The image lies on its side, few columns wide: one tile has whole rows of it, which are neighbours in memory, and the
+ * last tile of a column ends within them. */
 static outputs sideways(twins *w) {
   static const int64_t columns[] = {3, 3, 3, 4, 4, 6};
   static const int turn[] = {0, 1, 3, 2};
@@ -243,10 +243,10 @@ static void known_graphs(void **state) {
   assert_int_equal(failures, 0);
 }
 
-/* --- values that a plan inlines ------------------------------------------------------------------------- */
+/* --- values that a plan inlines --------------------------------------------------------------- */
 
-/* Rows by their sums, before a convolution: a padded pixel's sum is guarded as the pixel is, and nothing else of it moves
- * with the pixels. */
+/* Rows by their sums, before a convolution: a padded pixel's sum is guarded as the pixel is, and nothing else of it
+ * moves with the pixels. */
 static outputs shares(twins *w) {
   int64_t c = between(w->random, 1, 6), h = between(w->random, 4, 20);
   twin x = twin_map(w, WN_SIGMOID, image(w, 2, c, h, between(w->random, 9, 20)));
@@ -272,7 +272,7 @@ static void inlined_values(void **state) {
   assert_int_equal(failures, 0);
 }
 
-/* --- without a convolution ---------------------------------------------------------------------------- */
+/* --- without a convolution -------------------------------------------------------------------- */
 
 static outputs attention(twins *w) {
   int64_t n = between(w->random, 1, 20), k = between(w->random, 1, 33),
@@ -305,7 +305,7 @@ static void other_graphs(void **state) {
   assert_int_equal(failures, 0);
 }
 
-/* --- at random ------------------------------------------------------------------------------------------ */
+/* --- at random -------------------------------------------------------------------------------- */
 
 static twin random_conv(twins *w, twin x) {
   static const int64_t sizes[] = {3, 3, 3, 1, 2, 5};

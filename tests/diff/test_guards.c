@@ -1,7 +1,7 @@
-/* A masked-out lane touches no memory: loads and stores of every dtype, number of lanes, way of moving and kind of mask,
- * whose masked-out lanes lie outside of arrays that end with a page, or begin with one, on every backend and instruction
- * set of the CPU that the machine has. What it cannot run for is compiled at least, and its assembly is looked at.
- * Whole programs on such arrays: test_isas, test_random_convs. */
+/* A masked-out lane touches no memory: loads and stores of every dtype, number of lanes, way of moving and kind of
+ * mask, whose masked-out lanes lie outside of arrays that end with a page, or begin with one, on every backend and
+ * instruction set of the CPU that the machine has. What it cannot run for is compiled at least, and its assembly is
+ * looked at. Whole programs on such arrays: test_isas, test_random_convs. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -18,7 +18,7 @@
 #include "unit/lin_builder.h"
 #include "unit/on_host.h"
 
-/* --- kernels ---------------------------------------------------------------------------------------------------------- */
+/* --- kernels ---------------------------------------------------------------------------------- */
 
 enum { ROOM = 1024, GLOBALS = 3 };
 enum { LOADED, CONSTANT, LOOP, MASKS };
@@ -112,7 +112,7 @@ static void add_all(edges *s, int widest) {
       }
 }
 
-/* --- running ---------------------------------------------------------------------------------------------------------- */
+/* --- running ---------------------------------------------------------------------------------- */
 
 typedef struct fixture {
   diag d;
@@ -207,7 +207,7 @@ static void test_interpreter(void **state) {
   run_apart(f, &s, "interp", "generic");
 }
 
-/* --- looking ---------------------------------------------------------------------------------------------------------- */
+/* --- looking ---------------------------------------------------------------------------------- */
 
 /* AVX-512 for machines that lack it: no blend of the compiler's with a vector in memory, which reads all of it. */
 static void test_assembly(void **state) {

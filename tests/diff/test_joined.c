@@ -1,6 +1,7 @@
-/* Values that one kernel stores together, against float64 and against kernels of their own: sums of a normalisation, the
- * largest and its place, high and low parts, maps of one activation, and products that a plan joins. How many kernels there
- * are is asserted, and that results have the very bits of separate kernels. WINNOW_SEED=<seed> draws the same data again. */
+/* Values that one kernel stores together, against float64 and against kernels of their own: sums of a normalisation,
+ * the largest and its place, high and low parts, maps of one activation, and products that a plan joins. How many
+ * kernels there are is asserted, and that results have the very bits of separate kernels. WINNOW_SEED=<seed> draws the
+ * same data again. */
 #include "cores.h" /* with _GNU_SOURCE: MAP_ANONYMOUS */
 
 #include <stdarg.h>
@@ -14,7 +15,7 @@
 #define LEN(a) (sizeof(a) / sizeof *(a))
 enum { MOST_DIMS = 4 };
 
-/* --- graphs ---------------------------------------------------------------------------------------- */
+/* --- graphs ----------------------------------------------------------------------------------- */
 
 static twin image(twins *w) {
   int64_t shape[] = {between(w->random, 1, 2), between(w->random, 1, 6), between(w->random, 2, 16),
@@ -101,7 +102,7 @@ static const struct joined_case {
     {"not to be joined", not_to_be_joined, 2, 1e-5},
 };
 
-/* --- one program ---------------------------------------------------------------------------------------- */
+/* --- one program ------------------------------------------------------------------------------ */
 
 typedef struct run {
   const struct joined_case *of;
@@ -168,7 +169,7 @@ static void run_case(run *r, arena *mem) {
   wn_context_destroy(ctx);
 }
 
-/* --- tests ---------------------------------------------------------------------------------------------- */
+/* --- tests ------------------------------------------------------------------------------------ */
 
 static const struct {
   const char *backend, *isa;

@@ -65,7 +65,7 @@ static void fill(conv_case *c) {
   case_describe(c);
 }
 
-/* --- memory --------------------------------------------------------------------------------------- */
+/* --- memory ----------------------------------------------------------------------------------- */
 
 /* The first number of the text that follows these words. */
 static size_t number_after(const char *text, const char *words) {
@@ -167,7 +167,7 @@ static void test_auto_and_spelled(void **state) {
   case_free(&c);
 }
 
-/* --- sizes ---------------------------------------------------------------------------------------- */
+/* --- sizes ------------------------------------------------------------------------------------ */
 
 static void all_plans(conv_case c) {
   static const char *const plans[] = {"auto", "direct", "old", "fused", "split", "new"};
@@ -300,7 +300,7 @@ static void test_huge_images(void **state) {
   }
 }
 
-/* --- threads --------------------------------------------------------------------------------------- */
+/* --- threads ---------------------------------------------------------------------------------- */
 
 static void test_64_threads_on_two_cores(void **state) {
   (void)state;

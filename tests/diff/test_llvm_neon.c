@@ -30,7 +30,7 @@ typedef struct fixture {
   arena a;
 } fixture;
 
-/* --- the driver ------------------------------------------------------------------------------------ */
+/* --- the driver ------------------------------------------------------------------------------- */
 
 /* The caller's arrays end with a page behind which is one that may not be touched. */
 static const char preamble[] =
@@ -112,7 +112,7 @@ static const char *driver(fixture *f, const wn_program *p) {
   return str_text(&s);
 }
 
-/* --- compiling and running -------------------------------------------------------------------------- */
+/* --- compiling and running -------------------------------------------------------------------- */
 
 static void write_file(const fixture *f, const char *name, const void *bytes, size_t size) {
   char path[128];
@@ -222,7 +222,7 @@ static void test_c(void **state) {
   check_plan(f, "fused", true);
 }
 
-/* --- what there is ---------------------------------------------------------------------------------- */
+/* --- what there is ---------------------------------------------------------------------------- */
 
 static bool on_path(const char *program) {
   char command[128];

@@ -16,10 +16,11 @@
 
 enum { MOST_LAYERS = 12, MOST_VALUES = 64, MOST_ELEMENTS = 3000 };
 #define LEN(a) (sizeof(a) / sizeof *(a))
-/* Of a dozen layers, some of which take differences of what is alike; what is wrong is off by a hundred times as much. */
+/* Of a dozen layers, some of which take differences of what is alike; what is wrong is off by a hundred times as much.
+ * */
 #define TOLERANCE 3e-5
 
-/* --- drawing ---------------------------------------------------------------------------------------- */
+/* --- drawing ---------------------------------------------------------------------------------- */
 
 typedef struct network {
   twins *w;
@@ -245,7 +246,7 @@ static outputs draw_network(twins *w) {
   return o;
 }
 
-/* --- plans of sites ------------------------------------------------------------------------------------ */
+/* --- plans of sites --------------------------------------------------------------------------- */
 
 /* A plan for every site that the graph can have, in m->text. */
 static int settle_mixed(attempt *a, uint64_t *random, mixed_plan *m) {
@@ -266,7 +267,7 @@ static int settle_mixed(attempt *a, uint64_t *random, mixed_plan *m) {
   return wrong;
 }
 
-/* --- trying ---------------------------------------------------------------------------------------------- */
+/* --- trying ----------------------------------------------------------------------------------- */
 
 typedef struct subject {
   attempt a;

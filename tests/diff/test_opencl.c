@@ -1,9 +1,9 @@
-/* Every named plan on an OpenCL device, as work items in groups and as vectors, at the reference problem; and random shapes
- * with a plan each, different ones every time, against plain loops in float64. What falls back to the interpreter may do so
- * only for its length. The seed is printed; WINNOW_SEED=<seed> draws the same again, and the seed that a failure names draws
- * its pair first. WINNOW_LONG=1 draws 200 pairs, WINNOW_CASES=<n> so many. WINNOW_TEST_OPENCL=<PLATFORM:DEVICE> is the
- * device, else a CPU's if there is one. Each pair runs in a process of its own, so that a driver that crashes is one more
- * failure that names its case. */
+/* Every named plan on an OpenCL device, as work items in groups and as vectors, at the reference problem; and random
+ * shapes with a plan each, different ones every time, against plain loops in float64. What falls back to the
+ * interpreter may do so only for its length. The seed is printed; WINNOW_SEED=<seed> draws the same again, and the seed
+ * that a failure names draws its pair first. WINNOW_LONG=1 draws 200 pairs, WINNOW_CASES=<n> so many.
+ * WINNOW_TEST_OPENCL=<PLATFORM:DEVICE> is the device, else a CPU's if there is one. Each pair runs in a process of its
+ * own, so that a driver that crashes is one more failure that names its case. */
 #include "cores.h" /* with _GNU_SOURCE: MAP_ANONYMOUS */
 
 #include <stdarg.h>
@@ -44,7 +44,7 @@ static const conv_case reference = {
     .r = {3, 3},
     .p = {.stride = {1, 1}, .dilation = {1, 1}, .pad_lo = {1, 1}, .pad_hi = {1, 1}}};
 
-/* --- the device --------------------------------------------------------------------------------- */
+/* --- the device ------------------------------------------------------------------------------- */
 
 /* "opencl:0:1", or NULL with the reason why there is none. */
 static const char *find_device(arena *a, const char **why) {
@@ -58,7 +58,7 @@ static const char *find_device(arena *a, const char **why) {
   return arena_printf(a, "opencl:%s", list[best].spec);
 }
 
-/* --- one pair, in a process of its own ---------------------------------------------------------- */
+/* --- one pair, in a process of its own -------------------------------------------------------- */
 
 static bool complain(const pair *p, const char *what, double error, double limit) {
   print_message("# WRONG: %s: %s (%.3g, limit %.3g)\n", p->running, what, error, limit);
@@ -190,7 +190,7 @@ static void skip_without_device(const char *why) {
   skip();
 }
 
-/* --- tests ------------------------------------------------------------------------------------------ */
+/* --- tests ------------------------------------------------------------------------------------ */
 
 static void named_plans(void **state) {
   conv_case c = reference;

@@ -1,12 +1,12 @@
-/* What wn_math promises, on data that are not noise: images that are constant, ramps, waves, blobs, drawn scenes, spikes,
- * around 1000, under random filters and under derivatives made by hand.
+/* What wn_math promises, on data that are not noise: images that are constant, ramps, waves, blobs, drawn scenes,
+ * spikes, around 1000, under random filters and under derivatives made by hand.
  *   any data    relative to what was summed, |w| convolved with |x|, every default choice and every named plan without
  *               a tile of its own keeps max(1.2e-6, twice a direct fp32 sum's error)
  *   derivatives that are constant: relative to the result too, where the result is not zero
  *   fp32-strict treats NaN, infinity and the largest numbers as the definition does, and refuses what would not
  * Which filters count as cancelling: hand-made ones do, random ones of any shape do not, however few they are.
- * Drawn from a seed that is printed; WINNOW_SEED=<seed> draws the same again, WINNOW_LONG=1 draws more, WINNOW_CASES=<n> so
- * many. */
+ * Drawn from a seed that is printed; WINNOW_SEED=<seed> draws the same again, WINNOW_LONG=1 draws more,
+ * WINNOW_CASES=<n> so many. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -28,7 +28,7 @@ static void ignore_warning(void *user, const char *line) {
   (void)line;
 }
 
-/* --- images ------------------------------------------------------------------------------------- */
+/* --- images ----------------------------------------------------------------------------------- */
 
 typedef enum image {
   CONSTANT,
@@ -94,7 +94,7 @@ static void draw_image(conv_case *c, image kind, uint64_t *s) {
   }
 }
 
-/* --- filters ------------------------------------------------------------------------------------- */
+/* --- filters ---------------------------------------------------------------------------------- */
 
 typedef enum filter {
   RANDOM,
@@ -148,7 +148,7 @@ static void draw_filters(conv_case *c, filter kind, uint64_t *s) {
   for (int64_t i = 0; i < c->w_count / taps; ++i) draw_filter(c->w + i * taps, c->r[0], kind, s);
 }
 
-/* --- a case -------------------------------------------------------------------------------------- */
+/* --- a case ----------------------------------------------------------------------------------- */
 
 typedef struct trial {
   conv_case c;
@@ -228,7 +228,7 @@ static trial draw(uint64_t seed) {
   return t;
 }
 
-/* --- running it ---------------------------------------------------------------------------------- */
+/* --- running it ------------------------------------------------------------------------------- */
 
 static wn_status run(const conv_case *c, const wn_options *o, wn_program_info *info, char *text,
                      size_t size) {
@@ -324,8 +324,8 @@ static void structured_data(void **state) {
   assert_int_equal(broken, 0);
 }
 
-/* Smooth images without a border, large enough that a rewritten plan would be taken: those are far over what is promised of
- * noise, and `auto` is not. */
+/* Smooth images without a border, large enough that a rewritten plan would be taken: those are far over what is
+ * promised of noise, and `auto` is not. */
 static void smooth_under_derivatives(void **state) {
   (void)state;
   static const image smooth[] = {RAMP, WAVE, BLOBS};
@@ -351,7 +351,7 @@ static void smooth_under_derivatives(void **state) {
   assert_true(rewritten_broken >= 5);
 }
 
-/* --- which filters cancel ------------------------------------------------------------------------- */
+/* --- which filters cancel --------------------------------------------------------------------- */
 
 typedef struct reason {
   bool given, direct;
@@ -415,7 +415,7 @@ static void odd_weights(void **state) {
   case_free(&c);
 }
 
-/* --- NaN, infinity, the largest numbers --------------------------------------------------------------- */
+/* --- NaN, infinity, the largest numbers ------------------------------------------------------- */
 
 static bool same_float(float a, float b) { return isnan(a) ? isnan(b) : a == b; }
 

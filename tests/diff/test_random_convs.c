@@ -232,7 +232,7 @@ static void random_shapes(void **state) {
   assert_int_equal(failures, 0);
 }
 
-/* --- runs that are the same each time ------------------------------------------------------------- */
+/* --- runs that are the same each time --------------------------------------------------------- */
 
 enum { RUNS = 60, LONG_RUNS = 20000, WORKERS = 64, FIRST_SEED = 1000000 };
 
@@ -363,7 +363,7 @@ static void guarded_runs(void **state) {
   assert_int_equal(failures, 0);
 }
 
-/* --- the shapes that break things, each time ----------------------------------------------------- */
+/* --- the shapes that break things, each time -------------------------------------------------- */
 
 typedef struct fixed {
   const char *why;

@@ -1,6 +1,7 @@
 /* Reductions against float64, exactly where they are exact: sums of any length and layout have an error like pairwise
- * summation's, whatever the backend and instruction set; integers, extrema and products are bit for bit what one chain gives;
- * and neither threads nor merging change a bit. Times are bench's business, figures below those of docs/performance.md. */
+ * summation's, whatever the backend and instruction set; integers, extrema and products are bit for bit what one chain
+ * gives; and neither threads nor merging change a bit. Times are bench's business, figures below those of
+ * docs/performance.md. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -163,7 +164,8 @@ static void check_sum(const sum_case *c, wn_options o) {
   free(x), free(y), free(want), free(size);
 }
 
-/* Every layout: over the last axis, the first, several, all; lengths that no vector and no block divides; few and many. */
+/* Every layout: over the last axis, the first, several, all; lengths that no vector and no block divides; few and many.
+ * */
 static const sum_case layouts[] = {
     {1, {1000003}, 1, {0}, WN_F32, TENTHS},
     {1, {1 << 20}, 1, {0}, WN_F32, UNIFORM},

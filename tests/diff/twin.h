@@ -57,7 +57,7 @@ static inline twin twin_leaf(twins *w, bool constant, double scale, int nd, cons
   return x;
 }
 
-/* --- elementwise ---------------------------------------------------------------------------------- */
+/* --- elementwise ------------------------------------------------------------------------------ */
 
 static inline double twin_unary(wn_unary op, double x) {
   switch (op) {
@@ -133,7 +133,7 @@ static inline twin twin_scale(twins *w, twin x, double by) {
   return twin_zip(w, WN_MUL, x, s);
 }
 
-/* --- movement ------------------------------------------------------------------------------------- */
+/* --- movement --------------------------------------------------------------------------------- */
 
 static inline twin twin_permute(twins *w, twin x, const int *axes) {
   int64_t shape[TWIN_DIMS], at[TWIN_DIMS], from[TWIN_DIMS];
@@ -185,7 +185,7 @@ static inline twin twin_slice(twins *w, twin x, const int64_t *begin, const int6
   return y;
 }
 
-/* --- reductions ----------------------------------------------------------------------------------- */
+/* --- reductions ------------------------------------------------------------------------------- */
 
 /* Over one axis, which stays as extent 1. */
 static inline twin twin_reduce(twins *w, wn_reduction op, twin x, int axis) {
@@ -248,7 +248,7 @@ static inline twin twin_matmul(twins *w, twin a, twin b) {
   return y;
 }
 
-/* --- convolution ---------------------------------------------------------------------------------- */
+/* --- convolution ------------------------------------------------------------------------------ */
 
 /* x[n][c][h][w] * f[k][c / groups][r][s], as given by the plain loops of conv_case.h. */
 static inline void twin_conv_values(twin *y, const twin *x, const twin *f,

@@ -1,9 +1,10 @@
 /* A backend in one file, as a new one would be: a device that is made up, with memory of its own.
  *
- * In: kernels. Out: what they compute, when somebody waits for it: launches are queued with their arguments, and run in the
- * interpreter at finish, read or write. Every call counts, and the one that fake.fail_at names fails as such a call can. What
- * is made is counted, so that a test finds what is left.
- * Always holds: a block is a handle and no address; a kernel whose number among those compiled is in fake.refused falls back. */
+ * In: kernels. Out: what they compute, when somebody waits for it: launches are queued with their arguments, and run in
+ * the interpreter at finish, read or write. Every call counts, and the one that fake.fail_at names fails as such a call
+ * can. What is made is counted, so that a test finds what is left.
+ * Always holds: a block is a handle and no address; a kernel whose number among those compiled is in fake.refused falls
+ * back. */
 #ifndef WN_TESTS_FAKE_BACKEND_H
 #define WN_TESTS_FAKE_BACKEND_H
 
@@ -51,7 +52,7 @@ static const char *fake_call(fake_device *d) {
   return d->failure;
 }
 
-/* --- devices ------------------------------------------------------------------------------------------------------------- */
+/* --- devices ---------------------------------------------------------------------------------- */
 
 static int fake_list(diag *d, arena *a, const device_info **out, const char **why) {
   (void)d;
@@ -85,7 +86,7 @@ static void fake_close(void *device) {
   free(device);
 }
 
-/* --- running what was queued --------------------------------------------------------------------------------------------- */
+/* --- running what was queued ------------------------------------------------------------------ */
 
 static void fake_run(fake_device *d, const fake_launch *l) {
   void *at[FAKE_ARGS] = {NULL};
@@ -139,7 +140,7 @@ static const char *fake_capture(void *device, const char *path) {
   return fake_call(device);
 }
 
-/* --- memory -------------------------------------------------------------------------------------------------------------- */
+/* --- memory ----------------------------------------------------------------------------------- */
 
 static void *fake_alloc(void *device, size_t bytes) {
   (void)device;
@@ -179,7 +180,7 @@ static const char *fake_read(void *device, void *block, size_t offset, void *to,
   return why;
 }
 
-/* --- kernels ------------------------------------------------------------------------------------------------------------- */
+/* --- kernels ---------------------------------------------------------------------------------- */
 
 static void *fake_compile(void *device, backend_job *job) {
   (void)device;

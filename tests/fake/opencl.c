@@ -1,8 +1,9 @@
-/* An OpenCL library that computes nothing and fails on demand: what a driver does that a working one cannot be made to do.
+/* An OpenCL library that computes nothing and fails on demand: what a driver does that a working one cannot be made to
+ * do.
  *
- * Two platforms: "Fake NVIDIA" with the GPUs "Alpha 100" and "Alpha 200", which is not available; "Fake CPUs" with "Beta
- * pthread". Buffers hold what is written to them, kernels run without an effect, builds succeed unless the source has what
- * the state refuses. Its build logs look like ptxas's, and its errors like clang's.
+ * Two platforms: "Fake NVIDIA" with the GPUs "Alpha 100" and "Alpha 200", which is not available; "Fake CPUs" with
+ * "Beta pthread". Buffers hold what is written to them, kernels run without an effect, builds succeed unless the source
+ * has what the state refuses. Its build logs look like ptxas's, and its errors like clang's.
  * Always holds: every object that a call makes is counted until it is released, and a call that fails makes none. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -74,7 +75,7 @@ static cl_int give_number(cl_ulong value, size_t bytes, size_t size, void *to, s
   return bytes == 4 ? give(&small, 4, size, to, needed) : give(&value, 8, size, to, needed);
 }
 
-/* --- platforms and devices -------------------------------------------------------------------------- */
+/* --- platforms and devices -------------------------------------------------------------------- */
 
 EXPORT cl_int clGetPlatformIDs(cl_uint room, cl_platform_id *ids, cl_uint *count) {
   if (fails()) return STATE.error;
@@ -156,7 +157,7 @@ EXPORT cl_int clReleaseCommandQueue(cl_command_queue q) { return drop(q); }
 EXPORT cl_int clFlush(cl_command_queue q) { return (void)q, simply(); }
 EXPORT cl_int clFinish(cl_command_queue q) { return (void)q, simply(); }
 
-/* --- buffers ------------------------------------------------------------------------------------------ */
+/* --- buffers ---------------------------------------------------------------------------------- */
 
 EXPORT cl_mem clCreateBuffer(cl_context c, cl_mem_flags flags, size_t size, void *host,
                              cl_int *error) {
@@ -205,7 +206,7 @@ EXPORT cl_int clEnqueueReadBuffer(cl_command_queue q, cl_mem m, cl_bool blocking
   return CL_SUCCESS;
 }
 
-/* --- programs and kernels ------------------------------------------------------------------------------ */
+/* --- programs and kernels --------------------------------------------------------------------- */
 
 EXPORT cl_program clCreateProgramWithSource(cl_context c, cl_uint count, const char **texts,
                                             const size_t *lengths, cl_int *error) {

@@ -62,7 +62,7 @@ static const golden cases[] = {
     {"softmax", "direct", softmax},
 };
 
-/* --- making and comparing ------------------------------------------------------------------------- */
+/* --- making and comparing --------------------------------------------------------------------- */
 
 static bool begins(const char *text, const char *with) {
   return strncmp(text, with, strlen(with)) == 0;

@@ -1,8 +1,9 @@
 /* Metal's classes as far as winnow uses them; see fake_metal.h.
  *
- * Always holds: work is done when somebody waits for it, in the order in which it was committed, so what is read too early
- * is not there yet. What Metal's validation would stop stops the test: an encoder that is left open, a command buffer that
- * is committed twice, a group that is larger than the pipeline takes, private memory that the CPU looks at. */
+ * Always holds: work is done when somebody waits for it, in the order in which it was committed, so what is read too
+ * early is not there yet. What Metal's validation would stop stops the test: an encoder that is left open, a command
+ * buffer that is committed twice, a group that is larger than the pipeline takes, private memory that the CPU looks at.
+ * */
 #include "fake_metal.h"
 
 #include <stdio.h>
@@ -58,7 +59,7 @@ bool fake_has_method(const char *name) {
 
 #define SELF object *self, fake_sel sel
 
-/* --- Foundation ------------------------------------------------------------------------------------------------------------ */
+/* --- Foundation ------------------------------------------------------------------------------- */
 
 static fake_class NSString, NSError, NSArray, NSData, NSURL, NSProcessInfo;
 
@@ -134,7 +135,7 @@ static object *system_version(SELF) {
   return fake_autorelease(string_of("Version 15.1 (Build 24B83)"));
 }
 
-/* --- devices --------------------------------------------------------------------------------------------------------------- */
+/* --- devices ---------------------------------------------------------------------------------- */
 
 static fake_class MTLDevice, MTLCommandQueue, MTLBuffer, MTLLibrary, MTLFunction, MTLPipeline,
     MTLCommandBuffer, MTLEncoder, MTLCounterSet, MTLSamples, MTLAttachments, MTLAttachment,
@@ -199,7 +200,7 @@ static void *contents(SELF) {
   return self->number[0] == 2 ? NULL : self->data;
 }
 
-/* --- compiling ------------------------------------------------------------------------------------------------------------- */
+/* --- compiling -------------------------------------------------------------------------------- */
 
 static void set_fast_math(SELF, signed char on) {
   (void)sel;
@@ -298,7 +299,7 @@ static uint get_number(SELF) {
   return self->number[0];
 }
 
-/* --- command buffers ------------------------------------------------------------------------------------------------------- */
+/* --- command buffers -------------------------------------------------------------------------- */
 
 static recording *recording_of(object *commands) { return (recording *)(void *)commands->data; }
 
@@ -494,7 +495,7 @@ static double end_time(SELF) {
   return self->time[1];
 }
 
-/* --- counters -------------------------------------------------------------------------------------------------------------- */
+/* --- counters --------------------------------------------------------------------------------- */
 
 static signed char supports_sampling(SELF, uint point) {
   (void)self, (void)sel;
@@ -575,7 +576,7 @@ static void set_end(SELF, uint n) {
   self->number[1] = n;
 }
 
-/* --- capture --------------------------------------------------------------------------------------------------------------- */
+/* --- capture ---------------------------------------------------------------------------------- */
 
 static bool capturing;
 
@@ -617,7 +618,7 @@ static void stop_capture(SELF) {
   fake.captures++;
 }
 
-/* --- classes --------------------------------------------------------------------------------------------------------------- */
+/* --- classes ---------------------------------------------------------------------------------- */
 
 #define IS(selector, function) {selector, (void (*)(void))(function)}
 #define METHODS(...)            \

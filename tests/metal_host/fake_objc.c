@@ -26,7 +26,7 @@ void fake_stop(const char *format, ...) {
   abort();
 }
 
-/* --- dispatch ------------------------------------------------------------------------------------------------------------- */
+/* --- dispatch --------------------------------------------------------------------------------- */
 
 fake_sel sel_registerName(const char *name);
 object *objc_getClass(const char *name);
@@ -127,7 +127,7 @@ object *objc_getClass(const char *name) {
   fake_stop("there is no class %s", name);
 }
 
-/* --- objects -------------------------------------------------------------------------------------------------------------- */
+/* --- objects ---------------------------------------------------------------------------------- */
 
 object *fake_new(const fake_class *c) {
   object *o = calloc(1, sizeof *o);

@@ -1,8 +1,8 @@
-/* Kernels of Metal's source run on the CPU, for fake_metal.h: what tests/metal has for single kernels, as code that is loaded
- * into this process.
+/* Kernels of Metal's source run on the CPU, for fake_metal.h: what tests/metal has for single kernels, as code that is
+ * loaded into this process.
  *
- * In: the source of a library. Out: a shared object, compiled as C++ with the shim of metal_stdlib. Always holds: code stays
- * loaded, since anything may still point to it. */
+ * In: the source of a library. Out: a shared object, compiled as C++ with the shim of metal_stdlib. Always holds: code
+ * stays loaded, since anything may still point to it. */
 #ifndef TEST_RUN_KERNELS_H
 #define TEST_RUN_KERNELS_H
 

@@ -1,6 +1,6 @@
-/* The Metal backend on a stand-in for Apple's Objective-C runtime and Metal (fake_metal.h): everything is compiled, queued,
- * timed, refused and cleaned up as on a Mac, but for kernels, which are a function of the test's. After every case nothing may
- * be left of what was made, in the ways in which things fail too. */
+/* The Metal backend on a stand-in for Apple's Objective-C runtime and Metal (fake_metal.h): everything is compiled,
+ * queued, timed, refused and cleaned up as on a Mac, but for kernels, which are a function of the test's. After every
+ * case nothing may be left of what was made, in the ways in which things fail too. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -49,7 +49,7 @@ static int teardown(void **state) {
   return 0;
 }
 
-/* --- helpers ------------------------------------------------------------------------------------------------------------- */
+/* --- helpers ---------------------------------------------------------------------------------- */
 
 /* y[i] = x[i] + 1, with both arrays' offsets. */
 static void add_one(char *const *buffers, const int64_t *l, unsigned group, unsigned lane) {
@@ -114,7 +114,7 @@ static wn_status fail_to_open(fixture *f, const char *spec, const char *isa) {
   return st;
 }
 
-/* --- devices ------------------------------------------------------------------------------------------------------------- */
+/* --- devices ---------------------------------------------------------------------------------- */
 
 static void test_a_device_is_described(void **state) {
   fixture *f = *state;
@@ -171,7 +171,7 @@ static void test_no_device(void **state) {
   assert_says(f->d.message, "no command queue");
 }
 
-/* --- memory -------------------------------------------------------------------------------------------------------------- */
+/* --- memory ----------------------------------------------------------------------------------- */
 
 static void round_trip(fixture *f) {
   enum { BYTES = 20 << 20, AT = 12345 }; /* several times the staging buffer */
@@ -208,7 +208,7 @@ static void test_too_much_memory(void **state) {
   metal->close(device);
 }
 
-/* --- kernels ------------------------------------------------------------------------------------------------------------- */
+/* --- kernels ---------------------------------------------------------------------------------- */
 
 static void test_launches_follow_each_other(void **state) {
   fixture *f = *state;
@@ -318,7 +318,7 @@ static void test_what_metal_has_not(void **state) {
   metal->close(device);
 }
 
-/* --- times --------------------------------------------------------------------------------------------------------------- */
+/* --- times ------------------------------------------------------------------------------------ */
 
 /* Each launch takes the fake 1 µs and another for each of its groups. */
 static void stamped_run(fixture *f, int launches) {
@@ -369,7 +369,7 @@ static void test_times_on_an_old_system(void **state) {
   stamped_run(*state, 10);
 }
 
-/* --- capture ------------------------------------------------------------------------------------------------------------- */
+/* --- capture ---------------------------------------------------------------------------------- */
 
 static void test_capture(void **state) {
   fixture *f = *state;
@@ -397,9 +397,10 @@ static void test_capture(void **state) {
   metal->close(device);
 }
 
-/* --- failures ------------------------------------------------------------------------------------------------------------- */
+/* --- failures --------------------------------------------------------------------------------- */
 
-/* Everything once; true where nothing failed. What is reported is a line; what was computed is right where nothing was. */
+/* Everything once; true where nothing failed. What is reported is a line; what was computed is right where nothing was.
+ * */
 static bool scenario(fixture *f) {
   void *volatile device = NULL;
   volatile wn_status st;

@@ -1,5 +1,5 @@
-/* Whole programs on the backend metal: the source that it is given is compiled as C++ and run when the fake Metal runs its
- * command buffers, so everything between wn_compile and the result is what a Mac would do, but for the GPU. */
+/* Whole programs on the backend metal: the source that it is given is compiled as C++ and run when the fake Metal runs
+ * its command buffers, so everything between wn_compile and the result is what a Mac would do, but for the GPU. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -96,7 +96,8 @@ static void run_plan(const char *plan, bool own_memory) {
   fake_forget();
 }
 
-/* One launch, several, shared groups and local arrays, rounds of a host loop with offsets; all of them in the long tier. */
+/* One launch, several, shared groups and local arrays, rounds of a host loop with offsets; all of them in the long
+ * tier. */
 static void test_plans(void **state) {
   static const char *const some[] = {"direct", "old", "fused",
                                      "x=global,g=global,m=global,o=global;chunk=16", NULL};

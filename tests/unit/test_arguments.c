@@ -1,5 +1,5 @@
-/* Arguments that cannot be right, of every function and of every option: a status or NULL and one line, never a crash. The
- * tables here are checked against the header, so that a new function or option has to have its rows. */
+/* Arguments that cannot be right, of every function and of every option: a status or NULL and one line, never a crash.
+ * The tables here are checked against the header, so that a new function or option has to have its rows. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -57,7 +57,7 @@ static int teardown(void **state) {
   return 0;
 }
 
-/* --- functions -------------------------------------------------------------------------------------- */
+/* --- functions -------------------------------------------------------------------------------- */
 
 /* A call gives true where it did what it should. */
 #define STATUS(call)   ((call) == WN_ERR_USAGE)
@@ -361,7 +361,7 @@ static void test_functions(void **state) {
     if (!functions[i].call(*state)) fail_msg("%s takes what it should not", functions[i].name);
 }
 
-/* --- options ------------------------------------------------------------------------------------------ */
+/* --- options ---------------------------------------------------------------------------------- */
 
 static const struct option {
   const char *field, *value;
@@ -419,7 +419,7 @@ static void test_options(void **state) {
   }
 }
 
-/* --- is everything here? -------------------------------------------------------------------------------- */
+/* --- is everything here? ---------------------------------------------------------------------- */
 
 static char *read_header(void) {
   FILE *in = fopen(WN_SOURCE_DIR "/include/winnow/winnow.h", "r");

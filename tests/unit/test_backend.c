@@ -1,5 +1,5 @@
-/* A backend is a folder and a row: one that is made up runs a network of several layers like any other, each of its calls
- * fails in turn, and no file spells a backend's name but its own folder and the table. */
+/* A backend is a folder and a row: one that is made up runs a network of several layers like any other, each of its
+ * calls fails in turn, and no file spells a backend's name but its own folder and the table. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,7 +15,7 @@
 #include "unit/lin_builder.h"
 #include "winnow/winnow.h"
 
-/* --- a network --------------------------------------------------------------------------------------------------------------- */
+/* --- a network -------------------------------------------------------------------------------- */
 
 /* y = relu(conv1x1(relu(conv3x3(x, w) + bias), v) + x); mean over pixels of each channel as a second output. */
 enum { C = 6, K = 5, SIZE = 8, PIXELS = SIZE * SIZE, MOST_KERNELS = 64 };
@@ -139,7 +139,7 @@ static void assert_nothing_is_left(void) {
   assert_int_equal(fake.blocks, 0);
 }
 
-/* --- running it -------------------------------------------------------------------------------------------------------------- */
+/* --- running it ------------------------------------------------------------------------------- */
 
 static int setup(void **state) {
   *state = make_net();
@@ -245,7 +245,7 @@ static void test_each_lack_of_memory(void **state) {
   wn_context_destroy(ctx);
 }
 
-/* --- launching what another runtime has compiled ------------------------------------------------------------------------------- */
+/* --- launching what another runtime has compiled ---------------------------------------------- */
 
 /* y = x + x, a block an element. */
 static const lin_kernel *twice(arena *a) {
@@ -300,7 +300,7 @@ static void test_another_runtime_launches(void **state) {
   arena_release(&a);
 }
 
-/* --- the table --------------------------------------------------------------------------------------------------------------- */
+/* --- the table -------------------------------------------------------------------------------- */
 
 static void test_it_is_in_the_table(void **state) {
   char names[256];
@@ -331,7 +331,7 @@ static void test_it_is_in_the_table(void **state) {
   arena_release(&a);
 }
 
-/* --- where names are spelled --------------------------------------------------------------------------------------------------- */
+/* --- where names are spelled ------------------------------------------------------------------ */
 
 /* As strings, as structs, and as folders. */
 static const char *const spelled[] = {"\"interp\"",    "\"cpu\"",           "\"cpu:",

@@ -1,5 +1,5 @@
-/* Which constant weights cancel: filters made by hand, in whatever layout and however the product is written; never random
- * ones, of any shape. WINNOW_SEED=<seed> draws the same again; WINNOW_LONG=1 draws more. */
+/* Which constant weights cancel: filters made by hand, in whatever layout and however the product is written; never
+ * random ones, of any shape. WINNOW_SEED=<seed> draws the same again; WINNOW_LONG=1 draws more. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>

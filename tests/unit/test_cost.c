@@ -1,6 +1,6 @@
-/* The cost model: what it says of sizes, machines and schedules, and the schedules that it lists. Machines are made up, so
- * that a choice does not depend on where the test runs; geometry is compared with what the rewrite makes, and candidates are
- * compiled and run in the interpreter beside `direct`. */
+/* The cost model: what it says of sizes, machines and schedules, and the schedules that it lists. Machines are made up,
+ * so that a choice does not depend on where the test runs; geometry is compared with what the rewrite makes, and
+ * candidates are compiled and run in the interpreter beside `direct`. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -21,7 +21,7 @@
 
 enum { MANY = 400, SMALL = 8 * 12 * 12 };
 
-/* --- machines ------------------------------------------------------------------------------------------------------------ */
+/* --- machines --------------------------------------------------------------------------------- */
 
 static machine_limits wide(void) { /* a core with 512-bit vectors at 3.7 GHz */
   machine_limits l = {.measured = true,
@@ -47,7 +47,7 @@ static cost_target on(const machine_limits *l, int vector_bytes, int threads) {
   return (cost_target){.machine = m, .threads = threads};
 }
 
-/* --- convolutions -------------------------------------------------------------------------------------------------------- */
+/* --- convolutions ----------------------------------------------------------------------------- */
 
 typedef struct conv {
   int64_t n, c, h, w, k, r, stride, dilation, groups;
@@ -108,7 +108,7 @@ static schedule pick(conv v, wn_math math, const cost_target *t) {
   return best.schedule;
 }
 
-/* --- the survey ---------------------------------------------------------------------------------------------------------- */
+/* --- the survey ------------------------------------------------------------------------------- */
 
 static void assert_same_site(const wino_site *a, const wino_site *b) {
   assert_int_equal(a->ndim, b->ndim);
@@ -167,7 +167,7 @@ static void test_a_weaker_promise_admits_larger_tiles(void **state) {
   assert_int_equal(largest_tile(v, WN_MATH_FP32_FAST), 6);
 }
 
-/* --- costs --------------------------------------------------------------------------------------------------------------- */
+/* --- costs ------------------------------------------------------------------------------------ */
 
 #define FUSED "x=local,g=global,m=local,o=global"
 #define OLD   "x=global,g=global,m=global,o=global"
@@ -351,7 +351,7 @@ static void test_stages_add_up(void **state) {
   wn_context_destroy(s.ctx);
 }
 
-/* --- choices ------------------------------------------------------------------------------------------------------------- */
+/* --- choices ---------------------------------------------------------------------------------- */
 
 static void test_direct_where_nothing_is_gained(void **state) {
   static const conv convs[] = {
@@ -432,7 +432,7 @@ static void test_waking_threads_is_done_seldom(void **state) {
   assert_false(uses_workspace(&s)); /* one kernel */
 }
 
-/* --- the list ------------------------------------------------------------------------------------------------------------ */
+/* --- the list --------------------------------------------------------------------------------- */
 
 static void test_candidates_are_in_order_and_differ(void **state) {
   static const conv convs[] = {{1, 64, 56, 56, 64, 3, 1, 1, 1},
@@ -522,7 +522,7 @@ static void test_candidates_run(void **state) {
   }
 }
 
-/* --- devices ------------------------------------------------------------------------------------------------------------------ */
+/* --- devices ---------------------------------------------------------------------------------- */
 
 static const machine_limits *gpu_limits(double launch) {
   static machine_limits l;
@@ -569,7 +569,8 @@ static void test_devices_refuse_what_is_not_there(void **state) {
   assert_true(isfinite(cost(deep, "x=local,g=global,m=local,o=global;t=28;wino=4", &t)));
 }
 
-/* Of matrices where there are whole ones, and as before where there are none: of 4 tiles, of channels that are no multiple. */
+/* Of matrices where there are whole ones, and as before where there are none: of 4 tiles, of channels that are no
+ * multiple. */
 static void test_devices_multiply_matrices(void **state) {
   (void)state;
   static const char *const plans[] = {"x=global,g=global,m=global,o=global;wino=4",

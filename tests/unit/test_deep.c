@@ -1,7 +1,7 @@
 /* Graphs far deeper than the thread's stack: what a compile needs of it does not depend on the graph.
  *
- * Each graph is compiled and run on a thread with little stack: 64 KiB where LLVM is not asked, 128 KiB where any backend is
- * (LLVM has a stack of its own). A pass that recurses over the graph ends in a segmentation fault here. */
+ * Each graph is compiled and run on a thread with little stack: 64 KiB where LLVM is not asked, 128 KiB where any
+ * backend is (LLVM has a stack of its own). A pass that recurses over the graph ends in a segmentation fault here. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>

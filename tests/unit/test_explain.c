@@ -1,5 +1,6 @@
-/* Explaining and predicting: every kernel and every choice is there once, the parts of a prediction add up to it, programs
- * that are said to be the same are, and what is declined has its reason. Nothing here depends on what the machine is. */
+/* Explaining and predicting: every kernel and every choice is there once, the parts of a prediction add up to it,
+ * programs that are said to be the same are, and what is declined has its reason. Nothing here depends on what the
+ * machine is. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -17,7 +18,7 @@
   (int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), (int64_t[]) { __VA_ARGS__ }
 #define LEN(a) (sizeof(a) / sizeof *(a))
 
-/* --- graphs; nothing is run, so none has data -------------------------------------------------------------------- */
+/* --- graphs; nothing is run, so none has data ------------------------------------------------- */
 
 static const wn_conv_params same = {
     .size = sizeof(wn_conv_params), .pad_lo = {1, 1}, .pad_hi = {1, 1}};
@@ -97,7 +98,7 @@ static void close_subject(subject *s) {
   wn_context_destroy(s->ctx);
 }
 
-/* --- predictions --------------------------------------------------------------------------------------------------- */
+/* --- predictions ------------------------------------------------------------------------------ */
 
 static void check_sums(build_fn build, const char *plan, int variable) {
   wn_options o = with_plan(plan);
@@ -190,7 +191,7 @@ static void test_plan_only(void **state) {
   wn_context_destroy(ctx);
 }
 
-/* --- choices ------------------------------------------------------------------------------------------------------- */
+/* --- choices ---------------------------------------------------------------------------------- */
 
 static const explained_choice *find(const explanation *e, const char *change) {
   for (int i = 0; i < e->nchoices; ++i)
@@ -316,7 +317,7 @@ static void test_beside_direct(void **state) {
   close_subject(&s);
 }
 
-/* --- text ---------------------------------------------------------------------------------------------------------- */
+/* --- text ------------------------------------------------------------------------------------- */
 
 typedef struct sections {
   char order[1024], summary[8192];

@@ -1,5 +1,5 @@
-/* Pictures: all samples of 16 bits and of 8 come back as they were written, for every number of channels; chunks of a PNG
- * have their checksums; what is no number, or out of range, is the nearest sample. */
+/* Pictures: all samples of 16 bits and of 8 come back as they were written, for every number of channels; chunks of a
+ * PNG have their checksums; what is no number, or out of range, is the nearest sample. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>

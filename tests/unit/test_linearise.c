@@ -94,7 +94,7 @@ static const lin_kernel *kernel(const compiled *r, size_t i) {
   return &r->p->compiled->kernels[i]->lin;
 }
 
-/* --- laws ------------------------------------------------------------------------------------------ */
+/* --- laws ------------------------------------------------------------------------------------- */
 
 /* What lin_verify does not know: arrays match the program's, names are identifiers that tell
  * reductions (r_) from the rest (E_), a global array is written once at most by a kernel's nests. */
@@ -139,7 +139,7 @@ static void test_laws(void **state) {
   }
 }
 
-/* --- where code stands ------------------------------------------------------------------------------- */
+/* --- where code stands ------------------------------------------------------------------------ */
 
 enum { DEEPEST = 32 };
 
@@ -197,7 +197,7 @@ static void test_hoisting(void **state) {
   }
 }
 
-/* --- fusing ------------------------------------------------------------------------------------------ */
+/* --- fusing ----------------------------------------------------------------------------------- */
 
 /* A product that nothing but one addition reads would have been fused with it. */
 static int unfused(const lin_kernel *k) {
@@ -261,7 +261,7 @@ static void test_transform_operations(void **state) {
   release(&r);
 }
 
-/* --- merging ----------------------------------------------------------------------------------------- */
+/* --- merging ---------------------------------------------------------------------------------- */
 
 /* Loops that accumulate, and how many accumulators there are for `kernel` of the plan. */
 static void count_sums(const lin_kernel *k, int *loops, int *sums) {

@@ -160,7 +160,8 @@ static void test_register_tile(void **state) {
   }
 }
 
-/* What was loaded, read back: the same registers as in the assembly that LLVM writes; 12 sums stay in them and 48 do not. */
+/* What was loaded, read back: the same registers as in the assembly that LLVM writes; 12 sums stay in them and 48 do
+ * not. */
 static void test_reading_back(void **state) {
   (void)state;
   for (int t = 0; t < target_count; t++) {

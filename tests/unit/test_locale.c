@@ -1,8 +1,9 @@
-/* Text for machines is the same in every locale: numbers, JSON, CSV, what explain shows, and the source of kernels, which
- * compiles and gives what it should, while the process has a locale whose decimal point is a comma, or is two bytes long.
+/* Text for machines is the same in every locale: numbers, JSON, CSV, what explain shows, and the source of kernels,
+ * which compiles and gives what it should, while the process has a locale whose decimal point is a comma, or is two
+ * bytes long.
  *
- * Few systems have such a locale, so the tests make their own: a file in the form of glibc, found through $LOCPATH. Where
- * that is not how it is done, one of the system's is taken; where there is none all is skipped, and says so. */
+ * Few systems have such a locale, so the tests make their own: a file in the form of glibc, found through $LOCPATH.
+ * Where that is not how it is done, one of the system's is taken; where there is none all is skipped, and says so. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -19,7 +20,7 @@
 #include "backend/runtime.h"
 #include "unit/report_rows.h"
 
-/* --- locales ------------------------------------------------------------------------------------------------------ */
+/* --- locales ---------------------------------------------------------------------------------- */
 
 typedef struct fixture {
   char folder[64];
@@ -122,7 +123,7 @@ static void check_same(fixture *f, writer w) {
   }
 }
 
-/* --- numbers ------------------------------------------------------------------------------------------------------ */
+/* --- numbers ---------------------------------------------------------------------------------- */
 
 static const double numbers[] = {0.5,    -1234567.25, 1.0 / 3, 1e-300, 1.5e308,
                                  5e-324, 0x1p-149,    1e21,    0,      123.456};
@@ -173,7 +174,7 @@ static void test_characters(void **state) {
   assert_true(text_same(".PNG", ".png") && !text_same(".png", ".pn") && !text_same("", "a"));
 }
 
-/* --- reports ------------------------------------------------------------------------------------------------------ */
+/* --- reports ---------------------------------------------------------------------------------- */
 
 static void write_reports(fixture *f, FILE *out) {
   report_row row = sample_row("fused", 12.5, 1024), again;
@@ -215,7 +216,7 @@ static void write_json(fixture *f, FILE *out) {
 
 static void test_json(void **state) { check_same(*state, write_json); }
 
-/* --- programs ----------------------------------------------------------------------------------------------------- */
+/* --- programs --------------------------------------------------------------------------------- */
 
 static wn_tensor *graph_of(const conv_case *c, wn_context *ctx) {
   wn_tensor *t = wn_zip(WN_MUL, case_graph(c, ctx), wn_scalar(ctx, WN_F32, 0.3));

@@ -1,5 +1,5 @@
-/* Limits of the machine: what is guessed, what is kept, and what is not believed. What was kept is damaged through the store
- * itself; nothing here looks at how fast this machine is. */
+/* Limits of the machine: what is guessed, what is kept, and what is not believed. What was kept is damaged through the
+ * store itself; nothing here looks at how fast this machine is. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

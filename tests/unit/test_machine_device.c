@@ -1,5 +1,5 @@
-/* Limits of devices: the kernels that measure them keep the laws of linear IR and stay inside of their arrays, what was kept
- * comes back, what makes no sense is not believed. Nothing here looks at how fast a device is. */
+/* Limits of devices: the kernels that measure them keep the laws of linear IR and stay inside of their arrays, what was
+ * kept comes back, what makes no sense is not believed. Nothing here looks at how fast a device is. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -105,7 +105,7 @@ static const machine targets[] = {
      .local_bytes = 32 << 10},
 };
 
-/* --- kernels -------------------------------------------------------------------------------------------------------------- */
+/* --- kernels ---------------------------------------------------------------------------------- */
 
 static void test_kernels_keep_the_laws(void **state) {
   fixture *f = *state;
@@ -131,7 +131,8 @@ static char *filled(size_t bytes, char with) {
   return block;
 }
 
-/* Runs groups [begin, end) in the interpreter, whose checks of offsets end the test where a kernel leaves its arrays. */
+/* Runs groups [begin, end) in the interpreter, whose checks of offsets end the test where a kernel leaves its arrays.
+ * */
 static void interpret(fixture *f, const lin_kernel *k, void *in, void *out, int64_t begin,
                       int64_t end) {
   const interp_code *code = interp_prepare(&f->a, k);
@@ -173,7 +174,7 @@ static void test_the_others_write_nothing(void **state) {
   }
 }
 
-/* --- keeping -------------------------------------------------------------------------------------------------------------- */
+/* --- keeping ---------------------------------------------------------------------------------- */
 
 static device_rates sound(void) {
   return (device_rates){.flops = 50e12,
@@ -247,7 +248,7 @@ static void test_limits_are_usable(void **state) {
               l.read_all[LEVEL_L3] == 8e12);
 }
 
-/* --- a device that is there ------------------------------------------------------------------------------------------------- */
+/* --- a device that is there ------------------------------------------------------------------- */
 
 static void test_what_is_measured_is_believed(void **state) {
   fixture *f = *state;

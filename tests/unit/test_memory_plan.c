@@ -71,7 +71,7 @@ static bool overlap(const array_info *a, const array_info *b) {
   return a->offset < b->offset + bytes(b) && b->offset < a->offset + bytes(a);
 }
 
-/* --- known answers ------------------------------------------------------------------------------ */
+/* --- known answers ---------------------------------------------------------------------------- */
 
 /* a0 -> a1 -> ... -> a7: two are alive at a time. */
 static void test_chain(void **state) {
@@ -142,7 +142,7 @@ static void test_launches(void **state) {
     assert_false(overlap(&f->set.arrays.data[i - 1], &f->set.arrays.data[i]));
 }
 
-/* --- random sets ------------------------------------------------------------------------------------ */
+/* --- random sets ------------------------------------------------------------------------------ */
 
 enum { ARRAYS = 24 };
 
@@ -237,7 +237,7 @@ static void test_random(void **state) {
   assert_true(planned < 1.25 * peak);
 }
 
-/* --- random lives, beside the plain way ------------------------------------------------------------------ */
+/* --- random lives, beside the plain way ------------------------------------------------------- */
 
 typedef struct life {
   int array, first, last;
@@ -270,8 +270,8 @@ static bool alive_together(const life *a, const life *b) {
   return a->first <= b->last && b->first <= a->last;
 }
 
-/* Largest first, each at the lowest place that is free of all those that live with it: each is looked at, as often as one
- * of them is in the way. Bytes of all. */
+/* Largest first, each at the lowest place that is free of all those that live with it: each is looked at, as often as
+ * one of them is in the way. Bytes of all. */
 static size_t plan_plainly(const fixture *f, const life *lives, int n, life *placed) {
   bool done[LIVES] = {0};
   size_t all = 0;
@@ -336,7 +336,7 @@ static void test_random_lives(void **state) {
   print_message("# %zu bytes, plainly %zu\n", planned, plain);
 }
 
-/* --- a whole program ----------------------------------------------------------------------------------- */
+/* --- a whole program -------------------------------------------------------------------------- */
 
 /* Six convolutions in a row need far less than all of their intermediate arrays. */
 static void test_program(void **state) {

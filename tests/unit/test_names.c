@@ -1,5 +1,5 @@
-/* Names of values and what programs say of their sites: a name is found again at the site that stores the value, in errors
- * and in lists of sites; it changes nothing of a program; every kernel is one site's. Nothing is run here. */
+/* Names of values and what programs say of their sites: a name is found again at the site that stores the value, in
+ * errors and in lists of sites; it changes nothing of a program; every kernel is one site's. Nothing is run here. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -41,7 +41,7 @@ static int tear_down(void **state) {
   return 0;
 }
 
-/* --- graphs ---------------------------------------------------------------------------------------- */
+/* --- graphs ----------------------------------------------------------------------------------- */
 
 static wn_tensor *input(fixture *f) { return wn_input(f->ctx, WN_F32, SHAPE(1, 8, 12, 12), NULL); }
 
@@ -91,7 +91,7 @@ static void assert_sites(fixture *f, const char *expected) {
   assert_string_equal(text, expected);
 }
 
-/* --- which name a site has ---------------------------------------------------------------------------- */
+/* --- which name a site has -------------------------------------------------------------------- */
 
 static void test_stored_value(void **state) {
   fixture *f = *state;
@@ -107,7 +107,8 @@ static void test_stored_value(void **state) {
   assert_int_equal(s.result, -1);
 }
 
-/* What the next layer makes of the value need not be made of the tensor that was named: reshapes of reshapes are one. */
+/* What the next layer makes of the value need not be made of the tensor that was named: reshapes of reshapes are one.
+ * */
 static void test_reshapes(void **state) {
   fixture *f = *state;
   wn_tensor *a = wn_name(conv(f, input(f), 6, 3), "conv");
@@ -175,7 +176,7 @@ static void test_inlined(void **state) {
   assert_int_equal(s.bytes, 0);
 }
 
-/* --- mistakes -------------------------------------------------------------------------------------------- */
+/* --- mistakes --------------------------------------------------------------------------------- */
 
 static void refuses(const char *name, const char *why) {
   wn_context *ctx;
@@ -208,7 +209,7 @@ static void test_mistakes(void **state) {
   assert_non_null(wn_name(input(f), "größe Δ \xc2\xa0 \"quoted\" <b>"));
 }
 
-/* --- what names leave as it is ---------------------------------------------------------------------------- */
+/* --- what names leave as it is ---------------------------------------------------------------- */
 
 static wn_tensor *chain(fixture *f, bool named) {
   wn_tensor *x = input(f);
@@ -240,7 +241,7 @@ static void test_programs_are_the_same(void **state) {
                    site(f, 1).alike); /* the last is a result, the first reads what is given */
 }
 
-/* --- kernels of sites --------------------------------------------------------------------------------------- */
+/* --- kernels of sites ------------------------------------------------------------------------- */
 
 static void check_kernels(fixture *f, const char *plan) {
   int all = f->info.kernels + f->info.prepare_kernels, seen = 0;
@@ -282,7 +283,7 @@ static void test_kernels(void **state) {
   assert_int_equal(wn_program_get_site(NULL, 0, &s), WN_ERR_USAGE);
 }
 
-/* --- errors ---------------------------------------------------------------------------------------------------- */
+/* --- errors ----------------------------------------------------------------------------------- */
 
 static void fails(fixture *f, const char *plan, wn_status status, const char *words) {
   if (try_plan(f, plan) != status) fail_msg("plan %s: %s", plan, wn_message(f->ctx));
@@ -333,7 +334,7 @@ static void test_data(void **state) {
   wn_program_destroy(p);
 }
 
-/* --- what is shown -------------------------------------------------------------------------------------------------- */
+/* --- what is shown ---------------------------------------------------------------------------- */
 
 static wn_tensor *named_pair(fixture *f) {
   wn_tensor *a = wn_name(relu(conv(f, input(f), 8, 3)), "stem \"<b>\" größe");

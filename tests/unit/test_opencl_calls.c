@@ -1,6 +1,6 @@
-/* The OpenCL backend against a library that fails on demand (fake/opencl.c): devices by name, binaries that are kept, errors
- * of the device's compiler, and every call failed in turn, once and from then on, as when a device vanishes. Each time there
- * is one clear line, and nothing stays behind. */
+/* The OpenCL backend against a library that fails on demand (fake/opencl.c): devices by name, binaries that are kept,
+ * errors of the device's compiler, and every call failed in turn, once and from then on, as when a device vanishes.
+ * Each time there is one clear line, and nothing stays behind. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -41,7 +41,7 @@ static int nothing_left(void **state) {
   return fake->live;
 }
 
-/* --- a program ------------------------------------------------------------------------------------------ */
+/* --- a program -------------------------------------------------------------------------------- */
 
 static float x[4 * 12 * 12], w[4 * 4 * 9], y[4 * 12 * 12];
 
@@ -116,7 +116,7 @@ static wn_status share_all(wn_program *p) {
   return st;
 }
 
-/* --- choosing a device ---------------------------------------------------------------------------------- */
+/* --- choosing a device ------------------------------------------------------------------------ */
 
 static void opens(const char *backend, const char *device, const char *isa) {
   use u;
@@ -197,7 +197,7 @@ static void lists_devices(void **state) {
   arena_release(&a);
 }
 
-/* --- the device's compiler -------------------------------------------------------------------------------- */
+/* --- the device's compiler -------------------------------------------------------------------- */
 
 static void registers_of_the_log(void **state) {
   (void)state;
@@ -275,7 +275,7 @@ static void keeps_binaries(void **state) {
   rmdir(folder);
 }
 
-/* --- failures ----------------------------------------------------------------------------------------------- */
+/* --- failures --------------------------------------------------------------------------------- */
 
 /* A program from its compile to its end with one call that fails, or that one and all after it. False: it needs fewer
  * calls. */
@@ -355,7 +355,7 @@ static void one_context(void **state) {
   end(&second);
 }
 
-/* --- forks ---------------------------------------------------------------------------------------------- */
+/* --- forks ------------------------------------------------------------------------------------ */
 
 /* In a child process nothing of the parent's device is touched, and there is no other. */
 static int use_in_child(use *u) {

@@ -1,5 +1,5 @@
-/* Arrays of the caller's that share memory: an output with anything, or a constant with an input, is refused and both are
- * named; what is only read may be shared, and neighbours may touch. */
+/* Arrays of the caller's that share memory: an output with anything, or a constant with an input, is refused and both
+ * are named; what is only read may be shared, and neighbours may touch. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -13,7 +13,7 @@
 enum { POOL = 4096 };
 static float pool[POOL];
 
-/* --- through wn_compile --------------------------------------------------------------------------- */
+/* --- through wn_compile ----------------------------------------------------------------------- */
 
 typedef struct place {
   const char *what;
@@ -94,7 +94,7 @@ static void test_read_alone(void **state) {
   wn_context_destroy(ctx);
 }
 
-/* --- against each with each ------------------------------------------------------------------------ */
+/* --- against each with each ------------------------------------------------------------------- */
 
 enum { ARRAYS = 24 };
 

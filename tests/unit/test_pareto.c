@@ -1,5 +1,5 @@
-/* The Pareto front, the text of all combinations, and rows that are kept between runs. Random rows are checked against the
- * definition; the seed is printed and can be given as $SEED. */
+/* The Pareto front, the text of all combinations, and rows that are kept between runs. Random rows are checked against
+ * the definition; the seed is printed and can be given as $SEED. */
 #define _GNU_SOURCE
 #include <stdarg.h>
 #include <stddef.h>

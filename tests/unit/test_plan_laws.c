@@ -1,6 +1,6 @@
-/* Laws of plans as text. Of values: what is printed parses back to itself, equal plans print equally and others do not, and
- * any text is a plan or a mistake. Of programs: the placement that a compile reports, given back, makes the same program and
- * is reported again. Random plans over random graphs; WINNOW_SEED=<seed> draws the same ones. */
+/* Laws of plans as text. Of values: what is printed parses back to itself, equal plans print equally and others do not,
+ * and any text is a plan or a mistake. Of programs: the placement that a compile reports, given back, makes the same
+ * program and is reported again. Random plans over random graphs; WINNOW_SEED=<seed> draws the same ones. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -14,7 +14,7 @@
 #define LEN(a) (sizeof(a) / sizeof *(a))
 enum { MOST_SITES = 8 };
 
-/* --- values ----------------------------------------------------------------------------------------------------------------- */
+/* --- values ----------------------------------------------------------------------------------- */
 
 typedef struct fixture {
   diag d;
@@ -148,7 +148,7 @@ static void any_text_is_a_plan_or_a_mistake(void **state) {
   assert_true(taken > 100 && refused > 1000);
 }
 
-/* --- programs ----------------------------------------------------------------------------------------------------------------- */
+/* --- programs --------------------------------------------------------------------------------- */
 
 typedef struct subject {
   wn_context *ctx;

@@ -95,7 +95,7 @@ static double run(fixture *f) {
   return relative_l2(f->c.y, f->c.expected, f->c.y_count);
 }
 
-/* --- the table --------------------------------------------------------------------------------- */
+/* --- the table -------------------------------------------------------------------------------- */
 
 typedef struct plan_row {
   const char *name;
@@ -222,7 +222,7 @@ static void test_kernel_info(void **state) {
   }
 }
 
-/* --- refusals ------------------------------------------------------------------------------------ */
+/* --- refusals --------------------------------------------------------------------------------- */
 
 static void refuse(fixture *f, wn_options o, wn_status expected, const char *reason) {
   wn_status st = compile_into(f, &o, f->c.y);
@@ -270,7 +270,7 @@ static void test_memory_limit(void **state) {
   assert_int_equal(f->info.workspace_bytes, 0);
 }
 
-/* --- merging ------------------------------------------------------------------------------------- */
+/* --- merging ---------------------------------------------------------------------------------- */
 
 static int accumulators(const lin_kernel *k) {
   int count = 0;
@@ -301,7 +301,7 @@ static void test_explosion(void **state) {
   assert_true(run(f) <= case_promise(&f->c));
 }
 
-/* --- fallback -------------------------------------------------------------------------------------- */
+/* --- fallback --------------------------------------------------------------------------------- */
 
 static void test_fallback(void **state) {
   fixture *f = *state;
@@ -332,7 +332,7 @@ static void test_fallback(void **state) {
   assert_null(f->info.fallback);
 }
 
-/* --- what may not change a result ----------------------------------------------------------------- */
+/* --- what may not change a result ------------------------------------------------------------- */
 
 static void test_threads(void **state) {
   fixture *f = *state;

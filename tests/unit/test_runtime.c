@@ -157,8 +157,8 @@ static void test_line_limit(void **state) {
   runtime_destroy(rt);
 }
 
-/* Sums of several lengths, each twice under other names: those that differ are compiled, on several threads, and results are
- * where they belong. */
+/* Sums of several lengths, each twice under other names: those that differ are compiled, on several threads, and
+ * results are where they belong. */
 static void test_many_kernels(void **state) {
   enum { MANY = 12 };
   fixture *f = *state;

@@ -64,7 +64,7 @@ static void assert_same(fixture *f, const schedule *a, const schedule *b) {
   assert_string_equal(print(f, a), print(f, b));
 }
 
-/* --- what means what ------------------------------------------------------------------------------ */
+/* --- what means what -------------------------------------------------------------------------- */
 
 static void test_values(void **state) {
   fixture *f = *state;
@@ -167,7 +167,7 @@ static void test_differences(void **state) {
   }
 }
 
-/* --- named plans ---------------------------------------------------------------------------------- */
+/* --- named plans ------------------------------------------------------------------------------ */
 
 static void test_names(void **state) {
   fixture *f = *state;
@@ -209,7 +209,7 @@ static void test_placements(void **state) {
   }
 }
 
-/* --- mistakes ---------------------------------------------------------------------------------------- */
+/* --- mistakes --------------------------------------------------------------------------------- */
 
 typedef struct mistake {
   const char *text;
@@ -303,7 +303,7 @@ static void test_repeated_sizes(void **state) {
   }
 }
 
-/* --- random -------------------------------------------------------------------------------------------- */
+/* --- random ----------------------------------------------------------------------------------- */
 
 static void test_random(void **state) {
   fixture *f = *state;

@@ -1,6 +1,6 @@
-/* Writes of the library that cannot be done are errors and no signals: over a limit on the size of files, to a reader that
- * is gone; the caller's handlers, masks and pending signals are what they were. A compile under such a limit falls back.
- * Each case in a process of its own. */
+/* Writes of the library that cannot be done are errors and no signals: over a limit on the size of files, to a reader
+ * that is gone; the caller's handlers, masks and pending signals are what they were. A compile under such a limit falls
+ * back. Each case in a process of its own. */
 #define _GNU_SOURCE
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,7 +1,7 @@
 /* Graphs of two and more layers: which kernels each gets, whether its weights are packed, which plan it has. A layer's
- * kernels are the ones that it has alone, whatever stands before and behind it. Then plans for sites as text, and limits of
- * memory that only some sites can meet. Nothing is run here, apart from what is inlined; on `interp` an instruction set need
- * not be this machine's. */
+ * kernels are the ones that it has alone, whatever stands before and behind it. Then plans for sites as text, and
+ * limits of memory that only some sites can meet. Nothing is run here, apart from what is inlined; on `interp` an
+ * instruction set need not be this machine's. */
 #include "cores.h" /* with _GNU_SOURCE: wait4 */
 
 #include <stdarg.h>
@@ -53,7 +53,7 @@ static int tear_down(void **state) {
   return 0;
 }
 
-/* --- layers ---------------------------------------------------------------------------------------------------------------- */
+/* --- layers ----------------------------------------------------------------------------------- */
 
 static void begin(fixture *f, int nd, const int64_t *shape) {
   drop(f);
@@ -130,7 +130,7 @@ static void compile(fixture *f, const char *plan) {
     fail_msg("plan %.200s: %s", plan, wn_message(f->ctx));
 }
 
-/* --- what kernels are -------------------------------------------------------------------------------------------------------- */
+/* --- what kernels are ------------------------------------------------------------------------- */
 
 static wn_kernel_info kernel(fixture *f, int i) {
   wn_kernel_info k = WN_KERNEL_INFO();
@@ -184,7 +184,7 @@ static const char *plan_of(const fixture *f, const char *site, char *out, size_t
   return out;
 }
 
-/* --- D1: weights of later layers ----------------------------------------------------------------------------------------------- */
+/* --- D1: weights of later layers -------------------------------------------------------------- */
 
 static const char *const cpus[] = {"sse2", "avx2", "avx512", "neon"};
 
@@ -246,7 +246,7 @@ static void weights_of_different_layers_are_packed(void **state) {
   }
 }
 
-/* --- D2: kernels do not depend on neighbours --------------------------------------------------------------------------------- */
+/* --- D2: kernels do not depend on neighbours -------------------------------------------------- */
 
 static void conv3(fixture *f) { layer(f, 24, 3); }
 static void conv5(fixture *f) { layer(f, 24, 5); }
@@ -314,7 +314,7 @@ static void map_over_a_convolution_is_a_map(void **state) {
   assert_non_null(strstr(wn_message(f->ctx), "the graph has conv0 map1"));
 }
 
-/* --- D3: inner layers with channels last ---------------------------------------------------------------------------------------- */
+/* --- D3: inner layers with channels last ------------------------------------------------------ */
 
 static void inner_layers_have_lanes_of_channels(void **state) {
   fixture *f = *state;
@@ -336,7 +336,7 @@ static void inner_layers_have_lanes_of_channels(void **state) {
   }
 }
 
-/* --- D4: the placement that is given back ------------------------------------------------------------------------------------------ */
+/* --- D4: the placement that is given back ----------------------------------------------------- */
 
 static void mixed_layers(fixture *f) {
   image(f, 16, 28);
@@ -374,7 +374,7 @@ static void placement_gives_the_same_program(void **state) {
   }
 }
 
-/* --- one machine ---------------------------------------------------------------------------------------------------------------- */
+/* --- one machine ------------------------------------------------------------------------------ */
 
 /* Where products are made of matrices, that is what is priced: they cost less than scalar products do. */
 static void matrices_have_prices(void **state) {
@@ -448,7 +448,7 @@ static void isas_of_devices_are_not_a_cpus(void **state) {
   assert_non_null(strstr(wn_message(f->ctx), "Metal has no instruction set 'simdgroup'"));
 }
 
-/* --- tiles of their own, code in common ---------------------------------------------------------------------------------------- */
+/* --- tiles of their own, code in common ------------------------------------------------------- */
 
 static void filters_have_tiles_of_their_own(void **state) {
   fixture *f = *state;
@@ -502,7 +502,7 @@ static void equal_layers_share_code(void **state) {
   }
 }
 
-/* --- texts --------------------------------------------------------------------------------------------------------------------- */
+/* --- texts ------------------------------------------------------------------------------------ */
 
 /* conv0, conv1, product2 or so: conv 3x3, conv 1x1, both stored; tanh of the second is an output beside it. */
 static void text_graph(fixture *f) {
@@ -721,7 +721,7 @@ static void long_texts(void **state) {
   free(text);
 }
 
-/* --- inlining ------------------------------------------------------------------------------------------------------------------ */
+/* --- inlining --------------------------------------------------------------------------------- */
 
 /* A value that is read twice is stored; inlined it has no kernel and no array, and its readers compute it. */
 static void inlined_maps_have_no_kernel(void **state) {
@@ -756,7 +756,7 @@ static void inlined_maps_have_no_kernel(void **state) {
     assert_true(z[0][i] - z[1][i] < 1e-6f && z[1][i] - z[0][i] < 1e-6f);
 }
 
-/* --- memory ---------------------------------------------------------------------------------------------------------------------- */
+/* --- memory ----------------------------------------------------------------------------------- */
 
 static size_t workspace_within(fixture *f, const char *plan, size_t limit) {
   wn_status st = compile_with(f, WN_OPTIONS(.plan = plan, .max_memory = limit));
@@ -846,7 +846,7 @@ static void every_limit_is_met(void **state) {
   }
 }
 
-/* --- many sites -------------------------------------------------------------------------------------------------------------------- */
+/* --- many sites ------------------------------------------------------------------------------- */
 
 /* In a process of its own: what it had at most is measured. 0: compiled; 1: refused, with a line; 2: neither. */
 static int compile_many(int layers_of, bool alike) {

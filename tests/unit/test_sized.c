@@ -43,7 +43,7 @@ static int teardown(void **state) {
   return 0;
 }
 
-/* --- a struct of another version -------------------------------------------------------------------- */
+/* --- a struct of another version -------------------------------------------------------------- */
 
 /* Exactly as large as it says, so that a sanitizer sees what goes past it. */
 static void *of_size(const void *from, size_t known, size_t size) {
@@ -227,7 +227,7 @@ static void test_outputs(void **state) {
   }
 }
 
-/* --- between two versions --------------------------------------------------------------------------- */
+/* --- between two versions --------------------------------------------------------------------- */
 
 /* No struct has had a second version yet: the first of this one ends after b. */
 typedef struct second {
@@ -261,7 +261,7 @@ static void test_versions(void **state) {
   assert_string_equal(sized_out(&of_second, NULL, &from), "nowhere");
 }
 
-/* --- versions of the library ------------------------------------------------------------------------- */
+/* --- versions of the library ------------------------------------------------------------------ */
 
 static void test_library(void **state) {
   (void)state;

@@ -63,7 +63,7 @@ static int teardown(void **state) {
   return status;
 }
 
-/* --- shorthands ------------------------------------------------------------------------------------------------------------- */
+/* --- shorthands ------------------------------------------------------------------------------- */
 
 static bool put(store *s, const char *key, const char *value) {
   return store_put(s, STORE_KERNELS, key, strlen(key), value, strlen(value));
@@ -156,7 +156,7 @@ static void give_away(fixture *f) {
   if (access(f->file, F_OK) == 0) assert_int_equal(chown(f->file, NOBODY, NOBODY), 0);
 }
 
-/* --- what it is for ------------------------------------------------------------------------------------------------------------ */
+/* --- what it is for --------------------------------------------------------------------------- */
 
 static void round_trip(void **state) {
   fixture *f = *state;
@@ -187,7 +187,8 @@ static void round_trip(void **state) {
   assert_int_equal(f->d.warnings, 0);
 }
 
-/* Several are put at once, but for one that is too large; and many that are old are asked for before the store is closed. */
+/* Several are put at once, but for one that is too large; and many that are old are asked for before the store is
+ * closed. */
 static void several(void **state) {
   enum { LIMIT = 1 << 20, MANY = 300 };
   fixture *f = *state;
@@ -252,7 +253,7 @@ static void kinds_and_removal(void **state) {
   assert_int_equal(f->d.warnings, 0);
 }
 
-/* --- where it is ------------------------------------------------------------------------------------------------------------- */
+/* --- where it is ------------------------------------------------------------------------------ */
 
 static void turned_off(void **state) {
   fixture *f = *state;
@@ -310,7 +311,7 @@ static void no_folder(void **state) {
   expect_nothing_but(f, "too long");
 }
 
-/* --- whose it is -------------------------------------------------------------------------------------------------------------- */
+/* --- whose it is ------------------------------------------------------------------------------ */
 
 static void writable_by_others(void **state) {
   fixture *f = *state;
@@ -372,7 +373,7 @@ static void of_another_user(void **state) {
   expect_nothing_but(f, f->folder);
 }
 
-/* --- not to be written ------------------------------------------------------------------------------------------------------- */
+/* --- not to be written ------------------------------------------------------------------------ */
 
 static int use_empty_read_only(fixture *f) {
   store *s = store_open(&f->d, false);
@@ -432,7 +433,7 @@ static void full(void **state) {
   elsewhere(f, use_full);
 }
 
-/* --- damage ------------------------------------------------------------------------------------------------------------------ */
+/* --- damage ----------------------------------------------------------------------------------- */
 
 static void no_database(void **state) {
   fixture *f = *state;
@@ -555,7 +556,7 @@ static void damaged_file(void **state) {
   assert_true(found > 0 && lost > 0);
 }
 
-/* --- other processes --------------------------------------------------------------------------------------------------------- */
+/* --- other processes -------------------------------------------------------------------------- */
 
 enum { PROCESSES = 4, ROUNDS = 25 };
 
@@ -650,7 +651,7 @@ static void locked(void **state) {
   assert_int_equal(f->d.warnings, 0); /* that another process is busy is no news */
 }
 
-/* --- size and memory --------------------------------------------------------------------------------------------------------- */
+/* --- size and memory -------------------------------------------------------------------------- */
 
 static void bounded(void **state) {
   enum { LIMIT = 1 << 20, LARGE = 32 << 10, COUNT = 150 };

@@ -1,5 +1,6 @@
-/* The tuner: keys of graphs, plans that auto takes from the store and plans that it must not, the search itself, and what an
- * interrupt leaves behind. Everything runs in the interpreter, whose times are no matter here: none is asserted. */
+/* The tuner: keys of graphs, plans that auto takes from the store and plans that it must not, the search itself, and
+ * what an interrupt leaves behind. Everything runs in the interpreter, whose times are no matter here: none is
+ * asserted. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -179,7 +180,7 @@ static wn_program_info compile(conv *c, const wn_options *o, char *placement) {
   return info;
 }
 
-/* --- keys ----------------------------------------------------------------------------------------------------------------- */
+/* --- keys ------------------------------------------------------------------------------------- */
 
 static void test_key_is_of_the_graph(void **state) {
   (void)state;
@@ -216,7 +217,7 @@ static void test_key_is_of_the_graph(void **state) {
   conv_free(b);
 }
 
-/* --- what auto does with what is stored ------------------------------------------------------------------------------- */
+/* --- what auto does with what is stored ------------------------------------------------------- */
 
 static void test_stored_plan_is_used(void **state) {
   (void)state;
@@ -300,7 +301,7 @@ static void test_broken_plans_warn(void **state) {
   conv_free(c);
 }
 
-/* --- errors of results --------------------------------------------------------------------------------------------------- */
+/* --- errors of results ------------------------------------------------------------------------ */
 
 static void test_check(void **state) {
   (void)state;
@@ -360,7 +361,7 @@ static void test_check_samples(void **state) {
   free(y);
 }
 
-/* --- the search ------------------------------------------------------------------------------------------------------------ */
+/* --- the search ------------------------------------------------------------------------------- */
 
 typedef struct limit {
   int calls, most, measured; /* stop after so many calls, or once so many schedules were measured */
@@ -554,7 +555,7 @@ static void test_no_memory(void **state) {
   conv_free(c);
 }
 
-/* --- moves ------------------------------------------------------------------------------------------------------------------ */
+/* --- moves ------------------------------------------------------------------------------------ */
 
 static void test_moves(void **state) {
   (void)state;
@@ -595,7 +596,7 @@ static void test_moves(void **state) {
   arena_release(&a);
 }
 
-/* --- processes -------------------------------------------------------------------------------------------------------------- */
+/* --- processes -------------------------------------------------------------------------------- */
 
 static int64_t plans_stored(void) {
   diag d;

@@ -1,13 +1,13 @@
 /* cpu:cc: kernels as C, through the system's C compiler, loaded as a shared object.
  *
  * In: kernels. Out: functions, or the compiler's complaint. The compiler is the first of cc, gcc
- * and clang on PATH, started without a shell, with no input but one file and no network: as many processes at a time as kernels
- * run on threads, each with one kernel, which the store can keep by itself, or without a store with its share of them all,
- * since a process costs as much as a small kernel; a bad one then does not take others with it. Source
+ * and clang on PATH, started without a shell, with no input but one file and no network: as many processes at a time as
+ * kernels run on threads, each with one kernel, which the store can keep by itself, or without a store with its share
+ * of them all, since a process costs as much as a small kernel; a bad one then does not take others with it. Source
  * and object live in a private directory that is gone again when compile returns; a loaded object
  * needs its file no longer. What a process that was killed left behind is removed by the next one: a
- * directory is in use while somebody has a lock on the file `lock` in it. The store keeps the object's bytes under the source, the flags and the
- * compiler's file: its path, size and time of change.
+ * directory is in use while somebody has a lock on the file `lock` in it. The store keeps the object's bytes under the
+ * source, the flags and the compiler's file: its path, size and time of change.
  * Always holds: nothing that is fast but inexact is switched on (no fast-math, no contraction), so
  * this backend and the LLVM one round alike. */
 #define _GNU_SOURCE
@@ -49,7 +49,8 @@ typedef struct cc_code {
   void *object[]; /* of dlopen */
 } cc_code;
 
-/* The directories of the process, for cc_abandon (backend.abandon; without it the next process that compiles removes them), which can have no argument. */
+/* The directories of the process, for cc_abandon (backend.abandon; without it the next process that compiles removes
+ * them), which can have no argument. */
 enum { PATH_BYTES = 256, ACTIVE = 16 };
 static struct active {
   atomic_int state; /* FREE, TAKEN, or in USE: dir is whole */
@@ -128,7 +129,7 @@ static int lock_directory(const char *dir, int flags) {
 static void sweep(const char *base) {
   static const char prefix[] = "winnow-";
   DIR *d = opendir(base);
-  for (struct dirent *e; d && (e = readdir(d));) {
+  for (struct dirent *e; d != NULL && (e = readdir(d));) {
     char dir[PATH_BYTES];
     struct stat s;
     if (strncmp(e->d_name, prefix, sizeof prefix - 1) != 0 ||
@@ -142,12 +143,12 @@ static void sweep(const char *base) {
     remove_directory(dir);
     close(lock);
   }
-  if (d) closedir(d);
+  if (d != NULL) closedir(d);
 }
 
 static const char *directory_base(void) {
   const char *base = getenv("TMPDIR");
-  return base && *base && strlen(base) <= 200 ? base : "/tmp";
+  return base != NULL && *base && strlen(base) <= 200 ? base : "/tmp";
 }
 
 static pthread_once_t swept = PTHREAD_ONCE_INIT;
@@ -197,15 +198,15 @@ static bool open_directory(build *b) {
 static void close_directory(build *b) {
   remove_directory(b->dir);
   if (b->lock >= 0) close(b->lock);
-  if (b->active) atomic_store(&b->active->state, FREE);
+  if (b->active != NULL) atomic_store(&b->active->state, FREE);
   b->lock = -1;
   b->active = NULL;
 }
 
 static bool write_file(build *b, const char *path, const void *bytes, size_t len) {
   FILE *f = fopen(path, "w");
-  bool ok = f && fwrite(bytes, 1, len, f) == len;
-  if (f && fclose(f) != 0) ok = false;
+  bool ok = f != NULL && fwrite(bytes, 1, len, f) == len;
+  if (f != NULL && fclose(f) != 0) ok = false;
   if (!ok) snprintf(b->reason, REASON, "cannot write %.150s: %s", path, strerror(errno));
   return ok;
 }
@@ -234,15 +235,15 @@ static void read_errors(build *b, int status) {
   const char *name = b->of->args[0];
   snprintf(b->reason, REASON, "%s failed (status %d)", name, status);
   FILE *f = fopen(b->errors, "r");
-  if (!f) return;
+  if (f == NULL) return;
   bool first = true;
-  while (fgets(line, sizeof line, f)) {
+  while (fgets(line, sizeof line, f) != NULL) {
     line[strcspn(line, "\n")] = 0;
     char *error = strstr(line, "error:");
-    const char *what = error ? error : line;
-    if (error || first) snprintf(b->reason, REASON, "%s: %.200s", name, what);
+    const char *what = error != NULL ? error : line;
+    if (error != NULL || first) snprintf(b->reason, REASON, "%s: %.200s", name, what);
     first = false;
-    if (error) break;
+    if (error != NULL) break;
   }
   fclose(f);
 }
@@ -293,7 +294,7 @@ static bool start_compiler(build *b) {
   if (failed)
     snprintf(b->reason, REASON, "no C compiler: none of cc, gcc and clang on PATH starts (%s)",
              strerror(failed));
-  if (b->active) atomic_store(&b->active->compiler, b->pid);
+  if (b->active != NULL) atomic_store(&b->active->compiler, b->pid);
   return !failed;
 }
 
@@ -307,7 +308,7 @@ static bool has_ended(build *b, bool wait, bool *ok) {
   bool known = got > 0 || errno == ECHILD;
   if (got < 0) status = 0;
   b->pid = 0;
-  if (b->active) atomic_store(&b->active->compiler, 0);
+  if (b->active != NULL) atomic_store(&b->active->compiler, 0);
   *ok = known && status == 0;
   if (!*ok) read_errors(b, WIFEXITED(status) ? WEXITSTATUS(status) : -1);
   return true;
@@ -321,7 +322,8 @@ static void make_common_key(str *key, const machine *target) {
   const char *path = getenv("PATH");
   bool found = false;
   for (size_t i = 0; i < COMPILERS && !found; ++i)
-    for (const char *at = path; at && *at && !found; at += strcspn(at, ":"), at += *at == ':') {
+    for (const char *at = path; at != NULL && *at && !found;
+         at += strcspn(at, ":"), at += *at == ':') {
       char file[1024];
       struct stat s;
       snprintf(file, sizeof file, "%.*s/%s", (int)strcspn(at, ":"), at, compilers[i]);
@@ -339,20 +341,20 @@ static bool load_object(build *b) {
   }
   b->loaded = dlopen(b->object, RTLD_NOW | RTLD_LOCAL);
   fork_leave();
-  if (b->loaded) return true;
+  if (b->loaded != NULL) return true;
   const char *why = dlerror();
-  snprintf(b->reason, REASON, "does not load: %.200s", why ? why : "unknown");
+  snprintf(b->reason, REASON, "does not load: %.200s", why != NULL ? why : "unknown");
   return false;
 }
 
 /* Reads the object's bytes for the store. What fails here is nobody's loss. */
 static void keep_object(build *b) {
   struct stat s;
-  FILE *f = b->of->cache ? fopen(b->object, "r") : NULL;
-  size_t size = f && fstat(fileno(f), &s) == 0 ? (size_t)s.st_size : 0;
+  FILE *f = b->of->cache != NULL ? fopen(b->object, "r") : NULL;
+  size_t size = f != NULL && fstat(fileno(f), &s) == 0 ? (size_t)s.st_size : 0;
   b->bytes = size ? mem_alloc(size) : NULL;
-  b->size = b->bytes && fread(b->bytes, 1, size, f) == size ? size : 0;
-  if (f) fclose(f);
+  b->size = b->bytes != NULL && fread(b->bytes, 1, size, f) == size ? size : 0;
+  if (f != NULL) fclose(f);
 }
 
 /* Everything that needs the arena, which is not used while there is a directory. */
@@ -423,14 +425,14 @@ static bool find_kernel(void *object, const char *name, backend_kernel *out) {
   if (!fork_enter()) return false;
   void *symbol = dlsym(object, name);
   fork_leave();
-  if (!symbol) return false;
+  if (symbol == NULL) return false;
   out->code = symbol; /* a host_code */
   return true;
 }
 
 static void cc_release(void *handle) {
   cc_code *code = handle;
-  if (!code) return;
+  if (code == NULL) return;
   if (fork_enter()) { /* else the loader may be locked for ever */
     for (int i = 0; i < code->count; ++i) dlclose(code->object[i]);
     fork_leave();

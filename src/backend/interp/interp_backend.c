@@ -1,7 +1,7 @@
 /* The interpreter as a backend, which stands behind all others as well.
  *
- * In: kernels for any instruction set. Out: each of them decoded; nothing fails but for a lack of memory. Always holds: the
- * code lies in the arena of the job, so there is nothing to release. */
+ * In: kernels for any instruction set. Out: each of them decoded; nothing fails but for a lack of memory. Always holds:
+ * the code lies in the arena of the job, so there is nothing to release. */
 #include "backend/host.h"
 #include "backend/interp/interp.h"
 #include "render/render.h"

@@ -1,9 +1,9 @@
 /* The backend `cpu`: LLVM in process.
  *
- * In: linear kernels. Out: functions in this process. Each kernel is an ELF object of its own, from the store or made by
- * llvm_emit.c, on as many threads as kernels run on; ORC loads them all.
- * Always holds: LLVM is entered between fork_enter and fork_leave alone, and left before the store, which may warn, is asked;
- * where it can load nothing of what the store has, all is made anew. */
+ * In: linear kernels. Out: functions in this process. Each kernel is an ELF object of its own, from the store or made
+ * by llvm_emit.c, on as many threads as kernels run on; ORC loads them all.
+ * Always holds: LLVM is entered between fork_enter and fork_leave alone, and left before the store, which may warn, is
+ * asked; where it can load nothing of what the store has, all is made anew. */
 #include "backend/llvm/llvm_backend.h"
 
 #include <llvm-c/Core.h>

@@ -1,7 +1,7 @@
 /* Compiling kernels through LLVM in process: the parts of the backend, and what tests and `explain` ask of it besides.
  *
- * In: verified linear kernels and a target. Out: assembly or object code as bytes. llvm_emit.c makes code, llvm_backend.c
- * keeps and loads it, llvm_object.c reads it back. */
+ * In: verified linear kernels and a target. Out: assembly or object code as bytes. llvm_emit.c makes code,
+ * llvm_backend.c keeps and loads it, llvm_object.c reads it back. */
 #ifndef WN_BACKEND_LLVM_LLVM_BACKEND_H
 #define WN_BACKEND_LLVM_LLVM_BACKEND_H
 
@@ -15,9 +15,9 @@ const char *llvm_version(arena *a);
 /* What is done to a module before code generation. */
 extern const char llvm_passes[];
 
-/* Runs fn(user) on so many threads at once, each with a stack of a known size, and waits for their end; where not all of them
- * can be had, on those that can. NULL, or why there could be none. fn catches what it throws: diag_fail must not leave the
- * thread. */
+/* Runs fn(user) on so many threads at once, each with a stack of a known size, and waits for their end; where not all
+ * of them can be had, on those that can. NULL, or why there could be none. fn catches what it throws: diag_fail must
+ * not leave the thread. */
 const char *llvm_on_own_stacks(int threads, void (*fn)(void *), void *user);
 
 /* What LLVM is told of a CPU of this machine's kind. Strings of cpu are borrowed, others are in
@@ -27,7 +27,7 @@ llvm_ir_target llvm_target_of(arena *a, const machine *cpu);
 /* The text in arena a, its line breaks blanks. */
 const char *llvm_one_line(arena *a, const char *text);
 
-/* --- making code (llvm_emit.c) ---------------------------------------------------------------------------------------------- */
+/* --- making code (llvm_emit.c) ---------------------------------------------------------------- */
 
 enum { LLVM_REASON = 600 };
 
@@ -53,7 +53,7 @@ const char *llvm_emit_code(arena *a, const llvm_ir_target *t, int count,
  * Compiles anew. */
 const char *llvm_assembly(arena *a, const machine *cpu, const lin_kernel *k);
 
-/* --- reading it back (llvm_object.c) ---------------------------------------------------------------------------------------- */
+/* --- reading it back (llvm_object.c) ---------------------------------------------------------- */
 
 /* Instructions of one function of an object, a line each, in arena a; NULL where there are none. */
 const char *llvm_disassemble(arena *a, const llvm_ir_target *t, const char *object, size_t size,

@@ -1,7 +1,8 @@
 /* Kernels to object code through LLVM.
  *
- * In: linear kernels. Out: ELF objects or text in memory. A module is cleaned up by a short list of passes (the kernels are
- * simplified already: what is left to do is what index arithmetic hides until it is in SSA form) before code generation.
+ * In: linear kernels. Out: ELF objects or text in memory. A module is cleaned up by a short list of passes (the kernels
+ * are simplified already: what is left to do is what index arithmetic hides until it is in SSA form) before code
+ * generation.
  * Always holds: nothing is shared between kernels but LLVM's tables of targets, set up once, so each gets the same code
  * whatever is compiled beside it and on however many threads; every object of LLVM has its owner in `work`, so that any
  * failure releases it. */
@@ -145,7 +146,7 @@ llvm_ir_target llvm_target_of(arena *a, const machine *cpu) {
   return t;
 }
 
-/* --- code of several kernels ------------------------------------------------------------------------------------------------ */
+/* --- code of several kernels ------------------------------------------------------------------ */
 
 typedef struct emission {
   diag *d;
@@ -195,7 +196,7 @@ const char *llvm_assembly(arena *a, const machine *cpu, const lin_kernel *k) {
   return llvm_emit_code(a, &t, 1, &k, true, &size, &error);
 }
 
-/* --- units on several threads -------------------------------------------------------------------------------------------------- */
+/* --- units on several threads ----------------------------------------------------------------- */
 
 typedef struct queue {
   const llvm_ir_target *t;

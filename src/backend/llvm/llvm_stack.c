@@ -1,10 +1,10 @@
 /* Stacks of their own for LLVM.
  *
- * In: a function that calls LLVM. Out: it has run on threads with a stack of LLVM_STACK bytes each, which have ended. LLVM's
- * passes recurse as deep as the code that they are given, and what is left of the caller's stack is the caller's business:
- * winnow's own passes need 64 KiB whatever they are given.
- * Always holds: the caller waits meanwhile; the threads take no signal of the process, so no handler of the caller's runs on
- * them. */
+ * In: a function that calls LLVM. Out: it has run on threads with a stack of LLVM_STACK bytes each, which have ended.
+ * LLVM's passes recurse as deep as the code that they are given, and what is left of the caller's stack is the caller's
+ * business: winnow's own passes need 64 KiB whatever they are given.
+ * Always holds: the caller waits meanwhile; the threads take no signal of the process, so no handler of the caller's
+ * runs on them. */
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>

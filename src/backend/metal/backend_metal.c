@@ -1,7 +1,7 @@
 /* The backend `metal`: Apple's GPUs.
  *
- * In: kernels. Out: the functions of metal.h as a backend where the build has Metal (on macOS); elsewhere no devices, but
- * kernels that can be looked at, made for a typical device. */
+ * In: kernels. Out: the functions of metal.h as a backend where the build has Metal (on macOS); elsewhere no devices,
+ * but kernels that can be looked at, made for a typical device. */
 #include "backend/metal/metal.h"
 
 #include <stdio.h>
@@ -17,8 +17,8 @@ void metal_check_isa(diag *d, const char *isa) {
         isa);
 }
 
-/* Metal tells nothing of caches or of how many cores there are: those are of the smaller devices of the kind. The registers
- * are those of a work item where the device is full. */
+/* Metal tells nothing of caches or of how many cores there are: those are of the smaller devices of the kind. The
+ * registers are those of a work item where the device is full. */
 void metal_typical(machine *t, const char *isa) {
   bool simd = isa != NULL && strcmp(isa, "simd") == 0;
   *t = (machine){.isa = ISA_GENERIC,

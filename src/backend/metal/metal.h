@@ -1,7 +1,7 @@
 /* The parts of the Metal backend to each other: the device, its queue, compiling.
  *
- * Always holds: everything here runs in one thread at a time; every function that sends messages has an autorelease pool
- * around them; what a struct holds is retained, and released once. */
+ * Always holds: everything here runs in one thread at a time; every function that sends messages has an autorelease
+ * pool around them; what a struct holds is retained, and released once. */
 #ifndef WN_BACKEND_METAL_METAL_H
 #define WN_BACKEND_METAL_METAL_H
 
@@ -9,7 +9,7 @@
 
 extern const backend backend_metal;
 
-/* --- metal.c: what is the same where there is no Metal --------------------------------------------------------------------- */
+/* --- metal.c: what is the same where there is no Metal ---------------------------------------- */
 
 enum { METAL_GROUP = 1024 /* work items of a group at most; a kernel's pipeline may take fewer */ };
 
@@ -39,8 +39,8 @@ typedef struct metal_device {
   metal_api api;
   objc_id device, queue;
   bool unified; /* the device's memory is the machine's */
-  objc_id
-      staging; /* where it is not: what the CPU and the device both see; nil until it is needed */
+  /* where it is not: what the CPU and the device both see; nil until it is needed */
+  objc_id staging;
   objc_id commands; /* being filled, or nil */
   objc_id encoder;  /* in commands, or nil */
   int encoded;      /* launches in commands */
@@ -61,7 +61,7 @@ enum { METAL_SAMPLED = 1024 };
 /* One line of the error, kept in the device. */
 const char *metal_error(metal_device *m, const char *format, ...) WN_PRINTF(2, 3);
 
-/* --- metal_device.c ----------------------------------------------------------------------------------------------------- */
+/* --- metal_device.c --------------------------------------------------------------------------- */
 
 int metal_list(diag *d, arena *a, const device_info **out, const char **why);
 void *metal_open(diag *d, host *h, const char *spec, const char *isa, machine *target);
@@ -71,7 +71,7 @@ void metal_free(void *device, void *block);
 const char *metal_write(void *device, void *block, size_t offset, const void *from, size_t bytes);
 const char *metal_read(void *device, void *block, size_t offset, void *to, size_t bytes);
 
-/* --- metal_queue.c ---------------------------------------------------------------------------------------------------- */
+/* --- metal_queue.c ---------------------------------------------------------------------------- */
 
 /* Waits for what runs, whatever became of it, and releases all. */
 void metal_queue_close(metal_device *m);
@@ -85,7 +85,7 @@ const char *metal_copy(metal_device *m, objc_id from, size_t from_offset, objc_i
 /* Starts a .gputrace document at path; with NULL ends it. */
 const char *metal_capture(void *device, const char *path);
 
-/* --- metal_compile.c -------------------------------------------------------------------------------------------------- */
+/* --- metal_compile.c -------------------------------------------------------------------------- */
 
 /* What a launch needs to know of a kernel. */
 typedef struct metal_kernel {

@@ -1,9 +1,9 @@
 /* Kernels to Metal's pipelines.
  *
- * In: linear kernels. Out: for each a pipeline, or why there is none. All are compiled as one library; where that fails each
- * is compiled by itself, so that one bad kernel does not take the others with it. Always holds: floating-point arithmetic is
- * compiled as it is written (no fast math), with the precise functions. What is owned is the handle's or the pool's before
- * anything is allocated, so a lack of memory leaves nothing behind.
+ * In: linear kernels. Out: for each a pipeline, or why there is none. All are compiled as one library; where that fails
+ * each is compiled by itself, so that one bad kernel does not take the others with it. Always holds: floating-point
+ * arithmetic is compiled as it is written (no fast math), with the precise functions. What is owned is the handle's or
+ * the pool's before anything is allocated, so a lack of memory leaves nothing behind.
  *
  * Nothing goes to the store: the system keeps what it compiled, by source, beside every program that uses Metal, and a
  * pipeline's archive could be used only after its source has been compiled. So the second compile of a kernel is fast
@@ -23,7 +23,7 @@ typedef struct metal_code {
 
 enum { MATH_SAFE = 0, FUNCTIONS_PRECISE = 1 };
 
-/* --- source ----------------------------------------------------------------------------------------------------------- */
+/* --- source ----------------------------------------------------------------------------------- */
 
 /* Line n of the text, from 1, without blanks around it. */
 static const char *line_of(arena *a, const char *text, long n) {
@@ -36,8 +36,8 @@ static const char *line_of(arena *a, const char *text, long n) {
   return arena_printf(a, "%.*s", (int)strcspn(text, "\n"), text);
 }
 
-/* Metal's compiler says "program_source:12:3: error: ..." and goes on over many lines: its first error, with the line of the
- * source that it is about. */
+/* Metal's compiler says "program_source:12:3: error: ..." and goes on over many lines: its first error, with the line
+ * of the source that it is about. */
 static const char *explain_error(arena *a, const char *message, const char *source) {
   static const char file[] = "program_source:";
   const char *error = strstr(message, "error:"), *at = message;
@@ -84,7 +84,7 @@ static objc_id compile_source(metal_device *m, arena *a, const char *source, con
   return library;
 }
 
-/* --- pipelines -------------------------------------------------------------------------------------------------------- */
+/* --- pipelines -------------------------------------------------------------------------------- */
 
 /* A pipeline of which a group may have as many work items as the kernel's has: the compiler gives each of them fewer
  * registers. Nil where that cannot be. */
@@ -131,7 +131,7 @@ static void take_from_library(metal_device *m, arena *a, objc_id library, const 
     make_pipeline(m, a, function, k, out);
 }
 
-/* --- the backend ------------------------------------------------------------------------------------------------------ */
+/* --- the backend ------------------------------------------------------------------------------ */
 
 /* What a launch needs to know of the kernel. */
 static void describe_kernel(const lin_kernel *k, metal_kernel *out) {

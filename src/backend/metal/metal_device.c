@@ -1,8 +1,8 @@
 /* Apple's Metal: devices and their memory.
  *
- * In: the number of a device, or none for the system's default. Out: an open device. Always holds: where the device shares
- * the machine's memory its arrays are read and written in place; where it does not they are private to it and go through a
- * staging buffer. Either waits for what was queued before. */
+ * In: the number of a device, or none for the system's default. Out: an open device. Always holds: where the device
+ * shares the machine's memory its arrays are read and written in place; where it does not they are private to it and go
+ * through a staging buffer. Either waits for what was queued before. */
 #include "base/text.h"
 #include "backend/metal/metal.h"
 
@@ -12,7 +12,7 @@
 enum { STORAGE_SHARED = 0, STORAGE_PRIVATE = 2 << 4 }; /* MTLResourceOptions */
 static const size_t STAGING_BYTES = (size_t)8 << 20;
 
-/* --- opening ---------------------------------------------------------------------------------------------------------- */
+/* --- opening ---------------------------------------------------------------------------------- */
 
 /* The number, or -1 for none. */
 static long device_number(diag *d, const char *spec) {
@@ -112,7 +112,7 @@ void *metal_open(diag *d, host *h, const char *spec, const char *isa, machine *t
             count == 1 ? "is" : "are", count);
 }
 
-/* --- listing ------------------------------------------------------------------------------------------------------------ */
+/* --- listing ---------------------------------------------------------------------------------- */
 
 static void list_devices(const metal_api *api, arena *a, device_info *list, objc_id all,
                          int count) {
@@ -156,7 +156,7 @@ int metal_list(diag *d, arena *a, const device_info **out, const char **why) {
   return count;
 }
 
-/* --- memory ------------------------------------------------------------------------------------------------------------- */
+/* --- memory ----------------------------------------------------------------------------------- */
 
 void *metal_alloc(void *device, size_t bytes) {
   metal_device *m = device;

@@ -31,7 +31,8 @@ static const char *const selectors[METAL_SELECTORS] = {
 #include "backend/metal/metal_methods.def"
 };
 
-/* Any of the libraries may define a symbol. POSIX lets a function be read from the object pointer that dlsym returns. */
+/* Any of the libraries may define a symbol. POSIX lets a function be read from the object pointer that dlsym returns.
+ * */
 static bool find(const metal_api *api, const char *symbol, void *function, char *why, size_t size) {
   void *found = NULL;
   for (int i = 0; i < METAL_LIBRARIES && found == NULL; ++i) found = dlsym(api->library[i], symbol);

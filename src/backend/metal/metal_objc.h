@@ -1,11 +1,11 @@
 /* Apple's Metal from C: the Objective-C runtime and the frameworks, opened at run time.
  *
- * In: nothing. Out: a function for each method of metal_methods.def, mtl_NAME(api, receiver, ...). Always holds: nothing of
- * Apple's is needed to compile this, so it is the same text that runs on macOS and that is tested elsewhere; a message to nil
- * does nothing and gives 0, as in Objective-C.
+ * In: nothing. Out: a function for each method of metal_methods.def, mtl_NAME(api, receiver, ...). Always holds:
+ * nothing of Apple's is needed to compile this, so it is the same text that runs on macOS and that is tested elsewhere;
+ * a message to nil does nothing and gives 0, as in Objective-C.
  *
- * The runtime's objc_msgSend jumps to the method with the registers as they are, so it has to be called as a function of just
- * the method's type, which the casts below do. */
+ * The runtime's objc_msgSend jumps to the method with the registers as they are, so it has to be called as a function
+ * of just the method's type, which the casts below do. */
 #ifndef WN_BACKEND_METAL_METAL_OBJC_H
 #define WN_BACKEND_METAL_METAL_OBJC_H
 

@@ -1,13 +1,13 @@
 /* Metal's queue: launches are encoded into command buffers, which are committed now and then.
  *
- * In: kernels and where their arrays are. Out: work on the device, its errors, and when it ran. Always holds: the queue runs
- * command buffers in order and an encoder its launches one behind the other, so nothing else orders them; a command buffer is
- * looked at when it is done, so each error is told once.
+ * In: kernels and where their arrays are. Out: work on the device, its errors, and when it ran. Always holds: the queue
+ * runs command buffers in order and an encoder its launches one behind the other, so nothing else orders them; a
+ * command buffer is looked at when it is done, so each error is told once.
  *
- * A stamped launch is an encoder of its own with a counter sample at either end where the device has them; elsewhere it is a
- * command buffer of its own, whose GPUStartTime and GPUEndTime are the stamps. Samples are in ticks: the device tells its
- * clock and the CPU's at the same time, once when it is opened and again when stamps are asked for, which gives the rate of
- * the one in the other. Both kinds of stamps are then seconds of the same clock. */
+ * A stamped launch is an encoder of its own with a counter sample at either end where the device has them; elsewhere it
+ * is a command buffer of its own, whose GPUStartTime and GPUEndTime are the stamps. Samples are in ticks: the device
+ * tells its clock and the CPU's at the same time, once when it is opened and again when stamps are asked for, which
+ * gives the rate of the one in the other. Both kinds of stamps are then seconds of the same clock. */
 #include "base/text.h"
 #include "backend/metal/metal.h"
 
@@ -32,7 +32,7 @@ const char *metal_error(metal_device *m, const char *format, ...) {
   return m->text;
 }
 
-/* --- command buffers ---------------------------------------------------------------------------------------------------- */
+/* --- command buffers -------------------------------------------------------------------------- */
 
 static void end_encoder(metal_device *m) {
   mtl_end_encoding(&m->api, m->encoder);
@@ -122,7 +122,7 @@ const char *metal_copy(metal_device *m, objc_id from, size_t from_offset, objc_i
   return metal_finish(m);
 }
 
-/* --- samples --------------------------------------------------------------------------------------------------------- */
+/* --- samples ---------------------------------------------------------------------------------- */
 
 /* The counters that tell the time, or nil. */
 static objc_id time_counters(const metal_device *m) {
@@ -156,7 +156,7 @@ static void open_samples(metal_device *m) {
   if (m->samples != NULL) mtl_sample_timestamps(api, m->device, &m->cpu_clock, &m->gpu_clock);
 }
 
-/* --- launching ---------------------------------------------------------------------------------------------------------- */
+/* --- launching -------------------------------------------------------------------------------- */
 
 static bool room_for(metal_device *m, int stamp) {
   if (stamp < m->stamp_count) return true;
@@ -221,7 +221,7 @@ const char *metal_launch(void *device, const backend_kernel *kernel, const devic
   return error;
 }
 
-/* --- stamps ------------------------------------------------------------------------------------------------------------- */
+/* --- stamps ----------------------------------------------------------------------------------- */
 
 void metal_queue_close(metal_device *m) {
   if (m->commands != NULL) { /* never to run, but an encoder has to be ended */
@@ -274,7 +274,7 @@ const char *metal_stamps(void *device, int stamp, double *start, double *end) {
   return error;
 }
 
-/* --- capture ------------------------------------------------------------------------------------------------------------ */
+/* --- capture ---------------------------------------------------------------------------------- */
 
 static const char *start_capture(metal_device *m, objc_id manager, const char *path) {
   const metal_api *api = &m->api;

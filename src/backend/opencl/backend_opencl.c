@@ -1,10 +1,10 @@
 /* The backend `opencl`: memory and launches on a device behind an ICD.
  *
- * In: kernels that opencl_build.c compiled, blocks of the device's memory. Out: launches in the order in which they were
- * queued. A kernel's arguments are, by slot, the memory of its arrays and then the element at which each begins, and last
- * the number of the first group: an argument is set only where it is not what it was at the launch before.
- * Always holds: an ordinary launch allocates nothing and makes no event; those that are timed go to a queue of their own,
- * since a queue that keeps times may be slower, and the two are never both in use. A failed call is one line. */
+ * In: kernels that opencl_build.c compiled, blocks of the device's memory. Out: launches in the order in which they
+ * were queued. A kernel's arguments are, by slot, the memory of its arrays and then the element at which each begins,
+ * and last the number of the first group: an argument is set only where it is not what it was at the launch before.
+ * Always holds: an ordinary launch allocates nothing and makes no event; those that are timed go to a queue of their
+ * own, since a queue that keeps times may be slower, and the two are never both in use. A failed call is one line. */
 #ifndef WN_HAVE_OPENCL
 #include "backend/backend.h"
 #include "render/render.h"
@@ -28,7 +28,7 @@ static void *open_none(diag *d, host *h, const char *spec, const char *isa, mach
 #include "render/render.h"
 #include "backend/opencl/opencl.h"
 
-/* --- memory --------------------------------------------------------------------------------------- */
+/* --- memory ----------------------------------------------------------------------------------- */
 
 static void *allocate(void *handle, size_t bytes) {
   opencl_device *dev = handle;
@@ -49,7 +49,7 @@ static void *allocate(void *handle, size_t bytes) {
 
 static void release_block(void *handle, void *block) {
   opencl_device *dev = handle;
-  if (block) dev->api.clReleaseMemObject(block);
+  if (block != NULL) dev->api.clReleaseMemObject(block);
 }
 
 static const char *finish(void *handle) {
@@ -70,7 +70,7 @@ static const char *write_block(void *handle, void *block, size_t offset, const v
                                size_t bytes) {
   opencl_device *dev = handle;
   const char *why = use_ordinary(dev);
-  if (why) return why;
+  if (why != NULL) return why;
   cl_int error =
       dev->api.clEnqueueWriteBuffer(dev->queue, block, CL_TRUE, offset, bytes, from, 0, NULL, NULL);
   return error == CL_SUCCESS ? NULL : opencl_failed(dev, error, "writing %zu bytes to it", bytes);
@@ -79,13 +79,13 @@ static const char *write_block(void *handle, void *block, size_t offset, const v
 static const char *read_block(void *handle, void *block, size_t offset, void *to, size_t bytes) {
   opencl_device *dev = handle;
   const char *why = use_ordinary(dev);
-  if (why) return why;
+  if (why != NULL) return why;
   cl_int error =
       dev->api.clEnqueueReadBuffer(dev->queue, block, CL_TRUE, offset, bytes, to, 0, NULL, NULL);
   return error == CL_SUCCESS ? NULL : opencl_failed(dev, error, "reading %zu bytes from it", bytes);
 }
 
-/* --- launching ------------------------------------------------------------------------------------ */
+/* --- launching -------------------------------------------------------------------------------- */
 
 static cl_int set_array(opencl_device *dev, opencl_kernel *k, int slot, device_arg arg) {
   device_arg *old = &k->arg[slot];
@@ -122,7 +122,8 @@ static const char *reserve_event(opencl_device *dev, int stamp) {
   if (stamp >= dev->event_room) {
     int room = stamp < 32 ? 64 : 2 * stamp;
     cl_event *grown = mem_realloc(dev->event, (size_t)room * sizeof *grown);
-    if (!grown) return opencl_failed(dev, CL_OUT_OF_HOST_MEMORY, "timing %d launches", stamp + 1);
+    if (grown == NULL)
+      return opencl_failed(dev, CL_OUT_OF_HOST_MEMORY, "timing %d launches", stamp + 1);
     dev->event = grown;
     dev->event_room = room;
   }
@@ -147,8 +148,8 @@ static const char *use_profiled(opencl_device *dev) {
 static const char *launch_kernel(opencl_device *dev, opencl_kernel *k, const device_arg *args,
                                  int64_t begin, int64_t end, int stamp) {
   const char *why = stamp >= 0 ? use_profiled(dev) : use_ordinary(dev);
-  if (!why && stamp >= 0) why = reserve_event(dev, stamp);
-  if (why) return why;
+  if (why == NULL && stamp >= 0) why = reserve_event(dev, stamp);
+  if (why != NULL) return why;
   cl_int error = set_args(dev, k, args, begin);
   if (error != CL_SUCCESS) return opencl_failed(dev, error, "setting arguments of %s", k->name);
   size_t group = k->group, items = (size_t)(end - begin) * group;

@@ -1,9 +1,10 @@
 /* The OpenCL backend's own parts, between its files.
  *
  * In: the ICD loader's library, found at run time. Out: devices, programs, launches.
- * opencl_api.c loads the library and names errors, opencl_device.c finds and opens devices, opencl_build.c compiles kernels,
- * opencl.c moves data and launches.
- * Always holds: nothing of OpenCL is linked; without the library, a platform or a device there is one line that says so. */
+ * opencl_api.c loads the library and names errors, opencl_device.c finds and opens devices, opencl_build.c compiles
+ * kernels, opencl.c moves data and launches.
+ * Always holds: nothing of OpenCL is linked; without the library, a platform or a device there is one line that says
+ * so. */
 #ifndef WN_BACKEND_OPENCL_OPENCL_H
 #define WN_BACKEND_OPENCL_OPENCL_H
 
@@ -55,16 +56,17 @@ typedef struct opencl_api {
 } opencl_api;
 
 enum { OPENCL_REASON = 400 };
-/* Of local arrays where a group is one work item, which has them on its stack: a quarter of what threads mostly have. */
+/* Of local arrays where a group is one work item, which has them on its stack: a quarter of what threads mostly have.
+ * */
 enum { OPENCL_PRIVATE_BYTES = 2 << 20 };
 
-/* Loads the library: $WINNOW_OPENCL, a path, else where systems have it. It stays loaded: drivers leave threads behind that
- * must find their code. False with the reason. */
+/* Loads the library: $WINNOW_OPENCL, a path, else where systems have it. It stays loaded: drivers leave threads behind
+ * that must find their code. False with the reason. */
 bool opencl_load(opencl_api *api, char reason[OPENCL_REASON]);
 /* "CL_OUT_OF_RESOURCES", or "error -1234" of a number that has no name. */
 const char *opencl_error_name(cl_int error, char buffer[32]);
 
-/* --- devices (opencl_device.c) ----------------------------------------------------------------- */
+/* --- devices (opencl_device.c) ---------------------------------------------------------------- */
 
 enum { OPENCL_NAME = 128 };
 
@@ -105,7 +107,7 @@ void opencl_close(void *device);
 const char *opencl_failed(opencl_device *device, cl_int error, const char *format, ...)
     WN_PRINTF(3, 4);
 
-/* --- kernels (opencl_build.c) ------------------------------------------------------------------ */
+/* --- kernels (opencl_build.c) ----------------------------------------------------------------- */
 
 typedef struct opencl_kernel {
   cl_kernel kernel;

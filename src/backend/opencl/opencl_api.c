@@ -1,8 +1,8 @@
 /* The library behind OpenCL, found when somebody asks for a device.
  *
  * In: $WINNOW_OPENCL or the usual names. Out: its functions, each found by name, or what is missing.
- * Always holds: a library that lacks one of the functions is not used; none is ever unloaded; a child process of fork() does
- * not use what its parent has used, since drivers have threads. */
+ * Always holds: a library that lacks one of the functions is not used; none is ever unloaded; a child process of fork()
+ * does not use what its parent has used, since drivers have threads. */
 #include "backend/opencl/opencl.h"
 
 #include <dlfcn.h>
@@ -25,7 +25,7 @@ static bool find(void *library, const char *name, void *function, size_t size,
                  char reason[OPENCL_REASON]) {
   void *symbol = dlsym(library, name);
   memcpy(function, &symbol, size); /* POSIX: a data pointer may hold a function's address */
-  if (!symbol)
+  if (symbol == NULL)
     snprintf(reason, OPENCL_REASON, "the OpenCL library has no %s: it is older than OpenCL 1.2",
              name);
   return symbol != NULL;
@@ -42,25 +42,25 @@ static bool find_all(void *library, opencl_api *api, char reason[OPENCL_REASON])
 bool opencl_load(opencl_api *api, char reason[OPENCL_REASON]) {
   static _Atomic unsigned owner;
   const char *path = getenv("WINNOW_OPENCL");
-  bool asked = path && *path;
+  bool asked = path != NULL && *path;
   void *library = NULL;
   if (!fork_enter()) {
     snprintf(reason, OPENCL_REASON, "%s", fork_why);
     return false;
   }
-  for (int i = 0; !library && i < (asked ? 1 : LIBRARIES); ++i)
+  for (int i = 0; library == NULL && i < (asked ? 1 : LIBRARIES); ++i)
     library = dlopen(asked ? path : libraries[i], RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
-  bool found = library && find_all(library, api, reason);
+  bool found = library != NULL && find_all(library, api, reason);
   fork_leave();
   if (found && !fork_claim(&owner)) {
     snprintf(reason, OPENCL_REASON,
              "OpenCL was in use before fork(), and its drivers do not work in a child process");
     return false;
   }
-  if (library) return found;
+  if (library != NULL) return found;
   const char *why = asked ? dlerror() : NULL;
   if (asked)
-    snprintf(reason, OPENCL_REASON, "WINNOW_OPENCL: %.300s", why ? why : "does not load");
+    snprintf(reason, OPENCL_REASON, "WINNOW_OPENCL: %.300s", why != NULL ? why : "does not load");
   else
     snprintf(reason, OPENCL_REASON,
              "no OpenCL library (libOpenCL.so.1; Debian: ocl-icd-libopencl1)");

@@ -1,11 +1,11 @@
 /* Kernels through an OpenCL device's own compiler.
  *
- * In: linear kernels. Out: kernel objects, or the compiler's complaint with the line that it speaks of. All kernels of a
- * program are one source, built once; where that fails each is built by itself, so that one bad kernel does not take the
- * others with it. Binaries are kept in the store under the source, the device, its driver and the options; the build log
- * is kept with them, since NVIDIA's has registers and spills (as ptxas prints them).
- * Always holds: nothing inexact is switched on; a kernel that the device cannot launch (its work groups or local arrays are
- * too large) is an error here, not at its first launch. */
+ * In: linear kernels. Out: kernel objects, or the compiler's complaint with the line that it speaks of. All kernels of
+ * a program are one source, built once; where that fails each is built by itself, so that one bad kernel does not take
+ * the others with it. Binaries are kept in the store under the source, the device, its driver and the options; the
+ * build log is kept with them, since NVIDIA's has registers and spills (as ptxas prints them).
+ * Always holds: nothing inexact is switched on; a kernel that the device cannot launch (its work groups or local arrays
+ * are too large) is an error here, not at its first launch. */
 #include "backend/opencl/opencl.h"
 
 #include <ctype.h>
@@ -37,7 +37,7 @@ typedef struct build {
   bool compiled; /* not all was in the store */
 } build;
 
-/* --- what the compiler says ------------------------------------------------------------------------- */
+/* --- what the compiler says ------------------------------------------------------------------- */
 
 static const char *read_log(build *b, cl_program program) {
   const opencl_api *api = &b->device->api;
@@ -55,12 +55,12 @@ static const char *read_log(build *b, cl_program program) {
 /* The line with this number, from 1, without what stands around it; *n 0 where there is none. */
 static const char *line_of(const char *text, long number, size_t *n) {
   const char *at = text;
-  for (long i = 1; at && i < number; ++i) {
+  for (long i = 1; at != NULL && i < number; ++i) {
     at = strchr(at, '\n');
-    if (at) ++at;
+    if (at != NULL) ++at;
   }
   *n = 0;
-  if (!at || number < 1) return "";
+  if (at == NULL || number < 1) return "";
   while (*at == ' ' || *at == '\t') ++at;
   *n = strcspn(at, "\n");
   return at;
@@ -85,7 +85,7 @@ static long line_number(const char *start, const char *end) {
 static const char *complaint(build *b, const char *log, cl_int status) {
   char number[32];
   const char *error = strstr(log, "error:");
-  if (!error) {
+  if (error == NULL) {
     while (text_is_space(*log)) ++log;
     return *log ? arena_printf(b->scratch, "the device's compiler: %.*s",
                                (int)(strcspn(log, "\n") < 250 ? strcspn(log, "\n") : 250), log)
@@ -112,14 +112,14 @@ static const char *complaint(build *b, const char *log, cl_int status) {
 static void read_registers(const char *log, const char *name, backend_kernel *out) {
   out->registers = out->spills = -1;
   size_t n = strlen(name);
-  for (const char *at = strstr(log, "Compiling entry function '"); at;
+  for (const char *at = strstr(log, "Compiling entry function '"); at != NULL;
        at = strstr(at + 1, "Compiling entry function '")) {
     const char *entry = at + strlen("Compiling entry function '");
     if (strncmp(entry, name, n) != 0 || entry[n] != '\'') continue;
     const char *end = strstr(entry, "Compiling entry function '");
     const char *used = strstr(entry, "Used "), *spill = strstr(entry, " bytes spill stores");
-    if (used && (!end || used < end)) out->registers = atoi(used + strlen("Used "));
-    if (spill && (!end || spill < end)) {
+    if (used != NULL && (end == NULL || used < end)) out->registers = atoi(used + strlen("Used "));
+    if (spill != NULL && (end == NULL || spill < end)) {
       while (spill > entry && isdigit((unsigned char)spill[-1])) --spill;
       out->spills = atoi(spill) / 4;
     }
@@ -127,7 +127,7 @@ static void read_registers(const char *log, const char *name, backend_kernel *ou
   }
 }
 
-/* --- programs, from the store or the compiler ------------------------------------------------------- */
+/* --- programs, from the store or the compiler ------------------------------------------------- */
 
 static void set_options(build *b) {
   const opencl_device_facts *f = &b->device->facts;
@@ -135,7 +135,7 @@ static void set_options(build *b) {
            f->single_config & CL_FP_CORRECTLY_ROUNDED_DIVIDE_SQRT
                ? " -cl-fp32-correctly-rounded-divide-sqrt"
                : "",
-           strstr(f->platform_name, "NVIDIA") ? " -cl-nv-verbose" : "",
+           strstr(f->platform_name, "NVIDIA") != NULL ? " -cl-nv-verbose" : "",
            b->flush ? " -cl-denorms-are-zero" : "");
 }
 
@@ -150,13 +150,14 @@ static cl_int build_program(build *b, cl_program program) {
   return b->device->api.clBuildProgram(program, 1, &b->device->facts.id, b->options, NULL, NULL);
 }
 
-/* What was kept: the length of the log, the log, the binary. A binary that the driver does not take is compiled anew. */
+/* What was kept: the length of the log, the log, the binary. A binary that the driver does not take is compiled anew.
+ * */
 static cl_program load_program(build *b, const str *key) {
   size_t size;
   const unsigned char *kept =
       store_get(b->cache, b->scratch, STORE_KERNELS, key->data, key->len, &size);
   uint64_t log = 0;
-  if (!kept || size < sizeof log) return NULL;
+  if (kept == NULL || size < sizeof log) return NULL;
   memcpy(&log, kept, sizeof log);
   if (log > size - sizeof log) return NULL;
   const unsigned char *binary = kept + sizeof log + log;
@@ -180,8 +181,8 @@ static void keep_program(build *b, const str *key, cl_program program) {
   size_t size = 0;
   uint64_t log = strlen(b->log);
   const opencl_api *api = &b->device->api;
-  if (!b->cache || api->clGetProgramInfo(program, CL_PROGRAM_BINARY_SIZES, sizeof size, &size,
-                                         NULL) != CL_SUCCESS)
+  if (b->cache == NULL || api->clGetProgramInfo(program, CL_PROGRAM_BINARY_SIZES, sizeof size,
+                                                &size, NULL) != CL_SUCCESS)
     return;
   if (size == 0) return;
   unsigned char *bytes = arena_alloc(b->scratch, sizeof log + (size_t)log + size);
@@ -214,7 +215,7 @@ static cl_program compile_program(build *b, const str *key) {
   return NULL;
 }
 
-/* --- kernels ------------------------------------------------------------------------------------------ */
+/* --- kernels ---------------------------------------------------------------------------------- */
 
 static size_t kernel_figure(const opencl_device *dev, cl_kernel kernel,
                             cl_kernel_work_group_info what) {
@@ -285,7 +286,7 @@ static void take_kernel(build *b, arena *a, opencl_code *code, cl_program progra
   }
   code->kernel[code->kernels++] = kernel;
   out->error = cannot_launch(b->device, a, kernel, k);
-  if (out->error) return;
+  if (out->error != NULL) return;
   read_registers(b->log, k->name, out);
   out->note = note_of(b->device, a, kernel);
   out->code = describe(a, code, kernel, k);
@@ -322,7 +323,7 @@ static void build_all(build *b, opencl_code *code, const backend_job *job) {
 
 void opencl_release(void *handle) {
   opencl_code *code = handle;
-  if (!code) return;
+  if (code == NULL) return;
   for (int i = 0; i < code->kernels; ++i) code->device->api.clReleaseKernel(code->kernel[i]);
   for (int i = 0; i < code->programs; ++i) code->device->api.clReleaseProgram(code->program[i]);
   pthread_mutex_destroy(&code->lock);
@@ -333,7 +334,7 @@ static opencl_code *new_code(opencl_device *device, int count) {
   size_t n = (size_t)count;
   opencl_code *code =
       mem_alloc(sizeof *code + n * sizeof *code->program + n * sizeof *code->kernel);
-  if (!code) return NULL;
+  if (code == NULL) return NULL;
   *code = (opencl_code){.device = device};
   if (pthread_mutex_init(&code->lock, NULL) != 0) {
     mem_free(code);
@@ -347,7 +348,7 @@ static opencl_code *new_code(opencl_device *device, int count) {
 void *opencl_compile(void *device, backend_job *job) {
   diag *d = job->d;
   opencl_code *code = new_code(device, job->count);
-  if (!code) diag_fail(d, WN_ERR_NOMEM, "out of memory while compiling kernels");
+  if (code == NULL) diag_fail(d, WN_ERR_NOMEM, "out of memory while compiling kernels");
   arena scratch;
   arena_init(&scratch, d);
   build b = {.device = device,

@@ -1,9 +1,9 @@
 /* Finding and opening OpenCL devices.
  *
  * In: what stood behind "opencl:", numbers or parts of names. Out: an open device and its target, or one line.
- * A context costs hundreds of megabytes and milliseconds on some drivers, and a comparison holds a program for every plan:
- * so a process has one for each device, which the last holder releases. The list of them is behind a lock, empty while
- * nobody has a device open, and no run looks at it. Command queues belong to one holder each.
+ * A context costs hundreds of megabytes and milliseconds on some drivers, and a comparison holds a program for every
+ * plan: so a process has one for each device, which the last holder releases. The list of them is behind a lock, empty
+ * while nobody has a device open, and no run looks at it. Command queues belong to one holder each.
  * Always holds: a device that cannot compile, or says that it is not available, is listed but never opened. */
 #include "backend/opencl/opencl.h"
 
@@ -26,7 +26,7 @@ struct opencl_context {
 static pthread_mutex_t contexts_lock = PTHREAD_MUTEX_INITIALIZER;
 static opencl_context *contexts;
 
-/* --- what there is ------------------------------------------------------------------------------ */
+/* --- what there is ---------------------------------------------------------------------------- */
 
 typedef struct survey {
   opencl_api api;
@@ -163,7 +163,7 @@ int opencl_list(diag *d, arena *a, const device_info **out, const char **why) {
   return s.count;
 }
 
-/* --- choosing ------------------------------------------------------------------------------------- */
+/* --- choosing --------------------------------------------------------------------------------- */
 
 /* Is the word, of n characters, this number or, without regard to case, a part of the name? */
 static bool names(const char *word, size_t n, int number, const char *name) {
@@ -193,43 +193,44 @@ static _Noreturn void refuse_spec(diag *d, arena *a, const survey *s, const char
 
 /* PLATFORM, or PLATFORM:DEVICE. A GPU before others where several fit. */
 static const opencl_device_facts *choose(diag *d, arena *a, const survey *s, const char *spec) {
-  const char *platform = spec ? spec : "", *colon = strchr(platform, ':');
-  size_t n = colon ? (size_t)(colon - platform) : strlen(platform);
-  const char *device = colon ? colon + 1 : "";
+  const char *platform = spec != NULL ? spec : "", *colon = strchr(platform, ':');
+  size_t n = colon != NULL ? (size_t)(colon - platform) : strlen(platform);
+  const char *device = colon != NULL ? colon + 1 : "";
   const opencl_device_facts *found = NULL;
   for (int i = 0; i < s->count; ++i) {
     const opencl_device_facts *f = &s->facts[i];
     if (!names(platform, n, f->platform_number, f->platform_name) ||
         !names(device, strlen(device), f->number, f->name))
       continue;
-    bool better = (f->type & CL_DEVICE_TYPE_GPU) && found && !(found->type & CL_DEVICE_TYPE_GPU);
-    if (!found || better) found = f;
+    bool better =
+        (f->type & CL_DEVICE_TYPE_GPU) && found != NULL && !(found->type & CL_DEVICE_TYPE_GPU);
+    if (found == NULL || better) found = f;
   }
-  if (!found) refuse_spec(d, a, s, spec);
+  if (found == NULL) refuse_spec(d, a, s, spec);
   if (!found->available || !found->compiler)
     diag_fail(d, WN_ERR_DEVICE, "OpenCL device %s %s", found->name,
               found->available ? "has no compiler" : "is not available now");
   return found;
 }
 
-/* --- the target ------------------------------------------------------------------------------------ */
+/* --- the target ------------------------------------------------------------------------------- */
 
 enum { GPU_REGISTERS = 32, MOST_GROUP = 1024 };
 
 /* Work items that keep a compute unit busy: what its registers hold at some 32 of them each. */
 static int items_of_unit(const opencl_device_facts *f) {
-  if (strstr(f->vendor, "NVIDIA")) return 2048;
+  if (strstr(f->vendor, "NVIDIA") != NULL) return 2048;
   return f->type & CL_DEVICE_TYPE_GPU ? 1024 : 64;
 }
 
 static void fill_target(machine *t, diag *d, const opencl_device_facts *f, const char *isa) {
   bool simt = !(f->type & CL_DEVICE_TYPE_CPU);
-  if (isa && strcmp(isa, "simt") != 0 && strcmp(isa, "simd") != 0)
+  if (isa != NULL && strcmp(isa, "simt") != 0 && strcmp(isa, "simd") != 0)
     diag_fail(d, WN_ERR_USAGE,
               "OpenCL has no instruction set '%.80s': there are simt (work items in groups) and "
               "simd (one work item a group, with vectors)",
               isa);
-  if (isa) simt = strcmp(isa, "simt") == 0;
+  if (isa != NULL) simt = strcmp(isa, "simt") == 0;
   int floats = f->vector_floats < 4 ? 4 : f->vector_floats > 16 ? 16 : (int)f->vector_floats;
   *t = (machine){.isa = ISA_GENERIC,
                  .name = simt ? "simt" : "simd",
@@ -250,7 +251,7 @@ static void fill_target(machine *t, diag *d, const opencl_device_facts *f, const
   t->items = (int64_t)t->units * items_of_unit(f);
 }
 
-/* --- opening ---------------------------------------------------------------------------------------- */
+/* --- opening ---------------------------------------------------------------------------------- */
 
 const char *opencl_failed(opencl_device *device, cl_int error, const char *format, ...) {
   char what[200], number[32];
@@ -266,8 +267,8 @@ const char *opencl_failed(opencl_device *device, cl_int error, const char *forma
 static opencl_context *acquire_context(opencl_device *device, cl_int *error) {
   pthread_mutex_lock(&contexts_lock);
   opencl_context *c = contexts;
-  while (c && c->id != device->facts.id) c = c->next;
-  if (c) {
+  while (c != NULL && c->id != device->facts.id) c = c->next;
+  if (c != NULL) {
     ++c->holders;
   } else if ((c = mem_alloc(sizeof *c))) {
     *c = (opencl_context){.id = device->facts.id, .holders = 1, .next = contexts};
@@ -287,10 +288,10 @@ static opencl_context *acquire_context(opencl_device *device, cl_int *error) {
 
 static void release_context(opencl_device *device) {
   opencl_context *c = device->shared;
-  if (!c) return;
+  if (c == NULL) return;
   pthread_mutex_lock(&contexts_lock);
   bool last = --c->holders == 0;
-  for (opencl_context **at = &contexts; last && *at; at = &(*at)->next) {
+  for (opencl_context **at = &contexts; last && *at != NULL; at = &(*at)->next) {
     if (*at != c) continue;
     *at = c->next;
     break;
@@ -304,7 +305,7 @@ static void release_context(opencl_device *device) {
 static const char *connect(opencl_device *device) {
   cl_int error = CL_SUCCESS;
   device->shared = acquire_context(device, &error);
-  if (!device->shared) return opencl_failed(device, error, "opening it");
+  if (device->shared == NULL) return opencl_failed(device, error, "opening it");
   device->context = device->shared->context;
   device->queue = device->api.clCreateCommandQueue(device->context, device->facts.id, 0, &error);
   return device->queue ? NULL : opencl_failed(device, error, "making a command queue");
@@ -318,10 +319,10 @@ static void *open_in(diag *d, arena *a, const char *spec, const char *isa, machi
   machine checked;
   fill_target(&checked, d, facts, isa);
   opencl_device *device = mem_alloc(sizeof *device);
-  if (!device) diag_fail(d, WN_ERR_NOMEM, "out of memory while opening an OpenCL device");
+  if (device == NULL) diag_fail(d, WN_ERR_NOMEM, "out of memory while opening an OpenCL device");
   *device = (opencl_device){.api = s.api, .facts = *facts};
   const char *why = connect(device);
-  if (why) {
+  if (why != NULL) {
     snprintf(reason, sizeof reason, "%s", why);
     opencl_close(device);
     diag_fail(d, WN_ERR_DEVICE, "%s", reason);
@@ -347,7 +348,7 @@ void *opencl_open(diag *d, host *h, const char *spec, const char *isa, machine *
 
 void opencl_close(void *handle) {
   opencl_device *device = handle;
-  if (!device) return;
+  if (device == NULL) return;
   for (int i = 0; i < device->events; ++i)
     if (device->event[i]) device->api.clReleaseEvent(device->event[i]);
   mem_free(device->event);
