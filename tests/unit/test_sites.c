@@ -416,7 +416,7 @@ static void lanes_go_by_the_dtype_of_arithmetic(void **state) {
 static void isas_of_devices_are_not_a_cpus(void **state) {
   fixture *f = *state;
   static const char *const isas[] = {"simt", "simd", "simdgroup"}, *const backends[] = {"cpu",
-                                                                                        "interp"};
+                                                                                        "cpu:cc"};
   for (size_t i = 0; i < LEN(isas) * LEN(backends); ++i) {
     void *data = NULL;
     char usual[32] = "";
