@@ -117,8 +117,8 @@ typedef struct run {
 } run;
 
 static void look(run *r, wn_program *p) {
-  wn_program_info info;
-  wn_site_info site;
+  wn_program_info info = WN_PROGRAM_INFO();
+  wn_site_info site = WN_SITE_INFO();
   assert_int_equal(wn_program_get_info(p, &info), WN_OK);
   r->kernels = info.kernels;
   r->sites = info.sites;
@@ -149,12 +149,9 @@ static void run_case(run *r, arena *mem) {
     data[i] = r->out[i] = arena_array(mem, float, r->len[i] + 1);
     memset(r->out[i], 0xff, sizeof(float) * (size_t)r->len[i]);
   }
-  const wn_options opt = {.plan = r->plan,
-                          .backend = r->backend,
-                          .isa = r->isa,
-                          .threads = 1 + (int)(r->seed % 2),
-                          .plan_only = r->plan_only,
-                          .no_cache = 1};
+  const wn_options opt =
+      WN_OPTIONS(.plan = r->plan, .backend = r->backend, .isa = r->isa,
+                 .threads = 1 + (int)(r->seed % 2), .plan_only = r->plan_only, .no_cache = 1);
   r->status = wn_compile(ctx, t, data, o.count, &opt, &p);
   snprintf(r->message, sizeof r->message, "%s", r->status == WN_OK ? "" : wn_message(ctx));
   r->error = 0;
