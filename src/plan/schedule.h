@@ -12,6 +12,7 @@
  *   t tiles (direct: pixels)   k output channels   c input channels (partial sums of that many)
  * v=k or v=t: whose neighbours are the lanes of the products' vectors, output channels or tiles (direct: pixels); absent: what
  * wastes less.
+ * direct;chains=4: the terms of a long sum are dealt out to so many chains of additions side by side (chains.h).
  * chunk=N: a host loop around the kernels, N tiles at a time, so that what they hand on stays in the cache.
  * wino: tile m per axis, 0 for none. launch=joint puts kernels that do not depend on each other into one launch.
  * Always holds: printing and parsing give the same value back; equal values print equally. */
@@ -53,6 +54,7 @@ typedef struct schedule {
   bool joint;    /* launch=joint */
   /* of a stored value that is no convolution: which of its loops is in the lanes, and which in registers */
   value_loop lanes, regs;
+  int chains; /* of additions, for all sums of a value that is not rewritten; 0: chosen (chains.h) */
   int with; /* of a stored value that is no convolution: number + 1 of the site whose kernel stores it too; 0: its own */
   bool inlined; /* of a stored value that is no convolution: no array, every reader computes it */
 } schedule;
