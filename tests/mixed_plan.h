@@ -72,6 +72,7 @@ static inline const char *mixed_draw_one(uint64_t *random, const char *site) {
                                       "fused",
                                       "split",
                                       "x=local,g=global,m=local,o=global;t=16;wino=2",
+                                      "x=local,g=global,m=local,o=global;share=x0",
                                       "x=global,g=global,m=global,o=global;chunk=4;wino=3",
                                       "x=global,g=global,m=global,o=global;t=8,k=4;v=k"};
   static const char *const products[] = {"global", "global;t=16,k=2;chains=3", "global;t=8",

@@ -13,6 +13,7 @@
 #include "plan/complete.h"
 #include "plan/direct.h"
 #include "plan/loops.h"
+#include "plan/share.h"
 #include "plan/values.h"
 #include "plan/tiles.h"
 
@@ -162,7 +163,6 @@ nest *draft_finish(apply *ap, draft *d, stage *st);
 
 /* --- reorder.c -------------------------------------------------------------------------------------------------------- */
 void nest_reorder(apply *ap, nest *n, const stage_plan *plan); /* loops in parentheses */
-bool loop_named(loop_name want, const char *name);
 
 /* --- launch.c ----------------------------------------------------------------------------------------------------- */
 void launch_order(apply *ap); /* running order, prepare part first */
