@@ -61,6 +61,7 @@ static inline void mixed_set(mixed_item *it, const char *plan) {
 static inline const char *mixed_draw_one(uint64_t *random, const char *site) {
   static const char *const convs[] = {"direct",
                                       "direct;t=16,k=2",
+                                      "direct;chains=2",
                                       "auto",
                                       "old",
                                       "old-2k",
@@ -72,11 +73,14 @@ static inline const char *mixed_draw_one(uint64_t *random, const char *site) {
                                       "fused",
                                       "split",
                                       "x=local,g=global,m=local,o=global;t=16;wino=2",
+                                      "x=local,g=global,m=local,o=global;share=x0",
                                       "x=global,g=global,m=global,o=global;chunk=4;wino=3",
                                       "x=global,g=global,m=global,o=global;t=8,k=4;v=k"};
-  static const char *const products[] = {"global", "global;t=16,k=2", "global;t=8", "inline"};
+  static const char *const products[] = {"global", "global;t=16,k=2;chains=3", "global;t=8",
+                                         "inline"};
   if (strncmp(site, "conv", 4) == 0) return convs[below(random, sizeof convs / sizeof *convs)];
   if (strncmp(site, "product", 7) == 0) return products[below(random, 4)];
+  if (strncmp(site, "sum", 3) == 0 && chance(random, 30)) return "global;chains=4";
   return chance(random, 50) ? "global" : "inline";
 }
 

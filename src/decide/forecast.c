@@ -106,6 +106,7 @@ static void add_places(const listing *l) {
       if (l->now->stage[id].space == space) continue;
       schedule s = *l->now;
       s.stage[id] = (stage_plan){.space = space};
+      s.share = (loop_name){0}; /* another kernel has other loops */
       settle(&s, l->now);
       add(l, arena_printf(&l->g->arena, "%c=%s", stage_letter[id], space_name[space]), &s);
     }

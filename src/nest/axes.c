@@ -52,12 +52,3 @@ const uop *draft_split(apply *ap, draft *d, const uop *exact, const uop *outer, 
   draft_bind(ap, d, exact, e, aliases);
   return e;
 }
-
-bool loop_named(loop_name want, const char *name) {
-  char text[16];
-  int n = 0;
-  text[n++] = want.letter;
-  if (want.part >= 0) text[n++] = (char)('0' + want.part);
-  text[n] = '\0';
-  return strcmp(text, name) == 0;
-}

@@ -30,34 +30,48 @@ static void choose_reduce_kinds(apply *ap, const uop *value, int64_t copies) {
 
 /* --- the nest --------------------------------------------------------------------------------- */
 
-/* The value whose loops it goes through: itself, unless values are joined. */
-static const uop *owner_of(apply *ap, const stage *st) {
-  const uop *joined[NEST_STORES];
+/* The values that this nest stores: this one, or all that are joined. */
+static int stored_with(const apply *ap, const stage *st, const uop **value) {
   int n = 0;
-  for (size_t i = 0; i < ap->stages.len; ++i) {
+  for (size_t i = 0; i < ap->stages.len && st->node->arg.info->explicit_; ++i) {
     const stage *other = ap->stages.data[i];
     if (other->id == STAGE_COUNT && other->node->arg.info->explicit_ && n < NEST_STORES)
-      joined[n++] = other->node;
+      value[n++] = other->node;
   }
-  return n > 1 && st->node->arg.info->explicit_ ? loops_owner(ap->a, n, joined) : st->node;
+  if (n == 0) value[n++] = st->node;
+  return n;
 }
 
-static value_loops loops_of(apply *ap, const stage *st) {
+/* Says of the site, whose plan is that of all values of the nest, what loops it has. */
+static void say_loops(apply *ap, int number, const value_loops *l, int64_t chains, int n,
+                      const uop *const *value) {
+  if (number < 0 || number >= ap->nplans || !ap->plan[number].direct) return;
+  schedule *said = &ap->set->plan[number];
+  said->lanes = l->lanes_of;
+  said->regs = l->reg >= 0 ? (value_loop)(l->reg + 1) : VALUE_LOOP_NONE;
+  bool choice = false;
+  for (int i = 0; i < n && !choice; ++i)
+    choice = chains_can_be(ap->a, value[i]->src[0], l->term_lanes, ap->machine);
+  said->chains = choice ? (int)chains : 0;
+}
+
+static value_loops loops_of(apply *ap, const stage *st, int64_t *chains) {
   int number = st->node->arg.info->site;
+  const uop *value[NEST_STORES];
   if (!loops_are_there(st->node, direct_plan(ap, number)))
     diag_fail(ap->g->diag, WN_ERR_REFUSED,
               "lanes= and regs= name two loops of the value that are longer than 1, and of %d from "
               "i0 on these are not",
               st->n);
-  value_loops l = loops_of_value(ap->a, owner_of(ap, st), direct_plan(ap, number), ap->machine);
+  int n = stored_with(ap, st, value);
+  const schedule *s = direct_plan(ap, number);
+  value_loops l =
+      loops_of_value(ap->a, n > 1 ? loops_owner(ap->a, n, value) : st->node, s, ap->machine);
   bool both = ap->machine->group == 0 && l.reg >= 0 && l.lane >= 0;
   register_tile pixels;
   if (both && pixel_tile(ap, st, st->node->src[0], l.lane, l.reg, &pixels)) l.tile = pixels;
-  if (number >= 0 && number < ap->nplans && ap->plan[number].direct) {
-    schedule *said = &ap->set->plan[number];
-    said->lanes = l.lanes_of;
-    said->regs = l.reg >= 0 ? (value_loop)(l.reg + 1) : VALUE_LOOP_NONE;
-  }
+  *chains = chains_of_tile(s, ap->machine, &l.tile);
+  say_loops(ap, number, &l, *chains, n, value);
   complete_direct(ap, number, l.reg >= 0 ? l.tile.k : 0, l.lane >= 0 && l.reduces ? l.tile.t : 0,
                   't');
   return l;
@@ -67,7 +81,8 @@ nest *nest_general(apply *ap, stage *st) {
   nest *channels = nest_channels(ap, st);
   if (channels != NULL) return channels;
   draft d = draft_begin(ap, st);
-  const value_loops l = loops_of(ap, st);
+  int64_t chains;
+  const value_loops l = loops_of(ap, st, &chains);
   const register_tile rt = l.tile;
   const int v = l.lane, u = l.reg;
   const uop *ublock = NULL, *vblock = NULL;
@@ -97,7 +112,8 @@ nest *nest_general(apply *ap, stage *st) {
     draft_split(ap, &d, d.index[v], vblock, in, rt.t, true);
   }
   int64_t sums = rt.k * (rt.t / rt.lanes);
-  if (l.reduces) d.value = sums_deal_out(ap, st->node->src[0], l.term_lanes, sums, &d.n->sum_lanes);
+  if (l.reduces)
+    d.value = sums_deal_out(ap, st->node->src[0], l.term_lanes, chains, &d.n->sum_lanes);
   choose_reduce_kinds(ap, d.value, sums);
   return draft_finish(ap, &d, st);
 }

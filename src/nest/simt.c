@@ -2,20 +2,40 @@
  *
  * In: kernels in running order, as a CPU would run them. Out: the same with the kinds of their axes changed, and the
  * size of their groups. A kernel in which nothing is computed inside gives every point of its outer loops to a work
- * item of its own (LANE), neighbours to neighbours. In one with stages inside, the grid stays, loops around a stage are
- * run by all work items together, and the loops below them are shared out in the group (GROUP); barriers are
- * linearise's business.
- * Always holds: axes that reduce come right behind the shared ones, so a work item adds only to elements of its own. */
+ * item of its own (LANE), neighbours to neighbours. In one with stages inside, the grid stays, loops around a stage
+ * are run by all work items together, and loops below them are shared out in the group (GROUP), as plan/share.h says;
+ * barriers are linearise's business. Always holds: axes that reduce come right behind the shared ones, so a work item
+ * adds only to elements of its own. */
 #include "nest/state.h"
 
 /* Axes around the innermost stage that is computed inside. */
-static int shared_from(const nest *n) {
+static int axes_around(const nest *n) {
   int at = 0;
-  while (at < n->naxes && n->axis[at].kind == AXIS_GRID) ++at;
   for (int c = 0; c < n->nchildren; ++c) {
     if (!nest_adds_to(n, n->child[c].nest) && n->child[c].at > at) at = n->child[c].at;
   }
   return at;
+}
+
+/* The number of the site whose plan says what is shared in this kernel: of two with stages inside, the result's is
+ * meant. -1: none is. */
+static int site_of_root(const apply *ap, const nest *root) {
+  const nest_store *s = &root->store[0];
+  const flow *f = s->id == STAGE_COUNT && s->site >= 0 ? ap->into[s->site] : NULL;
+  int site = f != NULL ? f->site : s->id == STAGE_COUNT || s->site < 0 ? -1 : ap->site_of[s->site];
+  if (site < 0) return -1;
+  bool result = s->id == STAGE_COUNT || s->id == STAGE_O;
+  return ap->sizes[site].staged == result ? ap->w->site[site].number : -1;
+}
+
+static int shared_from(apply *ap, const nest *root) {
+  int number = site_of_root(ap, root);
+  *ap->at_site = number;
+  const schedule *s = number >= 0 ? plan_of_site(ap, number) : NULL;
+  sharing found = share_from(ap->g->diag, ap->a, s, root->naxes, root->axis, axes_around(root),
+                             root->store[0].stage);
+  if (number >= 0 && number < ap->nplans) ap->set->plan[number].share = found.said;
+  return found.from;
 }
 
 static bool computes_inside(const nest *n) {
@@ -92,7 +112,7 @@ void simt_share(apply *ap) {
     for (int r = 0; r < kp->nroots; ++r) {
       nest *root = kp->root[r];
       bool inside = computes_inside(root);
-      share_axes(root, inside ? shared_from(root) : 0, inside ? AXIS_GROUP : AXIS_LANE);
+      share_axes(root, inside ? shared_from(ap, root) : 0, inside ? AXIS_GROUP : AXIS_LANE);
       share_inside(root);
       int group = inside ? work_group_of_block(ap->machine, most_points(root)) : 0;
       if (group > kp->group) kp->group = group;

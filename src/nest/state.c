@@ -17,6 +17,7 @@ void complete_direct(const apply *ap, int number, int64_t k, int64_t t, char lan
   s->k[0] = k;
   s->t[0] = t;
   s->v = lanes;
+  if (lanes == 'k') s->chains = 0; /* its tile has chains enough */
 }
 
 const schedule *plan_of(const apply *ap, int site) {

@@ -9,9 +9,11 @@
 #include "rewrite/rewrite.h"
 #include "rewrite/transform.h"
 #include "nest/nest.h"
+#include "plan/chains.h"
 #include "plan/complete.h"
 #include "plan/direct.h"
 #include "plan/loops.h"
+#include "plan/share.h"
 #include "plan/values.h"
 #include "plan/tiles.h"
 
@@ -162,7 +164,6 @@ nest *draft_finish(apply *ap, draft *d, stage *st);
 
 /* --- reorder.c -------------------------------------------------------------------------------- */
 void nest_reorder(apply *ap, nest *n, const stage_plan *plan); /* loops in parentheses */
-bool loop_named(loop_name want, const char *name);
 
 /* --- launch.c --------------------------------------------------------------------------------- */
 void launch_order(apply *ap); /* running order, prepare part first */
@@ -184,10 +185,9 @@ nest *nest_o(apply *ap, stage *st); /* an output transform with an array of its 
 nest *nest_general(apply *ap, stage *st);
 
 /* --- sums.c: partial sums side by side -------------------------------------------------------- */
-/* The value with long sums dealt out to as many accumulators as `accumulators` in the register tile leave, and to this
- * many lanes, whose RANGE goes to *lane (NULL where there are none). */
-const uop *sums_deal_out(apply *ap, const uop *value, int lanes, int64_t accumulators,
-                         const uop **lane);
+/* The value with long sums dealt out to so many chains for all of them, and to this many lanes, whose RANGE goes to
+ * *lane (NULL where there are none). */
+const uop *sums_deal_out(apply *ap, const uop *value, int lanes, int64_t chains, const uop **lane);
 
 /* --- channels.c: output channels on the lanes ------------------------------------------------- */
 typedef struct channel_tile {

@@ -3,24 +3,19 @@
  * In: a value that a nest stores, with sums in it that are one chain each. Out: the same value with the terms of a long
  * sum dealt out to several accumulators, and to the lanes of vectors where the nest's own loops are not in the lanes
  * and the terms are neighbours in memory; their sums are added in pairs at the end. What is left over, less than a
- * vector for each accumulator, is summed by itself. How blocks of each chain become a tree is kernel/reduce.c's
- * business; here is said which chains are to be short.
- * Always holds: integers, the largest and the smallest are the same values in any order; products keep theirs, since no
- * order makes their error smaller and another one may overflow; how a sum is dealt out does not depend on threads. */
+ * vector for each accumulator, is summed by itself. To how many is said by plan/chains.h. How blocks of each chain
+ * become a tree is kernel/reduce.c's business; here is said which chains are to be short.
+ * Always holds: a sum has the terms that it had, each once. */
 #include "rewrite/rebuild.h"
 #include "nest/state.h"
 
-enum {
-  TERMS_AT_ONCE = 4, /* added in pairs in a turn */
-  LIGHT_TERM = 24,   /* nodes of a term, those of its place included */
-  LEAST_TURNS = 8,   /* of each accumulator, to be worth it */
-  SHORT_CHAIN = 16   /* additions in a row where loads bind, so that blocks may end often */
-};
+enum { SHORT_CHAIN = 16 /* additions in a row where loads bind, so that blocks may end often */ };
 
 typedef struct dealer {
   apply *ap;
   const uop *lane; /* RANGE of the lanes, NULL: there are none */
-  int64_t lanes, copies;
+  int lanes;
+  int64_t chains; /* of each sum */
 } dealer;
 
 /* A loop that stands for so much of loop `of` (-1: for none) wherever that is dealt out, so that sums which are dealt
@@ -74,24 +69,14 @@ static const uop *in_pairs(dealer *d, const uop *reduce, const uop *const *part,
                   in_pairs(d, reduce, part + n / 2, n - n / 2));
 }
 
-/* Terms that cost little more than their loads are added in pairs before an accumulator sees them: as many additions,
- * and chains and trees of fewer. Products are fused with their additions, one at a time; squares, which load no more
- * than a sum of the same numbers, go in step with that. */
-static int64_t terms_at_once(dealer *d, const uop *reduce) {
-  bool light = uop_walk_value(d->ap->a, reduce->src[0]).len <= LIGHT_TERM;
-  return light && !sum_is_of_products(reduce->src[0]) ? TERMS_AT_ONCE : 1;
-}
-
-static const uop *deal_out(dealer *d, const uop *reduce, const uop *r, int64_t lanes) {
+static const uop *deal_out(dealer *d, const uop *reduce, const sum_cut *c) {
   graph *g = d->ap->g;
   uop_op op = (uop_op)reduce->arg.i;
-  int64_t n = r->arg.j, copies = d->copies, terms = terms_at_once(d, reduce);
-  while (copies > 1 && n < LEAST_TURNS * copies * terms * lanes) copies /= 2;
-  while (terms > 1 && n < LEAST_TURNS * copies * terms * lanes) terms /= 2;
+  const uop *r = c->range;
+  int64_t n = r->arg.j, lanes = c->lanes, copies = c->chains, terms = c->terms;
   int64_t step = copies * terms * lanes, turns = n / step,
           vectors = n / lanes - turns * copies * terms;
   int64_t rest = n % lanes;
-  if (step == 1) return reduce;
   const uop *part[SUMS_AT_ONCE], *term[TERMS_AT_ONCE];
   const uop *lane = lanes > 1 ? d->lane : uop_int(g, 0), *turn = turns_of(d, r, turns);
   for (int64_t i = 0; i < copies; ++i) {
@@ -112,32 +97,21 @@ static const uop *deal_out(dealer *d, const uop *reduce, const uop *r, int64_t l
                   : sum;
 }
 
-static const uop *longest_range(const uop *reduce) {
-  const uop *best = reduce->src[reduce->nsrc - 1];
-  for (int i = reduce->nsrc - 1; i >= 1; --i) {
-    if (reduce->src[i]->arg.j > best->arg.j) best = reduce->src[i];
-  }
-  return best;
-}
-
 static const uop *deal_sum(dealer *d, const uop *reduce) {
   if (!sum_is_of_products(reduce->src[0])) {
     for (int i = 1; i < reduce->nsrc; ++i)
       map_put(&d->ap->set->chains, (uint64_t)reduce->src[i]->arg.i, SHORT_CHAIN);
   }
-  if (!sum_may_reorder(reduce) || d->ap->machine->group > 0) return reduce;
-  const uop *r = d->lane != NULL ? sum_lane_range(d->ap->a, reduce, (int)d->lanes) : NULL;
-  return r != NULL ? deal_out(d, reduce, r, d->lanes)
-                   : deal_out(d, reduce, longest_range(reduce), 1);
+  sum_cut c = cut_of_sum(d->ap->a, reduce, d->lanes, d->chains);
+  return c.range != NULL ? deal_out(d, reduce, &c) : reduce;
 }
 
-const uop *sums_deal_out(apply *ap, const uop *value, int lanes, int64_t accumulators,
-                         const uop **lane) {
-  dealer d = {.ap = ap, .lanes = lanes, .copies = 1};
+const uop *sums_deal_out(apply *ap, const uop *value, int lanes, int64_t chains, const uop **lane) {
+  dealer d = {.ap = ap, .lanes = lanes};
   uop_order own = uop_walk_value(ap->a, value);
   int64_t sums = 0;
   for (size_t i = 0; i < own.len; ++i) sums += own.at[i]->op == OP_REDUCE;
-  while (d.copies * 2 * accumulators * sums <= SUMS_AT_ONCE && sums > 0) d.copies *= 2;
+  d.chains = chains_of_sum(chains, sums);
   if (lanes > 1) d.lane = common_loop(ap, -1, lanes, "lane");
   map done, inner; /* node id -> what stands for it; node id -> 1: it has a sum of sums in it */
   map_init(&done, ap->a);

@@ -254,6 +254,7 @@ schedule complete_schedule(const schedule *s, const site_facts *f, const site_si
   if (s->direct) return out;
   memset(out.t, 0, sizeof out.t);
   memset(out.k, 0, sizeof out.k);
+  out.share = (loop_name){0}; /* said where a kernel has loops to share */
   int tile = tile_part(s, f), channel = channel_part(s, f);
   if (schedule_has_arrays(s)) out.v = z->over_k ? 'k' : 't';
   if (z->chain < f->site->C) out.c[0] = z->chain;

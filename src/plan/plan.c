@@ -72,6 +72,7 @@ static schedule spread(const schedule *all, site_kind kind) {
   memcpy(s.t, all->t, sizeof s.t);
   memcpy(s.k, all->k, sizeof s.k);
   s.v = all->v;
+  s.chains = all->chains;
   return s;
 }
 
@@ -113,7 +114,8 @@ static void read_sizes(reader *r, site_kind kind, schedule *out) {
   str_add(&text, "}");
   schedule_parse_in_braces(r->g->diag, str_text(&text), str_text(&text), out, &is_schedule);
   schedule all = spread(out, SITE_PRODUCT);
-  if (!schedule_equal(out, &all)) expected(r, "nothing but t=, k= and v=: it is no convolution");
+  if (!schedule_equal(out, &all))
+    expected(r, "nothing but t=, k=, v= and chains=: it is no convolution");
   r->at = end;
 }
 
@@ -244,7 +246,7 @@ void plan_print_site(str *out, const schedule *s, const site_list *sites, int si
 /* Nothing to say of what is no convolution: it has its array and its kernel, in sizes that the machine chooses. */
 static bool is_plain(const schedule *s) {
   return !s->inlined && s->with == 0 && s->lanes == 0 && s->regs == 0 && s->t[0] == 0 &&
-         s->k[0] == 0;
+         s->k[0] == 0 && s->chains == 0;
 }
 
 static bool all_plain(const graph_plan *p, const site_list *sites) {

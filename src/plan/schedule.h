@@ -12,6 +12,8 @@
  *   t tiles (direct: pixels)   k output channels   c input channels (partial sums of that many)
  * v=k or v=t: whose neighbours are the lanes of the products' vectors, output channels or tiles (direct: pixels);
  * absent: what wastes less.
+ * direct;chains=4: the terms of a long sum are dealt out to so many chains of additions side by side (chains.h).
+ * share=x0: on a device the work items of a group share this loop of the kernel with stages inside, and those in it.
  * chunk=N: a host loop around the kernels, N tiles at a time, so that what they hand on stays in the cache.
  * wino: tile m per axis, 0 for none. launch=joint puts kernels that do not depend on each other into one launch.
  * Always holds: printing and parsing give the same value back; equal values print equally. */
@@ -48,13 +50,14 @@ typedef struct schedule {
   stage_plan stage[STAGE_COUNT];
   int64_t t[SCHEDULE_PARTS], k[SCHEDULE_PARTS], c[SCHEDULE_PARTS]; /* split sizes, 0-terminated */
   int nm, m[WN_MAX_SPATIAL];                                       /* nm 0: the default tile */
-  char v;        /* class in the lanes of the products: 't', 'k', or 0 for the machine's choice */
-  int64_t chunk; /* tiles a round of the host loop; 0: no such loop */
-  bool joint;    /* launch=joint */
+  char v;          /* class in the lanes of the products: 't', 'k', or 0 for the machine's choice */
+  int64_t chunk;   /* tiles a round of the host loop; 0: no such loop */
+  bool joint;      /* launch=joint */
+  loop_name share; /* of a device's kernel with stages inside; letter 0: chosen (share.h) */
   /* of a stored value that is no convolution: which of its loops is in the lanes, and which in registers */
   value_loop lanes, regs;
-  /* of a stored value that is no convolution: number + 1 of the site whose kernel stores it too; 0: its own */
-  int with;
+  int chains; /* of additions, for all sums of a value that is not rewritten; 0: chosen (chains.h) */
+  int with; /* of a stored value that is no convolution: number + 1 of the site whose kernel stores it too; 0: its own */
   bool inlined; /* of a stored value that is no convolution: no array, every reader computes it */
 } schedule;
 
@@ -73,6 +76,8 @@ bool schedule_equal(const schedule *a, const schedule *b);
  * lengths of partial sums, and steps of an inlined transform may be fused with what reads them; in which array values
  * are kept, what is a block and what is in the lanes of a vector change nothing (tests/diff/test_bits.c). */
 bool schedule_same_bits(const schedule *a, const schedule *b);
+/* Is the loop of this name one that is wanted? */
+bool loop_named(loop_name want, const char *name);
 /* Is the stage computed inside the kernel of its reader? */
 bool schedule_is_inside(const schedule *s, stage_id id);
 /* Has it no array, so that every use computes it? */

@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "plan/schedule.h"
+#include "plan/values.h"
 
 const char *const axis_kind_name[AXIS_KINDS] = {"grid", "group",  "lane",
                                                 "loop", "unroll", "vector"};
@@ -158,11 +159,16 @@ static void read_option(reader *r, schedule *s) {
     s->chunk = number(r, 1, MAX_SPLIT, "a number of tiles from 1 to 1048576");
   else if (accept(r, "launch=joint"))
     s->joint = true;
+  else if (s->direct && accept(r, "chains="))
+    s->chains = (int)number(r, 1, SUMS_AT_ONCE, "a number of chains from 1 to 8");
+  else if (!s->direct && accept(r, "share="))
+    s->share = read_loop_name(r);
   else if (accept(r, "v=")) {
     if (*r->at != 't' && *r->at != 'k') expected(r, "t or k");
     s->v = *r->at++;
   } else
-    expected(r, "t=, k=, c=, v=, wino=, chunk= or launch=joint");
+    expected(r, s->direct ? "t=, k=, c=, v=, chains=, wino=, chunk= or launch=joint"
+                          : "t=, k=, c=, v=, wino=, chunk=, share= or launch=joint");
 }
 
 static void read_schedule(reader *r, schedule *s) {
@@ -270,8 +276,13 @@ void schedule_print(str *out, const schedule *s) {
   print_split(out, 'k', s->k, &sep);
   print_split(out, 'c', s->c, &sep);
   if (s->v) str_printf(out, ";v=%c", s->v);
+  if (s->chains) str_printf(out, ";chains=%d", s->chains);
   for (int i = 0; i < s->nm; ++i) str_printf(out, "%s%d", i ? "x" : ";wino=", s->m[i]);
   if (s->chunk) str_printf(out, ";chunk=%lld", (long long)s->chunk);
+  if (s->share.letter) {
+    str_add(out, ";share=");
+    print_loop_name(out, s->share);
+  }
   if (s->joint) str_add(out, ";launch=joint");
 }
 
@@ -293,7 +304,8 @@ uint64_t schedule_hash(const schedule *s) {
   h = hash_bytes(s->k, sizeof s->k, h);
   h = hash_bytes(s->c, sizeof s->c, h);
   h = hash_bytes(&s->v, sizeof s->v, h) + s->inlined + 2 * (uint64_t)s->with;
-  int64_t loops[] = {s->lanes, s->regs};
+  int64_t loops[] = {s->lanes, s->regs, s->chains, s->share.letter,
+                     s->share.letter ? s->share.part : 0};
   h = hash_bytes(loops, sizeof loops, h);
   return hash_bytes(s->m, (size_t)s->nm * sizeof s->m[0], h);
 }
@@ -315,9 +327,10 @@ bool schedule_equal(const schedule *a, const schedule *b) {
   for (int i = 0; i < STAGE_COUNT; ++i) {
     if (!same_stage(&a->stage[i], &b->stage[i])) return false;
   }
-  return a->direct == b->direct && a->inlined == b->inlined && a->with == b->with &&
-         a->lanes == b->lanes && a->regs == b->regs && a->joint == b->joint && a->v == b->v &&
-         a->chunk == b->chunk && a->nm == b->nm && memcmp(a->t, b->t, sizeof a->t) == 0 &&
+  return same_loop(a->share, b->share) && a->direct == b->direct && a->inlined == b->inlined &&
+         a->with == b->with && a->lanes == b->lanes && a->regs == b->regs &&
+         a->chains == b->chains && a->joint == b->joint && a->v == b->v && a->chunk == b->chunk &&
+         a->nm == b->nm && memcmp(a->t, b->t, sizeof a->t) == 0 &&
          memcmp(a->k, b->k, sizeof a->k) == 0 && memcmp(a->c, b->c, sizeof a->c) == 0 &&
          memcmp(a->m, b->m, (size_t)a->nm * sizeof a->m[0]) == 0;
 }
@@ -325,7 +338,7 @@ bool schedule_equal(const schedule *a, const schedule *b) {
 bool schedule_same_bits(const schedule *a, const schedule *b) {
   int n = a->nm > b->nm ? a->nm : b->nm;
   if (a->direct != b->direct || memcmp(a->c, b->c, sizeof a->c) != 0) return false;
-  if (a->direct) return true;
+  if (a->direct) return a->chains == b->chains;
   for (int i = STAGE_X; i < STAGE_O; ++i) {
     if (schedule_is_inlined(a, (stage_id)i) != schedule_is_inlined(b, (stage_id)i)) return false;
   }
@@ -333,6 +346,15 @@ bool schedule_same_bits(const schedule *a, const schedule *b) {
     if (a->m[i < a->nm ? i : a->nm - 1] != b->m[i < b->nm ? i : b->nm - 1]) return false;
   }
   return (a->nm > 0) == (b->nm > 0);
+}
+
+bool loop_named(loop_name want, const char *name) {
+  char text[16];
+  int n = 0;
+  text[n++] = want.letter;
+  if (want.part >= 0) text[n++] = (char)('0' + want.part);
+  text[n] = '\0';
+  return strcmp(text, name) == 0;
 }
 
 bool schedule_is_inside(const schedule *s, stage_id id) {

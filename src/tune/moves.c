@@ -93,7 +93,7 @@ static void move_places(mover *m) {
     stage_plan *p = &s.stage[stages[i]];
     if (p->nloops > 0 || (p->space != SPACE_LOCAL && p->space != SPACE_GLOBAL)) continue;
     p->space = p->space == SPACE_LOCAL ? SPACE_GLOBAL : SPACE_LOCAL;
-    p->at = (loop_name){0, 0};
+    p->at = s.share = (loop_name){0, 0};
     if (p->space == SPACE_LOCAL) s.chunk = 0, s.joint = false;
     add(m, s);
   }

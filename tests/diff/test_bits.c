@@ -225,7 +225,10 @@ static void what_is_alike(void **state) {
     bool alike;
   } table[] = {
       {"direct", "direct;t=32,k=4", true},
+      {"direct", "direct;chains=2", false},
+      {"direct;t=8;chains=2", "direct;chains=2", true},
       {"direct", "old", false},
+      {"old", "x=global,g=global,m=global,o=global;share=k1", true},
       {"old", "fused", true},
       {"old", "new", false},
       {"x=global,g=global,m=global,o=global;wino=4",

@@ -118,8 +118,8 @@ typedef struct run {
 } run;
 
 static void look(run *r, wn_program *p) {
-  wn_program_info info;
-  wn_site_info site;
+  wn_program_info info = WN_PROGRAM_INFO();
+  wn_site_info site = WN_SITE_INFO();
   assert_int_equal(wn_program_get_info(p, &info), WN_OK);
   r->kernels = info.kernels;
   r->sites = info.sites;
@@ -150,12 +150,9 @@ static void run_case(run *r, arena *mem) {
     data[i] = r->out[i] = arena_array(mem, float, r->len[i] + 1);
     memset(r->out[i], 0xff, sizeof(float) * (size_t)r->len[i]);
   }
-  const wn_options opt = {.plan = r->plan,
-                          .backend = r->backend,
-                          .isa = r->isa,
-                          .threads = 1 + (int)(r->seed % 2),
-                          .plan_only = r->plan_only,
-                          .no_cache = 1};
+  const wn_options opt =
+      WN_OPTIONS(.plan = r->plan, .backend = r->backend, .isa = r->isa,
+                 .threads = 1 + (int)(r->seed % 2), .plan_only = r->plan_only, .no_cache = 1);
   r->status = wn_compile(ctx, t, data, o.count, &opt, &p);
   snprintf(r->message, sizeof r->message, "%s", r->status == WN_OK ? "" : wn_message(ctx));
   r->error = 0;
@@ -264,6 +261,9 @@ static void plans_of_joined_values(void **state) {
       {5, "sum1{with=sum0}", "sum1 cannot be stored with sum0: ", 0},
       {0, "sum0{global;lanes=i0;regs=none}", "", 2},
       {0, "sum0{global;t=8,k=2;lanes=sum}", "", 2},
+      {0, "sum0{global;chains=2;lanes=sum}", "", 2},
+      {3, "map0{global;chains=2}", "a map has no sizes", 0},
+      {0, "sum0{global;chains=9}", "a number of chains from 1 to 8", 0},
       {0, "sum0{global;lanes=i7}", "lanes= and regs= name two loops of the value", 0},
       {3, "map0{global;t=8}", "a map has no sizes", 0},
       {3, "map0{global;lanes=t}", "a loop such as i2, sum or none", 0},

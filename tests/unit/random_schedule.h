@@ -32,6 +32,8 @@ static inline schedule random_schedule(uint64_t *s) {
   random_split(s, r.t);
   random_split(s, r.k);
   random_split(s, r.c);
+  if (r.direct && pick(s, 2)) r.chains = 1 + pick(s, 8);
+  if (!r.direct && pick(s, 3) == 0) r.share = random_loop(s);
   r.nm = pick(s, WN_MAX_SPATIAL + 1);
   for (int i = 0; i < r.nm; ++i) r.m[i] = pick(s, 9);
   r.chunk = pick(s, 2) ? 0 : 1 + pick(s, 100000);

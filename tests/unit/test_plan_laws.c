@@ -60,6 +60,7 @@ static schedule draw_for(const site_list *l, int i, uint64_t *s) {
   if (l->at[i].kind == SITE_MAP || r.inlined) return r;
   random_split(s, r.t);
   random_split(s, r.k);
+  if (pick(s, 2)) r.chains = 1 + pick(s, 8);
   return r;
 }
 
