@@ -94,7 +94,7 @@ refuses 'cannot write nowhere/x: No such file or directory' conv $long --trace n
 refuses 'cannot write nowhere/y.npy: No such file or directory' conv $long --output nowhere/y.npy
 refuses '--html and --trace are one file, x' bench $long --html x --trace x
 refuses '--trace and --output are one file, y.npy' conv $long --trace y.npy --output y.npy
-refuses 'a .gputrace is Metal' conv $long --trace x.gputrace
+refuses 'is written by --backend metal' conv $long --trace x.gputrace
 refuses 'conv has no flag --html' conv $long --html x
 refuses 'explain has no flag --trace' explain $long --trace x
 if [ -e /dev/stdout ]; then refuses 'it is not a regular file' compare $long --html /dev/stdout; fi
