@@ -80,7 +80,7 @@ static inline const char *mixed_draw_one(uint64_t *random, const char *site) {
                                          "inline"};
   if (strncmp(site, "conv", 4) == 0) return convs[below(random, sizeof convs / sizeof *convs)];
   if (strncmp(site, "product", 7) == 0) return products[below(random, 4)];
-  if (strncmp(site, "sum", 3) == 0 && chance(random, 30)) return "global;chains=4";
+  if (strncmp(site, "sum", 3) == 0 && chance(random, 30)) return "global;chains=4;lanes=sum.4";
   return chance(random, 50) ? "global" : "inline";
 }
 

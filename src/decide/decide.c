@@ -249,7 +249,7 @@ static const site_list *inline_sites(graph *g, const site_list *sites, const cho
 
 /* What cannot be said of such a site follows from what can. */
 static void trim(schedule *s, site_kind kind) {
-  if (kind == SITE_CONV) s->lanes = s->regs = VALUE_LOOP_CHOSEN;
+  if (kind == SITE_CONV) s->lanes = s->regs = VALUE_LOOP_CHOSEN, s->nlanes = 0;
   if (kind > SITE_PRODUCT) s->v = 0;
   if (kind == SITE_MAP) s->t[0] = s->k[0] = 0, s->chains = 0;
 }

@@ -49,6 +49,8 @@ static void say_loops(apply *ap, int number, const value_loops *l, int64_t chain
   schedule *said = &ap->set->plan[number];
   said->lanes = l->lanes_of;
   said->regs = l->reg >= 0 ? (value_loop)(l->reg + 1) : VALUE_LOOP_NONE;
+  bool lanes = ap->machine->group == 0 && l->lanes_of != VALUE_LOOP_NONE;
+  said->nlanes = !lanes ? 0 : l->lane >= 0 ? l->tile.lanes : l->term_lanes;
   bool choice = false;
   for (int i = 0; i < n && !choice; ++i)
     choice = chains_can_be(ap->a, value[i]->src[0], l->term_lanes, ap->machine);

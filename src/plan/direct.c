@@ -119,7 +119,7 @@ static double best_pixels(const schedule *s, const machine *m, const direct_shap
     for (int64_t v = 1; v <= 6; ++v) {
       for (int64_t k = 1; k <= 16 && k <= K && k * v <= budget; ++k) {
         if (k * v + 2 * v + 2 > m->registers || (v > 1 && k > 8)) continue;
-        if (!asked(s->k[0], k) || !asked(s->t[0], v * lanes)) continue;
+        if (!asked(s->k[0], k) || !asked(s->t[0], v * lanes) || !asked(s->nlanes, lanes)) continue;
         register_tile t = {k, v * lanes, lanes};
         double cost = pixel_cost(m, p, &t, widest);
         if (cost < least) least = cost, *best = t;

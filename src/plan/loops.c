@@ -93,8 +93,9 @@ const uop *sum_lane_range(arena *a, const uop *reduce, int lanes) {
 }
 
 /* Lanes for the terms of the value's sums; 1 where v, the loop for the lanes of axes (-1: none), is better there. */
-static int term_lanes(arena *a, const uop *b, const machine *m, int v) {
-  int lanes = widest_lanes(m, widest_dtype(a, b->src[0]));
+static int term_lanes(arena *a, const uop *b, const schedule *s, const machine *m, int v) {
+  wn_dtype widest = widest_dtype(a, b->src[0]);
+  int said = lanes_said(s, m, widest), lanes = said > 0 ? said : widest_lanes(m, widest);
   bool sums = false, strided = false;
   if (m->group > 0 || lanes < 2) return 1;
   uop_order own = uop_walk_value(a, b->src[0]);
@@ -222,7 +223,7 @@ static void choose_lanes(arena *a, const uop *b, const schedule *s, const machin
   l->lane = s->lanes == VALUE_LOOP_CHOSEN ? vector_range(b, found) : s->lanes - 1;
   if (s->lanes < 0) l->lane = -1;
   if (terms || (found->reduces && s->lanes == VALUE_LOOP_CHOSEN))
-    l->term_lanes = term_lanes(a, b, m, l->lane);
+    l->term_lanes = term_lanes(a, b, s, m, l->lane);
   if (l->term_lanes > 1) l->lane = -1;
   l->lanes_of = l->term_lanes > 1 || terms ? VALUE_LOOP_TERMS : VALUE_LOOP_NONE;
   if (l->lane >= 0) l->lanes_of = (value_loop)(l->lane + 1);

@@ -4,6 +4,7 @@
 #include <ctype.h>
 
 #include "base/text.h"
+#include "plan/values.h"
 
 typedef struct reader {
   graph *g;
@@ -99,6 +100,18 @@ static value_loop read_loop(reader *r, bool terms) {
   return (value_loop)(number + 1);
 }
 
+/* i2.8: so many lanes. */
+static int read_lanes(reader *r) {
+  int n = 0;
+  if (!accept(r, ".")) return 0;
+  const char *start = r->at;
+  while (isdigit((unsigned char)*r->at) && n <= MOST_LANES) n = 10 * n + (*r->at++ - '0');
+  bool power = n >= 1 && n <= MOST_LANES && (n & (n - 1)) == 0;
+  if (power && *start != '0') return n;
+  r->at = start;
+  expected(r, "a number of lanes: 1, 2, 4, 8 or 16");
+}
+
 /* Sizes are read as those of a direct convolution are. */
 static void read_sizes(reader *r, site_kind kind, schedule *out) {
   bool is_schedule;
@@ -150,6 +163,7 @@ static void read_other(reader *r, int number, schedule *out) {
   } else if (accept_word(r, "global")) {
     if (*r->at == ';' && !is_loop_option(r->at)) read_sizes(r, s->kind, out);
     if (accept(r, ";lanes=")) out->lanes = read_loop(r, true);
+    if (out->lanes > 0 || out->lanes == VALUE_LOOP_TERMS) out->nlanes = read_lanes(r);
     if (accept(r, ";regs=")) out->regs = read_loop(r, false);
   } else {
     expected(r, "global, inline or with=, since it is no convolution");
@@ -240,6 +254,7 @@ void plan_print_site(str *out, const schedule *s, const site_list *sites, int si
   str_add(out, s->inlined ? "inline" : "global");
   str_add(out, str_text(&text) + strlen("direct"));
   print_loop(out, ";lanes=", s->lanes);
+  if (s->nlanes > 0) str_printf(out, ".%d", s->nlanes);
   print_loop(out, ";regs=", s->regs);
 }
 

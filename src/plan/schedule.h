@@ -56,6 +56,7 @@ typedef struct schedule {
   loop_name share; /* of a device's kernel with stages inside; letter 0: chosen (share.h) */
   /* of a stored value that is no convolution: which of its loops is in the lanes, and which in registers */
   value_loop lanes, regs;
+  int nlanes; /* of these lanes; 0: as many as suit the machine */
   int chains; /* of additions, for all sums of a value that is not rewritten; 0: chosen (chains.h) */
   int with; /* of a stored value that is no convolution: number + 1 of the site whose kernel stores it too; 0: its own */
   bool inlined; /* of a stored value that is no convolution: no array, every reader computes it */

@@ -304,8 +304,8 @@ uint64_t schedule_hash(const schedule *s) {
   h = hash_bytes(s->k, sizeof s->k, h);
   h = hash_bytes(s->c, sizeof s->c, h);
   h = hash_bytes(&s->v, sizeof s->v, h) + s->inlined + 2 * (uint64_t)s->with;
-  int64_t loops[] = {s->lanes, s->regs, s->chains, s->share.letter,
-                     s->share.letter ? s->share.part : 0};
+  int64_t loops[] = {s->lanes,  s->regs,         s->nlanes,
+                     s->chains, s->share.letter, s->share.letter ? s->share.part : 0};
   h = hash_bytes(loops, sizeof loops, h);
   return hash_bytes(s->m, (size_t)s->nm * sizeof s->m[0], h);
 }
@@ -329,8 +329,8 @@ bool schedule_equal(const schedule *a, const schedule *b) {
   }
   return same_loop(a->share, b->share) && a->direct == b->direct && a->inlined == b->inlined &&
          a->with == b->with && a->lanes == b->lanes && a->regs == b->regs &&
-         a->chains == b->chains && a->joint == b->joint && a->v == b->v && a->chunk == b->chunk &&
-         a->nm == b->nm && memcmp(a->t, b->t, sizeof a->t) == 0 &&
+         a->chains == b->chains && a->nlanes == b->nlanes && a->joint == b->joint && a->v == b->v &&
+         a->chunk == b->chunk && a->nm == b->nm && memcmp(a->t, b->t, sizeof a->t) == 0 &&
          memcmp(a->k, b->k, sizeof a->k) == 0 && memcmp(a->c, b->c, sizeof a->c) == 0 &&
          memcmp(a->m, b->m, (size_t)a->nm * sizeof a->m[0]) == 0;
 }

@@ -38,8 +38,16 @@ static register_tile choose(const machine *m, const value_shape *v) {
   return rt;
 }
 
+int lanes_said(const schedule *s, const machine *m, wn_dtype dtype) {
+  int lanes = m->group > 0 ? 0 : s->nlanes;
+  while (lanes > 1 && lanes * (int)wn_dtype_size(dtype) > VECTOR_BYTES) lanes /= 2;
+  return lanes;
+}
+
 register_tile value_tile(const schedule *s, const machine *m, const value_shape *v) {
   register_tile rt = choose(m, v);
+  int said = v->along > 0 ? lanes_said(s, m, v->dtype) : 0;
+  if (said > 0) rt = (register_tile){rt.k, rt.t / rt.lanes * said, said};
   int64_t most = v->across > rt.k ? v->across : rt.k; /* what is chosen may reach past the end */
   if (s->k[0] > 0 && v->across > 0) rt.k = s->k[0] < most ? s->k[0] : most;
   if (s->t[0] > 0 && v->along > 0) rt.t = round_up(s->t[0], rt.lanes);

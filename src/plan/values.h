@@ -12,6 +12,11 @@ enum {
       8 /* accumulators that hide the latency of additions, and fit the registers of every machine */
 };
 
+enum { MOST_LANES = 16, VECTOR_BYTES = 64 }; /* of a vector, whatever the machine */
+
+/* What the schedule says, where vectors of so many are had; 0: it says nothing, or a device's work items are lanes. */
+int lanes_said(const schedule *s, const machine *m, wn_dtype dtype);
+
 typedef struct value_shape {
   wn_dtype dtype;    /* the widest that is computed with */
   int64_t along;     /* extent of the loop that goes into lanes, 0: none does */

@@ -55,6 +55,7 @@ static schedule draw_for(const site_list *l, int i, uint64_t *s) {
   static const value_loop lanes[] = {
       VALUE_LOOP_CHOSEN, VALUE_LOOP_NONE, VALUE_LOOP_TERMS, 1, 3, 12};
   if (!r.inlined && pick(s, 2)) r.lanes = lanes[pick(s, 6)];
+  if ((r.lanes > 0 || r.lanes == VALUE_LOOP_TERMS) && pick(s, 2)) r.nlanes = 1 << pick(s, 5);
   if (!r.inlined && pick(s, 2))
     r.regs = pick(s, 2) ? (value_loop)(1 + pick(s, 11)) : VALUE_LOOP_NONE;
   if (l->at[i].kind == SITE_MAP || r.inlined) return r;

@@ -77,7 +77,8 @@ static void *open_none(diag *d, host *h, const char *spec, const char *isa, mach
 #define METAL .list = list_none, .open = open_none
 #endif
 
-static const char *const isas[] = {"simt", "simd", NULL};
+/* Its own, and one that is a device's: who means it by $WINNOW_ISA is told that Metal has it not. */
+static const char *const isas[] = {"simt", "simd", "simdgroup", NULL};
 
 const backend backend_metal = {
     METAL,

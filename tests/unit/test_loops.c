@@ -1,0 +1,149 @@
+/* Which loop of a stored value is in the lanes and which in registers, and how many lanes, on several machines. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "plan/loops.h"
+
+#define LEN(a) (sizeof(a) / sizeof *(a))
+
+typedef struct fixture {
+  diag d;
+  graph g;
+} fixture;
+
+static int set_up(void **state) {
+  static fixture f;
+  diag_init(&f.d);
+  graph_init(&f.g, &f.d);
+  *state = &f;
+  return 0;
+}
+
+static int tear_down(void **state) {
+  fixture *f = *state;
+  graph_release(&f->g);
+  return 0;
+}
+
+/* Rows by columns of x; of [rows, columns, n] the sum over n, or of [n, rows, columns]. */
+typedef enum { MAP, TURNED, SUM_LAST, SUM_FIRST } value_kind;
+
+static const uop *value_of(graph *g, value_kind kind, int64_t rows, int64_t columns, int64_t n) {
+  const uop *i = uop_range(g, rows, "i"), *k = uop_range(g, columns, "k"),
+            *r = uop_range(g, n, "r");
+  int64_t len = rows * columns * n;
+  const uop *x = uop_buffer(g, 0, WN_F32, 1, &len);
+  const uop *flat = uop_add(g, uop_muli(g, i, columns), k);
+  if (kind == TURNED) flat = uop_add(g, uop_muli(g, k, rows), i);
+  if (kind == SUM_LAST) flat = uop_add(g, uop_muli(g, flat, n), r);
+  if (kind == SUM_FIRST) flat = uop_add(g, flat, uop_muli(g, r, rows * columns));
+  const uop *value = uop_index(g, x, NULL, 1, &flat);
+  if (kind >= SUM_LAST) value = uop_reduce(g, OP_ADD, value, 1, &r);
+  const bufferize_info info = {.name = "result0", .space = SPACE_GLOBAL, .site = 0};
+  return uop_bufferize(g, value, 2, (const uop *[]){i, k}, info);
+}
+
+static const machine sse2 = {.vector_bytes = 16, .registers = 16},
+                     avx512 = {.vector_bytes = 64, .registers = 32},
+                     device = {.group = 256, .items = 1 << 16};
+
+static void chosen(void **state) {
+  fixture *f = *state;
+  static const struct {
+    value_kind kind;
+    int64_t n;
+    const machine *m;
+    value_loop in_lanes;
+    int lane, term_lanes, tile_lanes;
+  } table[] = {
+      /* columns, which are neighbours in what is stored and read */
+      {MAP, 1, &sse2, 2, 1, 1, 4},
+      {MAP, 1, &avx512, 2, 1, 1, 16},
+      {MAP, 1, &device, 2, 1, 1, 1},
+      {SUM_FIRST, 100, &sse2, 2, 1, 1, 4},
+      {SUM_FIRST, 100, &avx512, 2, 1, 1, 16},
+      /* terms that are neighbours, from four vectors on */
+      {SUM_LAST, 16, &sse2, VALUE_LOOP_TERMS, -1, 4, 1},
+      {SUM_LAST, 64, &avx512, VALUE_LOOP_TERMS, -1, 16, 1},
+  };
+  for (size_t i = 0; i < LEN(table); ++i) {
+    const schedule open = {.direct = true};
+    const uop *b = value_of(&f->g, table[i].kind, 32, 64, table[i].n);
+    value_loops l = loops_of_value(&f->g.arena, b, &open, table[i].m);
+    if (l.lanes_of != table[i].in_lanes || l.lane != table[i].lane ||
+        l.term_lanes != table[i].term_lanes || l.tile.lanes != table[i].tile_lanes)
+      fail_msg("row %zu: loop %d, %d in the lanes, %d of terms, %d of the tile", i, (int)l.lanes_of,
+               l.lane, l.term_lanes, l.tile.lanes);
+    assert_int_equal(l.reduces, table[i].kind >= SUM_LAST);
+  }
+  /* one term less than four vectors: no lanes of terms */
+  const schedule open = {.direct = true};
+  static const int64_t few[] = {15, 63};
+  static const machine *const of[] = {&sse2, &avx512};
+  for (int i = 0; i < 2; ++i) {
+    value_loops l =
+        loops_of_value(&f->g.arena, value_of(&f->g, SUM_LAST, 32, 64, few[i]), &open, of[i]);
+    assert_int_equal(l.term_lanes, 1);
+    assert_int_not_equal(l.lanes_of, VALUE_LOOP_TERMS);
+  }
+}
+
+/* What is said is kept on every CPU, lanes as far as a vector goes. */
+static void said(void **state) {
+  fixture *f = *state;
+  static const machine *const machines[] = {&sse2, &avx512};
+  for (int i = 0; i < 2; ++i) {
+    for (int lanes = 1; lanes <= 16; lanes *= 2) {
+      schedule s = {.direct = true, .lanes = 1, .regs = VALUE_LOOP_NONE, .nlanes = lanes};
+      value_loops l =
+          loops_of_value(&f->g.arena, value_of(&f->g, SUM_FIRST, 32, 64, 10), &s, machines[i]);
+      assert_int_equal(l.lane, 0);
+      assert_int_equal(l.reg, -1);
+      assert_int_equal(l.tile.lanes, lanes);
+      assert_int_equal(l.tile.t % lanes, 0);
+      s.lanes = VALUE_LOOP_TERMS;
+      l = loops_of_value(&f->g.arena, value_of(&f->g, SUM_LAST, 32, 64, 4 * lanes), &s,
+                         machines[i]);
+      assert_int_equal(l.term_lanes, lanes);
+      l = loops_of_value(&f->g.arena, value_of(&f->g, SUM_LAST, 32, 64, 4 * lanes - 1), &s,
+                         machines[i]);
+      assert_int_equal(l.term_lanes, 1);
+      assert_int_equal(l.lanes_of, VALUE_LOOP_TERMS);
+    }
+  }
+  const schedule wide = {.direct = true, .nlanes = 16}, none = {.direct = true};
+  assert_int_equal(lanes_said(&wide, &sse2, WN_F32), 16);
+  assert_int_equal(lanes_said(&wide, &sse2, WN_F64), 8);
+  assert_int_equal(lanes_said(&wide, &device, WN_F32), 0);
+  assert_int_equal(lanes_said(&none, &sse2, WN_F32), 0);
+}
+
+static void names_of_loops(void **state) {
+  fixture *f = *state;
+  const uop *b = value_of(&f->g, MAP, 1, 64, 1);
+  static const struct {
+    value_loop lanes, regs;
+    bool there;
+  } table[] = {{2, VALUE_LOOP_NONE, true},
+               {1, 0, false}, /* of one iteration */
+               {3, 0, false},
+               {2, 2, false},
+               {VALUE_LOOP_TERMS, 2, true},
+               {0, 0, true}};
+  for (size_t i = 0; i < LEN(table); ++i) {
+    schedule s = {.direct = true, .lanes = table[i].lanes, .regs = table[i].regs};
+    if (loops_are_there(b, &s) != table[i].there) fail_msg("row %zu", i);
+  }
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test_setup_teardown(chosen, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(said, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(names_of_loops, set_up, tear_down),
+  };
+  return cmocka_run_group_tests_name("loops", tests, NULL, NULL);
+}
