@@ -8,8 +8,8 @@
 
 static void agree(apply *ap, bool same, const char *what) {
   if (!same)
-    diag_fail(ap->g->diag, WN_ERR_REFUSED, "values that are to be stored together differ in %s",
-              what);
+    diag_fail(ap->g->diag, WN_ERR_REFUSED,
+              "it cannot be stored with what its kernel stores: they differ in %s", what);
 }
 
 typedef struct taking {
@@ -32,6 +32,7 @@ static const uop *take_over(void *user, const uop *u) {
 /* Appends the only store of `from`, whose axes become those of `to`. */
 static void add_store(apply *ap, nest *to, const nest *from) {
   const uop *was[NEST_AXES], *now[NEST_AXES];
+  *ap->at_site = from->store[0].site;
   agree(ap, to->naxes == from->naxes && from->nchildren == 0 && to->nchildren == 0, "their loops");
   agree(ap, to->sum_lanes == from->sum_lanes, "the lanes of their sums");
   for (int i = 0; i < from->naxes; ++i) {
