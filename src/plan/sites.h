@@ -17,7 +17,7 @@
 typedef enum { SITE_CONV, SITE_PRODUCT, SITE_SUM, SITE_MAP, SITE_KINDS } site_kind;
 extern const char *const site_kind_name[SITE_KINDS]; /* conv product sum map */
 
-/* The caller's buffers, by slot: what lower_tensors left as OP_BUFFER. */
+/* The caller's buffers, by slot: what lowering left as OP_BUFFER. */
 typedef struct user_buffer {
   wn_dtype dtype;
   int64_t len;

@@ -16,7 +16,7 @@
 #include "kernel/kernel.h"
 #include "backend/runtime.h"
 #include "store/store.h"
-#include "nest/nest.h"
+#include "nest/parts.h"
 #include "winograd/winograd.h"
 
 /* --- launches -------------------------------------------------------------------------------- */
@@ -118,6 +118,12 @@ void compiled_close_store(compiled_graph *c);
 kernel_state compiled_kernel_state(const compiled_graph *c, int index);
 /* Why a kernel is one for the interpreter, NULL: none is; known before there is any code. */
 const char *compiled_line_limit(const compiled_graph *c, arena *a, int max_lines);
+
+/* --- codes.c ---------------------------------------------------------------------------------- */
+
+/* Linear IR of all parts; merge: equal reductions become one loop. */
+void codes_make(compiled_graph *c, const part_list *parts, bool merge);
+void codes_compile(compiled_graph *c, const compile_options *options);
 
 /* --- launches.c ------------------------------------------------------------------------------ */
 

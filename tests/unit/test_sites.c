@@ -833,8 +833,8 @@ static void every_limit_is_met(void **state) {
     mixed_layers(f);
     size_t usual = workspace_within(f, plans[i], 0), least = least_workspace(f, plans[i]);
     assert_true(least <= usual);
-    for (int part = 0; part <= 8; ++part) {
-      workspace_within(f, plans[i], least + (usual - least) / 8 * (size_t)part);
+    for (int eighth = 0; eighth <= 8; ++eighth) {
+      workspace_within(f, plans[i], least + (usual - least) / 8 * (size_t)eighth);
       char *placement = strdup(f->info.placement), *identity = strdup(f->info.identity);
       size_t needs = f->info.workspace_bytes;
       compile(f, placement);

@@ -1,0 +1,68 @@
+/* Kernels of nests as linear IR, and that as machine code.
+ *
+ * In: parts, each carried out once whatever launches it. Out: a code for each kernel that differs, and for each launch the
+ * code with arrays of its own. Always holds: names of codes differ; the text of each is there when somebody asks. */
+#include "program/program.h"
+
+/* Each kernel of a part once, under a name of its own. */
+static void linearise_part(compiled_graph *c, const part *of, const linear_options *lo,
+                           map *names) {
+  arena *a = &c->graph.arena;
+  for (size_t i = 0; i < of->set->kernels.len; ++i) {
+    int code = of->first_code + (int)i;
+    c->codes[code] = linearise(&c->graph, of->set, &of->set->kernels.data[i], lo);
+    lin_kernel *k = &c->codes[code]->lin;
+    uint64_t again = (uintptr_t)intern_string(&c->graph, k->name), known;
+    if (map_get(names, again, &known)) k->name = arena_printf(a, "%sn%d", k->name, code);
+    map_put(names, again, 1);
+#ifndef NDEBUG
+    const char *broken = lin_verify(a, k);
+    if (broken != NULL) {
+      str text;
+      str_init(&text, a);
+      lin_print(&text, k);
+      WN_CHECK(false, "kernel %s: %s\n%s", k->name, broken, str_text(&text));
+    }
+#endif
+  }
+}
+
+/* What a launch has of its own: arrays, and what it is called. */
+static linear_kernel *launch_of(compiled_graph *c, const kernel_plan *k) {
+  arena *a = &c->graph.arena;
+  linear_kernel *of = arena_copy(a, c->codes[k->code], sizeof *of);
+  int *args = arena_array(a, int, of->args.len + 1);
+  for (size_t i = 0; i < of->args.len; ++i) args[i] = kernel_array(k, of->args.data[i]);
+  of->args.data = args;
+  of->lin.stage = nest_stages(a, k);
+  of->lin.once = k->prepare;
+  return of;
+}
+
+void codes_make(compiled_graph *c, const part_list *parts, bool merge) {
+  arena *a = &c->graph.arena;
+  bool device = runtime_machine(c->rt)->group > 0;
+  linear_options lo = {.accumulators = device ? 0 : runtime_machine(c->rt)->registers - 4,
+                       .no_merge = !merge,
+                       .fma = runtime_machine(c->rt)->fma};
+  size_t n = c->set->kernels.len;
+  map names;
+  map_init(&names, a);
+  c->ncodes = c->set->ncodes;
+  c->codes = arena_array(a, linear_kernel *, c->ncodes + 1);
+  c->kernels = arena_array(a, linear_kernel *, n + 1);
+  c->sources = arena_array(a, const char *, c->ncodes + 1);
+  c->nests = arena_array(a, const char *, n + 1);
+  for (int v = 0; v < parts->sites->nvalues; ++v) {
+    const part *of = parts->of[v];
+    if (of->set->kernels.len > 0 && c->codes[of->first_code] == NULL)
+      linearise_part(c, of, &lo, &names);
+  }
+  for (size_t i = 0; i < n; ++i) c->kernels[i] = launch_of(c, &c->set->kernels.data[i]);
+}
+
+void codes_compile(compiled_graph *c, const compile_options *options) {
+  const lin_kernel **ks = arena_array(&c->graph.arena, const lin_kernel *, c->ncodes + 1);
+  for (int i = 0; i < c->ncodes; ++i) ks[i] = &c->codes[i]->lin;
+  c->module = module_compile(c->rt, &c->diag, c->ncodes, ks, options);
+}
