@@ -17,7 +17,7 @@ int64_t chains_of_tile(const schedule *s, const machine *m, const register_tile 
 
 int64_t chains_of_sum(int64_t chains, int64_t sums) {
   int64_t each = chains > 0 ? 1 : 0;
-  while (each > 0 && each * 2 * sums <= chains) each *= 2;
+  while (each > 0 && sums > 0 && each * 2 * sums <= chains) each *= 2;
   return each;
 }
 
