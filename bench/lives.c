@@ -4,7 +4,8 @@
  *     ./lives [ARRAYS [REPETITIONS]]       1000 and 20
  *
  * A kernel makes each array; sizes are drawn, the same each time. A line of JSON for each kind of graph: the least
- * microseconds, bytes of the workspace, and these over the most bytes that are alive at once, which no plan goes below. */
+ * microseconds, bytes of the workspace, and these over the most bytes that are alive at once, which no plan goes below.
+ * */
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,7 +26,7 @@ static double now(void) {
   return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* --- graphs ------------------------------------------------------------------------------------------------------------- */
+/* --- graphs ----------------------------------------------------------------------------------- */
 
 static int chain(int i, int n, int *from) {
   (void)n;
@@ -92,7 +93,7 @@ static kernel_set *draw(graph *g, const shape *s, int n, size_t *alive) {
       to->value = uop_add(g, to->value, uop_index(g, b, uop_bool(g, true), 1, &at));
       last[from[r]] = i;
     }
-    kernel_plan k = {.nroots = 1, .root = {made}, .chunks = 1};
+    nest_kernel k = {.nroots = 1, .root = {made}, .chunks = 1};
     vec_push(&g->arena, &set->kernels, k);
   }
   *alive = 0;

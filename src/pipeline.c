@@ -8,7 +8,7 @@
 #include "base/fpenv.h"
 #include "base/sized.h"
 #include "decide/decide.h"
-#include "import.h"
+#include "program/import.h"
 #include "lower/lower.h"
 #include "decide/program_sites.h"
 #include "decide/forecast.h"

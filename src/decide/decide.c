@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-#include "import.h"
+#include "program/import.h"
 #include "backend/element.h"
 #include "plan/joins.h"
 #include "measure/measure_device.h"

@@ -22,7 +22,7 @@ static kernel_index index_kernels(graph *g, const kernel_set *set, int nsites) {
     for (int j = 0; j <= STAGE_COUNT; ++j) x.at[i][j] = -1;
   }
   for (size_t k = 0; k < set->kernels.len; ++k) {
-    const kernel_plan *kp = &set->kernels.data[k];
+    const nest_kernel *kp = &set->kernels.data[k];
     for (int r = 0; r < kp->nroots && !kp->prepare; ++r) {
       const nest_store *s = &kp->root[r]->store[0];
       if (s->site >= 0) x.at[kernel_site(kp, s->site)][s->id] = (int)k;

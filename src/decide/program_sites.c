@@ -5,7 +5,7 @@
 #include <math.h>
 
 /* The first that it stores: nests count from the first site of their stored value. */
-static int site_of_kernel(const kernel_plan *k) {
+static int site_of_kernel(const nest_kernel *k) {
   int site = k->nroots > 0 ? k->root[0]->store[0].site : 0;
   return kernel_site(k, site > 0 ? site : 0);
 }

@@ -1,6 +1,6 @@
 /* Nests -> linear kernels.
  *
- * In: a kernel_set. Out: for each kernel_plan one lin_kernel, in the same order. Unrolled axes are expanded, the vector
+ * In: a kernel_set. Out: for each nest_kernel one lin_kernel, in the same order. Unrolled axes are expanded, the vector
  * axis becomes lanes, equal reductions are merged into loops with several accumulators, a multiplication that feeds an
  * addition is fused with it. Always holds: lin_verify passes; global arrays of the kernel are numbered by `args`. */
 #ifndef WN_KERNEL_KERNEL_H
@@ -21,7 +21,7 @@ typedef struct linear_kernel {
 } linear_kernel;
 
 /* A GET that no unrolling decided, or an op that no kernel has, is diag_fail(WN_ERR_REFUSED). */
-linear_kernel *linearise(graph *g, const kernel_set *set, const kernel_plan *plan,
+linear_kernel *linearise(graph *g, const kernel_set *set, const nest_kernel *plan,
                          const linear_options *options);
 
 #endif

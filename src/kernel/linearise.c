@@ -63,7 +63,7 @@ static void describe_all(builder *b, const nest *n, str *loops, bool *reduces) {
   str_add(loops, str_text(&one));
 }
 
-static void name_kernel(builder *b, const kernel_plan *plan) {
+static void name_kernel(builder *b, const nest_kernel *plan) {
   str extents, loops, stages;
   str_init(&extents, b->a);
   str_init(&loops, b->a);
@@ -97,11 +97,11 @@ static int axes_of_kind(const nest *n, int first, axis_kind kind, int64_t *point
 }
 
 /* A round of the host loop takes whole groups. */
-static int64_t groups_of_round(const kernel_plan *plan, int64_t items) {
+static int64_t groups_of_round(const nest_kernel *plan, int64_t items) {
   return (items / plan->chunks + plan->group - 1) / plan->group;
 }
 
-static int64_t grid_of(const kernel_plan *plan, const nest *n) {
+static int64_t grid_of(const nest_kernel *plan, const nest *n) {
   int64_t points;
   if (axes_of_kind(n, 0, AXIS_LANE, &points) > 0)
     return plan->chunks * groups_of_round(plan, points);
@@ -358,7 +358,7 @@ static void emit_nest(builder *b, const nest *n, int opened) {
 }
 
 /* Axes of kind LANE: the points of a round of the host loop are cut into groups. */
-static void emit_lanes(builder *b, const kernel_plan *plan, const nest *n, const uop *block) {
+static void emit_lanes(builder *b, const nest_kernel *plan, const nest *n, const uop *block) {
   int64_t items, group = plan->group;
   int count = axes_of_kind(n, 0, AXIS_LANE, &items);
   int64_t round = items / plan->chunks, groups = groups_of_round(plan, items);
@@ -371,7 +371,7 @@ static void emit_lanes(builder *b, const kernel_plan *plan, const nest *n, const
 }
 
 /* The children that hang at or outside the grid run once a block. */
-static void emit_root(builder *b, const kernel_plan *plan, nest *n, const uop *block) {
+static void emit_root(builder *b, const nest_kernel *plan, nest *n, const uop *block) {
   int64_t points;
   b->next = n->next;
   if (axes_of_kind(n, 0, AXIS_LANE, &points) > 0) {
@@ -385,7 +385,7 @@ static void emit_root(builder *b, const kernel_plan *plan, nest *n, const uop *b
   emit_nest(b, n, grid);
 }
 
-linear_kernel *linearise(graph *g, const kernel_set *set, const kernel_plan *plan,
+linear_kernel *linearise(graph *g, const kernel_set *set, const nest_kernel *plan,
                          const linear_options *options) {
   linear_kernel *out = arena_new(&g->arena, linear_kernel);
   builder b = {.g = g,

@@ -401,7 +401,7 @@ static nest *place_inside(apply *ap, stage *st) {
 }
 
 /* x, m and the value that o flows into go through the chunks of the host loop together. */
-static void set_chunks(apply *ap, const stage *st, kernel_plan *k) {
+static void set_chunks(apply *ap, const stage *st, nest_kernel *k) {
   int site = st->id == STAGE_X || st->id == STAGE_M ? st->site : -1;
   if (st->id == STAGE_COUNT && flow_into(ap, st) != NULL) site = flow_into(ap, st)->site;
   if (site < 0 || plan_of(ap, site)->chunk == 0) return;
@@ -447,7 +447,7 @@ static nest *place_global(apply *ap, stage *st) {
     int64_t reach = nd.reach[i] + 1 - (i == t ? st->elsewhere : 0);
     if (reach > st->dim[i]) st->dim[i] = reach;
   }
-  kernel_plan k = {.nroots = 1, .chunks = 1};
+  nest_kernel k = {.nroots = 1, .chunks = 1};
   k.root[0] = make_nest(ap, st);
   set_chunks(ap, st, &k);
   vec_push(ap->keep, &ap->set->kernels, k);

@@ -52,7 +52,7 @@ static void add_store(apply *ap, nest *to, const nest *from) {
     s->mask = simplify(ap->g, uop_replace(ap->g, s->mask, from->naxes, was, now));
 }
 
-static bool stores_result(const apply *ap, const kernel_plan *k) {
+static bool stores_result(const apply *ap, const nest_kernel *k) {
   return ap->set->arrays.data[k->root[0]->store[0].array].role == ROLE_RESULT;
 }
 
@@ -62,7 +62,7 @@ void nests_join(apply *ap) {
   nest *first = NULL;
   size_t kept = set->kernels.len;
   for (size_t i = set->kernels.len; i-- > 0;) {
-    kernel_plan k = set->kernels.data[i];
+    nest_kernel k = set->kernels.data[i];
     if (stores_result(ap, &k) && first != NULL) {
       add_store(ap, first, k.root[0]);
       continue;

@@ -27,7 +27,7 @@ static void depend(void *user, int array) {
     d->constant = false;
 }
 
-static bool is_prepare(apply *ap, const kernel_plan *k) {
+static bool is_prepare(apply *ap, const nest_kernel *k) {
   dependence d = {ap->set, k->root[0], true};
   if (ap->variable_weights) return false;
   for (int s = 0; s < d.root->nstores; ++s) depend(&d, d.root->store[s].array);
@@ -36,7 +36,7 @@ static bool is_prepare(apply *ap, const kernel_plan *k) {
 }
 
 typedef struct reading {
-  const kernel_plan *of;
+  const nest_kernel *of;
   bool found;
 } reading;
 
@@ -45,13 +45,13 @@ static void look_for(void *user, int array) {
   for (int i = 0; i < r->of->nroots; ++i) r->found |= nest_writes(r->of->root[i], array);
 }
 
-static bool is_joint(const apply *ap, const kernel_plan *k) {
+static bool is_joint(const apply *ap, const nest_kernel *k) {
   return plan_of_site(ap, k->root[0]->store[0].site)->joint;
 }
 
 void launch_prepare_first(kernel_set *set, arena *keep) {
   size_t n = set->kernels.len, at = 0;
-  kernel_plan *sorted = arena_array(keep, kernel_plan, n + 1);
+  nest_kernel *sorted = arena_array(keep, nest_kernel, n + 1);
   for (int pass = 1; pass >= 0; --pass) {
     for (size_t i = 0; i < n; ++i) {
       if (set->kernels.data[i].prepare == (pass == 1)) sorted[at++] = set->kernels.data[i];
@@ -66,12 +66,12 @@ void launch_order(apply *ap) {
   kernel_set *set = ap->set;
   size_t n = set->kernels.len;
   for (size_t i = 0; i < n / 2; ++i) {
-    kernel_plan t = set->kernels.data[i];
+    nest_kernel t = set->kernels.data[i];
     set->kernels.data[i] = set->kernels.data[n - 1 - i];
     set->kernels.data[n - 1 - i] = t;
   }
   for (size_t i = 0; i < n; ++i) {
-    kernel_plan *k = &set->kernels.data[i];
+    nest_kernel *k = &set->kernels.data[i];
     k->prepare = is_prepare(ap, k);
     for (int s = 0; s < k->root[0]->nstores && k->prepare; ++s)
       set->arrays.data[k->root[0]->store[s].array].role = ROLE_PREPARED;
@@ -84,7 +84,7 @@ void launch_join(apply *ap) {
   kernel_set *set = ap->set;
   size_t out = 0;
   for (size_t i = 0; i < set->kernels.len; ++i) {
-    kernel_plan *k = &set->kernels.data[i], *prev = out > 0 ? &set->kernels.data[out - 1] : NULL;
+    nest_kernel *k = &set->kernels.data[i], *prev = out > 0 ? &set->kernels.data[out - 1] : NULL;
     bool join = prev != NULL && is_joint(ap, k) && is_joint(ap, prev) &&
                 prev->prepare == k->prepare && prev->chunks == 1 && k->chunks == 1 &&
                 prev->nroots < STAGE_COUNT;

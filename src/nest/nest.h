@@ -80,7 +80,7 @@ struct nest {
 
 /* A launch of a kernel. Of a program that has a kernel several times, for values that are alike, there are as many of
  * these over the same nests, each with arrays of its own. */
-typedef struct kernel_plan {
+typedef struct nest_kernel {
   int nroots; /* nests side by side in one launch: each has its own share of the grid */
   nest *root[STAGE_COUNT];
   bool prepare; /* depends on constants alone */
@@ -97,12 +97,12 @@ typedef struct kernel_plan {
   int code;                 /* launches of the same code have the same number */
   /* as kernel_set.kinds, of its own nests: parts have loops in common, in each of its own kind; NULL: the set's */
   const map *kinds;
-} kernel_plan;
+} nest_kernel;
 
 typedef struct kernel_set {
   schedule *plan;         /* of a part: by site of its value, complete */
   VEC(array_info) arrays; /* by slot of OP_BUFFER */
-  VEC(kernel_plan) kernels;
+  VEC(nest_kernel) kernels;
   map kinds;  /* number of a reduction RANGE -> axis_kind */
   map chains; /* number of a reduction RANGE -> additions of floats in one chain, where the usual number is too many */
   size_t workspace_bytes, prepared_bytes;
@@ -111,12 +111,12 @@ typedef struct kernel_set {
 } kernel_set;
 
 /* The set's array that a nest of this launch calls so. */
-static inline int kernel_array(const kernel_plan *k, int array) {
+static inline int kernel_array(const nest_kernel *k, int array) {
   return k->arrays != NULL ? k->arrays[array] : array;
 }
 
 /* The number of the site that its nests call so. */
-static inline int kernel_site(const kernel_plan *k, int site) {
+static inline int kernel_site(const nest_kernel *k, int site) {
   return site < k->nsites || k->nothers == 0 ? k->first_site + site : k->others[site - k->nsites];
 }
 
@@ -161,9 +161,9 @@ void nest_print(graph *g, str *out, const kernel_set *set);
 /* A stage of the site of this number: "x", "m3". */
 const char *stage_label(arena *a, stage_id id, int site);
 /* What a store is of, by the numbers of the program: "x", "m3", "result0". */
-const char *store_label(arena *a, const kernel_plan *k, const nest_store *s);
+const char *store_label(arena *a, const nest_kernel *k, const nest_store *s);
 /* All that a launch stores, in the order of computing: "x+m+result0". */
-const char *nest_stages(arena *a, const kernel_plan *k);
+const char *nest_stages(arena *a, const nest_kernel *k);
 /* The loops of one kernel as a tree, indented by two more for each loop around, `depth` around all. */
 void nest_print_kernel(graph *g, str *out, const kernel_set *set, int kernel, int depth);
 

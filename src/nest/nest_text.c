@@ -19,7 +19,7 @@ typedef struct printer {
   graph *g;
   str *out;
   const kernel_set *set;
-  const kernel_plan *k;
+  const nest_kernel *k;
 } printer;
 
 static void print_loop(const printer *p, int depth, bool reduces, axis_kind kind, const char *name,
@@ -33,7 +33,7 @@ const char *stage_label(arena *a, stage_id id, int site) {
                    : arena_printf(a, "%c%d", stage_letter[id], site);
 }
 
-const char *store_label(arena *a, const kernel_plan *k, const nest_store *s) {
+const char *store_label(arena *a, const nest_kernel *k, const nest_store *s) {
   if (s->site < 0) return s->stage;
   int other = s->site - k->nsites; /* which of those behind the first value; < 0: it is that */
   if (s->id == STAGE_COUNT)
@@ -41,12 +41,12 @@ const char *store_label(arena *a, const kernel_plan *k, const nest_store *s) {
   return stage_label(a, s->id, kernel_site(k, s->site));
 }
 
-static void add_labels(str *s, arena *a, const kernel_plan *k, const nest *n) {
+static void add_labels(str *s, arena *a, const nest_kernel *k, const nest *n) {
   for (int i = 0; i < n->nstores; ++i)
     str_printf(s, "%s%s", s->len ? "+" : "", store_label(a, k, &n->store[i]));
 }
 
-const char *nest_stages(arena *a, const kernel_plan *k) {
+const char *nest_stages(arena *a, const nest_kernel *k) {
   str s;
   str_init(&s, a);
   for (int r = 0; r < k->nroots; ++r) {
@@ -103,7 +103,7 @@ static void print_nest(const printer *p, const nest *n, int depth) {
 }
 
 void nest_print_kernel(graph *g, str *out, const kernel_set *set, int kernel, int depth) {
-  const kernel_plan *k = &set->kernels.data[kernel];
+  const nest_kernel *k = &set->kernels.data[kernel];
   const printer p = {g, out, set, k};
   if (k->chunks > 1) str_printf(out, "%*shost chunk %lld\n", 2 * depth++, "", (long long)k->chunks);
   for (int r = 0; r < k->nroots; ++r) print_nest(&p, k->root[r], depth);

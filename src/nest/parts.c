@@ -162,7 +162,7 @@ static void add_value(assembly *s, int value) {
   /* all of a value that depends on constants alone is made once, unless it is the caller's */
   bool once = v->constant && v->result < 0 && !s->variable_weights;
   for (size_t i = 0; i < p->set->kernels.len; ++i) {
-    kernel_plan k = p->set->kernels.data[i];
+    nest_kernel k = p->set->kernels.data[i];
     k.arrays = arrays;
     k.first_site = v->first;
     k.nsites = v->nsites;

@@ -107,7 +107,7 @@ static void share_inside(nest *n) {
 
 void simt_share(apply *ap) {
   for (size_t k = 0; ap->machine->group > 0 && k < ap->set->kernels.len; ++k) {
-    kernel_plan *kp = &ap->set->kernels.data[k];
+    nest_kernel *kp = &ap->set->kernels.data[k];
     int64_t items = 0;
     for (int r = 0; r < kp->nroots; ++r) {
       nest *root = kp->root[r];

@@ -57,7 +57,7 @@ static void scan_kernels(const kernel_set *set, arena *scratch, life *lives) {
   map known;
   map_init(&known, scratch);
   for (size_t k = 0; k < set->kernels.len; ++k) {
-    const kernel_plan *kp = &set->kernels.data[k];
+    const nest_kernel *kp = &set->kernels.data[k];
     for (int r = 0; r < kp->nroots; ++r) {
       const numbers *of = touched_by(&known, kp->root[r]);
       for (size_t i = 0; i < of->len; ++i) touch(&lives[kernel_array(kp, of->data[i])], (int)k);
@@ -65,13 +65,13 @@ static void scan_kernels(const kernel_set *set, arena *scratch, life *lives) {
   }
 }
 
-static bool same_loop(const kernel_plan *a, const kernel_plan *b) {
+static bool same_loop(const nest_kernel *a, const nest_kernel *b) {
   return a->chunks > 1 && a->chunks == b->chunks && a->chunk_group == b->chunk_group;
 }
 
 /* From the first kernel of a host loop to its last. */
 static void widen(const kernel_set *set, life *l) {
-  const kernel_plan *k = set->kernels.data;
+  const nest_kernel *k = set->kernels.data;
   if (l->first < 0) return;
   while (l->first > 0 && same_loop(&k[l->first], &k[l->first - 1])) --l->first;
   while (l->last + 1 < (int)set->kernels.len && same_loop(&k[l->last], &k[l->last + 1])) ++l->last;
@@ -79,7 +79,7 @@ static void widen(const kernel_set *set, life *l) {
 
 /* --- scratch ---------------------------------------------------------------------------------- */
 
-static size_t local_bytes(const kernel_set *set, const kernel_plan *k, const nest *n) {
+static size_t local_bytes(const kernel_set *set, const nest_kernel *k, const nest *n) {
   size_t bytes = 0;
   for (int s = 0; s < n->nstores; ++s) {
     const array_info *a = &set->arrays.data[kernel_array(k, n->store[s].array)];
@@ -92,7 +92,7 @@ static size_t local_bytes(const kernel_set *set, const kernel_plan *k, const nes
 
 static void measure_scratch(kernel_set *set) {
   for (size_t k = 0; k < set->kernels.len; ++k) {
-    const kernel_plan *kp = &set->kernels.data[k];
+    const nest_kernel *kp = &set->kernels.data[k];
     size_t bytes = 0;
     for (int r = 0; r < kp->nroots; ++r) bytes += local_bytes(set, kp, kp->root[r]);
     if (bytes > set->scratch_bytes) set->scratch_bytes = bytes;

@@ -10,18 +10,18 @@
 /* --- matrix products -------------------------------------------------------------------------- */
 
 /* One product of rows x sum by sum x columns, the columns in the lanes. */
-typedef struct product {
+typedef struct gemm {
   double rows, columns, sum;
   double tile_rows, vectors, lanes;
   double parts; /* the sum is made in */
-} product;
+} gemm;
 
 /* Multiply-adds and loads that take equally long get in each other's way: a little more than the longer of both. */
 static double together(double a, double b) {
   return pow(pow(a, BESIDE) + pow(b, BESIDE), 1 / BESIDE);
 }
 
-static void add_product(const model *m, work *w, const product *p, double times) {
+static void add_product(const model *m, work *w, const gemm *p, double times) {
   double tiles = ceil_div(p->rows, p->tile_rows) * ceil_div(p->columns, p->vectors * p->lanes);
   double chains = p->tile_rows * p->vectors, slot = lanes_slots(m, p->lanes);
   double issue = fmax(chains * slot, latency_slots(m)) / PRODUCTS_SHARE;
@@ -34,11 +34,11 @@ static void add_product(const model *m, work *w, const product *p, double times)
 /* The products of a block: a matrix product a frequency for each block of channels. */
 static void add_tiled(const model *m, const sizes *z, const cut *u, work *w) {
   double e = (double)m->element, kblocks = ceil_div(z->K, u->kblock);
-  product p;
+  gemm p;
   if (u->over_k) {
-    p = (product){u->block, u->kblock, z->C, u->tile_t, u->tile_k / u->lanes, u->lanes, u->parts};
+    p = (gemm){u->block, u->kblock, z->C, u->tile_t, u->tile_k / u->lanes, u->lanes, u->parts};
   } else {
-    p = (product){u->kblock, u->block, z->C, u->tile_k, u->tile_t / u->lanes, u->lanes, u->parts};
+    p = (gemm){u->kblock, u->block, z->C, u->tile_k, u->tile_t / u->lanes, u->lanes, u->parts};
   }
   add_product(m, w, &p, z->f * kblocks);
   double x_all = z->f * z->C * u->block * e, g_all = z->f * z->C * z->K * e,

@@ -1,7 +1,8 @@
 /* Kernels of nests as linear IR, and that as machine code.
  *
- * In: parts, each carried out once whatever launches it. Out: a code for each kernel that differs, and for each launch the
- * code with arrays of its own. Always holds: names of codes differ; the text of each is there when somebody asks. */
+ * In: parts, each carried out once whatever launches it. Out: a code for each kernel that differs, and for each launch
+ * the code with arrays of its own. Always holds: names of codes differ; the text of each is there when somebody asks.
+ * */
 #include "program/program.h"
 
 /* Each kernel of a part once, under a name of its own. */
@@ -28,7 +29,7 @@ static void linearise_part(compiled_graph *c, const part *of, const linear_optio
 }
 
 /* What a launch has of its own: arrays, and what it is called. */
-static linear_kernel *launch_of(compiled_graph *c, const kernel_plan *k) {
+static linear_kernel *launch_of(compiled_graph *c, const nest_kernel *k) {
   arena *a = &c->graph.arena;
   linear_kernel *of = arena_copy(a, c->codes[k->code], sizeof *of);
   int *args = arena_array(a, int, of->args.len + 1);

@@ -42,7 +42,7 @@ static void place_arrays(compiled_graph *c) {
 
 static void add_launch(compiled_graph *c, int index) {
   launch_list *l = &c->list;
-  const kernel_plan *k = &c->set->kernels.data[index];
+  const nest_kernel *k = &c->set->kernels.data[index];
   const linear_kernel *lk = c->kernels[index];
   int n = (int)lk->args.len;
   l->launch[index] = (program_launch){.code = k->code,
@@ -61,7 +61,7 @@ static void add_launch(compiled_graph *c, int index) {
 /* One behind the other, or where neighbours share a host loop, round by round. */
 static void group_launches(compiled_graph *c) {
   launch_list *l = &c->list;
-  const kernel_plan *k = c->set->kernels.data;
+  const nest_kernel *k = c->set->kernels.data;
   for (int i = 0, end; i < l->count; i = end) {
     bool rounds = k[i].chunks > 1;
     end = i + 1;

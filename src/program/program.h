@@ -99,7 +99,7 @@ typedef struct compiled_graph {
   kernel_set *set;
   linear_kernel **kernels; /* by launch: its code with the arrays of its own */
   int ncodes;
-  linear_kernel **codes; /* kernels that differ, by kernel_plan.code: what the module has */
+  linear_kernel **codes; /* kernels that differ, by nest_kernel.code: what the module has */
   const char **sources;  /* of each code, once asked for */
   const char **nests;    /* loops as text, the same */
   slot_list slots;

@@ -98,7 +98,7 @@ static void chains_of_machines(void **state) {
     assert_int_equal(chains_of_tile(&said, &device, &table[i].tile), 0);
   }
   static const int64_t shares[][3] = {{8, 1, 8}, {8, 2, 4}, {8, 3, 2}, {8, 4, 2}, {8, 5, 1},
-                                      {3, 1, 2}, {1, 1, 1}, {0, 1, 0}, {2, 9, 1}};
+                                      {3, 1, 2}, {1, 1, 1}, {0, 1, 0}, {2, 9, 1}, {8, 0, 1}};
   for (size_t i = 0; i < LEN(shares); ++i)
     assert_int_equal(chains_of_sum(shares[i][0], shares[i][1]), shares[i][2]);
 }

@@ -60,7 +60,7 @@ static nest *add_nest(fixture *f, int out, int nreads, const int *reads) {
 }
 
 static void add_kernel(fixture *f, nest *n) {
-  kernel_plan k = {.nroots = 1, .chunks = 1};
+  nest_kernel k = {.nroots = 1, .chunks = 1};
   k.root[0] = n;
   vec_push(&f->g.arena, &f->set.kernels, k);
 }
@@ -157,7 +157,7 @@ static void random_set(fixture *f, uint64_t *s) {
     nest *n = add_nest(f, out, nreads, reads);
     if (chance(s, 20) &&
         f->set.kernels.len > 0) { /* beside the last one: both read what is older */
-      kernel_plan *k = &f->set.kernels.data[f->set.kernels.len - 1];
+      nest_kernel *k = &f->set.kernels.data[f->set.kernels.len - 1];
       if (k->nroots < STAGE_COUNT) {
         k->root[k->nroots++] = add_nest(f, out, 1, written);
         written[count++] = out;
@@ -179,7 +179,7 @@ static bool nest_uses(const nest *n, int array, arena *a) {
 }
 
 static bool kernel_uses(fixture *f, size_t k, int array) {
-  const kernel_plan *kp = &f->set.kernels.data[k];
+  const nest_kernel *kp = &f->set.kernels.data[k];
   for (int r = 0; r < kp->nroots; ++r) {
     if (nest_uses(kp->root[r], array, &f->g.arena)) return true;
   }

@@ -8,7 +8,7 @@
 
 #include <stdlib.h>
 
-#include "import.h"
+#include "program/import.h"
 
 enum { POOL = 4096 };
 static float pool[POOL];

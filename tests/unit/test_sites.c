@@ -630,10 +630,10 @@ static void rounds_are_of_one_layer(void **state) {
   image(f, 16, 28);
   for (int i = 0; i < 3; ++i) layer(f, 16, 3);
   compile(f, "x=global,g=global,m=global,o=global;chunk=8");
-  const kernel_plan *before = NULL;
+  const nest_kernel *before = NULL;
   int in_rounds = 0;
   for (size_t i = 0; i < f->p->compiled->set->kernels.len; ++i) {
-    const kernel_plan *k = &f->p->compiled->set->kernels.data[i];
+    const nest_kernel *k = &f->p->compiled->set->kernels.data[i];
     if (k->chunks <= 1) continue;
     in_rounds++;
     if (before != NULL)

@@ -17,7 +17,7 @@
 
 #include "app.h"
 #include "ir/ir_text.h"
-#include "import.h"
+#include "program/import.h"
 #include "lower/lower.h"
 #include "tensor/tensor.h"
 #include "tune/check.h"

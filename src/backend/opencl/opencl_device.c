@@ -28,11 +28,11 @@ static opencl_context *contexts;
 
 /* --- what there is ---------------------------------------------------------------------------- */
 
-typedef struct survey {
+typedef struct platform_list {
   opencl_api api;
   opencl_device_facts *facts;
   int count;
-} survey;
+} platform_list;
 
 static void tidy(char *text) {
   char *start = text, *to = text;
@@ -89,7 +89,7 @@ static void ask_all(const opencl_api *api, opencl_device_facts *f) {
 
 enum { MOST_PLATFORMS = 32, MOST_DEVICES = 64 };
 
-static void survey_platform(survey *s, arena *a, cl_platform_id platform, int number) {
+static void survey_platform(platform_list *s, arena *a, cl_platform_id platform, int number) {
   cl_device_id ids[MOST_DEVICES];
   cl_uint n = 0;
   if (s->api.clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, MOST_DEVICES, ids, &n) != CL_SUCCESS)
@@ -107,11 +107,11 @@ static void survey_platform(survey *s, arena *a, cl_platform_id platform, int nu
 }
 
 /* False: there is no device, for the reason. */
-static bool survey_all(survey *s, arena *a, char reason[OPENCL_REASON]) {
+static bool survey_all(platform_list *s, arena *a, char reason[OPENCL_REASON]) {
   cl_platform_id platforms[MOST_PLATFORMS];
   cl_uint n = 0;
   char number[32];
-  *s = (survey){0};
+  *s = (platform_list){0};
   if (!opencl_load(&s->api, reason)) return false;
   cl_int error = s->api.clGetPlatformIDs(MOST_PLATFORMS, platforms, &n);
   if (error != CL_SUCCESS && error != -1001) {
@@ -139,7 +139,7 @@ static const char *kind_of(cl_device_type type) {
 }
 
 int opencl_list(diag *d, arena *a, const device_info **out, const char **why) {
-  survey s;
+  platform_list s;
   char reason[OPENCL_REASON];
   (void)d;
   if (!survey_all(&s, a, reason)) {
@@ -179,7 +179,7 @@ static bool names(const char *word, size_t n, int number, const char *name) {
   return false;
 }
 
-static _Noreturn void refuse_spec(diag *d, arena *a, const survey *s, const char *spec) {
+static _Noreturn void refuse_spec(diag *d, arena *a, const platform_list *s, const char *spec) {
   str list;
   str_init(&list, a);
   for (int i = 0; i < s->count; ++i)
@@ -192,7 +192,7 @@ static _Noreturn void refuse_spec(diag *d, arena *a, const survey *s, const char
 }
 
 /* PLATFORM, or PLATFORM:DEVICE. A GPU before others where several fit. */
-static const opencl_device_facts *choose(diag *d, arena *a, const survey *s, const char *spec) {
+static const opencl_device_facts *choose(diag *d, arena *a, const platform_list *s, const char *spec) {
   const char *platform = spec != NULL ? spec : "", *colon = strchr(platform, ':');
   size_t n = colon != NULL ? (size_t)(colon - platform) : strlen(platform);
   const char *device = colon != NULL ? colon + 1 : "";
@@ -312,7 +312,7 @@ static const char *connect(opencl_device *device) {
 }
 
 static void *open_in(diag *d, arena *a, const char *spec, const char *isa, machine *target) {
-  survey s;
+  platform_list s;
   char reason[OPENCL_REASON];
   if (!survey_all(&s, a, reason)) diag_fail(d, WN_ERR_DEVICE, "%s", reason);
   const opencl_device_facts *facts = choose(d, a, &s, spec);

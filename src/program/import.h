@@ -2,8 +2,8 @@
  *
  * In: a context and its tensors. Out: tensor-level IR in the program's graph, and what its BUFFERs stand for. Always
  * holds: nothing of a compile outlives its program; slots of buffers are those of the context. */
-#ifndef WN_IMPORT_H
-#define WN_IMPORT_H
+#ifndef WN_PROGRAM_IMPORT_H
+#define WN_PROGRAM_IMPORT_H
 
 #include "program/program.h"
 #include "tensor/tensor.h"

@@ -1,5 +1,5 @@
 /* Importing; see import.h. */
-#include "import.h"
+#include "program/import.h"
 
 #include <math.h>
 
