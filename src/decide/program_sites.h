@@ -1,5 +1,6 @@
-/* What a program says of itself (wn_program_info) and of its sites (wn_site_info). In: a plan that was carried out. Out: an entry for each site, and
- * for each kernel whose it is. Always holds: a kernel is one site's, so times of kernels add up to those of sites. */
+/* What a program says of itself (wn_program_info) and of its sites (wn_site_info). In: a plan that was carried out.
+ * Out: an entry for each site, and for each kernel whose it is. Always holds: a kernel is one site's, so times of
+ * kernels add up to those of sites. */
 #ifndef WN_DECIDE_PROGRAM_SITES_H
 #define WN_DECIDE_PROGRAM_SITES_H
 

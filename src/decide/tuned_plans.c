@@ -120,8 +120,8 @@ const char *plans_key(graph *g, const uop *root, const bool *constant, const run
 
 /* --- values ----------------------------------------------------------------------------------- */
 
-/* "1 17250 490000 x=local,...": a format, nanoseconds, error in 1e-12, schedule; no locale writes these numbers in another
- * way. */
+/* "1 17250 490000 x=local,...": a format, nanoseconds, error in 1e-12, schedule; no locale writes these numbers in
+ * another way. */
 
 bool plans_get(store *s, diag *d, arena *a, const char *key, stored_plan *out) {
   size_t size;

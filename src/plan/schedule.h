@@ -58,7 +58,8 @@ typedef struct schedule {
   value_loop lanes, regs;
   int nlanes; /* of these lanes; 0: as many as suit the machine */
   int chains; /* of additions, for all sums of a value that is not rewritten; 0: chosen (chains.h) */
-  int with; /* of a stored value that is no convolution: number + 1 of the site whose kernel stores it too; 0: its own */
+  /* of a stored value that is no convolution: number + 1 of the site whose kernel stores it too; 0: its own */
+  int with;
   bool inlined; /* of a stored value that is no convolution: no array, every reader computes it */
 } schedule;
 

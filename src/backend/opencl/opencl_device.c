@@ -192,7 +192,8 @@ static _Noreturn void refuse_spec(diag *d, arena *a, const platform_list *s, con
 }
 
 /* PLATFORM, or PLATFORM:DEVICE. A GPU before others where several fit. */
-static const opencl_device_facts *choose(diag *d, arena *a, const platform_list *s, const char *spec) {
+static const opencl_device_facts *choose(diag *d, arena *a, const platform_list *s,
+                                         const char *spec) {
   const char *platform = spec != NULL ? spec : "", *colon = strchr(platform, ':');
   size_t n = colon != NULL ? (size_t)(colon - platform) : strlen(platform);
   const char *device = colon != NULL ? colon + 1 : "";
