@@ -1,6 +1,5 @@
 /* From nests to launches. In: kernels, consumers first. Out: kernels in running order, those that depend on constants
- * alone
- * first: the prepare part; with launch=joint, independent neighbours in one launch.
+ * alone first: the prepare part; with launch=joint, independent neighbours in one launch.
  * Always holds: a kernel runs after every kernel that writes what it reads. */
 #include "nest/state.h"
 
@@ -61,6 +60,29 @@ void launch_prepare_first(kernel_set *set, arena *keep) {
   set->kernels.cap = n + 1;
 }
 
+static bool same_rounds(const nest_kernel *x, const nest_kernel *y) {
+  return x->chunks > 1 && x->chunks == y->chunks && x->chunk_group == y->chunk_group &&
+         x->prepare == y->prepare;
+}
+
+/* Kernels of one host loop stand next to each other. What stood between them, as a transform of weights may, reads nothing
+ * of theirs, since what a round leaves is gone with the next: it runs before them. */
+static void rounds_together(kernel_set *set) {
+  nest_kernel *k = set->kernels.data;
+  for (size_t first = 0; first < set->kernels.len; ++first) {
+    size_t last = first;
+    for (size_t i = first + 1; i < set->kernels.len; ++i)
+      if (same_rounds(&k[i], &k[first])) last = i;
+    for (size_t i = first + 1; i < last; ++i) {
+      if (same_rounds(&k[i], &k[first])) continue;
+      nest_kernel between = k[i];
+      memmove(k + first + 1, k + first, (i - first) * sizeof *k);
+      k[first++] = between;
+    }
+    first = last;
+  }
+}
+
 /* Kernels into running order; those that depend on constants alone become the prepare part. */
 void launch_order(apply *ap) {
   kernel_set *set = ap->set;
@@ -77,6 +99,7 @@ void launch_order(apply *ap) {
       set->arrays.data[k->root[0]->store[s].array].role = ROLE_PREPARED;
   }
   launch_prepare_first(set, ap->keep);
+  rounds_together(set);
 }
 
 /* launch=joint: neighbours of which neither reads what the other writes share a launch. */

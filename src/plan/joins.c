@@ -507,8 +507,7 @@ static void join_all(arena *a, void *state) {
   for (int v = 0; v < n; ++v) read_plan(j, v, r->site);
   r->out = *j->sites;
   if (!j->any) return;
-  stored_value *values =
-      arena_copy(&j->g->arena, j->sites->value, sizeof *values * (size_t)(n + 1));
+  stored_value *values = arena_copy(&j->g->arena, j->sites->value, sizeof *values * (size_t)n);
   for (int v = 0; v < n; ++v)
     if (j->size[v] > 1) values[v] = merge(j, v);
   find_alike(j, values);

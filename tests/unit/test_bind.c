@@ -382,7 +382,7 @@ static void test_rounds(void **state) {
   wn_tensor *once = wn_zip(WN_ADD, wn_conv(x, w, &same), bias);
   wn_tensor *read = wn_reduce(WN_SUM, once, (int[]){1, 2, 3}, 3, 1); /* so that it is stored */
   wn_tensor *zero = wn_input(ctx, WN_F32, 4, (int64_t[]){1, K, H, W}, zeros);
-  wn_tensor *y = wn_zip(WN_ADD, wn_zip(WN_ADD, once, zero), wn_zip(WN_SUB, read, read));
+  wn_tensor *sum = wn_zip(WN_ADD, once, zero), *y = wn_zip(WN_ADD, sum, wn_zip(WN_SUB, read, read));
   void *data = a->y;
   wn_options o = interpreted;
   o.plan = "x=global,g=global,m=global,o=global;chunk=12;wino=2";
