@@ -61,8 +61,7 @@ void launch_prepare_first(kernel_set *set, arena *keep) {
 }
 
 static bool same_rounds(const nest_kernel *x, const nest_kernel *y) {
-  return x->chunks > 1 && x->chunks == y->chunks && x->chunk_group == y->chunk_group &&
-         x->prepare == y->prepare;
+  return nest_same_rounds(x, y) && x->prepare == y->prepare;
 }
 
 /* Kernels of one host loop stand next to each other. What stood between them, as a transform of weights may, reads nothing

@@ -98,6 +98,10 @@ typedef struct nest_kernel {
   /* as kernel_set.kinds, of its own nests: parts have loops in common, in each of its own kind; NULL: the set's */
   const map *kinds;
 } nest_kernel;
+/* Do both run in the rounds of one host loop? */
+static inline bool nest_same_rounds(const nest_kernel *a, const nest_kernel *b) {
+  return a->chunks > 1 && a->chunks == b->chunks && a->chunk_group == b->chunk_group;
+}
 
 typedef struct kernel_set {
   schedule *plan;         /* of a part: by site of its value, complete */

@@ -65,16 +65,13 @@ static void scan_kernels(const kernel_set *set, arena *scratch, life *lives) {
   }
 }
 
-static bool same_loop(const nest_kernel *a, const nest_kernel *b) {
-  return a->chunks > 1 && a->chunks == b->chunks && a->chunk_group == b->chunk_group;
-}
-
 /* From the first kernel of a host loop to its last. */
 static void widen(const kernel_set *set, life *l) {
   const nest_kernel *k = set->kernels.data;
   if (l->first < 0) return;
-  while (l->first > 0 && same_loop(&k[l->first], &k[l->first - 1])) --l->first;
-  while (l->last + 1 < (int)set->kernels.len && same_loop(&k[l->last], &k[l->last + 1])) ++l->last;
+  while (l->first > 0 && nest_same_rounds(&k[l->first], &k[l->first - 1])) --l->first;
+  while (l->last + 1 < (int)set->kernels.len && nest_same_rounds(&k[l->last], &k[l->last + 1]))
+    ++l->last;
 }
 
 /* --- scratch ---------------------------------------------------------------------------------- */

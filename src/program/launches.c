@@ -66,8 +66,7 @@ static void group_launches(compiled_graph *c) {
     bool rounds = k[i].chunks > 1;
     end = i + 1;
     while (end < l->count && k[end].prepare == k[i].prepare &&
-           (rounds ? k[end].chunks == k[i].chunks && k[end].chunk_group == k[i].chunk_group
-                   : k[end].chunks <= 1))
+           (rounds ? nest_same_rounds(&k[i], &k[end]) : k[end].chunks <= 1))
       ++end;
     l->rounds[l->round_groups++] = (program_rounds){i, end, rounds ? k[i].chunks : 1};
     if (k[i].prepare) l->prepare_groups = l->round_groups;
