@@ -1,7 +1,7 @@
 # In: C sources, by path from the root. Out: every include of a folder of src/ that comes later than the file's own, every
 # include of a private header by an example, and every folder of src/ that the order does not name. Exit status 1 if any.
 BEGIN {
-  n = split("base machine ir rewrite tensor lower winograd plan nest kernel render store backend measure report program decide pipeline tune explain", names, " ")
+  n = split("base machine ir rewrite tensor lower winograd plan nest kernel render store backend measure report program decide pipeline tune explain onnx", names, " ")
   for (i = 1; i <= n; i++) rank[names[i]] = i
 }
 FNR == 1 {

@@ -228,7 +228,12 @@ typedef enum wn_unary {
   WN_SIGMOID,
   WN_TANH,
   WN_GELU,
-  WN_NOT
+  WN_NOT,
+  WN_FLOOR,
+  WN_ROUND,
+  WN_COS,
+  WN_ATAN,
+  WN_ERF
 } wn_unary;
 /* WN_DIV of integers rounds down; WN_MAX and WN_MIN give NaN for NaN. WN_AND and WN_OR take bool, WN_LESS and WN_EQUAL
  * give it. */
@@ -601,6 +606,105 @@ typedef struct wn_tune_result {
 WN_API wn_status wn_tune(wn_context *ctx, wn_tensor *const *outs, void *const *data, int count,
                          const wn_options *options, const wn_tune_options *tune,
                          wn_tune_result *result);
+
+/* --- models ----------------------------------------------------------------------------------- */
+
+/* Networks from ONNX files (docs/networks.md says which operators, and what is refused and why). A model is read once;
+ * from it come graphs of tensors for shapes of its inputs (wn_model_build), or, with less to write, results:
+ *
+ *     wn_model *m;  wn_model_load(ctx, "net.onnx", NULL, &m);
+ *     wn_value in = WN_VALUE(.dtype = WN_F32, .ndim = 4, .shape = {1, 3, 224, 224}, .data = x);
+ *     wn_value out = WN_VALUE(.data = y, .bytes = sizeof y);
+ *     if (wn_model_run(m, &in, 1, &out, 1) != WN_OK) puts(wn_model_message(m));
+ *
+ * Threads: wn_model_run, wn_model_program and wn_model_outputs from any, also at once; the others one at a time for a
+ * model. Ownership: the caller destroys a model, before the context that it was loaded with and after all that was
+ * built from it. Errors: a status, and a line in wn_message() of the context that was given, else in
+ * wn_model_message(). */
+
+typedef struct wn_model wn_model;
+
+/* Programs of a model that are kept when nothing else is said: those used last. */
+#define WN_MODEL_PROGRAMS 8
+
+/* Zero is the default everywhere. */
+#define WN_MODEL_OPTIONS(...) WN_STRUCT(wn_model_options, __VA_ARGS__)
+typedef struct wn_model_options {
+  size_t size WN_SIZED(wn_model_options); /* sizeof(wn_model_options) */
+  const wn_options *compile; /* for wn_model_run; copied, its texts too; NULL: the defaults of wn_compile */
+  int programs;              /* how many are kept, for shapes and values that decide what is compiled; 0:
+                              * WN_MODEL_PROGRAMS */
+  int reserved;              /* 0 */
+} wn_model_options;
+
+/* An input or output: what a model says of it, or an array of the caller's. */
+#define WN_VALUE(...) WN_STRUCT(wn_value, __VA_ARGS__)
+typedef struct wn_value {
+  size_t size WN_SIZED(wn_value); /* sizeof(wn_value) */
+  const char *name;               /* of the model's value; NULL: the one at this place */
+  wn_dtype dtype;
+  int ndim;                    /* -1: the model does not say */
+  int64_t shape[WN_MAX_DIMS];  /* -1: the model does not say */
+  void *data;                  /* row-major; NULL: none */
+  size_t bytes;                /* there is room for at data; of what is written only; 0: enough */
+  const char *dim[WN_MAX_DIMS]; /* names of dimensions that the model leaves open, NULL: none; written only */
+} wn_value;
+
+/* Reads the model at `path`; what it keeps of the file is mapped, or read where that cannot be, until the model is
+ * destroyed. Data that the model keeps in files of its own is looked for in its folder. Checks every operator: all that
+ * is not supported is in the line. WN_ERR_IO, WN_ERR_USAGE, WN_ERR_NOMEM; *model is NULL on error. */
+WN_API wn_status wn_model_load(wn_context *ctx, const char *path, const wn_model_options *options,
+                               wn_model **model);
+/* The same of bytes in memory, which are borrowed until the model is destroyed. */
+WN_API wn_status wn_model_load_bytes(wn_context *ctx, const void *bytes, size_t size,
+                                     const wn_model_options *options, wn_model **model);
+/* NULL is allowed. */
+WN_API void wn_model_destroy(wn_model *model);
+/* The last error of a function that was given the model and no context, one line, "" if none. It holds until the next
+ * such call of this thread or another. */
+WN_API const char *wn_model_message(const wn_model *model);
+
+#define WN_MODEL_INFO(...) WN_STRUCT(wn_model_info, __VA_ARGS__)
+typedef struct wn_model_info {
+  size_t size WN_SIZED(wn_model_info); /* sizeof(wn_model_info) */
+  const char *name;                    /* of its graph */
+  const char *producer;                /* name and version of what wrote it */
+  int64_t ir_version, opset;           /* of ONNX */
+  int inputs, outputs;                 /* initializers are no inputs */
+  int nodes;                           /* operators, those of functions that it calls included */
+  int programs;                        /* that are kept now */
+  int compiles;                        /* so far */
+  size_t weight_bytes;                 /* of its initializers */
+} wn_model_info;
+WN_API wn_status wn_model_get_info(wn_model *model, wn_model_info *info);
+/* What the file says of an input or output; dimensions that it leaves open are -1, and dtypes that no program has are
+ * those of the arrays that take their place: integers of 8 and 16 bits are WN_I32, of 32 bits without a sign WN_I64.
+ * Texts belong to the model. */
+WN_API wn_status wn_model_get_input(wn_model *model, int index, wn_value *value);
+WN_API wn_status wn_model_get_output(wn_model *model, int index, wn_value *value);
+
+/* Builds the model's graph in a context, for inputs of these shapes: outs[i] is its output i, named as it is. inputs
+ * are by name or by place; those that are not there have the model's shape, where it says all of it, and no data. Data
+ * is borrowed, as that of wn_input; where a shape, an axis or another value that decides what is compiled depends on
+ * an input, its data must be there and is read now, and the input is a wn_fixed_input. The model must outlive the
+ * context's use of its weights, which are wn_constants. */
+WN_API wn_status wn_model_build(wn_model *model, wn_context *ctx, const wn_value *inputs, int count,
+                                wn_tensor **outs);
+
+/* The program for inputs of these shapes and fixed values, which is compiled where it is not there yet, and kept. It
+ * belongs to the model, and is there until wn_model_release. For those who want to bind or to look at it; to run the
+ * model takes wn_model_run alone. */
+WN_API wn_status wn_model_program(wn_model *model, const wn_value *inputs, int count,
+                                  wn_program **program);
+WN_API void wn_model_release(wn_model *model, wn_program *program);
+/* Shapes and dtypes of all outputs for inputs of these shapes: outputs[0..wn_model_info.outputs). Compiles where there
+ * is no program yet. */
+WN_API wn_status wn_model_outputs(wn_model *model, const wn_value *inputs, int count,
+                                  wn_value *outputs);
+/* Computes outputs[0..outputs_count) from the inputs, by name or by place. Each output's data has room for its array
+ * (or is NULL: nobody wants it), and its dtype, ndim and shape are written. */
+WN_API wn_status wn_model_run(wn_model *model, const wn_value *inputs, int inputs_count,
+                              wn_value *outputs, int outputs_count);
 
 #ifdef __cplusplus
 }
