@@ -159,8 +159,7 @@ static void add_value(assembly *s, int value) {
     others[i] = s->parts->sites->value[v->others[i]].first;
     label[i + 1] = s->parts->sites->value[v->others[i]].label;
   }
-  /* all of a value that depends on constants alone is made once, unless it is the caller's */
-  bool once = v->constant && v->result < 0 && !s->variable_weights;
+  bool once = v->constant && !s->variable_weights;
   for (size_t i = 0; i < p->set->kernels.len; ++i) {
     nest_kernel k = p->set->kernels.data[i];
     k.arrays = arrays;

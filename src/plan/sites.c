@@ -219,6 +219,8 @@ static void add_value(finding *f, const uop *b) {
   v.array = array;
   for (int i = 1; i < b->nsrc; ++i) v.len *= b->src[i]->arg.j;
   if (b->arg.info->explicit_) v.result = (int)strtol(v.label + strlen("result"), NULL, 10);
+  if (v.result >= 0)
+    v.constant = false; /* every run makes it, so nothing that reads it is made before */
   canon c = {.f = f};
   v.canonical = canonical_of(&c, b, all, uses.data, v.narrays);
   /* equal forms over arrays that are constant in one and not in the other are not alike */
