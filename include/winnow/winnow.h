@@ -634,7 +634,7 @@ typedef struct wn_model_options {
   const wn_options *compile; /* for wn_model_run; copied, its texts too; NULL: the defaults of wn_compile */
   int programs;              /* how many are kept, for shapes and values that decide what is compiled; 0:
                               * WN_MODEL_PROGRAMS */
-  int reserved;              /* 0 */
+  int free_shapes;           /* nonzero: inputs may have other extents than the file says; ranks stay */
 } wn_model_options;
 
 /* An input or output: what a model says of it, or an array of the caller's. */
@@ -677,6 +677,9 @@ typedef struct wn_model_info {
   size_t weight_bytes;                 /* of its initializers */
 } wn_model_info;
 WN_API wn_status wn_model_get_info(wn_model *model, wn_model_info *info);
+/* Makes a value inside the model one more output, after those that there are: for looking at it. Before the first
+ * build or run. */
+WN_API wn_status wn_model_add_output(wn_model *model, const char *name);
 /* What the file says of an input or output; dimensions that it leaves open are -1, and dtypes that no program has are
  * those of the arrays that take their place: integers of 8 and 16 bits are WN_I32, of 32 bits without a sign WN_I64.
  * Texts belong to the model. */
