@@ -214,7 +214,8 @@ WN_API wn_tensor *wn_flip(wn_tensor *t, const int *axes, int count);
 /* Every steps[i]-th element of axis i, from 0; steps are at least 1, one for each axis. */
 WN_API wn_tensor *wn_stride(wn_tensor *t, const int64_t *steps);
 
-/* WN_MAX and WN_RELU give NaN for NaN; WN_GELU is the exact one, through erf. WN_NOT takes bool; WN_NEG, WN_ABS and
+/* WN_MAX and WN_RELU give NaN for NaN; WN_GELU is the exact one, through erf. WN_FLOOR rounds down, WN_ROUND to the
+ * nearest integer, to the even one of two that are as near. Angles are in radians. WN_NOT takes bool; WN_NEG, WN_ABS and
  * WN_RELU take any number, the others floats only. */
 typedef enum wn_unary {
   WN_NEG,
@@ -235,8 +236,11 @@ typedef enum wn_unary {
   WN_ATAN,
   WN_ERF
 } wn_unary;
-/* WN_DIV of integers rounds down; WN_MAX and WN_MIN give NaN for NaN. WN_AND and WN_OR take bool, WN_LESS and WN_EQUAL
- * give it. */
+/* WN_DIV of integers rounds down, and what WN_MOD leaves is a - b * floor(a / b), of the sign of b; divided by 0
+ * integers are 0 and leave a. WN_MOD of floats is computed so, with the error of its steps: of large quotients little is
+ * left. WN_POW is a to the b, of floats, with the special cases of C99's pow; where b is a scalar 1, 2, 3, -1 or 0.5, it
+ * is a itself, products, a quotient or a square root. WN_MAX and WN_MIN give NaN for NaN. WN_AND and WN_OR take bool,
+ * WN_LESS and WN_EQUAL give it: WN_EQUAL of a tensor and itself is 0 where it is NaN. */
 typedef enum wn_binary {
   WN_ADD,
   WN_SUB,
@@ -247,7 +251,9 @@ typedef enum wn_binary {
   WN_LESS,
   WN_EQUAL,
   WN_AND,
-  WN_OR
+  WN_OR,
+  WN_MOD,
+  WN_POW
 } wn_binary;
 /* Elementwise. */
 WN_API wn_tensor *wn_map(wn_unary op, wn_tensor *t);
