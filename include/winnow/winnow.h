@@ -213,6 +213,9 @@ WN_API wn_tensor *wn_shrink(wn_tensor *t, const int64_t *begin, const int64_t *e
 WN_API wn_tensor *wn_flip(wn_tensor *t, const int *axes, int count);
 /* Every steps[i]-th element of axis i, from 0; steps are at least 1, one for each axis. */
 WN_API wn_tensor *wn_stride(wn_tensor *t, const int64_t *steps);
+/* The parts one behind the other along an axis, -1 being the last: `count` of them, at least 1, of one dtype and of
+ * shapes that differ in this axis only. A part may come several times. */
+WN_API wn_tensor *wn_concat(wn_tensor *const *parts, int count, int axis);
 
 /* WN_MAX and WN_RELU give NaN for NaN; WN_GELU is the exact one, through erf. WN_NOT takes bool; WN_NEG, WN_ABS and
  * WN_RELU take any number, the others floats only. */
