@@ -98,18 +98,9 @@ void op_pow(op_call *c) {
   wn_tensor *x = op_in(c, 0), *r = known_power(c, x, op_value(c, 1));
   const wn_dtype dtype = wn_tensor_dtype(x);
   if (r == NULL) {
-    const wn_dtype wide = dtype == WN_F32 ? WN_F32 : WN_F64;
-    wn_tensor *base = op_cast(c, x, wide), *e = op_cast(c, op_in(c, 1), wide);
-    wn_tensor *size = op_map(c, WN_EXP, op_zip(c, WN_MUL, e, op_map(c, WN_LOG, op_map(c, WN_ABS, base))));
-    wn_tensor *zero = number(c, base, 0), *half = op_zip_number(c, WN_MUL, e, 0.5);
-    wn_tensor *whole = op_zip(c, WN_EQUAL, op_map(c, WN_FLOOR, e), e);
-    wn_tensor *even = op_zip(c, WN_EQUAL, op_map(c, WN_FLOOR, half), half);
-    wn_tensor *negative =
-        op_where(c, even, size, op_where(c, whole, op_map(c, WN_NEG, size), number(c, base, NAN)));
-    r = op_where(c, op_zip(c, WN_LESS, base, zero), negative, size);
-    r = op_where(c, op_zip(c, WN_EQUAL, e, zero), number(c, base, 1), r);
-    if (!dtype_is_float(dtype)) r = op_map(c, WN_ROUND, r);
-    r = op_cast(c, r, dtype);
+    const wn_dtype wide = dtype_is_float(dtype) ? dtype : WN_F64;
+    r = op_zip(c, WN_POW, op_cast(c, x, wide), op_cast(c, op_in(c, 1), wide));
+    if (wide != dtype) r = op_cast(c, op_map(c, WN_ROUND, r), dtype);
   }
   op_result_typed(c, 0, r, op_value(c, 0)->type);
 }
