@@ -22,8 +22,11 @@ static bool reduces(int64_t op) {
 }
 
 static bool is_float_op(int op) {
-  return op == OP_DIV || op == OP_SQRT || op == OP_EXP || op == OP_LOG || op == OP_SIN ||
-         op == OP_TANH || op == OP_ERF || op == OP_FMA;
+  static const bool of_floats[OP_COUNT] = {
+      [OP_DIV] = true, [OP_FLOOR] = true, [OP_ROUND] = true, [OP_SQRT] = true, [OP_EXP] = true,
+      [OP_LOG] = true, [OP_SIN] = true,   [OP_COS] = true,   [OP_ATAN] = true, [OP_TANH] = true,
+      [OP_ERF] = true, [OP_POW] = true,   [OP_FMA] = true};
+  return of_floats[op];
 }
 
 static const char *check_operand_kind(graph *g, const uop *u) {

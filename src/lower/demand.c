@@ -35,8 +35,11 @@ static double op_weight(const uop *t) {
     case OP_EXP:
     case OP_LOG:
     case OP_SIN:
+    case OP_COS:
+    case OP_ATAN:
     case OP_TANH:
     case OP_ERF:
+    case OP_POW:
       return 8;
     case OP_DIV:
     case OP_SQRT:

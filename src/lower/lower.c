@@ -30,8 +30,11 @@ static bool zero_by_sources(lowering *l, const uop *e, uint64_t *s) {
       *s = uop_const_value(e) == 0;
       break;
     case OP_ABS:
+    case OP_FLOOR:
+    case OP_ROUND:
     case OP_SQRT:
     case OP_SIN:
+    case OP_ATAN:
     case OP_TANH:
     case OP_ERF:
     case OP_CAST:

@@ -91,8 +91,8 @@ static void test_elementwise(void **state) {
   assert_int_equal(wn_tensor_dtype(wn_where(less, a, b)), WN_F32);
   assert_int_equal(wn_tensor_dtype(wn_cast(a, WN_I64)), WN_I64);
   assert_ptr_equal(wn_cast(a, WN_F32), a);
-  for (int op = WN_NEG; op <= WN_GELU; ++op)
-    expect_shape(c, wn_map((wn_unary)op, a), SHAPE(4, 1, 3));
+  for (int op = WN_NEG; op <= WN_ERF; ++op)
+    if (op != WN_NOT) expect_shape(c, wn_map((wn_unary)op, a), SHAPE(4, 1, 3));
   assert_non_null(wn_map(WN_NOT, less));
   wn_tensor *i = wn_input(c, WN_I32, SHAPE(7), NULL);
   assert_int_equal(wn_zip(WN_DIV, i, i)->node->op, OP_IDIV);
