@@ -77,7 +77,7 @@ static int read_values(case_state *c, const char *stem, wn_value *values) {
   for (; n < MOST_VALUES; ++n) {
     const char *path = arena_printf(c->a, "%s_%d.pb", stem, n);
     if (access(path, F_OK) != 0) break;
-    values[n] = value_read(c->a, c->d, path);
+    values[n] = value_from_file(c->a, c->d, path);
   }
   return n;
 }
@@ -92,7 +92,7 @@ static data_set *made_set(case_state *c, wn_model *m) {
     diag_fail(c->d, WN_ERR_USAGE, "%s: no float input of a known shape", c->model_path);
   s->input[0].name = NULL;
   value_room(&s->input[0], c->a);
-  int64_t n = value_count(&s->input[0]);
+  int64_t n = value_elements(&s->input[0]);
   for (int64_t i = 0; i < n; ++i) ((float *)s->input[0].data)[i] = (float)((double)i / (double)n);
   size_t stem = strlen(c->model_path) - strlen(".onnx");
   s->outputs =

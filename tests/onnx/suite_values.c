@@ -7,14 +7,14 @@
 #include "backend/half.h"
 #include "file.h"
 
-int64_t value_count(const wn_value *v) {
+int64_t value_elements(const wn_value *v) {
   int64_t n = 1;
   for (int i = 0; i < v->ndim; ++i) n *= v->shape[i];
   return n;
 }
 
 void value_room(wn_value *v, arena *a) {
-  v->bytes = wn_dtype_size(v->dtype) * (size_t)value_count(v);
+  v->bytes = wn_dtype_size(v->dtype) * (size_t)value_elements(v);
   v->data = arena_alloc(a, v->bytes + 1); /* never NULL, which would be no wish for it */
   memset(v->data, 0xff, v->bytes);
 }
@@ -68,7 +68,7 @@ static int64_t integer_at(const void *p, int type, int64_t i) {
 }
 
 static void copy_elements(diag *d, const char *path, wn_value *v, int type, const void *from) {
-  int64_t n = value_count(v);
+  int64_t n = value_elements(v);
   for (int64_t i = 0; v->dtype == WN_I32 && i < n; ++i)
     ((int32_t *)v->data)[i] = (int32_t)integer_at(from, type, i);
   for (int64_t i = 0; v->dtype == WN_I64 && i < n; ++i) {
@@ -79,7 +79,7 @@ static void copy_elements(diag *d, const char *path, wn_value *v, int type, cons
   if (v->dtype != WN_I32 && v->dtype != WN_I64 && v->bytes > 0) memcpy(v->data, from, v->bytes);
 }
 
-wn_value value_read(arena *a, diag *d, const char *path) {
+wn_value value_from_file(arena *a, diag *d, const char *path) {
   size_t size;
   unsigned char *bytes = file_read(a, path, &size);
   const onnx_tensor *t = onnx_read_tensor(a, d, path, bytes, size);
@@ -140,7 +140,7 @@ static const char *place_text(arena *a, const wn_value *v, int64_t i) {
 
 static const char *elements_differ(arena *a, const wn_value *got, const wn_value *want,
                                    const tolerance *t) {
-  int64_t n = value_count(got), wrong = 0, first = -1;
+  int64_t n = value_elements(got), wrong = 0, first = -1;
   for (int64_t i = 0; i < n; ++i) {
     if (element_is_near(got, want, i, t)) continue;
     if (wrong++ == 0) first = i;
@@ -153,7 +153,7 @@ static const char *elements_differ(arena *a, const wn_value *got, const wn_value
 
 static const char *l2_differs(arena *a, const wn_value *got, const wn_value *want, double bound) {
   double error = 0, size = 0;
-  for (int64_t i = 0; i < value_count(got); ++i) {
+  for (int64_t i = 0; i < value_elements(got); ++i) {
     double x = number_at(got, i), y = number_at(want, i);
     if (isfinite(x) != isfinite(y))
       return arena_printf(a, "%g and not %g at %s", x, y, place_text(a, got, i));
@@ -179,7 +179,7 @@ const char *value_differs(arena *a, const wn_value *got, const wn_value *want, c
 
 uint64_t value_hash(const wn_value *v) { /* FNV-1a */
   uint64_t h = UINT64_C(0xcbf29ce484222325);
-  size_t n = wn_dtype_size(v->dtype) * (size_t)value_count(v);
+  size_t n = wn_dtype_size(v->dtype) * (size_t)value_elements(v);
   for (size_t i = 0; i < n; ++i)
     h = (h ^ ((const unsigned char *)v->data)[i]) * UINT64_C(0x100000001b3);
   return h;

@@ -10,8 +10,8 @@
 
 #include "onnx/hold.h"
 
-wn_value value_read(arena *a, diag *d, const char *path);
-int64_t value_count(const wn_value *v);
+wn_value value_from_file(arena *a, diag *d, const char *path);
+int64_t value_elements(const wn_value *v);
 /* An array for a value whose shape and dtype are known; every byte is 0xff, of floats NaN. */
 void value_room(wn_value *v, arena *a);
 
