@@ -260,6 +260,14 @@ static bool tangled(demand_graph *d, const demand_node *n) {
   return false;
 }
 
+/* An index that is made of several loops: what reads is not in the order of this value, as after a depth-to-space. Its
+ * kernel would go through its own loops in pieces, where a map that moves elements costs a read and a write. */
+static bool torn(const demand_node *n, const demand *m) {
+  for (int i = 0; i < n->shape->len; ++i)
+    if (m->index[i]->free_->len > 1) return true;
+  return false;
+}
+
 static bool worth_storing(demand_graph *d, const demand_node *n) {
   if (n->t->nsrc == 0 || n->count == 0) return false;
   if (tangled(d, n)) return true;
@@ -268,7 +276,7 @@ static bool worth_storing(demand_graph *d, const demand_node *n) {
   if (n->count > 1 && n->weight >= REPEATED_WEIGHT) return true;
   for (const demand *m = n->first; m != NULL; m = m->next) {
     const double times = m->runs / distinct(d, n, m);
-    if (heavy && (m->reduced || times > HEAVY_TIMES)) return true;
+    if (heavy && (m->reduced || times > HEAVY_TIMES || torn(n, m))) return true;
     if (n->weight >= LOOPED_WEIGHT && times >= LOOPED_TIMES) return true;
   }
   return false;
