@@ -213,6 +213,9 @@ WN_API wn_tensor *wn_shrink(wn_tensor *t, const int64_t *begin, const int64_t *e
 WN_API wn_tensor *wn_flip(wn_tensor *t, const int *axes, int count);
 /* Every steps[i]-th element of axis i, from 0; steps are at least 1, one for each axis. */
 WN_API wn_tensor *wn_stride(wn_tensor *t, const int64_t *steps);
+/* The parts one behind the other along an axis, -1 being the last: `count` of them, at least 1, of one dtype and of
+ * shapes that differ in this axis only. A part may come several times. */
+WN_API wn_tensor *wn_concat(wn_tensor *const *parts, int count, int axis);
 
 /* WN_MAX and WN_RELU give NaN for NaN; WN_GELU is the exact one, through erf. WN_FLOOR rounds down, WN_ROUND to the
  * nearest integer, to the even one of two that are as near. Angles are in radians. WN_NOT takes bool; WN_NEG, WN_ABS and
@@ -647,13 +650,13 @@ typedef struct wn_model_options {
 #define WN_VALUE(...) WN_STRUCT(wn_value, __VA_ARGS__)
 typedef struct wn_value {
   size_t size WN_SIZED(wn_value); /* sizeof(wn_value) */
-  const char *name;               /* of the model's value; NULL: the one at this place */
-  wn_dtype dtype;
-  int ndim;                    /* -1: the model does not say */
-  int64_t shape[WN_MAX_DIMS];  /* -1: the model does not say */
-  void *data;                  /* row-major; NULL: none */
-  size_t bytes;                /* there is room for at data; of what is written only; 0: enough */
-  const char *dim[WN_MAX_DIMS]; /* names of dimensions that the model leaves open, NULL: none; written only */
+  const char *name;             /* of the model's value; NULL: the one at this place */
+  wn_dtype dtype;               /* of its elements; WN_DTYPE_COUNT: the model does not say */
+  int ndim;                     /* axes; -1: the model does not say */
+  int64_t shape[WN_MAX_DIMS];   /* extents; -1: the model does not say */
+  void *data;                   /* row-major; NULL: none */
+  size_t bytes;                 /* of an output's data: there is room for so many; 0: enough */
+  const char *dim[WN_MAX_DIMS]; /* written: names of dimensions that are open, NULL: none */
 } wn_value;
 
 /* Reads the model at `path` into memory, where it is until the model is destroyed; the file may change afterwards. Data
@@ -675,8 +678,10 @@ typedef struct wn_model_info {
   size_t size WN_SIZED(wn_model_info); /* sizeof(wn_model_info) */
   const char *name;                    /* of its graph */
   const char *producer;                /* name and version of what wrote it */
-  int64_t ir_version, opset;           /* of ONNX */
-  int inputs, outputs;                 /* initializers are no inputs */
+  int64_t ir_version;                  /* of the file */
+  int64_t opset;                       /* of ONNX's own operators */
+  int inputs;                          /* those that initializers stand in for left out */
+  int outputs;                         /* those that were added included */
   int nodes;                           /* operators, those of functions that it calls included */
   int programs;                        /* that are kept now */
   int compiles;                        /* so far */

@@ -4,6 +4,7 @@
  * context as usable as it was. */
 #include "base/fpenv.h"
 #include "base/sized.h"
+#include "base/text.h"
 #include "onnx/graph.h"
 #include "onnx/model.h"
 #include "tensor/tensor.h"

@@ -15,7 +15,7 @@ typedef struct name_scope {
 } name_scope;
 
 /* The first version of ONNX's operators, and the last, that are known here. */
-#define ONNX_OPSET_FIRST 7
+#define ONNX_OPSET_FIRST 6
 #define ONNX_OPSET_LAST  24
 
 /* Everything that the model uses and that is not supported, in one line that unwinds as WN_ERR_USAGE; the structure of

@@ -347,7 +347,7 @@ static const char *what_else(const unsigned char *bytes, size_t size) {
 
 static void read_bytes(wire_reader *r, const wire_message *m, void *to) {
   diag *d = r->arena->diag;
-  wn_status status;
+  volatile wn_status status;
   DIAG_TRY(d, status) { wire_read(r, m, r->all, to); }
   DIAG_END(d, status)
   if (status == WN_OK) return;

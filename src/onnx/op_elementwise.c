@@ -27,8 +27,19 @@ static wn_tensor *number(op_call *c, const wn_tensor *like, double value) { retu
 
 /* --- of two and more -------------------------------------------------------------------------- */
 
+/* Before opset 7 the second operand broadcast where an attribute said so, from `axis` of the first on. */
+static wn_tensor *second(op_call *c) {
+  wn_tensor *a = op_in(c, 0), *b = op_in(c, 1);
+  if (c->opset >= 7 || op_attribute(c, "axis") == NULL || wn_ndim(b) == 0) return b;
+  const int ndim = wn_ndim(a), axis = op_axis(c, op_int(c, "axis", 0), ndim);
+  int64_t shape[WN_MAX_DIMS];
+  if (axis + wn_ndim(b) > ndim) op_fail(c, "the second operand does not fit from axis %d on", axis);
+  for (int i = 0; i < ndim; ++i) shape[i] = i >= axis && i < axis + wn_ndim(b) ? wn_shape(b)[i - axis] : 1;
+  return op_reshape(c, b, ndim, shape);
+}
+
 #define BINARY(function, op) \
-  void function(op_call *c) { op_result(c, 0, op_zip(c, op, op_in(c, 0), op_in(c, 1))); }
+  void function(op_call *c) { op_result(c, 0, op_zip(c, op, op_in(c, 0), second(c))); }
 BINARY(op_add, WN_ADD)
 BINARY(op_sub, WN_SUB)
 BINARY(op_mul, WN_MUL)
@@ -37,7 +48,7 @@ BINARY(op_or, WN_OR)
 BINARY(op_equal, WN_EQUAL)
 BINARY(op_less, WN_LESS)
 
-void op_greater(op_call *c) { op_result(c, 0, op_zip(c, WN_LESS, op_in(c, 1), op_in(c, 0))); }
+void op_greater(op_call *c) { op_result(c, 0, op_zip(c, WN_LESS, second(c), op_in(c, 0))); }
 
 static wn_tensor *at_most(op_call *c, wn_tensor *a, wn_tensor *b) {
   return op_zip(c, WN_OR, op_zip(c, WN_LESS, a, b), op_zip(c, WN_EQUAL, a, b));
@@ -46,7 +57,7 @@ void op_less_or_equal(op_call *c) { op_result(c, 0, at_most(c, op_in(c, 0), op_i
 void op_greater_or_equal(op_call *c) { op_result(c, 0, at_most(c, op_in(c, 1), op_in(c, 0))); }
 
 void op_xor(op_call *c) {
-  op_result(c, 0, op_map(c, WN_NOT, op_zip(c, WN_EQUAL, op_in(c, 0), op_in(c, 1))));
+  op_result(c, 0, op_map(c, WN_NOT, op_zip(c, WN_EQUAL, op_in(c, 0), second(c))));
 }
 
 /* Integers are divided towards zero, winnow's WN_DIV rounds down. */
@@ -57,7 +68,7 @@ static wn_tensor *divide(op_call *c, wn_tensor *a, wn_tensor *b) {
   wn_tensor *below = op_zip(c, WN_LESS, q, zero);
   return op_where(c, op_zip(c, WN_AND, below, op_map(c, WN_NOT, exact)), op_zip_number(c, WN_ADD, q, 1), q);
 }
-void op_div(op_call *c) { op_result(c, 0, divide(c, op_in(c, 0), op_in(c, 1))); }
+void op_div(op_call *c) { op_result(c, 0, divide(c, op_in(c, 0), second(c))); }
 
 static wn_tensor *truncated(op_call *c, wn_tensor *t) {
   wn_tensor *down = op_map(c, WN_FLOOR, op_map(c, WN_ABS, t));
@@ -98,18 +109,9 @@ void op_pow(op_call *c) {
   wn_tensor *x = op_in(c, 0), *r = known_power(c, x, op_value(c, 1));
   const wn_dtype dtype = wn_tensor_dtype(x);
   if (r == NULL) {
-    const wn_dtype wide = dtype == WN_F32 ? WN_F32 : WN_F64;
-    wn_tensor *base = op_cast(c, x, wide), *e = op_cast(c, op_in(c, 1), wide);
-    wn_tensor *size = op_map(c, WN_EXP, op_zip(c, WN_MUL, e, op_map(c, WN_LOG, op_map(c, WN_ABS, base))));
-    wn_tensor *zero = number(c, base, 0), *half = op_zip_number(c, WN_MUL, e, 0.5);
-    wn_tensor *whole = op_zip(c, WN_EQUAL, op_map(c, WN_FLOOR, e), e);
-    wn_tensor *even = op_zip(c, WN_EQUAL, op_map(c, WN_FLOOR, half), half);
-    wn_tensor *negative =
-        op_where(c, even, size, op_where(c, whole, op_map(c, WN_NEG, size), number(c, base, NAN)));
-    r = op_where(c, op_zip(c, WN_LESS, base, zero), negative, size);
-    r = op_where(c, op_zip(c, WN_EQUAL, e, zero), number(c, base, 1), r);
-    if (!dtype_is_float(dtype)) r = op_map(c, WN_ROUND, r);
-    r = op_cast(c, r, dtype);
+    const wn_dtype wide = dtype_is_float(dtype) ? dtype : WN_F64;
+    r = op_zip(c, WN_POW, op_cast(c, x, wide), op_cast(c, op_in(c, 1), wide));
+    if (wide != dtype) r = op_cast(c, op_map(c, WN_ROUND, r), dtype);
   }
   op_result_typed(c, 0, r, op_value(c, 0)->type);
 }

@@ -172,7 +172,7 @@ static wn_tensor *interleaved(op_call *c, wn_tensor *y, const transposed *t) {
 /* Phases of equal length are output channels of one convolution: [K][C][J s...] -> [K s...][C][J...]. */
 static wn_tensor *joint_phases(op_call *c, wn_tensor *x, wn_tensor *w, const transposed *t) {
   const int n = t->p.n;
-  int64_t shape[WN_MAX_DIMS] = {t->k, t->c / t->groups}, taps[WN_MAX_SPATIAL], wide = t->k;
+  int64_t shape[WN_MAX_DIMS] = {t->k, t->c / t->groups}, taps[WN_MAX_SPATIAL] = {0}, wide = t->k;
   int axes[WN_MAX_DIMS], at = 0;
   for (int i = 0; i < n; ++i) {
     taps[i] = t->p.size[i] / t->p.stride[i];
@@ -203,7 +203,7 @@ static wn_tensor *joint_phases(op_call *c, wn_tensor *x, wn_tensor *w, const tra
 
 /* Phase number `which` of all of them: its filter is every stride-th tap. */
 static wn_tensor *one_phase(op_call *c, wn_tensor *x, wn_tensor *w, const transposed *t, int64_t which) {
-  int64_t taps[WN_MAX_SPATIAL], steps[WN_MAX_DIMS] = {1, 1}, shape[WN_MAX_DIMS] = {t->n, t->k};
+  int64_t taps[WN_MAX_SPATIAL] = {0}, steps[WN_MAX_DIMS] = {1, 1}, shape[WN_MAX_DIMS] = {t->n, t->k};
   for (int i = t->p.n; i-- > 0;) {
     const int64_t s = t->p.stride[i], r = which % s, size = t->p.size[i];
     which /= s;
