@@ -161,13 +161,24 @@ wn_tensor *wn_zip(wn_binary op, wn_tensor *a, wn_tensor *b) {
 
 /* --- unary ------------------------------------------------------------------------------------ */
 
+wn_tensor *tensor_where(const char *who, wn_tensor *cond, wn_tensor *a, wn_tensor *b) {
+  need_dtype(who, "the condition", BOOLS, cond);
+  same_dtype(who, a, b);
+  wn_tensor *t[3] = {cond, a, b};
+  broadcast(who, 3, t);
+  const uop *node =
+      alu(a->ctx, OP_WHERE, a->dtype, 3, (const uop *[]){t[0]->node, t[1]->node, t[2]->node});
+  return tensor_new(a->ctx, node, a->dtype, t[0]->shape);
+}
+
 /* 1 / (1 + e^-x) without overflow and without losing the small end: with e = e^-|x|, it is 1 /
  * (1 + e) for x >= 0 and e / (1 + e) below. NaN stays NaN. */
 static wn_tensor *sigmoid(wn_tensor *x) {
   const char *who = "wn_map";
   wn_tensor *e = unary(OP_EXP, unary(OP_NEG, unary(OP_ABS, x)));
   wn_tensor *one = tensor_number(x, 1), *negative = tensor_zip(who, OP_LT, x, tensor_number(x, 0));
-  return tensor_zip(who, OP_DIV, select(who, negative, e, one), tensor_zip(who, OP_ADD, e, one));
+  return tensor_zip(who, OP_DIV, tensor_where(who, negative, e, one),
+                    tensor_zip(who, OP_ADD, e, one));
 }
 
 /* x/2 (1 + erf(x / sqrt 2)): Hendrycks and Gimpel, arXiv:1606.08415, without the tanh
@@ -223,7 +234,7 @@ wn_tensor *wn_map(wn_unary op, wn_tensor *t) {
 
 wn_tensor *wn_where(wn_tensor *cond, wn_tensor *a, wn_tensor *b) {
   if (cond == NULL || a == NULL || b == NULL) return NULL;
-  TENSOR_RETURN(cond->ctx, select("wn_where", cond, a, b));
+  TENSOR_RETURN(cond->ctx, tensor_where("wn_where", cond, a, b));
 }
 
 static wn_tensor *cast(wn_tensor *t, wn_dtype dtype) {

@@ -249,6 +249,10 @@ FUNCTION(wn_flip, NONE(wn_flip(NULL, NULL, 0)) && REFUSED(wn_flip(t, NULL, 1)) &
                       REFUSED(wn_flip(t, (int[]){4}, 1)) && REFUSED(wn_flip(t, (int[]){0}, -1)))
 FUNCTION(wn_stride, NONE(wn_stride(NULL, NULL)) && REFUSED(wn_stride(t, NULL)) &&
                         REFUSED(wn_stride(t, (int64_t[4]){1, 1, 1, 0})))
+FUNCTION(wn_concat, NONE(wn_concat(NULL, 1, 0)) && NONE(wn_concat(&f->in, 0, 0)) &&
+                        NONE(wn_concat(&f->in, -1, 0)) && REFUSED(wn_concat(&t, 1, 4)) &&
+                        NONE(wn_concat((wn_tensor *[]){f->in, NULL}, 2, 0)) &&
+                        REFUSED(wn_concat((wn_tensor *[]){t, f->in}, 2, 0)))
 FUNCTION(wn_map, NONE(wn_map(WN_NEG, NULL)) && REFUSED(wn_map((wn_unary)(WN_ERF + 1), t)) &&
                      REFUSED(wn_map((wn_unary)-1, t)))
 FUNCTION(wn_zip, NONE(wn_zip(WN_ADD, NULL, f->in)) && NONE(wn_zip(WN_ADD, f->in, NULL)) &&
@@ -322,6 +326,7 @@ static const struct function {
     ROW(wn_shrink),
     ROW(wn_flip),
     ROW(wn_stride),
+    ROW(wn_concat),
     ROW(wn_map),
     ROW(wn_zip),
     ROW(wn_where),
