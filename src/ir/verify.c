@@ -109,8 +109,9 @@ static const char *check_list(const uop *u) {
   const int_list *list = u->arg.list;
   switch (u->op) {
     case OP_RESHAPE:
-    case OP_EXPAND:
       return all_at_least(list, 1) ? NULL : "extents are at least 1";
+    case OP_EXPAND:
+      return all_at_least(list, 0) ? NULL : "extents are at least 0";
     case OP_STRIDE:
       return all_at_least(list, 1) ? NULL : "steps are at least 1";
     case OP_PERMUTE:

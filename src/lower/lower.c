@@ -1,6 +1,6 @@
 /* Tensor graph -> range IR: the second half, building expressions from demands (lower/demand.h).
  *
- * In: tensor-level outputs. Out: a SINK of one BUFFERIZE per output, simplified. Always holds:
+ * In: tensor-level outputs. Out: a SINK of one BUFFERIZE per output that has elements, simplified. Always holds:
  * what a demand's `valid` excludes is never read: it is part of every INDEX below; PAD adds a
  * WHERE only around values that are not 0 by themselves where all their INDEXes fail. Nothing
  * here recurses. */
@@ -14,7 +14,8 @@
 typedef struct lowering {
   demand_graph d;
   graph *g;
-  map zero; /* uop id -> 1 or 0: known answers of zero_where_invalid */
+  int *number; /* by output of d: which of all outputs it is */
+  map zero;    /* uop id -> 1 or 0: known answers of zero_where_invalid */
   int stored;
 } lowering;
 
@@ -184,7 +185,7 @@ static void build_node(lowering *l, demand_node *n) {
   else
     build(l, n, n->root);
   const bool result = n->result >= 0 && n->root == l->d.output_demand[n->result];
-  const int number = result ? n->result : l->stored++;
+  const int number = result ? l->number[n->result] : l->stored++;
   n->stored = bufferize(l, n->t, result ? "result" : "b", number, result, n->root->value,
                         n->nranges, n->ranges);
   for (demand *m = n->first; m != NULL; m = m->next) {
@@ -201,18 +202,32 @@ typedef struct lower_job {
   const uop *root;
 } lower_job;
 
+/* The outputs that there is something to compute of, and their numbers. */
+static int with_elements(lowering *l, const lower_job *job, arena *a, const uop **outs) {
+  int count = 0;
+  l->number = arena_array(a, int, job->count);
+  for (int i = 0; i < job->count; ++i) {
+    if (uop_is_empty(job->tensors[i])) continue;
+    l->number[count] = i;
+    outs[count++] = job->tensors[i];
+  }
+  return count;
+}
+
 static void run(arena *a, void *state) {
   lower_job *job = state;
   lowering l = {.g = job->g};
   map_init(&l.zero, a);
-  demand_collect(&l.d, job->g, a, job->count, job->tensors);
+  const uop **outs = arena_array(a, const uop *, job->count);
+  const int count = with_elements(&l, job, a, outs);
+  demand_collect(&l.d, job->g, a, count, outs);
   for (size_t i = 0; i < l.d.len; ++i) build_node(&l, &l.d.node[i]);
-  const uop **results = arena_array(a, const uop *, job->count);
-  for (int i = 0; i < job->count; ++i) {
-    results[i] = bufferize(&l, l.d.output[i]->t, "result", i, true, l.d.output_demand[i]->value,
-                           l.d.output_nranges[i], l.d.output_range[i]);
+  const uop **results = arena_array(a, const uop *, count + 1);
+  for (int i = 0; i < count; ++i) {
+    results[i] = bufferize(&l, l.d.output[i]->t, "result", l.number[i], true,
+                           l.d.output_demand[i]->value, l.d.output_nranges[i], l.d.output_range[i]);
   }
-  job->root = uop_new(job->g, OP_SINK, WN_DTYPE_COUNT, job->count, results, (uop_arg){0});
+  job->root = uop_new(job->g, OP_SINK, WN_DTYPE_COUNT, count, results, (uop_arg){0});
   job->root = split_ranges(job->g, a, simplify(job->g, job->root));
   job->root = cats_separate(job->g, a, job->root, &l.stored);
 }

@@ -227,7 +227,8 @@ static void add_value(finding *f, const uop *b) {
   v.array = array;
   for (int i = 1; i < b->nsrc; ++i) v.len *= b->src[i]->arg.j;
   if (b->arg.info->explicit_) v.result = result_number(v.label);
-  v.constant &= !map_get(&f->varying, b->id, &known);
+  /* every run makes a result, so nothing that reads it is made before */
+  v.constant &= v.result < 0 && !map_get(&f->varying, b->id, &known);
   canon c = {.f = f};
   v.canonical = canonical_of(&c, b, all, uses.data, v.narrays);
   /* equal forms over arrays that are constant in one and not in the other are not alike */

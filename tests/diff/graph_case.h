@@ -76,7 +76,8 @@ static inline int run_program(attempt *a, wn_context *ctx, arena *mem, const out
   void *data[MOST_OUTPUTS];
   for (int i = 0; i < o->count; ++i) {
     t[i] = o->out[i].t;
-    data[i] = y[i] = arena_array(mem, float, twin_count(&o->out[i]) + 1);
+    y[i] = arena_array(mem, float, twin_count(&o->out[i]) + 1);
+    data[i] = twin_count(&o->out[i]) > 0 ? y[i] : NULL;
     memset(y[i], 0xff, sizeof(float) * (size_t)twin_count(&o->out[i]));
   }
   wn_program *p;
