@@ -213,6 +213,9 @@ WN_API wn_tensor *wn_shrink(wn_tensor *t, const int64_t *begin, const int64_t *e
 WN_API wn_tensor *wn_flip(wn_tensor *t, const int *axes, int count);
 /* Every steps[i]-th element of axis i, from 0; steps are at least 1, one for each axis. */
 WN_API wn_tensor *wn_stride(wn_tensor *t, const int64_t *steps);
+/* The elements of t at places that are data: the result has the axes of t with those of index (i32 or i64) in the place
+ * of `axis`, and is t[..., index[...], ...]. A negative index or axis counts from the end; a place outside reads 0. */
+WN_API wn_tensor *wn_gather(wn_tensor *t, wn_tensor *index, int axis);
 
 /* WN_MAX and WN_RELU give NaN for NaN; WN_GELU is the exact one, through erf. WN_NOT takes bool; WN_NEG, WN_ABS and
  * WN_RELU take any number, the others floats only. */

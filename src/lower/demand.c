@@ -14,8 +14,9 @@
 #define REPEATED_WEIGHT 16  /* an elementwise value read at several index vectors */
 #define LOOPED_WEIGHT \
   8 /* ... or computed again by LOOPED_TIMES of the loops around: one transcendental */
-#define LOOPED_TIMES 4.0
-#define HEAVY_TIMES  1.5 /* a reduction may be computed for the padding around it, but not twice */
+#define LOOPED_TIMES  4.0
+#define GATHER_WEIGHT 4   /* a read, its checks and its address */
+#define HEAVY_TIMES   1.5 /* a reduction may be computed for the padding around it, but not twice */
 #define TANGLED \
   128 /* nodes of an index that reshapes and permutes have made too long to carry on */
 
@@ -43,6 +44,8 @@ static double op_weight(const uop *t) {
     case OP_IDIV:
     case OP_MOD:
       return 2;
+    case OP_GATHER:
+      return GATHER_WEIGHT;
     default:
       return 1;
   }
@@ -61,6 +64,8 @@ static double weigh(const demand_graph *d, const demand_node *n) {
   for (int i = 0; i < t->nsrc; ++i) sum += demand_node_of(d, t->src[i])->weight;
   if (t->op == OP_EXPAND && sum >= HEAVY)
     return 0; /* the reduction below is stored for its own sake */
+  if (t->op == OP_GATHER && sum >= HEAVY)
+    return GATHER_WEIGHT; /* and so it is where places are data */
   if (!is_movement(t) && t->nsrc > 0) sum += op_weight(t);
   return sum < 2 * HEAVY ? sum : 2 * HEAVY;
 }
@@ -100,13 +105,15 @@ static demand *add_demand(demand_graph *d, demand_node *n, const uop *const *ind
     if (old->valid != like.valid || memcmp(old->index, index, bytes) != 0) continue;
     if (like.runs > old->runs) old->runs = like.runs;
     old->reduced = old->reduced || like.reduced;
+    old->scattered = old->scattered || like.scattered;
     return old;
   }
   demand *m = arena_new(d->a, demand);
   *m = (demand){.index = arena_copy(d->a, index, bytes),
                 .valid = like.valid,
                 .runs = like.runs,
-                .reduced = like.reduced};
+                .reduced = like.reduced,
+                .scattered = like.scattered};
   if (n->last != NULL)
     n->last->next = m;
   else
@@ -197,6 +204,30 @@ static void through_movement(demand_graph *d, const demand_node *n, const int_li
   }
 }
 
+/* --- places that are data --------------------------------------------------------------------- */
+
+/* What is read at them: anywhere on the axis, or nowhere. */
+static void through_gather(demand_graph *d, const demand_node *n, const int_list *from, demand *m,
+                           const uop **out, demand *like) {
+  graph *g = d->g;
+  const int axis = (int)n->t->arg.i, rest = n->shape->len - (from->len - axis - 1);
+  for (int i = 0; i < axis; ++i) out[i] = m->index[i];
+  out[axis] = uop_int(g, 0);
+  if (from->at[axis] > 1) out[axis] = m->place = new_range(d, from->at[axis], NULL);
+  for (int i = axis + 1; i < from->len; ++i) out[i] = m->index[rest + i - axis - 1];
+  m->none = new_range(d, 2, NULL);
+  m->inside = uop_lt(g, m->none, 1);
+  like->valid = uop_and(g, m->valid, m->inside);
+  like->scattered = true;
+}
+
+/* Where the places themselves are. */
+static void through_places(const demand_node *n, const int_list *places, const demand *m,
+                           const uop **out, demand *like) {
+  for (int i = 0; i < places->len; ++i) out[i] = m->index[n->t->arg.i + i];
+  like->scattered = true;
+}
+
 /* --- reductions ------------------------------------------------------------------------------- */
 
 /* A reduction over another of the same kind is one reduction, unless the inner one is a
@@ -265,6 +296,7 @@ static bool worth_storing(demand_graph *d, const demand_node *n) {
   if (n->count > 1 && n->weight >= REPEATED_WEIGHT) return true;
   for (const demand *m = n->first; m != NULL; m = m->next) {
     const double times = m->runs / distinct(d, n, m);
+    if (m->scattered && (heavy || n->t->op == OP_GATHER)) return true;
     if (heavy && (m->reduced || times > HEAVY_TIMES)) return true;
     if (n->weight >= LOOPED_WEIGHT && times >= LOOPED_TIMES) return true;
   }
@@ -287,9 +319,14 @@ static void pass_on(demand_graph *d, const demand_node *n, demand *m) {
   for (int i = 0; i < n->t->nsrc; ++i) {
     demand_node *source = demand_node_of(d, n->t->src[i]);
     const uop *index[WN_MAX_DIMS];
-    demand like = {.valid = m->valid, .runs = m->runs, .reduced = m->reduced};
+    demand like = {
+        .valid = m->valid, .runs = m->runs, .reduced = m->reduced, .scattered = m->scattered};
     if (is_movement(n->t))
       through_movement(d, n, source->shape, m, index, &like);
+    else if (n->t->op == OP_GATHER && i == 0)
+      through_gather(d, n, source->shape, m, index, &like);
+    else if (n->t->op == OP_GATHER)
+      through_places(n, source->shape, m, index, &like);
     else if (n->t->op == OP_REDUCE_AXIS)
       through_reduce(d, n, source->shape, m, index, &like);
     else

@@ -5,7 +5,7 @@
  * causes below; and which nodes are to be stored. Always holds: an index that is out of its
  * axis' extent comes with a `valid` that fails there; a node is `stored` if computing it at
  * every demand would repeat expensive work (see worth_storing), and then all its demands but the
- * root are reads. */
+ * root are reads; no index is known only from data that are themselves read at such an index. */
 #ifndef WN_LOWER_DEMAND_H
 #define WN_LOWER_DEMAND_H
 
@@ -17,12 +17,17 @@ struct demand {
   const uop *const *index; /* one per axis of the node, simplified */
   const uop *valid;        /* where the value is wanted; nothing is touched elsewhere */
   double runs;             /* product of the extents of all loops around */
-  bool reduced;    /* one of them belongs to a reduction that cannot swallow this value's own */
+  bool reduced; /* one of them belongs to a reduction that cannot swallow this value's own */
+  bool
+      scattered; /* some index is known only from data, or this is what such an index is read from */
   demand *from[3]; /* what it needs of each source */
   int nranges;     /* REDUCE_AXIS: its loops */
   const uop **ranges;
   const uop *inside; /* PAD: the condition that the index is in the source */
-  const uop *value;  /* filled in by lower.c */
+  /* GATHER: RANGEs that stand in the demands below for the place that is read, as if it were there, and for whether there
+   * is none (1), until lower.c knows what both are; place is NULL where an axis has one element */
+  const uop *place, *none;
+  const uop *value; /* filled in by lower.c */
 };
 
 typedef struct demand_node {

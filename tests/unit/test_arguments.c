@@ -249,6 +249,11 @@ FUNCTION(wn_flip, NONE(wn_flip(NULL, NULL, 0)) && REFUSED(wn_flip(t, NULL, 1)) &
                       REFUSED(wn_flip(t, (int[]){4}, 1)) && REFUSED(wn_flip(t, (int[]){0}, -1)))
 FUNCTION(wn_stride, NONE(wn_stride(NULL, NULL)) && REFUSED(wn_stride(t, NULL)) &&
                         REFUSED(wn_stride(t, (int64_t[4]){1, 1, 1, 0})))
+FUNCTION(wn_gather, NONE(wn_gather(NULL, f->in, 0)) && NONE(wn_gather(f->in, NULL, 0)) &&
+                        REFUSED(wn_gather(t, t, 0)) &&
+                        REFUSED(wn_gather(t, wn_cast(t, WN_I32), 0)) &&
+                        REFUSED(wn_gather(t, wn_scalar(c, WN_I64, 0), 4)) &&
+                        REFUSED(wn_gather(t, wn_scalar(c, WN_I64, 0), -5)))
 FUNCTION(wn_map, NONE(wn_map(WN_NEG, NULL)) && REFUSED(wn_map((wn_unary)(WN_NOT + 1), t)) &&
                      REFUSED(wn_map((wn_unary)-1, t)))
 FUNCTION(wn_zip, NONE(wn_zip(WN_ADD, NULL, f->in)) && NONE(wn_zip(WN_ADD, f->in, NULL)) &&
@@ -322,6 +327,7 @@ static const struct function {
     ROW(wn_shrink),
     ROW(wn_flip),
     ROW(wn_stride),
+    ROW(wn_gather),
     ROW(wn_map),
     ROW(wn_zip),
     ROW(wn_where),
