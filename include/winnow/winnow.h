@@ -216,8 +216,12 @@ WN_API wn_tensor *wn_stride(wn_tensor *t, const int64_t *steps);
 /* The elements of t at places that are data: the result has the axes of t with those of index (i32 or i64) in the place
  * of `axis`, and is t[..., index[...], ...]. A negative index or axis counts from the end; a place outside reads 0. */
 WN_API wn_tensor *wn_gather(wn_tensor *t, wn_tensor *index, int axis);
+/* The parts one behind the other along an axis, -1 being the last: `count` of them, at least 1, of one dtype and of
+ * shapes that differ in this axis only. A part may come several times. */
+WN_API wn_tensor *wn_concat(wn_tensor *const *parts, int count, int axis);
 
-/* WN_MAX and WN_RELU give NaN for NaN; WN_GELU is the exact one, through erf. WN_NOT takes bool; WN_NEG, WN_ABS and
+/* WN_MAX and WN_RELU give NaN for NaN; WN_GELU is the exact one, through erf. WN_FLOOR rounds down, WN_ROUND to the
+ * nearest integer, to the even one of two that are as near. Angles are in radians. WN_NOT takes bool; WN_NEG, WN_ABS and
  * WN_RELU take any number, the others floats only. */
 typedef enum wn_unary {
   WN_NEG,
@@ -238,8 +242,11 @@ typedef enum wn_unary {
   WN_ATAN,
   WN_ERF
 } wn_unary;
-/* WN_DIV of integers rounds down; WN_MAX and WN_MIN give NaN for NaN. WN_AND and WN_OR take bool, WN_LESS and WN_EQUAL
- * give it. */
+/* WN_DIV of integers rounds down, and what WN_MOD leaves is a - b * floor(a / b), of the sign of b; divided by 0
+ * integers are 0 and leave a. WN_MOD of floats is computed so, with the error of its steps: of large quotients little is
+ * left. WN_POW is a to the b, of floats, with the special cases of C99's pow; where b is a scalar 1, 2, 3, -1 or 0.5, it
+ * is a itself, products, a quotient or a square root. WN_MAX and WN_MIN give NaN for NaN. WN_AND and WN_OR take bool,
+ * WN_LESS and WN_EQUAL give it: WN_EQUAL of a tensor and itself is 0 where it is NaN. */
 typedef enum wn_binary {
   WN_ADD,
   WN_SUB,
@@ -250,7 +257,9 @@ typedef enum wn_binary {
   WN_LESS,
   WN_EQUAL,
   WN_AND,
-  WN_OR
+  WN_OR,
+  WN_MOD,
+  WN_POW
 } wn_binary;
 /* Elementwise. */
 WN_API wn_tensor *wn_map(wn_unary op, wn_tensor *t);
@@ -637,25 +646,25 @@ typedef struct wn_model_options {
   const wn_options *compile; /* for wn_model_run; copied, its texts too; NULL: the defaults of wn_compile */
   int programs;              /* how many are kept, for shapes and values that decide what is compiled; 0:
                               * WN_MODEL_PROGRAMS */
-  int reserved;              /* 0 */
+  int free_shapes;           /* nonzero: inputs may have other extents than the file says; ranks stay */
 } wn_model_options;
 
 /* An input or output: what a model says of it, or an array of the caller's. */
 #define WN_VALUE(...) WN_STRUCT(wn_value, __VA_ARGS__)
 typedef struct wn_value {
   size_t size WN_SIZED(wn_value); /* sizeof(wn_value) */
-  const char *name;               /* of the model's value; NULL: the one at this place */
-  wn_dtype dtype;
-  int ndim;                    /* -1: the model does not say */
-  int64_t shape[WN_MAX_DIMS];  /* -1: the model does not say */
-  void *data;                  /* row-major; NULL: none */
-  size_t bytes;                /* there is room for at data; of what is written only; 0: enough */
-  const char *dim[WN_MAX_DIMS]; /* names of dimensions that the model leaves open, NULL: none; written only */
+  const char *name;             /* of the model's value; NULL: the one at this place */
+  wn_dtype dtype;               /* of its elements; WN_DTYPE_COUNT: the model does not say */
+  int ndim;                     /* axes; -1: the model does not say */
+  int64_t shape[WN_MAX_DIMS];   /* extents; -1: the model does not say */
+  void *data;                   /* row-major; NULL: none */
+  size_t bytes;                 /* of an output's data: there is room for so many; 0: enough */
+  const char *dim[WN_MAX_DIMS]; /* written: names of dimensions that are open, NULL: none */
 } wn_value;
 
-/* Reads the model at `path`; what it keeps of the file is mapped, or read where that cannot be, until the model is
- * destroyed. Data that the model keeps in files of its own is looked for in its folder. Checks every operator: all that
- * is not supported is in the line. WN_ERR_IO, WN_ERR_USAGE, WN_ERR_NOMEM; *model is NULL on error. */
+/* Reads the model at `path` into memory, where it is until the model is destroyed; the file may change afterwards. Data
+ * that the model keeps in files of its own is looked for in its folder. Checks every operator: all that is not supported
+ * is in the line. WN_ERR_IO, WN_ERR_USAGE, WN_ERR_NOMEM; *model is NULL on error. */
 WN_API wn_status wn_model_load(wn_context *ctx, const char *path, const wn_model_options *options,
                                wn_model **model);
 /* The same of bytes in memory, which are borrowed until the model is destroyed. */
@@ -672,14 +681,19 @@ typedef struct wn_model_info {
   size_t size WN_SIZED(wn_model_info); /* sizeof(wn_model_info) */
   const char *name;                    /* of its graph */
   const char *producer;                /* name and version of what wrote it */
-  int64_t ir_version, opset;           /* of ONNX */
-  int inputs, outputs;                 /* initializers are no inputs */
+  int64_t ir_version;                  /* of the file */
+  int64_t opset;                       /* of ONNX's own operators */
+  int inputs;                          /* those that initializers stand in for left out */
+  int outputs;                         /* those that were added included */
   int nodes;                           /* operators, those of functions that it calls included */
   int programs;                        /* that are kept now */
   int compiles;                        /* so far */
   size_t weight_bytes;                 /* of its initializers */
 } wn_model_info;
 WN_API wn_status wn_model_get_info(wn_model *model, wn_model_info *info);
+/* Makes a value inside the model one more output, after those that there are: for looking at it. Before the first
+ * build or run. */
+WN_API wn_status wn_model_add_output(wn_model *model, const char *name);
 /* What the file says of an input or output; dimensions that it leaves open are -1, and dtypes that no program has are
  * those of the arrays that take their place: integers of 8 and 16 bits are WN_I32, of 32 bits without a sign WN_I64.
  * Texts belong to the model. */

@@ -77,6 +77,7 @@ wn_tensor *tensor_pad(const char *who, wn_tensor *t, const int64_t *lo, const in
 wn_tensor *tensor_shrink(const char *who, wn_tensor *t, const int64_t *begin, const int64_t *end);
 wn_tensor *tensor_stride(const char *who, wn_tensor *t, const int64_t *steps);
 wn_tensor *tensor_zip(const char *who, uop_op op, wn_tensor *a, wn_tensor *b);
+wn_tensor *tensor_where(const char *who, wn_tensor *cond, wn_tensor *a, wn_tensor *b);
 wn_tensor *tensor_reduce(const char *who, uop_op op, wn_tensor *t, const int *axes, int count,
                          int keep);
 wn_tensor *tensor_window(const char *who, wn_tensor *t, int nspatial, const int64_t *window,

@@ -251,9 +251,13 @@ FUNCTION(wn_stride, NONE(wn_stride(NULL, NULL)) && REFUSED(wn_stride(t, NULL)) &
                         REFUSED(wn_stride(t, (int64_t[4]){1, 1, 1, 0})))
 FUNCTION(wn_gather, NONE(wn_gather(NULL, f->in, 0)) && NONE(wn_gather(f->in, NULL, 0)) &&
                         REFUSED(wn_gather(t, t, 0)) &&
-                        REFUSED(wn_gather(t, wn_cast(t, WN_I32), 0)) &&
+                        REFUSED(wn_gather(t, wn_cast(f->in, WN_I32), 0)) &&
                         REFUSED(wn_gather(t, wn_scalar(c, WN_I64, 0), 4)) &&
                         REFUSED(wn_gather(t, wn_scalar(c, WN_I64, 0), -5)))
+FUNCTION(wn_concat, NONE(wn_concat(NULL, 1, 0)) && NONE(wn_concat(&f->in, 0, 0)) &&
+                        NONE(wn_concat(&f->in, -1, 0)) && REFUSED(wn_concat(&t, 1, 4)) &&
+                        NONE(wn_concat((wn_tensor *[]){f->in, NULL}, 2, 0)) &&
+                        REFUSED(wn_concat((wn_tensor *[]){t, f->in}, 2, 0)))
 FUNCTION(wn_map, NONE(wn_map(WN_NEG, NULL)) && REFUSED(wn_map((wn_unary)(WN_NOT + 1), t)) &&
                      REFUSED(wn_map((wn_unary)-1, t)))
 FUNCTION(wn_zip, NONE(wn_zip(WN_ADD, NULL, f->in)) && NONE(wn_zip(WN_ADD, f->in, NULL)) &&
@@ -328,6 +332,7 @@ static const struct function {
     ROW(wn_flip),
     ROW(wn_stride),
     ROW(wn_gather),
+    ROW(wn_concat),
     ROW(wn_map),
     ROW(wn_zip),
     ROW(wn_where),
