@@ -231,7 +231,8 @@ static void test_shape_errors(void **state) {
                "wn_stride: step 0 of axis 1 of [2, 3, 4]; steps are at least 1");
   expect_error(c, wn_gather(t, t, 1),
                "wn_gather: the index is f32 [2, 3, 4], not i32 or i64; convert it with wn_cast");
-  expect_error(c, wn_gather(t, wn_scalar(c, WN_I64, 0), 3), "wn_gather: there is no axis 3 in [2, 3, 4]");
+  expect_error(c, wn_gather(t, wn_scalar(c, WN_I64, 0), 3),
+               "wn_gather: there is no axis 3 in [2, 3, 4]");
   expect_error(c, wn_window(t, 1, SIZES(5), NULL, NULL),
                "wn_window: axis 2 of [2, 3, 4] is too short for a window of 5 with dilation 1");
   expect_error(
