@@ -14,9 +14,10 @@
 #define REPEATED_WEIGHT 16  /* an elementwise value read at several index vectors */
 #define LOOPED_WEIGHT \
   8 /* ... or computed again by LOOPED_TIMES of the loops around: one transcendental */
-#define LOOPED_TIMES  4.0
-#define GATHER_WEIGHT 4   /* a read, its checks and its address */
-#define HEAVY_TIMES   1.5 /* a reduction may be computed for the padding around it, but not twice */
+#define LOOPED_TIMES   4.0
+#define PREPARED_TIMES 2.0 /* a prepared value over the longest constant that it is made of */
+#define GATHER_WEIGHT  4   /* a read, its checks and its address */
+#define HEAVY_TIMES    1.5 /* a reduction may be computed for the padding around it, but not twice */
 #define TANGLED \
   128 /* nodes of an index that reshapes and permutes have made too long to carry on */
 
@@ -328,6 +329,37 @@ static double distinct(const demand_graph *d, const demand_node *n, const demand
   return all;
 }
 
+static void note_constant(const demand_graph *d, demand_node *n) {
+  if (n->t->op == OP_BUFFER) {
+    n->constant = d->constant != NULL && d->constant[n->t->arg.i];
+    n->source = count_of(n->shape);
+    return;
+  }
+  n->constant = true;
+  for (int i = 0; i < n->t->nsrc; ++i) {
+    const demand_node *s = demand_node_of(d, n->t->src[i]);
+    n->constant = n->constant && s->constant;
+    if (s->source > n->source) n->source = s->source;
+  }
+}
+
+/* Tells the sources of n who reads them; all its own readers have told it. */
+static void note_readers(const demand_graph *d, const demand_node *n) {
+  bool passes = n->constant && is_movement(n->t);
+  bool run = passes ? n->run || n->result >= 0 : !n->constant;
+  for (int i = 0; i < n->t->nsrc; ++i) {
+    demand_node *s = demand_node_of(d, n->t->src[i]);
+    s->run = s->run || run;
+  }
+}
+
+/* Computed from constants, and not again in every run: scaled or converted weights. What is much larger than all that
+ * it is made of is better made where it is read. */
+static bool worth_preparing(const demand_node *n) {
+  const double size = count_of(n->shape);
+  return n->constant && n->run && n->result < 0 && size > 1 && size <= PREPARED_TIMES * n->source;
+}
+
 /* Some index has grown so long that a stored value is cheaper than the arithmetic to find its
  * element. */
 static bool tangled(demand_graph *d, const demand_node *n) {
@@ -353,6 +385,7 @@ static bool worth_storing(demand_graph *d, const demand_node *n) {
   if (n->t->nsrc == 0 || n->count == 0) return false;
   if (tangled(d, n)) return true;
   if (is_movement(n->t)) return false; /* what it moves may be */
+  if (worth_preparing(n)) return true;
   const bool heavy = n->weight >= HEAVY;
   if (n->count > 1 && n->weight >= REPEATED_WEIGHT) return true;
   for (const demand *m = n->first; m != NULL; m = m->next) {
@@ -444,6 +477,7 @@ static void pass_on(demand_graph *d, const demand_node *n, demand *m) {
 }
 
 static void visit(demand_graph *d, demand_node *n) {
+  note_readers(d, n);
   /* an output is stored anyway: others read it there, unless computing it again is nothing */
   bool shared_output = n->result >= 0 && n->count > 1 && n->weight >= LOOPED_WEIGHT;
   demand *part = part_to_store(n);
@@ -475,8 +509,9 @@ static void add_output(demand_graph *d, int i, const uop *t) {
   if (n->result < 0) n->result = i;
 }
 
-void demand_collect(demand_graph *d, graph *g, arena *a, int count, const uop *const *outs) {
-  *d = (demand_graph){.g = g, .a = a};
+void demand_collect(demand_graph *d, graph *g, arena *a, int count, const uop *const *outs,
+                    const bool *constant) {
+  *d = (demand_graph){.g = g, .a = a, .constant = constant};
   map_init(&d->number, a);
   map_init(&d->extents, a);
   map_init(&d->canonical, a);
@@ -490,6 +525,7 @@ void demand_collect(demand_graph *d, graph *g, arena *a, int count, const uop *c
     *n = (demand_node){
         .t = order.at[i], .shape = tensor_shape(g, &shapes, order.at[i]), .result = -1};
     map_put(&d->number, order.at[i]->id, i);
+    note_constant(d, n);
     if (n->t->op == OP_CAT) find_parts(d, n);
   }
   for (size_t i = 0; i < order.len; ++i) d->node[i].weight = weigh(d, &d->node[i]);

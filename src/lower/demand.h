@@ -40,6 +40,9 @@ typedef struct demand_node {
   const uop *t;
   const int_list *shape;
   double weight; /* cost of an element: one for an addition; HEAVY for a reduction */
+  bool constant; /* depends on constants alone, */
+  double source; /* the longest of which has so many elements; */
+  bool run;      /* but what reads it, if only moved, is computed in every run */
   demand *first, *last;
   int count;
   int result;   /* the first output that it is, or -1 */
@@ -69,13 +72,15 @@ typedef struct demand_graph {
   map number;           /* uop id -> position in node */
   map extents;          /* RANGE number -> extent */
   map canonical;        /* uop id -> simplified */
+  const bool *constant; /* by slot of a BUFFER; NULL: all may change between runs */
   demand_node **output; /* per output: its node and what it asks of it */
   demand **output_demand;
   const uop ***output_range;
   int *output_nranges;
 } demand_graph;
 
-void demand_collect(demand_graph *d, graph *g, arena *a, int count, const uop *const *outs);
+void demand_collect(demand_graph *d, graph *g, arena *a, int count, const uop *const *outs,
+                    const bool *constant);
 demand_node *demand_node_of(const demand_graph *d, const uop *t);
 /* What asks for the node as a part that is stored so. */
 demand *demand_of_part(const demand_node *n, int lead);

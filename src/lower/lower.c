@@ -218,6 +218,7 @@ typedef struct lower_job {
   graph *g;
   int count;
   const uop *const *tensors;
+  const bool *constant;
   const uop *root;
 } lower_job;
 
@@ -225,7 +226,7 @@ static void run(arena *a, void *state) {
   lower_job *job = state;
   lowering l = {.g = job->g};
   map_init(&l.zero, a);
-  demand_collect(&l.d, job->g, a, job->count, job->tensors);
+  demand_collect(&l.d, job->g, a, job->count, job->tensors, job->constant);
   for (size_t i = 0; i < l.d.len; ++i) build_node(&l, &l.d.node[i]);
   const uop **results = arena_array(a, const uop *, job->count);
   for (int i = 0; i < job->count; ++i) {
@@ -237,8 +238,8 @@ static void run(arena *a, void *state) {
   job->root = cats_separate(job->g, a, job->root, &l.stored);
 }
 
-const uop *lower_tensors(graph *g, int count, const uop *const *tensors) {
-  lower_job job = {g, count, tensors, NULL};
+const uop *lower_tensors(graph *g, int count, const uop *const *tensors, const bool *constant) {
+  lower_job job = {g, count, tensors, constant, NULL};
   with_scratch(g->diag, run, &job);
   return job.root;
 }
