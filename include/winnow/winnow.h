@@ -218,6 +218,9 @@ WN_API wn_tensor *wn_shrink(wn_tensor *t, const int64_t *begin, const int64_t *e
 WN_API wn_tensor *wn_flip(wn_tensor *t, const int *axes, int count);
 /* Every steps[i]-th element of axis i, from 0; steps are at least 1, one for each axis. */
 WN_API wn_tensor *wn_stride(wn_tensor *t, const int64_t *steps);
+/* The elements of t at places that are data: the result has the axes of t with those of index (i32 or i64) in the place
+ * of `axis`, and is t[..., index[...], ...]. A negative index or axis counts from the end; a place outside reads 0. */
+WN_API wn_tensor *wn_gather(wn_tensor *t, wn_tensor *index, int axis);
 /* The parts one behind the other along an axis, -1 being the last: `count` of them, at least 1, of one dtype and of
  * shapes that differ in this axis only. A part may come several times. */
 WN_API wn_tensor *wn_concat(wn_tensor *const *parts, int count, int axis);
