@@ -16,7 +16,7 @@
 static void write_picture(job *j, const char *path) {
   const problem *p = &j->problem;
   int64_t plane = p->out[0] * p->out[1];
-  image picture = {p->oc, p->out[0], p->out[1], j->y, j->photo_bits};
+  image picture = {p->oc, p->out[0], p->out[1], j->y, j->photo_bits, 0};
   if (j->data.nhwc) {
     picture.data = arena_array(&j->arena, float, p->out_count);
     for (int64_t c = 0; c < p->oc; ++c)
