@@ -104,6 +104,7 @@ static void conv_one(job *j, void *user) {
 
 void command_conv(cli *app) {
   problem *p = arena_new(&app->arena, problem);
+  options_check_kind(&app->opt, &app->diag, false);
   if (app->opt.problems.len)
     app_parse_problem(app, "", app->opt.problems.data[0], p);
   else
@@ -111,5 +112,6 @@ void command_conv(cli *app) {
   check_output(app, p);
   if (app->opt.output != NULL) file_try(&app->arena, app->opt.output);
   output_open(app);
-  job_with(app, p, true, conv_one, NULL);
+  const subject s = {p->text, p, NULL};
+  job_with(app, &s, true, conv_one, NULL);
 }

@@ -14,18 +14,13 @@
 #include "orientation.h"
 #include "pack.h"
 
-static bool ends_with(const char *path, const char *ending) {
-  size_t n = strlen(path), m = strlen(ending);
-  return n > m && text_same(path + n - m, ending);
-}
-
-bool image_can_write(const char *path) { return ends_with(path, ".png"); }
+bool image_can_write(const char *path) { return text_ends(path, ".png"); }
 
 bool image_has_name(const char *path) {
   static const char *const endings[] = {".png", ".jpg", ".jpeg", ".bmp",
                                         ".tga", ".pnm", ".pgm",  ".ppm"};
   for (size_t i = 0; i < sizeof endings / sizeof *endings; ++i)
-    if (ends_with(path, endings[i])) return true;
+    if (text_ends(path, endings[i])) return true;
   return false;
 }
 

@@ -11,13 +11,9 @@
 #include <unistd.h>
 
 #include "app.h"
+#include "base/text.h"
 
 #define DEFAULT_DIR ".peers"
-
-static bool ends_with(const char *s, const char *end) {
-  size_t n = strlen(s), m = strlen(end);
-  return n > m && !strcmp(s + n - m, end);
-}
 
 static void check_output(cli *app, const char *flag, const char *path) {
   FILE *file = fopen(path, "a");
@@ -65,7 +61,7 @@ static void check_options(cli *app) {
       diag_fail(&app->diag, WN_ERR_USAGE,
                 "bench --peers times plain convolutions with constant weights: it takes no %s",
                 refused[i].flag);
-  if (o->plot != NULL && !ends_with(o->plot, ".svg") && !ends_with(o->plot, ".png"))
+  if (o->plot != NULL && !text_ends(o->plot, ".svg") && !text_ends(o->plot, ".png"))
     diag_fail(&app->diag, WN_ERR_USAGE, "--plot %s: expected a name that ends in .svg or .png",
               o->plot);
   if (o->csv_file != NULL) check_output(app, "--csv", o->csv_file);
@@ -198,8 +194,8 @@ static void add_flags(cli *app, str *to) {
 
 static void describe(cli *app, str *to, const char *executable, const char *folder) {
   const options *o = &app->opt;
-  problem_list problems = {0};
-  app_problems(app, &problems);
+  subject_list problems = {0};
+  app_subjects(app, &problems);
   str_add(to, "{");
   add_text(to, "winnow", executable);
   add_text(to, "version", wn_version());
@@ -218,7 +214,7 @@ static void describe(cli *app, str *to, const char *executable, const char *fold
   add_flags(app, to);
   add_key(to, "problems");
   str_add(to, "[");
-  for (size_t i = 0; i < problems.len; ++i) add_problem(to, problems.data[i]);
+  for (size_t i = 0; i < problems.len; ++i) add_problem(to, problems.data[i].problem);
   str_add(to, "]}");
 }
 
