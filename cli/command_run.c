@@ -68,6 +68,8 @@ static const column output_columns[] = {
     OUTPUT(REAL, "max", max),
     OUTPUT(REAL, "mean", mean),
     OUTPUT(BYTES, "special", special_count),
+    OUTPUT(REAL, "rel_l2_err", rel_l2_err),
+    OUTPUT(REAL, "max_abs_err", max_abs_err),
 };
 #undef OUTPUT
 
@@ -203,6 +205,7 @@ static void run_one(job *j, void *user) {
   int label_count;
   best_label *labels = outputs_labels(j, &label_count);
   output_summary *outputs = outputs_summarise(j);
+  outputs_compare(j, outputs);
   const char *written = outputs_write(j);
   debug_print(j);
   if (app->opt.json) {

@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "convert.h"
 #include "file.h"
+#include "net_errors.h"
 #include "npz.h"
 #include "report/table.h"
 
@@ -75,8 +76,17 @@ static bool is_picture(const job_output *o) {
          o->shape[at.width] <= 65535;
 }
 
+static void check_archive(job *j, const char *flag, const char *path) {
+  if (path == NULL) return;
+  if (!text_ends(path, ".npz"))
+    diag_fail(&j->app->diag, WN_ERR_USAGE, "%s %s: expected a name that ends in .npz", flag, path);
+  file_try(&j->arena, path);
+}
+
 void outputs_check(job *j) {
   diag *d = &j->app->diag;
+  check_archive(j, "--exact", j->app->opt.exact);
+  check_archive(j, "--save-inputs", j->app->opt.save_inputs);
   target_list all = targets_of(j);
   for (size_t i = 0; i < all.len; ++i) {
     const target *t = &all.data[i];
@@ -123,15 +133,53 @@ static void write_one(job *j, const target *t) {
   }
 }
 
+static npz archive_of(job *j, int count) {
+  return (npz){.count = count, .member = arena_array(&j->arena, npz_member, count + 1)};
+}
+
+static void write_inputs(job *j, const char *path) {
+  const network *n = j->net;
+  npz z = archive_of(j, n->info.inputs);
+  for (int i = 0; i < n->info.inputs; ++i) {
+    const wn_value *v = &n->input[i];
+    z.member[i].name = v->name;
+    z.member[i].array = convert_to_npy(&j->arena, v->dtype, v->ndim, v->shape, v->data);
+  }
+  npz_write(&j->arena, path, &z);
+}
+
 const char *outputs_write(job *j) {
   target_list all = targets_of(j);
+  const options *o = &j->app->opt;
   str s;
   str_init(&s, &j->arena);
+  if (o->save_inputs != NULL) write_inputs(j, o->save_inputs);
   for (size_t i = 0; i < all.len; ++i) {
     write_one(j, &all.data[i]);
     str_printf(&s, "%s%s", i ? ", " : "", all.data[i].path);
   }
   return str_text(&s);
+}
+
+void outputs_compare(job *j, output_summary *all) {
+  const char *path = j->app->opt.exact;
+  if (path == NULL || j->out_count == 0) return;
+  wn_context *ctx = job_context(j);
+  const double **exact = arena_array(&j->arena, const double *, j->out_count);
+  net_compute_exact(j, ctx, j->out_count, net_build(j->net, ctx), exact, NULL);
+  if (exact[0] == NULL)
+    diag_fail(&j->app->diag, WN_ERR_REFUSED, "--exact %s: there is nothing to write", path);
+  npz z = archive_of(j, j->out_count);
+  for (int i = 0; i < j->out_count; ++i) {
+    const job_output *o = &j->out[i];
+    value_error e = net_distance(o->dtype, o->count, o->data, exact[i]);
+    all[i].rel_l2_err = e.special > 0 ? (double)INFINITY : e.relative_l2;
+    all[i].max_abs_err = e.max_abs;
+    z.member[i].name = o->name;
+    z.member[i].array =
+        convert_to_npy(&j->arena, WN_F64, o->ndim, o->shape, (void *)(uintptr_t)exact[i]);
+  }
+  npz_write(&j->arena, path, &z);
 }
 
 /* --- figures ---------------------------------------------------------------------------------- */
@@ -157,6 +205,7 @@ static output_summary summary_of(job *j, const job_output *o) {
   s.mean = any ? sum / (double)(o->count - s.special) : (double)NAN;
   if (!any) s.min = s.max = NAN;
   s.special_count = (double)s.special;
+  s.rel_l2_err = s.max_abs_err = NAN;
   return s;
 }
 
@@ -188,12 +237,14 @@ static const char *first_text(job *j, const job_output *o) {
 
 void outputs_print(job *j, const output_summary *all) {
   static const table_column columns[] = {
-      {"output", true, BEST_NONE, 0}, {"dtype", true, BEST_NONE, 2}, {"shape", true, BEST_NONE, 0},
-      {"min", false, BEST_NONE, 0},   {"max", false, BEST_NONE, 0},  {"mean", false, BEST_NONE, 1},
-      {"first", true, BEST_NONE, 3},
+      {"output", true, BEST_NONE, 0}, {"dtype", true, BEST_NONE, 2},
+      {"shape", true, BEST_NONE, 0},  {"min", false, BEST_NONE, 0},
+      {"max", false, BEST_NONE, 0},   {"mean", false, BEST_NONE, 1},
+      {"first", true, BEST_NONE, 3},  {"rel L2", false, BEST_NONE, 0},
   };
+  bool errors = j->app->opt.exact != NULL;
   table t;
-  table_init(&t, &j->arena, columns, (int)(sizeof columns / sizeof *columns));
+  table_init(&t, &j->arena, columns, (int)(sizeof columns / sizeof *columns) - !errors);
   for (int i = 0; i < j->out_count; ++i) {
     const output_summary *s = &all[i];
     table_row *row = table_add(&t);
@@ -203,8 +254,10 @@ void outputs_print(job *j, const output_summary *all) {
                            number_text(&j->arena, s->min),
                            number_text(&j->arena, s->max),
                            number_text(&j->arena, s->mean),
-                           first_text(j, &j->out[i])};
-    for (size_t c = 0; c < sizeof texts / sizeof *texts; ++c) row->cells[c].text = texts[c];
+                           first_text(j, &j->out[i]),
+                           number_text(&j->arena, s->rel_l2_err)};
+    for (size_t c = 0; c < sizeof texts / sizeof *texts - !errors; ++c)
+      row->cells[c].text = texts[c];
     if (s->special > 0)
       row->note = arena_printf(&j->arena, "%" PRId64 " of %" PRId64 " numbers are NaN or infinite",
                                s->special, j->out[i].count);

@@ -310,13 +310,13 @@ static void check_peers(const options *o, diag *d) {
 
 /* Two files of one name: the second would replace the first. */
 static void check_files(const options *o, diag *d) {
-  const char *name[] = {"--html", "--trace", "--output"};
-  const char *path[] = {o->html, o->trace, o->output};
+  const char *name[] = {"--html", "--trace", "--output", "--exact", "--save-inputs"};
+  const char *path[] = {o->html, o->trace, o->output, o->exact, o->save_inputs};
   if (o->peers != NULL && (o->html != NULL || o->trace != NULL))
     diag_fail(d, WN_ERR_USAGE, "%s and --peers exclude each other",
               o->html != NULL ? "--html" : "--trace");
-  for (int i = 0; i < 3; ++i) {
-    for (int k = 0; k < i; ++k)
+  for (size_t i = 0; i < sizeof path / sizeof *path; ++i) {
+    for (size_t k = 0; k < i; ++k)
       if (path[i] != NULL && path[k] != NULL && !strcmp(path[i], path[k]))
         diag_fail(d, WN_ERR_USAGE, "%s and %s are one file, %s", name[k], name[i], path[i]);
     if (path[i] != NULL && !*path[i])

@@ -35,6 +35,8 @@ typedef struct options {
   strings shapes, dims;    /* of a model: NAME=1x3x224x224, NAME=1 */
   photo_options photo;     /* of pictures among the inputs of a model */
   const char *labels;      /* of run */
+  const char *exact;       /* of run: .npz of what float64 gives */
+  const char *save_inputs; /* of run: .npz of what the network got */
   const char *plan;        /* of the other commands */
   const char *batch;
   const char *wino;     /* "4", "4x4", "all"; NULL: no --wino */
