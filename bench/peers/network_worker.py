@@ -30,6 +30,7 @@ def open_network(name, threads, path, inputs, outputs, folder):
     before, begin = resident_mb(), time.perf_counter()
     path = runtime.convert(path, arrays, folder)
     converted = time.perf_counter()
+    runtime.kept_inputs = arrays  # which it may read where they are
     runtime.load(path, arrays)
     loaded = time.perf_counter()
     runtime.run()

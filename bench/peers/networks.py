@@ -142,6 +142,8 @@ def run_model(job, model, cpus, folder, progress):
                 time.sleep(0.02)  # pools of threads spin for a while after their work
     for runner in runners:
         runner.process.close()
+        if not runner.samples:
+            turns.note(f"{runner.library} {runner.case} died while it ran {name}".replace("  ", " "))
     return [make_row(job, name, runner) for runner in runners if runner.samples]
 
 
