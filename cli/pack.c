@@ -29,8 +29,15 @@ const unsigned char *pack_zlib(arena *a, const void *bytes, size_t size, size_t 
 }
 
 bool pack_inflate(const void *bytes, size_t size, void *to, size_t room) {
-  if (size > INT_MAX || room > INT_MAX) return false;
-  return stbi_zlib_decode_noheader_buffer(to, (int)room, bytes, (int)size) == (int)room;
+  enum { BEHIND = 4 }; /* bytes that the decoder looks at before it sees that the data has ended */
+  if (size > INT_MAX - BEHIND || room > INT_MAX) return false;
+  char *copy = mem_alloc(size + BEHIND);
+  if (copy == NULL) return false;
+  memcpy(copy, bytes, size);
+  memset(copy + size, 0, BEHIND);
+  int got = stbi_zlib_decode_noheader_buffer(to, (int)room, copy, (int)size + BEHIND);
+  mem_free(copy);
+  return got == (int)room;
 }
 
 uint32_t pack_crc32(uint32_t c, const void *bytes, size_t size) {

@@ -19,7 +19,7 @@ bool photo_find_axes(int ndim, const int64_t *shape, photo_axes *out) {
   const int64_t *s = shape + first;
   bool second = is_channels(s[0]), last = is_channels(s[2]);
   if (!second && !last && s[0] >= 0) return false;
-  if (!second && last)
+  if (last && !second)
     *out = (photo_axes){first + 2, first, first + 1};
   else
     *out = (photo_axes){first, first + 1, first + 2};
@@ -27,6 +27,13 @@ bool photo_find_axes(int ndim, const int64_t *shape, photo_axes *out) {
 }
 
 /* --- channels --------------------------------------------------------------------------------- */
+
+/* From 0 to 255, exactly the file's. */
+static void to_pixels(image *p) {
+  double most = p->bits == 16 ? 65535 : PIXELS;
+  for (int64_t i = 0; i < p->channels * p->height * p->width; ++i)
+    p->data[i] = (float)(nearbyint((double)p->data[i] * most) * (PIXELS / most));
+}
 
 static float *plane(const image *p, int64_t channel) {
   return p->data + channel * p->height * p->width;
@@ -44,7 +51,7 @@ static void set_channels(image *p, arena *a, int64_t want) {
     float *to = plane(&out, c);
     if (c == 3) {
       const float *alpha = p->channels % 2 == 0 ? plane(p, p->channels - 1) : NULL;
-      for (int64_t i = 0; i < count; ++i) to[i] = alpha != NULL ? alpha[i] : 1.0f;
+      for (int64_t i = 0; i < count; ++i) to[i] = alpha != NULL ? alpha[i] : (float)PIXELS;
     } else if (want == 1 && colour) {
       const float *r = plane(p, 0), *g = plane(p, 1), *b = plane(p, 2);
       for (int64_t i = 0; i < count; ++i) to[i] = 0.299f * r[i] + 0.587f * g[i] + 0.114f * b[i];
@@ -138,7 +145,7 @@ static void fill(const image *p, const photo_options *o, bool whole, layout at, 
     const float *from = plane(p, source_channel(o, p->channels, c));
     double mean = number_of(&o->mean, c, 0), std = number_of(&o->std, c, 1);
     for (int64_t i = 0; i < p->height * p->width; ++i) {
-      double v = ((double)from[i] * PIXELS * scale - mean) / std;
+      double v = ((double)from[i] * scale - mean) / std;
       to[c * at.channel + i * at.pixel] = (float)(whole ? nearbyint(v) : v);
     }
   }
@@ -161,6 +168,7 @@ npy_array photo_read(arena *a, const char *path, const photo_options *o, const c
   image_read(&p, a, path, 0);
   *bits = p.bits;
   orientation_apply(&p, a, p.orientation);
+  to_pixels(&p);
   set_channels(&p, a, shape[at.channel] > 0 ? shape[at.channel] : 3);
   check_numbers(a, "--mean", &o->mean, p.channels, what);
   check_numbers(a, "--std", &o->std, p.channels, what);
