@@ -265,6 +265,16 @@ static const char *write_file(fixture *f, const char *folder, const char *name, 
   return path;
 }
 
+/* Data may be looked for when it is used. 0 + weights are 1, 2, 3, 4 where all is well. */
+static const char *run_sum(wn_model *m, wn_status *st) {
+  float x[4] = {0}, y[4] = {0};
+  wn_value in = WN_VALUE(.dtype = WN_F32, .ndim = 1, .shape = {4}, .data = x);
+  wn_value out = WN_VALUE(.data = y, .bytes = sizeof y);
+  *st = wn_model_run(m, &in, 1, &out, 1);
+  for (int i = 0; *st == WN_OK && i < 4; ++i) assert_true(y[i] == (float)(i + 1));
+  return wn_model_message(m);
+}
+
 /* Data beside the model: in its folder alone, as long as it says. */
 static void external_data(void **state) {
   fixture *f = *state;
@@ -303,20 +313,14 @@ static void external_data(void **state) {
     wn_status st = wn_model_load(f->context, path, &model_options, &m);
     const char *line = wn_message(f->context);
     float x[4] = {0}, y[4] = {0};
-    if (st == WN_OK) { /* data may be looked for when it is used */
-      wn_value in = WN_VALUE(.dtype = WN_F32, .ndim = 1, .shape = {4}, .data = x);
-      wn_value out = WN_VALUE(.data = y, .bytes = sizeof y);
-      st = wn_model_run(m, &in, 1, &out, 1);
-      line = wn_model_message(m);
-    }
-    if (all[i].status != WN_OK)
-      expect_line(f, what, st, all[i].status, line, "weights");
-    else if (st != WN_OK || memcmp(y, four, sizeof four) != 0)
-      fail_msg("%s: %s", what, line);
+    if (st == WN_OK) line = run_sum(m, &st);
+    if (all[i].status == WN_OK && st != WN_OK) fail_msg("%s: %s", what, line);
+    if (all[i].status != WN_OK) expect_line(f, what, st, all[i].status, line, "weights");
     wn_model_destroy(m);
     st = wn_model_load_bytes(f->context, bytes.data, bytes.len, &model_options, &m);
-    if (st == WN_OK) fail_msg("%s: a model from memory has no folder", what);
-    expect_line(f, what, st, WN_ERR_USAGE, wn_message(f->context), "weights");
+    line = st == WN_OK ? run_sum(m, &st) : wn_message(f->context);
+    expect_line(f, "external data of a model from memory", st, WN_ERR_USAGE, line, "weights");
+    wn_model_destroy(m);
   }
   static const char *const names[] = {"model/link.bin", "model/weights.bin", "model/model.onnx",
                                       "secret.bin"};
@@ -431,26 +435,15 @@ static void opsets(void **state) {
   }
 }
 
-/* Reshape is another one since opset 25, Relu is not. */
+/* Later than any whose operators are known: it says which, and which are. */
 static void later_opsets(void **state) {
   fixture *f = *state;
   graph_writer g;
   begin(f, &g);
-  graph_ints(&g, "shape", 2, (int64_t[]){1, -1});
-  graph_node(&g, "Relu", "x", "r", NULL);
-  graph_node(&g, "Reshape", "r shape", "y", NULL);
-  graph_output(&g, "y", ONNX_FLOAT, -1, NULL);
-  str model = model_bytes(&g, 25);
-  refuses(f, "opset 25", &model, "Reshape 25 node1");
-  assert_null(strstr(f->text, "Relu"));
-  wn_model *m;
-  begin(f, &g);
   graph_node(&g, "Relu", "x", "y", NULL);
   graph_output(&g, "y", ONNX_FLOAT, -1, NULL);
-  model = model_bytes(&g, 25);
-  if (wn_model_load_bytes(f->context, model.data, model.len, NULL, &m) != WN_OK)
-    fail_msg("Relu of opset 25: %s", wn_message(f->context));
-  wn_model_destroy(m);
+  str model = model_bytes(&g, 25);
+  refuses(f, "opset 25", &model, "25 24");
 }
 
 /* A function that calls itself, and two that call each other. */
