@@ -97,7 +97,7 @@ static const char *const *look_up_tuned(const deciding *d, const site_list *site
   const char **text = arena_array(&d->g->arena, const char *, sites->nvalues + 1);
   for (int v = 0; v < sites->nvalues; ++v) {
     const stored_value *of = &sites->value[v];
-    if (sites->at[of->first].kind > SITE_PRODUCT) continue;
+    if (value_is_cat(of) || sites->at[of->first].kind > SITE_PRODUCT) continue;
     text[v] = of->alike < v ? text[of->alike] : find_tuned(d, sites, v);
   }
   return text;

@@ -32,7 +32,8 @@ void program_describe(compiled_graph *p, const decision *d, double schedule_s, d
                          .identity = launches_identity(p)};
   for (size_t a = 0; a < p->set->arrays.len; ++a) {
     array_role role = p->set->arrays.data[a].role;
-    i->buffers += role == ROLE_RESULT || role == ROLE_WORK || role == ROLE_PREPARED;
+    bool own = p->set->arrays.data[a].whole == 0;
+    i->buffers += own && (role == ROLE_RESULT || role == ROLE_WORK || role == ROLE_PREPARED);
   }
   for (size_t k = 0; k < p->set->kernels.len; ++k) {
     kernel_state s = compiled_kernel_state(p, (int)k);

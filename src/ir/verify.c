@@ -4,7 +4,8 @@
  * has one extent; REDUCE and BUFFERIZE bind distinct RANGEs, and none that they bind is free at the
  * root; a SINK leaves no RANGE free; INDEX has one index per range of a BUFFERIZE or one for a
  * BUFFER, all i64, and a bool condition; a STACK is only read by GET, in bounds where that is
- * known, and by SUBSTITUTE; a bufferized value knows the padding of every range or of none. */
+ * known, and by SUBSTITUTE; a CAT of arrays is all that a BUFFERIZE names, which has as many
+ * elements; a bufferized value knows the padding of every range or of none. */
 #include "ir/ir_text.h"
 #include "ir/walk.h"
 
@@ -151,6 +152,8 @@ static const char *check_argument(const uop *u) {
       return all_at_least(u->arg.list, 1) ? NULL : "extents are at least 1";
     case ARG_ALU:
       return reduces(u->arg.i) ? NULL : "that op is no reduction";
+    case ARG_INT:
+      return u->op != OP_CAT || u->arg.i >= 0 ? NULL : "an axis is outside";
     case ARG_INFO:
       return u->arg.info->site >= -1 ? NULL : "a site's number is at least 0, or -1";
     default:
@@ -245,6 +248,29 @@ static const char *check_range(verifier *v, const uop *u) {
   return NULL;
 }
 
+static int64_t array_len(const uop *array) {
+  int64_t n = 1;
+  for (int i = 1; array->op == OP_BUFFERIZE && i < array->nsrc; ++i) n *= array->src[i]->arg.j;
+  for (int i = 0; array->op == OP_BUFFER && i < array->arg.list->len; ++i)
+    n *= array->arg.list->at[i];
+  return n;
+}
+
+/* What a BUFFERIZE names is a CAT. */
+static const char *check_cat(graph *g, const uop *u) {
+  const uop *cat = u->src[0];
+  int64_t len = 0;
+  for (int i = 0; i < cat->nsrc; ++i) {
+    const uop *part = cat->src[i];
+    if (part->op != OP_BUFFER && part->op != OP_BUFFERIZE)
+      return arena_printf(&g->arena, "a CAT of a %s", op_table[part->op].name);
+    len += array_len(part);
+  }
+  if (len == array_len(u)) return NULL;
+  return arena_printf(&g->arena, "a CAT of %lld elements over loops of %lld", (long long)len,
+                      (long long)array_len(u));
+}
+
 static const char *check_node(verifier *v, const uop *u) {
   const char *why = ir_check_row(v->g, u);
   if (why != NULL) return why;
@@ -258,6 +284,12 @@ static const char *check_node(verifier *v, const uop *u) {
     if (u->src[i]->op == OP_STACK && !(first && (u->op == OP_GET || u->op == OP_SUBSTITUTE))) {
       return "uses a STACK as if it were one value";
     }
+    if (u->src[i]->op == OP_CAT && v->level == UOP_EXPR && !(first && u->op == OP_BUFFERIZE))
+      return "uses a CAT as if it were one value";
+  }
+  if (u->op == OP_BUFFERIZE && u->src[0]->op == OP_CAT) {
+    const char *cat = check_cat(v->g, u);
+    if (cat != NULL) return cat;
   }
   if (u->op != OP_REDUCE && u->op != OP_BUFFERIZE) return NULL;
   for (int i = 1; i < u->nsrc; ++i) {

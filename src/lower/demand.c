@@ -28,6 +28,46 @@ demand_node *demand_node_of(const demand_graph *d, const uop *t) {
   return &d->node[at];
 }
 
+/* --- parts of concatenations ------------------------------------------------------------------ */
+
+static int lead_of(const int_list *shape, int64_t axis) {
+  bool before = false;
+  for (int i = 0; i < axis; ++i) before = before || shape->at[i] > 1;
+  return before && shape->at[axis] > 1 ? (int)axis : -1;
+}
+
+/* How many sources of the CAT from number i on are all of one tensor, cut along the axis: 0, they are not. */
+static int whole_again(const demand_graph *d, const demand_node *n, int i) {
+  const int axis = (int)n->t->arg.i;
+  const uop *first = n->t->src[i], *of = first->op == OP_SHRINK ? first->src[0] : NULL;
+  const int_list *shape = of != NULL ? demand_node_of(d, of)->shape : NULL;
+  int64_t at = 0;
+  for (int k = i; of != NULL && k < n->t->nsrc; ++k) {
+    const uop *u = n->t->src[k];
+    bool next = u->op == OP_SHRINK && u->src[0] == of && u->arg.list->at[2 * axis] == at;
+    for (int j = 0; next && j < shape->len; ++j)
+      next = j == axis || u->arg.list->at[2 * j + 1] - u->arg.list->at[2 * j] == shape->at[j];
+    if (!next) return 0;
+    at = u->arg.list->at[2 * axis + 1];
+    if (at == shape->at[axis]) return k + 1 - i;
+  }
+  return 0;
+}
+
+static void find_parts(demand_graph *d, demand_node *n) {
+  const int64_t axis = n->t->arg.i;
+  n->part = arena_array(d->a, cat_part, n->t->nsrc);
+  for (int i = 0; i < n->t->nsrc;) {
+    int cut = whole_again(d, n, i);
+    cat_part p = {demand_node_of(d, cut > 0 ? n->t->src[i]->src[0] : n->t->src[i]), -1};
+    if (lead_of(n->shape, axis) >= 0) p.lead = lead_of(p.node->shape, axis);
+    while (p.lead < 0 && p.node->t->op == OP_RESHAPE) p.node = demand_node_of(d, p.node->t->src[0]);
+    p.node->is_part = true;
+    n->part[n->nparts++] = p;
+    i += cut > 0 ? cut : 1;
+  }
+}
+
 /* --- weights ---------------------------------------------------------------------------------- */
 
 static double op_weight(const uop *t) {
@@ -61,7 +101,11 @@ static double weigh(const demand_graph *d, const demand_node *n) {
   const uop *t = n->t;
   if (t->op == OP_REDUCE_AXIS) return HEAVY;
   double sum = 0;
-  for (int i = 0; i < t->nsrc; ++i) sum += demand_node_of(d, t->src[i])->weight;
+  for (int i = 0; i < t->nsrc; ++i) {
+    const demand_node *s = demand_node_of(d, t->src[i]);
+    bool stored = s->t->op == OP_CAT || (s->is_part && !is_movement(s->t));
+    sum += stored ? 0 : s->weight;
+  }
   if (t->op == OP_EXPAND && sum >= HEAVY)
     return 0; /* the reduction below is stored for its own sake */
   if (!is_movement(t) && t->nsrc > 0) sum += op_weight(t);
@@ -86,15 +130,26 @@ static const uop *new_range(demand_graph *d, int64_t extent, const char *name) {
   return r;
 }
 
-/* A loop for every axis longer than 1; returns how many. */
-static int axis_ranges(demand_graph *d, const int_list *shape, const uop **index,
+/* A loop for every axis longer than 1, that of axis `lead` first; returns how many. */
+static int axis_ranges(demand_graph *d, const int_list *shape, int lead, const uop **index,
                        const uop **ranges) {
   int n = 0;
+  if (lead >= 0) index[lead] = ranges[n++] = new_range(d, shape->at[lead], NULL);
   for (int i = 0; i < shape->len; ++i) {
+    if (i == lead) continue;
     index[i] = uop_int(d->g, 0);
     if (shape->at[i] > 1) index[i] = ranges[n++] = new_range(d, shape->at[i], NULL);
   }
   return n;
+}
+
+static void append(demand_node *n, demand *m) {
+  if (n->last != NULL)
+    n->last->next = m;
+  else
+    n->first = m;
+  n->last = m;
+  ++n->count;
 }
 
 static demand *add_demand(demand_graph *d, demand_node *n, const uop *const *index, demand like) {
@@ -110,12 +165,7 @@ static demand *add_demand(demand_graph *d, demand_node *n, const uop *const *ind
                 .valid = like.valid,
                 .runs = like.runs,
                 .reduced = like.reduced};
-  if (n->last != NULL)
-    n->last->next = m;
-  else
-    n->first = m;
-  n->last = m;
-  ++n->count;
+  append(n, m);
   return m;
 }
 
@@ -260,6 +310,14 @@ static bool tangled(demand_graph *d, const demand_node *n) {
   return false;
 }
 
+/* An index that is made of several loops: what reads is not in the order of this value, as after a depth-to-space. Its
+ * kernel would go through its own loops in pieces, where a map that moves elements costs a read and a write. */
+static bool torn(const demand_node *n, const demand *m) {
+  for (int i = 0; i < n->shape->len; ++i)
+    if (m->index[i]->free_->len > 1) return true;
+  return false;
+}
+
 static bool worth_storing(demand_graph *d, const demand_node *n) {
   if (n->t->nsrc == 0 || n->count == 0) return false;
   if (tangled(d, n)) return true;
@@ -268,25 +326,72 @@ static bool worth_storing(demand_graph *d, const demand_node *n) {
   if (n->count > 1 && n->weight >= REPEATED_WEIGHT) return true;
   for (const demand *m = n->first; m != NULL; m = m->next) {
     const double times = m->runs / distinct(d, n, m);
-    if (heavy && (m->reduced || times > HEAVY_TIMES)) return true;
+    if (heavy && (m->reduced || times > HEAVY_TIMES || torn(n, m))) return true;
     if (n->weight >= LOOPED_WEIGHT && times >= LOOPED_TIMES) return true;
   }
   return false;
 }
 
-static void store(demand_graph *d, demand_node *n) {
-  const uop *index[WN_MAX_DIMS];
-  n->ranges = arena_array(d->a, const uop *, n->shape->len + 1);
-  n->nranges = axis_ranges(d, n->shape, index, n->ranges);
-  n->root = arena_new(d->a, demand);
-  *n->root = (demand){.index = arena_copy(d->a, index, sizeof *index * (size_t)n->shape->len),
-                      .valid = uop_bool(d->g, true),
-                      .runs = count_of(n->shape)};
+/* What asks for all of the node once, with loops in the order of storage. */
+static demand *demand_all(demand_graph *d, const demand_node *n, int lead) {
+  const uop *index[WN_MAX_DIMS], **loops = arena_array(d->a, const uop *, n->shape->len + 1);
+  demand *m = arena_new(d->a, demand);
+  *m = (demand){.valid = uop_bool(d->g, true), .runs = count_of(n->shape), .lead = lead};
+  m->nloops = axis_ranges(d, n->shape, lead, index, loops);
+  m->loops = loops;
+  m->index = arena_copy(d->a, index, sizeof *index * (size_t)n->shape->len);
+  return m;
+}
+
+static void store(demand_node *n, demand *root) {
+  n->root = root;
+  n->ranges = root->loops;
+  n->nranges = root->nloops;
+  n->lead = root->lead;
+}
+
+static void store_output(const demand_graph *d, demand_node *n) {
+  n->root = d->output_demand[n->result];
+  n->ranges = d->output_range[n->result];
+  n->nranges = d->output_nranges[n->result];
+  n->lead = -1;
+}
+
+/* --- concatenation ---------------------------------------------------------------------------- */
+
+demand *demand_of_part(const demand_node *n, int lead) {
+  demand *m = n->first;
+  while (m != NULL && (m->loops == NULL || m->lead != lead)) m = m->next;
+  return m;
+}
+
+static void ask_for_parts(demand_graph *d, const demand_node *n) {
+  for (int i = 0; i < n->nparts; ++i) {
+    const cat_part *p = &n->part[i];
+    if (demand_of_part(p->node, p->lead) == NULL) append(p->node, demand_all(d, p->node, p->lead));
+  }
+}
+
+/* A part that is computed is stored as the first CAT wants it, which is the last in the graph. */
+static demand *part_to_store(const demand_node *n) {
+  demand *m = n->first;
+  while (m != NULL && m->loops == NULL) m = m->next;
+  return n->t->nsrc == 0 || is_movement(n->t) ? NULL : m;
+}
+
+static void store_cat(demand_graph *d, demand_node *n) {
+  int lead = lead_of(n->shape, n->t->arg.i);
+  if (n->result >= 0 && lead < 0)
+    store_output(d, n);
+  else
+    store(n, demand_all(d, n, lead));
+  ask_for_parts(d, n);
 }
 
 /* --- the walk --------------------------------------------------------------------------------- */
 
 static void pass_on(demand_graph *d, const demand_node *n, demand *m) {
+  m->from = arena_array(d->a, demand *, n->t->nsrc + 1);
   for (int i = 0; i < n->t->nsrc; ++i) {
     demand_node *source = demand_node_of(d, n->t->src[i]);
     const uop *index[WN_MAX_DIMS];
@@ -304,13 +409,17 @@ static void pass_on(demand_graph *d, const demand_node *n, demand *m) {
 static void visit(demand_graph *d, demand_node *n) {
   /* an output is stored anyway: others read it there, unless computing it again is nothing */
   bool shared_output = n->result >= 0 && n->count > 1 && n->weight >= LOOPED_WEIGHT;
-  if (shared_output) {
-    n->root = d->output_demand[n->result];
-    n->ranges = d->output_range[n->result];
-    n->nranges = d->output_nranges[n->result];
-  } else if (worth_storing(d, n)) {
-    store(d, n);
+  demand *part = part_to_store(n);
+  if (n->t->op == OP_CAT) {
+    store_cat(d, n);
+    return;
   }
+  if (shared_output)
+    store_output(d, n);
+  else if (part != NULL && n->result < 0)
+    store(n, part);
+  else if (worth_storing(d, n))
+    store(n, demand_all(d, n, -1));
   if (n->root != NULL) {
     pass_on(d, n, n->root);
     return;
@@ -323,7 +432,7 @@ static void add_output(demand_graph *d, int i, const uop *t) {
   const uop *index[WN_MAX_DIMS];
   d->output[i] = n;
   d->output_range[i] = arena_array(d->a, const uop *, n->shape->len + 1);
-  d->output_nranges[i] = axis_ranges(d, n->shape, index, d->output_range[i]);
+  d->output_nranges[i] = axis_ranges(d, n->shape, -1, index, d->output_range[i]);
   d->output_demand[i] =
       add_demand(d, n, index, (demand){.valid = uop_bool(d->g, true), .runs = count_of(n->shape)});
   if (n->result < 0) n->result = i;
@@ -344,8 +453,9 @@ void demand_collect(demand_graph *d, graph *g, arena *a, int count, const uop *c
     *n = (demand_node){
         .t = order.at[i], .shape = tensor_shape(g, &shapes, order.at[i]), .result = -1};
     map_put(&d->number, order.at[i]->id, i);
-    n->weight = weigh(d, n);
+    if (n->t->op == OP_CAT) find_parts(d, n);
   }
+  for (size_t i = 0; i < order.len; ++i) d->node[i].weight = weigh(d, &d->node[i]);
   d->output = arena_array(a, demand_node *, count);
   d->output_demand = arena_array(a, demand *, count);
   d->output_range = arena_array(a, const uop **, count);

@@ -5,7 +5,8 @@
  * causes below; and which nodes are to be stored. Always holds: an index that is out of its
  * axis' extent comes with a `valid` that fails there; a node is `stored` if computing it at
  * every demand would repeat expensive work (see worth_storing), and then all its demands but the
- * root are reads. */
+ * root are reads. A CAT is stored always, and so are its parts: what is computed is stored as one,
+ * what only moves and what is a leaf is copied. */
 #ifndef WN_LOWER_DEMAND_H
 #define WN_LOWER_DEMAND_H
 
@@ -17,10 +18,14 @@ struct demand {
   const uop *const *index; /* one per axis of the node, simplified */
   const uop *valid;        /* where the value is wanted; nothing is touched elsewhere */
   double runs;             /* product of the extents of all loops around */
-  bool reduced;    /* one of them belongs to a reduction that cannot swallow this value's own */
-  demand *from[3]; /* what it needs of each source */
-  int nranges;     /* REDUCE_AXIS: its loops */
+  bool reduced;  /* one of them belongs to a reduction that cannot swallow this value's own */
+  demand **from; /* what it needs of each source */
+  int nranges;   /* REDUCE_AXIS: its loops */
   const uop **ranges;
+  /* it asks for an array that is a part of a CAT: the loops of that, in the order of storage, */
+  const uop *const *loops;
+  int nloops, lead;  /* `lead` as in demand_node */
+  const uop *stored; /* and the BUFFERIZE, once lower.c has made one; NULL: the node is stored so */
   const uop *inside; /* PAD: the condition that the index is in the source */
   const uop *value;  /* filled in by lower.c */
 };
@@ -33,9 +38,22 @@ typedef struct demand_node {
   int count;
   int result;   /* the first output that it is, or -1 */
   demand *root; /* stored: what computes it */
-  int nranges;  /* stored: the loops of root, one per axis longer than 1 */
-  const uop **ranges;
+  int nranges;  /* stored: the loops of root, one per axis longer than 1, */
+  const uop *const *ranges;
+  int lead;          /* in this order: -1: that of the axes; else this axis is before all others */
+  const uop *stored; /* the BUFFERIZE, once lower.c has made it */
+  bool is_part;      /* a CAT wants it stored */
+  int nparts;        /* CAT: what it is made of */
+  struct cat_part *part;
 } demand_node;
+
+/* Of a CAT: each part is stored in one piece, so with the axis before all others where there is
+ * anything before it. Reshapes keep the order of elements; where that is the order of storage,
+ * `node` is what is reshaped. */
+typedef struct cat_part {
+  demand_node *node;
+  int lead; /* as in demand_node */
+} cat_part;
 
 typedef struct demand_graph {
   graph *g;
@@ -53,5 +71,7 @@ typedef struct demand_graph {
 
 void demand_collect(demand_graph *d, graph *g, arena *a, int count, const uop *const *outs);
 demand_node *demand_node_of(const demand_graph *d, const uop *t);
+/* What asks for the node as a part that is stored so. */
+demand *demand_of_part(const demand_node *n, int lead);
 
 #endif

@@ -6,6 +6,7 @@
  * here recurses. */
 #include "lower/lower.h"
 
+#include "lower/cats.h"
 #include "lower/demand.h"
 #include "lower/split.h"
 #include "rewrite/scratch.h"
@@ -143,14 +144,34 @@ static const uop *bufferize(lowering *l, const uop *tensor, const char *name, in
   return b;
 }
 
-static void read_stored(lowering *l, const demand_node *n, const uop *buffer, demand *m) {
+static void read_stored(lowering *l, const demand_node *n, demand *m) {
   const uop *index[WN_MAX_DIMS];
   int k = 0;
+  if (n->lead >= 0) index[k++] = m->index[n->lead];
   for (int i = 0; i < n->shape->len; ++i) {
-    if (n->shape->at[i] > 1) index[k++] = m->index[i];
+    if (n->shape->at[i] > 1 && i != n->lead) index[k++] = m->index[i];
   }
-  m->value = uop_index(l->g, buffer, m->valid, k, index);
+  m->value = uop_index(l->g, n->stored, m->valid, k, index);
   note_zero(l, m->value);
+}
+
+/* The array of a part of a CAT: that of the node where it is stored so, else one of its own, made
+ * once for all that want it so. */
+static const uop *part_of(lowering *l, const demand_node *n, int i) {
+  const demand_node *part = n->part[i].node;
+  const int lead = n->part[i].lead;
+  demand *m = demand_of_part(part, lead);
+  bool as_stored = part->root == m || (part->t->op == OP_CAT && part->lead == lead);
+  if (as_stored) return part->stored;
+  if (m->stored == NULL)
+    m->stored = bufferize(l, part->t, "b", l->stored++, false, m->value, m->nloops, m->loops);
+  return m->stored;
+}
+
+static void build_cat(lowering *l, const demand_node *n) {
+  const uop **part = arena_array(l->d.a, const uop *, n->nparts);
+  for (int i = 0; i < n->nparts; ++i) part[i] = part_of(l, n, i);
+  n->root->value = uop_new(l->g, OP_CAT, (wn_dtype)n->t->dtype, n->nparts, part, (uop_arg){0});
 }
 
 static void build_node(lowering *l, demand_node *n) {
@@ -158,13 +179,16 @@ static void build_node(lowering *l, demand_node *n) {
     for (demand *m = n->first; m != NULL; m = m->next) build(l, n, m);
     return;
   }
-  build(l, n, n->root);
+  if (n->t->op == OP_CAT)
+    build_cat(l, n);
+  else
+    build(l, n, n->root);
   const bool result = n->result >= 0 && n->root == l->d.output_demand[n->result];
   const int number = result ? n->result : l->stored++;
-  const uop *buffer = bufferize(l, n->t, result ? "result" : "b", number, result, n->root->value,
-                                n->nranges, n->ranges);
+  n->stored = bufferize(l, n->t, result ? "result" : "b", number, result, n->root->value,
+                        n->nranges, n->ranges);
   for (demand *m = n->first; m != NULL; m = m->next) {
-    if (m != n->root) read_stored(l, n, buffer, m);
+    if (m != n->root) read_stored(l, n, m);
   }
 }
 
@@ -190,6 +214,7 @@ static void run(arena *a, void *state) {
   }
   job->root = uop_new(job->g, OP_SINK, WN_DTYPE_COUNT, job->count, results, (uop_arg){0});
   job->root = split_ranges(job->g, a, simplify(job->g, job->root));
+  job->root = cats_separate(job->g, a, job->root, &l.stored);
 }
 
 const uop *lower_tensors(graph *g, int count, const uop *const *tensors) {

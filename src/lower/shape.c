@@ -42,6 +42,13 @@ static const int_list *shape_of(graph *g, map *memo, const uop *t) {
       for (int i = 1; i < t->arg.list->len; ++i) shape[t->arg.list->at[i]] = 1;
       return intern_list(g, from->len, shape);
     }
+    case SH_JOIN: {
+      int64_t shape[WN_MAX_DIMS];
+      for (int i = 0; i < from->len; ++i) shape[i] = from->at[i];
+      for (int i = 1; i < t->nsrc; ++i)
+        shape[t->arg.i] += ((const int_list *)map_get_ptr(memo, t->src[i]->id))->at[t->arg.i];
+      return intern_list(g, from->len, shape);
+    }
     case SH_ELEM:
       for (int i = 1; i < t->nsrc; ++i) {
         WN_CHECK(map_get_ptr(memo, t->src[i]->id) == from,

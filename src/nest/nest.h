@@ -36,10 +36,13 @@ typedef struct array_info {
   int64_t len;    /* elements, padding included, as addressed */
   int site;       /* number of the site whose value, or stage, it is; -1: of none */
   int user; /* INPUT, CONSTANT: slot of the caller's buffer; RESULT: number of the output; else -1 */
-  size_t offset; /* WORK: bytes into the workspace; PREPARED: into the prepared block */
+  size_t
+      offset; /* bytes: WORK: into the workspace; PREPARED: into the prepared block; RESULT: into the caller's */
   /* WORK, where not 0: it has room for one of `chunks` rounds of a host loop, and what a round addresses begins this
    * many elements after what the last one does; the caller of the kernels moves the array's address back by as much. */
   int64_t chunk_step, chunks;
+  int whole;  /* number + 1 of the array in which it is; 0: in none, */
+  int64_t at; /* and the element of that at which it begins */
 } array_info;
 
 /* One array that a nest writes. */

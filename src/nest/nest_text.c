@@ -112,8 +112,12 @@ void nest_print_kernel(graph *g, str *out, const kernel_set *set, int kernel, in
 void nest_print(graph *g, str *out, const kernel_set *set) {
   for (size_t i = 0; i < set->arrays.len; ++i) {
     const array_info *a = &set->arrays.data[i];
-    str_printf(out, "array %zu %s: %s, %lld x %s\n", i, a->name, role_name[a->role],
+    str_printf(out, "array %zu %s: %s, %lld x %s", i, a->name, role_name[a->role],
                (long long)a->len, wn_dtype_name(a->dtype));
+    if (a->whole > 0)
+      str_printf(out, ", in %s from %lld on", set->arrays.data[a->whole - 1].name,
+                 (long long)a->at);
+    str_add(out, "\n");
   }
   for (size_t k = 0; k < set->kernels.len; ++k) {
     str_printf(out, "kernel %zu%s\n", k, set->kernels.data[k].prepare ? " (prepare)" : "");

@@ -60,6 +60,12 @@ static void settle(part *p, schedule *plan) {
   p->plan = plan;
 }
 
+/* A concatenation: no kernels. */
+static part *made_of_others(part_store *store, part *p, arena *a, const stored_value *v) {
+  *p = (part){.arena = a, .value = v, .w.trace = "", .set = arena_new(a, kernel_set)};
+  return store->of[v->alike] = p;
+}
+
 part *part_make(graph *g, part_store *store, const site_list *sites, int value,
                 const part_request *asked, const machine *m, const user_buffer *user, int *site) {
   const stored_value *v = &sites->value[sites->value[value].alike];
@@ -69,6 +75,7 @@ part *part_make(graph *g, part_store *store, const site_list *sites, int value,
   arena *a = &g->arena;
   size_t n = (size_t)value_sites(v);
   part *p = arena_new(a, part);
+  if (value_is_cat(v)) return made_of_others(store, p, a, v);
   bool *off = arena_array(a, bool, n + 1);
   for (size_t i = 0; i < n; ++i) off[i] = asked->rewrite[i].off;
   *p = (part){.arena = a,
@@ -101,16 +108,54 @@ static const char *array_label(arena *a, const array_info *info, int site, const
   return stage_label(a, info->stage, site);
 }
 
+/* Of a value with an array of its own: the caller's, or in the workspace. */
+static void place_result(array_info *a, const stored_value *v) {
+  a->role = v->result >= 0 ? ROLE_RESULT : ROLE_WORK;
+  a->user = v->result;
+}
+
+/* Of one that is stored in another's. */
+static void put_into_whole(const assembly *s, array_info *a, const stored_value *v) {
+  int whole = s->array_of[v->whole - 1];
+  a->role = s->set->arrays.data[whole].role;
+  a->user = s->set->arrays.data[whole].user;
+  a->whole = whole + 1;
+  a->at = v->at;
+}
+
+/* All of a program is made once that depends on constants alone, unless it is the caller's. */
+static bool is_made_once(const assembly *s, const stored_value *v) {
+  return v->constant && v->result < 0 && !s->variable_weights;
+}
+
+/* The arrays of concatenations, those with memory of their own first, so that values are stored into them. */
+static void add_wholes(assembly *s, bool own) {
+  const site_list *sites = s->parts->sites;
+  for (int i = 0; i < sites->nvalues; ++i) {
+    const stored_value *v = &sites->value[i];
+    if (!value_is_cat(v) || (v->whole == 0) != own) continue;
+    array_info a = {.name = v->label, .dtype = value_dtype(v), .stage = STAGE_COUNT};
+    a.len = v->len;
+    a.site = -1;
+    place_result(&a, v);
+    if (own && is_made_once(s, v)) a.role = ROLE_PREPARED;
+    if (!own) put_into_whole(s, &a, v);
+    s->array_of[i] = (int)s->set->arrays.len;
+    vec_push(&s->g->arena, &s->set->arrays, a);
+  }
+}
+
 /* An array that the part's kernels make: the value, or what is between them. */
 static int add_array(assembly *s, const stored_value *v, const stored_value *of_kernel,
                      const array_info *of) {
   array_info a = *of;
+  if (a.role == ROLE_RESULT && v->whole > 0) {
+    put_into_whole(s, &a, v);
+  } else if (a.role == ROLE_RESULT) {
+    place_result(&a, v);
+  }
   a.site = of->site >= 0 ? value_site(s->parts->sites, of_kernel, of->site) : -1;
   a.name = array_label(&s->g->arena, of, a.site, v->label);
-  if (a.role == ROLE_RESULT && v->result >= 0)
-    a.user = v->result;
-  else if (a.role == ROLE_RESULT)
-    a.role = ROLE_WORK, a.user = -1;
   vec_push(&s->g->arena, &s->set->arrays, a);
   return (int)s->set->arrays.len - 1;
 }
@@ -150,6 +195,7 @@ static void set_prepared(kernel_set *set, const int *arrays, const nest *n) {
 static void add_value(assembly *s, int value) {
   const stored_value *v = &s->parts->sites->value[value];
   part *p = s->parts->of[value];
+  if (value_is_cat(v)) return;
   if (p->first_code < 0) open_part(s, p);
   const int *arrays = map_arrays(s, v, p, value);
   int *others = arena_array(&s->g->arena, int, v->nothers + 1);
@@ -159,8 +205,7 @@ static void add_value(assembly *s, int value) {
     others[i] = s->parts->sites->value[v->others[i]].first;
     label[i + 1] = s->parts->sites->value[v->others[i]].label;
   }
-  /* all of a value that depends on constants alone is made once, unless it is the caller's */
-  bool once = v->constant && v->result < 0 && !s->variable_weights;
+  bool once = is_made_once(s, v);
   for (size_t i = 0; i < p->set->kernels.len; ++i) {
     nest_kernel k = p->set->kernels.data[i];
     k.arrays = arrays;
@@ -188,6 +233,8 @@ kernel_set *parts_assemble(graph *g, const part_list *parts, bool variable_weigh
   s.array_of = arena_array(&g->arena, int, n + 1);
   map_init(&s.set->kinds, &g->arena);
   add_user_arrays(s.set, &g->arena, nuser, user);
+  add_wholes(&s, true);
+  add_wholes(&s, false);
   for (int v = 0; v < n; ++v) parts->of[v]->first_code = -1;
   const int *order = parts->sites->order;
   for (int v = 0; order == NULL && v < n; ++v) add_value(&s, v);

@@ -3,7 +3,8 @@
  * In: arrays and the kernels that read and write them, in order. Out: offsets such that arrays whose lives overlap do
  * not. Largest first, each at the lowest place that is free during its life (greedy by size: Pisarchyk and Lee,
  * arXiv:2001.03288). Always holds: 64-byte alignment, and a little room behind each array so that neighbours do not
- * share cache sets; what the kernels of a host loop touch is alive in all of its rounds. */
+ * share cache sets; what the kernels of a host loop touch is alive in all of its rounds; an array that is in another
+ * one is where it stands in that, which is alive as long as any that is in it. */
 #include <stdlib.h>
 
 #include "nest/nest.h"
@@ -60,7 +61,10 @@ static void scan_kernels(const kernel_set *set, arena *scratch, life *lives) {
     const nest_kernel *kp = &set->kernels.data[k];
     for (int r = 0; r < kp->nroots; ++r) {
       const numbers *of = touched_by(&known, kp->root[r]);
-      for (size_t i = 0; i < of->len; ++i) touch(&lives[kernel_array(kp, of->data[i])], (int)k);
+      for (size_t i = 0; i < of->len; ++i) {
+        int array = kernel_array(kp, of->data[i]), whole = set->arrays.data[array].whole - 1;
+        touch(&lives[whole >= 0 ? whole : array], (int)k);
+      }
     }
   }
 }
@@ -218,8 +222,13 @@ void plan_memory(kernel_set *set, arena *scratch) {
   place_all(set, scratch, lives, nwork);
   for (int i = 0; i < n; ++i) {
     array_info *a = &set->arrays.data[i];
-    if (a->role != ROLE_PREPARED) continue;
+    if (a->role != ROLE_PREPARED || a->whole > 0) continue;
     a->offset = set->prepared_bytes;
     set->prepared_bytes += array_bytes(a);
+  }
+  for (int i = 0; i < n; ++i) {
+    array_info *a = &set->arrays.data[i];
+    if (a->whole == 0) continue;
+    a->offset = set->arrays.data[a->whole - 1].offset + (size_t)a->at * wn_dtype_size(a->dtype);
   }
 }

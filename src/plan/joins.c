@@ -383,8 +383,8 @@ static _Noreturn void refuse(joining *j, int v, int to, const char *why) {
 /* Whose kernel stores it, as the plan says. */
 static void read_plan(joining *j, int v, int *site) {
   const stored_value *of = value_of(j, v);
-  int with = j->plan->site[of->first].with - 1;
-  if (of->nsites != 1 || with < 0) return;
+  int with = of->nsites == 1 ? j->plan->site[of->first].with - 1 : -1;
+  if (with < 0) return;
   *site = of->first;
   if (j->plan->site[with].inlined) refuse(j, v, with, "that has no kernel");
   int to = j->sites->at[with].value;

@@ -152,10 +152,11 @@ static int read_with(reader *r, int number) {
 /* What is no convolution has nothing to rewrite: global, with sizes for a product, inline, or with another. */
 static void read_other(reader *r, int number, schedule *out) {
   const graph_site *s = &r->sites->at[number];
-  bool result = r->sites->value[s->value].result >= 0;
+  const stored_value *v = &r->sites->value[s->value];
   *out = (schedule){.direct = true};
   if (accept_word(r, "inline")) {
-    if (result) expected(r, "global: it is a result, which needs its array");
+    if (v->result >= 0) expected(r, "global: it is a result, which needs its array");
+    if (v->whole > 0) expected(r, "global: it is stored as a part of a concatenation");
     out->inlined = true;
   } else if (strncmp(r->at, "with=", 5) == 0) {
     r->at += 5;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "ir/walk.h"
+#include "lower/cats.h"
 #include "lower/lower.h"
 #include "rewrite/rewrite.h"
 #include "rewrite/scratch.h"
@@ -26,6 +27,8 @@ typedef struct finding {
   VEC(const uop *) loop; /* canonical loops: every extent has as many as a value needed */
   map loops;             /* extent -> index + 1 in `loop` of its first */
   VEC(int) next;         /* by index in `loop`: the next of this extent, -1 */
+  cat_places cats;
+  map varying; /* id of a BUFFERIZE -> 1: not constant, if only because it is a part of what is not */
   site_list out;
 } finding;
 
@@ -201,7 +204,12 @@ static void keep_sites(finding *f, stored_value *v, const stored_value *old) {
   for (int i = 0; i < v->nsites; ++i) f->sites.data[v->first + i].value = (int)f->values.len;
 }
 
+static int result_number(const char *label) {
+  return (int)strtol(label + strlen("result"), NULL, 10);
+}
+
 static void add_value(finding *f, const uop *b) {
+  uint64_t known;
   uop_order all = uop_walk_value(f->a, b->src[0]);
   VEC(array_use) uses = {0};
   stored_value v = {.label = b->arg.info->name, .len = 1, .constant = true, .result = -1};
@@ -218,11 +226,12 @@ static void add_value(finding *f, const uop *b) {
   v.narrays = (int)uses.len;
   v.array = array;
   for (int i = 1; i < b->nsrc; ++i) v.len *= b->src[i]->arg.j;
-  if (b->arg.info->explicit_) v.result = (int)strtol(v.label + strlen("result"), NULL, 10);
+  if (b->arg.info->explicit_) v.result = result_number(v.label);
+  v.constant &= !map_get(&f->varying, b->id, &known);
   canon c = {.f = f};
   v.canonical = canonical_of(&c, b, all, uses.data, v.narrays);
   /* equal forms over arrays that are constant in one and not in the other are not alike */
-  uint64_t key = v.canonical->id, known;
+  uint64_t key = v.canonical->id;
   for (size_t i = 0; i < uses.len; ++i) key = key * 31 + (uint64_t)(uses.data[i].constant + 1);
   key &= MAP_NONE >> 1;
   v.alike = (int)f->values.len;
@@ -253,9 +262,81 @@ static void add_value(finding *f, const uop *b) {
   vec_push(&f->g->arena, &f->values, v);
 }
 
+/* --- concatenations --------------------------------------------------------------------------- */
+
+/* What is stored into an array that each run fills, or into the caller's, is stored by each run. */
+static bool place_varies(const finding *f, const uop *b) {
+  uint64_t known;
+  const cat_place *place = cat_place_of(&f->cats, b);
+  if (place == NULL) return false;
+  return place->whole->arg.info->explicit_ || map_get(&f->varying, place->whole->id, &known);
+}
+
+static bool reads_varying(const finding *f, const uop *b) {
+  uop_order all = uop_walk_value(f->a, b->src[0]);
+  uint64_t known;
+  for (size_t i = 0; i < all.len; ++i) {
+    const uop *u = all.at[i];
+    if (u->op == OP_BUFFER && !f->user[u->arg.i].constant) return true;
+    if (u->op == OP_BUFFERIZE && map_get(&f->varying, u->id, &known)) return true;
+  }
+  return false;
+}
+
+/* A part that varies makes its whole vary, and that all other parts. */
+static void find_varying(finding *f, uop_order all) {
+  bool more = f->cats.wholes > 0;
+  while (more) {
+    more = false;
+    for (size_t i = 0; i < all.len; ++i) {
+      const uop *u = all.at[i];
+      uint64_t known;
+      if (u->op != OP_BUFFERIZE || map_get(&f->varying, u->id, &known)) continue;
+      if (!place_varies(f, u) && !reads_varying(f, u)) continue;
+      map_put(&f->varying, u->id, 1);
+      more = true;
+    }
+  }
+}
+
+static void add_cat(finding *f, const uop *b) {
+  const uop *cat = b->src[0], **form = arena_array(f->a, const uop *, cat->nsrc);
+  int *array = arena_array(&f->g->arena, int, cat->nsrc);
+  uint64_t varies;
+  stored_value v = {.label = b->arg.info->name, .len = 1, .result = -1, .narrays = cat->nsrc};
+  for (int i = 0; i < cat->nsrc; ++i) {
+    array_use part = use_of(f, cat->src[i], (size_t)i);
+    array[i] = part.index;
+    form[i] = uop_buffer(f->g, i, part.dtype, 1, &part.len);
+  }
+  for (int i = 1; i < b->nsrc; ++i) v.len *= b->src[i]->arg.j;
+  if (b->arg.info->explicit_) v.result = result_number(v.label);
+  const uop *value = uop_new(f->g, OP_CAT, (wn_dtype)cat->dtype, cat->nsrc, form, (uop_arg){0});
+  v.canonical = uop_bufferize(f->g, value, b->nsrc - 1, b->src + 1, *b->arg.info);
+  v.array = array;
+  v.constant = !map_get(&f->varying, b->id, &varies);
+  v.alike = (int)f->values.len;
+  map_put(&f->by_node, b->id, f->values.len);
+  vec_push(&f->g->arena, &f->values, v);
+}
+
+/* In which values' arrays others are: a whole comes after its parts. */
+static void place_values(finding *f, uop_order all) {
+  for (size_t i = 0; i < all.len && f->cats.wholes > 0; ++i) {
+    const cat_place *place = cat_place_of(&f->cats, all.at[i]);
+    uint64_t value, whole;
+    if (place == NULL || !map_get(&f->by_node, all.at[i]->id, &value)) continue;
+    bool known = map_get(&f->by_node, place->whole->id, &whole);
+    WN_CHECK(known, "%s is a part of nothing", all.at[i]->arg.info->name);
+    f->values.data[value].whole = (int)whole + 1;
+    f->values.data[value].at = place->at;
+  }
+}
+
 static void find_all(arena *a, void *state) {
   finding *f = state;
   f->a = a;
+  map_init(&f->varying, a);
   map_init(&f->by_node, a);
   map_init(&f->by_canonical, a);
   map_init(&f->loops, a);
@@ -265,9 +346,16 @@ static void find_all(arena *a, void *state) {
   for (int i = 0; f->before != NULL && i < f->before->n; ++i)
     vec_push(&f->g->arena, &f->sites, f->before->at[i]);
   uop_order all = uop_toposort(a, 1, &f->root);
+  cats_find(&f->cats, a, all);
+  WN_CHECK(f->cats.conflicts.len == 0, "a part of a concatenation has no place");
+  find_varying(f, all);
   for (size_t i = 0; i < all.len; ++i) {
-    if (all.at[i]->op == OP_BUFFERIZE) add_value(f, all.at[i]);
+    if (is_whole(all.at[i]))
+      add_cat(f, all.at[i]);
+    else if (all.at[i]->op == OP_BUFFERIZE)
+      add_value(f, all.at[i]);
   }
+  place_values(f, all);
   f->out = (site_list){f->root,           (int)f->values.len, f->values.data,
                        (int)f->sites.len, f->sites.data,      NULL};
 }

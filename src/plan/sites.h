@@ -4,7 +4,9 @@
  * own; and its sites, numbered before there is any plan, so that numbers do not move when a plan changes.
  * A site is a convolution that the recogniser knows (its stages x, g, m and o where it is rewritten, else the stored
  * value that it is in), or a stored value without one: a sum of products, another reduction, or a map.
- * A stored value becomes kernels of its own, whatever is around it: it reads arrays and writes one. Its *canonical*
+ * A stored value becomes kernels of its own, whatever is around it: it reads arrays and writes one. (A concatenation
+ * has none: what it is made of is stored straight into its array, lower/cats.h. It is no site, for there is nothing to
+ * plan.) Its *canonical*
  * form reads BUFFERs that are numbered from 0 and has loops that are numbered alike in every value, so values that
  * compute the same are the same node, and all that follows is done once for them.
  * Values that have the same loops may be *joined*: the kernel of the first stores the others as well (joins.h).
@@ -35,13 +37,15 @@ typedef struct stored_value {
   int result;        /* number of the output that it is; -1: none */
   bool constant;     /* depends on constants alone */
   int alike;         /* index of the first value with the same canonical form */
-  int first, nsites; /* its sites */
+  int first, nsites; /* its sites; of a concatenation nsites is 0 */
   int nconvs;
   const uop *const *conv; /* REDUCEs in the canonical form, in the order of its sites, */
   const uop *const *sum;  /* and the tensor-level sum that each of them is; NULL: not known */
   int joined; /* index + 1 of the value whose kernel stores it; 0: it has one of its own, */
   int nothers;
   const int *others; /* that stores these as well: then the canonical form is a SINK of all */
+  int whole;         /* index + 1 of the concatenation in whose array it is; 0: it has its own */
+  int64_t at;        /* element of that at which it begins */
 } stored_value;
 
 typedef struct graph_site {
@@ -67,6 +71,9 @@ static inline wn_dtype value_dtype(const stored_value *v) {
   const uop *form = v->nothers > 0 ? v->canonical->src[0] : v->canonical;
   return (wn_dtype)form->dtype;
 }
+
+/* Made of others, which are stored where it is. */
+static inline bool value_is_cat(const stored_value *v) { return v->nsites == 0; }
 
 /* Sites of a value and of those that its kernel stores as well, and the number of each, by its place among them. */
 static inline int value_sites(const stored_value *v) { return v->nsites + v->nothers; }

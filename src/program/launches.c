@@ -19,7 +19,7 @@ static program_array place_of(const compiled_graph *c, const array_info *a) {
     case ROLE_CONSTANT:
       return (program_array){.block = s->of[a->user]};
     case ROLE_RESULT:
-      return (program_array){.block = s->inputs + s->constants + a->user};
+      return (program_array){s->inputs + s->constants + a->user, (int64_t)a->offset};
     case ROLE_PREPARED:
       return (program_array){s->count, (int64_t)a->offset};
     case ROLE_WORK:

@@ -1,10 +1,11 @@
 /* Concatenation: tensors one behind the other along an axis.
  *
- * In: tensors that differ in one extent at most. Out: each padded with zeros to where it stands in the whole, and
- * chosen there by a balanced tree of WHEREs, whose conditions are padded `true`: comparisons of an index once they are
- * lowered. Always holds: an element is exactly that of its part, whatever its dtype and value; nothing recurses. */
+ * In: tensors that differ in one extent at most. Out: a node of CAT, or the tensor itself where there is one. Always
+ * holds: parts without elements are left out; a node has at most MOST_PARTS sources. */
 #include "rewrite/scratch.h"
 #include "tensor/tensor.h"
+
+enum { MOST_PARTS = 4096 };
 
 typedef struct concatenation {
   wn_context *ctx;
@@ -53,56 +54,42 @@ static void check(concatenation *c) {
   c->whole = tensor_check_shape(c->ctx, "wn_concat", "the result", n, shape);
 }
 
-/* t with zeros around, from place `begin` of the axis on. */
-static wn_tensor *put(const concatenation *c, wn_tensor *t, int64_t begin) {
-  int64_t lo[WN_MAX_DIMS] = {0}, hi[WN_MAX_DIMS] = {0};
-  lo[c->axis] = begin;
-  hi[c->axis] = c->whole->at[c->axis] - begin - t->shape->at[c->axis];
-  return tensor_pad("wn_concat", t, lo, hi);
-}
-
-/* Where the index of the axis is less than `end`. */
-static wn_tensor *before(const concatenation *c, int64_t end) {
+/* One CAT of so many; of more, CATs of CATs. */
+static wn_tensor *join(const concatenation *c, int count, wn_tensor *const *t) {
+  graph *g = &c->ctx->graph;
+  const uop **node = arena_array(&g->arena, const uop *, count);
   int64_t shape[WN_MAX_DIMS];
+  if (count == 1) return t[0];
   memcpy(shape, c->whole->at, sizeof *shape * (size_t)c->whole->len);
-  shape[c->axis] = end;
-  const uop *yes = uop_bool(&c->ctx->graph, true);
-  wn_tensor *one = tensor_new(c->ctx, yes, WN_BOOL, intern_list(&c->ctx->graph, 0, NULL));
-  return put(c, tensor_expand("wn_concat", one, c->whole->len, shape), 0);
+  shape[c->axis] = 0;
+  for (int i = 0; i < count; ++i) {
+    node[i] = t[i]->node;
+    shape[c->axis] += t[i]->shape->at[c->axis];
+  }
+  wn_dtype dtype = t[0]->dtype;
+  const uop *cat = uop_new(g, OP_CAT, dtype, count, node, (uop_arg){.i = c->axis});
+  return tensor_new(c->ctx, cat, dtype, intern_list(g, c->whole->len, shape));
 }
 
-typedef struct stretch {
-  wn_tensor *t; /* right from `begin` to the begin of the next one */
-  int64_t begin;
-} stretch;
-
-static void choose(arena *a, void *state) {
+static void join_all(arena *a, void *state) {
   concatenation *c = state;
-  stretch *s = arena_array(a, stretch, c->count);
-  int64_t begin = 0;
+  wn_tensor **t = arena_array(a, wn_tensor *, c->count);
   int n = 0;
-  for (int i = 0; i < c->count; ++i) {
-    int64_t extent = c->part[i]->shape->at[c->axis];
-    if (extent > 0) s[n++] = (stretch){put(c, c->part[i], begin), begin};
-    begin += extent;
-  }
+  for (int i = 0; i < c->count; ++i)
+    if (c->part[i]->shape->at[c->axis] > 0) t[n++] = c->part[i];
   while (n > 1) {
-    int half = 0;
-    for (int i = 0; i < n; i += 2) {
-      s[half] = s[i];
-      if (i + 1 < n)
-        s[half].t = tensor_where("wn_concat", before(c, s[i + 1].begin), s[i].t, s[i + 1].t);
-      ++half;
-    }
-    n = half;
+    int joined = 0;
+    for (int i = 0; i < n; i += MOST_PARTS)
+      t[joined++] = join(c, n - i < MOST_PARTS ? n - i : MOST_PARTS, t + i);
+    n = joined;
   }
-  c->out = n > 0 ? s[0].t : c->part[0];
+  c->out = n > 0 ? t[0] : c->part[0];
 }
 
 static wn_tensor *concat(wn_tensor *const *parts, int count, int axis) {
   concatenation c = {.ctx = parts[0]->ctx, .part = parts, .count = count, .axis = axis};
   check(&c);
-  with_scratch(&c.ctx->diag, choose, &c);
+  with_scratch(&c.ctx->diag, join_all, &c);
   return c.out;
 }
 

@@ -21,6 +21,7 @@ static uop_op op_of_sizes(const uop *u) {
     case OP_SHRINK:
     case OP_FLIP:
     case OP_STRIDE:
+    case OP_CAT:
     case OP_REDUCE_AXIS:
     case OP_ADD:
     case OP_MUL:
@@ -60,7 +61,7 @@ wn_tensor *magnitude_of(const wn_tensor *t) {
     if (dtype_is_float(u->dtype) && (u->op == OP_NEG || u->op == OP_ABS)) {
       size = map_get_ptr(&sizes, u->src[0]->id);
     } else if (op != OP_COUNT) {
-      const uop *src[3] = {NULL};
+      const uop **src = arena_array(&g->arena, const uop *, u->nsrc);
       for (int s = 0; s < u->nsrc; ++s)
         src[s] = u->op == OP_WHERE && s == 0 ? u->src[0] : map_get_ptr(&sizes, u->src[s]->id);
       size = uop_new(g, op, (wn_dtype)u->dtype, u->nsrc, src, arg_of_sizes(g, u));

@@ -76,7 +76,7 @@ static wn_status tune_layer(const tuning *t, wn_tune_result *result) {
 
 static bool is_tuned(const site_list *sites, int value) {
   const stored_value *v = &sites->value[value];
-  return v->alike == value && sites->at[v->first].kind <= SITE_PRODUCT;
+  return v->alike == value && !value_is_cat(v) && sites->at[v->first].kind <= SITE_PRODUCT;
 }
 
 static int count_layers(const site_list *sites) {
