@@ -94,7 +94,15 @@ static void check_names(checker *k, const onnx_graph *g) {
       name_map_put(&seen, n->output[j], n);
     }
   }
-  for (int i = 0; i < g->initializers; ++i) name_map_put(&seen, g->initializer[i].name, g);
+  name_map weights;
+  name_map_init(&weights, k->a);
+  for (int i = 0; i < g->initializers; ++i) {
+    const char *name = g->initializer[i].name;
+    if (name_map_get(&weights, name) != NULL)
+      diag_fail(k->d, WN_ERR_USAGE, "two initializers are called \"%s\"", name);
+    name_map_put(&weights, name, g);
+    name_map_put(&seen, name, g);
+  }
   if (g->outputs == 0) diag_fail(k->d, WN_ERR_USAGE, "the model has no output");
   for (int i = 0; i < g->outputs; ++i) {
     if (name_map_get(&seen, g->output[i].name) == NULL)
@@ -117,6 +125,48 @@ static void check_value(checker *k, const char *what, const onnx_value_info *v) 
               WN_MAX_DIMS);
 }
 
+/* --- functions -------------------------------------------------------------------------------- */
+
+#define MOST_NODES (INT64_C(1) << 24) /* of a graph, those of the functions that it calls included */
+
+/* Number of the function that a node calls; -1: none. */
+static int function_of(const onnx_model *m, const onnx_node *n) {
+  for (int i = 0; i < m->functions; ++i)
+    if (strcmp(m->function[i].name, n->op) == 0 && strcmp(m->function[i].domain, n->domain) == 0)
+      return i;
+  return -1;
+}
+
+/* How many nodes a list of them is once functions are in their places: functions that call functions, twice each, are
+ * 2^60 in a file of some kilobytes, and one that calls itself is endless. sizes: of functions, 0: not known yet, -1:
+ * being counted. */
+static int64_t count_nodes(checker *k, int64_t *sizes, int nodes, const onnx_node *node) {
+  int64_t n = nodes;
+  for (int i = 0; i < nodes; ++i) {
+    for (int j = 0; j < node[i].attributes; ++j) {
+      const onnx_graph *g = node[i].attribute[j].g;
+      if (g != NULL) n += count_nodes(k, sizes, g->nodes, g->node);
+    }
+    const int f = function_of(k->m, &node[i]);
+    if (f < 0) continue;
+    const onnx_function *called = &k->m->function[f];
+    if (sizes[f] < 0)
+      diag_fail(k->d, WN_ERR_USAGE, "the function \"%s\" calls itself", called->name);
+    if (sizes[f] == 0) {
+      if (++k->depth > ONNX_MAX_DEPTH)
+        diag_fail(k->d, WN_ERR_USAGE, "functions call each other deeper than %d", ONNX_MAX_DEPTH);
+      sizes[f] = -1;
+      sizes[f] = 1 + count_nodes(k, sizes, called->nodes, called->node);
+      --k->depth;
+    }
+    n += sizes[f];
+    if (n > MOST_NODES)
+      diag_fail(k->d, WN_ERR_USAGE, "more than %lld nodes with those of functions, \"%s\" among them",
+                (long long)MOST_NODES, called->name);
+  }
+  return n;
+}
+
 void model_check(const onnx_model *m, diag *d, arena *a) {
   checker k = {.m = m, .d = d, .a = a, .line = {.arena = a}};
   name_map_init(&k.missing, a);
@@ -132,6 +182,7 @@ void model_check(const onnx_model *m, diag *d, arena *a) {
   }
   if (k.count > LISTED) str_printf(&k.line, " and %d more", k.count - LISTED);
   if (k.count > 0) diag_fail(d, WN_ERR_USAGE, "not supported: %s", k.line.data);
+  count_nodes(&k, arena_array(a, int64_t, m->functions + 1), m->graph.nodes, m->graph.node);
   for (int i = 0; i < m->graph.inputs; ++i) check_value(&k, "input", &m->graph.input[i]);
   for (int i = 0; i < m->graph.outputs; ++i) check_value(&k, "output", &m->graph.output[i]);
 }

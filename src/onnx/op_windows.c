@@ -98,7 +98,9 @@ void op_conv(op_call *c) {
     op_fail(c, "the filter %s has not as many axes as the input %s",
             arena_shape(c->a, wn_ndim(w), wn_shape(w)), arena_shape(c->a, wn_ndim(x), wn_shape(x)));
   const windows p = read_windows(c, x, wn_shape(w) + 2);
-  op_result(c, 0, with_bias(c, convolve(c, x, w, p, op_int(c, "group", 1)), 2));
+  const int64_t groups = op_int(c, "group", 1);
+  if (groups < 1) op_fail(c, "group is %lld", (long long)groups);
+  op_result(c, 0, with_bias(c, convolve(c, x, w, p, groups), 2));
 }
 
 /* --- transposed convolution ------------------------------------------------------------------- */
