@@ -218,6 +218,9 @@ WN_API wn_tensor *wn_shrink(wn_tensor *t, const int64_t *begin, const int64_t *e
 WN_API wn_tensor *wn_flip(wn_tensor *t, const int *axes, int count);
 /* Every steps[i]-th element of axis i, from 0; steps are at least 1, one for each axis. */
 WN_API wn_tensor *wn_stride(wn_tensor *t, const int64_t *steps);
+/* The elements of t at places that are data: the result has the axes of t with those of index (i32 or i64) in the place
+ * of `axis`, and is t[..., index[...], ...]. A negative index or axis counts from the end; a place outside reads 0. */
+WN_API wn_tensor *wn_gather(wn_tensor *t, wn_tensor *index, int axis);
 /* The parts one behind the other along an axis, -1 being the last: `count` of them, at least 1, of one dtype and of
  * shapes that differ in this axis only. A part may come several times. */
 WN_API wn_tensor *wn_concat(wn_tensor *const *parts, int count, int axis);
@@ -646,23 +649,24 @@ typedef struct wn_model wn_model;
 #define WN_MODEL_OPTIONS(...) WN_STRUCT(wn_model_options, __VA_ARGS__)
 typedef struct wn_model_options {
   size_t size WN_SIZED(wn_model_options); /* sizeof(wn_model_options) */
-  const wn_options *compile; /* for wn_model_run; copied, its texts too; NULL: the defaults of wn_compile */
-  int programs;              /* how many are kept, for shapes and values that decide what is compiled; 0:
+  const wn_options
+      *compile;    /* for wn_model_run; copied, its texts too; NULL: the defaults of wn_compile */
+  int programs;    /* how many are kept, for shapes and values that decide what is compiled; 0:
                               * WN_MODEL_PROGRAMS */
-  int free_shapes;           /* nonzero: inputs may have other extents than the file says; ranks stay */
+  int free_shapes; /* nonzero: inputs may have other extents than the file says; ranks stay */
 } wn_model_options;
 
 /* An input or output: what a model says of it, or an array of the caller's. */
 #define WN_VALUE(...) WN_STRUCT(wn_value, __VA_ARGS__)
 typedef struct wn_value {
   size_t size WN_SIZED(wn_value); /* sizeof(wn_value) */
-  const char *name;             /* of the model's value; NULL: the one at this place */
-  wn_dtype dtype;               /* of its elements; WN_DTYPE_COUNT: the model does not say */
-  int ndim;                     /* axes; -1: the model does not say */
-  int64_t shape[WN_MAX_DIMS];   /* extents; -1: the model does not say */
-  void *data;                   /* row-major; NULL: none */
-  size_t bytes;                 /* of an output's data: there is room for so many; 0: enough */
-  const char *dim[WN_MAX_DIMS]; /* written: names of dimensions that are open, NULL: none */
+  const char *name;               /* of the model's value; NULL: the one at this place */
+  wn_dtype dtype;                 /* of its elements; WN_DTYPE_COUNT: the model does not say */
+  int ndim;                       /* axes; -1: the model does not say */
+  int64_t shape[WN_MAX_DIMS];     /* extents; -1: the model does not say */
+  void *data;                     /* row-major; NULL: none */
+  size_t bytes;                   /* of an output's data: there is room for so many; 0: enough */
+  const char *dim[WN_MAX_DIMS];   /* written: names of dimensions that are open, NULL: none */
 } wn_value;
 
 /* Reads the model at `path` into memory, where it is until the model is destroyed; the file may change afterwards. Data

@@ -29,7 +29,7 @@ typedef enum {
   ARG_INFO
 } uop_argkind;
 typedef enum { DT_SAME, DT_BOOL, DT_FIRST, DT_FREE, DT_COND, DT_INT, DT_VOID } uop_dtrule;
-typedef enum { SH_ELEM, SH_MOVE, SH_AXES, SH_JOIN, SH_LEAF, SH_NONE } uop_shrule;
+typedef enum { SH_ELEM, SH_MOVE, SH_AXES, SH_JOIN, SH_PICK, SH_LEAF, SH_NONE } uop_shrule;
 
 typedef struct op_info {
   const char *name, *meaning;

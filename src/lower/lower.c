@@ -9,6 +9,7 @@
 #include "lower/cats.h"
 #include "lower/demand.h"
 #include "lower/split.h"
+#include "rewrite/rewrite.h"
 #include "rewrite/scratch.h"
 
 typedef struct lowering {
@@ -101,6 +102,23 @@ static const uop *alu(graph *g, const uop *t, const demand *m) {
   return t->nsrc == 1 ? uop_alu1(g, (uop_op)t->op, v[0]) : uop_alu2(g, (uop_op)t->op, v[0], v[1]);
 }
 
+/* The value at the place that the data say, which below is any place on the axis or none: now both are known. */
+static const uop *gather(lowering *l, const demand_node *n, const demand *m) {
+  graph *g = l->g;
+  const int64_t extent = demand_node_of(&l->d, n->t->src[0])->shape->at[n->t->arg.i];
+  const uop *said = uop_cast(g, WN_I64, m->from[1]->value), *value = pad_value(l, m);
+  const uop *from_end = uop_alu2(g, OP_LT, said, uop_int(g, 0));
+  const uop *place = uop_where(g, from_end, uop_addi(g, said, extent), said);
+  const uop *inside = uop_and(g, uop_ge(g, said, -extent), uop_lt(g, said, extent));
+  const uop *from[] = {m->none, m->place}, *to[] = {NULL, place};
+  to[0] = uop_where(g, inside, uop_int(g, 0), uop_int(g, 1));
+  const uop *read = uop_replace(g, value, m->place != NULL ? 2 : 1, from, to);
+  uint64_t zero = 0;
+  map_get(&l->zero, value->id, &zero);
+  map_put(&l->zero, read->id, zero);
+  return read;
+}
+
 /* Directly on top of a REDUCE of the same kind: one REDUCE over the ranges of both. */
 static const uop *reduce(lowering *l, const demand_node *n, const demand *m) {
   const uop *v = m->from[0]->value;
@@ -125,6 +143,8 @@ static void build(lowering *l, const demand_node *n, demand *m) {
     m->value = pad_value(l, m);
   else if (n->t->op == OP_REDUCE_AXIS)
     m->value = reduce(l, n, m);
+  else if (n->t->op == OP_GATHER)
+    m->value = gather(l, n, m);
   else if (op_table[n->t->op].shape == SH_MOVE)
     m->value = m->from[0]->value;
   else
@@ -199,6 +219,7 @@ typedef struct lower_job {
   graph *g;
   int count;
   const uop *const *tensors;
+  const bool *constant;
   const uop *root;
 } lower_job;
 
@@ -220,7 +241,7 @@ static void run(arena *a, void *state) {
   map_init(&l.zero, a);
   const uop **outs = arena_array(a, const uop *, job->count);
   const int count = with_elements(&l, job, a, outs);
-  demand_collect(&l.d, job->g, a, count, outs);
+  demand_collect(&l.d, job->g, a, count, outs, job->constant);
   for (size_t i = 0; i < l.d.len; ++i) build_node(&l, &l.d.node[i]);
   const uop **results = arena_array(a, const uop *, count + 1);
   for (int i = 0; i < count; ++i) {
@@ -232,8 +253,8 @@ static void run(arena *a, void *state) {
   job->root = cats_separate(job->g, a, job->root, &l.stored);
 }
 
-const uop *lower_tensors(graph *g, int count, const uop *const *tensors) {
-  lower_job job = {g, count, tensors, NULL};
+const uop *lower_tensors(graph *g, int count, const uop *const *tensors, const bool *constant) {
+  lower_job job = {g, count, tensors, constant, NULL};
   with_scratch(g->diag, run, &job);
   return job.root;
 }

@@ -14,8 +14,8 @@ void op_fail(op_call *c, const char *format, ...) {
   text_vformat(line, sizeof line, format, args);
   va_end(args);
   diag_fail(&c->ctx->diag, WN_ERR_USAGE, "node \"%s\" (%s): %s",
-            c->node->name[0] != '\0' || c->node->outputs == 0 ? c->node->name : c->node->output[0], c->node->op,
-            line);
+            c->node->name[0] != '\0' || c->node->outputs == 0 ? c->node->name : c->node->output[0],
+            c->node->op, line);
 }
 
 wn_tensor *op_ok(op_call *c, wn_tensor *t) {
@@ -53,7 +53,8 @@ static bool all_known(const op_call *c) {
   return true;
 }
 
-static onnx_value *new_result(op_call *c, int i, int type, wn_dtype dtype, int ndim, const int64_t *shape) {
+static onnx_value *new_result(op_call *c, int i, int type, wn_dtype dtype, int ndim,
+                              const int64_t *shape) {
   if (i >= c->node->outputs) op_fail(c, "there is no result %d", i);
   onnx_value *v = arena_new(c->a, onnx_value);
   *v = (onnx_value){.name = c->node->output[i], .type = type, .dtype = dtype, .ndim = ndim};
@@ -86,7 +87,9 @@ onnx_value *op_result_data(op_call *c, int i, int type, int ndim, const int64_t 
   return v;
 }
 
-bool op_wants(const op_call *c, int i) { return i < c->node->outputs && c->node->output[i][0] != '\0'; }
+bool op_wants(const op_call *c, int i) {
+  return i < c->node->outputs && c->node->output[i][0] != '\0';
+}
 
 /* --- inputs ----------------------------------------------------------------------------------- */
 
@@ -102,14 +105,19 @@ wn_tensor *op_in(op_call *c, int i) { return value_tensor(c->imp, op_value(c, i)
 static onnx_value *known_value(op_call *c, int i) {
   onnx_value *v = op_value(c, i);
   if (!v->known)
-    op_fail(c, "\"%s\", input %d, is computed from inputs of the model and is needed to know the shape of a result", v->name, i);
+    op_fail(c,
+            "\"%s\", input %d, is computed from inputs of the model and is needed to know the "
+            "shape of a result",
+            v->name, i);
   return v;
 }
 
 const int64_t *op_ints(op_call *c, int i, int *count) {
   onnx_value *v = known_value(c, i);
   int64_t n = value_count(v);
-  if (dtype_is_float(v->dtype)) op_fail(c, "\"%s\", input %d, is of %s; integers were expected", v->name, i, wn_dtype_name(v->dtype));
+  if (dtype_is_float(v->dtype))
+    op_fail(c, "\"%s\", input %d, is of %s; integers were expected", v->name, i,
+            wn_dtype_name(v->dtype));
   if (n > 1 << 20) op_fail(c, "\"%s\", input %d, has %lld elements", v->name, i, (long long)n);
   int64_t *list = arena_array(c->a, int64_t, n + 1);
   for (int64_t k = 0; k < n; ++k) list[k] = value_int(c->imp, v, k);
@@ -131,7 +139,8 @@ double op_number(op_call *c, int i, double otherwise) {
   int n;
   if (!op_has(c, i)) return otherwise;
   const double *list = op_numbers(c, i, &n);
-  if (n != 1) op_fail(c, "\"%s\", input %d, has %d elements; one number was expected", c->in[i]->name, i, n);
+  if (n != 1)
+    op_fail(c, "\"%s\", input %d, has %d elements; one number was expected", c->in[i]->name, i, n);
   return list[0];
 }
 
@@ -183,12 +192,14 @@ const float *op_float_list(op_call *c, const char *name, int *count) {
 void op_spatial(op_call *c, const char *name, int n, int64_t otherwise, int64_t *list) {
   int count;
   const int64_t *given = op_int_list(c, name, &count);
-  if (given != NULL && count != n) op_fail(c, "attribute \"%s\" has %d numbers; %d were expected", name, count, n);
+  if (given != NULL && count != n)
+    op_fail(c, "attribute \"%s\" has %d numbers; %d were expected", name, count, n);
   for (int i = 0; i < n; ++i) list[i] = given == NULL ? otherwise : given[i];
 }
 
 int op_axis(op_call *c, int64_t axis, int ndim) {
-  if (axis < -ndim || axis >= ndim) op_fail(c, "there is no axis %lld in a tensor of %d axes", (long long)axis, ndim);
+  if (axis < -ndim || axis >= ndim)
+    op_fail(c, "there is no axis %lld in a tensor of %d axes", (long long)axis, ndim);
   return (int)(axis < 0 ? axis + ndim : axis);
 }
 
@@ -213,7 +224,9 @@ wn_tensor *op_scalar(op_call *c, const wn_tensor *like, double value) {
 
 wn_tensor *op_map(op_call *c, wn_unary op, wn_tensor *t) { return op_ok(c, wn_map(op, t)); }
 
-wn_tensor *op_zip(op_call *c, wn_binary op, wn_tensor *a, wn_tensor *b) { return op_ok(c, wn_zip(op, a, b)); }
+wn_tensor *op_zip(op_call *c, wn_binary op, wn_tensor *a, wn_tensor *b) {
+  return op_ok(c, wn_zip(op, a, b));
+}
 
 wn_tensor *op_zip_number(op_call *c, wn_binary op, wn_tensor *a, double b) {
   return op_zip(c, op, a, op_scalar(c, a, b));
@@ -223,13 +236,16 @@ wn_tensor *op_reshape(op_call *c, wn_tensor *t, int ndim, const int64_t *shape) 
   return op_ok(c, wn_reshape(t, ndim, shape));
 }
 
-wn_tensor *op_permute(op_call *c, wn_tensor *t, const int *axes) { return op_ok(c, wn_permute(t, axes)); }
+wn_tensor *op_permute(op_call *c, wn_tensor *t, const int *axes) {
+  return op_ok(c, wn_permute(t, axes));
+}
 
 wn_tensor *op_expand(op_call *c, wn_tensor *t, int ndim, const int64_t *shape) {
   return op_ok(c, wn_expand(t, ndim, shape));
 }
 
-wn_tensor *op_reduce(op_call *c, wn_reduction op, wn_tensor *t, int count, const int *axes, int keep) {
+wn_tensor *op_reduce(op_call *c, wn_reduction op, wn_tensor *t, int count, const int *axes,
+                     int keep) {
   return op_ok(c, wn_reduce(op, t, axes, count, keep));
 }
 
@@ -242,8 +258,7 @@ wn_tensor *op_where(op_call *c, wn_tensor *cond, wn_tensor *a, wn_tensor *b) {
 }
 
 wn_tensor *op_gather(op_call *c, wn_tensor *t, wn_tensor *index, int axis) {
-  (void)t, (void)index, (void)axis;
-  op_fail(c, "gather is not there yet");
+  return op_ok(c, wn_gather(t, index, axis));
 }
 
 wn_tensor *op_concat(op_call *c, wn_tensor *const *parts, int count, int axis) {
@@ -290,7 +305,8 @@ wn_tensor *op_slice(op_call *c, wn_tensor *t, int axis, int64_t begin, int64_t c
   return op_ok(c, wn_shrink(t, lo, hi));
 }
 
-wn_tensor *op_pad_with(op_call *c, wn_tensor *t, const int64_t *lo, const int64_t *hi, double value) {
+wn_tensor *op_pad_with(op_call *c, wn_tensor *t, const int64_t *lo, const int64_t *hi,
+                       double value) {
   wn_tensor *padded = op_ok(c, wn_pad(t, lo, hi));
   if (value == 0 || padded == t) return padded;
   wn_tensor *inside = op_ok(c, wn_scalar(c->ctx, WN_BOOL, 1));
@@ -302,7 +318,8 @@ wn_tensor *op_pad_with(op_call *c, wn_tensor *t, const int64_t *lo, const int64_
 
 wn_tensor *op_channels(op_call *c, wn_tensor *t, int ndim) {
   int64_t shape[WN_MAX_DIMS];
-  if (wn_ndim(t) != 1) op_fail(c, "a value for each channel was expected, not a tensor of %d axes", wn_ndim(t));
+  if (wn_ndim(t) != 1)
+    op_fail(c, "a value for each channel was expected, not a tensor of %d axes", wn_ndim(t));
   for (int i = 0; i < ndim; ++i) shape[i] = i == 1 ? wn_shape(t)[0] : 1;
   return op_reshape(c, t, ndim, shape);
 }

@@ -38,7 +38,8 @@ static bool any_wanted(const name_map *names, const onnx_node *n) {
 }
 
 /* live[i]: a wanted value depends on node i. */
-static bool *live_nodes(arena *a, int nodes, const onnx_node *node, int count, const char *const *wanted) {
+static bool *live_nodes(arena *a, int nodes, const onnx_node *node, int count,
+                        const char *const *wanted) {
   bool *live = arena_array(a, bool, nodes + 1);
   name_map names;
   name_map_init(&names, a);
@@ -95,7 +96,8 @@ static const onnx_node *with_attributes(builder *b, const onnx_node *n) {
       for (int k = 0; b->call != NULL && k < b->call->attributes && found == NULL; ++k)
         if (strcmp(b->call->attribute[k].name, from->ref) == 0) found = &b->call->attribute[k];
       for (int k = 0; b->function != NULL && k < b->function->defaults && found == NULL; ++k)
-        if (strcmp(b->function->with_default[k].name, from->ref) == 0) found = &b->function->with_default[k];
+        if (strcmp(b->function->with_default[k].name, from->ref) == 0)
+          found = &b->function->with_default[k];
       if (found == NULL) continue; /* left out by the caller: left out here */
       list[copy->attributes] = *found;
       list[copy->attributes].name = from->name;
@@ -115,7 +117,8 @@ static void inline_function(builder *b, const onnx_node *n, const onnx_function 
     if (c->in[i] != NULL) name_map_put(&scope.values, f->input[i], c->in[i]);
   builder body = {b->imp, &scope, opset_of(f->opset, f->opsets, ""), b->depth + 1, n, f};
   if (body.opset == 0) body.opset = b->opset;
-  build_nodes(&body, f->nodes, f->node, live_nodes(b->imp->a, f->nodes, f->node, f->outputs, f->output));
+  build_nodes(&body, f->nodes, f->node,
+              live_nodes(b->imp->a, f->nodes, f->node, f->outputs, f->output));
   for (int i = 0; i < n->outputs && i < f->outputs; ++i) {
     c->out[i] = scope_find(&scope, f->output[i]);
     if (c->out[i] == NULL) op_fail(c, "the function has no value \"%s\"", f->output[i]);
@@ -123,7 +126,8 @@ static void inline_function(builder *b, const onnx_node *n, const onnx_function 
 }
 
 void name_tensor(wn_tensor *t, const char *name) {
-  if (t == NULL || t->node->op == OP_BUFFER || name[0] == '\0' || strlen(name) > WN_MAX_NAME) return;
+  if (t == NULL || t->node->op == OP_BUFFER || name[0] == '\0' || strlen(name) > WN_MAX_NAME)
+    return;
   for (const char *s = name; *s != '\0'; ++s)
     if ((unsigned char)*s < 0x20 || *s == 0x7f) return;
   wn_name(t, name);
@@ -143,7 +147,9 @@ static void read_inputs(builder *b, const onnx_node *n, op_call *c) {
     if (n->input[i][0] == '\0') continue;
     c->in[i] = scope_find(b->scope, n->input[i]);
     if (c->in[i] == NULL)
-      op_fail(c, "input \"%s\" is not there before it: the graph has a cycle, or its nodes are not in order",
+      op_fail(c,
+              "input \"%s\" is not there before it: the graph has a cycle, or its nodes are not in "
+              "order",
               n->input[i]);
   }
 }
@@ -184,13 +190,18 @@ static void build_nodes(builder *b, int nodes, const onnx_node *node, const bool
 
 onnx_value *value_of_tensor(importer *imp, const onnx_tensor *t) {
   onnx_value *v = arena_new(imp->a, onnx_value);
-  *v = (onnx_value){.name = t->name, .type = t->type, .dtype = computed_dtype(t->type), .ndim = t->ndim,
-                    .known = true, .source = t};
+  *v = (onnx_value){.name = t->name,
+                    .type = t->type,
+                    .dtype = computed_dtype(t->type),
+                    .ndim = t->ndim,
+                    .known = true,
+                    .source = t};
   if (t->ndim > WN_MAX_DIMS)
-    diag_fail(&imp->ctx->diag, WN_ERR_USAGE, "tensor \"%s\" has %d axes; there may be %d", t->name, t->ndim, WN_MAX_DIMS);
+    diag_fail(&imp->ctx->diag, WN_ERR_USAGE, "tensor \"%s\" has %d axes; there may be %d", t->name,
+              t->ndim, WN_MAX_DIMS);
   if (v->dtype == WN_DTYPE_COUNT)
-    diag_fail(&imp->ctx->diag, WN_ERR_USAGE, "tensor \"%s\" is of %s, which is not supported", t->name,
-              onnx_type_name(imp->a, t->type));
+    diag_fail(&imp->ctx->diag, WN_ERR_USAGE, "tensor \"%s\" is of %s, which is not supported",
+              t->name, onnx_type_name(imp->a, t->type));
   for (int i = 0; i < t->ndim; ++i) v->shape[i] = t->dims[i];
   return v;
 }
@@ -211,7 +222,8 @@ static void build_graph(importer *imp, name_scope *scope, const onnx_graph *g, i
   build_nodes(&b, g->nodes, g->node, live_nodes(imp->a, g->nodes, g->node, count, wanted));
 }
 
-void graph_build(importer *imp, name_scope *scope, const onnx_graph *g, int count, const char *const *wanted) {
+void graph_build(importer *imp, name_scope *scope, const onnx_graph *g, int count,
+                 const char *const *wanted) {
   build_graph(imp, scope, g, count, wanted, opset_of(imp->model->opset, imp->model->opsets, ""), 0);
 }
 
@@ -219,7 +231,8 @@ void op_build_graph(op_call *c, const onnx_graph *g, onnx_value *const *in, onnx
   name_scope scope = {c->scope, {{0}}};
   name_map_init(&scope.values, c->a);
   const char **wanted = arena_array(c->a, const char *, g->outputs + 1);
-  for (int i = 0; in != NULL && i < g->inputs; ++i) name_map_put(&scope.values, g->input[i].name, in[i]);
+  for (int i = 0; in != NULL && i < g->inputs; ++i)
+    name_map_put(&scope.values, g->input[i].name, in[i]);
   for (int i = 0; i < g->outputs; ++i) wanted[i] = g->output[i].name;
   build_graph(c->imp, &scope, g, g->outputs, wanted, c->opset, 1);
   for (int i = 0; i < g->outputs; ++i) {

@@ -26,7 +26,8 @@ void model_needs(const onnx_model *m, arena *a, bool *needed);
 
 /* Puts initializers and then what nodes compute into `scope`, which has the inputs already. wanted: names of `count`
  * values that are to be there in the end. */
-void graph_build(importer *imp, name_scope *scope, const onnx_graph *g, int count, const char *const *wanted);
+void graph_build(importer *imp, name_scope *scope, const onnx_graph *g, int count,
+                 const char *const *wanted);
 /* Gives a computed tensor a name, where that is one that wn_name takes. */
 void name_tensor(wn_tensor *t, const char *name);
 /* What `name` is; NULL: nothing. */

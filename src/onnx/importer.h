@@ -28,10 +28,10 @@ typedef struct onnx_value {
   wn_dtype dtype;
   int ndim;
   int64_t shape[WN_MAX_DIMS];
-  wn_tensor *t;     /* NULL: made of data when it is asked for */
-  const void *data; /* elements of dtype; NULL: not known, or not asked for yet */
-  bool known;       /* depends on no input of a run */
-  bool nonnegative; /* no element is below 0 */
+  wn_tensor *t;              /* NULL: made of data when it is asked for */
+  const void *data;          /* elements of dtype; NULL: not known, or not asked for yet */
+  bool known;                /* depends on no input of a run */
+  bool nonnegative;          /* no element is below 0 */
   const onnx_tensor *source; /* of an initializer or a constant that was not looked at yet */
 } onnx_value;
 
@@ -39,9 +39,9 @@ typedef struct onnx_value {
 typedef struct op_call {
   importer *imp;
   const onnx_node *node;
-  int opset;          /* version of the node's domain */
-  onnx_value **in;    /* as the node has them; NULL: left out */
-  onnx_value **out;   /* to be set by op_result */
+  int opset;                /* version of the node's domain */
+  onnx_value **in;          /* as the node has them; NULL: left out */
+  onnx_value **out;         /* to be set by op_result */
   struct name_scope *scope; /* that the node stands in */
   arena *a;
   wn_context *ctx;
@@ -54,15 +54,19 @@ typedef struct op_row {
   const char *name;
   int since, until; /* opsets; until 0: to the newest that is known */
   op_function build;
-  /* inputs that must be known when a graph is built, bit i; OP_VALUES_REST: from bit 0's... see op_table.c */
-  unsigned values;
-  int reads; /* OP_READS_SHAPES: results depend on shapes of the inputs alone */
+  unsigned values;        /* inputs that must be known when a graph is built, bit i */
+  int reads;              /* OP_READS_SHAPES: results depend on shapes of the inputs alone */
+  const char *attributes; /* that it may have, a blank between */
+  const char *limits;     /* what is supported of it, for people; "" all */
 } op_row;
 enum { OP_READS_DATA, OP_READS_SHAPES };
 
 /* The row for an operator of ONNX's own domain; NULL: there is none for this opset. known: set where there is a row for
  * another opset. */
 const op_row *op_find(const char *name, int64_t opset, bool *known);
+/* The whole table, by name. */
+const op_row *op_rows(int *count);
+bool op_has_attribute(const op_row *row, const char *name);
 
 /* --- results ---------------------------------------------------------------------------------- */
 
@@ -72,7 +76,8 @@ onnx_value *op_result(op_call *c, int i, wn_tensor *t);
 /* Result i is t and has this type. */
 onnx_value *op_result_typed(op_call *c, int i, wn_tensor *t, int type);
 /* Result i is made of elements that are known: `data` is of computed_dtype(type) and lives as long as the arena. */
-onnx_value *op_result_data(op_call *c, int i, int type, int ndim, const int64_t *shape, const void *data);
+onnx_value *op_result_data(op_call *c, int i, int type, int ndim, const int64_t *shape,
+                           const void *data);
 bool op_wants(const op_call *c, int i); /* somebody reads result i */
 
 _Noreturn void op_fail(op_call *c, const char *format, ...) WN_PRINTF(2, 3);
@@ -126,7 +131,8 @@ wn_tensor *op_zip_number(op_call *c, wn_binary op, wn_tensor *a, double b);
 wn_tensor *op_reshape(op_call *c, wn_tensor *t, int ndim, const int64_t *shape);
 wn_tensor *op_permute(op_call *c, wn_tensor *t, const int *axes);
 wn_tensor *op_expand(op_call *c, wn_tensor *t, int ndim, const int64_t *shape);
-wn_tensor *op_reduce(op_call *c, wn_reduction op, wn_tensor *t, int count, const int *axes, int keep);
+wn_tensor *op_reduce(op_call *c, wn_reduction op, wn_tensor *t, int count, const int *axes,
+                     int keep);
 wn_tensor *op_cast(op_call *c, wn_tensor *t, wn_dtype dtype);
 wn_tensor *op_where(op_call *c, wn_tensor *cond, wn_tensor *a, wn_tensor *b);
 wn_tensor *op_gather(op_call *c, wn_tensor *t, wn_tensor *index, int axis);
@@ -138,7 +144,8 @@ wn_tensor *op_arange(op_call *c, wn_dtype dtype, int64_t n, int ndim, int axis);
 /* [begin, begin + count) of one axis. */
 wn_tensor *op_slice(op_call *c, wn_tensor *t, int axis, int64_t begin, int64_t count);
 /* `value` instead of zeros around t. */
-wn_tensor *op_pad_with(op_call *c, wn_tensor *t, const int64_t *lo, const int64_t *hi, double value);
+wn_tensor *op_pad_with(op_call *c, wn_tensor *t, const int64_t *lo, const int64_t *hi,
+                       double value);
 /* [n] as a value for each channel of something with ndim axes: [1, n, 1, ...]. */
 wn_tensor *op_channels(op_call *c, wn_tensor *t, int ndim);
 /* The axes of a reduction given by input i or attribute "axes"; all, where neither is there. Returns how many. */

@@ -33,14 +33,17 @@ static void list_values(wn_model *m) {
   for (int i = 0; i < g->outputs; ++i) m->output[m->outputs++] = &g->output[i];
 }
 
-static const char *copied(arena *a, const char *text) { return text == NULL ? NULL : arena_strdup(a, text); }
+static const char *copied(arena *a, const char *text) {
+  return text == NULL ? NULL : arena_strdup(a, text);
+}
 
 static void read_options(wn_model *m, diag *d, const wn_model_options *given) {
   wn_model_options o;
   const char *why = sized_in(&sized_model_options, &o, given);
   if (why == NULL) why = sized_in(&sized_options, &m->compile, o.compile);
   if (why != NULL) diag_fail(d, WN_ERR_USAGE, "%s", why);
-  if (o.programs < 0) diag_fail(d, WN_ERR_USAGE, "options.programs must not be negative, not %d", o.programs);
+  if (o.programs < 0)
+    diag_fail(d, WN_ERR_USAGE, "options.programs must not be negative, not %d", o.programs);
   m->compile.plan = copied(&m->arena, m->compile.plan);
   m->compile.wino = copied(&m->arena, m->compile.wino);
   m->compile.backend = copied(&m->arena, m->compile.backend);
@@ -49,7 +52,8 @@ static void read_options(wn_model *m, diag *d, const wn_model_options *given) {
   m->free_shapes = o.free_shapes != 0;
 }
 
-static void load(wn_model *m, diag *d, const char *path, const void *bytes, size_t size, const wn_model_options *options) {
+static void load(wn_model *m, diag *d, const char *path, const void *bytes, size_t size,
+                 const wn_model_options *options) {
   m->arena.diag = d;
   read_options(m, d, options);
   const char *what = path != NULL ? path : "the model";
@@ -74,7 +78,8 @@ static wn_status open_model(wn_context *ctx, const char *path, const void *bytes
                             const wn_model_options *options, wn_model **model) {
   if (model != NULL) *model = NULL;
   if (ctx == NULL) return WN_ERR_USAGE;
-  if (model == NULL) return diag_set(&ctx->diag, WN_ERR_USAGE, "nowhere to put the model: it is NULL");
+  if (model == NULL)
+    return diag_set(&ctx->diag, WN_ERR_USAGE, "nowhere to put the model: it is NULL");
   wn_model *m = mem_alloc(sizeof *m);
   if (m == NULL) return diag_set(&ctx->diag, WN_ERR_NOMEM, "out of memory");
   *m = (wn_model){.ctx = ctx};
@@ -98,16 +103,19 @@ static wn_status open_model(wn_context *ctx, const char *path, const void *bytes
   return st;
 }
 
-wn_status wn_model_load(wn_context *ctx, const char *path, const wn_model_options *options, wn_model **model) {
+wn_status wn_model_load(wn_context *ctx, const char *path, const wn_model_options *options,
+                        wn_model **model) {
   if (model != NULL) *model = NULL;
-  if (ctx != NULL && path == NULL) return diag_set(&ctx->diag, WN_ERR_USAGE, "the path of the model is NULL");
+  if (ctx != NULL && path == NULL)
+    return diag_set(&ctx->diag, WN_ERR_USAGE, "the path of the model is NULL");
   return open_model(ctx, path, NULL, 0, options, model);
 }
 
-wn_status wn_model_load_bytes(wn_context *ctx, const void *bytes, size_t size, const wn_model_options *options,
-                              wn_model **model) {
+wn_status wn_model_load_bytes(wn_context *ctx, const void *bytes, size_t size,
+                              const wn_model_options *options, wn_model **model) {
   if (model != NULL) *model = NULL;
-  if (ctx != NULL && bytes == NULL) return diag_set(&ctx->diag, WN_ERR_USAGE, "the bytes of the model are NULL");
+  if (ctx != NULL && bytes == NULL)
+    return diag_set(&ctx->diag, WN_ERR_USAGE, "the bytes of the model are NULL");
   return open_model(ctx, NULL, bytes, size, options, model);
 }
 
@@ -148,13 +156,14 @@ wn_status wn_model_get_info(wn_model *model, wn_model_info *info) {
     if (o->opset[i].domain[0] == '\0') all.opset = o->opset[i].version;
   for (int i = 0; i < o->functions; ++i) all.nodes += o->function[i].nodes;
   for (int i = 0; i < o->graph.initializers; ++i)
-    all.weight_bytes += (size_t)o->graph.initializer[i].count * onnx_type_size(o->graph.initializer[i].type);
+    all.weight_bytes +=
+        (size_t)o->graph.initializer[i].count * onnx_type_size(o->graph.initializer[i].type);
   const char *why = sized_out(&sized_model_info, info, &all);
   return why == NULL ? WN_OK : diag_set(&model->diag, WN_ERR_USAGE, "%s", why);
 }
 
-static wn_status describe(wn_model *m, const char *what, const onnx_value_info *const *list, int count, int index,
-                          wn_value *value) {
+static wn_status describe(wn_model *m, const char *what, const onnx_value_info *const *list,
+                          int count, int index, wn_value *value) {
   wn_value all = {.size = sizeof all};
   if (index < 0 || index >= count) {
     sized_out(&sized_value, value, NULL);
@@ -210,7 +219,8 @@ wn_status wn_model_add_output(wn_model *model, const char *name) {
   wn_status st;
   if (model == NULL) return WN_ERR_USAGE;
   if (model->compiles > 0)
-    return diag_set(&model->diag, WN_ERR_USAGE, "outputs are added before the first program is made");
+    return diag_set(&model->diag, WN_ERR_USAGE,
+                    "outputs are added before the first program is made");
   DIAG_TRY(&model->diag, st) add_output(model, name);
   DIAG_END(&model->diag, st)
   return st;

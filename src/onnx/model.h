@@ -30,14 +30,15 @@ struct wn_model {
   int most;         /* programs that are kept */
   bool free_shapes; /* extents of the file are not binding */
   pthread_mutex_t lock, build;
-  bool locks; /* they were made */
+  bool locks;            /* they were made */
   model_programs *first; /* used last */
-  instance *lent; /* by wn_model_program */
+  instance *lent;        /* by wn_model_program */
   int programs, compiles;
 };
 
 /* Input `index` as a caller gives it, checked: extents in shape (-1: none is known). `given` NULL: the file's. */
-void model_input_shape(wn_model *m, diag *d, int index, const wn_value *given, int *ndim, int64_t *shape);
+void model_input_shape(wn_model *m, diag *d, int index, const wn_value *given, int *ndim,
+                       int64_t *shape);
 /* Which of the model's inputs (or outputs) value `i` of a caller's list is, by name or by place. */
 int model_place(wn_model *m, diag *d, bool output, const wn_value *v, int i);
 /* Element i of a caller's list, as this version's struct. */

@@ -15,7 +15,8 @@ static const onnx_graph *graph_of(op_call *c, const char *name) {
 
 void op_if(op_call *c) {
   if (!op_value(c, 0)->known)
-    op_fail(c, "the condition depends on inputs of the model; conditions that do not are supported");
+    op_fail(c,
+            "the condition depends on inputs of the model; conditions that do not are supported");
   const onnx_graph *g = graph_of(c, op_number(c, 0, 0) != 0 ? "then_branch" : "else_branch");
   if (g->outputs < c->node->outputs) op_fail(c, "the branch has %d outputs", g->outputs);
   onnx_value **out = arena_array(c->a, onnx_value *, g->outputs + 1);
@@ -30,12 +31,15 @@ static onnx_value *known_number(op_call *c, int type, int64_t value) {
     *(unsigned char *)data = value != 0;
   else
     *data = value;
-  *v = (onnx_value){.name = "", .type = type, .dtype = computed_dtype(type), .data = data, .known = true};
+  *v = (onnx_value){
+      .name = "", .type = type, .dtype = computed_dtype(type), .data = data, .known = true};
   return v;
 }
 
 static bool truth(op_call *c, onnx_value *v) {
-  if (!v->known) op_fail(c, "the condition depends on inputs of the model; conditions that do not are supported");
+  if (!v->known)
+    op_fail(c,
+            "the condition depends on inputs of the model; conditions that do not are supported");
   return value_element(c->imp, v, 0) != 0;
 }
 
@@ -46,7 +50,8 @@ static void gather_turns(op_call *c, int i, onnx_value **turn, int64_t turns) {
   for (int64_t k = 0; k < turns; ++k) {
     wn_tensor *t = value_tensor(c->imp, turn[k]);
     int64_t shape[WN_MAX_DIMS + 1] = {1};
-    if (turn[k]->ndim + 1 > WN_MAX_DIMS) op_fail(c, "result %d would have %d axes", i, turn[k]->ndim + 1);
+    if (turn[k]->ndim + 1 > WN_MAX_DIMS)
+      op_fail(c, "result %d would have %d axes", i, turn[k]->ndim + 1);
     for (int d = 0; d < turn[k]->ndim; ++d) shape[d + 1] = turn[k]->shape[d];
     part[k] = op_reshape(c, t, turn[k]->ndim + 1, shape);
   }
@@ -60,7 +65,8 @@ void op_loop(op_call *c) {
   if (carried < 0 || scans < 0 || g->inputs != carried + 2 || c->node->outputs > carried + scans)
     op_fail(c, "the body has %d inputs and %d outputs, which does not fit", g->inputs, g->outputs);
   const double most = op_number(c, 0, MOST_TURNS + 1);
-  onnx_value **in = arena_array(c->a, onnx_value *, carried + 2), **out = arena_array(c->a, onnx_value *, g->outputs + 1);
+  onnx_value **in = arena_array(c->a, onnx_value *, carried + 2),
+             **out = arena_array(c->a, onnx_value *, g->outputs + 1);
   onnx_value **turn = arena_array(c->a, onnx_value *, (size_t)scans * (MOST_TURNS + 1) + 1);
   bool on = !op_has(c, 1) || truth(c, op_value(c, 1));
   int64_t turns = 0;

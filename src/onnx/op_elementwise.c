@@ -23,7 +23,9 @@ UNARY(op_sin, WN_SIN)
 UNARY(op_sqrt, WN_SQRT)
 UNARY(op_tanh, WN_TANH)
 
-static wn_tensor *number(op_call *c, const wn_tensor *like, double value) { return op_scalar(c, like, value); }
+static wn_tensor *number(op_call *c, const wn_tensor *like, double value) {
+  return op_scalar(c, like, value);
+}
 
 /* --- of two and more -------------------------------------------------------------------------- */
 
@@ -34,7 +36,8 @@ static wn_tensor *second(op_call *c) {
   const int ndim = wn_ndim(a), axis = op_axis(c, op_int(c, "axis", 0), ndim);
   int64_t shape[WN_MAX_DIMS];
   if (axis + wn_ndim(b) > ndim) op_fail(c, "the second operand does not fit from axis %d on", axis);
-  for (int i = 0; i < ndim; ++i) shape[i] = i >= axis && i < axis + wn_ndim(b) ? wn_shape(b)[i - axis] : 1;
+  for (int i = 0; i < ndim; ++i)
+    shape[i] = i >= axis && i < axis + wn_ndim(b) ? wn_shape(b)[i - axis] : 1;
   return op_reshape(c, b, ndim, shape);
 }
 
@@ -66,7 +69,8 @@ static wn_tensor *divide(op_call *c, wn_tensor *a, wn_tensor *b) {
   wn_tensor *q = op_zip(c, WN_DIV, a, b), *zero = number(c, a, 0);
   wn_tensor *exact = op_zip(c, WN_EQUAL, op_zip(c, WN_MUL, q, b), a);
   wn_tensor *below = op_zip(c, WN_LESS, q, zero);
-  return op_where(c, op_zip(c, WN_AND, below, op_map(c, WN_NOT, exact)), op_zip_number(c, WN_ADD, q, 1), q);
+  return op_where(c, op_zip(c, WN_AND, below, op_map(c, WN_NOT, exact)),
+                  op_zip_number(c, WN_ADD, q, 1), q);
 }
 void op_div(op_call *c) { op_result(c, 0, divide(c, op_in(c, 0), second(c))); }
 
@@ -96,7 +100,8 @@ static wn_tensor *whole_power(op_call *c, wn_tensor *x, int n) {
 }
 
 static wn_tensor *known_power(op_call *c, wn_tensor *x, onnx_value *e) {
-  const double n = value_count(e) == 1 && e->ndim <= wn_ndim(x) && e->known ? value_element(c->imp, e, 0) : NAN;
+  const double n =
+      value_count(e) == 1 && e->ndim <= wn_ndim(x) && e->known ? value_element(c->imp, e, 0) : NAN;
   const bool floats = dtype_is_float(wn_tensor_dtype(x));
   if (n == floor(n) && n >= 1 && n <= 64) return whole_power(c, x, (int)n);
   if (!floats) return NULL;
@@ -124,7 +129,9 @@ static wn_tensor *fold(op_call *c, wn_binary op) {
 void op_sum(op_call *c) { op_result(c, 0, fold(c, WN_ADD)); }
 void op_max(op_call *c) { op_result(c, 0, fold(c, WN_MAX)); }
 void op_min(op_call *c) { op_result(c, 0, fold(c, WN_MIN)); }
-void op_mean(op_call *c) { op_result(c, 0, op_zip_number(c, WN_MUL, fold(c, WN_ADD), 1.0 / c->node->inputs)); }
+void op_mean(op_call *c) {
+  op_result(c, 0, op_zip_number(c, WN_MUL, fold(c, WN_ADD), 1.0 / c->node->inputs));
+}
 
 void op_where_node(op_call *c) {
   op_result_typed(c, 0, op_where(c, op_in(c, 0), op_in(c, 1), op_in(c, 2)), op_value(c, 1)->type);
@@ -189,7 +196,8 @@ void op_acosh(op_call *c) {
 /* atanh x = log(1 + 2 a / (1 - a)) / 2, a = |x| */
 void op_atanh(op_call *c) {
   wn_tensor *x = op_in(c, 0), *a = op_map(c, WN_ABS, x);
-  wn_tensor *ratio = op_zip(c, WN_DIV, op_zip_number(c, WN_MUL, a, 2), op_zip(c, WN_SUB, number(c, x, 1), a));
+  wn_tensor *ratio =
+      op_zip(c, WN_DIV, op_zip_number(c, WN_MUL, a, 2), op_zip(c, WN_SUB, number(c, x, 1), a));
   composed(c, with_sign_of(c, op_zip_number(c, WN_MUL, log_plus_one(c, ratio), 0.5), x));
 }
 
@@ -221,7 +229,8 @@ void op_is_nan(op_call *c) {
 
 void op_is_inf(op_call *c) {
   wn_tensor *x = op_in(c, 0), *none = op_ok(c, wn_scalar(c->ctx, WN_BOOL, 0));
-  wn_tensor *up = op_zip(c, WN_EQUAL, x, number(c, x, INFINITY)), *down = op_zip(c, WN_EQUAL, x, number(c, x, -INFINITY));
+  wn_tensor *up = op_zip(c, WN_EQUAL, x, number(c, x, INFINITY)),
+            *down = op_zip(c, WN_EQUAL, x, number(c, x, -INFINITY));
   if (op_int(c, "detect_positive", 1) == 0) up = op_zip(c, WN_AND, up, none);
   if (op_int(c, "detect_negative", 1) == 0) down = op_zip(c, WN_AND, down, none);
   op_result_typed(c, 0, op_zip(c, WN_OR, up, down), ONNX_BOOL);
@@ -231,7 +240,9 @@ void op_is_inf(op_call *c) {
 
 void op_relu(op_call *c) { op_result(c, 0, op_map(c, WN_RELU, op_in(c, 0)))->nonnegative = true; }
 
-void op_sigmoid(op_call *c) { op_result(c, 0, op_map(c, WN_SIGMOID, op_in(c, 0)))->nonnegative = true; }
+void op_sigmoid(op_call *c) {
+  op_result(c, 0, op_map(c, WN_SIGMOID, op_in(c, 0)))->nonnegative = true;
+}
 
 /* x where x >= 0, else `below` */
 static void piecewise(op_call *c, wn_tensor *x, wn_tensor *below) {
@@ -247,13 +258,15 @@ void op_leaky_relu(op_call *c) {
 void op_prelu(op_call *c) {
   wn_tensor *x = op_in(c, 0), *slope = op_in(c, 1);
   const int n = wn_ndim(x);
-  if (wn_ndim(slope) == 1 && n > 2 && wn_shape(slope)[0] != 1 && wn_shape(slope)[0] == wn_shape(x)[1] &&
-      wn_shape(slope)[0] != wn_shape(x)[n - 1])
+  if (wn_ndim(slope) == 1 && n > 2 && wn_shape(slope)[0] != 1 &&
+      wn_shape(slope)[0] == wn_shape(x)[1] && wn_shape(slope)[0] != wn_shape(x)[n - 1])
     slope = op_channels(c, slope, n);
   piecewise(c, x, op_zip(c, WN_MUL, x, slope));
 }
 
-static wn_tensor *exp_minus_one(op_call *c, wn_tensor *x) { return op_zip_number(c, WN_SUB, op_map(c, WN_EXP, x), 1); }
+static wn_tensor *exp_minus_one(op_call *c, wn_tensor *x) {
+  return op_zip_number(c, WN_SUB, op_map(c, WN_EXP, x), 1);
+}
 
 void op_elu(op_call *c) {
   wn_tensor *x = op_in(c, 0);
@@ -263,7 +276,8 @@ void op_elu(op_call *c) {
 void op_celu(op_call *c) {
   wn_tensor *x = op_in(c, 0);
   const double alpha = op_float(c, "alpha", 1);
-  piecewise(c, x, op_zip_number(c, WN_MUL, exp_minus_one(c, op_zip_number(c, WN_DIV, x, alpha)), alpha));
+  piecewise(c, x,
+            op_zip_number(c, WN_MUL, exp_minus_one(c, op_zip_number(c, WN_DIV, x, alpha)), alpha));
 }
 
 void op_selu(op_call *c) {
@@ -284,8 +298,10 @@ void op_thresholded_relu(op_call *c) {
 void op_shrink(op_call *c) {
   wn_tensor *x = op_in(c, 0), *zero = number(c, x, 0);
   const double lambd = op_float(c, "lambd", 0.5), bias = op_float(c, "bias", 0);
-  wn_tensor *below = op_where(c, op_zip(c, WN_LESS, x, number(c, x, -lambd)), op_zip_number(c, WN_ADD, x, bias), zero);
-  composed(c, op_where(c, op_zip(c, WN_LESS, number(c, x, lambd), x), op_zip_number(c, WN_SUB, x, bias), below));
+  wn_tensor *below = op_where(c, op_zip(c, WN_LESS, x, number(c, x, -lambd)),
+                              op_zip_number(c, WN_ADD, x, bias), zero);
+  composed(c, op_where(c, op_zip(c, WN_LESS, number(c, x, lambd), x),
+                       op_zip_number(c, WN_SUB, x, bias), below));
 }
 
 static wn_tensor *clipped(op_call *c, wn_tensor *x, double lo, double hi) {
@@ -327,7 +343,8 @@ void op_gelu(op_call *c) {
   wn_tensor *x = op_in(c, 0);
   const char *how = op_text(c, "approximate", "none");
   if (strcmp(how, "tanh") == 0) {
-    wn_tensor *cube = op_zip_number(c, WN_MUL, op_zip(c, WN_MUL, x, op_zip(c, WN_MUL, x, x)), 0.044715);
+    wn_tensor *cube =
+        op_zip_number(c, WN_MUL, op_zip(c, WN_MUL, x, op_zip(c, WN_MUL, x, x)), 0.044715);
     wn_tensor *inner = op_zip_number(c, WN_MUL, op_zip(c, WN_ADD, x, cube), 0.79788456080286535588);
     wn_tensor *t = op_zip_number(c, WN_ADD, op_map(c, WN_TANH, inner), 1);
     composed(c, op_zip(c, WN_MUL, op_zip_number(c, WN_MUL, x, 0.5), t));
@@ -390,5 +407,6 @@ void op_dropout(op_call *c) {
   int64_t ones[WN_MAX_DIMS];
   for (int i = 0; i < v->ndim; ++i) ones[i] = 1;
   wn_tensor *one = op_ok(c, wn_scalar(c->ctx, WN_BOOL, 1));
-  op_result_typed(c, 1, op_expand(c, op_reshape(c, one, v->ndim, ones), v->ndim, v->shape), ONNX_BOOL);
+  op_result_typed(c, 1, op_expand(c, op_reshape(c, one, v->ndim, ones), v->ndim, v->shape),
+                  ONNX_BOOL);
 }

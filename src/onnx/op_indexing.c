@@ -13,7 +13,8 @@ static bool evenly_spaced(op_call *c, onnx_value *index, int64_t n, int64_t *beg
   for (int64_t i = 0; i < count; ++i) {
     int64_t at = value_int(c->imp, index, i);
     at = at < 0 ? at + n : at;
-    if (at < 0 || at >= n) op_fail(c, "index %lld is not in an axis of %lld elements", (long long)at, (long long)n);
+    if (at < 0 || at >= n)
+      op_fail(c, "index %lld is not in an axis of %lld elements", (long long)at, (long long)n);
     if (i == 0) *begin = at;
     if (i == 1) *step = at - *begin;
     if (i > 0 && at != *begin + i * *step) return false;
@@ -26,12 +27,15 @@ void op_gather_node(op_call *c) {
   const int axis = op_axis(c, op_int(c, "axis", 0), v->ndim);
   int64_t begin = 0, step = 1, shape[WN_MAX_DIMS], steps[WN_MAX_DIMS];
   if (v->ndim + index->ndim - 1 > WN_MAX_DIMS)
-    op_fail(c, "the result would have %d axes; there may be %d", v->ndim + index->ndim - 1, WN_MAX_DIMS);
+    op_fail(c, "the result would have %d axes; there may be %d", v->ndim + index->ndim - 1,
+            WN_MAX_DIMS);
   if (!evenly_spaced(c, index, v->shape[axis], &begin, &step)) {
-    op_result_typed(c, 0, op_gather(c, op_in(c, 0), op_in(c, 1), axis), v->type)->nonnegative = v->nonnegative;
+    op_result_typed(c, 0, op_gather(c, op_in(c, 0), op_in(c, 1), axis), v->type)->nonnegative =
+        v->nonnegative;
     return;
   }
-  const int64_t count = value_count(index), size = step < 0 ? -step : step, reach = (count - 1) * size + 1;
+  const int64_t count = value_count(index), size = step < 0 ? -step : step,
+                reach = (count - 1) * size + 1;
   wn_tensor *x = op_slice(c, op_in(c, 0), axis, step < 0 ? begin - reach + 1 : begin, reach);
   if (step < 0) x = op_ok(c, wn_flip(x, &axis, 1));
   for (int i = 0; i < v->ndim; ++i) steps[i] = i == axis && count > 1 ? size : 1;
@@ -59,15 +63,19 @@ void op_gather_elements(op_call *c) {
   wn_tensor *x = op_in(c, 0), *index = op_in(c, 1);
   const int ndim = wn_ndim(x), axis = op_axis(c, op_int(c, "axis", 0), ndim);
   int64_t stride = 1;
-  if (wn_ndim(index) != ndim) op_fail(c, "the indices have %d axes and the data %d", wn_ndim(index), ndim);
+  if (wn_ndim(index) != ndim)
+    op_fail(c, "the indices have %d axes and the data %d", wn_ndim(index), ndim);
   wn_tensor *flat = from_start(c, index, wn_shape(x)[axis]);
   for (int i = ndim; i-- > 0;) {
     if (i == axis) {
-      wn_tensor *here = op_zip_number(c, WN_MUL, from_start(c, index, wn_shape(x)[axis]), (double)stride);
+      wn_tensor *here =
+          op_zip_number(c, WN_MUL, from_start(c, index, wn_shape(x)[axis]), (double)stride);
       flat = i == ndim - 1 ? here : op_zip(c, WN_ADD, flat, here);
     } else {
-      if (wn_shape(index)[i] > wn_shape(x)[i]) op_fail(c, "axis %d of the indices is longer than that of the data", i);
-      wn_tensor *at = op_zip_number(c, WN_MUL, op_arange(c, WN_I64, wn_shape(index)[i], ndim, i), (double)stride);
+      if (wn_shape(index)[i] > wn_shape(x)[i])
+        op_fail(c, "axis %d of the indices is longer than that of the data", i);
+      wn_tensor *at = op_zip_number(c, WN_MUL, op_arange(c, WN_I64, wn_shape(index)[i], ndim, i),
+                                    (double)stride);
       flat = i == ndim - 1 ? at : op_zip(c, WN_ADD, flat, at);
     }
     stride *= wn_shape(x)[i];
@@ -82,7 +90,8 @@ void op_gather_nd(op_call *c) {
   const int ndim = wn_ndim(x), rank = wn_ndim(index), batch = (int)op_int(c, "batch_dims", 0);
   if (rank < 1 || batch < 0 || batch >= rank || batch > ndim) op_fail(c, "batch_dims is %d", batch);
   const int64_t *s = wn_shape(x), *t = wn_shape(index), length = t[rank - 1];
-  if (length < 1 || length > ndim - batch) op_fail(c, "tuples of %lld indices into %d axes", (long long)length, ndim - batch);
+  if (length < 1 || length > ndim - batch)
+    op_fail(c, "tuples of %lld indices into %d axes", (long long)length, ndim - batch);
   int64_t rest = 1, stride = 1, shape[2 * WN_MAX_DIMS];
   int n = 0;
   for (int i = batch + (int)length; i < ndim; ++i) rest *= s[i];
@@ -149,6 +158,7 @@ void op_trilu(op_call *c) {
             *column = op_arange(c, WN_I64, columns, ndim, ndim - 1);
   /* upper: column >= row + k; lower: column <= row + k */
   wn_tensor *zero = op_scalar(c, x, 0);
-  op_result(c, 0, op_int(c, "upper", 1) != 0 ? op_where(c, op_zip(c, WN_LESS, column, row), zero, x)
-                                             : op_where(c, op_zip(c, WN_LESS, row, column), zero, x));
+  op_result(c, 0,
+            op_int(c, "upper", 1) != 0 ? op_where(c, op_zip(c, WN_LESS, column, row), zero, x)
+                                       : op_where(c, op_zip(c, WN_LESS, row, column), zero, x));
 }

@@ -9,7 +9,8 @@
 /* The same elements in another shape. */
 static void reshaped(op_call *c, int ndim, const int64_t *shape) {
   const onnx_value *v = op_value(c, 0);
-  if (ndim > WN_MAX_DIMS) op_fail(c, "the result would have %d axes; there may be %d", ndim, WN_MAX_DIMS);
+  if (ndim > WN_MAX_DIMS)
+    op_fail(c, "the result would have %d axes; there may be %d", ndim, WN_MAX_DIMS);
   onnx_value *r = v->data != NULL && v->t == NULL
                       ? op_result_data(c, 0, v->type, ndim, shape, v->data)
                       : op_result_typed(c, 0, op_reshape(c, op_in(c, 0), ndim, shape), v->type);
@@ -32,8 +33,10 @@ void op_reshape_node(op_call *c) {
   int hole = -1;
   for (int i = 0; i < n; ++i) {
     shape[i] = to[i] == 0 && !zeros && i < v->ndim ? v->shape[i] : to[i];
-    if (to[i] == 0 && !zeros && i >= v->ndim) op_fail(c, "extent %d is 0, \"as the input has it\", which has %d axes", i, v->ndim);
-    if (shape[i] < -1 || (shape[i] == -1 && hole >= 0)) op_fail(c, "extent %d is %lld", i, (long long)shape[i]);
+    if (to[i] == 0 && !zeros && i >= v->ndim)
+      op_fail(c, "extent %d is 0, \"as the input has it\", which has %d axes", i, v->ndim);
+    if (shape[i] < -1 || (shape[i] == -1 && hole >= 0))
+      op_fail(c, "extent %d is %lld", i, (long long)shape[i]);
     if (shape[i] == -1)
       hole = i;
     else if (__builtin_mul_overflow(known, shape[i], &known))
@@ -41,20 +44,22 @@ void op_reshape_node(op_call *c) {
   }
   if (hole >= 0) {
     if (known == 0 || all % known != 0)
-      op_fail(c, "%s does not fit %s", arena_shape(c->a, v->ndim, v->shape), arena_shape(c->a, n, to));
+      op_fail(c, "%s does not fit %s", arena_shape(c->a, v->ndim, v->shape),
+              arena_shape(c->a, n, to));
     shape[hole] = all / known;
     known = all;
   }
   if (known != all)
-    op_fail(c, "%s has %lld elements and %s has %lld", arena_shape(c->a, v->ndim, v->shape), (long long)all,
-            arena_shape(c->a, n, shape), (long long)known);
+    op_fail(c, "%s has %lld elements and %s has %lld", arena_shape(c->a, v->ndim, v->shape),
+            (long long)all, arena_shape(c->a, n, shape), (long long)known);
   reshaped(c, n, shape);
 }
 
 void op_flatten(op_call *c) {
   const onnx_value *v = op_value(c, 0);
   const int64_t axis = op_int(c, "axis", 1);
-  if (axis < -v->ndim || axis > v->ndim) op_fail(c, "there is no axis %lld in a tensor of %d axes", (long long)axis, v->ndim);
+  if (axis < -v->ndim || axis > v->ndim)
+    op_fail(c, "there is no axis %lld in a tensor of %d axes", (long long)axis, v->ndim);
   int64_t shape[2] = {1, 1};
   const int64_t at = axis < 0 ? axis + v->ndim : axis;
   for (int i = 0; i < v->ndim; ++i) shape[i >= at] *= v->shape[i];
@@ -82,7 +87,8 @@ void op_unsqueeze(op_call *c) {
   int n, from = 0;
   const int64_t *axes = list_of(c, 1, "axes", &n);
   if (axes == NULL) op_fail(c, "axes are missing");
-  if (v->ndim + n > WN_MAX_DIMS) op_fail(c, "the result would have %d axes; there may be %d", v->ndim + n, WN_MAX_DIMS);
+  if (v->ndim + n > WN_MAX_DIMS)
+    op_fail(c, "the result would have %d axes; there may be %d", v->ndim + n, WN_MAX_DIMS);
   bool made[WN_MAX_DIMS] = {false};
   int64_t shape[WN_MAX_DIMS];
   for (int i = 0; i < n; ++i) {
@@ -99,7 +105,8 @@ void op_transpose(op_call *c) {
   int n, axes[WN_MAX_DIMS];
   const int64_t *perm = op_int_list(c, "perm", &n);
   if (perm != NULL && n != v->ndim) op_fail(c, "\"perm\" has %d axes and the input %d", n, v->ndim);
-  for (int i = 0; i < v->ndim; ++i) axes[i] = perm == NULL ? v->ndim - 1 - i : op_axis(c, perm[i], v->ndim);
+  for (int i = 0; i < v->ndim; ++i)
+    axes[i] = perm == NULL ? v->ndim - 1 - i : op_axis(c, perm[i], v->ndim);
   op_result_typed(c, 0, op_permute(c, op_in(c, 0), axes), v->type)->nonnegative = v->nonnegative;
 }
 
@@ -109,9 +116,11 @@ void op_expand_node(op_call *c) {
   const int64_t *to = op_ints(c, 1, &n);
   const int m = wn_ndim(x), ndim = n > m ? n : m;
   int64_t shape[WN_MAX_DIMS];
-  if (ndim > WN_MAX_DIMS) op_fail(c, "the result would have %d axes; there may be %d", ndim, WN_MAX_DIMS);
+  if (ndim > WN_MAX_DIMS)
+    op_fail(c, "the result would have %d axes; there may be %d", ndim, WN_MAX_DIMS);
   for (int i = 0; i < ndim; ++i) {
-    const int64_t a = i < ndim - m ? 1 : wn_shape(x)[i - (ndim - m)], b = i < ndim - n ? 1 : to[i - (ndim - n)];
+    const int64_t a = i < ndim - m ? 1 : wn_shape(x)[i - (ndim - m)],
+                  b = i < ndim - n ? 1 : to[i - (ndim - n)];
     shape[i] = b == 1 ? a : b;
   }
   op_result(c, 0, op_expand(c, x, ndim, shape));
@@ -127,7 +136,8 @@ void op_tile(op_call *c) {
   for (int i = 0; i < ndim; ++i) {
     if (times[i] < 0) op_fail(c, "axis %d repeats %lld times", i, (long long)times[i]);
     if (times[i] == 1) continue;
-    if (ndim == WN_MAX_DIMS) op_fail(c, "there are %d axes; %d can be repeated", ndim, WN_MAX_DIMS - 1);
+    if (ndim == WN_MAX_DIMS)
+      op_fail(c, "there are %d axes; %d can be repeated", ndim, WN_MAX_DIMS - 1);
     int64_t shape[WN_MAX_DIMS + 1], flat[WN_MAX_DIMS];
     for (int k = 0; k < ndim; ++k) shape[k < i ? k : k + 1] = flat[k] = wn_shape(x)[k];
     shape[i] = 1;
@@ -142,10 +152,15 @@ void op_tile(op_call *c) {
 /* --- parts ------------------------------------------------------------------------------------ */
 
 /* The elements begin, begin + step, ... of one axis, `count` of them. */
-static wn_tensor *strided(op_call *c, wn_tensor *x, int axis, int64_t begin, int64_t step, int64_t count) {
+static wn_tensor *strided(op_call *c, wn_tensor *x, int axis, int64_t begin, int64_t step,
+                          int64_t count) {
   int64_t steps[WN_MAX_DIMS];
   const int64_t size = step < 0 ? -step : step, reach = count > 0 ? (count - 1) * size + 1 : 0;
-  x = op_slice(c, x, axis, step < 0 && count > 0 ? begin - reach + 1 : count > 0 ? begin : 0, reach);
+  x = op_slice(c, x, axis,
+               step < 0 && count > 0 ? begin - reach + 1
+               : count > 0           ? begin
+                                     : 0,
+               reach);
   if (count == 0) return x;
   if (step < 0) x = op_ok(c, wn_flip(x, &axis, 1));
   for (int i = 0; i < wn_ndim(x); ++i) steps[i] = i == axis && count > 1 ? size : 1;
@@ -154,7 +169,8 @@ static wn_tensor *strided(op_call *c, wn_tensor *x, int axis, int64_t begin, int
 
 static int64_t clamped(int64_t i, int64_t lo, int64_t hi) { return i < lo ? lo : i > hi ? hi : i; }
 
-static wn_tensor *slice_axis(op_call *c, wn_tensor *x, int axis, int64_t start, int64_t end, int64_t step) {
+static wn_tensor *slice_axis(op_call *c, wn_tensor *x, int axis, int64_t start, int64_t end,
+                             int64_t step) {
   const int64_t n = wn_shape(x)[axis];
   if (step == 0) op_fail(c, "a step is 0");
   step = clamped(step, -n - 1, n + 1);
@@ -170,8 +186,10 @@ void op_slice_node(op_call *c) {
   wn_tensor *x = op_in(c, 0);
   int n, m, naxes = 0, nsteps = 0;
   const int64_t *starts = list_of(c, 1, "starts", &n), *ends = list_of(c, 2, "ends", &m);
-  const int64_t *axes = list_of(c, 3, "axes", &naxes), *steps = op_has(c, 4) ? op_ints(c, 4, &nsteps) : NULL;
-  if (starts == NULL || ends == NULL || n != m || (axes != NULL && naxes != n) || (steps != NULL && nsteps != n))
+  const int64_t *axes = list_of(c, 3, "axes", &naxes),
+                *steps = op_has(c, 4) ? op_ints(c, 4, &nsteps) : NULL;
+  if (starts == NULL || ends == NULL || n != m || (axes != NULL && naxes != n) ||
+      (steps != NULL && nsteps != n))
     op_fail(c, "starts, ends, axes and steps must be as many as each other");
   for (int i = 0; i < n; ++i) {
     const int axis = op_axis(c, axes == NULL ? i : axes[i], wn_ndim(x));
@@ -192,11 +210,15 @@ void op_split(op_call *c) {
   int64_t at = 0;
   for (int i = 0; i < parts; ++i) {
     int64_t size = sizes != NULL ? sizes[i] : all - at < each ? all - at : each;
-    if (size < 0 || size > all - at) op_fail(c, "the parts are longer than the %lld elements of axis %d", (long long)all, axis);
-    if (op_wants(c, i)) op_result(c, i, op_slice(c, x, axis, at, size))->nonnegative = op_value(c, 0)->nonnegative;
+    if (size < 0 || size > all - at)
+      op_fail(c, "the parts are longer than the %lld elements of axis %d", (long long)all, axis);
+    if (op_wants(c, i))
+      op_result(c, i, op_slice(c, x, axis, at, size))->nonnegative = op_value(c, 0)->nonnegative;
     at += size;
   }
-  if (at != all) op_fail(c, "the parts have %lld of the %lld elements of axis %d", (long long)at, (long long)all, axis);
+  if (at != all)
+    op_fail(c, "the parts have %lld of the %lld elements of axis %d", (long long)at, (long long)all,
+            axis);
 }
 
 void op_concat_node(op_call *c) {
@@ -257,8 +279,10 @@ void op_pad(op_call *c) {
   const int64_t *axes = op_has(c, 3) ? op_ints(c, 3, &naxes) : NULL;
   const char *mode = op_text(c, "mode", "constant");
   const int ndim = wn_ndim(x), listed = axes == NULL ? ndim : naxes;
-  int64_t lo[WN_MAX_DIMS] = {0}, hi[WN_MAX_DIMS] = {0}, front[WN_MAX_DIMS] = {0}, back[WN_MAX_DIMS] = {0};
-  if (pads == NULL || n != 2 * listed) op_fail(c, "there are %d paddings; %d were expected", n, 2 * listed);
+  int64_t lo[WN_MAX_DIMS] = {0}, hi[WN_MAX_DIMS] = {0}, front[WN_MAX_DIMS] = {0},
+          back[WN_MAX_DIMS] = {0};
+  if (pads == NULL || n != 2 * listed)
+    op_fail(c, "there are %d paddings; %d were expected", n, 2 * listed);
   for (int i = 0; i < listed; ++i) {
     const int axis = op_axis(c, axes == NULL ? i : axes[i], ndim);
     lo[axis] = pads[i];
@@ -284,7 +308,8 @@ void op_center_crop_pad(op_call *c) {
   const int64_t *to = op_ints(c, 1, &n), *axes = op_int_list(c, "axes", &naxes);
   const int ndim = wn_ndim(x);
   int64_t lo[WN_MAX_DIMS] = {0}, hi[WN_MAX_DIMS] = {0};
-  if (n != (axes == NULL ? ndim : naxes)) op_fail(c, "there are %d extents for %d axes", n, axes == NULL ? ndim : naxes);
+  if (n != (axes == NULL ? ndim : naxes))
+    op_fail(c, "there are %d extents for %d axes", n, axes == NULL ? ndim : naxes);
   for (int i = 0; i < n; ++i) {
     const int axis = op_axis(c, axes == NULL ? i : axes[i], ndim);
     const int64_t from = wn_shape(x)[axis], more = to[i] - from;
@@ -306,10 +331,11 @@ void op_depth_to_space(op_call *c) {
   const bool crd = strcmp(mode, "CRD") == 0;
   if (!crd && strcmp(mode, "DCR") != 0) op_fail(c, "mode \"%s\" is not known", mode);
   if (wn_ndim(x) != 4 || b < 1 || wn_shape(x)[1] % (b * b) != 0)
-    op_fail(c, "blocks of %lld do not fit %s", (long long)b, arena_shape(c->a, wn_ndim(x), wn_shape(x)));
+    op_fail(c, "blocks of %lld do not fit %s", (long long)b,
+            arena_shape(c->a, wn_ndim(x), wn_shape(x)));
   const int64_t *s = wn_shape(x), k = s[1] / (b * b);
-  const int64_t dcr_shape[] = {s[0], b, b, k, s[2], s[3]}, crd_shape[] = {s[0], k, b, b, s[2], s[3]},
-                to[] = {s[0], k, s[2] * b, s[3] * b};
+  const int64_t dcr_shape[] = {s[0], b, b, k, s[2], s[3]},
+                crd_shape[] = {s[0], k, b, b, s[2], s[3]}, to[] = {s[0], k, s[2] * b, s[3] * b};
   const int dcr_axes[] = {0, 3, 4, 1, 5, 2}, crd_axes[] = {0, 1, 4, 2, 5, 3};
   x = op_permute(c, op_reshape(c, x, 6, crd ? crd_shape : dcr_shape), crd ? crd_axes : dcr_axes);
   op_result(c, 0, op_reshape(c, x, 4, to))->nonnegative = op_value(c, 0)->nonnegative;
@@ -321,7 +347,8 @@ void op_space_to_depth(op_call *c) {
   const int64_t *s = wn_shape(x);
   if (wn_ndim(x) != 4 || b < 1 || s[2] % b != 0 || s[3] % b != 0)
     op_fail(c, "blocks of %lld do not fit %s", (long long)b, arena_shape(c->a, wn_ndim(x), s));
-  const int64_t from[] = {s[0], s[1], s[2] / b, b, s[3] / b, b}, to[] = {s[0], s[1] * b * b, s[2] / b, s[3] / b};
+  const int64_t from[] = {s[0], s[1], s[2] / b, b, s[3] / b, b},
+                to[] = {s[0], s[1] * b * b, s[2] / b, s[3] / b};
   const int axes[] = {0, 3, 5, 1, 2, 4};
   op_result(c, 0, op_reshape(c, op_permute(c, op_reshape(c, x, 6, from), axes), 4, to));
 }

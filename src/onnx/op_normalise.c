@@ -28,9 +28,11 @@ static void softmax(op_call *c, bool logarithm) {
   bool flat;
   const onnx_value *v = op_value(c, 0);
   wn_tensor *x = rows(c, &axis, &flat);
-  wn_tensor *d = op_zip(c, WN_SUB, x, op_reduce(c, WN_MAXIMUM, x, 1, &axis, 1)), *e = op_map(c, WN_EXP, d);
+  wn_tensor *d = op_zip(c, WN_SUB, x, op_reduce(c, WN_MAXIMUM, x, 1, &axis, 1)),
+            *e = op_map(c, WN_EXP, d);
   wn_tensor *sum = op_reduce(c, WN_SUM, e, 1, &axis, 1);
-  wn_tensor *y = logarithm ? op_zip(c, WN_SUB, d, op_map(c, WN_LOG, sum)) : op_zip(c, WN_MUL, e, op_map(c, WN_RECIPROCAL, sum));
+  wn_tensor *y = logarithm ? op_zip(c, WN_SUB, d, op_map(c, WN_LOG, sum))
+                           : op_zip(c, WN_MUL, e, op_map(c, WN_RECIPROCAL, sum));
   if (flat) y = op_reshape(c, y, v->ndim, v->shape);
   op_result(c, 0, y)->nonnegative = !logarithm;
 }
@@ -40,13 +42,14 @@ void op_log_softmax(op_call *c) { softmax(c, true); }
 /* --- means and variances ---------------------------------------------------------------------- */
 
 /* (x - mean) / sqrt(variance + epsilon) over axes; the mean and 1 / the root are left where they are asked for. */
-static wn_tensor *normalised(op_call *c, wn_tensor *x, int n, const int *axes, double epsilon, wn_tensor **mean,
-                             wn_tensor **inverse) {
+static wn_tensor *normalised(op_call *c, wn_tensor *x, int n, const int *axes, double epsilon,
+                             wn_tensor **mean, wn_tensor **inverse) {
   double count = 1;
   for (int i = 0; i < n; ++i) count *= (double)wn_shape(x)[axes[i]];
   wn_tensor *m = op_zip_number(c, WN_MUL, op_reduce(c, WN_SUM, x, n, axes, 1), 1 / count);
   wn_tensor *d = op_zip(c, WN_SUB, x, m);
-  wn_tensor *v = op_zip_number(c, WN_MUL, op_reduce(c, WN_SUM, op_zip(c, WN_MUL, d, d), n, axes, 1), 1 / count);
+  wn_tensor *v = op_zip_number(c, WN_MUL, op_reduce(c, WN_SUM, op_zip(c, WN_MUL, d, d), n, axes, 1),
+                               1 / count);
   wn_tensor *r = op_map(c, WN_RECIPROCAL, op_map(c, WN_SQRT, op_zip_number(c, WN_ADD, v, epsilon)));
   if (mean != NULL) *mean = m;
   if (inverse != NULL) *inverse = r;
@@ -60,10 +63,14 @@ void op_batch_normalization(op_call *c) {
   if (op_int(c, "training_mode", 0) != 0 || (c->opset >= 14 && (op_wants(c, 1) || op_wants(c, 2))))
     op_fail(c, "training mode is not supported");
   if (c->opset < 9 && op_int(c, "spatial", 1) == 0) op_fail(c, "spatial = 0 is not supported");
-  wn_tensor *scale = op_cast(c, op_in(c, 1), wn_tensor_dtype(x)), *bias = op_cast(c, op_in(c, 2), wn_tensor_dtype(x)),
-            *mean = op_cast(c, op_in(c, 3), wn_tensor_dtype(x)), *variance = op_cast(c, op_in(c, 4), wn_tensor_dtype(x));
-  wn_tensor *r = op_map(c, WN_SQRT, op_zip_number(c, WN_ADD, variance, op_float(c, "epsilon", (double)1e-5f)));
-  wn_tensor *a = op_zip(c, WN_DIV, scale, r), *b = op_zip(c, WN_SUB, bias, op_zip(c, WN_MUL, mean, a));
+  wn_tensor *scale = op_cast(c, op_in(c, 1), wn_tensor_dtype(x)),
+            *bias = op_cast(c, op_in(c, 2), wn_tensor_dtype(x)),
+            *mean = op_cast(c, op_in(c, 3), wn_tensor_dtype(x)),
+            *variance = op_cast(c, op_in(c, 4), wn_tensor_dtype(x));
+  wn_tensor *r =
+      op_map(c, WN_SQRT, op_zip_number(c, WN_ADD, variance, op_float(c, "epsilon", (double)1e-5f)));
+  wn_tensor *a = op_zip(c, WN_DIV, scale, r),
+            *b = op_zip(c, WN_SUB, bias, op_zip(c, WN_MUL, mean, a));
   x = op_zip(c, WN_MUL, x, op_channels(c, a, ndim));
   op_result(c, 0, op_zip(c, WN_ADD, x, op_channels(c, b, ndim)));
 }
@@ -74,7 +81,8 @@ void op_instance_normalization(op_call *c) {
   int axes[WN_MAX_DIMS];
   if (ndim < 3) op_fail(c, "%s has no spatial axes", arena_shape(c->a, ndim, wn_shape(x)));
   for (int i = 2; i < ndim; ++i) axes[i - 2] = i;
-  wn_tensor *y = normalised(c, x, ndim - 2, axes, op_float(c, "epsilon", (double)1e-5f), NULL, NULL);
+  wn_tensor *y =
+      normalised(c, x, ndim - 2, axes, op_float(c, "epsilon", (double)1e-5f), NULL, NULL);
   y = op_zip(c, WN_MUL, y, op_channels(c, op_in(c, 1), ndim));
   op_result(c, 0, op_zip(c, WN_ADD, y, op_channels(c, op_in(c, 2), ndim)));
 }
@@ -106,7 +114,8 @@ void op_layer_normalization(op_call *c) {
   const int ndim = wn_ndim(x), first = op_axis(c, op_int(c, "axis", -1), ndim);
   int axes[WN_MAX_DIMS];
   for (int i = first; i < ndim; ++i) axes[i - first] = i;
-  wn_tensor *y = normalised(c, x, ndim - first, axes, op_float(c, "epsilon", (double)1e-5f), &mean, &inverse);
+  wn_tensor *y =
+      normalised(c, x, ndim - first, axes, op_float(c, "epsilon", (double)1e-5f), &mean, &inverse);
   y = op_zip(c, WN_MUL, y, op_in(c, 1));
   if (op_has(c, 2)) y = op_zip(c, WN_ADD, y, op_in(c, 2));
   op_result(c, 0, y);
@@ -140,7 +149,8 @@ void op_lrn(op_call *c) {
   wn_tensor *x = op_in(c, 0);
   const int ndim = wn_ndim(x);
   const int64_t size = op_int(c, "size", 0);
-  const double alpha = op_float(c, "alpha", (double)1e-4f), beta = op_float(c, "beta", 0.75), bias = op_float(c, "bias", 1);
+  const double alpha = op_float(c, "alpha", (double)1e-4f), beta = op_float(c, "beta", 0.75),
+               bias = op_float(c, "bias", 1);
   int64_t lo[WN_MAX_DIMS] = {0}, hi[WN_MAX_DIMS] = {0};
   int axes[WN_MAX_DIMS], back[WN_MAX_DIMS], last = ndim;
   if (size < 1 || ndim < 2) op_fail(c, "size is %lld", (long long)size);
@@ -150,9 +160,11 @@ void op_lrn(op_call *c) {
   axes[ndim - 1] = 1;
   for (int i = 0; i < ndim; ++i) back[axes[i]] = i;
   wn_tensor *squares = op_permute(c, op_ok(c, wn_pad(op_zip(c, WN_MUL, x, x), lo, hi)), axes);
-  wn_tensor *sum = op_reduce(c, WN_SUM, op_ok(c, wn_window(squares, 1, &size, NULL, NULL)), 1, &last, 0);
+  wn_tensor *sum =
+      op_reduce(c, WN_SUM, op_ok(c, wn_window(squares, 1, &size, NULL, NULL)), 1, &last, 0);
   sum = op_permute(c, sum, back);
-  wn_tensor *base = op_zip_number(c, WN_ADD, op_zip_number(c, WN_MUL, sum, alpha / (double)size), bias);
+  wn_tensor *base =
+      op_zip_number(c, WN_ADD, op_zip_number(c, WN_MUL, sum, alpha / (double)size), bias);
   wn_tensor *power = op_map(c, WN_EXP, op_zip_number(c, WN_MUL, op_map(c, WN_LOG, base), -beta));
   op_result(c, 0, op_zip(c, WN_MUL, x, power));
 }

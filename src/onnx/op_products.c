@@ -29,7 +29,8 @@ static wn_tensor *scaled(op_call *c, wn_tensor *t, double factor) {
 void op_gemm(op_call *c) {
   static const int swapped[] = {1, 0};
   wn_tensor *a = op_in(c, 0), *b = op_in(c, 1);
-  if (wn_ndim(a) != 2 || wn_ndim(b) != 2) op_fail(c, "operands have %d and %d axes; 2 were expected", wn_ndim(a), wn_ndim(b));
+  if (wn_ndim(a) != 2 || wn_ndim(b) != 2)
+    op_fail(c, "operands have %d and %d axes; 2 were expected", wn_ndim(a), wn_ndim(b));
   if (op_int(c, "transA", 0) != 0) a = op_permute(c, a, swapped);
   if (op_int(c, "transB", 0) != 0) b = op_permute(c, b, swapped);
   wn_tensor *y = scaled(c, op_ok(c, wn_matmul(a, b)), op_float(c, "alpha", 1));
@@ -61,7 +62,8 @@ static int labels_of(op_call *c, const char *term, size_t len, int dots, int *la
     if (term[i] == ' ') continue;
     if (n + dots >= WN_MAX_DIMS + 1) op_fail(c, "a term has more than %d axes", WN_MAX_DIMS);
     if (term[i] == '.') {
-      if (i + 2 >= len || term[i + 1] != '.' || term[i + 2] != '.') op_fail(c, "\".\" is not part of \"...\"");
+      if (i + 2 >= len || term[i + 1] != '.' || term[i + 2] != '.')
+        op_fail(c, "\".\" is not part of \"...\"");
       for (int d = 0; d < dots; ++d) label[n++] = LABELS - dots + d;
       i += 2;
     } else {
@@ -81,7 +83,8 @@ static int letters_in(const char *term, size_t len) {
 static wn_tensor *diagonal(op_call *c, wn_tensor *t, int first, int second) {
   const int64_t n = wn_shape(t)[first];
   const int ndim = wn_ndim(t);
-  wn_tensor *on = op_zip(c, WN_EQUAL, op_arange(c, WN_I64, n, ndim, first), op_arange(c, WN_I64, n, ndim, second));
+  wn_tensor *on = op_zip(c, WN_EQUAL, op_arange(c, WN_I64, n, ndim, first),
+                         op_arange(c, WN_I64, n, ndim, second));
   return op_reduce(c, WN_SUM, op_where(c, on, t, op_scalar(c, t, 0)), 1, &second, 0);
 }
 
@@ -111,14 +114,16 @@ static int dots_of(op_call *c, const char *equation, size_t end) {
   int dots = 0, operand = 0;
   for (size_t at = 0, next; at <= end; at = next + 1, ++operand) {
     for (next = at; next < end && equation[next] != ','; ++next) {}
-    if (operand >= c->node->inputs) op_fail(c, "\"%s\" has more terms than there are inputs", equation);
+    if (operand >= c->node->inputs)
+      op_fail(c, "\"%s\" has more terms than there are inputs", equation);
     const int rank = wn_ndim(op_in(c, operand)), letters = letters_in(equation + at, next - at);
     const bool any = memchr(equation + at, '.', next - at) != NULL;
     if (letters > rank || (!any && letters != rank))
       op_fail(c, "term %d of \"%s\" does not fit an input of %d axes", operand, equation, rank);
     if (any && rank - letters > dots) dots = rank - letters;
   }
-  if (operand != c->node->inputs) op_fail(c, "\"%s\" has %d terms for %d inputs", equation, operand, c->node->inputs);
+  if (operand != c->node->inputs)
+    op_fail(c, "\"%s\" has %d terms for %d inputs", equation, operand, c->node->inputs);
   return dots;
 }
 
@@ -127,7 +132,8 @@ void op_einsum(op_call *c) {
   const char *arrow = strstr(equation, "->");
   const size_t end = arrow != NULL ? (size_t)(arrow - equation) : strlen(equation);
   const int dots = dots_of(c, equation, end);
-  int label[WN_MAX_DIMS + 2], all[LABELS], count = 0, out[WN_MAX_DIMS + 2], nout = 0, uses[LABELS] = {0};
+  int label[WN_MAX_DIMS + 2], all[LABELS], count = 0, out[WN_MAX_DIMS + 2], nout = 0,
+                                           uses[LABELS] = {0};
   for (size_t at = 0, next; at <= end; at = next + 1) {
     for (next = at; next < end && equation[next] != ','; ++next) {}
     const int n = labels_of(c, equation + at, next - at, dots, label);
@@ -148,7 +154,8 @@ void op_einsum(op_call *c) {
     for (int i = 0; i < nout; ++i) there = there || out[i] == l;
     if (!there) all[count++] = l;
   }
-  if (count > WN_MAX_DIMS) op_fail(c, "\"%s\" has %d axes; there may be %d", equation, count, WN_MAX_DIMS);
+  if (count > WN_MAX_DIMS)
+    op_fail(c, "\"%s\" has %d axes; there may be %d", equation, count, WN_MAX_DIMS);
   wn_tensor *product = NULL;
   int operand = 0, summed[WN_MAX_DIMS];
   for (size_t at = 0, next; at <= end; at = next + 1, ++operand) {

@@ -10,7 +10,8 @@
 /* The axes of a node; false: none are named and that means that nothing is reduced. */
 static bool axes_of(op_call *c, int ndim, int *axes, int *count) {
   int n = 0;
-  const bool given = op_has(c, 1) ? value_count(op_value(c, 1)) > 0 : op_int_list(c, "axes", &n) != NULL && n > 0;
+  const bool given =
+      op_has(c, 1) ? value_count(op_value(c, 1)) > 0 : op_int_list(c, "axes", &n) != NULL && n > 0;
   if (!given && op_int(c, "noop_with_empty_axes", 0) != 0) return false;
   *count = op_axes(c, 1, ndim, axes);
   return true;
@@ -52,7 +53,8 @@ static void extremum(op_call *c, wn_reduction op) {
   const bool truth = op_value(c, 0)->dtype == WN_BOOL;
   wn_tensor *x = as_number(c, op_in(c, 0));
   int axes[WN_MAX_DIMS], n = 0;
-  if (axes_of(c, wn_ndim(x), axes, &n)) x = op_reduce(c, op, x, n, axes, op_int(c, "keepdims", 1) != 0);
+  if (axes_of(c, wn_ndim(x), axes, &n))
+    x = op_reduce(c, op, x, n, axes, op_int(c, "keepdims", 1) != 0);
   if (truth) x = op_map(c, WN_NOT, op_zip(c, WN_EQUAL, x, op_scalar(c, x, 0)));
   op_result(c, 0, x);
 }
@@ -68,7 +70,8 @@ static double extent_of(const wn_tensor *t, int n, const int *axes) {
 static wn_tensor *mean(op_call *c, wn_tensor *x, int n, const int *axes, int keep) {
   const double count = extent_of(x, n, axes);
   wn_tensor *sum = op_reduce(c, WN_SUM, x, n, axes, keep);
-  return dtype_is_float(wn_tensor_dtype(x)) ? op_zip_number(c, WN_MUL, sum, 1 / count) : op_zip_number(c, WN_DIV, sum, count);
+  return dtype_is_float(wn_tensor_dtype(x)) ? op_zip_number(c, WN_MUL, sum, 1 / count)
+                                            : op_zip_number(c, WN_DIV, sum, count);
 }
 
 void op_reduce_mean(op_call *c) {
@@ -87,7 +90,8 @@ void op_reduce_log_sum_exp(op_call *c) {
     wn_tensor *most = op_reduce(c, WN_MAXIMUM, x, n, axes, 1), *zero = op_scalar(c, x, 0);
     wn_tensor *finite = op_zip(c, WN_LESS, op_map(c, WN_ABS, most), op_scalar(c, x, INFINITY));
     most = op_where(c, finite, most, zero);
-    wn_tensor *sum = op_reduce(c, WN_SUM, op_map(c, WN_EXP, op_zip(c, WN_SUB, x, most)), n, axes, 1);
+    wn_tensor *sum =
+        op_reduce(c, WN_SUM, op_map(c, WN_EXP, op_zip(c, WN_SUB, x, most)), n, axes, 1);
     wn_tensor *y = op_zip(c, WN_ADD, op_map(c, WN_LOG, sum), most);
     x = keep ? y : op_reduce(c, WN_SUM, y, n, axes, 0);
   }
@@ -106,9 +110,11 @@ static void place(op_call *c, wn_reduction op) {
   wn_tensor *best = op_reduce(c, op, x, 1, &axis, 1), *at = op_arange(c, WN_I32, n, ndim, axis);
   wn_tensor *here = op_zip(c, WN_EQUAL, x, best);
   if (dtype_is_float(wn_tensor_dtype(x)))
-    here = op_zip(c, WN_OR, here, op_map(c, WN_NOT, op_zip(c, WN_EQUAL, x, x))); /* NaN is the extremum */
+    here = op_zip(c, WN_OR, here,
+                  op_map(c, WN_NOT, op_zip(c, WN_EQUAL, x, x))); /* NaN is the extremum */
   wn_tensor *which = op_where(c, here, at, op_scalar(c, at, last ? -1 : (double)n));
-  wn_tensor *y = op_reduce(c, last ? WN_MAXIMUM : WN_MINIMUM, which, 1, &axis, op_int(c, "keepdims", 1) != 0);
+  wn_tensor *y =
+      op_reduce(c, last ? WN_MAXIMUM : WN_MINIMUM, which, 1, &axis, op_int(c, "keepdims", 1) != 0);
   op_result_typed(c, 0, op_cast(c, y, WN_I64), ONNX_INT64);
 }
 void op_arg_max(op_call *c) { place(c, WN_MAXIMUM); }
@@ -125,7 +131,8 @@ void op_hardmax(op_call *c) {
   if (old) x = op_reshape(c, x, 2, flat);
   const int rank = wn_ndim(x), along = old ? 1 : axis;
   const int64_t n = wn_shape(x)[along];
-  wn_tensor *best = op_reduce(c, WN_MAXIMUM, x, 1, &along, 1), *at = op_arange(c, WN_I32, n, rank, along);
+  wn_tensor *best = op_reduce(c, WN_MAXIMUM, x, 1, &along, 1),
+            *at = op_arange(c, WN_I32, n, rank, along);
   wn_tensor *which = op_where(c, op_zip(c, WN_EQUAL, x, best), at, op_scalar(c, at, (double)n));
   wn_tensor *first = op_reduce(c, WN_MINIMUM, which, 1, &along, 1);
   wn_tensor *y = op_cast(c, op_zip(c, WN_EQUAL, at, first), wn_tensor_dtype(x));

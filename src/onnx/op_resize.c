@@ -15,7 +15,7 @@ typedef struct resize {
   const char *coordinates, *nearest;
   double extrapolation, scale[WN_MAX_DIMS];
   int64_t out[WN_MAX_DIMS];
-  const double *roi; /* NULL: none */
+  const double *roi;             /* NULL: none */
   int nroi, at_roi[WN_MAX_DIMS]; /* where the axis is in roi, -1: it is not */
 } resize;
 
@@ -35,7 +35,8 @@ static double position(op_call *c, const resize *r, int axis, int64_t n, int64_t
   if (strcmp(m, "tf_crop_and_resize") == 0) {
     const int k = r->at_roi[axis];
     const double begin = k < 0 ? 0 : r->roi[k], end = k < 0 ? 1 : r->roi[r->nroi / 2 + k];
-    return out > 1 ? begin * (in - 1) + x * (end - begin) * (in - 1) / (out - 1) : 0.5 * (begin + end) * (in - 1);
+    return out > 1 ? begin * (in - 1) + x * (end - begin) * (in - 1) / (out - 1)
+                   : 0.5 * (begin + end) * (in - 1);
   }
   op_fail(c, "coordinate_transformation_mode \"%s\" is not supported", m);
 }
@@ -79,8 +80,9 @@ static wn_tensor *along(op_call *c, wn_tensor *t, int ndim, int axis) {
 
 static wn_tensor *resize_axis(op_call *c, const resize *r, wn_tensor *x, int axis) {
   const int64_t in = wn_shape(x)[axis], n = r->out[axis];
-  double *lo = arena_array(c->a, double, n), *hi = arena_array(c->a, double, n), *share = arena_array(c->a, double, n),
-         *rest = arena_array(c->a, double, n), *outside = arena_array(c->a, double, n);
+  double *lo = arena_array(c->a, double, n), *hi = arena_array(c->a, double, n),
+         *share = arena_array(c->a, double, n), *rest = arena_array(c->a, double, n),
+         *outside = arena_array(c->a, double, n);
   const double last = (double)(in - 1);
   bool mixed = false, any_outside = false;
   for (int64_t o = 0; o < n; ++o) {
@@ -98,7 +100,8 @@ static wn_tensor *resize_axis(op_call *c, const resize *r, wn_tensor *x, int axi
   if (mixed) {
     wn_tensor *a = along(c, op_list(c, wn_tensor_dtype(x), n, rest), ndim, axis);
     wn_tensor *b = along(c, op_list(c, wn_tensor_dtype(x), n, share), ndim, axis);
-    y = op_zip(c, WN_ADD, op_zip(c, WN_MUL, y, a), op_zip(c, WN_MUL, elements(c, x, axis, n, hi), b));
+    y = op_zip(c, WN_ADD, op_zip(c, WN_MUL, y, a),
+               op_zip(c, WN_MUL, elements(c, x, axis, n, hi), b));
   }
   if (!any_outside) return y;
   wn_tensor *off = along(c, op_list(c, WN_BOOL, n, outside), ndim, axis);
@@ -116,23 +119,28 @@ static int listed_axes(op_call *c, int ndim, int *axes) {
   return n;
 }
 
-static void set_scales(op_call *c, resize *r, const wn_tensor *x, int n, const int *axes, int count, const double *scale) {
+static void set_scales(op_call *c, resize *r, const wn_tensor *x, int n, const int *axes, int count,
+                       const double *scale) {
   if (count != n) op_fail(c, "there are %d scales for %d axes", count, n);
   for (int i = 0; i < n; ++i) {
     const double out = floor((double)wn_shape(x)[axes[i]] * scale[i]);
-    if (!(scale[i] > 0) || out < 1 || out > 0x1p31) op_fail(c, "axis %d has a scale of %g", axes[i], scale[i]);
+    if (!(scale[i] > 0) || out < 1 || out > 0x1p31)
+      op_fail(c, "axis %d has a scale of %g", axes[i], scale[i]);
     r->scale[axes[i]] = scale[i];
     r->out[axes[i]] = (int64_t)out;
   }
 }
 
 /* Up to opset 18 sizes are what they are; with a policy they are bounds, and the scale is one for all axes. */
-static void set_sizes(op_call *c, resize *r, const wn_tensor *x, int n, const int *axes, int count, const int64_t *size) {
+static void set_sizes(op_call *c, resize *r, const wn_tensor *x, int n, const int *axes, int count,
+                      const int64_t *size) {
   const char *policy = op_text(c, "keep_aspect_ratio_policy", "stretch");
   double one = 0;
   if (count != n) op_fail(c, "there are %d sizes for %d axes", count, n);
-  const bool larger = strcmp(policy, "not_smaller") == 0, smaller = strcmp(policy, "not_larger") == 0;
-  if (!larger && !smaller && strcmp(policy, "stretch") != 0) op_fail(c, "keep_aspect_ratio_policy \"%s\" is not known", policy);
+  const bool larger = strcmp(policy, "not_smaller") == 0,
+             smaller = strcmp(policy, "not_larger") == 0;
+  if (!larger && !smaller && strcmp(policy, "stretch") != 0)
+    op_fail(c, "keep_aspect_ratio_policy \"%s\" is not known", policy);
   for (int i = 0; i < n; ++i) {
     const double s = (double)size[i] / (double)wn_shape(x)[axes[i]];
     if (size[i] < 1) op_fail(c, "axis %d would have %lld elements", axes[i], (long long)size[i]);
@@ -177,16 +185,20 @@ void op_resize(op_call *c) {
   const bool old = c->opset < 11;
   const char *mode = op_text(c, "mode", "nearest");
   resize r = {.linear = strcmp(mode, "linear") == 0 || strcmp(mode, "bilinear") == 0,
-              .coordinates = op_text(c, "coordinate_transformation_mode", old ? "asymmetric" : "half_pixel"),
+              .coordinates =
+                  op_text(c, "coordinate_transformation_mode", old ? "asymmetric" : "half_pixel"),
               .nearest = op_text(c, "nearest_mode", old ? "floor" : "round_prefer_floor"),
               .extrapolation = op_float(c, "extrapolation_value", 0)};
-  if (!r.linear && strcmp(mode, "nearest") != 0) op_fail(c, "mode \"%s\" is not supported; nearest and linear are", mode);
+  if (!r.linear && strcmp(mode, "nearest") != 0)
+    op_fail(c, "mode \"%s\" is not supported; nearest and linear are", mode);
   if (op_int(c, "antialias", 0) != 0) op_fail(c, "antialias is not supported");
-  if (!dtype_is_float(wn_tensor_dtype(x)) && r.linear) op_fail(c, "linear of %s is not supported", wn_dtype_name(wn_tensor_dtype(x)));
+  if (!dtype_is_float(wn_tensor_dtype(x)) && r.linear)
+    op_fail(c, "linear of %s is not supported", wn_dtype_name(wn_tensor_dtype(x)));
   for (int i = 0; i < wn_ndim(x); ++i)
     if (wn_shape(x)[i] == 0) op_fail(c, "axis %d has no elements", i);
   read_sizes(c, &r, x);
   for (int i = 0; i < wn_ndim(x); ++i)
-    if (r.scale[i] != 1 || r.out[i] != wn_shape(x)[i] || r.at_roi[i] >= 0) x = resize_axis(c, &r, x, i);
+    if (r.scale[i] != 1 || r.out[i] != wn_shape(x)[i] || r.at_roi[i] >= 0)
+      x = resize_axis(c, &r, x, i);
   op_result(c, 0, x)->nonnegative = op_value(c, 0)->nonnegative;
 }

@@ -3,7 +3,8 @@
 #include "tensor/tensor.h"
 
 static void ints_result(op_call *c, int ndim, int64_t n, const int64_t *list) {
-  op_result_data(c, 0, ONNX_INT64, ndim, &n, arena_copy(c->a, list, sizeof *list * (size_t)(n + 1)));
+  op_result_data(c, 0, ONNX_INT64, ndim, &n,
+                 arena_copy(c->a, list, sizeof *list * (size_t)(n + 1)));
 }
 
 void op_shape(op_call *c) {
@@ -23,7 +24,8 @@ void op_size(op_call *c) {
 }
 
 void op_constant(op_call *c) {
-  if (c->node->attributes != 1) op_fail(c, "one attribute was expected, not %d", c->node->attributes);
+  if (c->node->attributes != 1)
+    op_fail(c, "one attribute was expected, not %d", c->node->attributes);
   const onnx_attribute *at = &c->node->attribute[0];
   int64_t n = at->count;
   switch (at->kind) {
@@ -44,7 +46,8 @@ void op_constant(op_call *c) {
       op_result_data(c, 0, ONNX_INT64, 1, &n, at->ints);
       return;
     default:
-      op_fail(c, "attribute \"%s\" is not supported; tensors, numbers and lists of numbers are", at->name);
+      op_fail(c, "attribute \"%s\" is not supported; tensors, numbers and lists of numbers are",
+              at->name);
   }
 }
 
@@ -61,9 +64,11 @@ void op_constant_of_shape(op_call *c) {
   const int64_t *shape = op_ints(c, 0, &n);
   const onnx_attribute *at = op_attribute(c, "value");
   if (n > WN_MAX_DIMS) op_fail(c, "the result would have %d axes; there may be %d", n, WN_MAX_DIMS);
-  if (at != NULL && (at->kind != ONNX_ATTR_TENSOR || at->t->count != 1)) op_fail(c, "\"value\" is not one number");
+  if (at != NULL && (at->kind != ONNX_ATTR_TENSOR || at->t->count != 1))
+    op_fail(c, "\"value\" is not one number");
   onnx_value *v = at == NULL ? NULL : value_of_tensor(c->imp, at->t);
-  filled(c, v == NULL ? ONNX_FLOAT : v->type, v == NULL ? 0 : value_element(c->imp, v, 0), n, shape);
+  filled(c, v == NULL ? ONNX_FLOAT : v->type, v == NULL ? 0 : value_element(c->imp, v, 0), n,
+         shape);
 }
 
 void op_range(op_call *c) {
@@ -84,8 +89,10 @@ void op_eye_like(op_call *c) {
   const int64_t k = op_int(c, "k", 0);
   const int type = (int)op_int(c, "dtype", v->type);
   if (v->ndim != 2) op_fail(c, "the input has %d axes; 2 were expected", v->ndim);
-  if (computed_dtype(type) == WN_DTYPE_COUNT) op_fail(c, "%s is not supported", onnx_type_name(c->a, type));
-  wn_tensor *row = op_arange(c, WN_I64, v->shape[0], 2, 0), *column = op_arange(c, WN_I64, v->shape[1], 2, 1);
+  if (computed_dtype(type) == WN_DTYPE_COUNT)
+    op_fail(c, "%s is not supported", onnx_type_name(c->a, type));
+  wn_tensor *row = op_arange(c, WN_I64, v->shape[0], 2, 0),
+            *column = op_arange(c, WN_I64, v->shape[1], 2, 1);
   wn_tensor *on = op_zip(c, WN_EQUAL, op_zip_number(c, WN_ADD, row, (double)k), column);
   op_result_typed(c, 0, op_cast(c, on, computed_dtype(type)), type)->known = true;
 }

@@ -12,7 +12,8 @@
 /* Of the spatial axes of a node. */
 typedef struct windows {
   int n; /* axes */
-  int64_t size[WN_MAX_SPATIAL], stride[WN_MAX_SPATIAL], dilation[WN_MAX_SPATIAL], lo[WN_MAX_SPATIAL], hi[WN_MAX_SPATIAL];
+  int64_t size[WN_MAX_SPATIAL], stride[WN_MAX_SPATIAL], dilation[WN_MAX_SPATIAL],
+      lo[WN_MAX_SPATIAL], hi[WN_MAX_SPATIAL];
   int64_t out[WN_MAX_SPATIAL]; /* positions */
 } windows;
 
@@ -20,12 +21,12 @@ static int64_t reach_of(const windows *w, int i) { return (w->size[i] - 1) * w->
 
 static void check_window(op_call *c, const windows *w, int i) {
   const int64_t most = INT64_C(1) << 30;
-  if (w->size[i] < 1 || w->stride[i] < 1 || w->dilation[i] < 1 || w->size[i] > most || w->stride[i] > most ||
-      w->dilation[i] > most || w->size[i] * w->dilation[i] > most || w->lo[i] < -most || w->lo[i] > most ||
-      w->hi[i] < -most || w->hi[i] > most)
-    op_fail(c, "axis %d: a window of %lld with stride %lld, dilation %lld and padding %lld, %lld", i,
-            (long long)w->size[i], (long long)w->stride[i], (long long)w->dilation[i], (long long)w->lo[i],
-            (long long)w->hi[i]);
+  if (w->size[i] < 1 || w->stride[i] < 1 || w->dilation[i] < 1 || w->size[i] > most ||
+      w->stride[i] > most || w->dilation[i] > most || w->size[i] * w->dilation[i] > most ||
+      w->lo[i] < -most || w->lo[i] > most || w->hi[i] < -most || w->hi[i] > most)
+    op_fail(c, "axis %d: a window of %lld with stride %lld, dilation %lld and padding %lld, %lld",
+            i, (long long)w->size[i], (long long)w->stride[i], (long long)w->dilation[i],
+            (long long)w->lo[i], (long long)w->hi[i]);
 }
 
 /* Padding that auto_pad asks for, so that there are ceil(extent / stride) positions. */
@@ -42,7 +43,8 @@ static windows read_windows(op_call *c, const wn_tensor *x, const int64_t *size)
   windows w = {.n = wn_ndim(x) - 2};
   int64_t pads[2 * WN_MAX_SPATIAL], none = -1;
   if (w.n < 1 || w.n > WN_MAX_SPATIAL)
-    op_fail(c, "%s has no spatial axes, or more than %d", arena_shape(c->a, wn_ndim(x), wn_shape(x)), WN_MAX_SPATIAL);
+    op_fail(c, "%s has no spatial axes, or more than %d",
+            arena_shape(c->a, wn_ndim(x), wn_shape(x)), WN_MAX_SPATIAL);
   op_spatial(c, "kernel_shape", w.n, none, w.size);
   for (int i = 0; i < w.n; ++i) {
     if (size == NULL && w.size[i] == none) op_fail(c, "attribute \"kernel_shape\" is missing");
@@ -56,7 +58,8 @@ static windows read_windows(op_call *c, const wn_tensor *x, const int64_t *size)
   const char *how = op_text(c, "auto_pad", "NOTSET");
   const bool same = strcmp(how, "SAME_UPPER") == 0 || strcmp(how, "SAME_LOWER") == 0;
   const bool valid = strcmp(how, "VALID") == 0;
-  if (!same && !valid && strcmp(how, "NOTSET") != 0) op_fail(c, "auto_pad \"%s\" is not known", how);
+  if (!same && !valid && strcmp(how, "NOTSET") != 0)
+    op_fail(c, "auto_pad \"%s\" is not known", how);
   for (int i = 0; i < w.n; ++i) {
     w.lo[i] = valid ? 0 : pads[i];
     w.hi[i] = valid ? 0 : pads[w.n + i];
@@ -77,7 +80,8 @@ static wn_tensor *with_bias(op_call *c, wn_tensor *y, int input) {
 static wn_tensor *convolve(op_call *c, wn_tensor *x, wn_tensor *w, windows p, int64_t groups) {
   wn_conv_params params = WN_CONV_PARAMS(.groups = groups);
   for (int i = 0; i < p.n; ++i) {
-    const int64_t front = p.lo[i] < 0 ? -p.lo[i] : 0, back = p.hi[i] < 0 ? -p.hi[i] : 0, n = wn_shape(x)[2 + i];
+    const int64_t front = p.lo[i] < 0 ? -p.lo[i] : 0, back = p.hi[i] < 0 ? -p.hi[i] : 0,
+                  n = wn_shape(x)[2 + i];
     if (front + back >= n && front + back > 0) op_fail(c, "padding cuts all of axis %d", 2 + i);
     if (front + back > 0) x = op_slice(c, x, 2 + i, front, n - front - back);
     params.stride[i] = p.stride[i];
@@ -91,10 +95,12 @@ static wn_tensor *convolve(op_call *c, wn_tensor *x, wn_tensor *w, windows p, in
 void op_conv(op_call *c) {
   wn_tensor *x = op_in(c, 0), *w = op_in(c, 1);
   if (wn_ndim(w) != wn_ndim(x))
-    op_fail(c, "the filter %s has not as many axes as the input %s", arena_shape(c->a, wn_ndim(w), wn_shape(w)),
-            arena_shape(c->a, wn_ndim(x), wn_shape(x)));
+    op_fail(c, "the filter %s has not as many axes as the input %s",
+            arena_shape(c->a, wn_ndim(w), wn_shape(w)), arena_shape(c->a, wn_ndim(x), wn_shape(x)));
   const windows p = read_windows(c, x, wn_shape(w) + 2);
-  op_result(c, 0, with_bias(c, convolve(c, x, w, p, op_int(c, "group", 1)), 2));
+  const int64_t groups = op_int(c, "group", 1);
+  if (groups < 1) op_fail(c, "group is %lld", (long long)groups);
+  op_result(c, 0, with_bias(c, convolve(c, x, w, p, groups), 2));
 }
 
 /* --- transposed convolution ------------------------------------------------------------------- */
@@ -102,7 +108,8 @@ void op_conv(op_call *c) {
 typedef struct transposed {
   windows p;
   int64_t n, c, k, groups; /* k: channels of the result */
-  int64_t first[WN_MAX_SPATIAL], turns[WN_MAX_SPATIAL]; /* of positions of a phase: the first, and how many */
+  int64_t first[WN_MAX_SPATIAL],
+      turns[WN_MAX_SPATIAL]; /* of positions of a phase: the first, and how many */
 } transposed;
 
 /* Padding of a result whose extents are given, or of auto_pad: what is more than wanted goes to both ends. */
@@ -114,20 +121,26 @@ static void shape_transposed(op_call *c, const wn_tensor *x, transposed *t) {
   const int64_t *to = op_int_list(c, "output_shape", &n);
   const char *how = op_text(c, "auto_pad", "NOTSET");
   const bool same = strncmp(how, "SAME_", 5) == 0;
-  if (to != NULL && n != p->n && n != p->n + 2) op_fail(c, "\"output_shape\" has %d extents; %d were expected", n, p->n);
+  if (to != NULL && n != p->n && n != p->n + 2)
+    op_fail(c, "\"output_shape\" has %d extents; %d were expected", n, p->n);
   for (int i = 0; i < p->n; ++i) {
     const int64_t full = (wn_shape(x)[2 + i] - 1) * p->stride[i] + reach_of(p, i) + more[i];
     if (to != NULL || same) {
       p->out[i] = to != NULL ? to[n - p->n + i] : wn_shape(x)[2 + i] * p->stride[i];
       const int64_t all = full - p->out[i], half = all / 2;
-      p->lo[i] = all < 0 ? 0 : strcmp(how, "SAME_UPPER") == 0 ? half : all - half; /* too few: zeros behind */
+      p->lo[i] = all < 0                          ? 0
+                 : strcmp(how, "SAME_UPPER") == 0 ? half
+                                                  : all - half; /* too few: zeros behind */
     } else {
       p->out[i] = full - p->lo[i] - p->hi[i];
     }
-    if (p->out[i] < 1) op_fail(c, "axis %d of the result would have %lld elements", 2 + i, (long long)p->out[i]);
-    t->first[i] = p->lo[i] >= 0 ? p->lo[i] / p->stride[i] : -((-p->lo[i] + p->stride[i] - 1) / p->stride[i]);
+    if (p->out[i] < 1)
+      op_fail(c, "axis %d of the result would have %lld elements", 2 + i, (long long)p->out[i]);
+    t->first[i] =
+        p->lo[i] >= 0 ? p->lo[i] / p->stride[i] : -((-p->lo[i] + p->stride[i] - 1) / p->stride[i]);
     const int64_t last = p->lo[i] + p->out[i] - 1;
-    t->turns[i] = (last >= 0 ? last / p->stride[i] : -((-last + p->stride[i] - 1) / p->stride[i])) - t->first[i] + 1;
+    t->turns[i] = (last >= 0 ? last / p->stride[i] : -((-last + p->stride[i] - 1) / p->stride[i])) -
+                  t->first[i] + 1;
   }
 }
 
@@ -149,7 +162,8 @@ static wn_tensor *turned_filter(op_call *c, wn_tensor *w, const transposed *t) {
 }
 
 /* The convolution of phases whose filters have taps[] taps, at the positions first .. first + turns of a phase. */
-static wn_tensor *phase(op_call *c, wn_tensor *x, wn_tensor *w, const transposed *t, const int64_t *taps) {
+static wn_tensor *phase(op_call *c, wn_tensor *x, wn_tensor *w, const transposed *t,
+                        const int64_t *taps) {
   windows p = {.n = t->p.n};
   for (int i = 0; i < p.n; ++i) {
     p.stride[i] = p.dilation[i] = 1;
@@ -202,8 +216,10 @@ static wn_tensor *joint_phases(op_call *c, wn_tensor *x, wn_tensor *w, const tra
 }
 
 /* Phase number `which` of all of them: its filter is every stride-th tap. */
-static wn_tensor *one_phase(op_call *c, wn_tensor *x, wn_tensor *w, const transposed *t, int64_t which) {
-  int64_t taps[WN_MAX_SPATIAL] = {0}, steps[WN_MAX_DIMS] = {1, 1}, shape[WN_MAX_DIMS] = {t->n, t->k};
+static wn_tensor *one_phase(op_call *c, wn_tensor *x, wn_tensor *w, const transposed *t,
+                            int64_t which) {
+  int64_t taps[WN_MAX_SPATIAL] = {0}, steps[WN_MAX_DIMS] = {1, 1},
+          shape[WN_MAX_DIMS] = {t->n, t->k};
   for (int i = t->p.n; i-- > 0;) {
     const int64_t s = t->p.stride[i], r = which % s, size = t->p.size[i];
     which /= s;
@@ -263,10 +279,11 @@ static wn_tensor *with_zeros(op_call *c, wn_tensor *x, wn_tensor *w, const trans
 void op_conv_transpose(op_call *c) {
   wn_tensor *x = op_in(c, 0), *w = op_in(c, 1);
   transposed t = {.groups = op_int(c, "group", 1)};
-  if (wn_ndim(w) != wn_ndim(x) || wn_ndim(x) < 3 || t.groups < 1 || wn_shape(w)[0] != wn_shape(x)[1] ||
-      wn_shape(x)[1] % t.groups != 0)
-    op_fail(c, "a filter %s does not fit %s in %lld groups", arena_shape(c->a, wn_ndim(w), wn_shape(w)),
-            arena_shape(c->a, wn_ndim(x), wn_shape(x)), (long long)t.groups);
+  if (wn_ndim(w) != wn_ndim(x) || wn_ndim(x) < 3 || t.groups < 1 ||
+      wn_shape(w)[0] != wn_shape(x)[1] || wn_shape(x)[1] % t.groups != 0)
+    op_fail(c, "a filter %s does not fit %s in %lld groups",
+            arena_shape(c->a, wn_ndim(w), wn_shape(w)), arena_shape(c->a, wn_ndim(x), wn_shape(x)),
+            (long long)t.groups);
   t.p = read_windows(c, x, wn_shape(w) + 2);
   t.n = wn_shape(x)[0], t.c = wn_shape(x)[1], t.k = wn_shape(w)[1] * t.groups;
   shape_transposed(c, x, &t);
@@ -292,8 +309,8 @@ static void count_positions(op_call *c, const wn_tensor *x, windows *w) {
   for (int i = 0; i < w->n; ++i) {
     const int64_t extent = wn_shape(x)[2 + i], room = extent + w->lo[i] + w->hi[i] - reach_of(w, i);
     if (room < 0 || w->lo[i] < 0 || w->hi[i] < 0)
-      op_fail(c, "a window of %lld does not fit the %lld elements of axis %d", (long long)reach_of(w, i),
-              (long long)extent, 2 + i);
+      op_fail(c, "a window of %lld does not fit the %lld elements of axis %d",
+              (long long)reach_of(w, i), (long long)extent, 2 + i);
     w->out[i] = (room + (up ? w->stride[i] - 1 : 0)) / w->stride[i] + 1;
     if (up && (w->out[i] - 1) * w->stride[i] >= extent + w->lo[i]) --w->out[i];
   }
@@ -303,7 +320,8 @@ static void count_positions(op_call *c, const wn_tensor *x, windows *w) {
 static wn_tensor *windows_of(op_call *c, wn_tensor *x, const windows *w, double value) {
   int64_t lo[WN_MAX_DIMS] = {0}, hi[WN_MAX_DIMS] = {0};
   for (int i = 0; i < w->n; ++i) {
-    const int64_t need = (w->out[i] - 1) * w->stride[i] + reach_of(w, i) - w->lo[i] - wn_shape(x)[2 + i];
+    const int64_t need =
+        (w->out[i] - 1) * w->stride[i] + reach_of(w, i) - w->lo[i] - wn_shape(x)[2 + i];
     lo[2 + i] = w->lo[i];
     hi[2 + i] = need > 0 ? need : 0;
   }
@@ -330,12 +348,14 @@ void op_max_pool(op_call *c) {
 }
 
 /* y times 1 / how many elements of each window count, which is a product of what the axes say. */
-static wn_tensor *averaged(op_call *c, wn_tensor *y, const wn_tensor *x, const windows *w, bool all) {
+static wn_tensor *averaged(op_call *c, wn_tensor *y, const wn_tensor *x, const windows *w,
+                           bool all) {
   double whole = 1;
   for (int i = 0; i < w->n; ++i) {
     double *share = arena_array(c->a, double, w->out[i]);
     bool same = true;
-    const int64_t extent = wn_shape(x)[2 + i], end = all ? extent + w->hi[i] : extent, begin = all ? -w->lo[i] : 0;
+    const int64_t extent = wn_shape(x)[2 + i], end = all ? extent + w->hi[i] : extent,
+                  begin = all ? -w->lo[i] : 0;
     for (int64_t o = 0; o < w->out[i]; ++o) {
       int64_t n = 0;
       for (int64_t k = 0; k < w->size[i]; ++k) {
@@ -351,7 +371,8 @@ static wn_tensor *averaged(op_call *c, wn_tensor *y, const wn_tensor *x, const w
     }
     int64_t shape[WN_MAX_DIMS];
     for (int k = 0; k < wn_ndim(y); ++k) shape[k] = k == 2 + i ? w->out[i] : 1;
-    y = op_zip(c, WN_MUL, y, op_reshape(c, op_list(c, wn_tensor_dtype(y), w->out[i], share), wn_ndim(y), shape));
+    y = op_zip(c, WN_MUL, y,
+               op_reshape(c, op_list(c, wn_tensor_dtype(y), w->out[i], share), wn_ndim(y), shape));
   }
   return whole == 1 ? y : op_zip_number(c, WN_MUL, y, whole);
 }
@@ -392,7 +413,8 @@ void op_lp_pool(op_call *c) {
 static wn_tensor *over_space(op_call *c, wn_reduction op, wn_tensor *x, double *count) {
   int axes[WN_MAX_DIMS], n = 0;
   *count = 1;
-  if (wn_ndim(x) < 3) op_fail(c, "%s has no spatial axes", arena_shape(c->a, wn_ndim(x), wn_shape(x)));
+  if (wn_ndim(x) < 3)
+    op_fail(c, "%s has no spatial axes", arena_shape(c->a, wn_ndim(x), wn_shape(x)));
   for (int i = 2; i < wn_ndim(x); ++i) {
     axes[n++] = i;
     *count *= (double)wn_shape(x)[i];
@@ -408,7 +430,8 @@ void op_global_average_pool(op_call *c) {
 
 void op_global_max_pool(op_call *c) {
   double n;
-  op_result(c, 0, over_space(c, WN_MAXIMUM, op_in(c, 0), &n))->nonnegative = op_value(c, 0)->nonnegative;
+  op_result(c, 0, over_space(c, WN_MAXIMUM, op_in(c, 0), &n))->nonnegative =
+      op_value(c, 0)->nonnegative;
 }
 
 void op_global_lp_pool(op_call *c) {

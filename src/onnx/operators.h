@@ -9,7 +9,8 @@
 /* A value that is a tensor of the file. */
 onnx_value *value_of_tensor(importer *imp, const onnx_tensor *t);
 
-#define OPERATOR(name, since, until, function, values, reads) void function(op_call *c);
+#define OPERATOR(name, since, until, function, values, reads, attributes, limits) \
+  void function(op_call *c);
 #include "onnx/operators.def"
 #undef OPERATOR
 

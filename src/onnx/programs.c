@@ -23,8 +23,8 @@ struct model_programs {
   wn_context *ctx;
   wn_program *base;
   instance *idle;
-  int users;  /* instances that are taken */
-  int *slot;  /* by input: its slot, -1: none */
+  int users; /* instances that are taken */
+  int *slot; /* by input: its slot, -1: none */
   int first_output;
   wn_value *output; /* by output: dtype and shape */
 };
@@ -50,7 +50,8 @@ static void read_call(wn_model *m, arena *a, const wn_value *inputs, int count, 
     wn_value v;
     model_value(d, inputs, i, &v);
     const int at = model_place(m, d, false, &v, i);
-    if (c->in[at].size != 0) diag_fail(d, WN_ERR_USAGE, "input \"%s\" is given twice", m->input[at]->name);
+    if (c->in[at].size != 0)
+      diag_fail(d, WN_ERR_USAGE, "input \"%s\" is given twice", m->input[at]->name);
     c->in[at] = v;
   }
   str key;
@@ -64,7 +65,8 @@ static void read_call(wn_model *m, arena *a, const wn_value *inputs, int count, 
     str_addn(&key, (const char *)numbers, sizeof *numbers * (size_t)(ndim + 1));
     if (!m->needed[i]) continue;
     if (v == NULL || (v->data == NULL && bytes_of(v->dtype, ndim, numbers + 1) > 0))
-      diag_fail(d, WN_ERR_USAGE, "input \"%s\" decides what is compiled: its data has to be given", m->input[i]->name);
+      diag_fail(d, WN_ERR_USAGE, "input \"%s\" decides what is compiled: its data has to be given",
+                m->input[i]->name);
     str_addn(&key, v->data, bytes_of(v->dtype, ndim, numbers + 1));
   }
   c->key = (unsigned char *)key.data;
@@ -95,7 +97,8 @@ static void destroy_programs(model_programs *p, int outputs) {
 static instance *new_instance(model_programs *of, wn_program *program, int outputs) {
   instance *i = mem_alloc(sizeof *i);
   if (i == NULL) return NULL;
-  *i = (instance){.of = of, .program = program, .spare = mem_alloc(sizeof(void *) * (size_t)(outputs + 1))};
+  *i = (instance){
+      .of = of, .program = program, .spare = mem_alloc(sizeof(void *) * (size_t)(outputs + 1))};
   if (i->spare == NULL) {
     mem_free(i);
     return NULL;
@@ -132,7 +135,8 @@ static void compile_into(wn_model *m, model_programs *p, const call *c) {
     ++count;
   }
   model_build(m, ctx, given, count, outs);
-  if (wn_compile(ctx, outs, NULL, m->outputs, &m->compile, &p->base) != WN_OK) diag_again(&ctx->diag);
+  if (wn_compile(ctx, outs, NULL, m->outputs, &m->compile, &p->base) != WN_OK)
+    diag_again(&ctx->diag);
   wn_program_info info = WN_PROGRAM_INFO(.plan = NULL);
   wn_program_get_info(p->base, &info);
   p->slot = arena_array(a, int, m->inputs + 1);
@@ -140,7 +144,10 @@ static void compile_into(wn_model *m, model_programs *p, const call *c) {
   find_slots(m, p, &info);
   for (int i = 0; i < m->outputs; ++i) {
     wn_value *v = &p->output[i];
-    *v = (wn_value){.size = sizeof *v, .name = m->output[i]->name, .dtype = wn_tensor_dtype(outs[i]), .ndim = wn_ndim(outs[i])};
+    *v = (wn_value){.size = sizeof *v,
+                    .name = m->output[i]->name,
+                    .dtype = wn_tensor_dtype(outs[i]),
+                    .ndim = wn_ndim(outs[i])};
     for (int k = 0; k < v->ndim; ++k) v->shape[k] = wn_shape(outs[i])[k];
     v->bytes = bytes_of(v->dtype, v->ndim, v->shape);
   }
@@ -287,7 +294,8 @@ static void *spare_for(instance *i, int output, size_t bytes) {
 }
 
 /* Binds what the caller has and spare arrays where there is nothing. */
-static void bind_all(wn_model *m, arena *a, const model_programs *p, instance *i, const call *c, wn_value *const *out) {
+static void bind_all(wn_model *m, arena *a, const model_programs *p, instance *i, const call *c,
+                     wn_value *const *out) {
   const int most = m->inputs + m->outputs;
   int *slot = arena_array(a, int, most + 1), count = 0;
   const void **data = arena_array(a, const void *, most + 1);
@@ -303,8 +311,8 @@ static void bind_all(wn_model *m, arena *a, const model_programs *p, instance *i
     void *to = out[k] != NULL ? out[k]->data : NULL;
     const wn_value *is = &p->output[k];
     if (to != NULL && out[k]->bytes != 0 && out[k]->bytes < is->bytes)
-      diag_fail(a->diag, WN_ERR_USAGE, "output \"%s\" has %zu bytes, and there is room for %zu", is->name, is->bytes,
-                out[k]->bytes);
+      diag_fail(a->diag, WN_ERR_USAGE, "output \"%s\" has %zu bytes, and there is room for %zu",
+                is->name, is->bytes, out[k]->bytes);
     if (to == NULL) to = spare_for(i, k, is->bytes);
     if (to == NULL) diag_fail(a->diag, WN_ERR_NOMEM, "out of memory");
     slot[count] = p->first_output + k;
@@ -320,7 +328,8 @@ static wn_value **place_outputs(wn_model *m, arena *a, wn_value *outputs, int co
   for (int i = 0; i < count; ++i) {
     wn_value v;
     model_value(a->diag, outputs, i, &v);
-    out[model_place(m, a->diag, true, &v, i)] = (wn_value *)((char *)outputs + (size_t)i * outputs->size);
+    out[model_place(m, a->diag, true, &v, i)] =
+        (wn_value *)((char *)outputs + (size_t)i * outputs->size);
   }
   return out;
 }
@@ -376,7 +385,8 @@ static wn_status do_job(job *j, bool keep) {
   return st;
 }
 
-static wn_status check_lists(wn_model *m, const wn_value *in, int nin, const wn_value *out, int nout) {
+static wn_status check_lists(wn_model *m, const wn_value *in, int nin, const wn_value *out,
+                             int nout) {
   bool bad = nin < 0 || nout < 0 || (nin > 0 && in == NULL) || (nout > 0 && out == NULL);
   return bad ? diag_set(&m->diag, WN_ERR_USAGE, "a list of inputs or outputs is NULL") : WN_OK;
 }
@@ -398,10 +408,12 @@ wn_status wn_model_outputs(wn_model *model, const wn_value *inputs, int count, w
   return do_job(&j, false);
 }
 
-wn_status wn_model_program(wn_model *model, const wn_value *inputs, int count, wn_program **program) {
+wn_status wn_model_program(wn_model *model, const wn_value *inputs, int count,
+                           wn_program **program) {
   if (program != NULL) *program = NULL;
   if (model == NULL) return WN_ERR_USAGE;
-  if (program == NULL) return diag_set(&model->diag, WN_ERR_USAGE, "nowhere to put the program: it is NULL");
+  if (program == NULL)
+    return diag_set(&model->diag, WN_ERR_USAGE, "nowhere to put the program: it is NULL");
   wn_status st = check_lists(model, inputs, count, NULL, 0);
   if (st != WN_OK) return st;
   job j = {model, inputs, NULL, count, 0, false, NULL, NULL};

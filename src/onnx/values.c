@@ -128,7 +128,8 @@ wn_tensor *value_tensor(importer *imp, onnx_value *v) {
   if (v->t != NULL) return v->t;
   open_source(imp, v);
   if (v->t == NULL) {
-    WN_CHECK(v->data != NULL || value_count(v) == 0, "value \"%s\" has neither tensor nor data", v->name);
+    WN_CHECK(v->data != NULL || value_count(v) == 0, "value \"%s\" has neither tensor nor data",
+             v->name);
     if (v->data != NULL && is_number(v, &number))
       v->t = of_number(imp, v, number);
     else

@@ -1,8 +1,8 @@
 /* Movement: the same elements at other places.
  *
  * In: a tensor and where its elements go. Out: one node of RESHAPE, PERMUTE, EXPAND, PAD,
- * SHRINK, FLIP or STRIDE, or the tensor itself where nothing moves. Reshapes of reshapes become
- * one. */
+ * SHRINK, FLIP, STRIDE or GATHER, or the tensor itself where nothing moves. Reshapes of reshapes
+ * become one. */
 #include "tensor/tensor.h"
 
 static wn_tensor *move(wn_tensor *t, uop_op op, int nargs, const int64_t *args,
@@ -234,4 +234,34 @@ wn_tensor *tensor_stride(const char *who, wn_tensor *t, const int64_t *steps) {
 wn_tensor *wn_stride(wn_tensor *t, const int64_t *steps) {
   if (t == NULL) return NULL;
   TENSOR_RETURN(t->ctx, tensor_stride("wn_stride", t, steps));
+}
+
+/* --- gather ----------------------------------------------------------------------------------- */
+
+static wn_tensor *gather(wn_tensor *t, wn_tensor *index, int axis) {
+  graph *g = &t->ctx->graph;
+  bool taken[WN_MAX_DIMS] = {false};
+  if (index->ctx != t->ctx)
+    diag_fail(&t->ctx->diag, WN_ERR_USAGE, "wn_gather: operands belong to different contexts");
+  if (!dtype_is_int(index->dtype))
+    diag_fail(&t->ctx->diag, WN_ERR_USAGE,
+              "wn_gather: the index is %s %s, not i32 or i64; convert it with wn_cast",
+              wn_dtype_name(index->dtype), tensor_text(index));
+  axis = take_axis("wn_gather", t, axis, taken);
+  const int ndim = t->shape->len - 1 + index->shape->len;
+  int64_t shape[2 * WN_MAX_DIMS];
+  int n = 0;
+  for (int i = 0; i < axis; ++i) shape[n++] = t->shape->at[i];
+  for (int i = 0; i < index->shape->len; ++i) shape[n++] = index->shape->at[i];
+  for (int i = axis + 1; i < t->shape->len; ++i) shape[n++] = t->shape->at[i];
+  const int_list *to = tensor_check_shape(t->ctx, "wn_gather", "the result", ndim, shape);
+  if (tensor_is_empty(t)) return tensor_filled(t->ctx, uop_const(g, t->dtype, 0), ndim, shape);
+  const uop *src[] = {t->node, index->node};
+  return tensor_new(t->ctx, uop_new(g, OP_GATHER, t->dtype, 2, src, (uop_arg){.i = axis}), t->dtype,
+                    to);
+}
+
+wn_tensor *wn_gather(wn_tensor *t, wn_tensor *index, int axis) {
+  if (t == NULL || index == NULL) return NULL;
+  TENSOR_RETURN(t->ctx, gather(t, index, axis));
 }

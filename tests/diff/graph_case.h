@@ -22,6 +22,7 @@ typedef outputs (*build_fn)(twins *w);
 
 typedef struct attempt {
   const char *name, *plan, *backend;
+  const char *isa; /* NULL: one of this machine's, by seed */
   uint64_t seed;
   double tolerance; /* relative L2 of each output */
   bool may_refuse;  /* the plan need not exist for the graph */
@@ -84,7 +85,7 @@ static inline int run_program(attempt *a, wn_context *ctx, arena *mem, const out
   isa_list isas = machine_isas();
   const wn_options opt =
       WN_OPTIONS(.plan = a->plan, .backend = a->backend,
-                 .isa = isas.name[a->seed % (uint64_t)isas.count],
+                 .isa = a->isa != NULL ? a->isa : isas.name[a->seed % (uint64_t)isas.count],
                  .threads = 1 + (int)(a->seed % 3), .plan_only = a->only_plan, .no_cache = 1);
   a->status = wn_compile(ctx, t, data, o->count, &opt, &p);
   snprintf(a->message, sizeof a->message, "%s", a->status == WN_OK ? "" : wn_message(ctx));

@@ -186,6 +186,45 @@ static inline twin twin_slice(twins *w, twin x, const int64_t *begin, const int6
   return y;
 }
 
+/* --- places that are data --------------------------------------------------------------------- */
+
+/* Integers in [lo, hi]; the values of the twin are what they are. */
+static inline twin twin_places(twins *w, bool constant, wn_dtype dtype, int64_t lo, int64_t hi,
+                               int nd, const int64_t *shape) {
+  twin x = twin_new(w, NULL, nd, shape);
+  int64_t n = twin_count(&x);
+  void *data = arena_alloc(w->a, wn_dtype_size(dtype) * (size_t)n);
+  for (int64_t i = 0; i < n; ++i) {
+    int64_t v = between(w->random, lo, hi);
+    if (dtype == WN_I32) ((int32_t *)data)[i] = (int32_t)v;
+    if (dtype == WN_I64) ((int64_t *)data)[i] = v;
+    x.v[i] = (double)v;
+  }
+  x.t = constant ? wn_constant(w->ctx, dtype, nd, shape, data)
+                 : wn_input(w->ctx, dtype, nd, shape, data);
+  return x;
+}
+
+static inline twin twin_gather(twins *w, twin x, twin index, int axis) {
+  int64_t shape[TWIN_DIMS], at[TWIN_DIMS], from[TWIN_DIMS];
+  int n = 0;
+  for (int d = 0; d < axis; ++d) shape[n++] = x.shape[d];
+  for (int d = 0; d < index.nd; ++d) shape[n++] = index.shape[d];
+  for (int d = axis + 1; d < x.nd; ++d) shape[n++] = x.shape[d];
+  twin y = twin_new(w, wn_gather(x.t, index.t, axis), n, shape);
+  for (int64_t i = twin_count(&y); i-- > 0;) {
+    twin_at(&y, i, at);
+    double place = index.v[twin_place(&index, at + axis)];
+    if (place < 0) place += (double)x.shape[axis];
+    for (int d = 0; d < axis; ++d) from[d] = at[d];
+    for (int d = axis + 1; d < x.nd; ++d) from[d] = at[d + index.nd - 1];
+    from[axis] = (int64_t)place;
+    bool inside = place >= 0 && place < (double)x.shape[axis];
+    y.v[i] = inside ? x.v[twin_place(&x, from)] : 0;
+  }
+  return y;
+}
+
 /* --- reductions ------------------------------------------------------------------------------- */
 
 /* Over one axis, which stays as extent 1. */

@@ -2,9 +2,9 @@
 # ONNX's backend tests through winnow: backend.sh ONNX_SUITE [--update]
 #
 # In: the program onnx_suite, and the data that tools/onnx-env.sh has fetched. Out: TAP, a line for each case of
-# expected.txt; exit status 77 where there is no data. The quick tier runs all cases on `interp`, which is what says
-# whether an operator is right, and some on `cpu`; WINNOW_LONG all of both. --update writes expected.txt: what is ok on
-# both.
+# expected.txt; exit status 77 where there is no data. All cases run on `interp`, in float64, and on `cpu`; with a
+# sanitizer (WINNOW_IN_PART) each fourth, and not ONNX's light models, which are large networks whose weights are
+# computed. WINNOW_LONG runs all everywhere. --update writes expected.txt anew: what is right on `cpu`.
 suite=$1
 list=tests/onnx/expected.txt
 cases=${WINNOW_ONNX_ENV:-build/onnx-env}/cases
@@ -12,5 +12,19 @@ if [ ! -d "$cases/node" ]; then
   echo "skipped: ONNX's test data is not there (tools/onnx-env.sh fetches it)"
   exit 77
 fi
-set -- "$cases/node" "$cases/pytorch-converted" "$cases/pytorch-operator" "$cases/simple"
-jobs=$(nproc 2>/dev/null || echo 2)
+
+run() { "$suite" --list "$list" "$@" "$cases/node" "$cases/pytorch-converted" "$cases/pytorch-operator" "$cases/simple"; }
+light() { "$suite" --list "$list" --backend cpu --seconds 600 "$@" "$cases/real"; }
+
+if [ "$2" = --update ]; then
+  run --backend cpu --update
+  light --update
+  exit
+fi
+every=${WINNOW_IN_PART:+4}
+[ -n "$WINNOW_LONG" ] && every=
+failed=0
+run --backend interp --every "${every:-1}" || failed=1
+run --backend cpu --every "${every:-1}" || failed=1
+[ -n "$every" ] || light || failed=1
+exit $failed

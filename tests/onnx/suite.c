@@ -1,6 +1,6 @@
 /* onnx_suite: runs cases of ONNX's backend tests, and networks in the same form, through winnow.
  *
- *     onnx_suite [--list FILE [--update]] [--backend B] [--every N] [--jobs N] [--seconds N] [--plans] [--threads N]
+ *     onnx_suite [--list FILE [--update] | --all] [--backend B] [--every N] [--jobs N] [--seconds N] [--plans] [--threads N]
  *                [--l2 BOUND] [--no-cache] [--verbose] FOLDER...
  *
  * In: folders with a model and test data (suite_case.h), or folders of such. A case is called by the last two parts of
@@ -9,7 +9,8 @@
  * result was wrong, or a case crashed or took longer than --seconds (60).
  * --list: a file of the cases that must be ok, one a line, sorted; lines are TAP then, cases that are refused and not
  * listed are left out, and one that is not ok but listed counts as wrong too. --update writes the file, and leaves the
- * cases in it that did not run. --every N runs each N-th case. --plans runs each named plan, --threads N with each number
+ * cases in it that did not run. --all: each case
+ * must be ok. --every N runs each N-th case. --plans runs each named plan, --threads N with each number
  * of threads up to N, which must give the same bits. --l2 compares by relative L2 with results in float64. */
 #include "cores.h" /* with _GNU_SOURCE: MAP_ANONYMOUS */
 
@@ -36,7 +37,7 @@ typedef struct suite {
   case_result *results;   /* one a case, shared with child processes */
   case_options options;
   const char *list_path;
-  bool update, verbose;
+  bool update, verbose, all; /* all: as if each were listed */
   int every, jobs, seconds;
 } suite;
 
@@ -96,6 +97,7 @@ static void thin_out(suite *s) {
 
 static void read_list(suite *s) {
   size_t size;
+  for (size_t i = 0; i < s->cases.len; ++i) s->cases.data[i].listed = s->all;
   if (s->list_path == NULL || (s->update && access(s->list_path, F_OK) != 0)) return;
   char *text = (char *)file_read(&s->a, s->list_path, &size), *rest;
   for (char *line = strtok_r(text, "\n", &rest); line != NULL; line = strtok_r(NULL, "\n", &rest))
@@ -175,15 +177,17 @@ static bool is_wrong(const suite *s, size_t i) {
          (s->cases.data[i].listed && o != CASE_OK);
 }
 
+static bool is_tap(const suite *s) { return s->all || (s->list_path != NULL && !s->update); }
+
 /* What is not counted in TAP: refused, as expected. */
 static bool is_left_out(const suite *s, size_t i) {
-  return s->list_path != NULL && !s->update && !is_wrong(s, i) && !s->cases.data[i].listed;
+  return !is_wrong(s, i) && !s->cases.data[i].listed;
 }
 
 static void print_case(const suite *s, size_t i, int *number) {
   const test_case *c = &s->cases.data[i];
   const case_result *r = &s->results[i];
-  bool tap = s->list_path != NULL && !s->update;
+  bool tap = is_tap(s);
   if (tap && is_left_out(s, i)) {
     if (r->outcome == CASE_OK)
       printf("# %s passes and is not in %s: --update adds it\n", c->name, s->list_path);
@@ -211,7 +215,7 @@ static void run_all(suite *s) {
     --running;
     while (printed < next && s->cases.data[printed].child == 0) print_case(s, printed++, &number);
   }
-  if (s->list_path != NULL && !s->update) printf("1..%d\n", number);
+  if (is_tap(s)) printf("1..%d\n", number);
 }
 
 /* --- the summary ------------------------------------------------------------------------------ */
@@ -254,7 +258,7 @@ static int summarise(suite *s) {
     wrong += is_wrong(s, i);
     seconds += s->results[i].seconds;
   }
-  if (s->list_path == NULL || s->verbose) print_operators(s);
+  if (!is_tap(s) || s->verbose) print_operators(s);
   printf("# %zu cases:", s->cases.len);
   for (int o = 0; o < OUTCOMES; ++o)
     if (count[o] > 0) printf(" %d %s,", count[o], words[o]);
@@ -278,6 +282,8 @@ static void read_arguments(suite *s, char **argv) {
     const char *flag = argv[i];
     if (strcmp(flag, "--update") == 0)
       s->update = true;
+    else if (strcmp(flag, "--all") == 0)
+      s->all = true;
     else if (strcmp(flag, "--verbose") == 0)
       s->verbose = true;
     else if (strcmp(flag, "--plans") == 0)

@@ -72,12 +72,15 @@ static void find_model(case_state *c) {
 }
 
 /* Values NAME_0.pb, NAME_1.pb, ... of a folder, as many as there are. */
-static int read_values(case_state *c, const char *stem, wn_value *values) {
+static int read_values(case_state *c, const char *stem, wn_value *values, wn_model *m,
+                       wn_status (*get)(wn_model *model, int index, wn_value *value)) {
   int n = 0;
   for (; n < MOST_VALUES; ++n) {
     const char *path = arena_printf(c->a, "%s_%d.pb", stem, n);
     if (access(path, F_OK) != 0) break;
-    values[n] = value_from_file(c->a, c->d, path);
+    wn_value said = WN_VALUE();
+    wn_dtype as = get(m, n, &said) == WN_OK ? said.dtype : WN_DTYPE_COUNT;
+    values[n] = value_from_file(c->a, c->d, path, as);
   }
   return n;
 }
@@ -95,8 +98,8 @@ static data_set *made_set(case_state *c, wn_model *m) {
   int64_t n = value_elements(&s->input[0]);
   for (int64_t i = 0; i < n; ++i) ((float *)s->input[0].data)[i] = (float)((double)i / (double)n);
   size_t stem = strlen(c->model_path) - strlen(".onnx");
-  s->outputs =
-      read_values(c, arena_printf(c->a, "%.*s_output", (int)stem, c->model_path), s->output);
+  s->outputs = read_values(c, arena_printf(c->a, "%.*s_output", (int)stem, c->model_path),
+                           s->output, m, wn_model_get_output);
   return s;
 }
 
@@ -105,8 +108,10 @@ static void read_sets(case_state *c, wn_model *m) {
     const char *folder = arena_printf(c->a, "%s/test_data_set_%d", c->folder, i);
     if (access(folder, F_OK) != 0) break;
     data_set *s = arena_new(c->a, data_set);
-    s->inputs = read_values(c, arena_printf(c->a, "%s/input", folder), s->input);
-    s->outputs = read_values(c, arena_printf(c->a, "%s/output", folder), s->output);
+    s->inputs =
+        read_values(c, arena_printf(c->a, "%s/input", folder), s->input, m, wn_model_get_input);
+    s->outputs =
+        read_values(c, arena_printf(c->a, "%s/output", folder), s->output, m, wn_model_get_output);
     vec_push(c->a, &c->sets, s);
   }
   if (c->light) vec_push(c->a, &c->sets, made_set(c, m));

@@ -79,11 +79,12 @@ static void copy_elements(diag *d, const char *path, wn_value *v, int type, cons
   if (v->dtype != WN_I32 && v->dtype != WN_I64 && v->bytes > 0) memcpy(v->data, from, v->bytes);
 }
 
-wn_value value_from_file(arena *a, diag *d, const char *path) {
+wn_value value_from_file(arena *a, diag *d, const char *path, wn_dtype as) {
   size_t size;
   unsigned char *bytes = file_read(a, path, &size);
   const onnx_tensor *t = onnx_read_tensor(a, d, path, bytes, size);
   wn_value v = WN_VALUE(.dtype = dtype_of(d, path, t->type), .ndim = t->ndim);
+  if (as == WN_BF16 && t->type == ONNX_UINT16) v.dtype = as;
   if (t->ndim > WN_MAX_DIMS) diag_fail(d, WN_ERR_USAGE, "%s: %d axes", path, t->ndim);
   for (int i = 0; i < t->ndim; ++i) v.shape[i] = t->dims[i];
   value_room(&v, a);
@@ -124,8 +125,9 @@ static bool element_is_near(const wn_value *got, const wn_value *want, int64_t i
     return ((const int64_t *)got->data)[i] == ((const int64_t *)want->data)[i];
   double x = number_at(got, i), y = number_at(want, i);
   if (x == y || (isnan(x) && isnan(y))) return true;
+  double relative = got->dtype == WN_BF16 ? fmax(t->relative, 0x1p-7) : t->relative;
   return is_float(got->dtype) && isfinite(x) && isfinite(y) &&
-         fabs(x - y) <= t->absolute + t->relative * fabs(y);
+         fabs(x - y) <= t->absolute + relative * fabs(y);
 }
 
 /* "at [1, 2]" */

@@ -10,7 +10,8 @@
 
 #include "onnx/hold.h"
 
-wn_value value_from_file(arena *a, diag *d, const char *path);
+/* as: the dtype that the model gives it; where that is bf16, 16-bit integers in the file are its bits. */
+wn_value value_from_file(arena *a, diag *d, const char *path, wn_dtype as);
 int64_t value_elements(const wn_value *v);
 /* An array for a value whose shape and dtype are known; every byte is 0xff, of floats NaN. */
 void value_room(wn_value *v, arena *a);

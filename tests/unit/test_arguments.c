@@ -249,6 +249,11 @@ FUNCTION(wn_flip, NONE(wn_flip(NULL, NULL, 0)) && REFUSED(wn_flip(t, NULL, 1)) &
                       REFUSED(wn_flip(t, (int[]){4}, 1)) && REFUSED(wn_flip(t, (int[]){0}, -1)))
 FUNCTION(wn_stride, NONE(wn_stride(NULL, NULL)) && REFUSED(wn_stride(t, NULL)) &&
                         REFUSED(wn_stride(t, (int64_t[4]){1, 1, 1, 0})))
+FUNCTION(wn_gather, NONE(wn_gather(NULL, f->in, 0)) && NONE(wn_gather(f->in, NULL, 0)) &&
+                        REFUSED(wn_gather(t, t, 0)) &&
+                        REFUSED(wn_gather(t, wn_cast(f->in, WN_I32), 0)) &&
+                        REFUSED(wn_gather(t, wn_scalar(c, WN_I64, 0), 4)) &&
+                        REFUSED(wn_gather(t, wn_scalar(c, WN_I64, 0), -5)))
 FUNCTION(wn_concat, NONE(wn_concat(NULL, 1, 0)) && NONE(wn_concat(&f->in, 0, 0)) &&
                         NONE(wn_concat(&f->in, -1, 0)) && REFUSED(wn_concat(&t, 1, 4)) &&
                         NONE(wn_concat((wn_tensor *[]){f->in, NULL}, 2, 0)) &&
@@ -326,6 +331,7 @@ static const struct function {
     ROW(wn_shrink),
     ROW(wn_flip),
     ROW(wn_stride),
+    ROW(wn_gather),
     ROW(wn_concat),
     ROW(wn_map),
     ROW(wn_zip),

@@ -61,6 +61,10 @@ static void test_movement_shapes(void **state) {
   expect_shape(c, wn_shrink(t, SIZES(1, 0, 1), SIZES(2, 3, 3)), SHAPE(1, 3, 2));
   expect_shape(c, wn_flip(t, AXES(0, -1), 2), SHAPE(2, 3, 4));
   expect_shape(c, wn_stride(t, SIZES(2, 2, 3)), SHAPE(1, 2, 2));
+  wn_tensor *places = wn_input(c, WN_I64, SHAPE(5, 6), NULL);
+  expect_shape(c, wn_gather(t, places, 0), SHAPE(5, 6, 3, 4));
+  expect_shape(c, wn_gather(t, places, -2), SHAPE(2, 5, 6, 4));
+  expect_shape(c, wn_gather(t, wn_scalar(c, WN_I32, 1), 2), SHAPE(2, 3));
   expect_shape(c, wn_window(t, 2, SIZES(2, 2), SIZES(1, 2), NULL), SHAPE(2, 2, 2, 2, 2));
   expect_shape(c, wn_window(t, 1, SIZES(2), NULL, SIZES(3)), SHAPE(2, 3, 1, 2));
 }
@@ -225,6 +229,10 @@ static void test_shape_errors(void **state) {
   expect_error(c, wn_flip(t, AXES(3), 1), "wn_flip: there is no axis 3 in [2, 3, 4]");
   expect_error(c, wn_stride(t, SIZES(1, 0, 1)),
                "wn_stride: step 0 of axis 1 of [2, 3, 4]; steps are at least 1");
+  expect_error(c, wn_gather(t, t, 1),
+               "wn_gather: the index is f32 [2, 3, 4], not i32 or i64; convert it with wn_cast");
+  expect_error(c, wn_gather(t, wn_scalar(c, WN_I64, 0), 3),
+               "wn_gather: there is no axis 3 in [2, 3, 4]");
   expect_error(c, wn_window(t, 1, SIZES(5), NULL, NULL),
                "wn_window: axis 2 of [2, 3, 4] is too short for a window of 5 with dilation 1");
   expect_error(
@@ -277,6 +285,13 @@ static void test_empty_movement(void **state) {
   expect_empty(c, wn_flip(e, AXES(0, 1), 2), SHAPE(2, 0, 3));
   expect_empty(c, wn_stride(e, SIZES(2, 3, 2)), SHAPE(1, 0, 2));
   expect_empty(c, wn_window(e, 1, SIZES(2), NULL, NULL), SHAPE(2, 0, 2, 2));
+  wn_tensor *places = wn_input(c, WN_I64, SHAPE(5), NULL),
+            *nowhere = wn_input(c, WN_I64, SHAPE(0), NULL);
+  expect_empty(c, wn_gather(e, places, 0), SHAPE(5, 0, 3));
+  expect_empty(c, wn_gather(t, nowhere, 2), SHAPE(2, 1, 0));
+  expect_filled(c, wn_gather(e, places, 1), 0, SHAPE(2, 5, 3)); /* all places are outside */
+  expect_empty(c, wn_concat((wn_tensor *[]){e, e}, 2, 0), SHAPE(4, 0, 3));
+  assert_ptr_equal(wn_concat((wn_tensor *[]){e, t}, 2, 1)->node, t->node);
   expect_error(c, wn_reshape(e, SHAPE(0, -1)),
                "wn_reshape: beside an extent of 0, -1 may be anything; say what it is ([0, -1])");
   expect_error(c, wn_reshape(t, SHAPE(-1, 0)),
