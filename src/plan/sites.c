@@ -227,7 +227,7 @@ static void add_value(finding *f, const uop *b) {
   v.array = array;
   for (int i = 1; i < b->nsrc; ++i) v.len *= b->src[i]->arg.j;
   if (b->arg.info->explicit_) v.result = result_number(v.label);
-  v.constant &= !map_get(&f->varying, b->id, &known);
+  v.constant &= !map_get(&f->varying, b->id, &known) && v.result < 0; /* a result is the caller's */
   canon c = {.f = f};
   v.canonical = canonical_of(&c, b, all, uses.data, v.narrays);
   /* equal forms over arrays that are constant in one and not in the other are not alike */
@@ -268,7 +268,7 @@ static void add_value(finding *f, const uop *b) {
 static bool place_varies(const finding *f, const uop *b) {
   uint64_t known;
   const cat_place *place = cat_place_of(&f->cats, b);
-  if (place == NULL) return false;
+  if (place == NULL) return b->arg.info->explicit_;
   return place->whole->arg.info->explicit_ || map_get(&f->varying, place->whole->id, &known);
 }
 
