@@ -269,7 +269,7 @@ static void add_value(finding *f, const uop *b) {
 static bool place_varies(const finding *f, const uop *b) {
   uint64_t known;
   const cat_place *place = cat_place_of(&f->cats, b);
-  if (place == NULL) return false;
+  if (place == NULL) return b->arg.info->explicit_;
   return place->whole->arg.info->explicit_ || map_get(&f->varying, place->whole->id, &known);
 }
 
