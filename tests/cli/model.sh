@@ -155,6 +155,16 @@ run 0 'results in float64, and the error' run layers.onnx --exact e.npz --json
 that 'no error' grep -q -E '"rel_l2_err":[0-9.]+e-0[78]' out
 end
 
+# --- on request, as bench --peers uses it
+cases=$((cases + 1))
+name='run --on-request'
+why=
+printf '0.001 3\n0.002 1\n' | "$WINNOW" run pair.onnx --input in.npz --threads 1 --json --on-request >out 2>err || why='it failed'
+that 'not three lines' test "$(wc -l <out)" -eq 3
+that 'the first is no row' grep -q '^{"model":.*"load_ms":' out
+that 'not arrays of numbers' test "$(sed 1d out | grep -c -E '^\[[0-9]+\.[0-9]+(,[0-9]+\.[0-9]+)+\]$')" -eq 2
+end
+
 # --- what is wrong
 refuses() {
   text=$1
