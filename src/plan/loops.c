@@ -92,6 +92,16 @@ const uop *sum_lane_range(arena *a, const uop *reduce, int lanes) {
   return NULL;
 }
 
+/* Does a load move with a loop that is summed over, of any of the value's sums? */
+static bool is_of_terms(const uop_order *own, const uop *load) {
+  for (size_t i = 0; i < own->len; ++i) {
+    const uop *u = own->at[i];
+    for (int k = 1; u->op == OP_REDUCE && k < u->nsrc; ++k)
+      if (uop_has_range(load, u->src[k])) return true;
+  }
+  return false;
+}
+
 /* Lanes for the terms of the value's sums; 1 where v, the loop for the lanes of axes (-1: none), is better there. */
 static int term_lanes(arena *a, const uop *b, const schedule *s, const machine *m, int v) {
   wn_dtype widest = widest_dtype(a, b->src[0]);
@@ -102,7 +112,7 @@ static int term_lanes(arena *a, const uop *b, const schedule *s, const machine *
   for (size_t i = 0; i < own.len; ++i) {
     const uop *u = own.at[i];
     if (u->op == OP_REDUCE) sums |= sum_lane_range(a, u, lanes) != NULL;
-    if (u->op != OP_INDEX || v < 0) continue;
+    if (u->op != OP_INDEX || v < 0 || !is_of_terms(&own, u)) continue; /* a bias is read once a sum */
     movement by = moves(u, b->src[v + 1]);
     if (by == MOVES_BY_ONE) return 1;
     strided |= by == MOVES_OTHERWISE;
