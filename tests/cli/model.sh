@@ -155,6 +155,26 @@ run 0 'results in float64, and the error' run layers.onnx --exact e.npz --json
 that 'no error' grep -q -E '"rel_l2_err":[0-9.]+e-0[78]' out
 end
 
+# --- the examples, which do the same through the library alone
+examples=${WINNOW%/*}
+if [ -x "$examples/example_upscale" ] && [ -x "$examples/example_classify" ]; then
+  run 0 'the example that enlarges a picture' --version
+  that 'it fails' "$examples/example_upscale" larger.onnx two.ppm big.png >said
+  says said '2 x 1 pixels became 4 x 2, in big.png'
+  "$WINNOW" run pixels.onnx --input big.png --output y.npy >out
+  values y.npy '255 102 0 255 102 0 0 51 102 0 51 102 255 102 0 255 102 0 0 51 102 0 51 102'
+  end
+  run 0 'the example that classifies one' --version
+  that 'it fails' "$examples/example_classify" classes.onnx two.ppm labels.txt >said
+  # 8 pixels whose red is (1 - 0.485) / 0.229 and all else is below 0, which is 0
+  that "$(cat said)" test "$(head -n 2 said)" = '  17.991  red
+  17.991  all of them'
+  that 'it reads what is no network' test "$("$examples/example_classify" nowhere.onnx two.ppm 2>&1 | grep -c nowhere)" = 1
+  end
+else
+  echo '# the examples are not built'
+fi
+
 # --- on request, as bench --peers uses it
 cases=$((cases + 1))
 name='run --on-request'
