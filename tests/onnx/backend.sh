@@ -13,7 +13,13 @@ if [ ! -d "$cases/node" ]; then
   exit 77
 fi
 
-run() { "$suite" --list "$list" "$@" "$cases/node" "$cases/pytorch-converted" "$cases/pytorch-operator" "$cases/simple"; }
+# The data of one case divides by places beyond the padding, as onnx's own code of that version did and neither PyTorch
+# nor ONNX Runtime does, which gives what winnow gives.
+wrong_data=node/test_averagepool_3d_dilations_large_count_include_pad_is_1_ceil_mode_is_True
+run() {
+  "$suite" --list "$list" --except "$wrong_data" "$@" "$cases/node" "$cases/pytorch-converted" "$cases/pytorch-operator" \
+    "$cases/simple"
+}
 light() { "$suite" --list "$list" --backend cpu --seconds 600 "$@" "$cases/real"; }
 
 if [ "$2" = --update ]; then
