@@ -258,7 +258,6 @@ wn_tensor *op_where(op_call *c, wn_tensor *cond, wn_tensor *a, wn_tensor *b) {
 }
 
 wn_tensor *op_gather(op_call *c, wn_tensor *t, wn_tensor *index, int axis) {
-  
   return op_ok(c, wn_gather(t, index, axis));
 }
 
