@@ -166,9 +166,14 @@ WN_API void wn_on_warning(wn_context *ctx, wn_warning_fn fn, void *user);
 
 /* Threads: as the context, one at a time. Ownership: a tensor belongs to the context of its operands and dies with it;
  * arrays of numbers and texts are copied. Errors: NULL, a line in wn_message(), and the context's first such error
- * stays; of a NULL tensor NULL, without a word. Axes count from 0, and a negative axis from the end. */
+ * stays; of a NULL tensor NULL, without a word. Axes count from 0, and a negative axis from the end.
+ *
+ * An extent may be 0, and the tensor has no elements then. Every function takes such tensors as numpy does: a sum over
+ * none is 0, a product 1, a maximum -infinity or the least integer, a minimum the opposite; what is padded is zeros.
+ * Nothing is read of an input without elements and nothing written to an output, so that data may be NULL; a program
+ * has no slot for such an input, and one of 0 bytes for such an output. */
 
-/* Borrow `data` (row-major, shape[0..ndim), 0 to WN_MAX_DIMS axes, every extent at least 1), which programs run on
+/* Borrow `data` (row-major, shape[0..ndim), 0 to WN_MAX_DIMS axes, no extent negative), which programs run on
  * until another array is bound in its place (wn_bind); NULL: an array has to be bound before the first run. An input
  * may change between runs. f16 and bf16 are bits in 16-bit integers, bool is a byte, 0 or 1. */
 WN_API wn_tensor *wn_input(wn_context *ctx, wn_dtype dtype, int ndim, const int64_t *shape,
@@ -199,7 +204,7 @@ WN_API wn_dtype wn_tensor_dtype(const wn_tensor *t);
  * A name changes nothing of a program: equal layers are compiled once, whatever they are called. */
 WN_API wn_tensor *wn_name(wn_tensor *t, const char *name);
 
-/* The same elements in another shape, without a copy; one extent may be -1. */
+/* The same elements in another shape, without a copy; one extent may be -1, but not beside a 0. */
 WN_API wn_tensor *wn_reshape(wn_tensor *t, int ndim, const int64_t *shape);
 /* Result axis i is source axis axes[i]; there is one for each axis of t. */
 WN_API wn_tensor *wn_permute(wn_tensor *t, const int *axes);
@@ -207,19 +212,22 @@ WN_API wn_tensor *wn_permute(wn_tensor *t, const int *axes);
 WN_API wn_tensor *wn_expand(wn_tensor *t, int ndim, const int64_t *shape);
 /* Zeros before and after, as many as lo[i] and hi[i] for each axis; none negative. */
 WN_API wn_tensor *wn_pad(wn_tensor *t, const int64_t *lo, const int64_t *hi);
-/* [begin[i], end[i]) of each axis. */
+/* [begin[i], end[i]) of each axis, which may be empty. */
 WN_API wn_tensor *wn_shrink(wn_tensor *t, const int64_t *begin, const int64_t *end);
 /* The axes that are listed run backwards. */
 WN_API wn_tensor *wn_flip(wn_tensor *t, const int *axes, int count);
 /* Every steps[i]-th element of axis i, from 0; steps are at least 1, one for each axis. */
 WN_API wn_tensor *wn_stride(wn_tensor *t, const int64_t *steps);
+/* The elements of t at places that are data: the result has the axes of t with those of index (i32 or i64) in the place
+ * of `axis`, and is t[..., index[...], ...]. A negative index or axis counts from the end; a place outside reads 0. */
+WN_API wn_tensor *wn_gather(wn_tensor *t, wn_tensor *index, int axis);
 /* The parts one behind the other along an axis, -1 being the last: `count` of them, at least 1, of one dtype and of
  * shapes that differ in this axis only. A part may come several times. */
 WN_API wn_tensor *wn_concat(wn_tensor *const *parts, int count, int axis);
 
 /* WN_MAX and WN_RELU give NaN for NaN; WN_GELU is the exact one, through erf. WN_FLOOR rounds down, WN_ROUND to the
- * nearest integer, to the even one of two that are as near. Angles are in radians. WN_NOT takes bool; WN_NEG, WN_ABS and
- * WN_RELU take any number, the others floats only. */
+ * nearest integer, to the even one of two that are as near. Angles are in radians. WN_NOT takes bool; WN_NEG, WN_ABS
+ * and WN_RELU take any number, the others floats only. */
 typedef enum wn_unary {
   WN_NEG,
   WN_ABS,
@@ -240,10 +248,10 @@ typedef enum wn_unary {
   WN_ERF
 } wn_unary;
 /* WN_DIV of integers rounds down, and what WN_MOD leaves is a - b * floor(a / b), of the sign of b; divided by 0
- * integers are 0 and leave a. WN_MOD of floats is computed so, with the error of its steps: of large quotients little is
- * left. WN_POW is a to the b, of floats, with the special cases of C99's pow; where b is a scalar 1, 2, 3, -1 or 0.5, it
- * is a itself, products, a quotient or a square root. WN_MAX and WN_MIN give NaN for NaN. WN_AND and WN_OR take bool,
- * WN_LESS and WN_EQUAL give it: WN_EQUAL of a tensor and itself is 0 where it is NaN. */
+ * integers are 0 and leave a. WN_MOD of floats is computed so, with the error of its steps: of large quotients
+ * little is left. WN_POW is a to the b, of floats, with the special cases of C99's pow; where b is a scalar 1, 2, 3,
+ * -1 or 0.5, it is a itself, products, a quotient or a square root. WN_MAX and WN_MIN give NaN for NaN. WN_AND and
+ * WN_OR take bool, WN_LESS and WN_EQUAL give it: WN_EQUAL of a tensor and itself is 0 where it is NaN. */
 typedef enum wn_binary {
   WN_ADD,
   WN_SUB,
@@ -445,14 +453,15 @@ WN_API wn_status wn_program_get_slot(wn_program *program, int slot, wn_slot_info
 /* The number of the slot with this name. WN_ERR_USAGE and *slot -1 where no slot has it, or more than one. */
 WN_API wn_status wn_program_find(wn_program *program, const char *name, int *slot);
 
-/* From the next run on the program reads or, of an output, writes this array (borrowed, row-major, of the slot's dtype
- * and shape). WN_ERR_USAGE, and everything stays as it was, where there is no such slot, where the array is NULL or not
- * aligned as its dtype, where it overlaps what it must not overlap at wn_compile, and for a fixed input, which takes
- * another compile. A constant that is bound, be it to the array that it had, is prepared again by the next wn_prepare
- * or run; the plan stays the one that was chosen at compiling. Costs less than a microsecond and allocates nothing but
- * where a constant is bound in a program that shares prepared weights (wn_program_share), which then gets memory for
- * its own: WN_ERR_NOMEM leaves everything as it was. A program that is bound while another thread runs or binds it is
- * WN_ERR_USAGE where it is noticed (by either call), and which arrays a run uses is not defined where it is not. */
+/* From the next run on the program reads or, of an output, writes this array (borrowed, row-major, of the slot's
+ * dtype and shape). WN_ERR_USAGE, and everything stays as it was, where there is no such slot, where the array is
+ * NULL or not aligned as its dtype, where it overlaps what it must not overlap at wn_compile (all but of a slot of 0
+ * bytes), and for a fixed input, which takes another compile. A constant that is bound, be it to the array that it
+ * had, is prepared again by the next wn_prepare or run; the plan stays the one that was chosen at compiling. Costs
+ * less than a microsecond and allocates nothing but where a constant is bound in a program that shares prepared
+ * weights (wn_program_share), which then gets memory for its own: WN_ERR_NOMEM leaves everything as it was. A
+ * program that is bound while another thread runs or binds it is WN_ERR_USAGE where it is noticed (by either call),
+ * and which arrays a run uses is not defined where it is not. */
 WN_API wn_status wn_bind(wn_program *program, int slot, const void *data);
 /* Binds several at once, so that two arrays can change places; all or none. A slot that is named twice gets the latter.
  * */

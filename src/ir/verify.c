@@ -109,8 +109,9 @@ static const char *check_list(const uop *u) {
   const int_list *list = u->arg.list;
   switch (u->op) {
     case OP_RESHAPE:
-    case OP_EXPAND:
       return all_at_least(list, 1) ? NULL : "extents are at least 1";
+    case OP_EXPAND:
+      return all_at_least(list, 0) ? NULL : "extents are at least 0";
     case OP_STRIDE:
       return all_at_least(list, 1) ? NULL : "steps are at least 1";
     case OP_PERMUTE:
@@ -197,6 +198,11 @@ static const char *check_get(graph *g, const uop *u) {
   return arena_printf(&g->arena, "element %lld of %d", (long long)which->arg.i, stack->nsrc);
 }
 
+static const char *check_gather(const uop *u) {
+  if (!dtype_is_int(u->src[1]->dtype)) return "places are i32 or i64";
+  return u->arg.i >= 0 ? NULL : "an axis is at least 0";
+}
+
 static const char *check_substitute(graph *g, const uop *u) {
   if (u->nsrc % 2 == 0) return "a RANGE without a replacement";
   for (int i = 2; i < u->nsrc; i += 2) {
@@ -219,6 +225,8 @@ const char *ir_check_row(graph *g, const uop *u) {
       return check_index(g, u);
     case OP_GET:
       return check_get(g, u);
+    case OP_GATHER:
+      return check_gather(u);
     case OP_SUBSTITUTE:
       return check_substitute(g, u);
     case OP_REDUCE:

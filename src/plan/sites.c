@@ -227,7 +227,8 @@ static void add_value(finding *f, const uop *b) {
   v.array = array;
   for (int i = 1; i < b->nsrc; ++i) v.len *= b->src[i]->arg.j;
   if (b->arg.info->explicit_) v.result = result_number(v.label);
-  v.constant &= !map_get(&f->varying, b->id, &known);
+  /* every run makes a result, so nothing that reads it is made before */
+  v.constant &= v.result < 0 && !map_get(&f->varying, b->id, &known);
   canon c = {.f = f};
   v.canonical = canonical_of(&c, b, all, uses.data, v.narrays);
   /* equal forms over arrays that are constant in one and not in the other are not alike */
@@ -268,7 +269,7 @@ static void add_value(finding *f, const uop *b) {
 static bool place_varies(const finding *f, const uop *b) {
   uint64_t known;
   const cat_place *place = cat_place_of(&f->cats, b);
-  if (place == NULL) return false;
+  if (place == NULL) return b->arg.info->explicit_;
   return place->whole->arg.info->explicit_ || map_get(&f->varying, place->whole->id, &known);
 }
 
@@ -283,7 +284,7 @@ static bool reads_varying(const finding *f, const uop *b) {
   return false;
 }
 
-/* A part that varies makes its whole vary, and that all other parts. */
+/* A result varies, made by every run as it is; a part that varies makes its whole vary, and that all other parts. */
 static void find_varying(finding *f, uop_order all) {
   bool more = f->cats.wholes > 0;
   while (more) {
@@ -292,7 +293,7 @@ static void find_varying(finding *f, uop_order all) {
       const uop *u = all.at[i];
       uint64_t known;
       if (u->op != OP_BUFFERIZE || map_get(&f->varying, u->id, &known)) continue;
-      if (!place_varies(f, u) && !reads_varying(f, u)) continue;
+      if (!u->arg.info->explicit_ && !place_varies(f, u) && !reads_varying(f, u)) continue;
       map_put(&f->varying, u->id, 1);
       more = true;
     }

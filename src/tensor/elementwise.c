@@ -88,8 +88,8 @@ static wn_tensor *select(const char *who, wn_tensor *cond, wn_tensor *a, wn_tens
 
 /* --- binary ----------------------------------------------------------------------------------- */
 
-/* a - b q with q = floor(a / b), where b times a q of 0 is 0 for an infinite b too. a / b rounds, up to the next integer
- * at most; then q is one too large and what is left has the wrong sign. */
+/* a - b q with q = floor(a / b), where b times a q of 0 is 0 for an infinite b too. a / b rounds, up to the next
+ * integer at most; then q is one too large and what is left has the wrong sign. */
 static wn_tensor *modulo(const char *who, wn_tensor *a, wn_tensor *b) {
   if (dtype_is_int(a->dtype)) return tensor_zip(who, OP_MOD, a, b);
   wn_tensor *zero = tensor_number(a, 0), *q = unary(OP_FLOOR, tensor_zip(who, OP_DIV, a, b));
@@ -281,6 +281,9 @@ wn_tensor *tensor_reduce(const char *who, uop_op op, wn_tensor *t, const int *ax
     else if (t->shape->at[i] > 1)
       args[nargs++] = i; /* one element is its own sum */
   }
+  if (tensor_is_empty(t))
+    return tensor_filled(t->ctx, uop_identity(g, op, t->dtype), keep ? n : nrest,
+                         keep ? kept : rest);
   wn_tensor *r = t;
   if (nargs > 1) {
     const uop_arg arg = {.list = intern_list(g, nargs, args)};

@@ -215,6 +215,13 @@ static outputs groups_and_steps(twins *w) {
   return single(twin_zip(w, WN_MUL, y, bias(w, 9)));
 }
 
+/* An output that depends on constants alone, and what is made of it: the caller's array is filled by each run. */
+static outputs of_constants(twins *w) {
+  twin x = twin_leaf(w, true, 1, 4, (int64_t[]){1, between(w->random, 1, 5), 9, 8});
+  twin y = twin_conv(w, x, filters(w, 3, x.shape[1], 3, 3), &same3);
+  return (outputs){2, {y, twin_reduce(w, WN_MAXIMUM, twin_map(w, WN_TANH, y), 3)}};
+}
+
 static const struct {
   const char *name;
   build_fn build;
@@ -232,6 +239,7 @@ static const struct {
     {"moved", moved},
     {"pooled", pooled},
     {"groups and steps", groups_and_steps},
+    {"of constants", of_constants},
 };
 
 static void known_graphs(void **state) {
@@ -297,11 +305,19 @@ static outputs pools(twins *w) {
   return (outputs){2, {twin_pool(w, x, true, 3, 2), twin_pool(w, x, false, 2, 1)}};
 }
 
+/* What depends on constants alone, and is an output, is not there before the first run. */
+static outputs weights_out(twins *w) {
+  twin f = twin_map(w, WN_TANH, filters(w, between(w->random, 1, 9), 5, 3, 3));
+  twin y = twin_conv(w, image(w, 1, 5, between(w->random, 3, 14), 11), f, &same3);
+  return (outputs){2, {f, y}};
+}
+
 static void other_graphs(void **state) {
   uint64_t seed = test_seed();
   int failures = try_graph("attention", attention, seed, true, *state);
   failures += try_graph("statistics", statistics, seed, true, *state);
   failures += try_graph("pools", pools, seed, true, *state);
+  failures += try_graph("weights as an output", weights_out, seed, true, *state);
   assert_int_equal(failures, 0);
 }
 
