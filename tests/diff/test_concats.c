@@ -384,6 +384,11 @@ static outputs into_output(twins *w) {
   return single(CONCAT(w, 1, layer(w, x, 4, 3), layer(w, x, 5, 1)));
 }
 
+static outputs into_reshaped(twins *w) {
+  twin y = into_output(w).out[0];
+  return single(twin_reshape(w, y, 2, (int64_t[]){9, 8 * 9}));
+}
+
 /* Of a DenseNet's concatenations only the last has memory: 6 + 5 * 4 channels; beside it one layer of 8. */
 static void test_memory(void **state) {
   (void)state;
@@ -404,10 +409,15 @@ static void test_memory(void **state) {
   assert_false(make(&m, build_alone, &limited));
   assert_non_null(strstr(wn_message(m.ctx), "the limit is"));
   give_back(&m);
-  assert_true(make(&m, into_output, &plain));
-  assert_int_equal(m.info.kernels, 2);
-  assert_int_equal(m.info.workspace_bytes, 0);
-  give_back(&m);
+  static const build_fn outs[] = {into_output, into_reshaped};
+  for (int i = 0; i < LEN(outs); ++i) {
+    assert_true(make(&m, outs[i], &plain));
+    assert_int_equal(m.info.kernels, 2);
+    assert_int_equal(m.info.workspace_bytes, 0);
+    assert_int_equal(wn_run(m.program), WN_OK);
+    assert_true(relative_l2(m.data[0], m.o.out[0].v, twin_count(&m.o.out[0])) < TOLERANCE);
+    give_back(&m);
+  }
 }
 
 /* Constants beside each other are prepared; what stands beside an input is stored by each run. */
