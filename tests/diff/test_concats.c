@@ -335,8 +335,8 @@ typedef struct made {
   wn_program_info info;
 } made;
 
-/* message NULL: it has to compile. */
-static bool make(made *m, build_fn fn, const wn_options *options) {
+/* Does it compile? With `fail` > 0 that allocation of the compile fails. */
+static bool make_failing(made *m, build_fn fn, const wn_options *options, long fail) {
   uint64_t random = 5;
   wn_tensor *t[MOST_OUTPUTS];
   void *data[MOST_OUTPUTS];
@@ -351,9 +351,16 @@ static bool make(made *m, build_fn fn, const wn_options *options) {
   }
   wn_program_info info = WN_PROGRAM_INFO();
   m->info = info;
+  mem_fail_at(fail);
   wn_status st = wn_compile(m->ctx, t, data, m->o.count, options, &m->program);
+  mem_fail_at(0);
+  if (fail > 0 && st != WN_OK) assert_int_equal(st, WN_ERR_NOMEM);
   if (st == WN_OK) assert_int_equal(wn_program_get_info(m->program, &m->info), WN_OK);
   return st == WN_OK;
+}
+
+static bool make(made *m, build_fn fn, const wn_options *options) {
+  return make_failing(m, fn, options, 0);
 }
 
 static void give_back(made *m) {
@@ -495,6 +502,21 @@ static void test_placement(void **state) {
   }
 }
 
+/* Any allocation may fail; the first ones each, later ones ever fewer of them. */
+static void test_allocation_failure(void **state) {
+  (void)state;
+  bool done = false;
+  wn_options o = plain;
+  o.plan_only = 1;
+  drawn = 5;
+  assert_string_equal(graphs[drawn].name, "shared");
+  for (long n = 1; !done; n += 1 + n / 32) {
+    made m;
+    done = make_failing(&m, build_alone, &o, n);
+    give_back(&m);
+  }
+}
+
 /* A part has an array, however little it takes to compute. */
 static void test_inline(void **state) {
   (void)state;
@@ -508,10 +530,11 @@ static void test_inline(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_networks), cmocka_unit_test(test_exact),
-      cmocka_unit_test(test_kernels),  cmocka_unit_test(test_memory),
-      cmocka_unit_test(test_prepared), cmocka_unit_test(test_bound),
-      cmocka_unit_test(test_inline),   cmocka_unit_test(test_placement),
+      cmocka_unit_test(test_networks),  cmocka_unit_test(test_exact),
+      cmocka_unit_test(test_kernels),   cmocka_unit_test(test_memory),
+      cmocka_unit_test(test_prepared),  cmocka_unit_test(test_bound),
+      cmocka_unit_test(test_inline),    cmocka_unit_test(test_allocation_failure),
+      cmocka_unit_test(test_placement),
   };
   return cmocka_run_group_tests_name("concats", tests, share_text, unshare_text);
 }
