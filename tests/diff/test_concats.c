@@ -1,6 +1,6 @@
 /* Concatenations: what networks make of them against float64 under every plan and on every backend, random graphs whose
- * results are exact, and that nothing is copied or kept which need not be. The seed is printed; WINNOW_SEED=<seed> draws
- * the same ones again, WINNOW_LONG=1 takes each plan and backend for each. */
+ * results are exact, and that nothing is copied or kept which need not be. The seed is printed; WINNOW_SEED=<seed>
+ * draws the same ones again, WINNOW_LONG=1 takes each plan and backend for each. */
 #include "cores.h" /* with _GNU_SOURCE: MAP_ANONYMOUS */
 
 #include <stdarg.h>
