@@ -1,4 +1,4 @@
-/* What all commands share: problems from words and files, progress, rows for programs. */
+/* What all commands share: problems and models from words and files, progress, rows for programs. */
 #include "app.h"
 
 #include <stdlib.h>
@@ -85,7 +85,26 @@ plan_spec app_plan(const cli *app) {
   return (plan_spec){o->plan != NULL ? o->plan : "auto", app_wino(app)};
 }
 
-static void read_batch(cli *app, const char *path, problem_list *list) {
+subject app_subject(cli *app, const char *where, const char *text) {
+  if (options_is_model(text)) {
+    const char *slash = strrchr(text, '/');
+    return (subject){slash != NULL ? slash + 1 : text, NULL, text};
+  }
+  problem *p = arena_new(&app->arena, problem);
+  app_parse_problem(app, where, text, p);
+  return (subject){p->text, p, NULL};
+}
+
+static void add_subject(cli *app, subject_list *list, const char *where, const char *text) {
+  subject s = app_subject(app, where, text);
+  if (list->len > 0 && (list->data[0].model == NULL) != (s.model == NULL))
+    diag_fail(&app->diag, WN_ERR_USAGE, "%s%s is a %s and %s a %s: give one kind at a time", where,
+              s.text, s.model != NULL ? "model" : "problem", list->data[0].text,
+              s.model != NULL ? "problem" : "model");
+  vec_push(&app->arena, list, s);
+}
+
+static void read_batch(cli *app, const char *path, subject_list *list) {
   size_t size;
   char *s = (char *)file_read(&app->arena, path, &size);
   if (strlen(s) != size)
@@ -95,22 +114,19 @@ static void read_batch(cli *app, const char *path, problem_list *list) {
   for (char *next; *s; s = next) {
     size_t n = strcspn(s, "\n");
     next = s + n + (s[n] == '\n');
+    while (n > 0 && text_is_space(s[n - 1])) --n;
     s[n] = 0;
     ++line;
     const char *text = s + strspn(s, " \t\r");
     if (!*text || *text == '#' || !strncmp(text, "--", 2)) continue;
-    problem *p = arena_new(&app->arena, problem);
-    app_parse_problem(app, arena_printf(&app->arena, "%s:%d: ", path, line), text, p);
-    vec_push(&app->arena, list, p);
+    add_subject(app, list, arena_printf(&app->arena, "%s:%d: ", path, line), text);
   }
 }
 
-void app_problems(cli *app, problem_list *list) {
-  for (size_t i = 0; i < app->opt.problems.len; ++i) {
-    problem *p = arena_new(&app->arena, problem);
-    app_parse_problem(app, "", app->opt.problems.data[i], p);
-    vec_push(&app->arena, list, p);
-  }
+void app_subjects(cli *app, subject_list *list) {
+  for (size_t i = 0; i < app->opt.problems.len; ++i)
+    add_subject(app, list, "", app->opt.problems.data[i]);
   if (app->opt.batch != NULL) read_batch(app, app->opt.batch, list);
   if (!list->len) diag_fail(&app->diag, WN_ERR_USAGE, "%s has no problem in it", app->opt.batch);
+  options_check_kind(&app->opt, &app->diag, list->data[0].model != NULL);
 }

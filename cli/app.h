@@ -37,14 +37,24 @@ void app_warn(void *app, const char *line);
 void app_write_row(cli *app, const report_row *row);
 /* Fail with the text and a caret under the character at fault. where: "", or "file:3: ". */
 void app_parse_problem(cli *app, const char *where, const char *text, problem *p);
-/* Every problem of the command line and of --batch. */
-typedef VEC(problem *) problem_list;
-void app_problems(cli *app, problem_list *list);
+/* What a command works on: a problem, or a model. */
+typedef struct subject {
+  const char
+      *text; /* what it is called: the problem as given, the model's file without its folder */
+  const problem *problem; /* NULL: a model */
+  const char *model;      /* path; NULL: a problem */
+} subject;
+/* where: as of app_parse_problem. */
+subject app_subject(cli *app, const char *where, const char *text);
+/* Every one of the command line and of --batch: problems or models, not both, and flags that go with them. */
+typedef VEC(subject) subject_list;
+void app_subjects(cli *app, subject_list *list);
 
-/* The one plan of conv, bench and explain: --plan, else what $WINO says, else auto. */
+/* The one plan of run, conv, bench and explain: --plan, else what $WINO says, else auto. */
 plan_spec app_plan(const cli *app);
 const char *app_wino(const cli *app); /* --wino, else the tile of $WINO, else NULL */
 
+void command_run(cli *app);
 void command_compare(cli *app);
 void command_conv(cli *app);
 void command_bench(cli *app);

@@ -2,6 +2,7 @@
 #include <inttypes.h>
 
 #include "every_plan.h"
+#include "net_errors.h"
 #include "debug.h"
 #include "interrupt.h"
 #include "timing.h"
@@ -46,6 +47,8 @@ static void choose_plans(cli *app, spec_list *list) {
   for (size_t i = 0; i < o->plans.len; ++i) add_plan(app, list, o->plans.data[i]);
   if (o->all) {
     add_combinations(app, list);
+  } else if (!o->plans.len && o->by_layer) {
+    add_plan(app, list, "auto");
   } else if (!o->plans.len) {
     for (const char *const *name = wn_plan_names(); *name != NULL; ++name)
       add_plan(app, list, *name);
@@ -67,7 +70,7 @@ static const report_row *find_run(const report_row *rows, int count) {
 
 static void print_title(job *j, const report_row *rows, int count, report_style style) {
   const report_row *ran = find_run(rows, count), *some = ran != NULL ? ran : &rows[0];
-  printf("%s%s%s  %s", style.color ? "\033[1m" : "", j->problem.text, style.color ? "\033[0m" : "",
+  printf("%s%s%s  %s", style.color ? "\033[1m" : "", j->text, style.color ? "\033[0m" : "",
          some->backend);
   if (some->isa != NULL && *some->isa) printf(" %s", some->isa);
   const char *what = registry_backend(some->backend)->in_place ? "thread" : "compute unit";
@@ -93,9 +96,11 @@ static void print_summary(job *j, const report_row *rows, int count) {
   if (stopped) printf(", %d stopped by --strict", stopped);
   if (fallback) printf(", %d in the interpreter", fallback);
   if (missed) printf(", %d outside the error promise", missed);
-  if (refused + stopped < count)
-    printf(", %d wrong; errors at %" PRId64 " of %" PRId64 " places", wrong, j->reference.count,
-           j->problem.out_count);
+  if (refused + stopped < count) printf(", %d wrong", wrong);
+  if (refused + stopped < count && j->net == NULL)
+    printf("; errors at %" PRId64 " of %" PRId64 " places", j->reference.count, j->out[0].count);
+  else if (refused + stopped < count && j->out_count > 0 && j->out[0].exact != NULL)
+    printf("; errors of %d output%s against float64", j->out_count, j->out_count == 1 ? "" : "s");
   putchar('\n');
 }
 
@@ -115,6 +120,10 @@ static void compare_one(job *j, void *user) {
   comparison *c = user;
   cli *app = j->app;
   int count = (int)c->plans.len;
+  if (app->opt.by_layer) {
+    net_print_layers(j, c->plans.data, count);
+    return;
+  }
   report_row *rows = measure(j, c);
   if (rows == NULL) return;
   for (int i = 0; i < count; ++i) output_add(app, &rows[i]);
@@ -128,9 +137,14 @@ static void compare_one(job *j, void *user) {
     report_combinations(stdout, &j->arena, rows, count, style);
   } else {
     report_comparison(stdout, &j->arena, rows, count, style);
-    if (find_run(rows, count) != NULL) putchar('\n');
-    if (find_run(rows, count) != NULL) report_kernels(stdout, &j->arena, rows, count, style);
-    report_sites(stdout, &j->arena, rows, count, style);
+    if (j->net != NULL) { /* which has kernels by the hundred */
+      report_site_times(stdout, &j->arena, rows, count, style);
+      net_print_outputs(j);
+    } else {
+      if (find_run(rows, count) != NULL) putchar('\n');
+      if (find_run(rows, count) != NULL) report_kernels(stdout, &j->arena, rows, count, style);
+      report_sites(stdout, &j->arena, rows, count, style);
+    }
   }
   print_summary(j, rows, count);
   fflush(stdout);
@@ -148,16 +162,16 @@ static void drop_journals(cli *app, journal_list *done) {
 }
 
 void command_compare(cli *app) {
-  problem_list problems = {0};
+  subject_list problems = {0};
   comparison c = {0};
-  app_problems(app, &problems);
+  app_subjects(app, &problems);
   choose_plans(app, &c.plans);
   output_open(app);
   if (app->opt.all) interrupt_catch();
   size_t done = 0;
   for (; done < problems.len && !interrupted(); ++done) {
     if (done && !app->opt.json && !app->opt.csv) putchar('\n');
-    job_with(app, problems.data[done], true, compare_one, &c);
+    job_with(app, &problems.data[done], !app->opt.by_layer, compare_one, &c);
   }
   if (done < problems.len && app->status != INTERRUPTED) {
     fprintf(stderr, "winnow: interrupted after %zu of %zu problems\n", done, problems.len);
@@ -200,10 +214,10 @@ static void bench_one(job *j, void *user) {
 
 void command_bench(cli *app) {
   static const char bar[] = "##############################";
-  problem_list problems = {0};
+  subject_list problems = {0};
   bench_state state = {0};
   if (app->opt.peers != NULL) command_peers(app);
-  app_problems(app, &problems);
+  app_subjects(app, &problems);
   output_open(app);
   state.total = (int)problems.len;
   state.rows = arena_array(&app->arena, report_row, problems.len);
@@ -211,7 +225,7 @@ void command_bench(cli *app) {
     int done = (int)(sizeof bar - 1) * i / state.total;
     app->progress_prefix =
         arena_printf(&app->arena, "[%.*s%*s] ", done, bar, (int)(sizeof bar - 1) - done, "");
-    job_with(app, problems.data[i], true, bench_one, &state);
+    job_with(app, &problems.data[i], true, bench_one, &state);
   }
   app->progress_prefix = NULL;
   if (state.count) report_bench(stdout, &app->arena, state.rows, state.count, app_style(app));

@@ -16,7 +16,7 @@
 static void write_picture(job *j, const char *path) {
   const problem *p = &j->problem;
   int64_t plane = p->out[0] * p->out[1];
-  image picture = {p->oc, p->out[0], p->out[1], j->y, j->photo_bits};
+  image picture = {p->oc, p->out[0], p->out[1], j->y, j->photo_bits, 0};
   if (j->data.nhwc) {
     picture.data = arena_array(&j->arena, float, p->out_count);
     for (int64_t c = 0; c < p->oc; ++c)
@@ -104,6 +104,7 @@ static void conv_one(job *j, void *user) {
 
 void command_conv(cli *app) {
   problem *p = arena_new(&app->arena, problem);
+  options_check_kind(&app->opt, &app->diag, false);
   if (app->opt.problems.len)
     app_parse_problem(app, "", app->opt.problems.data[0], p);
   else
@@ -111,5 +112,6 @@ void command_conv(cli *app) {
   check_output(app, p);
   if (app->opt.output != NULL) file_try(&app->arena, app->opt.output);
   output_open(app);
-  job_with(app, p, true, conv_one, NULL);
+  const subject s = {p->text, p, NULL};
+  job_with(app, &s, true, conv_one, NULL);
 }

@@ -19,9 +19,9 @@ static device probe(cli *app, const char *name) {
   wn_program_info info = WN_PROGRAM_INFO();
   if (wn_context_create(&ctx) != WN_OK)
     diag_fail(&app->diag, WN_ERR_NOMEM, "no memory for a context");
-  wn_tensor *image = wn_input(ctx, WN_F32, 4, (int64_t[]){1, 1, 4, 4}, x);
+  wn_tensor *picture = wn_input(ctx, WN_F32, 4, (int64_t[]){1, 1, 4, 4}, x);
   wn_tensor *filter = wn_constant(ctx, WN_F32, 4, (int64_t[]){1, 1, 3, 3}, w);
-  wn_tensor *result = wn_conv(image, filter, &WN_CONV_PARAMS(.pad_lo = {1, 1}, .pad_hi = {1, 1}));
+  wn_tensor *result = wn_conv(picture, filter, &WN_CONV_PARAMS(.pad_lo = {1, 1}, .pad_hi = {1, 1}));
   wn_options o = WN_OPTIONS(.plan = "direct", .backend = name, .strict = 1);
   wn_status status = wn_compile(ctx, &result, &out, 1, &o, &program);
   if (status == WN_OK) status = wn_run(program);

@@ -17,6 +17,7 @@ typedef struct explaining {
   job *j;
   wn_context *ctx;
   explanation e;
+  bool brief;               /* of a model, unless --full or --measure asks for more */
   VEC(const char *) passes; /* kept until the summary is written */
 } explaining;
 
@@ -45,7 +46,28 @@ static void write_passes(explaining *x) {
   x->passes.len = 0;
 }
 
+/* What the file says of itself. */
+static void write_model(explaining *x) {
+  const network *n = x->j->net;
+  arena *a = &x->j->arena;
+  str s;
+  str_init(&s, a);
+  str_printf(&s, "--- model: %s\n%d nodes, opset %lld, %s of weights", n->path, n->info.nodes,
+             (long long)n->info.opset, report_bytes(a, (double)n->info.weight_bytes));
+  if (n->info.producer != NULL && *n->info.producer != '\0')
+    str_printf(&s, ", by %s", n->info.producer);
+  str_add(&s, "\n");
+  for (int i = 0; i < n->info.inputs; ++i)
+    str_printf(&s, "input \"%s\" %s\n", n->input[i].name, net_text(a, &n->input[i]));
+  for (int i = 0; i < x->j->out_count; ++i)
+    str_printf(&s, "output \"%s\" %s %s\n", x->j->out[i].name, wn_dtype_name(x->j->out[i].dtype),
+               arena_shape(a, x->j->out[i].ndim, x->j->out[i].shape));
+  str_add(&s, "\n");
+  write_section(x->j->app, str_text(&s));
+}
+
 static void write_text(explaining *x) {
+  if (x->j->net != NULL) write_model(x);
   wn_status st = explain_write(&x->e, !x->j->app->out_tty, write_section, x->j->app);
   if (st != WN_OK) diag_fail(&x->j->app->diag, st, "no memory for the explanation");
   write_passes(x);
@@ -128,7 +150,7 @@ static const column choice_columns[] = {
 static void write_json(explaining *x) {
   const explanation *e = &x->e;
   const wn_program_info *i = &e->info;
-  const explain_row row = {.problem = x->j->problem.text,
+  const explain_row row = {.problem = x->j->text,
                            .version = wn_version(),
                            .e = *e,
                            .plan = i->plan,
@@ -209,9 +231,9 @@ static void explain_in(explaining *x) {
   plan_spec spec = app_plan(app);
   wn_options o;
   job_options(j, &spec, &o);
-  wn_tensor *y = job_graph(j, x->ctx);
-  void *out = j->y;
-  wn_status st = explain_open(x->ctx, &y, &out, 1, &o, take_pass, x, &x->e);
+  job_graph g = job_build(j, x->ctx);
+  wn_status st = explain_open(x->ctx, g.out, g.data, g.count, &o, x->brief,
+                              x->brief ? NULL : take_pass, x, &x->e);
   if (st != WN_OK) {
     if (st == WN_ERR_REFUSED) write_passes(x); /* why is to be seen in them */
     diag_fail(&app->diag, st, "%s", wn_message(x->ctx));
@@ -229,18 +251,19 @@ static void explain_one(job *j, void *user) {
   volatile wn_status st;
   (void)user;
   x->j = j;
-  if (wn_context_create(&x->ctx) != WN_OK) diag_fail(d, WN_ERR_NOMEM, "no memory for a context");
-  wn_on_warning(x->ctx, app_warn, j->app);
+  x->brief = j->net != NULL && !j->app->opt.full && !j->app->opt.measure;
+  x->ctx = job_context(j);
   DIAG_TRY(d, st) { explain_in(x); }
   DIAG_END(d, st)
   const char *why = st == WN_OK ? NULL : arena_strdup(&j->arena, d->message);
   explain_close(&x->e);
-  wn_context_destroy(x->ctx);
   if (st != WN_OK) diag_fail(d, st, "%s", why);
 }
 
 void command_explain(cli *app) {
-  problem *p = arena_new(&app->arena, problem);
-  app_parse_problem(app, "", app->opt.problems.data[0], p);
-  job_with(app, p, is_measured(app), explain_one, NULL);
+  subject_list subjects = {0};
+  app_subjects(app, &subjects);
+  /* of a model errors take a second program, which says nothing of this one */
+  bool with_reference = is_measured(app) && subjects.data[0].model == NULL;
+  job_with(app, &subjects.data[0], with_reference, explain_one, NULL);
 }

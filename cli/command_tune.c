@@ -28,11 +28,10 @@ static int progress(void *user, const wn_tune_state *s) {
   w->shown = s->seconds;
   const char *what = s->trying != NULL ? s->trying : "timing";
   if (s->best != NULL)
-    app_progress(w->j->app, "%s: %.1f of %g s, %d measured, best %.1f µs, now %s",
-                 w->j->problem.text, s->seconds, w->limit, s->measured, s->best_us, what);
+    app_progress(w->j->app, "%s: %.1f of %g s, %d measured, best %.1f µs, now %s", w->j->text,
+                 s->seconds, w->limit, s->measured, s->best_us, what);
   else
-    app_progress(w->j->app, "%s: %.1f of %g s, now %s", w->j->problem.text, s->seconds, w->limit,
-                 what);
+    app_progress(w->j->app, "%s: %.1f of %g s, now %s", w->j->text, s->seconds, w->limit, what);
   return 0;
 }
 
@@ -44,7 +43,7 @@ static double known(double v) { return v > 0 ? v : (double)NAN; }
 
 static void fill(job *j, const wn_tune_result *r, tuning_row *row) {
   const options *o = &j->app->opt;
-  *row = (tuning_row){.problem = keep(j, j->problem.text),
+  *row = (tuning_row){.problem = keep(j, j->text),
                       .backend = r->backend,
                       .isa = r->isa,
                       .version = wn_version(),
@@ -65,42 +64,30 @@ static void fill(job *j, const wn_tune_result *r, tuning_row *row) {
                       .stopped = r->stopped != 0};
 }
 
-/* Tunes the job's problem; ctx owns the result's texts. */
+/* ctx owns the texts of the result. */
 static void tune(job *j, wn_context *ctx, int candidates, wn_tune_result *r) {
   const options *o = &j->app->opt;
   const plan_spec spec = {NULL, NULL};
   watch w = {j, -1, o->seconds > 0 ? o->seconds : 10};
   wn_options with;
   job_options(j, &spec, &with);
-  wn_on_warning(ctx, app_warn, j->app);
-  wn_tensor *y = job_graph(j, ctx);
-  void *out = j->y;
+  job_graph g = job_build(j, ctx);
   const wn_tune_options how = WN_TUNE_OPTIONS(.seconds = w.limit, .candidates = candidates,
                                               .progress = progress, .user = &w);
-  wn_status st = wn_tune(ctx, &y, &out, 1, &with, &how, r);
+  wn_status st = wn_tune(ctx, g.out, g.data, g.count, &with, &how, r);
   app_progress_clear(j->app);
   if (st == WN_OK) return;
-  const char *message = arena_strdup(&j->app->arena, wn_message(ctx));
-  wn_context_destroy(ctx);
-  diag_fail(&j->app->diag, st, "%s", message);
-}
-
-static wn_context *new_context(job *j) {
-  wn_context *ctx;
-  wn_status st = wn_context_create(&ctx);
-  if (st != WN_OK) diag_fail(&j->app->diag, st, "no memory for a context");
-  return ctx;
+  diag_fail(&j->app->diag, st, "%s", wn_message(ctx));
 }
 
 static void tune_one(job *j, void *user) {
   tune_state *state = user;
   cli *app = j->app;
   wn_tune_result r = WN_TUNE_RESULT();
-  wn_context *ctx = new_context(j);
+  wn_context *ctx = job_context(j);
   tune(j, ctx, app->opt.candidates, &r);
   tuning_row *row = &state->rows[state->count++];
   fill(j, &r, row);
-  wn_context_destroy(ctx);
   state->stored += row->stored;
   if (app->opt.json) {
     if (!tuning_json(stdout, row)) diag_fail(&app->diag, WN_ERR_NOMEM, "no memory for the report");
@@ -112,9 +99,9 @@ static void tune_one(job *j, void *user) {
 
 void command_tune(cli *app) {
   static const char bar[] = "##############################";
-  problem_list problems = {0};
+  subject_list problems = {0};
   tune_state state = {0};
-  app_problems(app, &problems);
+  app_subjects(app, &problems);
   state.total = (int)problems.len;
   state.rows = arena_array(&app->arena, tuning_row, problems.len);
   interrupt_catch();
@@ -122,7 +109,7 @@ void command_tune(cli *app) {
     int done = (int)(sizeof bar - 1) * i / state.total;
     app->progress_prefix =
         arena_printf(&app->arena, "[%.*s%*s] ", done, bar, (int)(sizeof bar - 1) - done, "");
-    job_with(app, problems.data[i], false, tune_one, &state);
+    job_with(app, &problems.data[i], false, tune_one, &state);
   }
   app->progress_prefix = NULL;
   if (state.count && !app->opt.json && !app->opt.csv)
@@ -142,8 +129,7 @@ void tune_first(job *j, plan_spec *spec) {
   bool automatic = spec->wino == NULL && spec->plan != NULL && !strcmp(spec->plan, "auto");
   if (o->beam == 0 || !automatic) return;
   wn_tune_result r = WN_TUNE_RESULT();
-  wn_context *ctx = new_context(j);
+  wn_context *ctx = job_context(j);
   tune(j, ctx, o->beam, &r);
   if (!r.stored && r.plan != NULL) spec->plan = arena_strdup(&j->arena, r.plan);
-  wn_context_destroy(ctx);
 }

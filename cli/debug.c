@@ -31,15 +31,12 @@ static void debug_source(const entry *e) {
 }
 
 static void debug_ir(job *j, const entry *e) {
-  wn_context *ctx;
-  if (wn_context_create(&ctx) != WN_OK) return;
+  wn_context *ctx = job_context(j);
   wn_options o;
   job_options(j, &e->spec, &o);
-  wn_tensor *y = job_graph(j, ctx);
-  void *out = j->y;
-  if (wn_explain(ctx, &y, &out, 1, &o, write_stderr, NULL) != WN_OK)
+  job_graph g = job_build(j, ctx);
+  if (wn_explain(ctx, g.out, g.data, g.count, &o, write_stderr, NULL) != WN_OK)
     fprintf(stderr, "%s\n", wn_message(ctx));
-  wn_context_destroy(ctx);
 }
 
 void debug_print(job *j) {

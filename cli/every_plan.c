@@ -106,7 +106,7 @@ static bool look_at_all(survey *s) {
   s->all_steps = s->count;
   for (int i = 0; i < s->count && !interrupted(); ++i) {
     show(s, i, s->count, "scheduled");
-    app_progress(s->j->app, "%s", s->j->problem.text);
+    app_progress(s->j->app, "%s", s->j->text);
     look_at(s, i);
     all[i] = i;
     ++s->steps;
@@ -138,7 +138,7 @@ static int open_batch(survey *s, const heat *h) {
     *e = (entry){.spec = s->specs[row]};
     measure_describe(j, e);
     show(s, h->done + n, h->count, h->unit);
-    app_progress(j->app, "%s: compiling %s", j->problem.text, s->rows[row].placement);
+    app_progress(j->app, "%s: compiling %s", j->text, s->rows[row].placement);
     if (measure_compile(j, e, false)) measure_settle(j, e, h->budget_us);
     if (isfinite(e->row.workspace_bytes)) bytes += e->row.workspace_bytes + e->row.prepared_bytes;
     ++s->steps;
@@ -252,9 +252,9 @@ static void say_interrupted(survey *s) {
   if (s->program_count)
     fprintf(stderr, "winnow: interrupted after %d of %d programs of %s; %s\n",
             s->measured < s->program_count ? s->measured : s->program_count, s->program_count,
-            s->j->problem.text, then);
+            s->j->text, then);
   else
-    fprintf(stderr, "winnow: interrupted before anything of %s was measured\n", s->j->problem.text);
+    fprintf(stderr, "winnow: interrupted before anything of %s was measured\n", s->j->text);
 }
 
 static void say_restored(const survey *s) {
@@ -262,7 +262,7 @@ static void say_restored(const survey *s) {
   app_progress_clear(s->j->app);
   fprintf(stderr,
           "winnow: %s: went on after %d measurements of before; --no-cache makes all anew\n",
-          s->j->problem.text, s->restored);
+          s->j->text, s->restored);
 }
 
 static bool run(survey *s, journal_list *done) {

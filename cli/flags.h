@@ -25,6 +25,11 @@ typedef enum flag_kind {
   WEIGHTS_MODE,
   ACT,
   LAYOUT,
+  TEXTS,   /* may be given again */
+  SCALE,   /* a positive number, or one divided by another */
+  NUMBERS, /* one for each channel, with commas between */
+  CHANNELS,
+  FIT,
   PEERS, /* a switch that takes a list after '=' */
   CSV,   /* a switch; with a file where the next word ends in .csv */
 } flag_kind;
@@ -37,10 +42,12 @@ typedef struct flag {
   unsigned commands; /* bits, by number */
 } flag;
 
+enum { FLAG_MOST = 96 };
 extern const flag flags[];
-extern const int flag_count;
+extern const int flag_count; /* at most FLAG_MOST */
 
 bool flag_is_of(const flag *f, command c);
+bool flag_repeats(const flag *f); /* may be given again for more */
 enum { FLAG_HELP = 256 };
 const char *flag_help(const flag *f, char text[FLAG_HELP]); /* a line, maybe in text */
 /* The words that it takes, by number from 0; NULL past the last, and where it takes anything. For people where it is a

@@ -4,13 +4,14 @@
 const char *command_name(command c) { return c < CMD_COUNT ? command_texts[c].name : "winnow"; }
 
 void help_main(FILE *out) {
-  fprintf(out, "winnow: %s\n\n", help_title);
+  fprintf(out, "winnow: %s\n", help_title);
   fputs("  winnow                    a demonstration: three comparisons\n", out);
   for (int c = 0; c < CMD_DEVICES; ++c)
-    fprintf(out, "  winnow %-7s PROBLEM    %s\n", command_texts[c].name, command_texts[c].summary);
+    fprintf(out, "  winnow %-7s %-10s %s\n", command_texts[c].name,
+            c == CMD_RUN ? "MODEL" : "PROBLEM", command_texts[c].summary);
   fprintf(out, "  winnow devices, cache     %s; %s\n", command_texts[CMD_DEVICES].summary,
           command_texts[CMD_CACHE].summary);
-  fputs("  winnow COMMAND --help     the flags of a command\n\n", out);
+  fputs("  winnow COMMAND --help     the flags of a command\n", out);
   for (int i = 0; i < help_topic_count; ++i)
     fprintf(out, "%s%s", help_topics[i].label, help_topics[i].text);
 }

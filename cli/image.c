@@ -11,20 +11,16 @@
 
 #include "base/text.h"
 #include "file.h"
+#include "orientation.h"
 #include "pack.h"
 
-static bool ends_with(const char *path, const char *ending) {
-  size_t n = strlen(path), m = strlen(ending);
-  return n > m && text_same(path + n - m, ending);
-}
-
-bool image_can_write(const char *path) { return ends_with(path, ".png"); }
+bool image_can_write(const char *path) { return text_ends(path, ".png"); }
 
 bool image_has_name(const char *path) {
   static const char *const endings[] = {".png", ".jpg", ".jpeg", ".bmp",
                                         ".tga", ".pnm", ".pgm",  ".ppm"};
   for (size_t i = 0; i < sizeof endings / sizeof *endings; ++i)
-    if (ends_with(path, endings[i])) return true;
+    if (text_ends(path, endings[i])) return true;
   return false;
 }
 
@@ -49,7 +45,7 @@ void image_read(image *out, arena *a, const char *path, int want) {
                                  : (float)((const stbi_uc *)pixels)[i * c + k] / 255.0f;
   stbi_image_free(pixels);
   if (data == NULL) diag_fail(a->diag, status, "no memory for the photo %s", path);
-  *out = (image){(int64_t)c, h, w, data, wide ? 16 : 8};
+  *out = (image){(int64_t)c, h, w, data, wide ? 16 : 8, orientation_of(bytes, size)};
 }
 
 /* Errors stay in the stream until file_commit looks: unwinding from here would leak stb memory. */
@@ -60,15 +56,6 @@ static void put(void *user, void *bytes, int size) {
 
 /* --- PNG of 16 bits (ISO/IEC 15948): signature, then chunks of length, name, data, CRC -------- */
 
-static uint32_t crc(uint32_t c, const unsigned char *p, size_t n) {
-  c = ~c;
-  for (size_t i = 0; i < n; ++i) {
-    c ^= p[i];
-    for (int b = 0; b < 8; ++b) c = c >> 1 ^ (c & 1 ? UINT32_C(0xedb88320) : 0);
-  }
-  return ~c;
-}
-
 static void big_endian(unsigned char *to, uint32_t v) {
   for (int i = 0; i < 4; ++i) to[i] = (unsigned char)(v >> (24 - 8 * i));
 }
@@ -78,7 +65,7 @@ static void put_chunk(file_writer *w, diag *d, const char *name, const unsigned 
   unsigned char head[8], tail[4];
   big_endian(head, (uint32_t)n);
   memcpy(head + 4, name, 4);
-  big_endian(tail, crc(crc(0, head + 4, 4), data, n));
+  big_endian(tail, pack_crc32(pack_crc32(0, head + 4, 4), data, n));
   file_put(w, d, head, sizeof head);
   if (n) file_put(w, d, data, n);
   file_put(w, d, tail, sizeof tail);

@@ -9,6 +9,7 @@ typedef struct image {
   int64_t channels, height, width;
   float *data; /* [channels][height][width], 0 to 1, in the arena given */
   int bits;    /* of a channel of the file: 8 or 16; when it is written anything else is 8 */
+  int orientation; /* as it was read: what orientation_apply makes upright; when it is written not looked at */
 } image;
 
 bool image_has_name(const char *path); /* by its ending: .png .jpg .jpeg .bmp .tga .pnm .pgm .ppm */

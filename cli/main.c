@@ -11,9 +11,9 @@
 
 static void dispatch(cli *app, int argc, char *const *argv) {
   static void (*const run[CMD_COUNT])(cli *) = {
-      [CMD_COMPARE] = command_compare, [CMD_CONV] = command_conv, [CMD_BENCH] = command_bench,
-      [CMD_EXPLAIN] = command_explain, [CMD_TUNE] = command_tune, [CMD_DEVICES] = command_devices,
-      [CMD_CACHE] = command_cache,
+      [CMD_RUN] = command_run,         [CMD_COMPARE] = command_compare, [CMD_CONV] = command_conv,
+      [CMD_BENCH] = command_bench,     [CMD_EXPLAIN] = command_explain, [CMD_TUNE] = command_tune,
+      [CMD_DEVICES] = command_devices, [CMD_CACHE] = command_cache,
   };
   options_parse(&app->opt, &app->arena, argc, argv);
   if (app->opt.version)

@@ -70,7 +70,8 @@ static void read_shape(scanner *in, npy_array *out) {
   out->ndim = 0;
   while (!accept(in, ")")) {
     skip_blanks(in);
-    if (out->ndim == NPY_MAX_DIMS) bad(in, "it has more than 8 dimensions");
+    if (out->ndim == NPY_MAX_DIMS)
+      bad(in, arena_printf(in->arena, "it has more than %d dimensions", NPY_MAX_DIMS));
     int64_t v = 0;
     const char *from = in->s;
     for (; in->s < in->end && *in->s >= '0' && *in->s <= '9'; ++in->s) {
@@ -270,23 +271,39 @@ const char *npy_shape_text(arena *a, int ndim, const int64_t *shape) {
   return str_text(&s);
 }
 
-void npy_write_f32(arena *scratch, const char *path, int ndim, const int64_t *shape,
-                   const float *data) {
+const unsigned char *npy_header(arena *a, npy_dtype dtype, int ndim, const int64_t *shape,
+                                size_t *size) {
   str s;
-  str_init(&s, scratch);
-  str_printf(&s, "{'descr': '%cf4', 'fortran_order': False, 'shape': %s, }",
-             big_endian_here() ? '>' : '<', npy_shape_text(scratch, ndim, shape));
-  while ((10 + s.len + 1) % 64) str_add(&s, " ");
+  str_init(&s, a);
+  str_addn(&s, "\x93NUMPY\1\0\0\0", 10);
+  str_printf(&s, "{'descr': '%c%s', 'fortran_order': False, 'shape': %s, }",
+             npy_size(dtype) == 1 ? '|'
+             : big_endian_here()  ? '>'
+                                  : '<',
+             dtypes[dtype].code, npy_shape_text(a, ndim, shape));
+  while ((s.len + 1) % 64) str_add(&s, " ");
   str_add(&s, "\n");
-  unsigned char head[10] = {0x93, 'N', 'U', 'M', 'P', 'Y', 1, 0, 0, 0};
-  head[8] = (unsigned char)(s.len & 255);
-  head[9] = (unsigned char)(s.len >> 8);
-  size_t count = 1;
-  for (int i = 0; i < ndim; ++i) count *= (size_t)shape[i];
+  unsigned char *head = (unsigned char *)s.data;
+  head[8] = (unsigned char)((s.len - 10) & 255);
+  head[9] = (unsigned char)((s.len - 10) >> 8);
+  *size = s.len;
+  return head;
+}
+
+void npy_write(arena *scratch, const char *path, const npy_array *in) {
+  size_t size;
+  const unsigned char *head = npy_header(scratch, in->dtype, in->ndim, in->shape, &size);
   file_writer w;
   file_create(&w, scratch, path);
-  file_put(&w, scratch->diag, head, sizeof head);
-  file_put(&w, scratch->diag, s.data, s.len);
-  file_put(&w, scratch->diag, data, count * sizeof *data);
+  file_put(&w, scratch->diag, head, size);
+  if (in->count > 0) file_put(&w, scratch->diag, in->data, in->count * npy_size(in->dtype));
   file_commit(&w, scratch->diag);
+}
+
+void npy_write_f32(arena *scratch, const char *path, int ndim, const int64_t *shape,
+                   const float *data) {
+  npy_array all = {.dtype = NPY_F32, .ndim = ndim, .count = 1};
+  for (int i = 0; i < ndim; ++i) all.count *= (size_t)(all.shape[i] = shape[i]);
+  all.data = (void *)(uintptr_t)data; /* which is only read */
+  npy_write(scratch, path, &all);
 }

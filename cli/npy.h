@@ -10,7 +10,7 @@
 
 #include "base/mem.h"
 
-#define NPY_MAX_DIMS 8
+#define NPY_MAX_DIMS WN_MAX_DIMS
 
 typedef enum npy_dtype {
   NPY_F32,
@@ -46,7 +46,11 @@ void npy_read(npy_array *out, arena *a, const char *path);
 void npy_to_f32(const npy_array *in, float *dst);
 float npy_half_to_f32(uint16_t half);
 
-/* Version 1.0, little-endian or big-endian as this machine is, C order. All or nothing. */
+/* What such a file begins with, version 1.0, before the elements in C order and in this machine's byte order. */
+const unsigned char *npy_header(arena *a, npy_dtype dtype, int ndim, const int64_t *shape,
+                                size_t *size);
+/* All or nothing. */
+void npy_write(arena *scratch, const char *path, const npy_array *in);
 void npy_write_f32(arena *scratch, const char *path, int ndim, const int64_t *shape,
                    const float *data);
 

@@ -3,6 +3,7 @@
 #include "options.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stddef.h>
 #include <stdlib.h>
 
@@ -93,6 +94,39 @@ static int read_word(arena *a, const flag *f, const char *s, command c) {
   return one_of(a, f->name, s, words);
 }
 
+/* "0.017" or "1/255". */
+static double read_scale(arena *a, const char *what, const char *s) {
+  char *end, *end2;
+  double v = text_number(s, &end);
+  bool ok = end != s;
+  if (ok && *end == '/') {
+    const char *under = end + 1;
+    v /= text_number(under, &end2);
+    ok = end2 != under;
+    end = end2;
+  }
+  if (!ok || *end || !(v > 0 && v <= 1e9))
+    usage(a, what, s, "a positive number, as 0.017 or 1/255");
+  return v;
+}
+
+static photo_numbers read_numbers(arena *a, const flag *f, const char *s) {
+  photo_numbers out = {0};
+  bool divides = f->offset == offsetof(options, photo.std);
+  for (const char *at = s;; ++at) {
+    char *end;
+    double v = text_number(at, &end);
+    bool ok = end != at && out.count < PHOTO_CHANNELS && fabs(v) <= 1e9 && (v > 0 || !divides);
+    if (!ok || (*end != '\0' && *end != ','))
+      usage(a, f->name, s,
+            divides ? "positive numbers, one or one for each channel, as 0.229,0.224,0.225"
+                    : "numbers, one or one for each channel, as 0.485,0.456,0.406");
+    out.at[out.count++] = v;
+    if (*end == '\0') return out;
+    at = end;
+  }
+}
+
 /* What stands behind a colon is checked where a device is opened. */
 static const char *read_backend(arena *a, const char *what, const char *s) {
   char names[256];
@@ -113,7 +147,20 @@ static void set_flag(options *o, arena *a, const flag *f, const char *value) {
       *(bool *)field = true;
       break;
     case LIST:
-      vec_push(a, &o->plans, value);
+    case TEXTS:
+      vec_push(a, (strings *)field, value);
+      break;
+    case SCALE:
+      *(double *)field = read_scale(a, f->name, value);
+      break;
+    case NUMBERS:
+      *(photo_numbers *)field = read_numbers(a, f, value);
+      break;
+    case CHANNELS:
+      *(bool *)field = read_word(a, f, value, o->command) == 1;
+      break;
+    case FIT:
+      *(photo_fit *)field = (photo_fit)read_word(a, f, value, o->command);
       break;
     case POSITIVE:
       *(int *)field = read_positive(a, f->name, value, MOST_NUMBER);
@@ -179,7 +226,7 @@ static bool is_csv(const char *word) {
 }
 
 /* The flag at argv[i]; returns the index of the last word that it used. */
-static int parse_flag(options *o, arena *a, int argc, char *const *argv, int i, uint64_t *seen) {
+static int parse_flag(options *o, arena *a, int argc, char *const *argv, int i, bool *seen) {
   const char *arg = argv[i], *equals = strchr(arg, '=');
   size_t n = equals != NULL ? (size_t)(equals - arg) : strlen(arg);
   const flag *f =
@@ -192,11 +239,11 @@ static int parse_flag(options *o, arena *a, int argc, char *const *argv, int i, 
     diag_fail(a->diag, WN_ERR_USAGE, "%s has no flag %s; see winnow %s--help",
               command_name(o->command), f->name,
               o->command < CMD_COUNT ? arena_printf(a, "%s ", command_name(o->command)) : "");
-  uint64_t bit = UINT64_C(1) << (f - flags);
-  if (*seen & bit && f->kind != LIST && f->kind != SWITCH)
+  bool *before = &seen[f - flags];
+  if (*before && !flag_repeats(f) && f->kind != SWITCH)
     diag_fail(a->diag, WN_ERR_USAGE, "%s is given twice; %s takes one", f->name,
               command_name(o->command));
-  *seen |= bit;
+  *before = true;
   if (f->kind == SWITCH) {
     if (equals != NULL) diag_fail(a->diag, WN_ERR_USAGE, "%s takes no value", f->name);
     set_flag(o, a, f, NULL);
@@ -263,18 +310,65 @@ static void check_peers(const options *o, diag *d) {
 
 /* Two files of one name: the second would replace the first. */
 static void check_files(const options *o, diag *d) {
-  const char *name[] = {"--html", "--trace", "--output"};
-  const char *path[] = {o->html, o->trace, o->output};
+  const char *name[] = {"--html", "--trace", "--output", "--exact", "--save-inputs"};
+  const char *path[] = {o->html, o->trace, o->output, o->exact, o->save_inputs};
   if (o->peers != NULL && (o->html != NULL || o->trace != NULL))
     diag_fail(d, WN_ERR_USAGE, "%s and --peers exclude each other",
               o->html != NULL ? "--html" : "--trace");
-  for (int i = 0; i < 3; ++i) {
-    for (int k = 0; k < i; ++k)
+  for (size_t i = 0; i < sizeof path / sizeof *path; ++i) {
+    for (size_t k = 0; k < i; ++k)
       if (path[i] != NULL && path[k] != NULL && !strcmp(path[i], path[k]))
         diag_fail(d, WN_ERR_USAGE, "%s and %s are one file, %s", name[k], name[i], path[i]);
     if (path[i] != NULL && !*path[i])
       diag_fail(d, WN_ERR_USAGE, "%s needs the name of a file", name[i]);
   }
+}
+
+bool options_is_model(const char *operand) { return text_ends(operand, ".onnx"); }
+
+void options_check_kind(const options *o, diag *d, bool models) {
+  const struct {
+    const char *flag;
+    bool given, of_models;
+  } flags_of[] = {
+      {"--shape", o->shapes.len > 0, true},
+      {"--dim", o->dims.len > 0, true},
+      {"--channels", o->photo.bgr, true},
+      {"--scale", o->photo.scale > 0, true},
+      {"--mean", o->photo.mean.count > 0, true},
+      {"--std", o->photo.std.count > 0, true},
+      {"--fit", o->photo.fit != FIT_STRETCH, true},
+      {"--by-layer", o->by_layer, true},
+      {"--full", o->full, true},
+      {"--weights", o->weights != NULL, false},
+      {"--bias", o->bias != NULL, false},
+      {"--residual", o->residual != NULL, false},
+      {"--act", o->act != ACT_NONE, false},
+      {"--layout", o->nhwc, false},
+      {"--all", o->all, false},
+  };
+  for (size_t i = 0; i < sizeof flags_of / sizeof *flags_of; ++i)
+    if (flags_of[i].given && flags_of[i].of_models != models)
+      diag_fail(d, WN_ERR_USAGE, "%s says something of a %s only", flags_of[i].flag,
+                models ? "problem" : "model");
+  if (!models && o->inputs.len > 1)
+    diag_fail(d, WN_ERR_USAGE, "--input is given twice; %s takes one of a problem",
+              command_name(o->command));
+}
+
+static void check_operands(const options *o, diag *d) {
+  const char *name = command_name(o->command), *first = o->problems.len ? o->problems.data[0] : "";
+  bool one = o->command == CMD_CONV || o->command == CMD_EXPLAIN || o->command == CMD_RUN;
+  if (one && o->problems.len > 1)
+    diag_fail(d, WN_ERR_USAGE, "%s takes one %s, but '%.80s' follows", name,
+              o->command == CMD_RUN ? "model" : "problem", o->problems.data[1]);
+  if (o->command == CMD_RUN && !options_is_model(first))
+    diag_fail(d, WN_ERR_USAGE,
+              *first ? "run takes a model, a file that ends in .onnx, not '%.80s'"
+                     : "run needs a model, a file that ends in .onnx%.80s",
+              first);
+  if (o->command == CMD_CONV && options_is_model(first))
+    diag_fail(d, WN_ERR_USAGE, "conv takes a problem; winnow run %.80s runs a model", first);
 }
 
 /* What no single flag can tell. */
@@ -292,9 +386,7 @@ static void check(const options *o, arena *a) {
               o->measure ? "--measure" : "--runs");
   if (o->command == CMD_CACHE && o->json && o->clear)
     diag_fail(d, WN_ERR_USAGE, "--json and --clear exclude each other");
-  if ((o->command == CMD_CONV || o->command == CMD_EXPLAIN) && o->problems.len > 1)
-    diag_fail(d, WN_ERR_USAGE, "%s takes one problem, but '%.80s' follows",
-              command_name(o->command), o->problems.data[1]);
+  check_operands(o, d);
   bool from_files = o->command == CMD_CONV && o->input != NULL && o->weights != NULL;
   if (o->command < CMD_DEVICES && !o->problems.len && o->batch == NULL && !from_files)
     diag_fail(d, WN_ERR_USAGE, "%s needs a problem such as mb1ic16ih32oc16kh3ph1%s",
@@ -305,7 +397,7 @@ static void check(const options *o, arena *a) {
 }
 
 void options_parse(options *o, arena *a, int argc, char *const *argv) {
-  uint64_t seen = 0;
+  bool seen[FLAG_MOST] = {false};
   memset(o, 0, sizeof *o);
   o->command = CMD_NONE;
   int i = 1;
@@ -317,19 +409,21 @@ void options_parse(options *o, arena *a, int argc, char *const *argv) {
       return;
     }
     if (o->command == CMD_NONE)
-      diag_fail(a->diag, WN_ERR_USAGE,
-                "unknown command '%.80s': expected compare, conv, bench, explain, tune, devices or "
-                "cache",
-                argv[1]);
+      diag_fail(
+          a->diag, WN_ERR_USAGE,
+          "unknown command '%.80s': expected run, compare, conv, bench, explain, tune, devices "
+          "or cache",
+          argv[1]);
     ++i;
   }
   for (; i < argc; ++i) {
     if (argv[i][0] == '-' && argv[i][1])
-      i = parse_flag(o, a, argc, argv, i, &seen);
+      i = parse_flag(o, a, argc, argv, i, seen);
     else
       vec_push(a, &o->problems, argv[i]);
   }
   if (o->help || o->version || o->command == CMD_NONE) return;
+  if (o->inputs.len) o->input = o->inputs.data[0];
   read_environment(o, a);
   check(o, a);
 }

@@ -1,9 +1,9 @@
 /* `winnow bench --peers`: other libraries beside winnow, in turns.
  *
- * In: the options and the problems. Out: nothing; the process becomes bench/peers/driver.py, which
- * finds everything that was parsed here as one JSON object on its standard input, so there is one
- * reader of problems. Always holds: what can be wrong with files, folders and plans is said before
- * anything is measured. The libraries live in a virtual environment of Python (tools/peers). */
+ * In: the options and the problems or models. Out: nothing; the process becomes bench/peers/driver.py, or networks.py
+ * where they are models, which finds everything that was parsed here as one JSON object on its standard input, so there
+ * is one reader of problems. Always holds: what can be wrong with files, folders and plans is said before anything is
+ * measured. The libraries live in a virtual environment of Python (tools/peers). */
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
@@ -11,13 +11,9 @@
 #include <unistd.h>
 
 #include "app.h"
+#include "base/text.h"
 
 #define DEFAULT_DIR ".peers"
-
-static bool ends_with(const char *s, const char *end) {
-  size_t n = strlen(s), m = strlen(end);
-  return n > m && !strcmp(s + n - m, end);
-}
 
 static void check_output(cli *app, const char *flag, const char *path) {
   FILE *file = fopen(path, "a");
@@ -44,6 +40,25 @@ static void check_plans(cli *app) {
   }
 }
 
+static void check_files(cli *app) {
+  const options *o = &app->opt;
+  if (o->plot != NULL && !text_ends(o->plot, ".svg") && !text_ends(o->plot, ".png"))
+    diag_fail(&app->diag, WN_ERR_USAGE, "--plot %s: expected a name that ends in .svg or .png",
+              o->plot);
+  if (o->csv_file != NULL) check_output(app, "--csv", o->csv_file);
+  if (o->plot != NULL) check_output(app, "--plot", o->plot);
+}
+
+static void check_model_options(cli *app) {
+  const options *o = &app->opt;
+  const char *refused = o->plot != NULL ? "--plot"
+                        : o->runs       ? "--runs; --rounds and --secs say how long to measure"
+                        : o->variable_weights ? "--weights-mode variable"
+                                              : NULL;
+  if (refused != NULL)
+    diag_fail(&app->diag, WN_ERR_USAGE, "bench MODEL --peers takes no %s", refused);
+}
+
 /* What makes no sense beside other libraries: they are given plain convolutions. */
 static void check_options(cli *app) {
   const options *o = &app->opt;
@@ -65,11 +80,6 @@ static void check_options(cli *app) {
       diag_fail(&app->diag, WN_ERR_USAGE,
                 "bench --peers times plain convolutions with constant weights: it takes no %s",
                 refused[i].flag);
-  if (o->plot != NULL && !ends_with(o->plot, ".svg") && !ends_with(o->plot, ".png"))
-    diag_fail(&app->diag, WN_ERR_USAGE, "--plot %s: expected a name that ends in .svg or .png",
-              o->plot);
-  if (o->csv_file != NULL) check_output(app, "--csv", o->csv_file);
-  if (o->plot != NULL) check_output(app, "--plot", o->plot);
 }
 
 /* The folder that this executable is in. */
@@ -85,11 +95,11 @@ static const char *own_folder(cli *app, const char **executable) {
 }
 
 /* Beside an installed program, else in the source tree that it was built from. */
-static const char *find_driver(cli *app, const char *folder) {
+static const char *find_driver(cli *app, const char *folder, const char *name) {
   const char *places[] = {
-      arena_printf(&app->arena, "%s/../share/winnow/peers/driver.py", folder),
-      arena_printf(&app->arena, "%s/../bench/peers/driver.py", folder),
-      WN_SOURCE_DIR "/bench/peers/driver.py",
+      arena_printf(&app->arena, "%s/../share/winnow/peers/%s", folder, name),
+      arena_printf(&app->arena, "%s/../bench/peers/%s", folder, name),
+      arena_printf(&app->arena, "%s/%s", WN_SOURCE_DIR "/bench/peers", name),
   };
   for (size_t i = 0; i < sizeof places / sizeof *places; ++i)
     if (!access(places[i], R_OK)) return places[i];
@@ -170,7 +180,7 @@ static void add_problem(str *to, const problem *p) {
   str_add(to, "}");
 }
 
-/* Flags for `winnow conv`, which the driver starts for each plan. */
+/* Flags for `winnow conv` or `winnow run`, which the driver starts for each plan. */
 static void add_flags(cli *app, str *to) {
   const options *o = &app->opt;
   arena *a = &app->arena;
@@ -196,10 +206,58 @@ static void add_flags(cli *app, str *to) {
   str_add(to, "]");
 }
 
-static void describe(cli *app, str *to, const char *executable, const char *folder) {
+static void add_flag(str *to, const char *flag, const char *value) {
+  add_text(to, NULL, flag);
+  add_text(to, NULL, value);
+}
+
+static void add_numbers(str *to, const char *flag, const photo_numbers *n) {
+  char text[32];
+  str s;
+  if (n->count == 0) return;
+  str_init(&s, to->arena);
+  for (int i = 0; i < n->count; ++i) {
+    text_format(text, sizeof text, "%.17g", n->at[i]);
+    str_printf(&s, "%s%s", i ? "," : "", text);
+  }
+  add_flag(to, flag, str_text(&s));
+}
+
+/* What says something of a model's inputs, as it was given. */
+static void add_model_flags(cli *app, str *to) {
+  static const char *const fits[FIT_COUNT] = {"stretch", "crop", "pad"};
   const options *o = &app->opt;
-  problem_list problems = {0};
-  app_problems(app, &problems);
+  const photo_numbers scale = {o->photo.scale > 0, {o->photo.scale}};
+  add_key(to, "model_flags");
+  str_add(to, "[");
+  for (size_t i = 0; i < o->inputs.len; ++i) add_flag(to, "--input", o->inputs.data[i]);
+  for (size_t i = 0; i < o->shapes.len; ++i) add_flag(to, "--shape", o->shapes.data[i]);
+  for (size_t i = 0; i < o->dims.len; ++i) add_flag(to, "--dim", o->dims.data[i]);
+  add_flag(to, "--channels", o->photo.bgr ? "bgr" : "rgb");
+  add_flag(to, "--fit", fits[o->photo.fit]);
+  add_numbers(to, "--scale", &scale);
+  add_numbers(to, "--mean", &o->photo.mean);
+  add_numbers(to, "--std", &o->photo.std);
+  str_add(to, "]");
+}
+
+static void add_subjects(cli *app, str *to, const subject_list *all) {
+  bool models = all->data[0].model != NULL;
+  if (models) add_model_flags(app, to);
+  add_key(to, models ? "models" : "problems");
+  str_add(to, "[");
+  for (size_t i = 0; i < all->len; ++i) {
+    if (models)
+      add_text(to, NULL, all->data[i].model);
+    else
+      add_problem(to, all->data[i].problem);
+  }
+  str_add(to, "]");
+}
+
+static void describe(cli *app, str *to, const subject_list *all, const char *executable,
+                     const char *folder) {
+  const options *o = &app->opt;
   str_add(to, "{");
   add_text(to, "winnow", executable);
   add_text(to, "version", wn_version());
@@ -216,10 +274,8 @@ static void describe(cli *app, str *to, const char *executable, const char *fold
   add_count(to, "rounds", o->rounds);
   add_count(to, "seed", (int64_t)o->seed);
   add_flags(app, to);
-  add_key(to, "problems");
-  str_add(to, "[");
-  for (size_t i = 0; i < problems.len; ++i) add_problem(to, problems.data[i]);
-  str_add(to, "]}");
+  add_subjects(app, to, all);
+  str_add(to, "}");
 }
 
 /* Standard input becomes a file without a name that holds the text. */
@@ -232,13 +288,21 @@ static void give(cli *app, const char *text) {
 
 void command_peers(cli *app) {
   const char *executable, *folder;
-  check_options(app);
+  subject_list subjects = {0};
+  app_subjects(app, &subjects);
+  bool models = subjects.data[0].model != NULL;
+  if (models)
+    check_model_options(app);
+  else
+    check_options(app);
+  check_files(app);
   check_plans(app);
   const char *python = find_python(app, &folder);
-  const char *driver = find_driver(app, own_folder(app, &executable));
+  const char *driver =
+      find_driver(app, own_folder(app, &executable), models ? "networks.py" : "driver.py");
   str job;
   str_init(&job, &app->arena);
-  describe(app, &job, executable, folder);
+  describe(app, &job, &subjects, executable, folder);
   give(app, str_text(&job));
   fflush(stdout);
   execl(python, python, driver, (char *)NULL);

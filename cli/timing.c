@@ -8,6 +8,7 @@
 
 #include "base/text.h"
 #include "interrupt.h"
+#include "net_errors.h"
 #include "timing.h"
 #include "output.h"
 #include "report/rows.h"
@@ -48,7 +49,7 @@ void measure_describe(job *j, entry *e) {
   report_row *row = &e->row;
   const options *o = &j->app->opt;
   report_row_init(row);
-  row->problem = j->problem.text;
+  row->problem = j->text;
   row->version = wn_version();
   row->math = math_name(o->math);
   row->weights = o->variable_weights ? "variable" : "constant";
@@ -83,9 +84,8 @@ bool measure_compile(job *j, entry *e, bool plan_only) {
   wn_options o;
   job_options(j, &e->spec, &o);
   o.plan_only = plan_only;
-  wn_tensor *y = job_graph(j, e->ctx);
-  void *out = j->y;
-  status = wn_compile(e->ctx, &y, &out, 1, &o, &e->program);
+  job_graph g = job_build(j, e->ctx);
+  status = wn_compile(e->ctx, g.out, g.data, g.count, &o, &e->program);
   if (status == WN_OK) return true;
   /* among all combinations one that is too large for the machine is no reason to end */
   if (status == WN_ERR_REFUSED || (status == WN_ERR_NOMEM && (o.max_memory || j->app->opt.all))) {
@@ -130,6 +130,10 @@ static double time_launches(job *j, entry *e, int count) {
  * data, whose sums may cancel, only the first can be missed, and only by it is a result wrong. */
 static void judge(job *j, entry *e, double predicted) {
   report_row *row = &e->row;
+  if (j->net != NULL) {
+    net_judge(j, e);
+    return;
+  }
   const wn_math math = j->app->opt.math;
   error_figures figures;
   reference_compare(&j->reference, j->y, &figures);
@@ -159,7 +163,8 @@ void measure_settle(job *j, entry *e, double budget_us) {
   wn_program_info info = WN_PROGRAM_INFO();
   measure_read_info(j, e, &info);
   read_kernels(j, e);
-  for (int64_t i = 0; i < j->problem.out_count; ++i) j->y[i] = NAN; /* what is not written shows */
+  for (int i = 0; i < j->out_count; ++i) /* with NaN, so that what is not written shows */
+    memset(j->out[i].data, 0xff, (size_t)j->out[i].count * wn_dtype_size(j->out[i].dtype));
   double start = now_us();
   check(j, e, wn_prepare(e->program));
   e->row.prepare_us = now_us() - start;
@@ -192,7 +197,7 @@ void measure_in_turns(job *j, double budget_us) {
     bool late = now_us() - start > 3 * budget_us * j->entry_count;
     if (late && round >= LEAST_ROUNDS && j->app->opt.runs == 0) break;
     if (now_us() - shown > 1e5) {
-      app_progress(j->app, "%s: measuring, round %d of %d", j->problem.text, round + 1, most);
+      app_progress(j->app, "%s: measuring, round %d of %d", j->text, round + 1, most);
       shown = now_us();
     }
     for (int i = 0; i < j->entry_count; ++i)
@@ -222,7 +227,7 @@ static void fill_times(job *j, entry *e) {
   report_row *row = &e->row;
   row->median_us = median(e->samples, e->sample_count);
   row->min_us = e->samples[0]; /* sorted by median() */
-  row->gflops_effective = 2e-3 * (double)j->problem.macs / row->median_us;
+  row->gflops_effective = 1e-3 * j->flops / row->median_us;
   row->gflops_executed = row->gflops_executed * 1e-3 / row->median_us;
   time_kernels(j, e);
   report_time_sites(e->sites, row->site_count, row->kernel, row->kernel_count);
@@ -302,7 +307,7 @@ void measure_plans(job *j, const plan_spec *specs, int count) {
     e->spec = specs[i];
     ++j->entry_count;
     measure_describe(j, e);
-    app_progress(j->app, "%s: compiling %d of %d, %s", j->problem.text, i + 1, count, e->row.plan);
+    app_progress(j->app, "%s: compiling %d of %d, %s", j->text, i + 1, count, e->row.plan);
     if (!measure_compile(j, e, false)) continue;
     e->shares = find_same(j, i);
     if (e->shares < 0) measure_settle(j, e, MEASURE_BUDGET_US);

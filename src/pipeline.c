@@ -13,6 +13,7 @@
 #include "decide/program_sites.h"
 #include "decide/forecast.h"
 #include "plan/joins.h"
+#include "plan/separate.h"
 #include "program/show.h"
 #include "tensor/tensor.h"
 
@@ -56,13 +57,22 @@ static const site_list *survey(pipeline *pl, const uop *root) {
   return sites;
 }
 
+/* Which of the caller's arrays a program may read once, by slot; NULL: none, as all may change. */
+static const bool *constants(const pipeline *pl) {
+  const user_buffer *user = import_describe(pl->ctx, pl->g);
+  const size_t n = pl->ctx->buffers.len;
+  bool *constant = arena_array(&pl->g->arena, bool, n + 1);
+  for (size_t i = 0; i < n; ++i) constant[i] = user[i].constant;
+  return pl->opt->variable_weights ? NULL : constant;
+}
+
 /* All that does not depend on the plan: tensors to the sites of simplified range IR. */
 static const site_list *front(pipeline *pl, wn_tensor *const *outs, void *const *data, int count) {
   const uop *const *tensors = import(pl, outs, data, count);
   show_ir(&pl->show, "tensor", count, tensors);
-  const uop *root = lower_tensors(pl->g, count, tensors);
+  const uop *root = lower_tensors(pl->g, count, tensors, constants(pl));
   show_ir(&pl->show, "lower", 1, &root);
-  root = simplify(pl->g, root);
+  root = products_separate(pl->g, simplify(pl->g, root));
   show_ir(&pl->show, "simplify", 1, &root);
   return survey(pl, root);
 }

@@ -21,6 +21,14 @@ static bool is_optional(const flag *f) { return f->value != NULL && f->value[0] 
 
 static bool takes_problem(command c) { return *command_texts[c].operands != '\0'; }
 
+/* " run compare ... " */
+static void commands_of_models(FILE *out) {
+  fputc(' ', out);
+  for (int c = 0; c < CMD_COUNT; ++c)
+    if (strstr(command_texts[c].operands, "MODEL") != NULL)
+      fprintf(out, "%s ", command_name((command)c));
+}
+
 static void words(FILE *out, const flag *f, command c) {
   for (int i = 0; flag_word(f, c, i) != NULL; ++i)
     fprintf(out, "%s%s", i > 0 ? " " : "", flag_word(f, c, i));
@@ -82,6 +90,11 @@ void completion_bash(FILE *out) {
       "  local line=${COMP_LINE:0:COMP_POINT} current flag command flags='' words='' kind='' cut "
       "i\n"
       "  local -a before\n"
+      "  local models='",
+      out);
+  commands_of_models(out);
+  fputs(
+      "'\n"
       "  current=${line##*[[:blank:]]}\n"
       "  read -ra before <<<\"${line%\"$current\"}\"\n"
       "  command=${before[1]:-}\n"
@@ -116,6 +129,11 @@ void completion_bash(FILE *out) {
       "    mapfile -t COMPREPLY < <(compgen -A \"$kind\" -- \"$current\")\n"
       "  else\n"
       "    mapfile -t COMPREPLY < <(compgen -W \"$flags\" -- \"$current\")\n"
+      "    if [[ $current != -* && $models == *\" $command \"* ]]; then\n"
+      "      compopt -o filenames\n"
+      "      mapfile -t -O ${#COMPREPLY[@]} COMPREPLY < <(compgen -d -- \"$current\"\n"
+      "        compgen -f -X '!*.onnx' -- \"$current\")\n"
+      "    fi\n"
       "  fi\n"
       "  cut=${cut#--*=}\n"
       "  for ((i = 0; i < ${#COMPREPLY[@]}; ++i)); do COMPREPLY[i]=${COMPREPLY[i]#\"$cut\"}; done\n"
@@ -128,7 +146,7 @@ void completion_bash(FILE *out) {
 
 static void zsh_flag(FILE *out, const flag *f, command c) {
   what kind = value_of(f, c);
-  fprintf(out, "        '%s%s%s[", f->kind == LIST ? "*" : "", f->name, kind == NOTHING ? "" : "=");
+  fprintf(out, "        '%s%s%s[", flag_repeats(f) ? "*" : "", f->name, kind == NOTHING ? "" : "=");
   char text[FLAG_HELP];
   quoted(out, flag_help(f, text), "[]:\\");
   fputc(']', out);
@@ -178,7 +196,9 @@ void completion_zsh(FILE *out) {
     fprintf(out, "    %s)\n      _arguments -s \\\n", command_name((command)c));
     for (int i = 0; i < flag_count; ++i)
       if (flag_is_of(&flags[i], (command)c)) zsh_flag(out, &flags[i], (command)c);
-    fprintf(out, "%s      ;;\n", takes_problem((command)c) ? "        '*:PROBLEM: '\n" : "\n");
+    fprintf(
+        out, "%s      ;;\n",
+        takes_problem((command)c) ? "        '*:PROBLEM or MODEL:_files -g \"*.onnx\"'\n" : "\n");
   }
   fputs("    esac ;;\n  esac\n}\n_winnow \"$@\"\n", out);
 }
@@ -216,6 +236,9 @@ void completion_fish(FILE *out) {
   for (int c = 0; c < CMD_COUNT; ++c)
     fprintf(out, "complete -c winnow -n __fish_use_subcommand -a %s -d '%s'\n",
             command_name((command)c), command_texts[c].summary);
+  fputs("complete -c winnow -n '__fish_seen_subcommand_from", out);
+  commands_of_models(out);
+  fputs("' -a '(__fish_complete_suffix .onnx)'\n", out);
   for (int c = 0; c < CMD_COUNT; ++c) {
     for (int i = 0; i < flag_count; ++i)
       if (flag_is_of(&flags[i], (command)c)) fish_flag(out, &flags[i], (command)c);

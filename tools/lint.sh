@@ -63,12 +63,17 @@ lint_warnings() {
   return $wrong
 }
 
-lint_ops() {
-  [ -x "$build/ops_table" ] || { echo "no $build/ops_table: build first"; return 77; }
-  if [ -n "$fix" ]; then "$build/ops_table" >docs/ops.md; return; fi
-  "$build/ops_table" | cmp -s - docs/ops.md && return 0
-  echo "docs/ops.md does not match src/ir/ops.def: tools/lint.sh --fix writes it again"
+table() { # table PROGRAM PAGE SOURCE: a page that a program of the build prints
+  [ -x "$build/$1" ] || { echo "no $build/$1: build first"; return 77; }
+  if [ -n "$fix" ]; then "$build/$1" >"$2"; return; fi
+  "$build/$1" | cmp -s - "$2" && return 0
+  echo "$2 does not match $3: tools/lint.sh --fix writes it again"
   return 1
+}
+
+lint_ops() {
+  table ops_table docs/ops.md src/ir/ops.def || return
+  table onnx_table docs/operators.md src/onnx/operators.def
 }
 
 # docs/api.md and the names that the library may export.

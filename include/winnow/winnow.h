@@ -166,9 +166,14 @@ WN_API void wn_on_warning(wn_context *ctx, wn_warning_fn fn, void *user);
 
 /* Threads: as the context, one at a time. Ownership: a tensor belongs to the context of its operands and dies with it;
  * arrays of numbers and texts are copied. Errors: NULL, a line in wn_message(), and the context's first such error
- * stays; of a NULL tensor NULL, without a word. Axes count from 0, and a negative axis from the end. */
+ * stays; of a NULL tensor NULL, without a word. Axes count from 0, and a negative axis from the end.
+ *
+ * An extent may be 0, and the tensor has no elements then. Every function takes such tensors as numpy does: a sum over
+ * none is 0, a product 1, a maximum -infinity or the least integer, a minimum the opposite; what is padded is zeros.
+ * Nothing is read of an input without elements and nothing written to an output, so that data may be NULL; a program
+ * has no slot for such an input, and one of 0 bytes for such an output. */
 
-/* Borrow `data` (row-major, shape[0..ndim), 0 to WN_MAX_DIMS axes, every extent at least 1), which programs run on
+/* Borrow `data` (row-major, shape[0..ndim), 0 to WN_MAX_DIMS axes, no extent negative), which programs run on
  * until another array is bound in its place (wn_bind); NULL: an array has to be bound before the first run. An input
  * may change between runs. f16 and bf16 are bits in 16-bit integers, bool is a byte, 0 or 1. */
 WN_API wn_tensor *wn_input(wn_context *ctx, wn_dtype dtype, int ndim, const int64_t *shape,
@@ -199,7 +204,7 @@ WN_API wn_dtype wn_tensor_dtype(const wn_tensor *t);
  * A name changes nothing of a program: equal layers are compiled once, whatever they are called. */
 WN_API wn_tensor *wn_name(wn_tensor *t, const char *name);
 
-/* The same elements in another shape, without a copy; one extent may be -1. */
+/* The same elements in another shape, without a copy; one extent may be -1, but not beside a 0. */
 WN_API wn_tensor *wn_reshape(wn_tensor *t, int ndim, const int64_t *shape);
 /* Result axis i is source axis axes[i]; there is one for each axis of t. */
 WN_API wn_tensor *wn_permute(wn_tensor *t, const int *axes);
@@ -207,18 +212,22 @@ WN_API wn_tensor *wn_permute(wn_tensor *t, const int *axes);
 WN_API wn_tensor *wn_expand(wn_tensor *t, int ndim, const int64_t *shape);
 /* Zeros before and after, as many as lo[i] and hi[i] for each axis; none negative. */
 WN_API wn_tensor *wn_pad(wn_tensor *t, const int64_t *lo, const int64_t *hi);
-/* [begin[i], end[i]) of each axis. */
+/* [begin[i], end[i]) of each axis, which may be empty. */
 WN_API wn_tensor *wn_shrink(wn_tensor *t, const int64_t *begin, const int64_t *end);
 /* The axes that are listed run backwards. */
 WN_API wn_tensor *wn_flip(wn_tensor *t, const int *axes, int count);
 /* Every steps[i]-th element of axis i, from 0; steps are at least 1, one for each axis. */
 WN_API wn_tensor *wn_stride(wn_tensor *t, const int64_t *steps);
+/* The elements of t at places that are data: the result has the axes of t with those of index (i32 or i64) in the place
+ * of `axis`, and is t[..., index[...], ...]. A negative index or axis counts from the end; a place outside reads 0. */
+WN_API wn_tensor *wn_gather(wn_tensor *t, wn_tensor *index, int axis);
 /* The parts one behind the other along an axis, -1 being the last: `count` of them, at least 1, of one dtype and of
  * shapes that differ in this axis only. A part may come several times. */
 WN_API wn_tensor *wn_concat(wn_tensor *const *parts, int count, int axis);
 
-/* WN_MAX and WN_RELU give NaN for NaN; WN_GELU is the exact one, through erf. WN_NOT takes bool; WN_NEG, WN_ABS and
- * WN_RELU take any number, the others floats only. */
+/* WN_MAX and WN_RELU give NaN for NaN; WN_GELU is the exact one, through erf. WN_FLOOR rounds down, WN_ROUND to the
+ * nearest integer, to the even one of two that are as near. Angles are in radians. WN_NOT takes bool; WN_NEG, WN_ABS
+ * and WN_RELU take any number, the others floats only. */
 typedef enum wn_unary {
   WN_NEG,
   WN_ABS,
@@ -238,8 +247,11 @@ typedef enum wn_unary {
   WN_ATAN,
   WN_ERF
 } wn_unary;
-/* WN_DIV of integers rounds down; WN_MAX and WN_MIN give NaN for NaN. WN_AND and WN_OR take bool, WN_LESS and WN_EQUAL
- * give it. */
+/* WN_DIV of integers rounds down, and what WN_MOD leaves is a - b * floor(a / b), of the sign of b; divided by 0
+ * integers are 0 and leave a. WN_MOD of floats is computed so, with the error of its steps: of large quotients
+ * little is left. WN_POW is a to the b, of floats, with the special cases of C99's pow; where b is a scalar 1, 2, 3,
+ * -1 or 0.5, it is a itself, products, a quotient or a square root. WN_MAX and WN_MIN give NaN for NaN. WN_AND and
+ * WN_OR take bool, WN_LESS and WN_EQUAL give it: WN_EQUAL of a tensor and itself is 0 where it is NaN. */
 typedef enum wn_binary {
   WN_ADD,
   WN_SUB,
@@ -250,7 +262,9 @@ typedef enum wn_binary {
   WN_LESS,
   WN_EQUAL,
   WN_AND,
-  WN_OR
+  WN_OR,
+  WN_MOD,
+  WN_POW
 } wn_binary;
 /* Elementwise. */
 WN_API wn_tensor *wn_map(wn_unary op, wn_tensor *t);
@@ -439,14 +453,15 @@ WN_API wn_status wn_program_get_slot(wn_program *program, int slot, wn_slot_info
 /* The number of the slot with this name. WN_ERR_USAGE and *slot -1 where no slot has it, or more than one. */
 WN_API wn_status wn_program_find(wn_program *program, const char *name, int *slot);
 
-/* From the next run on the program reads or, of an output, writes this array (borrowed, row-major, of the slot's dtype
- * and shape). WN_ERR_USAGE, and everything stays as it was, where there is no such slot, where the array is NULL or not
- * aligned as its dtype, where it overlaps what it must not overlap at wn_compile, and for a fixed input, which takes
- * another compile. A constant that is bound, be it to the array that it had, is prepared again by the next wn_prepare
- * or run; the plan stays the one that was chosen at compiling. Costs less than a microsecond and allocates nothing but
- * where a constant is bound in a program that shares prepared weights (wn_program_share), which then gets memory for
- * its own: WN_ERR_NOMEM leaves everything as it was. A program that is bound while another thread runs or binds it is
- * WN_ERR_USAGE where it is noticed (by either call), and which arrays a run uses is not defined where it is not. */
+/* From the next run on the program reads or, of an output, writes this array (borrowed, row-major, of the slot's
+ * dtype and shape). WN_ERR_USAGE, and everything stays as it was, where there is no such slot, where the array is
+ * NULL or not aligned as its dtype, where it overlaps what it must not overlap at wn_compile (all but of a slot of 0
+ * bytes), and for a fixed input, which takes another compile. A constant that is bound, be it to the array that it
+ * had, is prepared again by the next wn_prepare or run; the plan stays the one that was chosen at compiling. Costs
+ * less than a microsecond and allocates nothing but where a constant is bound in a program that shares prepared
+ * weights (wn_program_share), which then gets memory for its own: WN_ERR_NOMEM leaves everything as it was. A
+ * program that is bound while another thread runs or binds it is WN_ERR_USAGE where it is noticed (by either call),
+ * and which arrays a run uses is not defined where it is not. */
 WN_API wn_status wn_bind(wn_program *program, int slot, const void *data);
 /* Binds several at once, so that two arrays can change places; all or none. A slot that is named twice gets the latter.
  * */
@@ -634,10 +649,11 @@ typedef struct wn_model wn_model;
 #define WN_MODEL_OPTIONS(...) WN_STRUCT(wn_model_options, __VA_ARGS__)
 typedef struct wn_model_options {
   size_t size WN_SIZED(wn_model_options); /* sizeof(wn_model_options) */
-  const wn_options *compile; /* for wn_model_run; copied, its texts too; NULL: the defaults of wn_compile */
-  int programs;              /* how many are kept, for shapes and values that decide what is compiled; 0:
+  const wn_options
+      *compile;    /* for wn_model_run; copied, its texts too; NULL: the defaults of wn_compile */
+  int programs;    /* how many are kept, for shapes and values that decide what is compiled; 0:
                               * WN_MODEL_PROGRAMS */
-  int reserved;              /* 0 */
+  int free_shapes; /* nonzero: inputs may have other extents than the file says; ranks stay */
 } wn_model_options;
 
 /* An input or output: what a model says of it, or an array of the caller's. */
@@ -645,17 +661,17 @@ typedef struct wn_model_options {
 typedef struct wn_value {
   size_t size WN_SIZED(wn_value); /* sizeof(wn_value) */
   const char *name;               /* of the model's value; NULL: the one at this place */
-  wn_dtype dtype;
-  int ndim;                    /* -1: the model does not say */
-  int64_t shape[WN_MAX_DIMS];  /* -1: the model does not say */
-  void *data;                  /* row-major; NULL: none */
-  size_t bytes;                /* there is room for at data; of what is written only; 0: enough */
-  const char *dim[WN_MAX_DIMS]; /* names of dimensions that the model leaves open, NULL: none; written only */
+  wn_dtype dtype;                 /* of its elements; WN_DTYPE_COUNT: the model does not say */
+  int ndim;                       /* axes; -1: the model does not say */
+  int64_t shape[WN_MAX_DIMS];     /* extents; -1: the model does not say */
+  void *data;                     /* row-major; NULL: none */
+  size_t bytes;                   /* of an output's data: there is room for so many; 0: enough */
+  const char *dim[WN_MAX_DIMS];   /* written: names of dimensions that are open, NULL: none */
 } wn_value;
 
-/* Reads the model at `path`; what it keeps of the file is mapped, or read where that cannot be, until the model is
- * destroyed. Data that the model keeps in files of its own is looked for in its folder. Checks every operator: all that
- * is not supported is in the line. WN_ERR_IO, WN_ERR_USAGE, WN_ERR_NOMEM; *model is NULL on error. */
+/* Reads the model at `path` into memory, where it is until the model is destroyed; the file may change afterwards. Data
+ * that the model keeps in files of its own is looked for in its folder. Checks every operator: all that is not supported
+ * is in the line. WN_ERR_IO, WN_ERR_USAGE, WN_ERR_NOMEM; *model is NULL on error. */
 WN_API wn_status wn_model_load(wn_context *ctx, const char *path, const wn_model_options *options,
                                wn_model **model);
 /* The same of bytes in memory, which are borrowed until the model is destroyed. */
@@ -672,14 +688,19 @@ typedef struct wn_model_info {
   size_t size WN_SIZED(wn_model_info); /* sizeof(wn_model_info) */
   const char *name;                    /* of its graph */
   const char *producer;                /* name and version of what wrote it */
-  int64_t ir_version, opset;           /* of ONNX */
-  int inputs, outputs;                 /* initializers are no inputs */
+  int64_t ir_version;                  /* of the file */
+  int64_t opset;                       /* of ONNX's own operators */
+  int inputs;                          /* those that initializers stand in for left out */
+  int outputs;                         /* those that were added included */
   int nodes;                           /* operators, those of functions that it calls included */
   int programs;                        /* that are kept now */
   int compiles;                        /* so far */
   size_t weight_bytes;                 /* of its initializers */
 } wn_model_info;
 WN_API wn_status wn_model_get_info(wn_model *model, wn_model_info *info);
+/* Makes a value inside the model one more output, after those that there are: for looking at it. Before the first
+ * build or run. */
+WN_API wn_status wn_model_add_output(wn_model *model, const char *name);
 /* What the file says of an input or output; dimensions that it leaves open are -1, and dtypes that no program has are
  * those of the arrays that take their place: integers of 8 and 16 bits are WN_I32, of 32 bits without a sign WN_I64.
  * Texts belong to the model. */

@@ -51,16 +51,25 @@ void mem_free(void *p) { free(p); }
 
 enum { HUGE_PAGE = 2 << 20, WORTH_HUGE = 1 << 20 };
 
-void *mem_alloc_aligned(size_t size, size_t align) {
+static size_t round_up(size_t size, size_t align) {
+  return size > align ? (size + align - 1) / align * align : align;
+}
+
+void *mem_alloc_aligned_unset(size_t size, size_t align) {
   if (size >= WORTH_HUGE && align < HUGE_PAGE) align = HUGE_PAGE;
   if (must_fail() || size > SIZE_MAX - align) return NULL;
-  size_t rounded = (size + align - 1) / align * align;
-  void *p = aligned_alloc(align, rounded ? rounded : align);
+  size_t rounded = round_up(size, align);
+  void *p = aligned_alloc(align, rounded);
 #if defined(MADV_HUGEPAGE)
   /* where the system says no, pages stay small */
   if (p != NULL && size >= WORTH_HUGE) (void)madvise(p, rounded, MADV_HUGEPAGE);
 #endif
-  if (p != NULL) memset(p, 0, rounded);
+  return p;
+}
+
+void *mem_alloc_aligned(size_t size, size_t align) {
+  void *p = mem_alloc_aligned_unset(size, align);
+  if (p != NULL) memset(p, 0, round_up(size, align));
   return p;
 }
 

@@ -14,6 +14,8 @@
 void *mem_alloc(size_t size);
 /* zeroed; align a power of two >= 16; free with mem_free_aligned */
 void *mem_alloc_aligned(size_t size, size_t align);
+/* the same, but its contents are not set */
+void *mem_alloc_aligned_unset(size_t size, size_t align);
 void *mem_realloc(void *p, size_t size);
 void mem_free(void *p);
 void mem_free_aligned(void *p);

@@ -21,6 +21,9 @@ const sized sized_program_info = SIZED(wn_program_info, WN_PROGRAM_INFO, identit
 const sized sized_kernel_info = SIZED(wn_kernel_info, WN_KERNEL_INFO, bytes);
 const sized sized_site_info = SIZED(wn_site_info, WN_SITE_INFO, bytes);
 const sized sized_slot_info = SIZED(wn_slot_info, WN_SLOT_INFO, data);
+const sized sized_model_options = SIZED(wn_model_options, WN_MODEL_OPTIONS, free_shapes);
+const sized sized_model_info = SIZED(wn_model_info, WN_MODEL_INFO, weight_bytes);
+const sized sized_value = SIZED(wn_value, WN_VALUE, dim);
 const sized sized_tune_result = SIZED(wn_tune_result, WN_TUNE_RESULT, not_stored);
 
 static size_t lesser(size_t a, size_t b) { return a < b ? a : b; }

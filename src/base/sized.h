@@ -14,9 +14,10 @@ typedef struct sized {
   const char *unset, *newer, *nowhere;
 } sized;
 
-extern const sized sized_conv_params, sized_options, sized_tune_options;
+extern const sized sized_conv_params, sized_options, sized_tune_options, sized_model_options,
+    sized_value;
 extern const sized sized_program_info, sized_kernel_info, sized_site_info, sized_slot_info,
-    sized_tune_result;
+    sized_tune_result, sized_model_info;
 
 /* What the caller does not have is zero; from NULL: all of it. `to` is this version's. */
 const char *sized_in(const sized *of, void *to, const void *from);

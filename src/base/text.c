@@ -6,6 +6,7 @@
 #include <locale.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 #ifdef __APPLE__
 #include <xlocale.h>
 #endif
@@ -73,6 +74,11 @@ char text_lower(char c) { return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : 
 bool text_same(const char *a, const char *b) {
   while (*a && text_lower(*a) == text_lower(*b)) ++a, ++b;
   return text_lower(*a) == text_lower(*b);
+}
+
+bool text_ends(const char *s, const char *ending) {
+  size_t n = strlen(s), m = strlen(ending);
+  return n > m && text_same(s + n - m, ending);
 }
 
 size_t text_sequence(const char *text) {

@@ -27,6 +27,8 @@ bool text_is_space(char c);
 char text_lower(char c);
 /* Are they equal, but for upper and lower case? */
 bool text_same(const char *a, const char *b);
+/* Does the text end so, after something else, in upper or lower case? */
+bool text_ends(const char *s, const char *ending);
 
 /* Bytes of the well-formed UTF-8 sequence at s (Unicode, table 3-7), 0 where there is none. s ends with a 0. */
 size_t text_sequence(const char *s);

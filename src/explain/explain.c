@@ -129,7 +129,7 @@ static void gather(explanation *e, const forecast *f, const asking *q) {
   e->measured_us = e->measured_error = e->measured_sum_error = (double)NAN;
   gather_kernels(e, f);
   gather_sites(e);
-  gather_choices(e, f, q);
+  if (!e->brief) gather_choices(e, f, q);
 }
 
 static void ignore_warning(void *user, const char *line) {
@@ -138,9 +138,10 @@ static void ignore_warning(void *user, const char *line) {
 }
 
 wn_status explain_open(wn_context *ctx, wn_tensor *const *outs, void *const *data, int count,
-                       const wn_options *options, void (*write)(void *user, const char *text),
-                       void *user, explanation *e) {
+                       const wn_options *options, bool brief,
+                       void (*write)(void *user, const char *text), void *user, explanation *e) {
   memset(e, 0, sizeof *e);
+  e->brief = brief;
   forecast f;
   const pipeline_watch watch = {write, user, &f};
   asking q = {.ctx = ctx, .outs = outs, .count = count};
@@ -170,7 +171,7 @@ void explain_close(explanation *e) {
 
 static void write_kernels(const explanation *e, void (*write)(void *user, const char *text),
                           void *user) {
-  for (int i = 0; i < e->nkernels; ++i) write(user, explain_text_kernel(e, i));
+  for (int i = 0; i < e->nkernels && !e->brief; ++i) write(user, explain_text_kernel(e, i));
 }
 
 static void write_all(const explanation *e, bool summary_first,
@@ -204,7 +205,7 @@ wn_status wn_explain(wn_context *ctx, wn_tensor *const *outs, void *const *data,
   if (write == NULL)
     return diag_set(&ctx->diag, WN_ERR_USAGE, "wn_explain has no function to write with");
   fp_enter(&fp);
-  wn_status st = explain_open(ctx, outs, data, count, options, write, user, &e);
+  wn_status st = explain_open(ctx, outs, data, count, options, false, write, user, &e);
   if (st == WN_OK) {
     st = explain_write(&e, false, write, user);
     if (st != WN_OK) diag_set(&ctx->diag, st, "%s", e.program->compiled->diag.message);

@@ -41,6 +41,8 @@ typedef struct explanation {
   bool measured_limits; /* of the machine; else they are guesses */
   bool here;      /* what is predicted can be run: no interpreter, no device that is not there */
   bool reference; /* the interpreter was asked for */
+  bool
+      brief; /* of many sites: no choices were looked at, and only the summary and the sites are written */
   double predicted_us, least_us;
   double measured_us;        /* median of a run */
   double measured_error;     /* relative L2, */
@@ -54,8 +56,8 @@ typedef struct explanation {
 
 /* Compiles, and writes what each pass made of the program where write is not NULL. Everything in *e belongs to it. */
 wn_status explain_open(wn_context *ctx, wn_tensor *const *outs, void *const *data, int count,
-                       const wn_options *options, void (*write)(void *user, const char *text),
-                       void *user, explanation *e);
+                       const wn_options *options, bool brief,
+                       void (*write)(void *user, const char *text), void *user, explanation *e);
 void explain_close(explanation *e);
 /* Once kernels were measured: what that says of sites. */
 void explain_time_sites(explanation *e);

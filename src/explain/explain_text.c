@@ -99,8 +99,9 @@ static int widest(int width, const char *text) {
 /* The plan stands last, and what it is like before it: a plan can be long. */
 static void add_site(str *s, arena *a, const report_site *site, int labels, int shapes) {
   const char *label = site_label(a, site);
-  str_printf(s, "  %9s %9s %9s %6s %9s  %s%*s  %s%*s  %s%s%s\n", us_text(a, site->median_us),
-             us_text(a, site->predicted_us), us_text(a, site->least_us), share_text(a, site->share),
+  str_printf(s, "  %9s %9s %9s %8s %6s %9s  %s%*s  %s%*s  %s%s%s\n", us_text(a, site->median_us),
+             us_text(a, site->predicted_us), us_text(a, site->least_us),
+             share_text(a, site->least_us / site->median_us), share_text(a, site->share),
              report_bytes(a, site->bytes), label, labels - table_text_width(label), "", site->shape,
              shapes - table_text_width(site->shape), "", site->plan,
              site->alike != NULL ? ", as " : "", site->alike != NULL ? site->alike : "");
@@ -118,8 +119,8 @@ const char *explain_text_sites(const explanation *e) {
   str_init(&s, a);
   str_printf(
       &s, "--- sites: what a plan says something about; µs of a run, share of what was measured\n");
-  str_printf(&s, "  %9s %9s %9s %6s %9s  %-*s  %-*s  plan\n", "measured", "predicted", "at least",
-             "share", "bytes", labels, "site", shapes, "shape");
+  str_printf(&s, "  %9s %9s %9s %8s %6s %9s  %-*s  %-*s  plan\n", "measured", "predicted",
+             "at least", "roofline", "share", "bytes", labels, "site", shapes, "shape");
   for (int i = 0; i < e->nsites; ++i) add_site(&s, a, &e->site[i], labels, shapes);
   str_add(&s, "\n");
   return str_text(&s);
@@ -171,7 +172,11 @@ const char *explain_text_choices(const explanation *e) {
 
 static void add_program(str *s, arena *a, const explanation *e) {
   const wn_program_info *i = &e->info;
-  str_printf(s, "plan %s%s: %s\n", i->plan, i->tuned ? ", tuned" : "", i->placement);
+  str_printf(s, "plan %s%s: ", i->plan, i->tuned ? ", tuned" : "");
+  if (e->brief)
+    str_printf(s, "%d sites, each of which has its own\n", e->nsites);
+  else
+    str_printf(s, "%s\n", i->placement);
   str_printf(s, "on %s, %s, %d thread%s, %s\n", i->backend, i->isa, i->threads, plural(i->threads),
              i->device);
   str_printf(s,
@@ -193,7 +198,9 @@ static void add_program(str *s, arena *a, const explanation *e) {
 static void add_run_time(str *s, arena *a, const explanation *e) {
   str_add(s, "time of a run in µs: ");
   if (isfinite(e->measured_us)) str_printf(s, "%s measured, ", us_text(a, e->measured_us));
-  if (isfinite(e->predicted_us)) str_printf(s, "%s predicted, ", us_text(a, e->predicted_us));
+  if (isfinite(e->predicted_us)) /* which is of convolutions alone */
+    str_printf(s, "%s predicted%s, ", us_text(a, e->predicted_us),
+               e->brief ? " of the convolutions" : "");
   str_printf(s, "at least %s by %s limits of the machine", us_text(a, e->least_us),
              whose_limits(e));
   if (isfinite(e->measured_us)) str_printf(s, " (%.0f%%)", 100 * e->least_us / e->measured_us);
@@ -254,11 +261,11 @@ const char *explain_text_program(const explanation *e) {
   str_init(&s, a);
   str_add(&s, "--- program: what it is, and what its time goes into\n");
   add_program(&s, a, e);
-  str_printf(&s, "%s\n", e->recognised);
+  if (!e->brief) str_printf(&s, "%s\n", e->recognised);
   add_run_time(&s, a, e);
   add_slowest(&s, e);
   add_rest(&s, a, e);
-  add_kernel_table(&s, a, e);
+  if (!e->brief) add_kernel_table(&s, a, e);
   str_add(&s, "\n");
   return str_text(&s);
 }

@@ -78,6 +78,24 @@ const uop *uop_buffer(graph *g, int64_t slot, wn_dtype dtype, int ndim, const in
                  (uop_arg){.i = slot, .list = intern_list(g, ndim, shape)});
 }
 
+const uop *uop_filled(graph *g, const uop *number, const int_list *shape) {
+  int64_t ones[WN_MAX_DIMS] = {0};
+  bool one = true;
+  const wn_dtype dtype = (wn_dtype)number->dtype;
+  if (shape->len == 0) return number;
+  for (int i = 0; i < shape->len; ++i) {
+    ones[i] = 1;
+    one = one && shape->at[i] == 1;
+  }
+  const uop *u = uop_new(g, OP_RESHAPE, dtype, 1, &number,
+                         (uop_arg){.list = intern_list(g, shape->len, ones)});
+  return one ? u : uop_new(g, OP_EXPAND, dtype, 1, &u, (uop_arg){.list = shape});
+}
+
+bool uop_is_empty(const uop *tensor) {
+  return tensor->op == OP_EXPAND && int_list_has(tensor->arg.list, 0);
+}
+
 const uop *uop_identity(graph *g, uop_op alu, wn_dtype dtype) {
   switch (alu) {
     case OP_ADD:

@@ -29,7 +29,7 @@ typedef enum {
   ARG_INFO
 } uop_argkind;
 typedef enum { DT_SAME, DT_BOOL, DT_FIRST, DT_FREE, DT_COND, DT_INT, DT_VOID } uop_dtrule;
-typedef enum { SH_ELEM, SH_MOVE, SH_AXES, SH_JOIN, SH_LEAF, SH_NONE } uop_shrule;
+typedef enum { SH_ELEM, SH_MOVE, SH_AXES, SH_JOIN, SH_PICK, SH_LEAF, SH_NONE } uop_shrule;
 
 typedef struct op_info {
   const char *name, *meaning;
@@ -46,6 +46,13 @@ typedef struct int_list { /* interned: equal lists are the same pointer within a
   int32_t len;
   int64_t at[];
 } int_list;
+
+static inline bool int_list_has(const int_list *l, int64_t value) {
+  for (int i = 0; i < l->len; ++i) {
+    if (l->at[i] == value) return true;
+  }
+  return false;
+}
 
 /* Where a BUFFERIZE lives; ANY until a schedule says. */
 typedef enum {
@@ -189,5 +196,9 @@ bool uop_has_range(const uop *u, const uop *range); /* does range occur free in 
 const char *uop_range_name(const graph *g, const uop *range); /* "r7" where it was not named */
 /* Identity of a reduction: 0 for ADD, 1 for MUL, -inf / lowest for MAX, ... */
 const uop *uop_identity(graph *g, uop_op alu, wn_dtype dtype);
+/* The number as a tensor of the shape. */
+const uop *uop_filled(graph *g, const uop *number, const int_list *shape);
+/* A tensor without elements: all of them are a number of uop_filled. */
+bool uop_is_empty(const uop *tensor);
 
 #endif

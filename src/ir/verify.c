@@ -23,8 +23,11 @@ static bool reduces(int64_t op) {
 }
 
 static bool is_float_op(int op) {
-  return op == OP_DIV || op == OP_SQRT || op == OP_EXP || op == OP_LOG || op == OP_SIN ||
-         op == OP_TANH || op == OP_ERF || op == OP_FMA;
+  static const bool of_floats[OP_COUNT] = {
+      [OP_DIV] = true, [OP_FLOOR] = true, [OP_ROUND] = true, [OP_SQRT] = true, [OP_EXP] = true,
+      [OP_LOG] = true, [OP_SIN] = true,   [OP_COS] = true,   [OP_ATAN] = true, [OP_TANH] = true,
+      [OP_ERF] = true, [OP_POW] = true,   [OP_FMA] = true};
+  return of_floats[op];
 }
 
 static const char *check_operand_kind(graph *g, const uop *u) {
@@ -106,8 +109,9 @@ static const char *check_list(const uop *u) {
   const int_list *list = u->arg.list;
   switch (u->op) {
     case OP_RESHAPE:
-    case OP_EXPAND:
       return all_at_least(list, 1) ? NULL : "extents are at least 1";
+    case OP_EXPAND:
+      return all_at_least(list, 0) ? NULL : "extents are at least 0";
     case OP_STRIDE:
       return all_at_least(list, 1) ? NULL : "steps are at least 1";
     case OP_PERMUTE:
@@ -194,6 +198,11 @@ static const char *check_get(graph *g, const uop *u) {
   return arena_printf(&g->arena, "element %lld of %d", (long long)which->arg.i, stack->nsrc);
 }
 
+static const char *check_gather(const uop *u) {
+  if (!dtype_is_int(u->src[1]->dtype)) return "places are i32 or i64";
+  return u->arg.i >= 0 ? NULL : "an axis is at least 0";
+}
+
 static const char *check_substitute(graph *g, const uop *u) {
   if (u->nsrc % 2 == 0) return "a RANGE without a replacement";
   for (int i = 2; i < u->nsrc; i += 2) {
@@ -216,6 +225,8 @@ const char *ir_check_row(graph *g, const uop *u) {
       return check_index(g, u);
     case OP_GET:
       return check_get(g, u);
+    case OP_GATHER:
+      return check_gather(u);
     case OP_SUBSTITUTE:
       return check_substitute(g, u);
     case OP_REDUCE:

@@ -149,12 +149,17 @@ static bool dtype_fits(int op, wn_dtype dt) {
   bool is_float = dtype_is_float(dt), is_int = dtype_is_int(dt);
   switch (op) {
     case OP_DIV:
+    case OP_FLOOR:
+    case OP_ROUND:
     case OP_SQRT:
     case OP_EXP:
     case OP_LOG:
     case OP_SIN:
+    case OP_COS:
+    case OP_ATAN:
     case OP_TANH:
     case OP_ERF:
+    case OP_POW:
       return is_float;
     case OP_IDIV:
     case OP_MOD:

@@ -14,8 +14,10 @@
 #define REPEATED_WEIGHT 16  /* an elementwise value read at several index vectors */
 #define LOOPED_WEIGHT \
   8 /* ... or computed again by LOOPED_TIMES of the loops around: one transcendental */
-#define LOOPED_TIMES 4.0
-#define HEAVY_TIMES  1.5 /* a reduction may be computed for the padding around it, but not twice */
+#define LOOPED_TIMES   4.0
+#define PREPARED_TIMES 2.0 /* a prepared value over the longest constant that it is made of */
+#define GATHER_WEIGHT  4   /* a read, its checks and its address */
+#define HEAVY_TIMES    1.5 /* a reduction may be computed for the padding around it, but not twice */
 #define TANGLED \
   128 /* nodes of an index that reshapes and permutes have made too long to carry on */
 
@@ -75,14 +77,19 @@ static double op_weight(const uop *t) {
     case OP_EXP:
     case OP_LOG:
     case OP_SIN:
+    case OP_COS:
+    case OP_ATAN:
     case OP_TANH:
     case OP_ERF:
+    case OP_POW:
       return 8;
     case OP_DIV:
     case OP_SQRT:
     case OP_IDIV:
     case OP_MOD:
       return 2;
+    case OP_GATHER:
+      return GATHER_WEIGHT;
     default:
       return 1;
   }
@@ -105,6 +112,8 @@ static double weigh(const demand_graph *d, const demand_node *n) {
   }
   if (t->op == OP_EXPAND && sum >= HEAVY)
     return 0; /* the reduction below is stored for its own sake */
+  if (t->op == OP_GATHER && sum >= HEAVY)
+    return GATHER_WEIGHT; /* and so it is where places are data */
   if (!is_movement(t) && t->nsrc > 0) sum += op_weight(t);
   return sum < 2 * HEAVY ? sum : 2 * HEAVY;
 }
@@ -155,13 +164,15 @@ static demand *add_demand(demand_graph *d, demand_node *n, const uop *const *ind
     if (old->valid != like.valid || memcmp(old->index, index, bytes) != 0) continue;
     if (like.runs > old->runs) old->runs = like.runs;
     old->reduced = old->reduced || like.reduced;
+    old->scattered = old->scattered || like.scattered;
     return old;
   }
   demand *m = arena_new(d->a, demand);
   *m = (demand){.index = arena_copy(d->a, index, bytes),
                 .valid = like.valid,
                 .runs = like.runs,
-                .reduced = like.reduced};
+                .reduced = like.reduced,
+                .scattered = like.scattered};
   append(n, m);
   return m;
 }
@@ -247,6 +258,30 @@ static void through_movement(demand_graph *d, const demand_node *n, const int_li
   }
 }
 
+/* --- places that are data --------------------------------------------------------------------- */
+
+/* What is read at them: anywhere on the axis, or nowhere. */
+static void through_gather(demand_graph *d, const demand_node *n, const int_list *from, demand *m,
+                           const uop **out, demand *like) {
+  graph *g = d->g;
+  const int axis = (int)n->t->arg.i, rest = n->shape->len - (from->len - axis - 1);
+  for (int i = 0; i < axis; ++i) out[i] = m->index[i];
+  out[axis] = uop_int(g, 0);
+  if (from->at[axis] > 1) out[axis] = m->place = new_range(d, from->at[axis], NULL);
+  for (int i = axis + 1; i < from->len; ++i) out[i] = m->index[rest + i - axis - 1];
+  m->none = new_range(d, 2, NULL);
+  m->inside = uop_lt(g, m->none, 1);
+  like->valid = uop_and(g, m->valid, m->inside);
+  like->scattered = true;
+}
+
+/* Where the places themselves are. */
+static void through_places(const demand_node *n, const int_list *places, const demand *m,
+                           const uop **out, demand *like) {
+  for (int i = 0; i < places->len; ++i) out[i] = m->index[n->t->arg.i + i];
+  like->scattered = true;
+}
+
 /* --- reductions ------------------------------------------------------------------------------- */
 
 /* A reduction over another of the same kind is one reduction, unless the inner one is a
@@ -294,6 +329,37 @@ static double distinct(const demand_graph *d, const demand_node *n, const demand
   return all;
 }
 
+static void note_constant(const demand_graph *d, demand_node *n) {
+  if (n->t->op == OP_BUFFER) {
+    n->constant = d->constant != NULL && d->constant[n->t->arg.i];
+    n->source = count_of(n->shape);
+    return;
+  }
+  n->constant = true;
+  for (int i = 0; i < n->t->nsrc; ++i) {
+    const demand_node *s = demand_node_of(d, n->t->src[i]);
+    n->constant = n->constant && s->constant;
+    if (s->source > n->source) n->source = s->source;
+  }
+}
+
+/* Tells the sources of n who reads them; all its own readers have told it. */
+static void note_readers(const demand_graph *d, const demand_node *n) {
+  bool passes = n->constant && is_movement(n->t);
+  bool run = passes ? n->run || n->result >= 0 : !n->constant;
+  for (int i = 0; i < n->t->nsrc; ++i) {
+    demand_node *s = demand_node_of(d, n->t->src[i]);
+    s->run = s->run || run;
+  }
+}
+
+/* Computed from constants, and not again in every run: scaled or converted weights. What is much larger than all that
+ * it is made of is better made where it is read. */
+static bool worth_preparing(const demand_node *n) {
+  const double size = count_of(n->shape);
+  return n->constant && n->run && n->result < 0 && size > 1 && size <= PREPARED_TIMES * n->source;
+}
+
 /* Some index has grown so long that a stored value is cheaper than the arithmetic to find its
  * element. */
 static bool tangled(demand_graph *d, const demand_node *n) {
@@ -307,15 +373,25 @@ static bool tangled(demand_graph *d, const demand_node *n) {
   return false;
 }
 
+/* An index that is made of several loops: what reads is not in the order of this value, as after a depth-to-space. Its
+ * kernel would go through its own loops in pieces, where a map that moves elements costs a read and a write. */
+static bool torn(const demand_node *n, const demand *m) {
+  for (int i = 0; i < n->shape->len; ++i)
+    if (m->index[i]->free_->len > 1) return true;
+  return false;
+}
+
 static bool worth_storing(demand_graph *d, const demand_node *n) {
   if (n->t->nsrc == 0 || n->count == 0) return false;
   if (tangled(d, n)) return true;
   if (is_movement(n->t)) return false; /* what it moves may be */
+  if (worth_preparing(n)) return true;
   const bool heavy = n->weight >= HEAVY;
   if (n->count > 1 && n->weight >= REPEATED_WEIGHT) return true;
   for (const demand *m = n->first; m != NULL; m = m->next) {
     const double times = m->runs / distinct(d, n, m);
-    if (heavy && (m->reduced || times > HEAVY_TIMES)) return true;
+    if (m->scattered && (heavy || n->t->op == OP_GATHER)) return true;
+    if (heavy && (m->reduced || times > HEAVY_TIMES || torn(n, m))) return true;
     if (n->weight >= LOOPED_WEIGHT && times >= LOOPED_TIMES) return true;
   }
   return false;
@@ -384,9 +460,14 @@ static void pass_on(demand_graph *d, const demand_node *n, demand *m) {
   for (int i = 0; i < n->t->nsrc; ++i) {
     demand_node *source = demand_node_of(d, n->t->src[i]);
     const uop *index[WN_MAX_DIMS];
-    demand like = {.valid = m->valid, .runs = m->runs, .reduced = m->reduced};
+    demand like = {
+        .valid = m->valid, .runs = m->runs, .reduced = m->reduced, .scattered = m->scattered};
     if (is_movement(n->t))
       through_movement(d, n, source->shape, m, index, &like);
+    else if (n->t->op == OP_GATHER && i == 0)
+      through_gather(d, n, source->shape, m, index, &like);
+    else if (n->t->op == OP_GATHER)
+      through_places(n, source->shape, m, index, &like);
     else if (n->t->op == OP_REDUCE_AXIS)
       through_reduce(d, n, source->shape, m, index, &like);
     else
@@ -396,6 +477,7 @@ static void pass_on(demand_graph *d, const demand_node *n, demand *m) {
 }
 
 static void visit(demand_graph *d, demand_node *n) {
+  note_readers(d, n);
   /* an output is stored anyway: others read it there, unless computing it again is nothing */
   bool shared_output = n->result >= 0 && n->count > 1 && n->weight >= LOOPED_WEIGHT;
   demand *part = part_to_store(n);
@@ -435,8 +517,9 @@ static void add_output(demand_graph *d, int i, const uop *t) {
   if (n->result < 0) n->result = i;
 }
 
-void demand_collect(demand_graph *d, graph *g, arena *a, int count, const uop *const *outs) {
-  *d = (demand_graph){.g = g, .a = a};
+void demand_collect(demand_graph *d, graph *g, arena *a, int count, const uop *const *outs,
+                    const bool *constant) {
+  *d = (demand_graph){.g = g, .a = a, .constant = constant};
   map_init(&d->number, a);
   map_init(&d->extents, a);
   map_init(&d->canonical, a);
@@ -450,6 +533,7 @@ void demand_collect(demand_graph *d, graph *g, arena *a, int count, const uop *c
     *n = (demand_node){
         .t = order.at[i], .shape = tensor_shape(g, &shapes, order.at[i]), .result = -1};
     map_put(&d->number, order.at[i]->id, i);
+    note_constant(d, n);
     if (n->t->op == OP_CAT) find_parts(d, n);
   }
   for (size_t i = 0; i < order.len; ++i) d->node[i].weight = weigh(d, &d->node[i]);

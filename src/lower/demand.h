@@ -6,7 +6,8 @@
  * axis' extent comes with a `valid` that fails there; a node is `stored` if computing it at
  * every demand would repeat expensive work (see worth_storing), and then all its demands but the
  * root are reads. A CAT is stored always, and so are its parts: what is computed is stored as one,
- * what only moves and what is a leaf is copied. */
+ * what only moves and what is a leaf is copied. No index is known only from data that are themselves
+ * read at such an index. */
 #ifndef WN_LOWER_DEMAND_H
 #define WN_LOWER_DEMAND_H
 
@@ -18,22 +19,30 @@ struct demand {
   const uop *const *index; /* one per axis of the node, simplified */
   const uop *valid;        /* where the value is wanted; nothing is touched elsewhere */
   double runs;             /* product of the extents of all loops around */
-  bool reduced;  /* one of them belongs to a reduction that cannot swallow this value's own */
-  demand **from; /* what it needs of each source */
-  int nranges;   /* REDUCE_AXIS: its loops */
+  bool reduced;   /* one of them belongs to a reduction that cannot swallow this value's own */
+  bool scattered; /* some index is known only from data, or such an index is read from this */
+  demand **from;  /* what it needs of each source */
+  int nranges;    /* REDUCE_AXIS: its loops */
   const uop **ranges;
   /* it asks for an array that is a part of a CAT: the loops of that, in the order of storage, */
   const uop *const *loops;
   int nloops, lead;  /* `lead` as in demand_node */
   const uop *stored; /* and the BUFFERIZE, once lower.c has made one; NULL: the node is stored so */
   const uop *inside; /* PAD: the condition that the index is in the source */
-  const uop *value;  /* filled in by lower.c */
+  /* GATHER: RANGEs that stand in the demands below for the place that is read, as if it were there,
+   * and for whether there is none (1), until lower.c knows what both are; an axis of one element has
+   * no place */
+  const uop *place, *none;
+  const uop *value; /* filled in by lower.c */
 };
 
 typedef struct demand_node {
   const uop *t;
   const int_list *shape;
   double weight; /* cost of an element: one for an addition; HEAVY for a reduction */
+  bool constant; /* depends on constants alone, */
+  double source; /* the longest of which has so many elements; */
+  bool run;      /* but what reads it, if only moved, is computed in every run */
   demand *first, *last;
   int count;
   int result;   /* the first output that it is, or -1 */
@@ -63,13 +72,15 @@ typedef struct demand_graph {
   map number;           /* uop id -> position in node */
   map extents;          /* RANGE number -> extent */
   map canonical;        /* uop id -> simplified */
+  const bool *constant; /* by slot of a BUFFER; NULL: all may change between runs */
   demand_node **output; /* per output: its node and what it asks of it */
   demand **output_demand;
   const uop ***output_range;
   int *output_nranges;
 } demand_graph;
 
-void demand_collect(demand_graph *d, graph *g, arena *a, int count, const uop *const *outs);
+void demand_collect(demand_graph *d, graph *g, arena *a, int count, const uop *const *outs,
+                    const bool *constant);
 demand_node *demand_node_of(const demand_graph *d, const uop *t);
 /* What asks for the node as a part that is stored so. */
 demand *demand_of_part(const demand_node *n, int lead);

@@ -98,8 +98,11 @@ static bool becomes_zero(const map *zeros, const uop *u) {
              (zero(zeros, s[1]) && is_finite_const(s[0]));
     case OP_NEG:
     case OP_ABS:
+    case OP_FLOOR:
+    case OP_ROUND:
     case OP_SQRT:
     case OP_SIN:
+    case OP_ATAN:
     case OP_TANH:
     case OP_ERF:
     case OP_CAST:

@@ -1,6 +1,6 @@
 /* Tensor graph -> range IR: the second half, building expressions from demands (lower/demand.h).
  *
- * In: tensor-level outputs. Out: a SINK of one BUFFERIZE per output, simplified. Always holds:
+ * In: tensor-level outputs. Out: a SINK of one BUFFERIZE per output that has elements, simplified. Always holds:
  * what a demand's `valid` excludes is never read: it is part of every INDEX below; PAD adds a
  * WHERE only around values that are not 0 by themselves where all their INDEXes fail. Nothing
  * here recurses. */
@@ -9,12 +9,14 @@
 #include "lower/cats.h"
 #include "lower/demand.h"
 #include "lower/split.h"
+#include "rewrite/rewrite.h"
 #include "rewrite/scratch.h"
 
 typedef struct lowering {
   demand_graph d;
   graph *g;
-  map zero; /* uop id -> 1 or 0: known answers of zero_where_invalid */
+  int *number; /* by output of d: which of all outputs it is */
+  map zero;    /* uop id -> 1 or 0: known answers of zero_where_invalid */
   int stored;
 } lowering;
 
@@ -31,8 +33,11 @@ static bool zero_by_sources(lowering *l, const uop *e, uint64_t *s) {
       *s = uop_const_value(e) == 0;
       break;
     case OP_ABS:
+    case OP_FLOOR:
+    case OP_ROUND:
     case OP_SQRT:
     case OP_SIN:
+    case OP_ATAN:
     case OP_TANH:
     case OP_ERF:
     case OP_CAST:
@@ -97,6 +102,23 @@ static const uop *alu(graph *g, const uop *t, const demand *m) {
   return t->nsrc == 1 ? uop_alu1(g, (uop_op)t->op, v[0]) : uop_alu2(g, (uop_op)t->op, v[0], v[1]);
 }
 
+/* The value at the place that the data say, which below is any place on the axis or none: now both are known. */
+static const uop *gather(lowering *l, const demand_node *n, const demand *m) {
+  graph *g = l->g;
+  const int64_t extent = demand_node_of(&l->d, n->t->src[0])->shape->at[n->t->arg.i];
+  const uop *said = uop_cast(g, WN_I64, m->from[1]->value), *value = pad_value(l, m);
+  const uop *from_end = uop_alu2(g, OP_LT, said, uop_int(g, 0));
+  const uop *place = uop_where(g, from_end, uop_addi(g, said, extent), said);
+  const uop *inside = uop_and(g, uop_ge(g, said, -extent), uop_lt(g, said, extent));
+  const uop *from[] = {m->none, m->place}, *to[] = {NULL, place};
+  to[0] = uop_where(g, inside, uop_int(g, 0), uop_int(g, 1));
+  const uop *read = uop_replace(g, value, m->place != NULL ? 2 : 1, from, to);
+  uint64_t zero = 0;
+  map_get(&l->zero, value->id, &zero);
+  map_put(&l->zero, read->id, zero);
+  return read;
+}
+
 /* Directly on top of a REDUCE of the same kind: one REDUCE over the ranges of both. */
 static const uop *reduce(lowering *l, const demand_node *n, const demand *m) {
   const uop *v = m->from[0]->value;
@@ -121,6 +143,8 @@ static void build(lowering *l, const demand_node *n, demand *m) {
     m->value = pad_value(l, m);
   else if (n->t->op == OP_REDUCE_AXIS)
     m->value = reduce(l, n, m);
+  else if (n->t->op == OP_GATHER)
+    m->value = gather(l, n, m);
   else if (op_table[n->t->op].shape == SH_MOVE)
     m->value = m->from[0]->value;
   else
@@ -181,7 +205,7 @@ static void build_node(lowering *l, demand_node *n) {
   else
     build(l, n, n->root);
   const bool result = n->result >= 0 && n->root == l->d.output_demand[n->result];
-  const int number = result ? n->result : l->stored++;
+  const int number = result ? l->number[n->result] : l->stored++;
   n->stored = bufferize(l, n->t, result ? "result" : "b", number, result, n->root->value,
                         n->nranges, n->ranges);
   for (demand *m = n->first; m != NULL; m = m->next) {
@@ -195,27 +219,42 @@ typedef struct lower_job {
   graph *g;
   int count;
   const uop *const *tensors;
+  const bool *constant;
   const uop *root;
 } lower_job;
+
+/* The outputs that there is something to compute of, and their numbers. */
+static int with_elements(lowering *l, const lower_job *job, arena *a, const uop **outs) {
+  int count = 0;
+  l->number = arena_array(a, int, job->count);
+  for (int i = 0; i < job->count; ++i) {
+    if (uop_is_empty(job->tensors[i])) continue;
+    l->number[count] = i;
+    outs[count++] = job->tensors[i];
+  }
+  return count;
+}
 
 static void run(arena *a, void *state) {
   lower_job *job = state;
   lowering l = {.g = job->g};
   map_init(&l.zero, a);
-  demand_collect(&l.d, job->g, a, job->count, job->tensors);
+  const uop **outs = arena_array(a, const uop *, job->count);
+  const int count = with_elements(&l, job, a, outs);
+  demand_collect(&l.d, job->g, a, count, outs, job->constant);
   for (size_t i = 0; i < l.d.len; ++i) build_node(&l, &l.d.node[i]);
-  const uop **results = arena_array(a, const uop *, job->count);
-  for (int i = 0; i < job->count; ++i) {
-    results[i] = bufferize(&l, l.d.output[i]->t, "result", i, true, l.d.output_demand[i]->value,
-                           l.d.output_nranges[i], l.d.output_range[i]);
+  const uop **results = arena_array(a, const uop *, count + 1);
+  for (int i = 0; i < count; ++i) {
+    results[i] = bufferize(&l, l.d.output[i]->t, "result", l.number[i], true,
+                           l.d.output_demand[i]->value, l.d.output_nranges[i], l.d.output_range[i]);
   }
-  job->root = uop_new(job->g, OP_SINK, WN_DTYPE_COUNT, job->count, results, (uop_arg){0});
+  job->root = uop_new(job->g, OP_SINK, WN_DTYPE_COUNT, count, results, (uop_arg){0});
   job->root = split_ranges(job->g, a, simplify(job->g, job->root));
   job->root = cats_separate(job->g, a, job->root, &l.stored);
 }
 
-const uop *lower_tensors(graph *g, int count, const uop *const *tensors) {
-  lower_job job = {g, count, tensors, NULL};
+const uop *lower_tensors(graph *g, int count, const uop *const *tensors, const bool *constant) {
+  lower_job job = {g, count, tensors, constant, NULL};
   with_scratch(g->diag, run, &job);
   return job.root;
 }

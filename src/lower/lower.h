@@ -6,13 +6,14 @@
  * an axis that a reshape fused (groups, unrolled windows) has one RANGE for each of its parts, so order is row-major
  * still. A value that a movement op or a second consumer would make computed again and again (a reduction read by
  * another reduction, an expensive value read at different indices) gets a BUFFERIZE of its own (space ANY, named b0,
- * b1, ...). */
+ * b1, ...), and so does what is computed from constants for something that is not. */
 #ifndef WN_LOWER_LOWER_H
 #define WN_LOWER_LOWER_H
 
 #include "ir/uop.h"
 
-const uop *lower_tensors(graph *g, int count, const uop *const *tensors);
+/* constant: by slot of a BUFFER, whether it is the same in all runs; NULL: none is known to be. */
+const uop *lower_tensors(graph *g, int count, const uop *const *tensors, const bool *constant);
 
 /* Shape of a tensor-level node, interned; memoised in the graph's arena by the caller's map (keys: node ids). */
 const int_list *tensor_shape(graph *g, map *memo, const uop *t);

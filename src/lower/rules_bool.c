@@ -2,7 +2,8 @@
  *
  * In: AND, OR, NOT, EQ and arithmetic over bool. Out: a conjunction is a chain of different
  * conditions in order of id, none implied by a comparison of the same form beside it; NOT stands
- * only before what has no opposite of its own.
+ * only before what has no opposite of its own; what compares one of two numbers is the condition
+ * that chooses.
  * Progress: fewer conditions, else NOT further in, else the one order. */
 #include "lower/simplify.h"
 
@@ -104,6 +105,14 @@ static const uop *not_less(match *m) {
   return uop_alu2(m->g, OP_LT, uop_int(m->g, m->v[VAR_a]->arg.i - 1), m->v[VAR_x]);
 }
 
+/* (c ? a : b) < z, of numbers: c, its opposite, or known */
+static const uop *less_of_choice(match *m) {
+  const bool first = m->v[VAR_a]->arg.i < m->v[VAR_z]->arg.i,
+             second = m->v[VAR_b]->arg.i < m->v[VAR_z]->arg.i;
+  if (first == second) return uop_bool(m->g, first);
+  return first ? m->v[VAR_c] : uop_alu1(m->g, OP_NOT, m->v[VAR_c]);
+}
+
 static const rule rules[] = {
     {"conjunction", ROOT(AND), .build = conjunction, .on = ON_BOOL},
     {"or-same", N(OR, V(x), V(x)), .into = V(x), .on = ON_BOOL},
@@ -114,6 +123,8 @@ static const rule rules[] = {
     {"disjunction", N(OR, V(x), V(y)), .build = disjunction, .on = ON_BOOL},
     {"not-not", N(NOT, N(NOT, V(x))), .into = V(x), .on = ON_BOOL},
     {"not-less", N(NOT, N(LT, V(x), K(a))), .build = not_less, .when = of_index, .on = ON_BOOL},
+    {"less-of-choice", N(LT, N(WHERE, V(c), K(a), K(b)), K(z)), .build = less_of_choice,
+     .on = ON_INT},
     {"not-or", N(NOT, N(OR, V(x), V(y))), .into = N(AND, N(NOT, V(x)), N(NOT, V(y))),
      .on = ON_BOOL},
     {"equal-true", N(EQ, V(x), B(1)), .into = V(x), .on = ON_BOOL},

@@ -29,6 +29,19 @@ static const int_list *moved(graph *g, const uop *t, const int_list *from) {
   return intern_list(g, from->len, shape);
 }
 
+/* Axis i of what is read becomes the axes of the places. */
+static const int_list *picked(graph *g, const uop *t, const int_list *from,
+                              const int_list *places) {
+  int64_t shape[2 * WN_MAX_DIMS];
+  int n = 0;
+  WN_CHECK(t->arg.i < from->len && from->len + places->len - 1 <= WN_MAX_DIMS,
+           "node %u: a GATHER of %d axes at places of %d", t->id, from->len, places->len);
+  for (int i = 0; i < t->arg.i; ++i) shape[n++] = from->at[i];
+  for (int i = 0; i < places->len; ++i) shape[n++] = places->at[i];
+  for (int i = (int)t->arg.i + 1; i < from->len; ++i) shape[n++] = from->at[i];
+  return intern_list(g, n, shape);
+}
+
 static const int_list *shape_of(graph *g, map *memo, const uop *t) {
   if (t->op == OP_BUFFER) return t->arg.list;
   if (t->nsrc == 0) return intern_list(g, 0, NULL);
@@ -42,6 +55,8 @@ static const int_list *shape_of(graph *g, map *memo, const uop *t) {
       for (int i = 1; i < t->arg.list->len; ++i) shape[t->arg.list->at[i]] = 1;
       return intern_list(g, from->len, shape);
     }
+    case SH_PICK:
+      return picked(g, t, from, map_get_ptr(memo, t->src[1]->id));
     case SH_JOIN: {
       int64_t shape[WN_MAX_DIMS];
       for (int i = 0; i < from->len; ++i) shape[i] = from->at[i];

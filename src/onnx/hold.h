@@ -1,7 +1,10 @@
 /* Bytes of files that stay: a model, and the data beside it.
  *
- * In: paths. Out: bytes that live until the holder is released. Large files are mapped, so that weights are in memory
- * once; nothing ends the process when a file shrinks while it is held, and nothing is written. */
+ * In: paths. Out: bytes that live until the holder is released. A file is read into memory once and not mapped: a mapped
+ * file that is made shorter by somebody ends the process with SIGBUS, now or at the last run, and a library must not
+ * handle that signal for its caller; reading costs the time to copy what is in the system's cache, 20 ms for 45 MB.
+ * Always holds: nothing is written to files; weights are in memory once, as far as their types have an alignment that
+ * they can be moved to where they are. */
 #ifndef WN_ONNX_HOLD_H
 #define WN_ONNX_HOLD_H
 
@@ -14,17 +17,18 @@ typedef struct file_holder {
   held_file *first;
 } file_holder;
 
-/* Bytes of the file at `path`, held from now on; the same file is held once. WN_ERR_IO unwinds through d, with one line
- * that names the path. */
+/* Bytes of the file or pipe at `path`, held from now on; the same file is held once. They are read as messages before
+ * onnx_tensor_elements is called, which may move raw data over the tag and the length before it. WN_ERR_IO unwinds
+ * through d, with one line that names the path; WN_ERR_NOMEM, too. */
 const unsigned char *hold_file(file_holder *h, diag *d, const char *path, size_t *size);
 void hold_release(file_holder *h);
 
 /* Elements of a tensor of the model at `model_path` (NULL: it came from memory, and external data is WN_ERR_USAGE), in
- * native byte order and aligned for their type: where they are in the file if they can stay there, else a copy in the
- * arena. External data is looked for in the model's folder only, links out of it included; sizes are checked against
- * the shape. Errors unwind through d and name the tensor. Bytes of bool are 0 or 1. */
-const void *onnx_tensor_elements(file_holder *h, arena *a, diag *d, const char *model_path, const onnx_tensor *t);
-/* Bytes of an element of an onnx_type; 0: it has none of its own (strings, 4-bit types, unknown ones). */
-size_t onnx_type_size(int type);
+ * native byte order and aligned for their type: where they are in the file if they can be there, else a copy in the
+ * arena; asked again, at the same place. External data is in the model's folder only, links out of it are refused, but
+ * for those into the folder that the model itself is a link into; sizes are checked against the shape. Errors unwind
+ * through d and name the tensor. Bytes of bool are 0 or 1. The arena is the tensor's, or lives as long. */
+const void *onnx_tensor_elements(file_holder *h, arena *a, diag *d, const char *model_path,
+                                 const onnx_tensor *t);
 
 #endif

@@ -29,12 +29,19 @@ typedef enum onnx_type {
   ONNX_UINT64,
   ONNX_COMPLEX64,
   ONNX_COMPLEX128,
-  ONNX_BFLOAT16
-  /* float8 and 4-bit types follow */
+  ONNX_BFLOAT16,
+  ONNX_FLOAT8E4M3FN,
+  ONNX_FLOAT8E4M3FNUZ,
+  ONNX_FLOAT8E5M2,
+  ONNX_FLOAT8E5M2FNUZ,
+  ONNX_UINT4,
+  ONNX_INT4
 } onnx_type;
 
 /* "float", "int64", ...; "type 23" of what has no name here (in the arena). */
 const char *onnx_type_name(arena *a, int type);
+/* Bytes of an element of an onnx_type; 0: it has none of its own (strings, 4-bit types, unknown ones). */
+size_t onnx_type_size(int type);
 
 typedef struct onnx_tensor {
   const char *name; /* "" where there is none */
@@ -42,12 +49,13 @@ typedef struct onnx_tensor {
   int ndim;
   const int64_t *dims; /* not negative, their product fits an int64 */
   int64_t count;       /* elements */
-  /* exactly one of these has the elements: */
+  /* exactly one of these has the elements, but for strings, which are only counted, and types unknown here: */
   const unsigned char *raw; /* little-endian, in the bytes of the file; NULL: none */
-  const void *typed;        /* decoded out of float_data, int32_data, ..., in elements of `type`, in the arena */
+  const void *typed;        /* out of float_data, int32_data, ..., as elements of `type` */
   const char *location;     /* external data: a path beside the model; NULL: none */
   uint64_t offset, length;  /* of external data; length 0: up to what the shape needs */
   size_t raw_bytes;         /* of raw */
+  const void **place;       /* where onnx_tensor_elements has put them; *place is NULL before */
 } onnx_tensor;
 
 typedef struct onnx_dim {
@@ -57,9 +65,10 @@ typedef struct onnx_dim {
 
 typedef struct onnx_value_info {
   const char *name;
-  const char *kind; /* NULL: a tensor; else "sequence", "map", "optional", "sparse tensor" */
-  int type;         /* onnx_type; 0: not said */
-  int ndim;         /* -1: not said */
+  /* NULL: a tensor; else "sequence", "map", "optional", "sparse tensor" or "opaque" */
+  const char *kind;
+  int type; /* onnx_type; 0: not said */
+  int ndim; /* -1: not said */
   const onnx_dim *dims;
 } onnx_value_info;
 
@@ -89,20 +98,21 @@ typedef struct onnx_attribute {
   int kind; /* onnx_attribute_kind; derived from what is there where a file does not say it */
   int64_t i;
   float f;
-  const char *s; /* of ONNX_ATTR_STRING; NUL-terminated; bytes after a NUL inside are an error */
+  const char *s; /* of ONNX_ATTR_STRING */
   int count;     /* of ints, floats or strings */
   const int64_t *ints;
   const float *floats;
   const char *const *strings;
   const onnx_tensor *t;
   const onnx_graph *g;
-  const char *ref; /* ref_attr_name: the value is the function's attribute of that name; NULL: none */
+  const char *ref; /* ref_attr_name: the value is that attribute of the function; NULL: none */
 } onnx_attribute;
 
 typedef struct onnx_node {
-  const char *name; /* "" where there is none */
-  const char *op;   /* op_type */
-  const char *domain; /* "" is ONNX's own; "ai.onnx" is written as "" */
+  const char *name;     /* "" where there is none */
+  const char *op;       /* op_type */
+  const char *domain;   /* "" is ONNX's own; "ai.onnx" is written as "" */
+  const char *overload; /* of a function; "" where there is none */
   int inputs, outputs, attributes;
   const char *const *input; /* "" where an optional one is left out */
   const char *const *output;
@@ -124,10 +134,10 @@ typedef struct onnx_opset {
 } onnx_opset;
 
 typedef struct onnx_function {
-  const char *name, *domain;
+  const char *name, *domain, *overload;
   int inputs, outputs, attributes, defaults, nodes, opsets;
   const char *const *input, *const *output;
-  const char *const *attribute;      /* names, without a default */
+  const char *const *attribute;       /* names, without a default */
   const onnx_attribute *with_default; /* attribute_proto, `defaults` of them */
   const onnx_node *node;
   const onnx_opset *opset;
@@ -144,8 +154,10 @@ typedef struct onnx_model {
 
 /* Reads a ModelProto. Texts and lists go to the arena; raw data is left in bytes[0..size), which must stay. `what` names
  * it in errors ("net.onnx"), which unwind through d: WN_ERR_USAGE, one line with the offset and what was expected. */
-onnx_model *onnx_read_model(arena *a, diag *d, const char *what, const unsigned char *bytes, size_t size);
+onnx_model *onnx_read_model(arena *a, diag *d, const char *what, const unsigned char *bytes,
+                            size_t size);
 /* Reads a TensorProto, as in the .pb files of ONNX's test data. */
-onnx_tensor *onnx_read_tensor(arena *a, diag *d, const char *what, const unsigned char *bytes, size_t size);
+onnx_tensor *onnx_read_tensor(arena *a, diag *d, const char *what, const unsigned char *bytes,
+                              size_t size);
 
 #endif

@@ -35,7 +35,7 @@ typedef struct stored_value {
   const int *array;
   int64_t len;       /* elements */
   int result;        /* number of the output that it is; -1: none */
-  bool constant;     /* depends on constants alone */
+  bool constant;     /* depends on constants alone, and on no result, which every run makes */
   int alike;         /* index of the first value with the same canonical form */
   int first, nsites; /* its sites; of a concatenation nsites is 0 */
   int nconvs;

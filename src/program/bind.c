@@ -20,7 +20,7 @@ static const char *mistake(const wn_program *p, int slot, const void *data, char
                 s->at[slot].text);
     return line;
   }
-  if (data != NULL) return slot_mistake(&s->at[slot], data, line, size);
+  if (!slot_lacks(&s->at[slot], data)) return slot_mistake(&s->at[slot], data, line, size);
   text_format(line, size, "%s cannot be NULL", s->at[slot].text);
   return line;
 }
@@ -56,7 +56,7 @@ static bool any_prepared(const wn_program *p, int count, const int *slots) {
 }
 
 static void take(wn_program *p, int slot) {
-  p->unbound -= p->bound[slot] == NULL;
+  p->unbound -= slot_lacks(&p->compiled->slots.at[slot], p->bound[slot]);
   p->bound[slot] = p->next[slot];
   if (p->in_place) program_place(p, slot, p->bound[slot]);
 }

@@ -30,14 +30,7 @@ static const uop *fold_fixed(graph *g, const wn_context *ctx, const uop *u) {
   if (u->op != OP_BUFFER) return NULL;
   const tensor_buffer *b = &ctx->buffers.data[u->arg.i];
   const uop *number = b->fixed && b->data != NULL ? number_of(g, b) : NULL;
-  int64_t ones[WN_MAX_DIMS];
-  int n = b->shape->len;
-  if (number == NULL || n == 0) return number;
-  for (int i = 0; i < n; ++i) ones[i] = 1;
-  number = uop_new(g, OP_RESHAPE, b->dtype, 1, &number, (uop_arg){.list = intern_list(g, n, ones)});
-  return b->count == 1 ? number
-                       : uop_new(g, OP_EXPAND, b->dtype, 1, &number,
-                                 (uop_arg){.list = intern_list(g, n, b->shape->at)});
+  return number != NULL ? uop_filled(g, number, intern_list(g, b->shape->len, b->shape->at)) : NULL;
 }
 
 const uop *const *import_graph(graph *g, int count, wn_tensor *const *outs) {
@@ -170,7 +163,7 @@ slot_list import_slots(wn_context *ctx, graph *g, int count, wn_tensor *const *o
 void import_check_data(const slot_list *slots, graph *g, bool all) {
   for (int i = 0; i < slots->count; ++i) {
     const program_slot *s = &slots->at[i];
-    if (slots->data[i] != NULL || (!all && s->kind != WN_SLOT_FIXED)) continue;
+    if (!slot_lacks(s, slots->data[i]) || (!all && s->kind != WN_SLOT_FIXED)) continue;
     diag_fail(g->diag, WN_ERR_USAGE, "%s has no array: its data is NULL%s", s->text,
               all ? "" : ", and its values are needed to compile");
   }

@@ -149,9 +149,10 @@ static void set_up(wn_program *p, void *const *bound, bool shares, prepared_weig
   p->bound = arena_array(&p->arena, void *, slots + 1);
   p->next = arena_array(&p->arena, void *, slots + 1);
   for (int i = 0; i < slots; ++i) {
-    bool unbound = shares && p->compiled->slots.at[i].kind == WN_SLOT_OUTPUT;
+    const program_slot *s = &p->compiled->slots.at[i];
+    bool unbound = shares && s->kind == WN_SLOT_OUTPUT;
     p->bound[i] = unbound ? NULL : bound[i];
-    p->unbound += p->bound[i] == NULL;
+    p->unbound += slot_lacks(s, p->bound[i]);
   }
   choose_runtime(p, shares);
   p->in_place = runtime_in_place(p->rt);

@@ -75,8 +75,13 @@ typedef struct program_slot {
   const char *text; /* for messages: input 0 "image" of shape [1, 3, 224, 224] */
   wn_dtype dtype;
   const int_list *shape;
-  size_t bytes;
+  size_t bytes; /* 0: no array is needed, and none is looked at */
 } program_slot;
+
+/* Whether an array is missing. */
+static inline bool slot_lacks(const program_slot *s, const void *data) {
+  return data == NULL && s->bytes > 0;
+}
 
 typedef struct slot_list {
   int count, inputs, constants, outputs; /* in this order */

@@ -178,7 +178,7 @@ wn_status program_refuse(wn_program *p, wn_status status, const char *format, ..
 static wn_status missing(wn_program *p, unsigned needs) {
   const slot_list *s = &p->compiled->slots;
   for (int i = 0; i < s->count; ++i) {
-    if (p->bound[i] == NULL && (needs >> s->at[i].kind & 1) != 0)
+    if (slot_lacks(&s->at[i], p->bound[i]) && (needs >> s->at[i].kind & 1) != 0)
       return complain(p, WN_ERR_USAGE, "%s has no array: wn_bind one before the program is run",
                       s->at[i].text);
   }

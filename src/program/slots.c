@@ -13,7 +13,7 @@ bool slot_is_prepared(const slot_list *slots, int slot) {
 
 const char *slot_mistake(const program_slot *s, const void *data, char *line, size_t size) {
   size_t align = wn_dtype_size(s->dtype);
-  if ((uintptr_t)data % align == 0) return NULL;
+  if (s->bytes == 0 || (uintptr_t)data % align == 0) return NULL;
   text_format(line, size, "%s: its array at %p is not aligned to the %zu bytes of %s", s->text,
               data, align, wn_dtype_name(s->dtype));
   return line;
@@ -38,6 +38,7 @@ static uintptr_t end_of(const slot_list *slots, int slot, const void *at) {
 
 bool slots_clash(const slot_list *slots, int a, const void *at_a, int b, const void *at_b) {
   array_class x = class_of(slots, a), y = class_of(slots, b);
+  if (slots->at[a].bytes == 0 || slots->at[b].bytes == 0) return false;
   bool may = x != WRITTEN && x == y;
   return !may && (uintptr_t)at_a < end_of(slots, b, at_b) &&
          (uintptr_t)at_b < end_of(slots, a, at_a);
@@ -91,7 +92,7 @@ void slots_check(const slot_list *slots, diag *d, arena *scratch) {
   for (int i = 0; i < slots->count; ++i) {
     const program_slot *s = &slots->at[i];
     const void *data = slots->data[i];
-    if (data == NULL) continue;
+    if (data == NULL || s->bytes == 0) continue;
     const char *wrong = slot_mistake(s, data, line, sizeof line);
     if (wrong != NULL) diag_fail(d, WN_ERR_USAGE, "%s", wrong);
     if (s->kind != WN_SLOT_FIXED) /* whose values were copied */

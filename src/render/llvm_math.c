@@ -12,29 +12,30 @@
 
 static LLVMValueRef src(emitter *e, const lin_ins *i, int n) { return e->value[i->src[n]]; }
 
-/* A libm function of one argument, lane by lane. */
+/* A libm function, lane by lane. It is no builtin: LLVM would call others in its place, which kernels
+ * do not find (sincos for a sine and a cosine, exp2 for a power of 2). */
 static LLVMValueRef libm(emitter *e, const char *name, const lin_ins *i) {
   LLVMTypeRef scalar = emit_reg_type(e, i->dtype, 1);
   bool single = i->dtype != WN_F64;
   char full[16];
   snprintf(full, sizeof full, "%s%s", name, single ? "f" : "");
-  LLVMTypeRef type = LLVMFunctionType(scalar, &scalar, 1, 0);
+  LLVMTypeRef type = LLVMFunctionType(scalar, (LLVMTypeRef[]){scalar, scalar}, i->nsrc, 0);
   LLVMValueRef fn = LLVMGetNamedFunction(e->m, full);
   if (fn == NULL) {
     fn = LLVMAddFunction(e->m, full, type);
-    static const char *const attributes[] = {"nounwind", "willreturn", "memory"};
-    for (int n = 0; n < 3; ++n) {
+    static const char *const attributes[] = {"nounwind", "willreturn", "memory", "nobuiltin"};
+    for (int n = 0; n < 4; ++n) {
       unsigned kind = LLVMGetEnumAttributeKindForName(attributes[n], strlen(attributes[n]));
       LLVMAddAttributeAtIndex(fn, (LLVMAttributeIndex)LLVMAttributeFunctionIndex,
                               LLVMCreateEnumAttribute(e->c, kind, 0));
     }
   }
-  LLVMValueRef x = src(e, i, 0);
-  if (i->lanes == 1) return LLVMBuildCall2(e->b, type, fn, &x, 1, "");
+  LLVMValueRef arg[2] = {src(e, i, 0), i->nsrc > 1 ? src(e, i, 1) : NULL};
+  if (i->lanes == 1) return LLVMBuildCall2(e->b, type, fn, arg, i->nsrc, "");
   LLVMValueRef v = LLVMGetUndef(emit_reg_type(e, i->dtype, i->lanes));
   for (int l = 0; l < i->lanes; ++l) {
-    LLVMValueRef arg = emit_lane(e, x, l);
-    LLVMValueRef y = LLVMBuildCall2(e->b, type, fn, &arg, 1, "");
+    for (int s = 0; s < i->nsrc; ++s) arg[s] = emit_lane(e, src(e, i, s), l);
+    LLVMValueRef y = LLVMBuildCall2(e->b, type, fn, arg, i->nsrc, "");
     v = LLVMBuildInsertElement(e->b, v, y, emit_int(e, l), "");
   }
   return v;
@@ -216,6 +217,10 @@ LLVMValueRef emit_alu(emitter *e, const lin_ins *i) {
       return floats ? LLVMBuildFNeg(b, x, "") : logic ? x : LLVMBuildNeg(b, x, "");
     case OP_ABS:
       return absolute(e, i);
+    case OP_FLOOR:
+      return intrinsic1(e, "llvm.floor", x);
+    case OP_ROUND:
+      return intrinsic1(e, "llvm.rint", x); /* the rounding mode is to nearest even */
     case OP_SQRT:
       return intrinsic1(e, "llvm.sqrt", x);
     case OP_EXP:
@@ -224,10 +229,16 @@ LLVMValueRef emit_alu(emitter *e, const lin_ins *i) {
       return libm(e, "log", i);
     case OP_SIN:
       return libm(e, "sin", i);
+    case OP_COS:
+      return libm(e, "cos", i);
+    case OP_ATAN:
+      return libm(e, "atan", i);
     case OP_TANH:
       return libm(e, "tanh", i);
     case OP_ERF:
       return libm(e, "erf", i);
+    case OP_POW:
+      return libm(e, "pow", i);
     case OP_FMA:
       return fused(e, i);
     case OP_LT:

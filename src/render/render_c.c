@@ -28,16 +28,19 @@ typedef struct alu_form {
 } alu_form;
 
 static const alu_form alu_forms[OP_COUNT] = {
-    [OP_ADD] = {"+", "|", NULL},      [OP_SUB] = {"-", NULL, NULL},
-    [OP_MUL] = {"*", "&", NULL},      [OP_DIV] = {"/", NULL, NULL},
-    [OP_IDIV] = {NULL, NULL, "idiv"}, [OP_MOD] = {NULL, NULL, "mod"},
-    [OP_MAX] = {NULL, "|", "max"},    [OP_MIN] = {NULL, "&", "min"},
-    [OP_ABS] = {NULL, NULL, "abs"},   [OP_SQRT] = {NULL, NULL, "sqrt"},
-    [OP_EXP] = {NULL, NULL, "exp"},   [OP_LOG] = {NULL, NULL, "log"},
-    [OP_SIN] = {NULL, NULL, "sin"},   [OP_TANH] = {NULL, NULL, "tanh"},
-    [OP_ERF] = {NULL, NULL, "erf"},   [OP_FMA] = {NULL, NULL, "fma"},
-    [OP_AND] = {"&", "&", NULL},      [OP_OR] = {"|", "|", NULL},
-    [OP_LT] = {"<", "<", NULL},       [OP_EQ] = {"==", "==", NULL},
+    [OP_ADD] = {"+", "|", NULL},       [OP_SUB] = {"-", NULL, NULL},
+    [OP_MUL] = {"*", "&", NULL},       [OP_DIV] = {"/", NULL, NULL},
+    [OP_IDIV] = {NULL, NULL, "idiv"},  [OP_MOD] = {NULL, NULL, "mod"},
+    [OP_MAX] = {NULL, "|", "max"},     [OP_MIN] = {NULL, "&", "min"},
+    [OP_ABS] = {NULL, NULL, "abs"},    [OP_FLOOR] = {NULL, NULL, "floor"},
+    [OP_ROUND] = {NULL, NULL, "rint"}, [OP_SQRT] = {NULL, NULL, "sqrt"},
+    [OP_EXP] = {NULL, NULL, "exp"},    [OP_LOG] = {NULL, NULL, "log"},
+    [OP_SIN] = {NULL, NULL, "sin"},    [OP_COS] = {NULL, NULL, "cos"},
+    [OP_ATAN] = {NULL, NULL, "atan"},  [OP_TANH] = {NULL, NULL, "tanh"},
+    [OP_ERF] = {NULL, NULL, "erf"},    [OP_POW] = {NULL, NULL, "pow"},
+    [OP_FMA] = {NULL, NULL, "fma"},    [OP_AND] = {"&", "&", NULL},
+    [OP_OR] = {"|", "|", NULL},        [OP_LT] = {"<", "<", NULL},
+    [OP_EQ] = {"==", "==", NULL},
 };
 
 static const char *const scalar_type[WN_DTYPE_COUNT] = {

@@ -348,7 +348,8 @@ static void print_vector_where(printer *p, const lin_ins *u) {
   str_add(p->out, ", ");
   print_operand(p, u->src[1]);
   str_add(p->out, ", ");
-  if (converts) print_open(p, p->dialect->convert, type(p, WN_I64, u->lanes));
+  if (converts) /* numbers are of 64 bits here, however narrow offsets are */
+    print_open(p, p->dialect->convert, gpu_type(p->out->arena, p->dialect, WN_I64, u->lanes));
   print_operand(p, u->src[0]);
   str_add(p->out, converts ? "))" : ")");
 }

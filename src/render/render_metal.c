@@ -39,11 +39,16 @@ static const char erf_text[] =
 
 static const gpu_dialect dialect = {
     .function = {[OP_ABS] = "fabs",
+                 [OP_FLOOR] = "floor",
+                 [OP_ROUND] = "rint",
                  [OP_SQRT] = "precise::sqrt",
                  [OP_EXP] = "precise::exp",
                  [OP_LOG] = "precise::log",
                  [OP_SIN] = "precise::sin",
+                 [OP_COS] = "precise::cos",
+                 [OP_ATAN] = "precise::atan",
                  [OP_TANH] = "precise::tanh",
+                 [OP_POW] = "precise::pow",
                  [OP_FMA] = "fma"},
     .make = {"", "("},
     .convert = {"", "("},

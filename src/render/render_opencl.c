@@ -10,12 +10,17 @@
 
 static const gpu_dialect dialect = {
     .function = {[OP_ABS] = "fabs",
+                 [OP_FLOOR] = "floor",
+                 [OP_ROUND] = "rint",
                  [OP_SQRT] = "sqrt",
                  [OP_EXP] = "exp",
                  [OP_LOG] = "log",
                  [OP_SIN] = "sin",
+                 [OP_COS] = "cos",
+                 [OP_ATAN] = "atan",
                  [OP_TANH] = "tanh",
                  [OP_ERF] = "erf",
+                 [OP_POW] = "pow",
                  [OP_FMA] = "fma"},
     .make = {"(", ")("},
     .convert = {"convert_", "("},

@@ -101,6 +101,9 @@ void report_combinations(FILE *out, arena *a, const report_row *rows, int count,
 void report_kernels(FILE *out, arena *a, const report_row *rows, int count, report_style style);
 /* Sites of each row that has more than one, below an empty line. */
 void report_sites(FILE *out, arena *a, const report_row *rows, int count, report_style style);
+/* Times of the sites of rows of one graph side by side, the best of each marked: whatever their plans, sites with one
+ * number are the same. */
+void report_site_times(FILE *out, arena *a, const report_row *rows, int count, report_style style);
 /* One row a problem. */
 void report_bench(FILE *out, arena *a, const report_row *rows, int count, report_style style);
 

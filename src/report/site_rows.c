@@ -120,3 +120,39 @@ void report_sites(FILE *out, arena *a, const report_row *rows, int count, report
   fputc('\n', out);
   table_print(&t, out, style.color, style.width);
 }
+
+/* The row with the most sites says what they are; one that is another's program has its times. */
+void report_site_times(FILE *out, arena *a, const report_row *rows, int count, report_style style) {
+  enum { FIRST = 3, MOST = TABLE_MAX_COLUMNS - FIRST };
+  table_column columns[TABLE_MAX_COLUMNS] = {
+      {"site", true, BEST_NONE, 0}, {"name", true, BEST_NONE, 1}, {"shape", true, BEST_NONE, 2}};
+  const report_row *shown[MOST], *widest = NULL;
+  int plans = 0;
+  for (int i = 0; i < count && plans < MOST; ++i) {
+    if (rows[i].site_count < 2 || rows[i].same_as != NULL) continue;
+    if (widest == NULL || rows[i].site_count > widest->site_count) widest = &rows[i];
+    columns[FIRST + plans] = (table_column){rows[i].plan, false, BEST_NONE, plans < 2 ? 0 : plans};
+    shown[plans++] = &rows[i];
+  }
+  if (widest == NULL) return;
+  table t;
+  table_init(&t, a, columns, FIRST + plans);
+  for (int k = 0; k < widest->site_count; ++k) {
+    const report_site *s = &widest->site[k];
+    table_row *line = table_add(&t);
+    line->cells[0].text = s->label;
+    line->cells[1].text = s->name != NULL ? report_short_name(a, s->name, REPORT_NAME_WIDTH) : NULL;
+    line->cells[2].text = s->shape;
+    double least = INFINITY;
+    for (int i = 0; i < plans; ++i)
+      if (k < shown[i]->site_count) least = fmin(least, shown[i]->site[k].median_us);
+    for (int i = 0; i < plans; ++i) {
+      if (k >= shown[i]->site_count || !isfinite(shown[i]->site[k].median_us)) continue;
+      double us = shown[i]->site[k].median_us;
+      line->cells[FIRST + i].text =
+          arena_printf(a, "%s%s", report_figure(a, us), us > 0 && us == least ? "*" : " ");
+    }
+  }
+  fputs("\nµs by site\n", out);
+  table_print(&t, out, style.color, style.width);
+}

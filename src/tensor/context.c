@@ -94,10 +94,19 @@ wn_tensor *tensor_finish(wn_context *ctx, wn_status status, wn_tensor *out) {
   return NULL;
 }
 
+bool tensor_is_empty(const wn_tensor *t) { return int_list_has(t->shape, 0); }
+
 wn_tensor *tensor_new(wn_context *ctx, const uop *node, wn_dtype dtype, const int_list *shape) {
-  wn_tensor *t = arena_new(&ctx->graph.arena, wn_tensor);
+  graph *g = &ctx->graph;
+  wn_tensor *t = arena_new(&g->arena, wn_tensor);
   *t = (wn_tensor){.ctx = ctx, .node = node, .shape = shape, .dtype = dtype};
+  if (tensor_is_empty(t)) t->node = uop_filled(g, uop_const(g, dtype, 0), shape);
   return t;
+}
+
+wn_tensor *tensor_filled(wn_context *ctx, const uop *number, int ndim, const int64_t *shape) {
+  const int_list *list = intern_list(&ctx->graph, ndim, shape);
+  return tensor_new(ctx, uop_filled(&ctx->graph, number, list), (wn_dtype)number->dtype, list);
 }
 
 const char *tensor_text(const wn_tensor *t) {
@@ -114,11 +123,12 @@ const int_list *tensor_check_shape(wn_context *ctx, const char *who, const char 
     diag_fail(&ctx->diag, WN_ERR_USAGE, "%s: the shape of %s is missing", who, what);
   int64_t count = 1;
   for (int i = 0; i < ndim; ++i) {
-    if (shape[i] < 1) {
+    if (shape[i] < 0) {
       diag_fail(&ctx->diag, WN_ERR_USAGE,
-                "%s: axis %d of %s has extent %lld; every extent is at least 1 (%s)", who, i, what,
+                "%s: axis %d of %s has extent %lld; every extent is at least 0 (%s)", who, i, what,
                 (long long)shape[i], arena_shape(&ctx->graph.arena, ndim, shape));
     }
+    if (shape[i] == 0) continue; /* the others are held to the limit all the same */
     if (__builtin_mul_overflow(count, shape[i], &count) || count > TENSOR_MAX_COUNT) {
       diag_fail(&ctx->diag, WN_ERR_USAGE, "%s: %s has more elements than can be counted (%s)", who,
                 what, arena_shape(&ctx->graph.arena, ndim, shape));

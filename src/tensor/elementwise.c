@@ -61,7 +61,11 @@ static void need_dtype(const char *who, const char *op, unsigned kinds, wn_tenso
             wn_dtype_name(t->dtype), tensor_text(t));
 }
 
-/* --- binary ----------------------------------------------------------------------------------- */
+/* --- nodes ------------------------------------------------------------------------------------ */
+
+static wn_tensor *unary(uop_op op, wn_tensor *t) {
+  return tensor_new(t->ctx, alu(t->ctx, op, t->dtype, 1, &t->node), t->dtype, t->shape);
+}
 
 wn_tensor *tensor_zip(const char *who, uop_op op, wn_tensor *a, wn_tensor *b) {
   same_dtype(who, a, b);
@@ -72,6 +76,54 @@ wn_tensor *tensor_zip(const char *who, uop_op op, wn_tensor *a, wn_tensor *b) {
   return tensor_new(a->ctx, node, dtype, t[0]->shape);
 }
 
+static wn_tensor *select(const char *who, wn_tensor *cond, wn_tensor *a, wn_tensor *b) {
+  need_dtype(who, "the condition", BOOLS, cond);
+  same_dtype(who, a, b);
+  wn_tensor *t[3] = {cond, a, b};
+  broadcast(who, 3, t);
+  const uop *node =
+      alu(a->ctx, OP_WHERE, a->dtype, 3, (const uop *[]){t[0]->node, t[1]->node, t[2]->node});
+  return tensor_new(a->ctx, node, a->dtype, t[0]->shape);
+}
+
+/* --- binary ----------------------------------------------------------------------------------- */
+
+/* a - b q with q = floor(a / b), where b times a q of 0 is 0 for an infinite b too. a / b rounds, up to the next
+ * integer at most; then q is one too large and what is left has the wrong sign. */
+static wn_tensor *modulo(const char *who, wn_tensor *a, wn_tensor *b) {
+  if (dtype_is_int(a->dtype)) return tensor_zip(who, OP_MOD, a, b);
+  wn_tensor *zero = tensor_number(a, 0), *q = unary(OP_FLOOR, tensor_zip(who, OP_DIV, a, b));
+  wn_tensor *rest = tensor_zip(who, OP_SUB, a, tensor_zip(who, OP_MUL, b, q));
+  rest = select(who, tensor_zip(who, OP_EQ, q, zero), a, rest);
+  wn_tensor *wrong = tensor_zip(who, OP_LT, tensor_zip(who, OP_MUL, rest, b), zero);
+  return select(who, wrong, tensor_zip(who, OP_ADD, rest, b), rest);
+}
+
+/* The number that all elements of t are, if that can be seen. */
+static bool one_number(const wn_tensor *t, double *number) {
+  const uop *u = t->node;
+  while (u->op == OP_RESHAPE || u->op == OP_EXPAND) u = u->src[0];
+  if (u->op != OP_CONST) return false;
+  *number = uop_const_value(u);
+  return true;
+}
+
+/* Exponents that models have are products, quotients and roots. */
+static wn_tensor *power(const char *who, wn_tensor *a, wn_tensor *b) {
+  same_dtype(who, a, b);
+  wn_tensor *t[2] = {a, b};
+  broadcast(who, 2, t);
+  double n;
+  if (!one_number(b, &n)) return tensor_zip(who, OP_POW, a, b);
+  if (n == 1) return t[0];
+  if (n == 2) return tensor_zip(who, OP_MUL, t[0], t[0]);
+  if (n == 3) return tensor_zip(who, OP_MUL, tensor_zip(who, OP_MUL, t[0], t[0]), t[0]);
+  if (n == 0.5) return unary(OP_SQRT, t[0]);
+  if (n == -1) return tensor_zip(who, OP_DIV, tensor_number(a, 1), t[0]);
+  return tensor_zip(who, OP_POW, a, b);
+}
+
+/* op OP_COUNT: spelled out of several. */
 static const struct {
   const char *name;
   uop_op op;
@@ -87,6 +139,8 @@ static const struct {
     [WN_EQUAL] = {"equal", OP_EQ, ANYTHING},
     [WN_AND] = {"and", OP_AND, BOOLS},
     [WN_OR] = {"or", OP_OR, BOOLS},
+    [WN_MOD] = {"modulo", OP_COUNT, NUMBERS},
+    [WN_POW] = {"power", OP_COUNT, FLOATS},
 };
 
 static wn_tensor *zip(wn_binary op, wn_tensor *a, wn_tensor *b) {
@@ -94,6 +148,8 @@ static wn_tensor *zip(wn_binary op, wn_tensor *a, wn_tensor *b) {
     diag_fail(&a->ctx->diag, WN_ERR_USAGE, "wn_zip: there is no operation %d", (int)op);
   }
   need_dtype("wn_zip", binary_table[op].name, binary_table[op].kinds, a);
+  if (op == WN_MOD) return modulo("wn_zip", a, b);
+  if (op == WN_POW) return power("wn_zip", a, b);
   bool whole = op == WN_DIV && dtype_is_int(a->dtype); /* integers divide rounding down */
   return tensor_zip("wn_zip", whole ? OP_IDIV : binary_table[op].op, a, b);
 }
@@ -104,10 +160,6 @@ wn_tensor *wn_zip(wn_binary op, wn_tensor *a, wn_tensor *b) {
 }
 
 /* --- unary ------------------------------------------------------------------------------------ */
-
-static wn_tensor *unary(uop_op op, wn_tensor *t) {
-  return tensor_new(t->ctx, alu(t->ctx, op, t->dtype, 1, &t->node), t->dtype, t->shape);
-}
 
 wn_tensor *tensor_where(const char *who, wn_tensor *cond, wn_tensor *a, wn_tensor *b) {
   need_dtype(who, "the condition", BOOLS, cond);
@@ -151,6 +203,9 @@ static const struct {
     [WN_TANH] = {"tanh", OP_TANH, FLOATS},    [WN_RECIPROCAL] = {"reciprocal", OP_COUNT, FLOATS},
     [WN_RELU] = {"relu", OP_COUNT, NUMBERS},  [WN_SIGMOID] = {"sigmoid", OP_COUNT, FLOATS},
     [WN_GELU] = {"gelu", OP_COUNT, FLOATS},   [WN_NOT] = {"not", OP_NOT, BOOLS},
+    [WN_FLOOR] = {"floor", OP_FLOOR, FLOATS}, [WN_ROUND] = {"round", OP_ROUND, FLOATS},
+    [WN_COS] = {"cos", OP_COS, FLOATS},       [WN_ATAN] = {"atan", OP_ATAN, FLOATS},
+    [WN_ERF] = {"erf", OP_ERF, FLOATS},
 };
 
 static wn_tensor *map_op(wn_unary op, wn_tensor *t) {
@@ -226,6 +281,9 @@ wn_tensor *tensor_reduce(const char *who, uop_op op, wn_tensor *t, const int *ax
     else if (t->shape->at[i] > 1)
       args[nargs++] = i; /* one element is its own sum */
   }
+  if (tensor_is_empty(t))
+    return tensor_filled(t->ctx, uop_identity(g, op, t->dtype), keep ? n : nrest,
+                         keep ? kept : rest);
   wn_tensor *r = t;
   if (nargs > 1) {
     const uop_arg arg = {.list = intern_list(g, nargs, args)};

@@ -1,8 +1,8 @@
 /* Movement: the same elements at other places.
  *
  * In: a tensor and where its elements go. Out: one node of RESHAPE, PERMUTE, EXPAND, PAD,
- * SHRINK, FLIP or STRIDE, or the tensor itself where nothing moves. Reshapes of reshapes become
- * one. */
+ * SHRINK, FLIP, STRIDE or GATHER, or the tensor itself where nothing moves. Reshapes of reshapes
+ * become one. */
 #include "tensor/tensor.h"
 
 static wn_tensor *move(wn_tensor *t, uop_op op, int nargs, const int64_t *args,
@@ -46,6 +46,7 @@ wn_tensor *tensor_reshape(const char *who, wn_tensor *t, int ndim, const int64_t
 static wn_tensor *reshape_inferred(wn_tensor *t, int ndim, const int64_t *shape) {
   int64_t full[WN_MAX_DIMS], known = 1;
   int hole = -1;
+  bool zero = false;
   if (ndim < 0 || ndim > WN_MAX_DIMS || (ndim > 0 && shape == NULL)) {
     return tensor_reshape("wn_reshape", t, ndim, shape); /* says what is wrong */
   }
@@ -53,8 +54,15 @@ static wn_tensor *reshape_inferred(wn_tensor *t, int ndim, const int64_t *shape)
     full[i] = shape[i];
     if (shape[i] == -1 && hole < 0)
       hole = i;
+    else if (shape[i] == 0)
+      zero = true;
     else if (shape[i] > 0 && known <= TENSOR_MAX_COUNT / shape[i])
       known *= shape[i];
+  }
+  if (hole >= 0 && zero) {
+    diag_fail(&t->ctx->diag, WN_ERR_USAGE,
+              "wn_reshape: beside an extent of 0, -1 may be anything; say what it is (%s)",
+              arena_shape(&t->ctx->graph.arena, ndim, shape));
   }
   if (hole >= 0) {
     int64_t count = count_of(t->shape);
@@ -174,6 +182,8 @@ wn_tensor *tensor_pad(const char *who, wn_tensor *t, const int64_t *lo, const in
   }
   if (!any) return t;
   const int_list *to = tensor_check_shape(t->ctx, who, "the padded tensor", t->shape->len, shape);
+  if (tensor_is_empty(t))
+    return tensor_filled(t->ctx, uop_const(&t->ctx->graph, t->dtype, 0), to->len, to->at);
   return move(t, OP_PAD, 2 * to->len, args, to);
 }
 
@@ -188,7 +198,7 @@ wn_tensor *tensor_shrink(const char *who, wn_tensor *t, const int64_t *begin, co
   int64_t args[2 * WN_MAX_DIMS], shape[WN_MAX_DIMS];
   int n = t->shape->len;
   for (int i = 0; i < n; ++i) {
-    if (begin[i] < 0 || end[i] <= begin[i] || end[i] > t->shape->at[i]) {
+    if (begin[i] < 0 || end[i] < begin[i] || end[i] > t->shape->at[i]) {
       diag_fail(&t->ctx->diag, WN_ERR_USAGE, "%s: [%lld, %lld) is no part of axis %d of %s", who,
                 (long long)begin[i], (long long)end[i], i, tensor_text(t));
     }
@@ -215,7 +225,7 @@ wn_tensor *tensor_stride(const char *who, wn_tensor *t, const int64_t *steps) {
       diag_fail(&t->ctx->diag, WN_ERR_USAGE, "%s: step %lld of axis %d of %s; steps are at least 1",
                 who, (long long)steps[i], i, tensor_text(t));
     }
-    shape[i] = (t->shape->at[i] - 1) / steps[i] + 1;
+    shape[i] = t->shape->at[i] > 0 ? (t->shape->at[i] - 1) / steps[i] + 1 : 0;
     any = any || steps[i] > 1;
   }
   return any ? move(t, OP_STRIDE, n, steps, intern_list(&t->ctx->graph, n, shape)) : t;
@@ -224,4 +234,34 @@ wn_tensor *tensor_stride(const char *who, wn_tensor *t, const int64_t *steps) {
 wn_tensor *wn_stride(wn_tensor *t, const int64_t *steps) {
   if (t == NULL) return NULL;
   TENSOR_RETURN(t->ctx, tensor_stride("wn_stride", t, steps));
+}
+
+/* --- gather ----------------------------------------------------------------------------------- */
+
+static wn_tensor *gather(wn_tensor *t, wn_tensor *index, int axis) {
+  graph *g = &t->ctx->graph;
+  bool taken[WN_MAX_DIMS] = {false};
+  if (index->ctx != t->ctx)
+    diag_fail(&t->ctx->diag, WN_ERR_USAGE, "wn_gather: operands belong to different contexts");
+  if (!dtype_is_int(index->dtype))
+    diag_fail(&t->ctx->diag, WN_ERR_USAGE,
+              "wn_gather: the index is %s %s, not i32 or i64; convert it with wn_cast",
+              wn_dtype_name(index->dtype), tensor_text(index));
+  axis = take_axis("wn_gather", t, axis, taken);
+  const int ndim = t->shape->len - 1 + index->shape->len;
+  int64_t shape[2 * WN_MAX_DIMS];
+  int n = 0;
+  for (int i = 0; i < axis; ++i) shape[n++] = t->shape->at[i];
+  for (int i = 0; i < index->shape->len; ++i) shape[n++] = index->shape->at[i];
+  for (int i = axis + 1; i < t->shape->len; ++i) shape[n++] = t->shape->at[i];
+  const int_list *to = tensor_check_shape(t->ctx, "wn_gather", "the result", ndim, shape);
+  if (tensor_is_empty(t)) return tensor_filled(t->ctx, uop_const(g, t->dtype, 0), ndim, shape);
+  const uop *src[] = {t->node, index->node};
+  return tensor_new(t->ctx, uop_new(g, OP_GATHER, t->dtype, 2, src, (uop_arg){.i = axis}), t->dtype,
+                    to);
+}
+
+wn_tensor *wn_gather(wn_tensor *t, wn_tensor *index, int axis) {
+  if (t == NULL || index == NULL) return NULL;
+  TENSOR_RETURN(t->ctx, gather(t, index, axis));
 }

@@ -1,10 +1,11 @@
 /* The lazy tensors behind winnow.h, as the pipeline sees them.
  *
- * In: calls of the public API. Out: tensor-level nodes of the IR (rows of ops.def with TENSOR),
- * nothing computed. Always holds: operands of an elementwise node have equal shapes
- * (broadcasting has become RESHAPE and EXPAND); every extent is at least 1 and every element
- * count is at most TENSOR_MAX_COUNT; BUFFER slots count from 0 in order of creation. A failed
- * call returns NULL and leaves the graph as usable as it was. */
+ * In: calls of the public API. Out: tensor-level nodes of the IR (rows of ops.def with TENSOR), nothing computed.
+ * Always holds: operands of an elementwise node have equal shapes (broadcasting has become RESHAPE and EXPAND); the
+ * product of the extents that are not 0 is at most TENSOR_MAX_COUNT; a tensor without elements is a number expanded
+ * to its shape, whatever was computed, so no node has one as its source: nothing behind this folder meets an extent
+ * of 0 but as an output; BUFFER slots count from 0 in order of creation. A failed call returns NULL and leaves the
+ * graph as usable as it was. */
 #ifndef WN_TENSOR_TENSOR_H
 #define WN_TENSOR_TENSOR_H
 
@@ -44,7 +45,12 @@ struct wn_tensor { /* in the context's graph.arena, immutable */
 
 /* --- used inside src/tensor: these unwind through the context's diag on error ----------------- */
 
+/* node does not matter where the shape has no elements. */
 wn_tensor *tensor_new(wn_context *ctx, const uop *node, wn_dtype dtype, const int_list *shape);
+/* The number everywhere. */
+wn_tensor *tensor_filled(wn_context *ctx, const uop *number, int ndim, const int64_t *shape);
+/* Some extent is 0. */
+bool tensor_is_empty(const wn_tensor *t);
 /* Checks extents and count and interns; `who` is the public function, `what` the thing ("the
  * result", "x"). */
 const int_list *tensor_check_shape(wn_context *ctx, const char *who, const char *what, int ndim,

@@ -185,6 +185,7 @@ void check_make(check *c, arena *a, wn_context *ctx, wn_tensor *const *outs, int
   int64_t most = (int64_t)fmin(fmax(afford, LEAST_PLACES), MOST_PLACES);
   for (int o = 0; o < nouts; ++o) {
     int64_t step[WN_MAX_DIMS];
+    if (tensor_is_empty(outs[o])) continue;
     choose_steps(outs[o]->shape, most, step);
     c->sums[o] = magnitude_of(outs[o]);
     for (int to_last = 0; to_last < CHECK_GRIDS; ++to_last) add_grid(c, a, o, step, to_last != 0);

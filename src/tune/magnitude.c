@@ -21,6 +21,7 @@ static uop_op op_of_sizes(const uop *u) {
     case OP_SHRINK:
     case OP_FLIP:
     case OP_STRIDE:
+    case OP_GATHER:
     case OP_CAT:
     case OP_REDUCE_AXIS:
     case OP_ADD:

@@ -170,6 +170,9 @@ static wn_status tune_layers(const tuning *t, int layers, wn_tune_result *result
 
 static wn_status tune_all(const tuning *t, wn_tune_result *result) {
   int layers = count_layers(t->sites);
+  if (t->sites->n == 0)
+    return diag_set(&t->ctx->diag, WN_ERR_USAGE,
+                    "wn_tune: no output has elements: nothing is computed");
   result->backend = runtime_backend(t->p->rt);
   result->isa = runtime_machine(t->p->rt)->name;
   result->threads = runtime_threads(t->p->rt);

@@ -5,7 +5,7 @@
 pages=${WINNOW_PAGES:?the folder that cli_pages wrote}
 has() { command -v "$1" >/dev/null 2>&1; }
 
-for command in compare conv bench explain tune devices cache; do
+for command in run compare conv bench explain tune devices cache; do
   run 0 "$command: every flag is in its man page and in what shells complete" $command --help
   page=$pages/winnow-$command.1
   sed -n 's/^  \(--[a-z-]*\).*/\1/p' out >flags
@@ -59,7 +59,7 @@ if has bash; then
   run 0 'bash reads its script' --version
   that 'does not parse' bash -n "$pages/winnow"
   end
-  touch data.npy
+  touch data.npy net.onnx
   completes 'winnow co' 'compare conv'
   completes 'winnow conv --ma' '--math --max-memory --max-lines'
   completes 'winnow conv mb1 --math fp32-' 'fp32-fast fp32-strict'
@@ -74,6 +74,11 @@ if has bash; then
   completes 'winnow bench --peers=a' 'all'
   completes 'winnow bench --peers --ro' '--rounds'
   completes 'winnow conv --seed ' ''
+  completes 'winnow run ne' 'net.onnx'
+  completes 'winnow bench ne' 'net.onnx'
+  completes 'winnow conv ne' ''
+  completes 'winnow run --input net' 'net.onnx'
+  completes 'winnow run --fit s' 'stretch'
 fi
 if has zsh; then
   run 0 'zsh reads its script' --version

@@ -8,7 +8,7 @@ that 'too wide' test -z "$(awk 'length($0) > 80' out)"
 says out 'winnow compare PROBLEM'
 for word in 'a demonstration' inline reg local global 'docs/architecture.md' WINNOW_DUMP WINNOW_TRACE; do says out "$word"; done
 end
-for command in compare conv bench explain tune devices cache; do
+for command in run compare conv bench explain tune devices cache; do
   run 0 "help of $command" $command --help
   says out "winnow $command"
   says out '--help'
@@ -47,6 +47,27 @@ usage 'conv needs a problem such as mb1ic16ih32oc16kh3ph1, or --input and --weig
 usage 'explain needs a problem' explain
 usage 'explain takes one problem' explain $small $small
 usage 'devices takes no operand' devices cpu
+usage 'run needs a model, a file that ends in .onnx' run
+usage "run takes a model, a file that ends in .onnx, not 'mb1" run $small
+usage 'run takes one model' run a.onnx b.onnx
+usage 'conv takes a problem; winnow run a.onnx runs a model' conv a.onnx
+usage 'give one kind at a time' compare $small a.onnx
+usage 'cannot' run nowhere.onnx
+for flag in --bias --residual --weights; do usage "$flag says something of a problem only" bench a.onnx $flag x.npy; done
+usage '--act says something of a problem only' explain a.onnx --act relu
+usage '--layout says something of a problem only' tune a.onnx --layout nhwc
+usage '--all says something of a problem only' compare a.onnx --all
+for flag in --shape --dim --mean --std --scale; do usage "$flag says something of a model only" bench $small $flag 1; done
+usage '--channels says something of a model only' bench $small --channels bgr
+usage '--fit says something of a model only' bench $small --fit crop
+usage '--by-layer says something of a model only' compare $small --by-layer
+usage '--full says something of a model only' explain $small --full
+usage '--input is given twice' conv $small --input a.npy --input b.npy
+usage "--fit 'fill': expected stretch, crop or pad" run a.onnx --fit fill
+usage "--channels 'grb': expected rgb or bgr" run a.onnx --channels grb
+for bad in 0 -1 1/0 1/ x 1e99 nan; do usage "--scale '$bad': expected a positive number" run a.onnx --scale $bad; done
+for bad in x 1, 1,,2 1,2,3,4,5 inf '1 2'; do usage "--mean '$bad': expected numbers" run a.onnx --mean "$bad"; done
+for bad in 0 -1 1,0 nan; do usage "--std '$bad': expected positive numbers" run a.onnx --std "$bad"; done
 for command in conv bench explain; do
   usage "--plan is given twice; $command takes one" $command $small --plan old --plan new
   usage '--wino all is for compare' $command $small --wino all

@@ -22,6 +22,7 @@ typedef outputs (*build_fn)(twins *w);
 
 typedef struct attempt {
   const char *name, *plan, *backend;
+  const char *isa; /* NULL: one of this machine's, by seed */
   uint64_t seed;
   double tolerance; /* relative L2 of each output */
   bool may_refuse;  /* the plan need not exist for the graph */
@@ -83,12 +84,13 @@ static inline int run_program(attempt *a, wn_context *ctx, arena *mem, const out
   void *data[MOST_OUTPUTS];
   for (int i = 0; i < o->count; ++i) {
     t[i] = o->out[i].t;
-    data[i] = y[i] = arena_array(mem, float, twin_count(&o->out[i]) + 1);
+    y[i] = arena_array(mem, float, twin_count(&o->out[i]) + 1);
+    data[i] = twin_count(&o->out[i]) > 0 ? y[i] : NULL;
     memset(y[i], 0xff, sizeof(float) * (size_t)twin_count(&o->out[i]));
   }
   wn_program *p;
   const wn_options opt =
-      WN_OPTIONS(.plan = a->plan, .backend = a->backend, .isa = isa_of(a->backend, a->seed),
+      WN_OPTIONS(.plan = a->plan, .backend = a->backend, .isa = a->isa != NULL ? a->isa : isa_of(a->backend, a->seed),
                  .threads = 1 + (int)(a->seed % 3), .plan_only = a->only_plan, .no_cache = 1);
   a->status = wn_compile(ctx, t, data, o->count, &opt, &p);
   snprintf(a->message, sizeof a->message, "%s", a->status == WN_OK ? "" : wn_message(ctx));

@@ -305,11 +305,19 @@ static outputs pools(twins *w) {
   return (outputs){2, {twin_pool(w, x, true, 3, 2), twin_pool(w, x, false, 2, 1)}};
 }
 
+/* What depends on constants alone, and is an output, is not there before the first run. */
+static outputs weights_out(twins *w) {
+  twin f = twin_map(w, WN_TANH, filters(w, between(w->random, 1, 9), 5, 3, 3));
+  twin y = twin_conv(w, image(w, 1, 5, between(w->random, 3, 14), 11), f, &same3);
+  return (outputs){2, {f, y}};
+}
+
 static void other_graphs(void **state) {
   uint64_t seed = test_seed();
   int failures = try_graph("attention", attention, seed, true, *state);
   failures += try_graph("statistics", statistics, seed, true, *state);
   failures += try_graph("pools", pools, seed, true, *state);
+  failures += try_graph("weights as an output", weights_out, seed, true, *state);
   assert_int_equal(failures, 0);
 }
 

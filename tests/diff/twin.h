@@ -49,7 +49,8 @@ static inline int64_t twin_place(const twin *x, const int64_t *at) {
 static inline twin twin_leaf(twins *w, bool constant, double scale, int nd, const int64_t *shape) {
   twin x = twin_new(w, NULL, nd, shape);
   int64_t n = twin_count(&x);
-  float *data = arena_array(w->a, float, n + 1);
+  float *data =
+      n > 0 ? arena_array(w->a, float, n) : NULL; /* nothing is read of what has no elements */
   for (int64_t i = 0; i < n; ++i)
     data[i] = (float)scale * random_value(w->random), x.v[i] = (double)data[i];
   x.t = constant ? wn_constant(w->ctx, WN_F32, nd, shape, data)
@@ -116,7 +117,7 @@ static inline twin twin_zip(twins *w, wn_binary op, twin a, twin b) {
   for (int d = 0; d < nd; ++d) {
     int64_t x = d < nd - a.nd ? 1 : a.shape[d - nd + a.nd],
             y = d < nd - b.nd ? 1 : b.shape[d - nd + b.nd];
-    shape[d] = x > y ? x : y;
+    shape[d] = x == 1 ? y : x;
   }
   twin y = twin_new(w, wn_zip(op, a.t, b.t), nd, shape);
   for (int64_t i = twin_count(&y); i-- > 0;) {
@@ -202,23 +203,64 @@ static inline twin twin_slice(twins *w, twin x, const int64_t *begin, const int6
   return y;
 }
 
+/* --- places that are data --------------------------------------------------------------------- */
+
+/* Integers in [lo, hi]; the values of the twin are what they are. */
+static inline twin twin_places(twins *w, bool constant, wn_dtype dtype, int64_t lo, int64_t hi,
+                               int nd, const int64_t *shape) {
+  twin x = twin_new(w, NULL, nd, shape);
+  int64_t n = twin_count(&x);
+  void *data = arena_alloc(w->a, wn_dtype_size(dtype) * (size_t)n);
+  for (int64_t i = 0; i < n; ++i) {
+    int64_t v = between(w->random, lo, hi);
+    if (dtype == WN_I32) ((int32_t *)data)[i] = (int32_t)v;
+    if (dtype == WN_I64) ((int64_t *)data)[i] = v;
+    x.v[i] = (double)v;
+  }
+  x.t = constant ? wn_constant(w->ctx, dtype, nd, shape, data)
+                 : wn_input(w->ctx, dtype, nd, shape, data);
+  return x;
+}
+
+static inline twin twin_gather(twins *w, twin x, twin index, int axis) {
+  int64_t shape[TWIN_DIMS], at[TWIN_DIMS], from[TWIN_DIMS];
+  int n = 0;
+  for (int d = 0; d < axis; ++d) shape[n++] = x.shape[d];
+  for (int d = 0; d < index.nd; ++d) shape[n++] = index.shape[d];
+  for (int d = axis + 1; d < x.nd; ++d) shape[n++] = x.shape[d];
+  twin y = twin_new(w, wn_gather(x.t, index.t, axis), n, shape);
+  for (int64_t i = twin_count(&y); i-- > 0;) {
+    twin_at(&y, i, at);
+    double place = index.v[twin_place(&index, at + axis)];
+    if (place < 0) place += (double)x.shape[axis];
+    for (int d = 0; d < axis; ++d) from[d] = at[d];
+    for (int d = axis + 1; d < x.nd; ++d) from[d] = at[d + index.nd - 1];
+    from[axis] = (int64_t)place;
+    bool inside = place >= 0 && place < (double)x.shape[axis];
+    y.v[i] = inside ? x.v[twin_place(&x, from)] : 0;
+  }
+  return y;
+}
+
 /* --- reductions ------------------------------------------------------------------------------- */
 
 /* Over one axis, which stays as extent 1. */
 static inline twin twin_reduce(twins *w, wn_reduction op, twin x, int axis) {
+  static const double none[] = {
+      [WN_SUM] = 0, [WN_PRODUCT] = 1, [WN_MAXIMUM] = -INFINITY, [WN_MINIMUM] = INFINITY};
   int64_t shape[TWIN_DIMS], at[TWIN_DIMS];
   memcpy(shape, x.shape, sizeof shape);
   shape[axis] = 1;
   twin y = twin_new(w, wn_reduce(op, x.t, &axis, 1, 1), x.nd, shape);
+  for (int64_t i = twin_count(&y); i-- > 0;) y.v[i] = none[op];
   for (int64_t i = 0; i < twin_count(&x); ++i) {
     twin_at(&x, i, at);
-    bool first = at[axis] == 0;
     at[axis] = 0;
     double *into = &y.v[twin_place(&y, at)];
-    if (first)
-      *into = x.v[i];
-    else if (op == WN_SUM)
+    if (op == WN_SUM)
       *into += x.v[i];
+    else if (op == WN_PRODUCT)
+      *into *= x.v[i];
     else
       *into = op == WN_MAXIMUM ? fmax(*into, x.v[i]) : fmin(*into, x.v[i]);
   }

@@ -35,9 +35,9 @@ static inline void suite_add(suite *s, lin_builder b, double tolerance) {
 static const char *suite_fresh_name(suite *s) { return arena_printf(s->arena, "k%d", s->count); }
 
 static inline void suite_add_alu(suite *s, int lanes) {
-  static const uop_op floats[] = {OP_ADD,  OP_SUB, OP_MUL,  OP_DIV,  OP_MAX, OP_MIN,
-                                  OP_NEG,  OP_ABS, OP_SQRT, OP_EXP,  OP_LOG, OP_SIN,
-                                  OP_TANH, OP_ERF, OP_FMA,  OP_WHERE};
+  static const uop_op floats[] = {OP_ADD, OP_SUB,   OP_MUL,   OP_DIV,  OP_MAX, OP_MIN, OP_NEG,
+                                  OP_ABS, OP_FLOOR, OP_ROUND, OP_SQRT, OP_EXP, OP_LOG, OP_SIN,
+                                  OP_COS, OP_ATAN,  OP_TANH,  OP_ERF,  OP_POW, OP_FMA, OP_WHERE};
   static const uop_op ints[] = {OP_ADD, OP_SUB, OP_MUL, OP_IDIV, OP_MOD,  OP_MAX,
                                 OP_MIN, OP_NEG, OP_ABS, OP_FMA,  OP_WHERE};
   static const uop_op bools[] = {OP_ADD, OP_MUL, OP_MAX, OP_MIN, OP_AND, OP_OR, OP_NOT, OP_WHERE};
@@ -51,7 +51,7 @@ static inline void suite_add_alu(suite *s, int lanes) {
    * compile slowly. */
   bool slow = lanes <= 4;
   for (size_t i = 0; i < sizeof floats / sizeof floats[0]; i++) {
-    if (!slow && floats[i] >= OP_EXP && floats[i] <= OP_ERF) continue;
+    if (!slow && floats[i] >= OP_EXP && floats[i] <= OP_POW) continue;
     bool exact = floats[i] < OP_EXP || floats[i] == OP_WHERE;
     ADD(floats[i], WN_F32, WN_F32, exact ? 0 : 4e-7);
     ADD(floats[i], WN_F64, WN_F64, exact ? 0 : 1e-15);

@@ -216,7 +216,7 @@ FUNCTION(wn_input,
              REFUSED(wn_input(c, WN_DTYPE_COUNT, 0, NULL, x)) &&
              REFUSED(wn_input(c, WN_F32, -1, NULL, x)) &&
              REFUSED(wn_input(c, WN_F32, WN_MAX_DIMS + 1, (int64_t[WN_MAX_DIMS + 1]){1}, x)) &&
-             REFUSED(wn_input(c, WN_F32, 1, (int64_t[]){0}, x)))
+             REFUSED(wn_input(c, WN_F32, 1, (int64_t[]){-1}, x)))
 FUNCTION(wn_constant, NONE(wn_constant(NULL, WN_F32, 0, NULL, x)) &&
                           REFUSED(wn_constant(c, WN_F32, 1, NULL, x)) &&
                           REFUSED(wn_constant(c, (wn_dtype)-1, 0, NULL, x)) &&
@@ -249,14 +249,19 @@ FUNCTION(wn_flip, NONE(wn_flip(NULL, NULL, 0)) && REFUSED(wn_flip(t, NULL, 1)) &
                       REFUSED(wn_flip(t, (int[]){4}, 1)) && REFUSED(wn_flip(t, (int[]){0}, -1)))
 FUNCTION(wn_stride, NONE(wn_stride(NULL, NULL)) && REFUSED(wn_stride(t, NULL)) &&
                         REFUSED(wn_stride(t, (int64_t[4]){1, 1, 1, 0})))
+FUNCTION(wn_gather, NONE(wn_gather(NULL, f->in, 0)) && NONE(wn_gather(f->in, NULL, 0)) &&
+                        REFUSED(wn_gather(t, t, 0)) &&
+                        REFUSED(wn_gather(t, wn_cast(f->in, WN_I32), 0)) &&
+                        REFUSED(wn_gather(t, wn_scalar(c, WN_I64, 0), 4)) &&
+                        REFUSED(wn_gather(t, wn_scalar(c, WN_I64, 0), -5)))
 FUNCTION(wn_concat, NONE(wn_concat(NULL, 1, 0)) && NONE(wn_concat(&f->in, 0, 0)) &&
                         NONE(wn_concat(&f->in, -1, 0)) && REFUSED(wn_concat(&t, 1, 4)) &&
                         NONE(wn_concat((wn_tensor *[]){f->in, NULL}, 2, 0)) &&
                         REFUSED(wn_concat((wn_tensor *[]){t, f->in}, 2, 0)))
-FUNCTION(wn_map, NONE(wn_map(WN_NEG, NULL)) && REFUSED(wn_map((wn_unary)(WN_NOT + 1), t)) &&
+FUNCTION(wn_map, NONE(wn_map(WN_NEG, NULL)) && REFUSED(wn_map((wn_unary)(WN_ERF + 1), t)) &&
                      REFUSED(wn_map((wn_unary)-1, t)))
 FUNCTION(wn_zip, NONE(wn_zip(WN_ADD, NULL, f->in)) && NONE(wn_zip(WN_ADD, f->in, NULL)) &&
-                     REFUSED(wn_zip((wn_binary)(WN_OR + 1), t, t)) &&
+                     REFUSED(wn_zip((wn_binary)(WN_POW + 1), t, t)) &&
                      REFUSED(wn_zip((wn_binary)-1, t, t)) && REFUSED(wn_zip(WN_ADD, t, f->in)))
 FUNCTION(wn_where, NONE(wn_where(NULL, f->in, f->in)) && NONE(wn_where(f->in, NULL, f->in)) &&
                        NONE(wn_where(f->in, f->in, NULL)) && REFUSED(wn_where(t, t, t)))
@@ -326,6 +331,7 @@ static const struct function {
     ROW(wn_shrink),
     ROW(wn_flip),
     ROW(wn_stride),
+    ROW(wn_gather),
     ROW(wn_concat),
     ROW(wn_map),
     ROW(wn_zip),

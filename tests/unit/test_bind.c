@@ -495,12 +495,98 @@ static void test_share(void **state) {
   }
 }
 
+/* --- arrays without elements ------------------------------------------------------------------ */
+
+/* An input of none has no slot, an output of none one of no bytes, in which anything may be bound. */
+static void test_empty(void **state) {
+  (void)state;
+  wn_context *ctx;
+  assert_int_equal(wn_context_create(&ctx), WN_OK);
+  float in[6] = {1, 2, 3, 4, 5, 6}, out[3] = {0};
+  wn_tensor *none = wn_name(wn_input(ctx, WN_F32, 2, (int64_t[]){0, 3}, NULL), "none");
+  wn_tensor *x = wn_name(wn_input(ctx, WN_F32, 2, (int64_t[]){2, 3}, in), "some");
+  wn_tensor *sum = wn_zip(WN_ADD, wn_reduce(WN_SUM, none, (int[]){0}, 1, 0),
+                          wn_reduce(WN_SUM, x, (int[]){0}, 1, 0));
+  wn_tensor *outs[] = {wn_map(WN_EXP, none), sum,
+                       wn_matmul(wn_map(WN_NEG, none), wn_permute(x, (int[]){1, 0}))};
+  void *data[] = {NULL, out, NULL};
+  wn_program *p;
+  if (wn_compile(ctx, outs, data, 3, &direct, &p) != WN_OK) fail_msg("%s", wn_message(ctx));
+  wn_program_info info = WN_PROGRAM_INFO();
+  assert_int_equal(wn_program_get_info(p, &info), WN_OK);
+  assert_int_equal(info.inputs, 1);
+  assert_int_equal(info.outputs, 3);
+  assert_int_equal(info.kernels, 1);
+  wn_slot_info slot = WN_SLOT_INFO();
+  assert_int_equal(wn_program_get_slot(p, 1, &slot), WN_OK);
+  assert_true(slot.kind == WN_SLOT_OUTPUT && slot.bytes == 0 && slot.ndim == 2 &&
+              slot.shape[0] == 0);
+  assert_null(slot.data);
+  runs(p);
+  assert_true(out[0] == 5 && out[1] == 7 && out[2] == 9);
+  binds(p, 1, NULL);
+  binds(p, 1, (char *)in + 1); /* neither its alignment nor whose it is matters */
+  binds(p, 3, out + 1);
+  assert_int_equal(wn_bind_many(p, 2, (int[]){1, 3}, (const void *[]){NULL, NULL}), WN_OK);
+  refused(p, wn_bind(p, 2, NULL), "output 1 of shape [3] cannot be NULL");
+  in[0] = 11;
+  runs(p);
+  assert_true(out[0] == 15 && out[1] == 7 && out[2] == 9);
+  wn_program *other;
+  assert_int_equal(wn_program_share(p, &other), WN_OK);
+  refused(other, wn_run(other), "output 1 of shape [3] has no array");
+  binds(other, 2, out);
+  runs(other);
+  wn_program_destroy(other);
+  wn_program_destroy(p);
+  wn_context_destroy(ctx);
+}
+
+static void count_texts(void *user, const char *text) {
+  (void)text;
+  ++*(int *)user;
+}
+
+/* Nothing but outputs without elements: there is a program, which does nothing. */
+static void test_all_empty(void **state) {
+  (void)state;
+  static const char *const backends[] = {"interp", "cpu"};
+  for (int i = 0; i < 2; ++i) {
+    wn_context *ctx;
+    assert_int_equal(wn_context_create(&ctx), WN_OK);
+    wn_tensor *none = wn_input(ctx, WN_F32, 4, (int64_t[]){0, 3, 8, 8}, NULL);
+    wn_tensor *w = wn_constant(ctx, WN_F32, 4, (int64_t[]){4, 3, 3, 3}, NULL);
+    wn_tensor *y = wn_conv(none, w, NULL);
+    void *data = NULL;
+    wn_program *p;
+    const wn_options o = WN_OPTIONS(.backend = backends[i], .threads = 1, .no_cache = 1);
+    if (wn_compile(ctx, &y, &data, 1, &o, &p) != WN_OK) fail_msg("%s", wn_message(ctx));
+    wn_program_info info = WN_PROGRAM_INFO();
+    assert_int_equal(wn_program_get_info(p, &info), WN_OK);
+    assert_int_equal(info.kernels + info.prepare_kernels + info.constants + info.inputs, 0);
+    assert_int_equal(info.workspace_bytes, 0);
+    double us[1];
+    assert_int_equal(wn_prepare(p), WN_OK);
+    runs(p);
+    assert_int_equal(wn_run_timed(p, us), WN_OK);
+    wn_program_destroy(p);
+    assert_int_equal(wn_tune(ctx, &y, &data, 1, &o, NULL, NULL), WN_ERR_USAGE);
+    int texts = 0;
+    assert_int_equal(wn_explain(ctx, &y, NULL, 1, &o, count_texts, &texts), WN_OK);
+    assert_true(texts > 0);
+    wn_context_destroy(ctx);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_slots),   cmocka_unit_test(test_sizes), cmocka_unit_test(test_names),
-      cmocka_unit_test(test_plans),   cmocka_unit_test(test_again), cmocka_unit_test(test_unbound),
-      cmocka_unit_test(test_refused), cmocka_unit_test(test_swap),  cmocka_unit_test(test_busy),
-      cmocka_unit_test(test_rounds),  cmocka_unit_test(test_fixed), cmocka_unit_test(test_share),
+      cmocka_unit_test(test_empty),   cmocka_unit_test(test_all_empty),
+      cmocka_unit_test(test_slots),   cmocka_unit_test(test_sizes),
+      cmocka_unit_test(test_names),   cmocka_unit_test(test_plans),
+      cmocka_unit_test(test_again),   cmocka_unit_test(test_unbound),
+      cmocka_unit_test(test_refused), cmocka_unit_test(test_swap),
+      cmocka_unit_test(test_busy),    cmocka_unit_test(test_rounds),
+      cmocka_unit_test(test_fixed),   cmocka_unit_test(test_share),
   };
   return cmocka_run_group_tests_name("binding", tests, NULL, NULL);
 }

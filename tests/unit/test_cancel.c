@@ -43,7 +43,7 @@ static char *judge(wn_context *ctx, const wn_tensor *y) {
   assert_non_null(y);
   DIAG_TRY(g->diag, st) {
     wino_weights w = {is_known, value_of, ctx};
-    text = strdup(letters(g, simplify(g, lower_tensors(g, 1, &y->node)), &w));
+    text = strdup(letters(g, simplify(g, lower_tensors(g, 1, &y->node, NULL)), &w));
   }
   DIAG_END(g->diag, st)
   assert_int_equal(st, WN_OK);

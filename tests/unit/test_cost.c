@@ -74,7 +74,7 @@ static subject look_at(conv v, wn_math math) {
   wn_tensor *y = convolve(s.ctx, v, NULL, NULL);
   assert_non_null(y);
   graph *g = &s.ctx->graph;
-  s.root = simplify(g, lower_tensors(g, 1, &y->node));
+  s.root = simplify(g, lower_tensors(g, 1, &y->node, NULL));
   s.survey = wino_survey_graph(g, s.root, &(wino_options){.math = math});
   return s;
 }
@@ -475,7 +475,7 @@ static void test_several_convolutions_share_a_schedule(void **state) {
   wn_tensor *y =
       wn_conv(wn_map(WN_RELU, x), w, &WN_CONV_PARAMS(.pad_lo = {2, 2}, .pad_hi = {2, 2}));
   graph *g = &ctx->graph;
-  const uop *root = simplify(g, lower_tensors(g, 1, &y->node));
+  const uop *root = simplify(g, lower_tensors(g, 1, &y->node, NULL));
   wino_survey both = wino_survey_graph(g, root, &(wino_options){0});
   assert_int_equal(both.nconvs, 2);
   wino_survey one[2] = {{1, &both.conv[0]}, {1, &both.conv[1]}};

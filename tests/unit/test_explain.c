@@ -84,7 +84,7 @@ typedef struct subject {
 static void open_with(subject *s, build_fn build, const wn_options *o) {
   assert_int_equal(wn_context_create(&s->ctx), WN_OK);
   s->y = build(s->ctx);
-  if (explain_open(s->ctx, &s->y, NULL, 1, o, NULL, NULL, &s->e) != WN_OK)
+  if (explain_open(s->ctx, &s->y, NULL, 1, o, false, NULL, NULL, &s->e) != WN_OK)
     fail_msg("%s", wn_message(s->ctx));
 }
 

@@ -43,7 +43,7 @@ static int tear_down(void **state) {
 /* Every sample once, and the same from the end in the next channel. */
 static void check_samples(fixture *f, int channels, int bits) {
   size_t samples = bits == 16 ? 65536 : 256;
-  image in = {channels, bits == 16 ? 256 : 16, bits == 16 ? 256 : 16, NULL, bits}, out;
+  image in = {channels, bits == 16 ? 256 : 16, bits == 16 ? 256 : 16, NULL, bits, 0}, out;
   in.data = arena_array(&f->a, float, (size_t)channels *samples);
   for (size_t k = 0; k < (size_t)channels; ++k)
     for (size_t i = 0; i < samples; ++i)
@@ -67,12 +67,12 @@ static void keeps_samples(void **state) {
 static void converts_channels(void **state) {
   fixture *f = *state;
   float rgb[3] = {0x1234 / 65535.0f, 0x8001 / 65535.0f, 1}, grey[1] = {0x8001 / 65535.0f};
-  image in = {3, 1, 1, rgb, 16}, out;
+  image in = {3, 1, 1, rgb, 16, 0}, out;
   image_write_png(&f->a, f->path, &in);
   image_read(&out, &f->a, f->path, 1);
   assert_true(out.channels == 1 && out.bits == 16);
   assert_true(fabsf(out.data[0] - (0.3f * rgb[0] + 0.59f * rgb[1] + 0.11f)) < 0.01f);
-  in = (image){1, 1, 1, grey, 16};
+  in = (image){1, 1, 1, grey, 16, 0};
   image_write_png(&f->a, f->path, &in);
   image_read(&out, &f->a, f->path, 3);
   for (int k = 0; k < 3; ++k) assert_true(out.data[k] == grey[0]);
@@ -82,7 +82,7 @@ static void clamps(void **state) {
   fixture *f = *state;
   float data[6] = {-1, 2, NAN, INFINITY, -INFINITY, 0.5f},
         want[6] = {0, 1, 0, 1, 0, 32768 / 65535.0f};
-  image in = {1, 2, 3, data, 16}, out;
+  image in = {1, 2, 3, data, 16, 0}, out;
   image_write_png(&f->a, f->path, &in);
   image_read(&out, &f->a, f->path, 0);
   for (int i = 0; i < 6; ++i) assert_true(out.data[i] == want[i]);
@@ -96,7 +96,7 @@ static void has_checksums(void **state) {
                                        'I',  'H', 'D', 'R', 0,    0,    0,    1,    0,   0, 0, 1,
                                        16,   0,   0,   0,   0,    0x6a, 0xee, 0x47, 0x16};
   float pixel[1] = {0.25f};
-  image in = {1, 1, 1, pixel, 16};
+  image in = {1, 1, 1, pixel, 16, 0};
   image_write_png(&f->a, f->path, &in);
   size_t size;
   const unsigned char *bytes = file_read(&f->a, f->path, &size);

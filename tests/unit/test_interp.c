@@ -63,6 +63,10 @@ static double expect_float(uop_op op, double a, double b, double c) {
       return -a;
     case OP_ABS:
       return fabs(a);
+    case OP_FLOOR:
+      return floor(a);
+    case OP_ROUND:
+      return nearbyint(a);
     case OP_SQRT:
       return sqrt(a);
     case OP_EXP:
@@ -71,10 +75,16 @@ static double expect_float(uop_op op, double a, double b, double c) {
       return log(a);
     case OP_SIN:
       return sin(a);
+    case OP_COS:
+      return cos(a);
+    case OP_ATAN:
+      return atan(a);
     case OP_TANH:
       return tanh(a);
     case OP_ERF:
       return erf(a);
+    case OP_POW:
+      return pow(a, b);
     default:
       return fma(a, b, c);
   }
@@ -102,8 +112,9 @@ static void check_float(fixture *f, uop_op op, int lanes) {
 }
 
 static void test_float(void **state) {
-  static const uop_op ops[] = {OP_ADD,  OP_SUB, OP_MUL, OP_DIV, OP_MAX,  OP_MIN, OP_NEG, OP_ABS,
-                               OP_SQRT, OP_EXP, OP_LOG, OP_SIN, OP_TANH, OP_ERF, OP_FMA};
+  static const uop_op ops[] = {OP_ADD, OP_SUB,   OP_MUL,   OP_DIV,  OP_MAX, OP_MIN, OP_NEG,
+                               OP_ABS, OP_FLOOR, OP_ROUND, OP_SQRT, OP_EXP, OP_LOG, OP_SIN,
+                               OP_COS, OP_ATAN,  OP_TANH,  OP_ERF,  OP_POW, OP_FMA};
   for (size_t i = 0; i < sizeof ops / sizeof ops[0]; i++)
     for (int lanes = 1; lanes <= 16; lanes *= 2) check_float(*state, ops[i], lanes);
 }

@@ -62,16 +62,26 @@ static double in_float(uop_op o, double x, double y, double z, bool fused) {
       return (double)(a / b);
     case OP_SQRT:
       return (double)sqrtf(a);
+    case OP_FLOOR:
+      return (double)floorf(a);
+    case OP_ROUND:
+      return (double)nearbyintf(a);
     case OP_EXP:
       return (double)expf(a);
     case OP_LOG:
       return (double)logf(a);
     case OP_SIN:
       return (double)sinf(a);
+    case OP_COS:
+      return (double)cosf(a);
+    case OP_ATAN:
+      return (double)atanf(a);
     case OP_TANH:
       return (double)tanhf(a);
     case OP_ERF:
       return (double)erff(a);
+    case OP_POW:
+      return (double)powf(a, b);
     default:
       return (double)(fused ? fmaf(a, b, c) : product + c);
   }
@@ -90,16 +100,26 @@ static double in_double(uop_op o, double a, double b, double c, bool fused) {
       return a / b;
     case OP_SQRT:
       return sqrt(a);
+    case OP_FLOOR:
+      return floor(a);
+    case OP_ROUND:
+      return nearbyint(a);
     case OP_EXP:
       return exp(a);
     case OP_LOG:
       return log(a);
     case OP_SIN:
       return sin(a);
+    case OP_COS:
+      return cos(a);
+    case OP_ATAN:
+      return atan(a);
     case OP_TANH:
       return tanh(a);
     case OP_ERF:
       return erf(a);
+    case OP_POW:
+      return pow(a, b);
     default:
       return fused ? fma(a, b, c) : product + c;
   }
@@ -152,8 +172,9 @@ static int64_t reference_int(uop_op o, int64_t a, int64_t b, int64_t c) {
   }
 }
 
-static const uop_op float_ops[] = {OP_ADD,  OP_SUB, OP_MUL, OP_DIV, OP_MAX,  OP_MIN, OP_NEG, OP_ABS,
-                                   OP_SQRT, OP_EXP, OP_LOG, OP_SIN, OP_TANH, OP_ERF, OP_FMA};
+static const uop_op float_ops[] = {OP_ADD, OP_SUB,   OP_MUL,   OP_DIV,  OP_MAX, OP_MIN, OP_NEG,
+                                   OP_ABS, OP_FLOOR, OP_ROUND, OP_SQRT, OP_EXP, OP_LOG, OP_SIN,
+                                   OP_COS, OP_ATAN,  OP_TANH,  OP_ERF,  OP_POW, OP_FMA};
 static const uop_op int_ops[] = {OP_ADD, OP_SUB, OP_MUL, OP_IDIV, OP_MOD,
                                  OP_MAX, OP_MIN, OP_NEG, OP_ABS,  OP_FMA};
 static const uop_op bool_ops[] = {OP_AND, OP_OR, OP_NOT, OP_MUL, OP_MAX, OP_MIN};
@@ -268,7 +289,7 @@ static void test_ops(void **state) {
     void *code = compile(&targets[t], KERNELS, k, out);
     for (int n = 0; n < KERNELS; n++) {
       void *args[10];
-      for (int i = 0; i < 10; i++) args[i] = arena_alloc(&mem, COUNT * 8 * 17);
+      for (int i = 0; i < 10; i++) args[i] = arena_alloc(&mem, COUNT * 8 * 32);
       for (int i = 0; i < 3; i++) fill_operand(dtypes[n / 5], args[i], i);
       host_function(out[n].code)(args, NULL, 0, k[n]->grid);
       check_ops(&targets[t], dtypes[n / 5], args);

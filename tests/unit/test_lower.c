@@ -88,7 +88,7 @@ static wn_tensor *input(fixture *f, const plain *p) {
 
 static const uop *lower(fixture *f, wn_tensor *t) {
   if (t == NULL) fail_msg("%s", wn_message(f->ctx));
-  const uop *root = lower_tensors(&f->ctx->graph, 1, &t->node);
+  const uop *root = lower_tensors(&f->ctx->graph, 1, &t->node, NULL);
   assert_int_equal(root->op, OP_SINK);
   assert_int_equal(root->nsrc, 1);
   return root;
@@ -614,7 +614,8 @@ static void test_outputs(void **state) {
   fixture f = fixture_new();
   wn_tensor *at = input(&f, &a), *bt = input(&f, &b), *m = wn_matmul(at, bt),
             *r = wn_map(WN_RELU, m);
-  const uop *root = lower_tensors(&f.ctx->graph, 3, (const uop *[]){m->node, r->node, m->node});
+  const uop *root =
+      lower_tensors(&f.ctx->graph, 3, (const uop *[]){m->node, r->node, m->node}, NULL);
   expect_ops(&f, root, OP_BUFFERIZE, 3);
   expect_ops(&f, root, OP_REDUCE, 1);
   expect_output(&f, root, 0, &y);
@@ -954,7 +955,7 @@ static void test_allocation_failure(void **state) {
                            &WN_CONV_PARAMS(.groups = 2, .pad_lo = {1}));
     assert_non_null(y);
     mem_fail_at(n);
-    DIAG_TRY(&f.ctx->diag, st) lower_tensors(&f.ctx->graph, 1, &y->node);
+    DIAG_TRY(&f.ctx->diag, st) lower_tensors(&f.ctx->graph, 1, &y->node, NULL);
     DIAG_END(&f.ctx->diag, st)
     mem_fail_at(0);
     failures += st == WN_ERR_NOMEM;

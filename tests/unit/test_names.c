@@ -364,7 +364,7 @@ static void test_explanation(void **state) {
   explanation e;
   const wn_options o =
       WN_OPTIONS(.plan = "old", .backend = "interp", .isa = "avx512", .threads = 1, .no_cache = 1);
-  assert_int_equal(explain_open(f->ctx, &y, NULL, 1, &o, NULL, NULL, &e), WN_OK);
+  assert_int_equal(explain_open(f->ctx, &y, NULL, 1, &o, false, NULL, NULL, &e), WN_OK);
   const char *text = explain_text_sites(&e);
   assert_non_null(strstr(text, "--- sites: "));
   assert_non_null(strstr(text, " conv0 \"stem \"<b>\" größe\"  [1, 8, 12, 12]  x=global"));
@@ -378,7 +378,7 @@ static void test_explanation(void **state) {
   assert_true(isfinite(e.site[1].median_us));
   explain_close(&e);
   y = wn_name(conv(f, input(f), 8, 3), "alone");
-  assert_int_equal(explain_open(f->ctx, &y, NULL, 1, &o, NULL, NULL, &e), WN_OK);
+  assert_int_equal(explain_open(f->ctx, &y, NULL, 1, &o, false, NULL, NULL, &e), WN_OK);
   assert_null(explain_text_sites(&e));
   explain_close(&e);
 }

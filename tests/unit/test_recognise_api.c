@@ -232,7 +232,7 @@ static void check_row(const row *r, int m) {
   assert_int_equal(wn_context_create(&ctx), WN_OK);
   wn_tensor *t = r->build(ctx);
   if (t == NULL) fail_msg("%s: %s", r->name, wn_message(ctx));
-  const uop *root = simplify(&ctx->graph, lower_tensors(&ctx->graph, 1, &t->node));
+  const uop *root = simplify(&ctx->graph, lower_tensors(&ctx->graph, 1, &t->node, NULL));
   wino_result res = wino_rewrite(&ctx->graph, root, &(wino_options){.nm = 1, .m = {m}});
   if (res.nsites != r->sites || strstr(res.trace, r->want) == NULL)
     fail_msg("%s: %s", r->name, res.trace);

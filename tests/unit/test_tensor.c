@@ -61,6 +61,10 @@ static void test_movement_shapes(void **state) {
   expect_shape(c, wn_shrink(t, SIZES(1, 0, 1), SIZES(2, 3, 3)), SHAPE(1, 3, 2));
   expect_shape(c, wn_flip(t, AXES(0, -1), 2), SHAPE(2, 3, 4));
   expect_shape(c, wn_stride(t, SIZES(2, 2, 3)), SHAPE(1, 2, 2));
+  wn_tensor *places = wn_input(c, WN_I64, SHAPE(5, 6), NULL);
+  expect_shape(c, wn_gather(t, places, 0), SHAPE(5, 6, 3, 4));
+  expect_shape(c, wn_gather(t, places, -2), SHAPE(2, 5, 6, 4));
+  expect_shape(c, wn_gather(t, wn_scalar(c, WN_I32, 1), 2), SHAPE(2, 3));
   expect_shape(c, wn_window(t, 2, SIZES(2, 2), SIZES(1, 2), NULL), SHAPE(2, 2, 2, 2, 2));
   expect_shape(c, wn_window(t, 1, SIZES(2), NULL, SIZES(3)), SHAPE(2, 3, 1, 2));
 }
@@ -91,8 +95,8 @@ static void test_elementwise(void **state) {
   assert_int_equal(wn_tensor_dtype(wn_where(less, a, b)), WN_F32);
   assert_int_equal(wn_tensor_dtype(wn_cast(a, WN_I64)), WN_I64);
   assert_ptr_equal(wn_cast(a, WN_F32), a);
-  for (int op = WN_NEG; op <= WN_GELU; ++op)
-    expect_shape(c, wn_map((wn_unary)op, a), SHAPE(4, 1, 3));
+  for (int op = WN_NEG; op <= WN_ERF; ++op)
+    if (op != WN_NOT) expect_shape(c, wn_map((wn_unary)op, a), SHAPE(4, 1, 3));
   assert_non_null(wn_map(WN_NOT, less));
   wn_tensor *i = wn_input(c, WN_I32, SHAPE(7), NULL);
   assert_int_equal(wn_zip(WN_DIV, i, i)->node->op, OP_IDIV);
@@ -208,7 +212,7 @@ static void test_shape_errors(void **state) {
                "wn_reshape: [2, 3, 4] has 24 elements, which 5 does not divide ([5, -1])");
   expect_error(
       c, wn_reshape(t, SHAPE(-1, -1)),
-      "wn_reshape: axis 1 of the result has extent -1; every extent is at least 1 ([24, -1])");
+      "wn_reshape: axis 1 of the result has extent -1; every extent is at least 0 ([24, -1])");
   expect_error(c, wn_permute(t, AXES(0, 1, 3)), "wn_permute: there is no axis 3 in [2, 3, 4]");
   expect_error(c, wn_permute(t, AXES(0, 1, -2)), "wn_permute: axis -2 of [2, 3, 4] is named twice");
   expect_error(c, wn_permute(t, NULL), "wn_permute: the list of axes is missing");
@@ -220,11 +224,15 @@ static void test_shape_errors(void **state) {
                "wn_pad: padding -1, 0 of axis 1 of [2, 3, 4] is negative; use wn_shrink");
   expect_error(c, wn_pad(t, SIZES(0, INT64_MAX, 0), SIZES(0, 0, 0)),
                "wn_pad: padding of axis 1 of [2, 3, 4] overflows");
-  expect_error(c, wn_shrink(t, SIZES(0, 2, 0), SIZES(2, 2, 4)),
-               "wn_shrink: [2, 2) is no part of axis 1 of [2, 3, 4]");
+  expect_error(c, wn_shrink(t, SIZES(0, 2, 0), SIZES(2, 1, 4)),
+               "wn_shrink: [2, 1) is no part of axis 1 of [2, 3, 4]");
   expect_error(c, wn_flip(t, AXES(3), 1), "wn_flip: there is no axis 3 in [2, 3, 4]");
   expect_error(c, wn_stride(t, SIZES(1, 0, 1)),
                "wn_stride: step 0 of axis 1 of [2, 3, 4]; steps are at least 1");
+  expect_error(c, wn_gather(t, t, 1),
+               "wn_gather: the index is f32 [2, 3, 4], not i32 or i64; convert it with wn_cast");
+  expect_error(c, wn_gather(t, wn_scalar(c, WN_I64, 0), 3),
+               "wn_gather: there is no axis 3 in [2, 3, 4]");
   expect_error(c, wn_window(t, 1, SIZES(5), NULL, NULL),
                "wn_window: axis 2 of [2, 3, 4] is too short for a window of 5 with dilation 1");
   expect_error(
@@ -239,6 +247,110 @@ static void test_shape_errors(void **state) {
       "wn_matmul: rows of a have 4 elements, columns of b have 3 (a [2, 3, 4], b [2, 3, 4])");
   expect_error(c, wn_reduce(WN_SUM, t, AXES(1, -2), 2, 0),
                "wn_reduce: axis -2 of [2, 3, 4] is named twice");
+}
+
+/* --- extents of 0 ----------------------------------------------------------------------------- */
+
+/* Whatever a tensor without elements was computed from, it is the same node. */
+static void expect_empty(wn_context *c, wn_tensor *t, int ndim, const int64_t *shape) {
+  expect_shape(c, t, ndim, shape);
+  assert_true(uop_is_empty(t->node));
+  assert_ptr_equal(t->node, wn_input(c, t->dtype, ndim, shape, NULL)->node);
+}
+
+/* A number in every element. */
+static void expect_filled(wn_context *c, wn_tensor *t, double number, int ndim,
+                          const int64_t *shape) {
+  expect_shape(c, t, ndim, shape);
+  const uop *u = t->node;
+  while (u->op == OP_RESHAPE || u->op == OP_EXPAND) u = u->src[0];
+  assert_int_equal(u->op, OP_CONST);
+  assert_true(uop_const_value(u) == number);
+}
+
+static void test_empty_movement(void **state) {
+  wn_context *c = *state;
+  wn_tensor *e = f32(c, SHAPE(2, 0, 3)), *t = f32(c, SHAPE(2, 1, 3));
+  expect_empty(c, wn_reshape(e, SHAPE(0)), SHAPE(0));
+  expect_empty(c, wn_reshape(e, SHAPE(7, 0, 5)), SHAPE(7, 0, 5));
+  expect_empty(c, wn_reshape(e, SHAPE(-1, 5)), SHAPE(0, 5));
+  expect_empty(c, wn_permute(e, AXES(1, 2, 0)), SHAPE(0, 3, 2));
+  expect_empty(c, wn_expand(t, SHAPE(2, 0, 3)), SHAPE(2, 0, 3));
+  expect_empty(c, wn_expand(e, SHAPE(4, 2, 0, 3)), SHAPE(4, 2, 0, 3));
+  expect_empty(c, wn_expand(wn_scalar(c, WN_F32, 5), SHAPE(0)), SHAPE(0));
+  expect_empty(c, wn_pad(e, SIZES(1, 0, 0), SIZES(0, 0, 2)), SHAPE(3, 0, 5));
+  expect_filled(c, wn_pad(e, SIZES(0, 1, 0), SIZES(0, 1, 0)), 0, SHAPE(2, 2, 3));
+  expect_empty(c, wn_shrink(t, SIZES(0, 1, 0), SIZES(2, 1, 3)), SHAPE(2, 0, 3));
+  expect_empty(c, wn_shrink(e, SIZES(0, 0, 1), SIZES(2, 0, 2)), SHAPE(2, 0, 1));
+  expect_empty(c, wn_flip(e, AXES(0, 1), 2), SHAPE(2, 0, 3));
+  expect_empty(c, wn_stride(e, SIZES(2, 3, 2)), SHAPE(1, 0, 2));
+  expect_empty(c, wn_window(e, 1, SIZES(2), NULL, NULL), SHAPE(2, 0, 2, 2));
+  wn_tensor *places = wn_input(c, WN_I64, SHAPE(5), NULL),
+            *nowhere = wn_input(c, WN_I64, SHAPE(0), NULL);
+  expect_empty(c, wn_gather(e, places, 0), SHAPE(5, 0, 3));
+  expect_empty(c, wn_gather(t, nowhere, 2), SHAPE(2, 1, 0));
+  expect_filled(c, wn_gather(e, places, 1), 0, SHAPE(2, 5, 3)); /* all places are outside */
+  expect_empty(c, wn_concat((wn_tensor *[]){e, e}, 2, 0), SHAPE(4, 0, 3));
+  assert_ptr_equal(wn_concat((wn_tensor *[]){e, t}, 2, 1)->node, t->node);
+  expect_error(c, wn_reshape(e, SHAPE(0, -1)),
+               "wn_reshape: beside an extent of 0, -1 may be anything; say what it is ([0, -1])");
+  expect_error(c, wn_reshape(t, SHAPE(-1, 0)),
+               "wn_reshape: beside an extent of 0, -1 may be anything; say what it is ([-1, 0])");
+  expect_error(c, wn_reshape(e, SHAPE(5)), "wn_reshape: [2, 0, 3] has 0 elements and [5] has 5");
+  expect_error(c, wn_expand(e, SHAPE(2, 4, 3)),
+               "wn_expand: [2, 0, 3] does not broadcast to [2, 4, 3]; extents must be equal or 1");
+  expect_error(c, wn_window(e, 2, SIZES(1, 1), NULL, NULL),
+               "wn_window: axis 1 of [2, 0, 3] is too short for a window of 1 with dilation 1");
+  expect_error(
+      c, wn_window(t, 1, SIZES(0), NULL, NULL),
+      "wn_window: axis 2 of [2, 1, 3]: window 0, stride 1 and dilation 1 must be at least 1");
+  expect_error(c, f32(c, SHAPE((int64_t)1 << 40, 0, (int64_t)1 << 40)),
+               "wn_input: the tensor has more elements than can be counted "
+               "([1099511627776, 0, 1099511627776])");
+}
+
+static void test_empty_values(void **state) {
+  wn_context *c = *state;
+  wn_tensor *e = f32(c, SHAPE(2, 0, 3)), *t = f32(c, SHAPE(2, 1, 3)), *one = f32(c, SHAPE(1));
+  expect_empty(c, wn_map(WN_SIGMOID, e), SHAPE(2, 0, 3));
+  expect_empty(c, wn_zip(WN_ADD, e, t), SHAPE(2, 0, 3));
+  expect_empty(c, wn_zip(WN_LESS, one, e), SHAPE(2, 0, 3));
+  expect_empty(c, wn_zip(WN_POW, t, e), SHAPE(2, 0, 3));
+  expect_empty(c, wn_where(wn_zip(WN_LESS, t, t), e, t), SHAPE(2, 0, 3));
+  expect_empty(c, wn_cast(e, WN_I64), SHAPE(2, 0, 3));
+  expect_error(c, wn_zip(WN_ADD, e, f32(c, SHAPE(2, 3))),
+               "wn_zip: shapes [2, 0, 3] and [2, 3] do not broadcast; extents must be equal or 1");
+  expect_empty(c, wn_reduce(WN_SUM, e, AXES(0), 1, 0), SHAPE(0, 3));
+  expect_empty(c, wn_reduce(WN_SUM, e, NULL, 0, 0), SHAPE(2, 0, 3));
+  expect_filled(c, wn_reduce(WN_SUM, e, AXES(1), 1, 1), 0, SHAPE(2, 1, 3));
+  expect_filled(c, wn_reduce(WN_PRODUCT, e, AXES(0, 1, 2), 3, 0), 1, 0, NULL);
+  expect_filled(c, wn_reduce(WN_MAXIMUM, e, AXES(1, 2), 2, 0), -(double)INFINITY, SHAPE(2));
+  expect_filled(c, wn_reduce(WN_MINIMUM, e, AXES(1), 1, 0), (double)INFINITY, SHAPE(2, 3));
+  wn_tensor *i = wn_input(c, WN_I32, SHAPE(0), NULL), *l = wn_input(c, WN_I64, SHAPE(0), NULL);
+  expect_filled(c, wn_reduce(WN_MAXIMUM, i, AXES(0), 1, 1), INT32_MIN, SHAPE(1));
+  expect_filled(c, wn_reduce(WN_MAXIMUM, l, AXES(0), 1, 1), -0x1p63, SHAPE(1));
+  assert_true(wn_reduce(WN_MINIMUM, l, AXES(0), 1, 0)->node->arg.i == INT64_MAX);
+}
+
+static void test_empty_products(void **state) {
+  wn_context *c = *state;
+  expect_filled(c, wn_matmul(f32(c, SHAPE(2, 0)), f32(c, SHAPE(0, 3))), 0, SHAPE(2, 3));
+  expect_empty(c, wn_matmul(f32(c, SHAPE(0, 4)), f32(c, SHAPE(4, 3))), SHAPE(0, 3));
+  expect_empty(c, wn_matmul(f32(c, SHAPE(0, 2, 4)), f32(c, SHAPE(4, 3))), SHAPE(0, 2, 3));
+  wn_tensor *w = f32(c, SHAPE(4, 3, 3, 3));
+  const wn_conv_params same = WN_CONV_PARAMS(.pad_lo = {1, 1}, .pad_hi = {1, 1});
+  expect_empty(c, wn_conv(f32(c, SHAPE(0, 3, 5, 5)), w, &same), SHAPE(0, 4, 5, 5));
+  expect_empty(c, wn_conv(f32(c, SHAPE(1, 3, 5, 5)), f32(c, SHAPE(0, 3, 3, 3)), &same),
+               SHAPE(1, 0, 5, 5));
+  wn_tensor *none = f32(c, SHAPE(2, 0, 5, 5)), *weights = f32(c, SHAPE(4, 0, 3, 3));
+  expect_filled(c, wn_conv(none, weights, &same), 0, SHAPE(2, 4, 5, 5));
+  expect_filled(c, wn_conv(none, weights, &WN_CONV_PARAMS(.groups = 2)), 0, SHAPE(2, 4, 3, 3));
+  wn_tensor *padding =
+      wn_conv(f32(c, SHAPE(1, 3, 0, 2)), w, &WN_CONV_PARAMS(.pad_lo = {2, 1}, .pad_hi = {1, 1}));
+  expect_shape(c, padding, SHAPE(1, 4, 1, 2));
+  expect_error(c, wn_conv(f32(c, SHAPE(1, 3, 0, 5)), w, &same),
+               "wn_conv: 3 taps with dilation 1 do not fit the 2 elements of spatial axis 0 after "
+               "padding (x [1, 3, 0, 5], w [4, 3, 3, 3])");
 }
 
 static void test_dtype_errors(void **state) {
@@ -272,8 +384,9 @@ static void test_dtype_errors(void **state) {
 
 static void test_size_errors(void **state) {
   wn_context *c = *state;
-  expect_error(c, f32(c, SHAPE(3, 0)),
-               "wn_input: axis 1 of the tensor has extent 0; every extent is at least 1 ([3, 0])");
+  expect_error(
+      c, f32(c, SHAPE(3, -2)),
+      "wn_input: axis 1 of the tensor has extent -2; every extent is at least 0 ([3, -2])");
   expect_error(
       c, f32(c, SHAPE(INT64_MAX / 2, 3)),
       "wn_input: the tensor has more elements than can be counted ([4611686018427387903, 3])");
@@ -352,6 +465,9 @@ int main(void) {
       TEST(test_buffers),
       TEST(test_conv_errors),
       TEST(test_shape_errors),
+      TEST(test_empty_movement),
+      TEST(test_empty_values),
+      TEST(test_empty_products),
       TEST(test_dtype_errors),
       TEST(test_size_errors),
       TEST(test_first_error_sticks),

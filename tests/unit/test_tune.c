@@ -86,7 +86,7 @@ static char *key_of(const conv *c, const wn_options *o) {
   volatile wn_status st;
   DIAG_TRY(g->diag, st) {
     runtime *rt = runtime_create(g->diag, o->backend, o->isa, o->threads);
-    const uop *root = simplify(g, lower_tensors(g, 1, &c->y->node));
+    const uop *root = simplify(g, lower_tensors(g, 1, &c->y->node, NULL));
     site_list sites = sites_of(g, root, import_describe(c->ctx, g));
     const stored_value *v = &sites.value[0];
     assert_int_equal(sites.nvalues, 1);

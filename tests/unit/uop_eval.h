@@ -193,6 +193,12 @@ static inline eval_value eval_alu(eval *e, const uop *u, int op, int dtype, cons
       case OP_ABS:
         v.f = fabs(x);
         break;
+      case OP_FLOOR:
+        v.f = floor(x);
+        break;
+      case OP_ROUND:
+        v.f = nearbyint(x);
+        break;
       case OP_SQRT:
         v.f = sqrt(x);
         break;
@@ -205,11 +211,20 @@ static inline eval_value eval_alu(eval *e, const uop *u, int op, int dtype, cons
       case OP_SIN:
         v.f = sin(x);
         break;
+      case OP_COS:
+        v.f = cos(x);
+        break;
+      case OP_ATAN:
+        v.f = atan(x);
+        break;
       case OP_TANH:
         v.f = tanh(x);
         break;
       case OP_ERF:
         v.f = erf(x);
+        break;
+      case OP_POW:
+        v.f = pow(x, y);
         break;
       case OP_LT:
         v.i = x < y;

@@ -23,8 +23,8 @@ typedef union cell {
  * kernel. */
 /* clang-format off */
 typedef enum {
-  S_ADD_F, S_SUB_F, S_MUL_F, S_DIV_F, S_MAX_F, S_MIN_F, S_NEG_F, S_ABS_F, S_SQRT_F, S_EXP_F,
-  S_LOG_F, S_SIN_F, S_TANH_F, S_ERF_F, S_FMA_F, S_LT_F, S_EQ_F, S_ADD_I, S_SUB_I, S_MUL_I,
+  S_ADD_F, S_SUB_F, S_MUL_F, S_DIV_F, S_MAX_F, S_MIN_F, S_NEG_F, S_ABS_F, S_FLOOR_F, S_EVEN_F,
+  S_SQRT_F, S_EXP_F, S_LOG_F, S_SIN_F, S_COS_F, S_ATAN_F, S_TANH_F, S_ERF_F, S_POW_F, S_FMA_F, S_LT_F, S_EQ_F, S_ADD_I, S_SUB_I, S_MUL_I,
   S_IDIV_I, S_MOD_I, S_MAX_I, S_MIN_I, S_NEG_I, S_ABS_I, S_FMA_I, S_LT_I, S_EQ_I, S_AND_B, S_OR_B,
   S_NOT_B, S_WHERE, S_ROUND_F, S_FLOAT_I, S_TRUNC_F, S_TRUTH_F, S_TRUTH_I, S_WRAP, S_COPY,
   S_SPLAT, S_SHUFFLE, S_LOAD, S_STORE, S_REG_LOAD, S_REG_STORE, S_LOOP, S_IF, S_END, S_GRID,
@@ -77,12 +77,17 @@ static const alu_steps alu_table[OP_COUNT] = {
     [OP_MIN] = {S_MIN_F, S_MIN_I, S_AND_B},
     [OP_NEG] = {S_NEG_F, S_NEG_I, 0},
     [OP_ABS] = {S_ABS_F, S_ABS_I, S_COPY},
+    [OP_FLOOR] = {S_FLOOR_F, 0, 0},
+    [OP_ROUND] = {S_EVEN_F, 0, 0},
     [OP_SQRT] = {S_SQRT_F, 0, 0},
     [OP_EXP] = {S_EXP_F, 0, 0},
     [OP_LOG] = {S_LOG_F, 0, 0},
     [OP_SIN] = {S_SIN_F, 0, 0},
+    [OP_COS] = {S_COS_F, 0, 0},
+    [OP_ATAN] = {S_ATAN_F, 0, 0},
     [OP_TANH] = {S_TANH_F, 0, 0},
     [OP_ERF] = {S_ERF_F, 0, 0},
+    [OP_POW] = {S_POW_F, 0, 0},
     [OP_FMA] = {S_FMA_F, S_FMA_I, 0},
     [OP_LT] = {S_LT_F, S_LT_I, S_LT_I},
     [OP_EQ] = {S_EQ_F, S_EQ_I, S_EQ_I},
@@ -443,12 +448,17 @@ static void run_alu(cell *r, const step *s) {
     case S_MIN_F: LANES(f, smaller(a[l].f, b[l].f));
     case S_NEG_F: LANES(f, -a[l].f);
     case S_ABS_F: LANES(f, fabs(a[l].f));
+    case S_FLOOR_F: LANES(f, floor(a[l].f));
+    case S_EVEN_F: LANES(f, rint(a[l].f));
     case S_SQRT_F: LANES(f, sqrt(a[l].f));
     case S_EXP_F: LANES(f, exp(a[l].f));
     case S_LOG_F: LANES(f, log(a[l].f));
     case S_SIN_F: LANES(f, sin(a[l].f));
+    case S_COS_F: LANES(f, cos(a[l].f));
+    case S_ATAN_F: LANES(f, atan(a[l].f));
     case S_TANH_F: LANES(f, tanh(a[l].f));
     case S_ERF_F: LANES(f, erf(a[l].f));
+    case S_POW_F: LANES(f, pow(a[l].f, b[l].f));
     case S_FMA_F: LANES(f, fma(a[l].f, b[l].f, c[l].f));
     case S_LT_F: LANES(i, a[l].f < b[l].f);
     case S_EQ_F: LANES(i, a[l].f == b[l].f);

@@ -34,8 +34,10 @@ static LLVMErrorRef define_externals(LLVMOrcLLJITRef jit, LLVMOrcJITDylibRef lib
     void (*fn)(void);
   } known[] = {
 #define EXTERNAL(f) {#f, (void (*)(void))(f)}
-      EXTERNAL(expf),   EXTERNAL(logf),   EXTERNAL(sinf),   EXTERNAL(tanhf), EXTERNAL(erff),
-      EXTERNAL(exp),    EXTERNAL(log),    EXTERNAL(sin),    EXTERNAL(tanh),  EXTERNAL(erf),
+      EXTERNAL(expf),   EXTERNAL(logf),   EXTERNAL(sinf),   EXTERNAL(cosf),   EXTERNAL(atanf),
+      EXTERNAL(tanhf),  EXTERNAL(erff),   EXTERNAL(powf),   EXTERNAL(floorf), EXTERNAL(rintf),
+      EXTERNAL(exp),    EXTERNAL(log),    EXTERNAL(sin),    EXTERNAL(cos),    EXTERNAL(atan),
+      EXTERNAL(tanh),   EXTERNAL(erf),    EXTERNAL(pow),    EXTERNAL(floor),  EXTERNAL(rint),
       EXTERNAL(memcpy), EXTERNAL(memset), EXTERNAL(memmove)
 #undef EXTERNAL
   };

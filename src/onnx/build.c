@@ -1,0 +1,215 @@
+/* A model's graph in a context: wn_model_build.
+ *
+ * In: inputs by name or place, with their shapes. Out: tensors of the outputs. Always holds: what fails leaves the
+ * context as usable as it was. */
+#include "base/fpenv.h"
+#include "base/sized.h"
+#include "base/text.h"
+#include "onnx/graph.h"
+#include "onnx/model.h"
+#include "tensor/tensor.h"
+
+void model_value(diag *d, const wn_value *list, int i, wn_value *v) {
+  const char *why = sized_in(&sized_value, v, (const char *)list + (size_t)i * list->size);
+  if (why != NULL) diag_fail(d, WN_ERR_USAGE, "%s", why);
+}
+
+static const char *names_of(arena *a, const onnx_value_info *const *list, int count) {
+  str s;
+  str_init(&s, a);
+  for (int i = 0; i < count && i < 8; ++i)
+    str_printf(&s, "%s\"%s\"", i > 0 ? ", " : "", list[i]->name);
+  if (count > 8) str_printf(&s, " and %d more", count - 8);
+  return str_text(&s);
+}
+
+int model_place(wn_model *m, diag *d, bool output, const wn_value *v, int i) {
+  const onnx_value_info *const *list = output ? m->output : m->input;
+  const int count = output ? m->outputs : m->inputs;
+  const char *what = output ? "output" : "input";
+  if (v->name == NULL) {
+    if (i >= count)
+      diag_fail(d, WN_ERR_USAGE, "there is no %s %d; the model has %d", what, i, count);
+    return i;
+  }
+  for (int k = 0; k < count; ++k)
+    if (strcmp(list[k]->name, v->name) == 0) return k;
+  arena names;
+  arena_init(&names, d);
+  char line[600];
+  text_format(line, sizeof line, "%s", names_of(&names, list, count));
+  arena_release(&names);
+  diag_fail(d, WN_ERR_USAGE, "there is no %s \"%s\"; the model has %s", what, v->name, line);
+}
+
+static const char *dims_text(char *to, size_t size, const onnx_value_info *v) {
+  size_t at = 0;
+  to[0] = '\0';
+  for (int i = 0; i < v->ndim && at + 1 < size; ++i) {
+    const char *between = i > 0 ? ", " : "";
+    int n = v->dims[i].value >= 0
+                ? text_format(to + at, size - at, "%s%lld", between, (long long)v->dims[i].value)
+                : text_format(to + at, size - at, "%s%s", between,
+                              v->dims[i].name == NULL ? "?" : v->dims[i].name);
+    at += n > 0 ? (size_t)n : 0;
+  }
+  return to;
+}
+
+static const char *shape_text(char *to, size_t size, int ndim, const int64_t *shape) {
+  size_t at = 0;
+  to[0] = '\0';
+  for (int i = 0; i < ndim && at + 1 < size; ++i) {
+    int n = text_format(to + at, size - at, "%s%lld", i > 0 ? ", " : "", (long long)shape[i]);
+    at += n > 0 ? (size_t)n : 0;
+  }
+  return to;
+}
+
+void model_input_shape(wn_model *m, diag *d, int index, const wn_value *given, int *ndim,
+                       int64_t *shape) {
+  const onnx_value_info *v = m->input[index];
+  char expected[256], got[256];
+  dims_text(expected, sizeof expected, v);
+  if (given == NULL) {
+    for (int i = 0; i < v->ndim; ++i)
+      if (v->dims[i].value < 0)
+        diag_fail(d, WN_ERR_USAGE,
+                  "input \"%s\" is [%s], with open dimensions: its shape has to be given", v->name,
+                  expected);
+    if (v->ndim < 0)
+      diag_fail(d, WN_ERR_USAGE,
+                "the model does not say the shape of input \"%s\": it has to be given", v->name);
+    *ndim = v->ndim;
+    for (int i = 0; i < v->ndim; ++i) shape[i] = v->dims[i].value;
+    return;
+  }
+  if (given->ndim < 0 || given->ndim > WN_MAX_DIMS)
+    diag_fail(d, WN_ERR_USAGE, "input \"%s\" is given with %d axes; there may be 0 to %d", v->name,
+              given->ndim, WN_MAX_DIMS);
+  shape_text(got, sizeof got, given->ndim, given->shape);
+  bool fits = v->ndim < 0 || v->ndim == given->ndim;
+  for (int i = 0; fits && i < v->ndim && !m->free_shapes; ++i)
+    fits = v->dims[i].value < 0 || v->dims[i].value == given->shape[i];
+  if (!fits)
+    diag_fail(d, WN_ERR_USAGE, "input \"%s\" is given as [%s]; the model expects [%s]", v->name,
+              got, expected);
+  for (int i = 0; i < given->ndim; ++i)
+    if (given->shape[i] < 0)
+      diag_fail(d, WN_ERR_USAGE, "input \"%s\" is given as [%s]; extents are not negative", v->name,
+                got);
+  if (v->type != 0 && array_dtype(v->type) != given->dtype)
+    diag_fail(d, WN_ERR_USAGE, "input \"%s\" is given as %s; the model expects %s", v->name,
+              wn_dtype_name(given->dtype), wn_dtype_name(array_dtype(v->type)));
+  *ndim = given->ndim;
+  for (int i = 0; i < given->ndim; ++i) shape[i] = given->shape[i];
+}
+
+/* --- inputs ----------------------------------------------------------------------------------- */
+
+static int type_of_array(wn_dtype dtype) {
+  static const int types[WN_DTYPE_COUNT] = {
+      [WN_F64] = ONNX_DOUBLE,    [WN_F32] = ONNX_FLOAT, [WN_F16] = ONNX_FLOAT16,
+      [WN_BF16] = ONNX_BFLOAT16, [WN_I32] = ONNX_INT32, [WN_I64] = ONNX_INT64,
+      [WN_BOOL] = ONNX_BOOL};
+  return (unsigned)dtype < WN_DTYPE_COUNT ? types[dtype] : ONNX_UNDEFINED;
+}
+
+static void add_input(importer *imp, wn_model *m, name_scope *scope, int index,
+                      const wn_value *given) {
+  wn_context *ctx = imp->ctx;
+  const onnx_value_info *info = m->input[index];
+  onnx_value *v = arena_new(imp->a, onnx_value);
+  int ndim;
+  int64_t shape[WN_MAX_DIMS];
+  model_input_shape(m, &ctx->diag, index, given, &ndim, shape);
+  const int type = info->type != 0 ? info->type
+                   : given != NULL ? type_of_array(given->dtype)
+                                   : ONNX_FLOAT;
+  const wn_dtype array = array_dtype(type);
+  *v = (onnx_value){.name = info->name, .type = type, .dtype = computed_dtype(type), .ndim = ndim};
+  memcpy(v->shape, shape, sizeof *shape * (size_t)ndim);
+  const void *data = given == NULL ? NULL : given->data;
+  if (m->needed[index]) {
+    if (data == NULL && value_count(v) > 0)
+      diag_fail(&ctx->diag, WN_ERR_USAGE,
+                "input \"%s\" decides what is compiled: its data has to be given", info->name);
+    v->known = true;
+    if (array == v->dtype)
+      v->data = arena_copy(imp->a, data, (size_t)value_count(v) * wn_dtype_size(array) + 0);
+    else
+      v->t = wn_cast(
+          wn_constant(ctx, array, ndim, shape,
+                      arena_copy(imp->a, data, (size_t)value_count(v) * wn_dtype_size(array))),
+          v->dtype);
+  } else {
+    v->t = wn_input(ctx, array, ndim, shape, data);
+    if (v->t != NULL && strlen(info->name) <= WN_MAX_NAME) wn_name(v->t, info->name);
+    if (array != v->dtype) v->t = wn_cast(v->t, v->dtype);
+  }
+  if (v->t == NULL && v->data == NULL && value_count(v) > 0) diag_again(&ctx->diag);
+  name_map_put(&scope->values, info->name, v);
+}
+
+static void build_inputs(importer *imp, wn_model *m, name_scope *scope, const wn_value *inputs,
+                         int count) {
+  wn_value *given = arena_array(imp->a, wn_value, m->inputs + 1);
+  bool *there = arena_array(imp->a, bool, m->inputs + 1);
+  diag *d = &imp->ctx->diag;
+  for (int i = 0; i < count; ++i) {
+    wn_value v;
+    model_value(d, inputs, i, &v);
+    const int at = model_place(m, d, false, &v, i);
+    if (there[at]) diag_fail(d, WN_ERR_USAGE, "input \"%s\" is given twice", m->input[at]->name);
+    given[at] = v;
+    there[at] = true;
+  }
+  for (int i = 0; i < m->inputs; ++i) add_input(imp, m, scope, i, there[i] ? &given[i] : NULL);
+}
+
+/* --- outputs ---------------------------------------------------------------------------------- */
+
+static wn_tensor *output_tensor(importer *imp, const onnx_value_info *info, onnx_value *v) {
+  wn_tensor *t = value_tensor(imp, v);
+  if (array_dtype(v->type) != wn_tensor_dtype(t)) t = wn_cast(t, array_dtype(v->type));
+  if (t == NULL) diag_again(&imp->ctx->diag);
+  name_tensor(t, info->name);
+  return t;
+}
+
+void model_build(wn_model *m, wn_context *ctx, const wn_value *inputs, int count,
+                 wn_tensor **outs) {
+  importer imp = {
+      .ctx = ctx, .a = &ctx->graph.arena, .holder = &m->holder, .path = m->path, .model = m->m};
+  name_scope scope = {NULL, {{0}}};
+  name_map_init(&scope.values, imp.a);
+  const char **wanted = arena_array(imp.a, const char *, m->outputs + 1);
+  for (int i = 0; i < m->outputs; ++i) wanted[i] = m->output[i]->name;
+  build_inputs(&imp, m, &scope, inputs, count);
+  graph_build(&imp, &scope, &m->m->graph, m->outputs, wanted);
+  for (int i = 0; i < m->outputs; ++i) {
+    onnx_value *v = scope_find(&scope, wanted[i]);
+    if (v == NULL)
+      diag_fail(&ctx->diag, WN_ERR_USAGE, "output \"%s\" is computed by no node", wanted[i]);
+    outs[i] = output_tensor(&imp, m->output[i], v);
+  }
+}
+
+wn_status wn_model_build(wn_model *model, wn_context *ctx, const wn_value *inputs, int count,
+                         wn_tensor **outs) {
+  if (ctx == NULL) return WN_ERR_USAGE;
+  if (model == NULL || outs == NULL || count < 0 || (count > 0 && inputs == NULL))
+    return diag_set(&ctx->diag, WN_ERR_USAGE,
+                    "the model, the inputs or the place for outputs is NULL");
+  const wn_status before = ctx->error;
+  wn_status st;
+  fenv_t fp;
+  fp_enter(&fp);
+  pthread_mutex_lock(&model->build);
+  DIAG_TRY(&ctx->diag, st) model_build(model, ctx, inputs, count, outs);
+  DIAG_END(&ctx->diag, st)
+  pthread_mutex_unlock(&model->build);
+  fp_leave(&fp);
+  if (st != WN_OK) ctx->error = before;
+  return st;
+}

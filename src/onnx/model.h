@@ -1,0 +1,50 @@
+/* A model between its loading and its end, and the programs that were made of it.
+ *
+ * In: a file. Out: what winnow.h says of models. Always holds: the file's messages do not change after loading but for
+ * outputs that are added; `lock` is held where programs are looked for, taken and given back, `build` where a graph is
+ * built and compiled, and never the second one inside the first. */
+#ifndef WN_ONNX_MODEL_H
+#define WN_ONNX_MODEL_H
+
+#include <pthread.h>
+
+#include "onnx/hold.h"
+#include "onnx/onnx_file.h"
+
+/* Programs for one set of shapes and fixed values. */
+typedef struct model_programs model_programs;
+/* One of them, for one caller at a time. */
+typedef struct instance instance;
+
+struct wn_model {
+  wn_context *ctx;
+  diag diag; /* of functions that are given no context */
+  arena arena;
+  file_holder holder;
+  const char *path; /* NULL: it came from memory */
+  const onnx_model *m;
+  int inputs, outputs; /* without initializers; with outputs that were added */
+  const onnx_value_info **input, **output;
+  bool *needed; /* by input: what it holds decides what is compiled */
+  wn_options compile;
+  int most;         /* programs that are kept */
+  bool free_shapes; /* extents of the file are not binding */
+  pthread_mutex_t lock, build;
+  bool locks;            /* they were made */
+  model_programs *first; /* used last */
+  instance *lent;        /* by wn_model_program */
+  int programs, compiles;
+};
+
+/* Input `index` as a caller gives it, checked: extents in shape (-1: none is known). `given` NULL: the file's. */
+void model_input_shape(wn_model *m, diag *d, int index, const wn_value *given, int *ndim,
+                       int64_t *shape);
+/* Which of the model's inputs (or outputs) value `i` of a caller's list is, by name or by place. */
+int model_place(wn_model *m, diag *d, bool output, const wn_value *v, int i);
+/* Element i of a caller's list, as this version's struct. */
+void model_value(diag *d, const wn_value *list, int i, wn_value *v);
+/* Builds the graph; errors unwind through the context's diag. */
+void model_build(wn_model *m, wn_context *ctx, const wn_value *inputs, int count, wn_tensor **outs);
+void model_programs_release(wn_model *m);
+
+#endif
