@@ -498,8 +498,16 @@ static void visit(demand_graph *d, demand_node *n) {
   for (demand *m = n->first; m != NULL; m = m->next) pass_on(d, n, m);
 }
 
+/* A concatenation that was reshaped is the caller's array all the same. */
+static demand_node *output_node(const demand_graph *d, const uop *t) {
+  const uop *of = t;
+  while (of->op == OP_RESHAPE) of = of->src[0];
+  demand_node *n = demand_node_of(d, of);
+  return of->op == OP_CAT && lead_of(n->shape, of->arg.i) < 0 ? n : demand_node_of(d, t);
+}
+
 static void add_output(demand_graph *d, int i, const uop *t) {
-  demand_node *n = demand_node_of(d, t);
+  demand_node *n = output_node(d, t);
   const uop *index[WN_MAX_DIMS];
   d->output[i] = n;
   d->output_range[i] = arena_array(d->a, const uop *, n->shape->len + 1);

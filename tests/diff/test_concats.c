@@ -1,6 +1,6 @@
 /* Concatenations: what networks make of them against float64 under every plan and on every backend, random graphs whose
- * results are exact, and that nothing is copied or kept which need not be. The seed is printed; WINNOW_SEED=<seed> draws
- * the same ones again, WINNOW_LONG=1 takes each plan and backend for each. */
+ * results are exact, and that nothing is copied or kept which need not be. The seed is printed; WINNOW_SEED=<seed>
+ * draws the same ones again, WINNOW_LONG=1 takes each plan and backend for each. */
 #include "cores.h" /* with _GNU_SOURCE: MAP_ANONYMOUS */
 
 #include <stdarg.h>
@@ -335,8 +335,8 @@ typedef struct made {
   wn_program_info info;
 } made;
 
-/* message NULL: it has to compile. */
-static bool make(made *m, build_fn fn, const wn_options *options) {
+/* Does it compile? With `fail` > 0 that allocation of the compile fails. */
+static bool make_failing(made *m, build_fn fn, const wn_options *options, long fail) {
   uint64_t random = 5;
   wn_tensor *t[MOST_OUTPUTS];
   void *data[MOST_OUTPUTS];
@@ -351,9 +351,16 @@ static bool make(made *m, build_fn fn, const wn_options *options) {
   }
   wn_program_info info = WN_PROGRAM_INFO();
   m->info = info;
+  mem_fail_at(fail);
   wn_status st = wn_compile(m->ctx, t, data, m->o.count, options, &m->program);
+  mem_fail_at(0);
+  if (fail > 0 && st != WN_OK) assert_int_equal(st, WN_ERR_NOMEM);
   if (st == WN_OK) assert_int_equal(wn_program_get_info(m->program, &m->info), WN_OK);
   return st == WN_OK;
+}
+
+static bool make(made *m, build_fn fn, const wn_options *options) {
+  return make_failing(m, fn, options, 0);
 }
 
 static void give_back(made *m) {
@@ -384,6 +391,11 @@ static outputs into_output(twins *w) {
   return single(CONCAT(w, 1, layer(w, x, 4, 3), layer(w, x, 5, 1)));
 }
 
+static outputs into_reshaped(twins *w) {
+  twin y = into_output(w).out[0];
+  return single(twin_reshape(w, y, 2, (int64_t[]){9, 8 * 9}));
+}
+
 /* Of a DenseNet's concatenations only the last has memory: 6 + 5 * 4 channels; beside it one layer of 8. */
 static void test_memory(void **state) {
   (void)state;
@@ -404,10 +416,15 @@ static void test_memory(void **state) {
   assert_false(make(&m, build_alone, &limited));
   assert_non_null(strstr(wn_message(m.ctx), "the limit is"));
   give_back(&m);
-  assert_true(make(&m, into_output, &plain));
-  assert_int_equal(m.info.kernels, 2);
-  assert_int_equal(m.info.workspace_bytes, 0);
-  give_back(&m);
+  static const build_fn outs[] = {into_output, into_reshaped};
+  for (int i = 0; i < LEN(outs); ++i) {
+    assert_true(make(&m, outs[i], &plain));
+    assert_int_equal(m.info.kernels, 2);
+    assert_int_equal(m.info.workspace_bytes, 0);
+    assert_int_equal(wn_run(m.program), WN_OK);
+    assert_true(relative_l2(m.data[0], m.o.out[0].v, twin_count(&m.o.out[0])) < TOLERANCE);
+    give_back(&m);
+  }
 }
 
 /* Constants beside each other are prepared; what stands beside an input is stored by each run. */
@@ -485,6 +502,21 @@ static void test_placement(void **state) {
   }
 }
 
+/* Any allocation may fail; the first ones each, later ones ever fewer of them. */
+static void test_allocation_failure(void **state) {
+  (void)state;
+  bool done = false;
+  wn_options o = plain;
+  o.plan_only = 1;
+  drawn = 5;
+  assert_string_equal(graphs[drawn].name, "shared");
+  for (long n = 1; !done; n += 1 + n / 32) {
+    made m;
+    done = make_failing(&m, build_alone, &o, n);
+    give_back(&m);
+  }
+}
+
 /* A part has an array, however little it takes to compute. */
 static void test_inline(void **state) {
   (void)state;
@@ -498,10 +530,11 @@ static void test_inline(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_networks), cmocka_unit_test(test_exact),
-      cmocka_unit_test(test_kernels),  cmocka_unit_test(test_memory),
-      cmocka_unit_test(test_prepared), cmocka_unit_test(test_bound),
-      cmocka_unit_test(test_inline),   cmocka_unit_test(test_placement),
+      cmocka_unit_test(test_networks),  cmocka_unit_test(test_exact),
+      cmocka_unit_test(test_kernels),   cmocka_unit_test(test_memory),
+      cmocka_unit_test(test_prepared),  cmocka_unit_test(test_bound),
+      cmocka_unit_test(test_inline),    cmocka_unit_test(test_allocation_failure),
+      cmocka_unit_test(test_placement),
   };
   return cmocka_run_group_tests_name("concats", tests, share_text, unshare_text);
 }

@@ -188,6 +188,27 @@ static void test_many(void **state) {
   wn_context_destroy(ctx);
 }
 
+/* Parts of nothing leave no trace, and of nothing but those there is nothing. */
+static void test_empty(void **state) {
+  (void)state;
+  static const float data[6] = {1, -2, 3, NAN, -0.0f, 6};
+  float got[6];
+  wn_context *c;
+  assert_int_equal(wn_context_create(&c), WN_OK);
+  wn_tensor *none = wn_input(c, WN_F32, SHAPE(0, 3), NULL),
+            *all = wn_input(c, WN_F32, SHAPE(2, 3), data);
+  assert_ptr_equal(wn_concat((wn_tensor *[]){none, all, none}, 3, 0), all);
+  wn_tensor *twice = wn_concat((wn_tensor *[]){none, none}, 2, 0),
+            *wide = wn_concat((wn_tensor *[]){none, none}, 2, 1);
+  assert_memory_equal(wn_shape(twice), ((int64_t[]){0, 3}), 2 * sizeof(int64_t));
+  assert_memory_equal(wn_shape(wide), ((int64_t[]){0, 6}), 2 * sizeof(int64_t));
+  wn_tensor *half = wn_shrink(all, (int64_t[]){0, 0}, (int64_t[]){1, 3});
+  wn_tensor *rest = wn_shrink(all, (int64_t[]){1, 0}, (int64_t[]){2, 3});
+  run(c, wn_concat((wn_tensor *[]){none, half, twice, rest}, 4, 0), got, "interp");
+  for (int i = 0; i < 6; ++i) assert_true(got[i] == data[i] || (isnan(got[i]) && isnan(data[i])));
+  wn_context_destroy(c);
+}
+
 static void expect_error(const wn_tensor *t, wn_context *c, const char *message) {
   assert_null(t);
   assert_string_equal(wn_message(c), message);
@@ -246,11 +267,9 @@ static void test_allocation_failure(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_bits),
-      cmocka_unit_test(test_nested),
-      cmocka_unit_test(test_many),
-      cmocka_unit_test(test_errors),
-      cmocka_unit_test(test_allocation_failure),
+      cmocka_unit_test(test_bits),   cmocka_unit_test(test_nested),
+      cmocka_unit_test(test_many),   cmocka_unit_test(test_empty),
+      cmocka_unit_test(test_errors), cmocka_unit_test(test_allocation_failure),
   };
   return cmocka_run_group_tests_name("concat", tests, NULL, NULL);
 }
