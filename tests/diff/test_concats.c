@@ -467,6 +467,24 @@ static void test_bound(void **state) {
   if (is_there("opencl")) check_bound("opencl");
 }
 
+/* The plan that a program reports makes the same program again. */
+static void test_placement(void **state) {
+  (void)state;
+  for (drawn = 0; drawn < LEN(graphs); ++drawn) {
+    made m, again;
+    wn_options o = plain;
+    o.plan = "auto";
+    o.plan_only = 1;
+    if (!make(&m, build_alone, &o)) fail_msg("%s", wn_message(m.ctx));
+    o.plan = m.info.placement;
+    if (!make(&again, build_alone, &o)) fail_msg("%s", wn_message(again.ctx));
+    assert_string_equal(again.info.placement, m.info.placement);
+    assert_string_equal(again.info.identity, m.info.identity);
+    give_back(&again);
+    give_back(&m);
+  }
+}
+
 /* A part has an array, however little it takes to compute. */
 static void test_inline(void **state) {
   (void)state;
@@ -483,7 +501,7 @@ int main(void) {
       cmocka_unit_test(test_networks), cmocka_unit_test(test_exact),
       cmocka_unit_test(test_kernels),  cmocka_unit_test(test_memory),
       cmocka_unit_test(test_prepared), cmocka_unit_test(test_bound),
-      cmocka_unit_test(test_inline),
+      cmocka_unit_test(test_inline),   cmocka_unit_test(test_placement),
   };
   return cmocka_run_group_tests_name("concats", tests, share_text, unshare_text);
 }

@@ -351,7 +351,7 @@ static twin random_slice(twins *w, twin x) {
 static twin random_step(twins *w, twin x, twin other) {
   static const wn_unary maps[] = {WN_RELU, WN_TANH, WN_SIGMOID, WN_ABS, WN_NEG};
   bool same = memcmp(x.shape, other.shape, 4 * sizeof *x.shape) == 0;
-  switch (below(w->random, 14)) {
+  switch (below(w->random, 16)) {
     case 0:
     case 1:
     case 2:
@@ -377,6 +377,11 @@ static twin random_step(twins *w, twin x, twin other) {
                        between(w->random, 1, 2));
     case 12:
       return twin_softmax(w, x);
+    case 13:
+    case 14: {
+      twin parts[] = {x, same ? other : twin_map(w, WN_NEG, x), twin_map(w, WN_RELU, x)};
+      return twin_concat(w, (int)between(w->random, 2, 3), parts, (int)between(w->random, 0, 3));
+    }
     default: {
       int64_t n = between(w->random, 1, 9);
       return twin_matmul(
