@@ -56,7 +56,7 @@ const flag flags[] = {
      PROBLEMS},
     {"--output", "FILE", ".npy, .png, or .npz of all; NAME=FILE, again for more", TEXTS,
      AT(outputs), BIT(CMD_RUN)},
-    {"--dump", "VALUE", "a value inside, as an output; VALUE=FILE writes it", TEXTS, AT(dumps),
+    {"--dump", "VALUE", "a value inside, by its or its node's name; VALUE=FILE", TEXTS, AT(dumps),
      BIT(CMD_RUN)},
     {"--labels", "FILE", "a name a line: the best five are printed", WORD, AT(labels),
      BIT(CMD_RUN)},
