@@ -61,9 +61,10 @@ static target_list targets_of(job *j) {
   target_list all = {0};
   for (size_t i = 0; i < o->outputs.len; ++i)
     vec_push(&j->arena, &all, parse_output(j, o->outputs.data[i]));
-  for (size_t i = 0; i < o->dumps.len; ++i) {
+  for (size_t i = 0; i < o->dumps.len; ++i) { /* which are the last outputs */
     const char *equals = strrchr(o->dumps.data[i], '=');
-    if (equals != NULL) vec_push(&j->arena, &all, parse_output(j, o->dumps.data[i]));
+    int at = j->out_count - (int)o->dumps.len + (int)i;
+    if (equals != NULL) vec_push(&j->arena, &all, ((target){equals + 1, at}));
   }
   return all;
 }

@@ -698,8 +698,8 @@ typedef struct wn_model_info {
   size_t weight_bytes;                 /* of its initializers */
 } wn_model_info;
 WN_API wn_status wn_model_get_info(wn_model *model, wn_model_info *info);
-/* Makes a value inside the model one more output, after those that there are: for looking at it. Before the first
- * build or run. */
+/* Makes a value inside the model one more output, after those that there are: for looking at it. name: its own, or that
+ * of the node which gives it (first), as tables have it. Before the first build or run. */
 WN_API wn_status wn_model_add_output(wn_model *model, const char *name);
 /* What the file says of an input or output; dimensions that it leaves open are -1, and dtypes that no program has are
  * those of the arrays that take their place: integers of 8 and 16 bits are WN_I32, of 32 bits without a sign WN_I64.

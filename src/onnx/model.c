@@ -193,23 +193,29 @@ wn_status wn_model_get_output(wn_model *model, int index, wn_value *value) {
 
 /* --- outputs that are added ------------------------------------------------------------------- */
 
-static bool is_value(const onnx_graph *g, const char *name) {
+/* The value of that name, else what the node of that name gives first; NULL: there is neither. */
+static const char *find_value(const onnx_graph *g, const char *name) {
   for (int i = 0; i < g->nodes; ++i)
     for (int k = 0; k < g->node[i].outputs; ++k)
-      if (strcmp(g->node[i].output[k], name) == 0) return true;
+      if (strcmp(g->node[i].output[k], name) == 0) return name;
   for (int i = 0; i < g->inputs; ++i)
-    if (strcmp(g->input[i].name, name) == 0) return true;
-  return is_initializer(g, name);
+    if (strcmp(g->input[i].name, name) == 0) return name;
+  if (is_initializer(g, name)) return name;
+  for (int i = 0; i < g->nodes; ++i)
+    if (strcmp(g->node[i].name, name) == 0 && g->node[i].outputs > 0) return g->node[i].output[0];
+  return NULL;
 }
 
 static void add_output(wn_model *m, const char *name) {
   diag *d = &m->diag;
-  if (name == NULL || name[0] == '\0' || !is_value(&m->m->graph, name))
-    diag_fail(d, WN_ERR_USAGE, "there is no value \"%s\" in the model", name == NULL ? "" : name);
+  const char *value = name == NULL || name[0] == '\0' ? NULL : find_value(&m->m->graph, name);
+  if (value == NULL)
+    diag_fail(d, WN_ERR_USAGE, "there is no value or node \"%s\" in the model",
+              name == NULL ? "" : name);
   const onnx_value_info **list = arena_array(&m->arena, const onnx_value_info *, m->outputs + 1);
   memcpy(list, m->output, sizeof *list * (size_t)m->outputs);
   onnx_value_info *v = arena_new(&m->arena, onnx_value_info);
-  *v = (onnx_value_info){.name = arena_strdup(&m->arena, name), .ndim = -1};
+  *v = (onnx_value_info){.name = arena_strdup(&m->arena, value), .ndim = -1};
   list[m->outputs] = v;
   m->output = list;
   ++m->outputs;

@@ -152,8 +152,12 @@ says out '[1, 3]'
 says out 'written: c.npy'
 that 'shape' grep -a -q "'shape': (1, 3, 4, 4)" c.npy
 end
+run 0 'by the name of its node' run classes.onnx --input two.ppm --scale 1 --dump node1=s.npy --output y.npy
+says out 'sums'
+that 'shape' grep -a -q "'shape': (1, 3)" s.npy
+end
 run 2 'no value inside' run classes.onnx --dump nothing
-says err '--dump nothing'
+says err '--dump nothing: there is no value or node "nothing"'
 end
 
 # --- float64
