@@ -40,6 +40,8 @@ LLVMValueRef emit_broadcast(emitter *e, LLVMValueRef v, int lanes);
 LLVMValueRef emit_shuffle(emitter *e, LLVMValueRef x, LLVMValueRef y, int n,
                           const int *lanes);                  /* -1: any */
 LLVMValueRef emit_lane(emitter *e, LLVMValueRef v, int lane); /* a scalar: itself */
+/* e to the x, of f32 in `lanes` lanes. */
+LLVMValueRef emit_exp(emitter *e, LLVMValueRef x, int lanes);
 /* The intrinsic overloaded on the given types. */
 LLVMValueRef emit_intrinsic(emitter *e, const char *name, int ntypes, LLVMTypeRef *types, int n,
                             LLVMValueRef *args);

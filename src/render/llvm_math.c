@@ -224,7 +224,7 @@ LLVMValueRef emit_alu(emitter *e, const lin_ins *i) {
     case OP_SQRT:
       return intrinsic1(e, "llvm.sqrt", x);
     case OP_EXP:
-      return libm(e, "exp", i);
+      return i->dtype == WN_F64 ? libm(e, "exp", i) : emit_exp(e, x, i->lanes);
     case OP_LOG:
       return libm(e, "log", i);
     case OP_SIN:
