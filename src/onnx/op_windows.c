@@ -337,14 +337,41 @@ static wn_tensor *over_windows(op_call *c, wn_reduction op, wn_tensor *t, int n)
   return op_reduce(c, op, t, n, axes, 0);
 }
 
+/* The same pool over one axis alone. */
+static windows of_axis(const windows *w, int axis) {
+  windows one = *w;
+  for (int i = 0; i < w->n; ++i) {
+    if (i == axis) continue;
+    one.size[i] = one.stride[i] = one.dilation[i] = 1;
+    one.lo[i] = one.hi[i] = 0;
+  }
+  return one;
+}
+
+static wn_tensor *largest(op_call *c, wn_tensor *x, windows w, double around) {
+  for (int i = 0; i < w.n; ++i) /* of other axes there are as many positions as elements by now */
+    if (w.size[i] == 1 && w.stride[i] == 1 && w.lo[i] == 0 && w.hi[i] == 0) w.out[i] = wn_shape(x)[2 + i];
+  return over_windows(c, WN_MAXIMUM, windows_of(c, x, &w, around), w.n);
+}
+
+/* Windows of so many elements are gone through an axis at a time: the largest of the largest of each row. */
+#define WIDE_WINDOW 16
+
 void op_max_pool(op_call *c) {
   wn_tensor *x = op_in(c, 0);
   if (op_wants(c, 1)) op_fail(c, "the second result, indices, is not supported");
   windows w = read_windows(c, x, NULL);
   count_positions(c, x, &w);
   const bool nonnegative = op_value(c, 0)->nonnegative; /* then a zero around changes no maximum */
-  wn_tensor *t = windows_of(c, x, &w, nonnegative ? 0 : op_lowest(wn_tensor_dtype(x)));
-  op_result(c, 0, over_windows(c, WN_MAXIMUM, t, w.n))->nonnegative = nonnegative;
+  const double around = nonnegative ? 0 : op_lowest(wn_tensor_dtype(x));
+  double elements = 1;
+  for (int i = 0; i < w.n; ++i) elements *= (double)w.size[i];
+  if (elements < WIDE_WINDOW) {
+    x = largest(c, x, w, around);
+  } else {
+    for (int i = w.n; i-- > 0;) x = largest(c, x, of_axis(&w, i), around);
+  }
+  op_result(c, 0, x)->nonnegative = nonnegative;
 }
 
 /* y times 1 / how many elements of each window count, which is a product of what the axes say. */
