@@ -60,7 +60,7 @@ const flag flags[] = {
      BIT(CMD_RUN)},
     {"--labels", "FILE", "a name a line: the best five are printed", WORD, AT(labels),
      BIT(CMD_RUN)},
-    {"--exact", "FILE", ".npz of the outputs in float64, by plain sums; the errors", WORD,
+    {"--exact", "FILE", ".npz of the outputs in float64, and the errors", WORD,
      AT(exact), BIT(CMD_RUN)},
     {"--save-inputs", "FILE", ".npz of what the network gets", WORD, AT(save_inputs), BIT(CMD_RUN)},
     {"--repeat", "N", "more runs, which are timed", POSITIVE, AT(repeat), BIT(CMD_RUN)},

@@ -48,7 +48,9 @@ static void load(network *n) {
   wn_on_warning(n->ctx, app_warn, n->app);
   app_progress(n->app, "%s: loading", n->path);
   double start = now_s();
-  status = wn_model_load(n->ctx, n->path, NULL, &n->model);
+  /* who says a shape means it, whatever the file says: many say one size and are used at any */
+  const wn_model_options how = WN_MODEL_OPTIONS(.free_shapes = n->app->opt.shapes.len > 0);
+  status = wn_model_load(n->ctx, n->path, &how, &n->model);
   if (status != WN_OK) diag_fail(d, status, "%s", wn_message(n->ctx));
   n->load_s = now_s() - start;
   outputs_ask(n);

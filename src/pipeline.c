@@ -13,6 +13,7 @@
 #include "decide/program_sites.h"
 #include "decide/forecast.h"
 #include "plan/joins.h"
+#include "plan/separate.h"
 #include "program/show.h"
 #include "tensor/tensor.h"
 
@@ -71,7 +72,7 @@ static const site_list *front(pipeline *pl, wn_tensor *const *outs, void *const 
   show_ir(&pl->show, "tensor", count, tensors);
   const uop *root = lower_tensors(pl->g, count, tensors, constants(pl));
   show_ir(&pl->show, "lower", 1, &root);
-  root = simplify(pl->g, root);
+  root = products_separate(pl->g, simplify(pl->g, root));
   show_ir(&pl->show, "simplify", 1, &root);
   return survey(pl, root);
 }

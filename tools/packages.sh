@@ -110,6 +110,7 @@ optional_missing() { # $1: run or check
   have clang-format-19 || printf 'format '
   have_neon || printf 'neon '
   have python3 || printf 'python3 '
+  python3 -c 'import ensurepip, venv' 2>/dev/null || printf 'python3-venv '
   have_browser || printf 'chromium '
 }
 

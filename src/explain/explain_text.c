@@ -198,7 +198,9 @@ static void add_program(str *s, arena *a, const explanation *e) {
 static void add_run_time(str *s, arena *a, const explanation *e) {
   str_add(s, "time of a run in µs: ");
   if (isfinite(e->measured_us)) str_printf(s, "%s measured, ", us_text(a, e->measured_us));
-  if (isfinite(e->predicted_us)) str_printf(s, "%s predicted, ", us_text(a, e->predicted_us));
+  if (isfinite(e->predicted_us)) /* which is of convolutions alone */
+    str_printf(s, "%s predicted%s, ", us_text(a, e->predicted_us),
+               e->brief ? " of the convolutions" : "");
   str_printf(s, "at least %s by %s limits of the machine", us_text(a, e->least_us),
              whose_limits(e));
   if (isfinite(e->measured_us)) str_printf(s, " (%.0f%%)", 100 * e->least_us / e->measured_us);

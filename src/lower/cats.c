@@ -44,7 +44,10 @@ static bool is_seen(const cat_places *p, const uop *u) {
   return true;
 }
 
-static void place_parts(cat_places *p, const uop *u) {
+typedef VEC(const uop *) uop_vec;
+
+/* Parts that are made of parts themselves are next. */
+static void place_parts(cat_places *p, const uop *u, uop_vec *next) {
   const uop *cat = u->src[0];
   const cat_place *own = cat_place_of(p, u);
   const uop *into = own != NULL ? own->whole : u;
@@ -53,16 +56,37 @@ static void place_parts(cat_places *p, const uop *u) {
     const uop *part = cat->src[i];
     const cat_place *there = cat_place_of(p, part);
     bool fits = there == NULL || (there->whole == into && there->at == at);
-    if (!fits || part->arg.info->explicit_)
+    if (!fits || part->arg.info->explicit_) {
       vec_push(p->of.arena, &p->conflicts, ((cat_conflict){u, i}));
-    else if (there == NULL)
+    } else if (there == NULL) {
       put(p, part, into, at);
+      if (is_whole(part)) vec_push(p->of.arena, next, part);
+    }
     at += len_of(part);
+  }
+}
+
+static void place_whole(cat_places *p, const uop *u, map *done) {
+  uop_vec next = {0};
+  vec_push(p->of.arena, &next, u);
+  while (next.len > 0) {
+    const uop *at = next.data[--next.len];
+    uint64_t known;
+    if (map_get(done, at->id, &known)) continue;
+    map_put(done, at->id, 1);
+    if (cat_place_of(p, at) == NULL && is_seen(p, at)) {
+      const cat_place *first = cat_place_of(p, at->src[0]->src[0]);
+      put(p, at, first->whole, first->at);
+    } else {
+      place_parts(p, at, &next);
+    }
   }
 }
 
 void cats_find(cat_places *p, arena *a, uop_order all) {
   VEC(whole) wholes = {0};
+  map done;
+  map_init(&done, a);
   *p = (cat_places){.wholes = 0};
   map_init(&p->of, a);
   for (size_t i = 0; i < all.len; ++i) {
@@ -71,15 +95,7 @@ void cats_find(cat_places *p, arena *a, uop_order all) {
   }
   p->wholes = (int)wholes.len;
   if (wholes.len > 0) qsort(wholes.data, wholes.len, sizeof *wholes.data, largest_first);
-  for (size_t i = 0; i < wholes.len; ++i) {
-    const uop *u = wholes.data[i].u;
-    if (cat_place_of(p, u) == NULL && is_seen(p, u)) {
-      const cat_place *first = cat_place_of(p, u->src[0]->src[0]);
-      put(p, u, first->whole, first->at);
-    } else {
-      place_parts(p, u);
-    }
-  }
+  for (size_t i = 0; i < wholes.len; ++i) place_whole(p, wholes.data[i].u, &done);
 }
 
 /* --- copies ----------------------------------------------------------------------------------- */

@@ -127,7 +127,8 @@ static void check_value(checker *k, const char *what, const onnx_value_info *v) 
 
 /* --- functions -------------------------------------------------------------------------------- */
 
-#define MOST_NODES (INT64_C(1) << 24) /* of a graph, those of the functions that it calls included */
+#define MOST_NODES \
+  (INT64_C(1) << 24) /* of a graph, those of the functions that it calls included */
 
 /* Number of the function that a node calls; -1: none. */
 static int function_of(const onnx_model *m, const onnx_node *n) {
@@ -161,7 +162,8 @@ static int64_t count_nodes(checker *k, int64_t *sizes, int nodes, const onnx_nod
     }
     n += sizes[f];
     if (n > MOST_NODES)
-      diag_fail(k->d, WN_ERR_USAGE, "more than %lld nodes with those of functions, \"%s\" among them",
+      diag_fail(k->d, WN_ERR_USAGE,
+                "more than %lld nodes with those of functions, \"%s\" among them",
                 (long long)MOST_NODES, called->name);
   }
   return n;

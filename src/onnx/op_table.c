@@ -34,7 +34,7 @@ const op_row *op_rows(int *count) {
 
 bool op_has_attribute(const op_row *row, const char *name) {
   const size_t n = strlen(name);
-  for (const char *at = row->attributes; (at = strstr(at, name)) != NULL; at += n) {
+  for (const char *at = row->attributes; n > 0 && (at = strstr(at, name)) != NULL; at += n) {
     const bool begins = at == row->attributes || at[-1] == ' ',
                ends = at[n] == '\0' || at[n] == ' ';
     if (n > 0 && begins && ends) return true;

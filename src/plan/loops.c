@@ -92,6 +92,16 @@ const uop *sum_lane_range(arena *a, const uop *reduce, int lanes) {
   return NULL;
 }
 
+/* Does a load move with a loop that is summed over, of any of the value's sums? */
+static bool is_of_terms(const uop_order *own, const uop *load) {
+  for (size_t i = 0; i < own->len; ++i) {
+    const uop *u = own->at[i];
+    for (int k = 1; u->op == OP_REDUCE && k < u->nsrc; ++k)
+      if (uop_has_range(load, u->src[k])) return true;
+  }
+  return false;
+}
+
 /* Lanes for the terms of the value's sums; 1 where v, the loop for the lanes of axes (-1: none), is better there. */
 static int term_lanes(arena *a, const uop *b, const schedule *s, const machine *m, int v) {
   wn_dtype widest = widest_dtype(a, b->src[0]);
@@ -102,7 +112,7 @@ static int term_lanes(arena *a, const uop *b, const schedule *s, const machine *
   for (size_t i = 0; i < own.len; ++i) {
     const uop *u = own.at[i];
     if (u->op == OP_REDUCE) sums |= sum_lane_range(a, u, lanes) != NULL;
-    if (u->op != OP_INDEX || v < 0) continue;
+    if (u->op != OP_INDEX || v < 0 || !is_of_terms(&own, u)) continue; /* a bias is read once a sum */
     movement by = moves(u, b->src[v + 1]);
     if (by == MOVES_BY_ONE) return 1;
     strided |= by == MOVES_OTHERWISE;
@@ -115,27 +125,36 @@ static int term_lanes(arena *a, const uop *b, const schedule *s, const machine *
 typedef struct survey { /* of the loads under the value's reductions */
   bool reduces;
   int64_t innermost; /* the shortest innermost loop of a sum */
-  /* loads in which neighbours of range i are neighbours in memory */
-  int64_t contiguous[VALUE_RANGES];
-  int64_t strided[VALUE_RANGES];
+  /* loads in which neighbours of range i are neighbours in memory, and others that move with it */
+  double contiguous[VALUE_RANGES];
+  double strided[VALUE_RANGES];
 } survey;
+
+/* What a load counts: in a map one that moves with less than half of the loops, as a bias, stays near whatever their
+ * order is. */
+static double load_weight(const uop *b, const uop *load, bool reduces) {
+  int own = 0;
+  for (int i = 1; i < b->nsrc; ++i) own += uop_has_range(load, b->src[i]);
+  return reduces || 2 * own >= b->nsrc - 1 ? 1.0 : (double)own / (double)(b->nsrc - 1);
+}
 
 static survey look_at(arena *a, const uop *b) {
   survey s = {0};
   uop_order all = uop_walk_value(a, b->src[0]);
   for (size_t k = 0; k < all.len; ++k) {
     const uop *u = all.at[k];
-    if (u->op == OP_REDUCE) {
-      int64_t extent = u->nsrc > 1 ? u->src[u->nsrc - 1]->arg.j : 1;
-      if (!s.reduces || extent < s.innermost) s.innermost = extent;
-      s.reduces = true;
-    }
+    if (u->op != OP_REDUCE) continue;
+    int64_t extent = u->nsrc > 1 ? u->src[u->nsrc - 1]->arg.j : 1;
+    if (!s.reduces || extent < s.innermost) s.innermost = extent;
+    s.reduces = true;
+  }
+  for (size_t k = 0; k < all.len; ++k) {
+    const uop *u = all.at[k];
     if (u->op != OP_INDEX || u->nsrc < 3) continue;
+    const double weight = load_weight(b, u, s.reduces);
     for (int i = 0; i < b->nsrc - 1; ++i) {
-      int64_t stride = index_stride(u, b->src[i + 1]);
-      bool moves = uop_has_range(u, b->src[i + 1]);
-      s.contiguous[i] += moves && stride == 1;
-      s.strided[i] += moves && stride != 1;
+      if (!uop_has_range(u, b->src[i + 1])) continue;
+      *(index_stride(u, b->src[i + 1]) == 1 ? &s.contiguous[i] : &s.strided[i]) += weight;
     }
   }
   return s;
@@ -148,8 +167,9 @@ static int vector_range(const uop *b, const survey *s) {
   for (int i = 0; i < b->nsrc - 1; ++i) {
     if (extent_of(b, i) < 2) continue;
     double room = extent_of(b, i) >= 8 ? 1.0 : (double)extent_of(b, i) / 16.0;
-    double score = room * (1.0 + 4.0 * (double)s->contiguous[i] - 3.0 * (double)s->strided[i]);
-    if (i == b->nsrc - 1 - 1) score += 4.0 * room;
+    double score = room * (1.0 + 4.0 * s->contiguous[i] - 3.0 * s->strided[i]);
+    const bool last = i == b->nsrc - 1 - 1;
+    score += last ? 4.0 * room : s->reduces ? 0 : -3.0 * room; /* what is stored moves with it too */
     if (best < 0 || score > best_score) best = i, best_score = score;
   }
   return best;

@@ -6,6 +6,7 @@
 #include "ir/walk.h"
 #include "lower/cats.h"
 #include "lower/lower.h"
+#include "plan/fuse.h"
 #include "rewrite/rewrite.h"
 #include "rewrite/scratch.h"
 #include "rewrite/transform.h"
@@ -23,7 +24,8 @@ typedef struct finding {
   VEC(stored_value) values;
   VEC(graph_site) sites;
   map by_node;           /* id of a BUFFERIZE -> index of its value */
-  map by_canonical;      /* id of a canonical one -> index of the first value that has it */
+  map by_canonical;      /* id of a canonical one, loops not joined -> index of the first value that has it */
+  VEC(const uop *) forms; /* by value: that form; NULL: of a concatenation */
   VEC(const uop *) loop; /* canonical loops: every extent has as many as a value needed */
   map loops;             /* extent -> index + 1 in `loop` of its first */
   VEC(int) next;         /* by index in `loop`: the next of this extent, -1 */
@@ -162,8 +164,8 @@ static bool is_product(const uop *u) {
   return u->op == OP_REDUCE && u->arg.i == OP_ADD && u->src[0]->op == OP_MUL;
 }
 
-static site_kind find_convs(finding *f, stored_value *v) {
-  uop_order all = uop_walk_value(f->a, v->canonical->src[0]);
+static site_kind kind_of_sums(finding *f, const uop *value, stored_value *v) {
+  uop_order all = uop_walk_value(f->a, value->src[0]);
   VEC(const uop *) convs = {0};
   site_kind kind = SITE_MAP;
   for (size_t i = 0; i < all.len; ++i) {
@@ -178,6 +180,16 @@ static site_kind find_convs(finding *f, stored_value *v) {
   v->nconvs = (int)convs.len;
   v->conv = convs.data;
   return convs.len > 0 ? SITE_CONV : kind;
+}
+
+static const uop *loop_for(void *user, int64_t extent) { return next_loop(user, extent); }
+
+/* What is no convolution goes through as few loops as there are. */
+static site_kind find_convs(finding *f, canon *c, stored_value *v) {
+  site_kind kind = kind_of_sums(f, v->canonical, v);
+  if (kind == SITE_CONV) return kind;
+  v->canonical = fuse_loops(f->g, f->a, v->canonical, kind == SITE_PRODUCT, loop_for, c);
+  return kind;
 }
 
 /* Which sum of the tensor graph a convolution is: its loops were made for that. */
@@ -236,18 +248,18 @@ static void add_value(finding *f, const uop *b) {
   for (size_t i = 0; i < uses.len; ++i) key = key * 31 + (uint64_t)(uses.data[i].constant + 1);
   key &= MAP_NONE >> 1;
   v.alike = (int)f->values.len;
-  if (map_get(&f->by_canonical, key, &known) && f->values.data[known].canonical == v.canonical)
-    v.alike = (int)known;
-  else
-    map_put(&f->by_canonical, key, f->values.len);
+  vec_push(f->a, &f->forms, v.canonical);
   site_kind kind = SITE_MAP;
-  if (v.alike == (int)f->values.len) {
-    kind = find_convs(f, &v);
-  } else {
-    const stored_value *first = &f->values.data[v.alike];
+  if (map_get(&f->by_canonical, key, &known) && f->forms.data[known] == v.canonical) {
+    const stored_value *first = &f->values.data[known];
+    v.alike = (int)known;
+    v.canonical = first->canonical;
     v.nconvs = first->nconvs;
     v.conv = first->conv;
     kind = f->sites.data[first->first].kind;
+  } else {
+    map_put(&f->by_canonical, key, f->values.len);
+    kind = find_convs(f, &c, &v);
   }
   v.sum = sums_of(&c, &v);
   uint64_t old;
@@ -269,7 +281,7 @@ static void add_value(finding *f, const uop *b) {
 static bool place_varies(const finding *f, const uop *b) {
   uint64_t known;
   const cat_place *place = cat_place_of(&f->cats, b);
-  if (place == NULL) return false;
+  if (place == NULL) return b->arg.info->explicit_;
   return place->whole->arg.info->explicit_ || map_get(&f->varying, place->whole->id, &known);
 }
 
@@ -318,6 +330,7 @@ static void add_cat(finding *f, const uop *b) {
   v.constant = !map_get(&f->varying, b->id, &varies);
   v.alike = (int)f->values.len;
   map_put(&f->by_node, b->id, f->values.len);
+  vec_push(f->a, &f->forms, NULL);
   vec_push(&f->g->arena, &f->values, v);
 }
 

@@ -31,6 +31,14 @@ static void set(table_row *row, int at, const char *text) {
   row->cells[at].value = (double)NAN;
 }
 
+/* Of a network a pick has a part for each of its sites, by the hundred. */
+static const char *pick_text(arena *a, const char *pick) {
+  enum { MOST_SITES = 8 };
+  int sites = 0;
+  for (const char *c = pick; c != NULL && *c != '\0'; ++c) sites += *c == '{';
+  return sites > MOST_SITES ? arena_printf(a, "of %d sites: --json has it", sites) : pick;
+}
+
 void tuning_table(FILE *out, arena *a, const tuning_row *rows, int count, report_style style) {
   static const table_column heads[] = {
       {"problem", true, BEST_NONE, 0},   {"untuned µs", false, BEST_NONE, 0},
@@ -50,7 +58,7 @@ void tuning_table(FILE *out, arena *a, const tuning_row *rows, int count, report
     set(line, 4, isfinite(row->rel_l2_err) ? arena_printf(a, "%.1e", row->rel_l2_err) : "");
     set(line, 5, arena_printf(a, "%d", row->measured));
     set(line, 6, arena_printf(a, "%.1f", row->seconds));
-    set(line, 7, row->pick);
+    set(line, 7, pick_text(a, row->pick));
     if (!row->stored) line->tone = TONE_FAINT;
     if (row->not_stored != NULL) line->note = arena_printf(a, "not stored: %s", row->not_stored);
   }

@@ -20,6 +20,7 @@ values() { # FILE NUMBERS
 npy a.npy '<f4' False '(2, 3)' "$one$two$three$one$two$three"
 npy b.npy '<f4' False '(2, 3)' "$two$two$two$three$three$three"
 
+printf 'P6\n2 1\n255\n\377\146\000\000\063\146' >two.ppm
 # --- inputs and outputs
 run 0 'two inputs by place, outputs by name' run pair.onnx --input a.npy --input b.npy --output sum=s.npy --output product=p.npy
 values s.npy '3 4 5 4 5 6'
@@ -86,6 +87,12 @@ end
 run 0 'shapes that a model leaves open' run pair.onnx --shape a=2x5
 says out '[2, 5]'
 end
+run 0 'another size than the file says' run classes.onnx --shape image=1x3x8x8 --input two.ppm --scale 1 --output y.npy
+values y.npy '8160 4896 3264 16320'
+end
+run 2 'another number of channels' run classes.onnx --shape image=1x4x8x8
+says err 'winnow: '
+end
 run 0 'JSON' run pair.onnx --input a.npy --input b.npy --repeat 3 --json
 says out '"model":"pair.onnx"'
 says out '"repeats":3,"median_us":'
@@ -96,7 +103,6 @@ says out '4 more runs: median'
 end
 
 # --- pictures: 2 x 1 pixels, of which the second is 0, 51, 102
-printf 'P6\n2 1\n255\n\377\146\000\000\063\146' >two.ppm
 run 0 'a picture, and one that is twice as large' run larger.onnx --input two.ppm --output y.npy --output larger=y.png
 values y.npy '1 1 0 0 1 1 0 0 0.4 0.4 0.2 0.2 0.4 0.4 0.2 0.2 0 0 0.4 0.4 0 0 0.4 0.4'
 that 'shape' grep -a -q "'shape': (1, 3, 2, 4)" y.npy
@@ -153,6 +159,36 @@ end
 # --- float64
 run 0 'results in float64, and the error' run layers.onnx --exact e.npz --json
 that 'no error' grep -q -E '"rel_l2_err":[0-9.]+e-0[78]' out
+end
+
+# --- the examples, which do the same through the library alone
+examples=${WINNOW%/*}
+if [ -x "$examples/example_upscale" ] && [ -x "$examples/example_classify" ]; then
+  run 0 'the example that enlarges a picture' --version
+  that 'it fails' "$examples/example_upscale" larger.onnx two.ppm big.png >said
+  says said '2 x 1 pixels became 4 x 2, in big.png'
+  "$WINNOW" run pixels.onnx --input big.png --output y.npy >out
+  values y.npy '255 102 0 255 102 0 0 51 102 0 51 102 255 102 0 255 102 0 0 51 102 0 51 102'
+  end
+  run 0 'the example that classifies one' --version
+  that 'it fails' "$examples/example_classify" classes.onnx two.ppm labels.txt >said
+  # 8 pixels whose red is (1 - 0.485) / 0.229 and all else is below 0, which is 0
+  that "$(cat said)" test "$(head -n 2 said)" = '  17.991  red
+  17.991  all of them'
+  that 'it reads what is no network' test "$("$examples/example_classify" nowhere.onnx two.ppm 2>&1 | grep -c nowhere)" = 1
+  end
+else
+  echo '# the examples are not built'
+fi
+
+# --- on request, as bench --peers uses it
+cases=$((cases + 1))
+name='run --on-request'
+why=
+printf '0.001 3\n0.002 1\n' | "$WINNOW" run pair.onnx --input in.npz --threads 1 --json --on-request >out 2>err || why='it failed'
+that 'not three lines' test "$(wc -l <out)" -eq 3
+that 'the first is no row' grep -q '^{"model":.*"load_ms":' out
+that 'not arrays of numbers' test "$(sed 1d out | grep -c -E '^\[[0-9]+\.[0-9]+(,[0-9]+\.[0-9]+)+\]$')" -eq 2
 end
 
 # --- what is wrong

@@ -50,6 +50,18 @@ if command -v python3 >/dev/null; then
   that 'not JSON' python3 -c 'import json; assert json.load(open("given"))["problems"][0]["macs"] == 2 * 4 * 4 * 3 * 3 * 9'
 fi
 end
+run 3 'models go to their own driver, with what says something of their inputs' bench a.onnx b/c.onnx --peers=mnn --threads 2 \
+  --input x=p.png --shape x=1x3x8x8 --dim n=2 --channels bgr --fit pad --scale 1/2 --mean 1,2,3 --std 4 --secs 2
+that 'another driver' grep -q 'peers/networks\.py$' driver
+for text in '"models":["a.onnx","b/c.onnx"]' '"libraries":"mnn"' '"threads":2' '"seconds":2' \
+  '"model_flags":["--input","x=p.png","--shape","x=1x3x8x8","--dim","n=2","--channels","bgr","--fit","pad","--scale","0.5","--mean","1,2,3","--std","4"]'; do
+  says given "$text"
+done
+end
+for flags in '--plot a.svg' '--runs 3' '--weights-mode variable'; do
+  # shellcheck disable=SC2086
+  usage "bench MODEL --peers takes no ${flags%% *}" bench a.onnx --peers $flags
+done
 run 2 'a bad problem, before anything starts' bench mb1icx --peers
 says err 'bad problem'
 end

@@ -71,6 +71,13 @@ static inline int run_twice(attempt *a, wn_program *p, const outputs *o, float *
   return wrong;
 }
 
+/* One that the backend has. */
+static inline const char *isa_of(const char *backend, uint64_t seed) {
+  isa_list isas = machine_isas();
+  if (strncmp(backend, "opencl", 6) == 0) return seed % 2 ? "simt" : "simd";
+  return isas.name[seed % (uint64_t)isas.count];
+}
+
 static inline int run_program(attempt *a, wn_context *ctx, arena *mem, const outputs *o) {
   wn_tensor *t[MOST_OUTPUTS];
   float *y[MOST_OUTPUTS];
@@ -82,10 +89,8 @@ static inline int run_program(attempt *a, wn_context *ctx, arena *mem, const out
     memset(y[i], 0xff, sizeof(float) * (size_t)twin_count(&o->out[i]));
   }
   wn_program *p;
-  isa_list isas = machine_isas();
   const wn_options opt =
-      WN_OPTIONS(.plan = a->plan, .backend = a->backend,
-                 .isa = a->isa != NULL ? a->isa : isas.name[a->seed % (uint64_t)isas.count],
+      WN_OPTIONS(.plan = a->plan, .backend = a->backend, .isa = a->isa != NULL ? a->isa : isa_of(a->backend, a->seed),
                  .threads = 1 + (int)(a->seed % 3), .plan_only = a->only_plan, .no_cache = 1);
   a->status = wn_compile(ctx, t, data, o->count, &opt, &p);
   snprintf(a->message, sizeof a->message, "%s", a->status == WN_OK ? "" : wn_message(ctx));

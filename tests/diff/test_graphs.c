@@ -215,6 +215,13 @@ static outputs groups_and_steps(twins *w) {
   return single(twin_zip(w, WN_MUL, y, bias(w, 9)));
 }
 
+/* An output that depends on constants alone, and what is made of it: the caller's array is filled by each run. */
+static outputs of_constants(twins *w) {
+  twin x = twin_leaf(w, true, 1, 4, (int64_t[]){1, between(w->random, 1, 5), 9, 8});
+  twin y = twin_conv(w, x, filters(w, 3, x.shape[1], 3, 3), &same3);
+  return (outputs){2, {y, twin_reduce(w, WN_MAXIMUM, twin_map(w, WN_TANH, y), 3)}};
+}
+
 static const struct {
   const char *name;
   build_fn build;
@@ -232,6 +239,7 @@ static const struct {
     {"moved", moved},
     {"pooled", pooled},
     {"groups and steps", groups_and_steps},
+    {"of constants", of_constants},
 };
 
 static void known_graphs(void **state) {
@@ -343,7 +351,7 @@ static twin random_slice(twins *w, twin x) {
 static twin random_step(twins *w, twin x, twin other) {
   static const wn_unary maps[] = {WN_RELU, WN_TANH, WN_SIGMOID, WN_ABS, WN_NEG};
   bool same = memcmp(x.shape, other.shape, 4 * sizeof *x.shape) == 0;
-  switch (below(w->random, 14)) {
+  switch (below(w->random, 16)) {
     case 0:
     case 1:
     case 2:
@@ -369,6 +377,11 @@ static twin random_step(twins *w, twin x, twin other) {
                        between(w->random, 1, 2));
     case 12:
       return twin_softmax(w, x);
+    case 13:
+    case 14: {
+      twin parts[] = {x, same ? other : twin_map(w, WN_NEG, x), twin_map(w, WN_RELU, x)};
+      return twin_concat(w, (int)between(w->random, 2, 3), parts, (int)between(w->random, 0, 3));
+    }
     default: {
       int64_t n = between(w->random, 1, 9);
       return twin_matmul(

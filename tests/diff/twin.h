@@ -166,6 +166,23 @@ static inline twin twin_pad(twins *w, twin x, const int64_t *lo, const int64_t *
   return y;
 }
 
+static inline twin twin_concat(twins *w, int n, const twin *parts, int axis) {
+  wn_tensor **t = arena_array(w->a, wn_tensor *, n);
+  int64_t shape[TWIN_DIMS], at[TWIN_DIMS], begin = 0;
+  memcpy(shape, parts[0].shape, sizeof shape);
+  shape[axis] = 0;
+  for (int i = 0; i < n; ++i) t[i] = parts[i].t, shape[axis] += parts[i].shape[axis];
+  twin y = twin_new(w, wn_concat(t, n, axis), parts[0].nd, shape);
+  for (int i = 0; i < n; begin += parts[i++].shape[axis]) {
+    for (int64_t k = twin_count(&parts[i]); k-- > 0;) {
+      twin_at(&parts[i], k, at);
+      at[axis] += begin;
+      y.v[twin_place(&y, at)] = parts[i].v[k];
+    }
+  }
+  return y;
+}
+
 /* Every step[d]-th element of [begin, end), backwards along axes with flip. */
 static inline twin twin_slice(twins *w, twin x, const int64_t *begin, const int64_t *end,
                               const int64_t *step, const bool *flip) {

@@ -13,7 +13,14 @@ if [ ! -d "$cases/node" ]; then
   exit 77
 fi
 
-run() { "$suite" --list "$list" "$@" "$cases/node" "$cases/pytorch-converted" "$cases/pytorch-operator" "$cases/simple"; }
+# The data of two cases is what onnx's own code of that version computes, and neither PyTorch nor ONNX Runtime: one
+# divides by places beyond the padding, one aligns corners of a result that is 2.4 pixels wide.
+pool=node/test_averagepool_3d_dilations_large_count_include_pad_is_1_ceil_mode_is_True
+corners=node/test_resize_downsample_scales_linear_align_corners
+run() {
+  "$suite" --list "$list" --except "$pool" --except "$corners" "$@" "$cases/node" "$cases/pytorch-converted" "$cases/pytorch-operator" \
+    "$cases/simple"
+}
 light() { "$suite" --list "$list" --backend cpu --seconds 600 "$@" "$cases/real"; }
 
 if [ "$2" = --update ]; then

@@ -1,7 +1,7 @@
 /* onnx_suite: runs cases of ONNX's backend tests, and networks in the same form, through winnow.
  *
  *     onnx_suite [--list FILE [--update] | --all] [--backend B] [--every N] [--jobs N] [--seconds N] [--plans] [--threads N]
- *                [--l2 BOUND] [--no-cache] [--verbose] FOLDER...
+ *                [--l2 BOUND] [--no-cache] [--except NAME]... [--verbose] FOLDER...
  *
  * In: folders with a model and test data (suite_case.h), or folders of such. A case is called by the last two parts of
  * its path, node/test_abs. Out: a line a case, and how many of the cases with each operator are ok. Each case runs in a
@@ -9,9 +9,9 @@
  * result was wrong, or a case crashed or took longer than --seconds (60).
  * --list: a file of the cases that must be ok, one a line, sorted; lines are TAP then, cases that are refused and not
  * listed are left out, and one that is not ok but listed counts as wrong too. --update writes the file, and leaves the
- * cases in it that did not run. --all: each case
- * must be ok. --every N runs each N-th case. --plans runs each named plan, --threads N with each number
- * of threads up to N, which must give the same bits. --l2 compares by relative L2 with results in float64. */
+ * cases in it that did not run. --all: each case must be ok. --every N runs each N-th case, --except leaves one out.
+ * --plans runs each named plan, --threads N with each number of threads up to N, which must give the same bits. --l2
+ * compares by relative L2 with results in float64. */
 #include "cores.h" /* with _GNU_SOURCE: MAP_ANONYMOUS */
 
 #include <dirent.h>
@@ -34,7 +34,8 @@ typedef struct suite {
   arena a;
   VEC(test_case) cases;
   VEC(const char *) list; /* lines of the file */
-  case_result *results;   /* one a case, shared with child processes */
+  VEC(const char *) excepted;
+  case_result *results; /* one a case, shared with child processes */
   case_options options;
   const char *list_path;
   bool update, verbose, all; /* all: as if each were listed */
@@ -89,9 +90,16 @@ static void add_folder(suite *s, const char *folder) {
   closedir(d);
 }
 
+static bool is_excepted(const suite *s, const char *name) {
+  for (size_t i = 0; i < s->excepted.len; ++i)
+    if (strcmp(s->excepted.data[i], name) == 0) return true;
+  return false;
+}
+
 static void thin_out(suite *s) {
   size_t n = 0;
-  for (size_t i = 0; i < s->cases.len; i += (size_t)s->every) s->cases.data[n++] = s->cases.data[i];
+  for (size_t i = 0; i < s->cases.len; i += (size_t)s->every)
+    if (!is_excepted(s, s->cases.data[i].name)) s->cases.data[n++] = s->cases.data[i];
   s->cases.len = n;
 }
 
@@ -296,6 +304,8 @@ static void read_arguments(suite *s, char **argv) {
       diag_fail(s->a.diag, WN_ERR_USAGE, "%s: unknown, or needs a value", flag);
     else if (strcmp(flag, "--list") == 0)
       s->list_path = argv[++i];
+    else if (strcmp(flag, "--except") == 0)
+      vec_push(&s->a, &s->excepted, argv[++i]);
     else if (strcmp(flag, "--backend") == 0)
       o->backend = argv[++i];
     else if (strcmp(flag, "--l2") == 0)

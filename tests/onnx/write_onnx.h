@@ -134,9 +134,9 @@ static inline void attribute_tensor(str *all, const char *name, const str *tenso
   attribute_add(all, name, ONNX_ATTR_TENSOR, &v);
 }
 
-static inline void attribute_graph(str *all, const char *name, const str *graph) {
+static inline void attribute_graph(str *all, const char *name, const str *inner) {
   str v = pb_begin(all->arena);
-  pb_message(&v, 6, graph);
+  pb_message(&v, 6, inner);
   attribute_add(all, name, ONNX_ATTR_GRAPH, &v);
 }
 
@@ -195,10 +195,10 @@ static inline void write_names(str *node, int field, const char *names) {
 
 /* all: NULL, or attributes. Nodes are called node0, node1, ... */
 static inline void graph_node_of(graph_writer *g, const char *domain, const char *op,
-                                 const char *inputs, const char *outputs, const str *all) {
+                                 const char *inputs, const char *made, const str *all) {
   str node = pb_begin(g->a);
   write_names(&node, 1, inputs);
-  write_names(&node, 2, outputs);
+  write_names(&node, 2, made);
   pb_text(&node, 3, arena_printf(g->a, "node%d", g->nodes++));
   pb_text(&node, 4, op);
   if (all != NULL) str_addn(&node, all->data, all->len);
@@ -206,9 +206,9 @@ static inline void graph_node_of(graph_writer *g, const char *domain, const char
   pb_message(&g->body, 1, &node);
 }
 
-static inline void graph_node(graph_writer *g, const char *op, const char *inputs,
-                              const char *outputs, const str *all) {
-  graph_node_of(g, "", op, inputs, outputs, all);
+static inline void graph_node(graph_writer *g, const char *op, const char *inputs, const char *made,
+                              const str *all) {
+  graph_node_of(g, "", op, inputs, made, all);
 }
 
 /* Another domain's operators, in a version. */

@@ -595,7 +595,7 @@ static const node_case node_cases[] = {
     {"Flatten", "x", "y", "axis", -2, {5}, "axis"},
     {"Split", "x i", "y", NULL, 0, {0}, ""},
     {"Split", "x", "y z a b c", "axis", -2, {9}, "axis"},
-    {"Slice", "x i i", "y", NULL, 0, {0}, ""},
+    {"Relu", "x", "y", "alpha", -3, {1}, ""},
     {"Slice", "x i", "y", NULL, 0, {0}, ""},
     {"Pad", "x i", "y", NULL, 0, {0}, ""},
     {"Pad", "x i", "y", "mode", -1, {0}, ""},
