@@ -724,9 +724,9 @@ WN_API wn_status wn_model_build(wn_model *model, wn_context *ctx, const wn_value
 WN_API wn_status wn_model_program(wn_model *model, const wn_value *inputs, int count,
                                   wn_program **program);
 WN_API void wn_model_release(wn_model *model, wn_program *program);
-/* Shapes and dtypes of all outputs for inputs of these shapes: outputs[0..wn_model_info.outputs), and the bytes of their
- * arrays. An extent that data decides (how many boxes are selected) is -1, and the bytes are the most there can be.
- * Compiles where there is no program yet. */
+/* Shapes and dtypes of all outputs for inputs of these shapes: outputs[0..wn_model_info.outputs), and the bytes of
+ * their arrays. An extent that data decides (how many boxes are selected) is -1, and the bytes are the most there can
+ * be. Compiles where there is no program yet. */
 WN_API wn_status wn_model_outputs(wn_model *model, const wn_value *inputs, int count,
                                   wn_value *outputs);
 /* Computes outputs[0..outputs_count) from the inputs, by name or by place. Each output's data has room for its array,

@@ -119,7 +119,8 @@ static void work(job *j, arena *a) {
   if (j->run) finish_on_host(j->m, a, j->p, computed, out);
 }
 
-/* Does a job with scratch memory and an error of its own, so that several threads can. keep: leave the program taken. */
+/* Does a job with scratch memory and an error of its own, so that several threads can. keep: leave the program
+ * taken. */
 static wn_status do_job(job *j, bool keep) {
   diag d;
   arena a;
