@@ -40,7 +40,7 @@ typedef struct joining {
   int *depth; /* by value: how many of its kernel wait for each other until it can be computed */
   map later;  /* loop of a sum and depth -> the loop that stands for it there */
   int *next, *last; /* by value: the next of the same kernel, -1; by leader: the last */
-  int *stamp;       /* by leader: 1 + the value for which it was looked at */
+  int *stamp, looks; /* by leader: the walk that looked at it; how many there were */
   bool any;
 } joining;
 
@@ -200,7 +200,7 @@ static const int *order_of(joining *j) {
  * joined as they come, so none that is joined needs v, and what ends before `to` does not need that. */
 static bool depends_on(joining *j, int v, int to) {
   VEC(int) stack = {0};
-  int stamp = v + 1;
+  const int stamp = ++j->looks; /* of one value there are walks for several kernels */
   vec_push(j->a, &stack, v);
   while (stack.len > 0) {
     for (int m = stack.data[--stack.len]; m >= 0; m = j->next[m]) {
