@@ -52,6 +52,8 @@ void app_subjects(cli *app, subject_list *list);
 
 /* The one plan of run, conv, bench and explain: --plan, else what $WINO says, else auto. */
 plan_spec app_plan(const cli *app);
+/* What wn_compile takes. */
+void app_compile_options(const cli *app, const plan_spec *spec, wn_options *out);
 const char *app_wino(const cli *app); /* --wino, else the tile of $WINO, else NULL */
 
 void command_run(cli *app);

@@ -1,7 +1,8 @@
 /* `winnow run`: a network on the user's data.
  *
  * In: a model, its inputs and where outputs go. Out: a table of the outputs, the best labels, files. Always holds:
- * every name, shape and file that was given is looked at before anything is compiled. */
+ * every name, shape and file that was given is looked at before anything is compiled, but for a model whose last stage
+ * is on the host, whose outputs are known then only. */
 #include <math.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -95,11 +96,31 @@ static void check(job *j, const entry *e, wn_status status) {
     diag_fail(&j->app->diag, status, "%s: %s", j->text, wn_program_message(e->program));
 }
 
+/* Of a model whose last stage is on the host: the program before it, which the model keeps, as the report has it. */
+static entry *look_at_program(job *j, entry *e) {
+  network *n = j->net;
+  wn_status status = wn_model_program(n->model, n->input, n->info.inputs, &e->program);
+  if (status != WN_OK) diag_fail(&j->app->diag, status, "%s", wn_model_message(n->model));
+  wn_program_info info;
+  measure_read_info(j, e, &info);
+  wn_model_release(n->model, e->program);
+  e->program = NULL;
+  return e;
+}
+
+static void run_once(job *j, const entry *e) {
+  if (net_on_host(j->net))
+    job_net_run(j);
+  else
+    check(j, e, wn_run(e->program));
+}
+
 static entry *compile(job *j) {
   entry *e = j->entries = arena_new(&j->arena, entry);
   j->entry_count = 1;
   e->spec = app_plan(j->app);
   measure_describe(j, e);
+  if (net_on_host(j->net)) return look_at_program(j, e);
   app_progress(j->app, "%s: compiling %d nodes", j->text, j->net->info.nodes);
   if (!measure_compile(j, e, false)) {
     const report_row *row = &e->row;
@@ -120,7 +141,7 @@ static void repeat(job *j, const entry *e, run_row *row) {
   double *us = arena_array(&j->arena, double, count);
   for (int i = 0; i < count; ++i) {
     double start = now_us();
-    check(j, e, wn_run(e->program));
+    run_once(j, e);
     us[i] = now_us() - start;
     app_progress(j->app, "%s: run %d of %d", j->text, i + 1, count);
   }
@@ -132,7 +153,7 @@ static void repeat(job *j, const entry *e, run_row *row) {
 static run_row run(job *j, entry *e) {
   app_progress(j->app, "%s: running", j->text);
   double start = now_us();
-  check(j, e, wn_run(e->program));
+  run_once(j, e);
   const report_row *r = &e->row;
   run_row row = {.model = j->net->path,
                  .version = r->version,
@@ -195,6 +216,10 @@ static void print_json(job *j, const run_row *r, const output_summary *outputs,
 static void run_one(job *j, void *user) {
   cli *app = j->app;
   (void)user;
+  if (net_on_host(j->net) && app->opt.exact != NULL)
+    diag_fail(&app->diag, WN_ERR_USAGE,
+              "--exact: %s ends with an operator that is computed on the host, not in float64",
+              j->text);
   outputs_check(j);
   if (j->net->random && !app->opt.json)
     fprintf(

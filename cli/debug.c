@@ -31,6 +31,7 @@ static void debug_source(const entry *e) {
 }
 
 static void debug_ir(job *j, const entry *e) {
+  if (j->net != NULL && net_on_host(j->net)) return; /* there is no graph */
   wn_context *ctx = job_context(j);
   wn_options o;
   job_options(j, &e->spec, &o);

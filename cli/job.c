@@ -77,10 +77,5 @@ job_graph job_build(job *j, wn_context *ctx) {
 }
 
 void job_options(const job *j, const plan_spec *spec, wn_options *out) {
-  const options *o = &j->app->opt;
-  *out = WN_OPTIONS(.plan = spec->plan, .wino = spec->wino, .math = o->math, .backend = o->backend,
-                    .isa = o->isa, .threads = o->threads, .variable_weights = o->variable_weights,
-                    .max_memory = o->max_memory, .max_lines = o->max_lines, .no_merge = o->no_merge,
-                    .no_cache = o->no_cache, .untuned = o->untuned, .strict = o->strict,
-                    .flush_subnormals = o->flush_subnormals, .cold = o->all);
+  app_compile_options(j->app, spec, out);
 }

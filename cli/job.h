@@ -79,6 +79,9 @@ typedef struct job_graph {
 job_graph job_build(job *j, wn_context *ctx);
 void job_options(const job *j, const plan_spec *spec, wn_options *o);
 
+/* Runs a model whose last stage is on the host: outputs have their shapes then. */
+void job_net_run(job *j);
+
 /* Sizes of an image array of a problem, (mb, channels, extents...) in the job's layout; returns how many. */
 int job_shape(const job *j, int64_t channels, const int64_t *extents, int64_t *shape);
 /* The problem that --input and --weights make: filter centred, the size stays. */

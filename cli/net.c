@@ -49,7 +49,11 @@ static void load(network *n) {
   app_progress(n->app, "%s: loading", n->path);
   double start = now_s();
   /* who says a shape means it, whatever the file says: many say one size and are used at any */
-  const wn_model_options how = WN_MODEL_OPTIONS(.free_shapes = n->app->opt.shapes.len > 0);
+  const plan_spec spec = app_plan(n->app);
+  wn_options compile;
+  app_compile_options(n->app, &spec, &compile);
+  const wn_model_options how =
+      WN_MODEL_OPTIONS(.compile = &compile, .free_shapes = n->app->opt.shapes.len > 0);
   status = wn_model_load(n->ctx, n->path, &how, &n->model);
   if (status != WN_OK) diag_fail(d, status, "%s", wn_message(n->ctx));
   n->load_s = now_s() - start;
@@ -88,6 +92,8 @@ void net_close(network *n) {
 wn_tensor **net_build(const network *n, wn_context *ctx) {
   wn_tensor **outs = arena_array(n->arena, wn_tensor *, n->info.outputs + 1);
   wn_status status = wn_model_build(n->model, ctx, n->input, n->info.inputs, outs);
-  if (status != WN_OK) diag_fail(&n->app->diag, status, "%s", wn_message(ctx));
+  if (status != WN_OK)
+    diag_fail(&n->app->diag, status, "%s%s", wn_message(ctx),
+              status == WN_ERR_USAGE && net_on_host(n) ? ", and so does winnow run" : "");
   return outs;
 }

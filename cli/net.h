@@ -25,6 +25,8 @@ typedef struct network {
 /* Fails with one line that names what is wrong. */
 void net_open(network *n, cli *app, arena *a, const char *path);
 void net_close(network *n);
+/* The last stage is computed on the host: the model is run as a whole, and has no graph. */
+static inline bool net_on_host(const network *n) { return n->info.host > 0; }
 /* The graph in a context, in the arena: info.outputs tensors. */
 wn_tensor **net_build(const network *n, wn_context *ctx);
 

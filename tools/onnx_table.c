@@ -23,7 +23,9 @@ int main(void) {
       "a model are built as their nodes. *Known*: an initializer, a constant, or computed from "
       "shapes and such values; an input of\n"
       "the model that decides one is looked at when a program is compiled, and another value is "
-      "another program.\n\n",
+      "another program. *As the last stage*: results are\noutputs of the model "
+      "([networks.md](networks.md#a-last-stage-on-the-host)), unless all that is read is "
+      "known.\n\n",
       n, ONNX_OPSET_FIRST, ONNX_OPSET_LAST);
   printf("| operator | opsets | attributes | limits |\n|---|---|---|---|\n");
   for (int i = 0; i < n; ++i) print_row(&rows[i]);

@@ -663,7 +663,7 @@ typedef struct wn_value {
   const char *name;               /* of the model's value; NULL: the one at this place */
   wn_dtype dtype;                 /* of its elements; WN_DTYPE_COUNT: the model does not say */
   int ndim;                       /* axes; -1: the model does not say */
-  int64_t shape[WN_MAX_DIMS];     /* extents; -1: the model does not say */
+  int64_t shape[WN_MAX_DIMS];     /* extents; -1: the model does not say, or data decides */
   void *data;                     /* row-major; NULL: none */
   size_t bytes;                   /* of an output's data: there is room for so many; 0: enough */
   const char *dim[WN_MAX_DIMS];   /* written: names of dimensions that are open, NULL: none */
@@ -695,6 +695,7 @@ typedef struct wn_model_info {
   int nodes;                           /* operators, those of functions that it calls included */
   int programs;                        /* that are kept now */
   int compiles;                        /* so far */
+  int host;                            /* operators that are computed on the host */
   size_t weight_bytes;                 /* of its initializers */
 } wn_model_info;
 WN_API wn_status wn_model_get_info(wn_model *model, wn_model_info *info);
@@ -711,22 +712,25 @@ WN_API wn_status wn_model_get_output(wn_model *model, int index, wn_value *value
  * are by name or by place; those that are not there have the model's shape, where it says all of it, and no data. Data
  * is borrowed, as that of wn_input; where a shape, an axis or another value that decides what is compiled depends on
  * an input, its data must be there and is read now, and the input is a wn_fixed_input. The model must outlive the
- * context's use of its weights, which are wn_constants. */
+ * context's use of its weights, which are wn_constants. Outputs that are computed on the host (docs/operators.md: as
+ * the last stage) are no tensors: the line names the first, and wn_model_run computes them. */
 WN_API wn_status wn_model_build(wn_model *model, wn_context *ctx, const wn_value *inputs, int count,
                                 wn_tensor **outs);
 
 /* The program for inputs of these shapes and fixed values, which is compiled where it is not there yet, and kept. It
  * belongs to the model, and is there until wn_model_release. For those who want to bind or to look at it; to run the
- * model takes wn_model_run alone. */
+ * model takes wn_model_run alone. Of a model whose last stage is on the host it computes what comes before: the outputs
+ * that are not computed there, in order, and then what that stage reads. */
 WN_API wn_status wn_model_program(wn_model *model, const wn_value *inputs, int count,
                                   wn_program **program);
 WN_API void wn_model_release(wn_model *model, wn_program *program);
-/* Shapes and dtypes of all outputs for inputs of these shapes: outputs[0..wn_model_info.outputs). Compiles where there
- * is no program yet. */
+/* Shapes and dtypes of all outputs for inputs of these shapes: outputs[0..wn_model_info.outputs), and the bytes of
+ * their arrays. An extent that data decides (how many boxes are selected) is -1, and the bytes are the most there can
+ * be. Compiles where there is no program yet. */
 WN_API wn_status wn_model_outputs(wn_model *model, const wn_value *inputs, int count,
                                   wn_value *outputs);
-/* Computes outputs[0..outputs_count) from the inputs, by name or by place. Each output's data has room for its array
- * (or is NULL: nobody wants it), and its dtype, ndim and shape are written. */
+/* Computes outputs[0..outputs_count) from the inputs, by name or by place. Each output's data has room for its array,
+ * the largest where data decides its shape (or is NULL: nobody wants it), and its dtype, ndim and shape are written. */
 WN_API wn_status wn_model_run(wn_model *model, const wn_value *inputs, int inputs_count,
                               wn_value *outputs, int outputs_count);
 

@@ -6,6 +6,7 @@
 #include "base/sized.h"
 #include "base/text.h"
 #include "onnx/graph.h"
+#include "onnx/host.h"
 #include "onnx/model.h"
 #include "tensor/tensor.h"
 
@@ -177,21 +178,29 @@ static wn_tensor *output_tensor(importer *imp, const onnx_value_info *info, onnx
   return t;
 }
 
-void model_build(wn_model *m, wn_context *ctx, const wn_value *inputs, int count,
-                 wn_tensor **outs) {
-  importer imp = {
-      .ctx = ctx, .a = &ctx->graph.arena, .holder = &m->holder, .path = m->path, .model = m->m};
+void model_build(wn_model *m, wn_context *ctx, const wn_value *inputs, int count, wn_tensor **outs,
+                 host_plan *host) {
+  importer imp = {.ctx = ctx,
+                  .a = &ctx->graph.arena,
+                  .holder = &m->holder,
+                  .path = m->path,
+                  .model = m->m,
+                  .host = host};
   name_scope scope = {NULL, {{0}}};
   name_map_init(&scope.values, imp.a);
   const char **wanted = arena_array(imp.a, const char *, m->outputs + 1);
   for (int i = 0; i < m->outputs; ++i) wanted[i] = m->output[i]->name;
+  if (host != NULL) host->end = arena_array(imp.a, host_end, m->outputs + 1);
   build_inputs(&imp, m, &scope, inputs, count);
   graph_build(&imp, &scope, &m->m->graph, m->outputs, wanted);
   for (int i = 0; i < m->outputs; ++i) {
     onnx_value *v = scope_find(&scope, wanted[i]);
     if (v == NULL)
       diag_fail(&ctx->diag, WN_ERR_USAGE, "output \"%s\" is computed by no node", wanted[i]);
-    outs[i] = output_tensor(&imp, m->output[i], v);
+    if (v->stage != NULL && host != NULL)
+      host->end[i] = (host_end){v->stage, v->result, array_dtype(v->type)};
+    else
+      outs[i] = output_tensor(&imp, m->output[i], v);
   }
 }
 
@@ -206,7 +215,7 @@ wn_status wn_model_build(wn_model *model, wn_context *ctx, const wn_value *input
   fenv_t fp;
   fp_enter(&fp);
   pthread_mutex_lock(&model->build);
-  DIAG_TRY(&ctx->diag, st) model_build(model, ctx, inputs, count, outs);
+  DIAG_TRY(&ctx->diag, st) model_build(model, ctx, inputs, count, outs, NULL);
   DIAG_END(&ctx->diag, st)
   pthread_mutex_unlock(&model->build);
   fp_leave(&fp);

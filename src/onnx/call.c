@@ -87,6 +87,14 @@ onnx_value *op_result_data(op_call *c, int i, int type, int ndim, const int64_t 
   return v;
 }
 
+onnx_value *op_result_host(op_call *c, int i, int type, int ndim, const int64_t *shape,
+                           const struct host_stage *stage) {
+  onnx_value *v = new_result(c, i, type, computed_dtype(type), ndim, shape);
+  v->stage = stage;
+  v->result = i;
+  return v;
+}
+
 bool op_wants(const op_call *c, int i) {
   return i < c->node->outputs && c->node->output[i][0] != '\0';
 }

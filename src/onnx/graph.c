@@ -2,6 +2,7 @@
 #include "onnx/graph.h"
 
 #include "base/text.h"
+#include "onnx/host.h"
 #include "onnx/operators.h"
 #include "tensor/tensor.h"
 
@@ -37,9 +38,7 @@ static bool any_wanted(const name_map *names, const onnx_node *n) {
   return false;
 }
 
-/* live[i]: a wanted value depends on node i. */
-static bool *live_nodes(arena *a, int nodes, const onnx_node *node, int count,
-                        const char *const *wanted) {
+bool *graph_live(arena *a, int nodes, const onnx_node *node, int count, const char *const *wanted) {
   bool *live = arena_array(a, bool, nodes + 1);
   name_map names;
   name_map_init(&names, a);
@@ -118,7 +117,7 @@ static void inline_function(builder *b, const onnx_node *n, const onnx_function 
   builder body = {b->imp, &scope, opset_of(f->opset, f->opsets, ""), b->depth + 1, n, f};
   if (body.opset == 0) body.opset = b->opset;
   build_nodes(&body, f->nodes, f->node,
-              live_nodes(b->imp->a, f->nodes, f->node, f->outputs, f->output));
+              graph_live(b->imp->a, f->nodes, f->node, f->outputs, f->output));
   for (int i = 0; i < n->outputs && i < f->outputs; ++i) {
     c->out[i] = scope_find(&scope, f->output[i]);
     if (c->out[i] == NULL) op_fail(c, "the function has no value \"%s\"", f->output[i]);
@@ -154,6 +153,12 @@ static void read_inputs(builder *b, const onnx_node *n, op_call *c) {
   }
 }
 
+static bool reads_host(const op_call *c) {
+  for (int i = 0; i < c->node->inputs; ++i)
+    if (c->in[i] != NULL && c->in[i]->stage != NULL) return true;
+  return false;
+}
+
 static void build_node(builder *b, const onnx_node *n) {
   arena *a = b->imp->a;
   op_call c = {.imp = b->imp,
@@ -170,6 +175,8 @@ static void build_node(builder *b, const onnx_node *n) {
   const op_row *row = f == NULL && n->domain[0] == '\0' ? op_find(n->op, b->opset, &known) : NULL;
   if (f != NULL)
     inline_function(b, c.node, f, &c);
+  else if (row != NULL && reads_host(&c))
+    host_follow(&c, row);
   else if (row != NULL)
     row->build(&c);
   else
@@ -219,7 +226,7 @@ static void build_graph(importer *imp, name_scope *scope, const onnx_graph *g, i
                         const char *const *wanted, int opset, int depth) {
   add_initializers(imp, scope, g);
   builder b = {imp, scope, opset, depth, NULL, NULL};
-  build_nodes(&b, g->nodes, g->node, live_nodes(imp->a, g->nodes, g->node, count, wanted));
+  build_nodes(&b, g->nodes, g->node, graph_live(imp->a, g->nodes, g->node, count, wanted));
 }
 
 void graph_build(importer *imp, name_scope *scope, const onnx_graph *g, int count,

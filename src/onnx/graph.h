@@ -23,7 +23,12 @@ typedef struct name_scope {
 void model_check(const onnx_model *m, diag *d, arena *a);
 /* needed[i]: does an output's shape, or what is compiled, depend on what input i holds? `outputs`: names. */
 void model_needs(const onnx_model *m, arena *a, bool *needed);
+/* Results of operators on the host go to outputs, or an error unwinds; what functions and branches do with them is seen
+ * when they are built. needed: by input of the graph. Returns how many nodes have such an operator. */
+int model_check_host(const onnx_model *m, diag *d, arena *a, const bool *needed);
 
+/* By node: a wanted value depends on it. */
+bool *graph_live(arena *a, int nodes, const onnx_node *node, int count, const char *const *wanted);
 /* Puts initializers and then what nodes compute into `scope`, which has the inputs already. wanted: names of `count`
  * values that are to be there in the end. */
 void graph_build(importer *imp, name_scope *scope, const onnx_graph *g, int count,

@@ -19,6 +19,7 @@ typedef struct importer {
   file_holder *holder;
   const char *path; /* of the model; NULL: it came from memory */
   const onnx_model *model;
+  struct host_plan *host; /* where operators of the host go (host.h); NULL: there may be none */
 } importer;
 
 /* A value of the graph. */
@@ -28,6 +29,9 @@ typedef struct onnx_value {
   wn_dtype dtype;
   int ndim;
   int64_t shape[WN_MAX_DIMS];
+  const struct host_stage
+      *stage; /* whose result it is, computed on the host behind a program; NULL: of none */
+  int result;
   wn_tensor *t;              /* NULL: made of data when it is asked for */
   const void *data;          /* elements of dtype; NULL: not known, or not asked for yet */
   bool known;                /* depends on no input of a run */
@@ -59,7 +63,8 @@ typedef struct op_row {
   const char *attributes; /* that it may have, a blank between */
   const char *limits;     /* what is supported of it, for people; "" all */
 } op_row;
-enum { OP_READS_DATA, OP_READS_SHAPES };
+/* OP_ON_HOST: reads data, and is computed on the host as the last stage of a model (host.h). */
+enum { OP_READS_DATA, OP_READS_SHAPES, OP_ON_HOST };
 
 /* The row for an operator of ONNX's own domain; NULL: there is none for this opset. known: set where there is a row for
  * another opset. */
@@ -78,6 +83,9 @@ onnx_value *op_result_typed(op_call *c, int i, wn_tensor *t, int type);
 /* Result i is made of elements that are known: `data` is of computed_dtype(type) and lives as long as the arena. */
 onnx_value *op_result_data(op_call *c, int i, int type, int ndim, const int64_t *shape,
                            const void *data);
+/* Result i is computed on the host by a stage, with this number there; extents that data decides are -1. */
+onnx_value *op_result_host(op_call *c, int i, int type, int ndim, const int64_t *shape,
+                           const struct host_stage *stage);
 bool op_wants(const op_call *c, int i); /* somebody reads result i */
 
 _Noreturn void op_fail(op_call *c, const char *format, ...) WN_PRINTF(2, 3);

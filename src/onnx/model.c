@@ -25,6 +25,7 @@ static void list_values(wn_model *m) {
   bool *needed = arena_array(a, bool, g->inputs + 1);
   m->needed = arena_array(a, bool, g->inputs + 1);
   model_needs(m->m, a, needed);
+  m->host = model_check_host(m->m, a->diag, a, needed);
   for (int i = 0; i < g->inputs; ++i) {
     if (name_map_get(&weights, g->input[i].name) != NULL) continue; /* a default, which is taken */
     m->needed[m->inputs] = needed[i];
@@ -151,7 +152,8 @@ wn_status wn_model_get_info(wn_model *model, wn_model_info *info) {
                        .outputs = model->outputs,
                        .nodes = o->graph.nodes,
                        .programs = model->programs,
-                       .compiles = model->compiles};
+                       .compiles = model->compiles,
+                       .host = model->host};
   for (int i = 0; i < o->opsets; ++i)
     if (o->opset[i].domain[0] == '\0') all.opset = o->opset[i].version;
   for (int i = 0; i < o->functions; ++i) all.nodes += o->function[i].nodes;

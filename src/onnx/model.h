@@ -9,6 +9,7 @@
 #include <pthread.h>
 
 #include "onnx/hold.h"
+#include "onnx/host.h"
 #include "onnx/onnx_file.h"
 
 /* Programs for one set of shapes and fixed values. */
@@ -25,6 +26,7 @@ struct wn_model {
   const onnx_model *m;
   int inputs, outputs; /* without initializers; with outputs that were added */
   const onnx_value_info **input, **output;
+  int host;     /* nodes with operators of the host */
   bool *needed; /* by input: what it holds decides what is compiled */
   wn_options compile;
   int most;         /* programs that are kept */
@@ -43,8 +45,10 @@ void model_input_shape(wn_model *m, diag *d, int index, const wn_value *given, i
 int model_place(wn_model *m, diag *d, bool output, const wn_value *v, int i);
 /* Element i of a caller's list, as this version's struct. */
 void model_value(diag *d, const wn_value *list, int i, wn_value *v);
-/* Builds the graph; errors unwind through the context's diag. */
-void model_build(wn_model *m, wn_context *ctx, const wn_value *inputs, int count, wn_tensor **outs);
+/* Builds the graph; errors unwind through the context's diag. host: takes what is computed behind a program, whose
+ * outs are NULL; NULL: a model that has such operators is an error. */
+void model_build(wn_model *m, wn_context *ctx, const wn_value *inputs, int count, wn_tensor **outs,
+                 host_plan *host);
 void model_programs_release(wn_model *m);
 
 #endif

@@ -19,24 +19,26 @@ typedef struct resize {
   int nroi, at_roi[WN_MAX_DIMS]; /* where the axis is in roi, -1: it is not */
 } resize;
 
-/* Where position `o` of the result is in the input (coordinate_transformation_mode). */
+/* Where position `o` of the result is in the input (coordinate_transformation_mode). The length of the result is what
+ * the scale makes of the extent, as ONNX's reference has it, of which `out` is the whole part: rounded to float, as the
+ * scale is, so that 4/3 of 3 is 4. */
 static double position(op_call *c, const resize *r, int axis, int64_t n, int64_t o) {
-  const double x = (double)o, s = r->scale[axis], out = (double)r->out[axis], in = (double)n;
+  const double x = (double)o, s = r->scale[axis], in = (double)n, length = (double)(float)(s * in);
   const char *m = r->coordinates;
   if (strcmp(m, "asymmetric") == 0) return x / s;
   if (strcmp(m, "half_pixel") == 0) return (x + 0.5) / s - 0.5;
-  if (strcmp(m, "pytorch_half_pixel") == 0) return out > 1 ? (x + 0.5) / s - 0.5 : 0;
-  if (strcmp(m, "align_corners") == 0) return out > 1 ? x * (in - 1) / (out - 1) : 0;
+  if (strcmp(m, "pytorch_half_pixel") == 0) return length > 1 ? (x + 0.5) / s - 0.5 : 0;
+  if (strcmp(m, "align_corners") == 0) return length > 1 ? x * (in - 1) / (length - 1) : 0;
   if (strcmp(m, "tf_half_pixel_for_nn") == 0) return (x + 0.5) / s;
   if (strcmp(m, "half_pixel_symmetric") == 0) {
-    const double adjustment = out / (s * in); /* of the extents to the scale */
+    const double adjustment = (double)r->out[axis] / length;
     return in / 2 * (1 - adjustment) + (x + 0.5) / s - 0.5;
   }
   if (strcmp(m, "tf_crop_and_resize") == 0) {
     const int k = r->at_roi[axis];
     const double begin = k < 0 ? 0 : r->roi[k], end = k < 0 ? 1 : r->roi[r->nroi / 2 + k];
-    return out > 1 ? begin * (in - 1) + x * (end - begin) * (in - 1) / (out - 1)
-                   : 0.5 * (begin + end) * (in - 1);
+    return length > 1 ? begin * (in - 1) + x * (end - begin) * (in - 1) / (length - 1)
+                      : 0.5 * (begin + end) * (in - 1);
   }
   op_fail(c, "coordinate_transformation_mode \"%s\" is not supported", m);
 }

@@ -126,6 +126,10 @@ static void open_source(importer *imp, onnx_value *v) {
 wn_tensor *value_tensor(importer *imp, onnx_value *v) {
   double number;
   if (v->t != NULL) return v->t;
+  if (v->stage != NULL)
+    diag_fail(&imp->ctx->diag, WN_ERR_USAGE,
+              "\"%s\" is computed on the host, behind the program, and a graph inside reads it",
+              v->name);
   open_source(imp, v);
   if (v->t == NULL) {
     WN_CHECK(v->data != NULL || value_count(v) == 0, "value \"%s\" has neither tensor nor data",

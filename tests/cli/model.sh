@@ -37,6 +37,13 @@ end
 run 0 'one by name, the other by place' run pair.onnx --input b.npy --input a=a.npy --output product=p.npy
 values p.npy '2 4 6 3 6 9'
 end
+run 0 'a last stage on the host' run best.onnx --input a.npy --output s.npy --output where=p.npy --repeat 2
+values s.npy '3 2 3 2'
+values p.npy '0 0 1 1 1 2 1 2'
+that 'shape' grep -a -q "'shape': (2, 4)" p.npy
+says out '[2, 4]'
+says out '2 more runs'
+end
 run 0 'all outputs in an archive' run pair.onnx --input a.npy --input b.npy --output all.npz --save-inputs in.npz
 end
 run 0 'an archive as inputs, by name' run pair.onnx --input in.npz --output product=p.npy
@@ -225,6 +232,8 @@ refuses 'expected NAME=N' run pair.onnx --dim batch=x
 refuses 'takes f32 [2, 4]' run pair.onnx --dim batch=4 --input a.npy
 refuses 'pair.onnx has no output "total"; its outputs are "sum", "product"' run pair.onnx --input in.npz --output total=t.npy
 refuses 'expected a name that ends in .npy, .npz or .png' run pair.onnx --input in.npz --output t.txt
+refuses 'winnow run' explain best.onnx --no-run
+refuses 'best.onnx ends with an operator that is computed on the host' run best.onnx --input a.npy --exact t.npz
 refuses 'is no picture' run pair.onnx --input in.npz --output t.png
 refuses 'is given twice' run pair.onnx --input in.npz --output t.npy --output product=t.npy
 refuses 'expected a name that ends in .npz' run pair.onnx --input in.npz --exact t.npy

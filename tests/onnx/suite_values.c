@@ -14,7 +14,9 @@ int64_t value_elements(const wn_value *v) {
 }
 
 void value_room(wn_value *v, arena *a) {
-  v->bytes = wn_dtype_size(v->dtype) * (size_t)value_elements(v);
+  bool open = false;
+  for (int i = 0; i < v->ndim; ++i) open = open || v->shape[i] < 0;
+  if (!open) v->bytes = wn_dtype_size(v->dtype) * (size_t)value_elements(v);
   v->data = arena_alloc(a, v->bytes + 1); /* never NULL, which would be no wish for it */
   memset(v->data, 0xff, v->bytes);
 }

@@ -13,7 +13,8 @@
 /* as: the dtype that the model gives it; where that is bf16, 16-bit integers in the file are its bits. */
 wn_value value_from_file(arena *a, diag *d, const char *path, wn_dtype as);
 int64_t value_elements(const wn_value *v);
-/* An array for a value whose shape and dtype are known; every byte is 0xff, of floats NaN. */
+/* An array for a value whose shape and dtype are known, or, where an extent is -1, of v->bytes; every byte is 0xff, of
+ * floats NaN. */
 void value_room(wn_value *v, arena *a);
 
 typedef struct tolerance {

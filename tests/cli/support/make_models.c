@@ -7,6 +7,7 @@
  *   pair.onnx      "a" [2, n] and "b" [2, n]: "sum" and "product"
  *   pixels.onnx    "image" uint8 [1, height, width, 3]: the same as floats, "numbers"
  *   layers.onnx    "x" [1, 8, 12, 12]: three 3x3 convolutions with Relu, "y"
+ *   best.onnx      "x" [2, 3]: "largest" are the two largest of each row; "where", as floats, the places of what is not 1
  *   ints.onnx      "ids" int64 [3]: "twice"
  *   a.pb           the tensor [[1, 2, 3], [4, 5, 6]] */
 #include <stdio.h>
@@ -107,6 +108,24 @@ static void ints(arena *a, const char *folder) {
   save(&g, folder, "ints");
 }
 
+static void best(arena *a, const char *folder) {
+  graph_writer g;
+  const float one = 1;
+  graph_begin(&g, a);
+  graph_input(&g, "x", ONNX_FLOAT, 2, (int64_t[]){2, 3});
+  graph_constant(&g, "one", ONNX_FLOAT, 0, NULL, &one);
+  graph_ints(&g, "k", 1, (int64_t[]){2});
+  str to = attributes(a);
+  attribute_int(&to, "to", ONNX_FLOAT);
+  graph_node(&g, "Sub", "x one", "less", NULL);
+  graph_node(&g, "TopK", "x k", "largest", NULL);
+  graph_node(&g, "NonZero", "less", "places", NULL);
+  graph_node(&g, "Cast", "places", "where", &to);
+  graph_output(&g, "largest", ONNX_FLOAT, -1, NULL);
+  graph_output(&g, "where", ONNX_FLOAT, -1, NULL);
+  save(&g, folder, "best");
+}
+
 static void tensor(arena *a, const char *folder) {
   static const float numbers[] = {1, 2, 3, 4, 5, 6};
   str t = tensor_bytes(a, "a", ONNX_FLOAT, 2, (int64_t[]){2, 3}, numbers, sizeof numbers);
@@ -117,8 +136,8 @@ static void tensor(arena *a, const char *folder) {
 }
 
 int main(int argc, char **argv) {
-  static void (*const make[])(arena *, const char *) = {larger, classes, pair,  pixels,
-                                                        layers, ints,    tensor};
+  static void (*const make[])(arena *, const char *) = {larger, classes, pair, pixels,
+                                                        layers, ints,    best, tensor};
   diag d;
   arena a;
   wn_status status;
