@@ -85,13 +85,20 @@ plan_spec app_plan(const cli *app) {
   return (plan_spec){o->plan != NULL ? o->plan : "auto", app_wino(app)};
 }
 
+/* Of few kernels nobody needs to be told. */
+static void tell_compiling(void *user, int done, int of) {
+  enum { FEW = 8 };
+  if (of >= FEW) app_progress(user, "compiled %d of %d kernels", done, of);
+}
+
 void app_compile_options(const cli *app, const plan_spec *spec, wn_options *out) {
   const options *o = &app->opt;
   *out = WN_OPTIONS(.plan = spec->plan, .wino = spec->wino, .math = o->math, .backend = o->backend,
                     .isa = o->isa, .threads = o->threads, .variable_weights = o->variable_weights,
                     .max_memory = o->max_memory, .max_lines = o->max_lines, .no_merge = o->no_merge,
                     .no_cache = o->no_cache, .untuned = o->untuned, .strict = o->strict,
-                    .flush_subnormals = o->flush_subnormals, .cold = o->all);
+                    .flush_subnormals = o->flush_subnormals, .cold = o->all,
+                    .compiling = tell_compiling, .compiling_user = (void *)(uintptr_t)app);
 }
 
 subject app_subject(cli *app, const char *where, const char *text) {

@@ -323,6 +323,10 @@ WN_API wn_tensor *wn_conv(wn_tensor *x, wn_tensor *w, const wn_conv_params *para
  * products itself does. */
 typedef enum wn_math { WN_MATH_FP32, WN_MATH_FP32_FAST, WN_MATH_FP32_STRICT } wn_math;
 
+/* Gets how many of a program's kernels are compiled by now, and of how many: as far as the backend tells, and of those
+ * that no cache has. It is called by any thread, one at a time, and must not call winnow. */
+typedef void (*wn_compiling_fn)(void *user, int done, int of);
+
 /* Zero is the default everywhere. */
 #define WN_OPTIONS(...) WN_STRUCT(wn_options, __VA_ARGS__)
 typedef struct wn_options {
@@ -362,6 +366,9 @@ typedef struct wn_options {
   /* Stop before machine code: the program says what it would be (a refusal, its identity, its kernels' source), but
    * running it is WN_ERR_USAGE. Data may be NULL; too little memory in the machine is a refusal as well. */
   int plan_only;
+  int reserved;              /* 0 */
+  wn_compiling_fn compiling; /* is told how compiling goes on; NULL: nobody is */
+  void *compiling_user;      /* of compiling */
 } wn_options;
 
 /* Compile the graph that computes outs[0..count) into data[0..count) (borrowed, row-major, of the tensor's dtype; NULL,

@@ -42,6 +42,7 @@ typedef struct backend_job {
   /* has or gets each kernel's code; used by the calling thread alone; may be NULL */
   struct store *cache;
   bool cached; /* set by compile: all of it was found there */
+  compile_progress progress; /* of kernels that are not there (optional) */
 } backend_job;
 
 typedef struct backend {

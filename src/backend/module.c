@@ -166,10 +166,11 @@ static distinct find_distinct(const module *m, arena *scratch) {
   return u;
 }
 
-static void compile_distinct(module *m, arena *scratch, struct store *cache) {
+static void compile_distinct(module *m, arena *scratch, const compile_options *o) {
   distinct u = find_distinct(m, scratch);
   if (u.count == 0) return;
-  backend_job job = job_for(m, u.count, cache);
+  backend_job job = job_for(m, u.count, o != NULL ? o->store : NULL);
+  if (o != NULL) job.progress = o->progress;
   job.kernels = u.kernel;
   job.keys = u.key;
   for (int i = 0; i < u.count; ++i) {
@@ -188,13 +189,13 @@ static void compile_distinct(module *m, arena *scratch, struct store *cache) {
   }
 }
 
-static void compile_native(module *m, struct store *cache) {
+static void compile_native(module *m, const compile_options *o) {
   if (m->rt->device == NULL) return; /* looked at alone */
   diag *d = m->arena.diag;
   arena scratch;
   arena_init(&scratch, d);
   wn_status st;
-  DIAG_TRY(d, st) { compile_distinct(m, &scratch, cache); }
+  DIAG_TRY(d, st) { compile_distinct(m, &scratch, o); }
   DIAG_END(d, st)
   arena_release(&scratch);
   if (st != WN_OK) diag_again(d);
@@ -237,7 +238,7 @@ static void compile_entries(module *m, int count, const lin_kernel *const *kerne
     m->entries[i].compiled = before_compile(kernels[i], false);
   }
   count_lines(m, options != NULL ? options->max_lines : 0);
-  compile_native(m, options != NULL ? options->store : NULL);
+  compile_native(m, options);
   compile_for_reference(m);
   find_needs(m);
   runtime_reserve(m->rt, d, m);

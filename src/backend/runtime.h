@@ -85,9 +85,16 @@ const char *runtime_stamp(runtime *rt, int stamp, double *seconds);
 
 /* --- modules ---------------------------------------------------------------------------------- */
 struct store;
+/* Who is told how many kernels are compiled; tell NULL: nobody. */
+typedef struct compile_progress {
+  wn_compiling_fn tell;
+  void *user;
+} compile_progress;
+
 typedef struct compile_options {
   int max_lines;       /* 0: 2000 */
   struct store *store; /* has or gets the code, during the call only; NULL: compile anew */
+  compile_progress progress;
 } compile_options;
 
 /* NULL, or why this kernel, which has so many source lines, is one for the interpreter: what module_compile finds

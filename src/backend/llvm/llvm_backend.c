@@ -226,11 +226,11 @@ static bool lacked_memory(const compilation *c) {
 
 /* Inside of LLVM. */
 static void emit_and_load(compilation *c) {
-  llvm_emit_units(&c->t, find_missing(c), c->missing, c->job->threads);
+  llvm_emit_units(&c->t, find_missing(c), c->missing, c->job->threads, &c->job->progress);
   if (lacked_memory(c)) return;
   load(c);
   if (c->why[0] == '\0' || !drop_stored(c)) return;
-  llvm_emit_units(&c->t, find_missing(c), c->missing, c->job->threads);
+  llvm_emit_units(&c->t, find_missing(c), c->missing, c->job->threads, &c->job->progress);
   if (!lacked_memory(c)) load(c);
 }
 

@@ -40,7 +40,8 @@ typedef struct llvm_unit { /* an object file with one kernel, under the name of 
 } llvm_unit;
 
 /* Makes the objects of the units, on so many threads. Between fork_enter and fork_leave. */
-void llvm_emit_units(const llvm_ir_target *t, int count, llvm_unit *const *units, int threads);
+void llvm_emit_units(const llvm_ir_target *t, int count, llvm_unit *const *units, int threads,
+                     const compile_progress *progress);
 
 /* Optimised code of the kernels as text or as an ELF object, in arena a; NULL with *error (in a) if
  * LLVM refuses. The target's LLVM backend must have been initialised, as this machine's always is.

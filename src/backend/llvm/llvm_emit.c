@@ -203,7 +203,17 @@ typedef struct queue {
   int count;
   llvm_unit *const *units;
   atomic_int next; /* the first that nobody has taken */
+  const compile_progress *progress;
+  pthread_mutex_t told;
+  int done;
 } queue;
+
+static void tell(queue *q) {
+  if (q->progress == NULL || q->progress->tell == NULL) return;
+  pthread_mutex_lock(&q->told);
+  q->progress->tell(q->progress->user, ++q->done, q->count);
+  pthread_mutex_unlock(&q->told);
+}
 
 static void emit_unit(const llvm_ir_target *t, llvm_unit *u, arena *a, work *w) {
   const lin_kernel *k = &u->kernel;
@@ -233,12 +243,14 @@ static void emit_some(void *user) {
     DIAG_END(&d, q->units[i]->status)
     release(&w);
     arena_release(&a);
+    tell(q);
   }
 }
 
-void llvm_emit_units(const llvm_ir_target *t, int count, llvm_unit *const *units, int threads) {
+void llvm_emit_units(const llvm_ir_target *t, int count, llvm_unit *const *units, int threads,
+                     const compile_progress *progress) {
   initialise_once();
-  queue q = {.t = t, .count = count, .units = units};
+  queue q = {.t = t, .count = count, .units = units, .progress = progress, .told = PTHREAD_MUTEX_INITIALIZER};
   atomic_init(&q.next, 0);
   if (count == 0) return;
   const char *why = llvm_on_own_stacks(threads < count ? threads : count, emit_some, &q);
