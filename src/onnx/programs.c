@@ -1,10 +1,12 @@
 /* Programs of a model: compiled for shapes and fixed values, kept, and shared between threads.
  *
  * In: shapes and values of a caller. Out: a program and arrays for it. Always holds: a program is used by one caller at
- * a time; who finds it taken gets another one that shares its code and its prepared weights (wn_program_share); of more
- * sets of shapes than are kept the one goes that nobody uses and that was used longest ago. */
+ * a time; who finds it taken gets another one that shares its code and its prepared weights, and not what the first
+ * one's caller binds meanwhile; of more sets of shapes than are kept the one goes that nobody uses and that was used
+ * longest ago. */
 #include "onnx/graph.h"
 #include "onnx/programs.h"
+#include "program/program.h"
 #include "tensor/tensor.h"
 
 /* --- keys ------------------------------------------------------------------------------------- */
@@ -272,7 +274,7 @@ wn_status programs_take(wn_model *m, const call *c, model_programs **programs, i
   }
   if (i == NULL) {
     wn_program *other = NULL;
-    st = wn_program_share(p->base, &other);
+    st = program_share_compiled(p->base, &other);
     if (st == WN_OK && (i = new_instance(p, other, p->outs)) == NULL) st = WN_ERR_NOMEM;
     if (st != WN_OK) {
       diag_set(&m->diag, st, "%s", other == NULL ? wn_program_message(p->base) : "out of memory");

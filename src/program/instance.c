@@ -163,8 +163,9 @@ static void set_up(wn_program *p, void *const *bound, bool shares, prepared_weig
   allocate_in_turn(p, shared, shares);
 }
 
-/* of: whose code and prepared weights it shares, NULL: the first one. */
-static wn_program *make(compiled_graph *c, wn_program *of, bool runs, diag *errors) {
+/* of: whose code and prepared weights it shares, NULL: the first one. bound: what it is bound to, but for outputs. */
+static wn_program *make(compiled_graph *c, wn_program *of, void *const *bound, bool runs,
+                        diag *errors) {
   wn_program *p = mem_alloc(sizeof *p);
   if (p == NULL) {
     compiled_release(c);
@@ -180,8 +181,7 @@ static wn_program *make(compiled_graph *c, wn_program *of, bool runs, diag *erro
   atomic_init(&p->generation, fork_generation());
   wn_status st;
   DIAG_TRY(&p->diag, st)
-  set_up(p, of != NULL ? of->bound : c->slots.data, of != NULL, of != NULL ? of->prepared : NULL,
-         runs);
+  set_up(p, bound, of != NULL, of != NULL ? of->prepared : NULL, runs);
   DIAG_END(&p->diag, st)
   if (st == WN_OK) return p;
   diag_set(errors, st, "%s", p->diag.message);
@@ -190,14 +190,10 @@ static wn_program *make(compiled_graph *c, wn_program *of, bool runs, diag *erro
 }
 
 wn_program *program_create(compiled_graph *c, bool runs, diag *errors) {
-  return make(c, NULL, runs, errors);
+  return make(c, NULL, c->slots.data, runs, errors);
 }
 
-wn_status wn_program_share(wn_program *p, wn_program **other) {
-  if (other != NULL) *other = NULL;
-  if (p == NULL) return WN_ERR_USAGE;
-  if (other == NULL)
-    return program_refuse(p, WN_ERR_USAGE, "wn_program_share has nowhere to put the program");
+static wn_status share(wn_program *p, void *const *bound, wn_program **other) {
   if (program_no_code(p) != NULL) return program_refuse(p, WN_ERR_USAGE, "%s", program_no_code(p));
   if (runtime_is_orphan(p->rt))
     return program_refuse(p, WN_ERR_DEVICE, "wn_program_share: no device works in a child process");
@@ -206,9 +202,22 @@ wn_status wn_program_share(wn_program *p, wn_program **other) {
   atomic_fetch_add_explicit(&p->compiled->holders, 1, memory_order_relaxed);
   fenv_t fp;
   fp_enter(&fp);
-  *other = make(p->compiled, p, true, &errors);
+  *other = make(p->compiled, p, bound, true, &errors);
   fp_leave(&fp);
   return *other != NULL ? WN_OK : program_refuse(p, errors.status, "%s", errors.message);
+}
+
+wn_status wn_program_share(wn_program *p, wn_program **other) {
+  if (other != NULL) *other = NULL;
+  if (p == NULL) return WN_ERR_USAGE;
+  if (other == NULL)
+    return program_refuse(p, WN_ERR_USAGE, "wn_program_share has nowhere to put the program");
+  return share(p, p->bound, other);
+}
+
+wn_status program_share_compiled(wn_program *p, wn_program **other) {
+  *other = NULL;
+  return share(p, p->compiled->slots.data, other);
 }
 
 static void free_blocks(wn_program *p) {

@@ -210,6 +210,8 @@ static inline void program_leave(wn_program *p) {
 /* Takes over a holder of c, whatever comes of it; bound to slots.data. has_code: it is to run.
  * NULL when memory is short, with status and line in `errors`. */
 wn_program *program_create(compiled_graph *c, bool has_code, diag *errors);
+/* As wn_program_share, but with what was bound when it was compiled, so that others may also bind p meanwhile. */
+wn_status program_share_compiled(wn_program *p, wn_program **other);
 /* Prepared weights that no other program has, to be prepared again. WN_ERR_NOMEM: it has what it
  * had, and the line is in p's diag. */
 wn_status program_own_prepared(wn_program *p);
