@@ -69,8 +69,13 @@ static const bool *constants(const pipeline *pl) {
 /* All that does not depend on the plan: tensors to the sites of simplified range IR. */
 static const site_list *front(pipeline *pl, wn_tensor *const *outs, void *const *data, int count) {
   const uop *const *tensors = import(pl, outs, data, count);
+  const bool *constant = constants(pl);
   show_ir(&pl->show, "tensor", count, tensors);
-  const uop *root = lower_tensors(pl->g, count, tensors, constants(pl));
+  tensors = cancel_layouts(pl->g, count, tensors);
+  if (constant != NULL && pl->opt->math != WN_MATH_FP32_STRICT)
+    tensors = fold_scales(pl->g, count, tensors, constant);
+  show_ir(&pl->show, "clean", count, tensors);
+  const uop *root = lower_tensors(pl->g, count, tensors, constant);
   show_ir(&pl->show, "lower", 1, &root);
   root = products_separate(pl->g, simplify(pl->g, root));
   show_ir(&pl->show, "simplify", 1, &root);

@@ -314,7 +314,7 @@ WN_API wn_tensor *wn_conv(wn_tensor *x, wn_tensor *w, const wn_conv_params *para
  * it is infinitely much of that. So auto looks at constant weights, as they are when the program is compiled, and
  * computes filters that sum to nothing, as hand-made derivatives do, directly. FAST: 1e-5 in the place of 1.2e-6.
  * STRICT: convolutions are never rewritten, and the plans that do are WN_ERR_REFUSED: all products are plain ones of
- * two inputs, summed.
+ * two inputs, summed. Elsewhere a constant factor behind a sum may be in its constant weights.
  *
  * NaN, infinity and the largest numbers: a rewritten convolution computes with sums and
  * differences of up to 8 inputs an axis and with sums of products. An infinity or a NaN among its inputs makes NaN of

@@ -186,16 +186,8 @@ static void through_reshape(demand_graph *d, const int_list *from, const int_lis
   graph *g = d->g;
   int i = 0, j = 0;
   while (i < from->len || j < to->len) {
-    int i0 = i, j0 = j;
-    int64_t a = 1, b = 1;
-    if (i < from->len) a = from->at[i++];
-    if (j < to->len) b = to->at[j++];
-    while (a != b) {
-      if (a < b)
-        a *= from->at[i++];
-      else
-        b *= to->at[j++];
-    }
+    const int i0 = i, j0 = j;
+    const int64_t a = reshape_group(from, to, &i, &j);
     const uop *flat = uop_int(g, 0);
     for (int k = j0; k < j; ++k) flat = uop_add(g, uop_muli(g, flat, to->at[k]), in[k]);
     int64_t stride = 1;

@@ -12,11 +12,20 @@
 
 #include "ir/uop.h"
 
+/* The same tensors without permutations and reshapes that undo each other (layouts.c). */
+const uop *const *cancel_layouts(graph *g, int count, const uop *const *tensors);
+/* The same tensors with scales of sums in their constant weights (scales.c): results round at other places. constant: by
+ * slot of a BUFFER. */
+const uop *const *fold_scales(graph *g, int count, const uop *const *tensors, const bool *constant);
+
 /* constant: by slot of a BUFFER, whether it is the same in all runs; NULL: none is known to be. */
 const uop *lower_tensors(graph *g, int count, const uop *const *tensors, const bool *constant);
 
 /* Shape of a tensor-level node, interned; memoised in the graph's arena by the caller's map (keys: node ids). */
 const int_list *tensor_shape(graph *g, map *memo, const uop *t);
+/* The next axes, from *i and *j on, that a reshape makes of each other, and how many elements they have: both are moved
+ * behind them. */
+int64_t reshape_group(const int_list *from, const int_list *to, int *i, int *j);
 
 /* Canonical form of index and condition arithmetic, constants folded everywhere, SUBSTITUTE resolved, GET of a known
  * element folded. Canonical integers: a sum of atoms times constants, atoms in order of id, constant last; no SUB or

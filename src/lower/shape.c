@@ -113,3 +113,16 @@ const int_list *tensor_shape(graph *g, map *memo, const uop *t) {
     with_scratch(g->diag, run, &job);
   return map_get_ptr(memo, t->id);
 }
+
+int64_t reshape_group(const int_list *from, const int_list *to, int *i, int *j) {
+  int64_t a = 1, b = 1;
+  if (*i < from->len) a = from->at[(*i)++];
+  if (*j < to->len) b = to->at[(*j)++];
+  while (a != b) {
+    if (a < b)
+      a *= from->at[(*i)++];
+    else
+      b *= to->at[(*j)++];
+  }
+  return a;
+}

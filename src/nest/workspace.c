@@ -3,8 +3,9 @@
  * In: arrays and the kernels that read and write them, in order. Out: offsets such that arrays whose lives overlap do
  * not. Largest first, each at the lowest place that is free during its life (greedy by size: Pisarchyk and Lee,
  * arXiv:2001.03288). Always holds: 64-byte alignment, and a little room behind each array so that neighbours do not
- * share cache sets; what the kernels of a host loop touch is alive in all of its rounds; an array that is in another
- * one is where it stands in that, which is alive as long as any that is in it. */
+ * share cache sets; what the kernels of a host loop touch is alive in all of its rounds; what a run reads of the
+ * prepared block stays; an array that is in another one is where it stands in that, which is alive as long as any that
+ * is in it. */
 #include <stdlib.h>
 
 #include "nest/nest.h"
@@ -189,7 +190,9 @@ static int largest_first(const void *a, const void *b) {
   return (x->array > y->array) - (x->array < y->array);
 }
 
-static void place_all(kernel_set *set, arena *scratch, life *lives, int n) {
+/* Returns how many bytes they take together. */
+static size_t place_all(kernel_set *set, arena *scratch, life *lives, int n) {
+  size_t bytes = 0;
   placing p = {.lives = lives, .n = n};
   p.placed = arena_array(scratch, const life *, n + 1);
   p.together = arena_array(scratch, const life *, n + 1);
@@ -202,13 +205,42 @@ static void place_all(kernel_set *set, arena *scratch, life *lives, int n) {
     set->arrays.data[l->array].offset = l->offset = lowest_free(&p, l);
     insert(&p, l);
     size_t end = l->offset + l->size;
-    if (end > set->workspace_bytes) set->workspace_bytes = end;
+    if (end > bytes) bytes = end;
+  }
+  return bytes;
+}
+
+/* Of arrays that preparing makes those that a run reads live on; others only until what is made of them is. */
+static bool is_lasting(const kernel_set *set, const life *l) {
+  return l->last < 0 || !set->kernels.data[l->last].prepare;
+}
+
+static void place_prepared(kernel_set *set, arena *scratch, const life *lives) {
+  const int n = (int)set->arrays.len, end = (int)set->kernels.len;
+  life *some = arena_array(scratch, life, n + 1);
+  int nsome = 0;
+  bool passing = false;
+  for (int i = 0; i < n; ++i) {
+    const array_info *a = &set->arrays.data[i];
+    if (a->role != ROLE_PREPARED || a->whole > 0) continue;
+    some[nsome] = lives[i];
+    if (is_lasting(set, &lives[i])) some[nsome].last = end;
+    passing = passing || some[nsome].last < end;
+    ++nsome;
+  }
+  if (passing) {
+    set->prepared_bytes = place_all(set, scratch, some, nsome);
+    return;
+  }
+  for (int i = 0; i < nsome; ++i) {
+    set->arrays.data[some[i].array].offset = set->prepared_bytes;
+    set->prepared_bytes += some[i].size;
   }
 }
 
 void plan_memory(kernel_set *set, arena *scratch) {
   int n = (int)set->arrays.len, nwork = 0;
-  life *lives = arena_array(scratch, life, n + 1);
+  life *lives = arena_array(scratch, life, n + 1), *work = arena_array(scratch, life, n + 1);
   for (int i = 0; i < n; ++i) {
     size_t size = array_bytes(&set->arrays.data[i]);
     lives[i] = (life){.array = i, .first = -1, .last = -1, .until = -1, .size = size};
@@ -217,15 +249,10 @@ void plan_memory(kernel_set *set, arena *scratch) {
   measure_scratch(set);
   for (int i = 0; i < n; ++i) {
     widen(set, &lives[i]);
-    if (set->arrays.data[i].role == ROLE_WORK && lives[i].first >= 0) lives[nwork++] = lives[i];
+    if (set->arrays.data[i].role == ROLE_WORK && lives[i].first >= 0) work[nwork++] = lives[i];
   }
-  place_all(set, scratch, lives, nwork);
-  for (int i = 0; i < n; ++i) {
-    array_info *a = &set->arrays.data[i];
-    if (a->role != ROLE_PREPARED || a->whole > 0) continue;
-    a->offset = set->prepared_bytes;
-    set->prepared_bytes += array_bytes(a);
-  }
+  set->workspace_bytes = place_all(set, scratch, work, nwork);
+  place_prepared(set, scratch, lives);
   for (int i = 0; i < n; ++i) {
     array_info *a = &set->arrays.data[i];
     if (a->whole == 0) continue;

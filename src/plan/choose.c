@@ -4,6 +4,8 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "plan/known_weights.h"
+
 enum { MIN_TILE = 1, MAX_TILE = 8, CANDIDATES = 64, SHOWN = 8, SHOWN_SITES = 4 };
 
 static void set_tiles(diag *d, const char *text, const char *whose, wino_options *w) {
@@ -139,29 +141,14 @@ static const char *sites_alike(graph *g, const choice *c, int conv) {
 
 /* --- weights that cancel ---------------------------------------------------------------------- */
 
-typedef struct value_weights { /* the arrays of a stored value as those of the caller */
-  const stored_value *v;
-  const wino_weights *of;
-} value_weights;
-
-static bool is_known(void *user, int64_t slot) {
-  const value_weights *w = user;
-  return w->v->array[slot] >= 0 && w->of->known(w->of->user, w->v->array[slot]);
-}
-
-static double weight_value(void *user, int64_t slot, int64_t index) {
-  const value_weights *w = user;
-  return w->of->value(w->of->user, w->v->array[slot], index);
-}
-
 /* Why a convolution is to stay direct whatever it costs; NULL: nothing holds it. */
 static const char *why_direct(graph *g, const choice *c, const choice_target *target, int site) {
-  const stored_value *v = &c->sites->value[c->sites->at[site].value];
-  value_weights of = {v, target->weights};
+  const int value = c->sites->at[site].value;
+  const stored_value *v = &c->sites->value[value];
   wino_match m;
   if (target->weights == NULL) return NULL;
   if (wino_recognise(g, v->conv[site - v->first], &m) != NULL) return NULL;
-  const wino_weights weights = {is_known, weight_value, &of};
+  const wino_weights weights = known_weights(g, c->sites, value, target->weights);
   return wino_cancels(g, &m, &weights);
 }
 

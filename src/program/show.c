@@ -10,6 +10,7 @@ static const struct {
   const char *name, *what;
 } passes[] = {
     {"tensor", "what was asked for, in whole arrays"},
+    {"clean", "changes of layout cancelled, and factors of sums in their constant weights"},
     {"lower", "movement has become index arithmetic over ranges"},
     {"simplify", "the same, simplified"},
     {"recognise", "convolutions, told by their index arithmetic alone"},
@@ -76,10 +77,16 @@ static bool showing(const show *s, const char *pass) {
   return s->write != NULL || dump_wanted(pass);
 }
 
+#ifndef NDEBUG
+static bool is_of_tensors(const char *pass) {
+  return strcmp(pass, "tensor") == 0 || strcmp(pass, "clean") == 0;
+}
+#endif
+
 void show_ir(show *s, const char *pass, int nroots, const uop *const *roots) {
 #ifndef NDEBUG
   for (int i = 0; i < nroots; ++i) {
-    const char *broken = ir_verify(s->g, roots[i], s->last == NULL ? UOP_TENSOR : UOP_EXPR);
+    const char *broken = ir_verify(s->g, roots[i], is_of_tensors(pass) ? UOP_TENSOR : UOP_EXPR);
     WN_CHECK(broken == NULL, "after %s: %s", pass, broken);
   }
 #endif

@@ -22,145 +22,14 @@
 
 #include "winograd/cancel.h"
 
-#include "ir/walk.h"
-
 static const double MOST = 1.0 / 4096, CHANCE = 1e-6;
 enum {
-  GLANCE = 512,     /* filters that are enough to see that a layer does not cancel, */
-  LOOK = 1 << 15,   /* and to believe that it does */
-  TAPS = 1 << 10,   /* of a filter; what is longer is no filter that anybody makes */
-  MOST_NODES = 256, /* of the expression of the weights */
-  LEAST = -1075,    /* powers of two that a number may have */
+  GLANCE = 512,   /* filters that are enough to see that a layer does not cancel, */
+  LOOK = 1 << 15, /* and to believe that it does */
+  TAPS = 1 << 10, /* of a filter; what is longer is no filter that anybody makes */
+  LEAST = -1075,  /* powers of two that a number may have */
   BINS = 1024 - LEAST + 1
 };
-
-/* --- the value of the weights at given loops: a list of nodes, each after its sources --------- */
-
-typedef struct read_step {
-  const uop *u;
-  int src[3];
-} read_step;
-
-typedef struct reader {
-  const wino_weights *weights;
-  int n;
-  read_step step[MOST_NODES];
-  double value[MOST_NODES];
-} reader;
-
-static bool is_read(const uop *u, const wino_weights *w) {
-  switch (u->op) {
-    case OP_CONST:
-    case OP_RANGE:
-    case OP_ADD:
-    case OP_SUB:
-    case OP_MUL:
-    case OP_DIV:
-    case OP_IDIV:
-    case OP_MOD:
-    case OP_NEG:
-    case OP_ABS:
-    case OP_SQRT:
-    case OP_LT:
-    case OP_EQ:
-    case OP_AND:
-    case OP_OR:
-    case OP_NOT:
-    case OP_WHERE:
-      return true;
-    case OP_BUFFER:
-      return w->known(w->user, u->arg.i);
-    case OP_INDEX:
-      return u->src[0]->op == OP_BUFFER && u->nsrc == 3;
-    case OP_CAST:
-      return dtype_is_float(u->dtype) || !dtype_is_float(u->src[0]->dtype);
-    default:
-      return false;
-  }
-}
-
-/* False where the weights are not made of constants, or of what is not worth reading here. */
-static bool reader_init(reader *r, graph *g, const uop *wgt, const wino_weights *weights) {
-  uop_order order = uop_toposort(&g->arena, 1, &wgt);
-  map at;
-  if (order.len > MOST_NODES) return false;
-  map_init(&at, &g->arena);
-  r->weights = weights;
-  r->n = (int)order.len;
-  for (int i = 0; i < r->n; ++i) {
-    const uop *u = order.at[i];
-    if (!is_read(u, weights)) return false;
-    r->step[i].u = u;
-    for (int j = 0; j < u->nsrc; ++j) {
-      uint64_t place = 0;
-      map_get(&at, u->src[j]->id, &place);
-      r->step[i].src[j] = (int)place;
-    }
-    map_put(&at, u->id, (uint64_t)i);
-  }
-  return true;
-}
-
-/* Where the loop's value is; -1: the weights do not depend on it. */
-static int find_loop(const reader *r, const uop *loop) {
-  int i = r->n - 1;
-  while (i >= 0 && r->step[i].u != loop) --i;
-  return i;
-}
-
-static void bind(reader *r, int place, int64_t value) {
-  if (place >= 0) r->value[place] = (double)value;
-}
-
-static double step_value(const reader *r, const read_step *s) {
-  double a = r->value[s->src[0]], b = r->value[s->src[1]], c = r->value[s->src[2]];
-  switch (s->u->op) {
-    case OP_CONST:
-      return uop_const_value(s->u);
-    case OP_ADD:
-      return a + b;
-    case OP_SUB:
-      return a - b;
-    case OP_MUL:
-      return a * b;
-    case OP_DIV:
-      return a / b;
-    case OP_IDIV:
-      return floor(a / b);
-    case OP_MOD:
-      return a - b * floor(a / b);
-    case OP_NEG:
-      return -a;
-    case OP_ABS:
-      return fabs(a);
-    case OP_SQRT:
-      return sqrt(a);
-    case OP_LT:
-      return a < b;
-    case OP_EQ:
-      return a == b;
-    case OP_AND:
-      return a != 0 && b != 0;
-    case OP_OR:
-      return a != 0 || b != 0;
-    case OP_NOT:
-      return a == 0;
-    case OP_WHERE:
-      return a != 0 ? b : c;
-    case OP_INDEX: /* elsewhere there may be nothing to read */
-      return b != 0 ? r->weights->value(r->weights->user, s->u->src[0]->arg.i, (int64_t)c) : 0;
-    default: /* CAST */
-      return a;
-  }
-}
-
-static double read_weight(reader *r) {
-  for (int i = 0; i < r->n; ++i) {
-    unsigned op = r->step[i].u->op;
-    if (op != OP_RANGE && op != OP_BUFFER) r->value[i] = step_value(r, &r->step[i]);
-  }
-  return r->value[r->n - 1];
-}
 
 /* --- all filters ------------------------------------------------------------------------------ */
 
@@ -182,13 +51,13 @@ typedef struct filters { /* a number of them counts through the loops of groups 
   int64_t count, taps;
 } filters;
 
-static void add_loops(filters *f, const loop_list *l, const reader *r) {
+static void add_loops(filters *f, const loop_list *l, const weight_reader *r) {
   for (int i = 0; i < l->n; ++i)
-    f->each[f->nloops++] = (loop){l->at[i]->arg.j, find_loop(r, l->at[i])};
+    f->each[f->nloops++] = (loop){l->at[i]->arg.j, weight_reader_loop(r, l->at[i])};
 }
 
 /* False where there is nothing to sum, or more than numbers can count. */
-static bool filters_init(filters *f, const wino_match *m, const reader *r) {
+static bool filters_init(filters *f, const wino_match *m, const weight_reader *r) {
   *f = (filters){.naxes = m->naxes, .count = 1, .taps = 1};
   add_loops(f, &m->groups, r);
   add_loops(f, &m->outs, r);
@@ -198,7 +67,7 @@ static bool filters_init(filters *f, const wino_match *m, const reader *r) {
     f->count *= f->each[i].extent;
   }
   for (int i = 0; i < m->naxes; ++i) {
-    f->tap[i] = (loop){m->axis[i].taps, find_loop(r, m->axis[i].k)};
+    f->tap[i] = (loop){m->axis[i].taps, weight_reader_loop(r, m->axis[i].k)};
     f->taps *= m->axis[i].taps;
     if (f->taps > TAPS) return false;
   }
@@ -206,20 +75,20 @@ static bool filters_init(filters *f, const wino_match *m, const reader *r) {
 }
 
 /* The loops at the values that make up a number, the last loop fastest. */
-static void bind_all(reader *r, const loop *at, int n, int64_t number) {
+static void bind_all(weight_reader *r, const loop *at, int n, int64_t number) {
   for (int i = n - 1; i >= 0; --i) {
-    bind(r, at[i].place, number % at[i].extent);
+    weight_reader_set(r, at[i].place, number % at[i].extent);
     number /= at[i].extent;
   }
 }
 
-static void add_filter(tally *t, reader *r, const filters *f, int64_t number) {
+static void add_filter(tally *t, weight_reader *r, const filters *f, int64_t number) {
   double sum = 0, energy = 0;
   int exponent;
   bind_all(r, f->each, f->nloops, number);
   for (int64_t i = 0; i < f->taps; ++i) {
     bind_all(r, f->tap, f->naxes, i);
-    double w = read_weight(r);
+    double w = weight_reader_value(r);
     sum += w;
     energy += w * w;
   }
@@ -231,7 +100,7 @@ static void add_filter(tally *t, reader *r, const filters *f, int64_t number) {
 }
 
 /* Up to `most` filters, evenly spread: multiples, modulo their number, of a step near its golden section. */
-static void measure(reader *r, const filters *f, int64_t most, tally *t) {
+static void measure(weight_reader *r, const filters *f, int64_t most, tally *t) {
   int64_t step = 1, at = 0, n = f->count < most ? f->count : most;
   if (f->count > most) step = (int64_t)((double)f->count * 0.6180339887);
   while (int_gcd(f->count, step) != 1) ++step;
@@ -264,10 +133,10 @@ static bool is_small(const tally *t) {
 
 const char *wino_cancels(graph *g, const wino_match *m, const wino_weights *weights) {
   if (weights == NULL) return NULL;
-  reader *r = arena_new(&g->arena, reader);
+  weight_reader *r = weight_reader_new(g, m->wgt, weights);
   filters *f = arena_new(&g->arena, filters);
   tally t = {0};
-  if (!reader_init(r, g, m->wgt, weights) || !filters_init(f, m, r)) return NULL;
+  if (r == NULL || !filters_init(f, m, r)) return NULL;
   measure(r, f, GLANCE, &t);
   if (!is_small(&t)) return NULL;
   t.count = arena_array(&g->arena, int64_t, BINS);

@@ -10,13 +10,7 @@
 #define WN_WINOGRAD_CANCEL_H
 
 #include "winograd/recognise.h"
-
-/* What constants hold while the graph is compiled. */
-typedef struct wino_weights {
-  bool (*known)(void *user, int64_t slot); /* is the buffer a constant with data? */
-  double (*value)(void *user, int64_t slot, int64_t index); /* an element of one that is */
-  void *user;
-} wino_weights;
+#include "winograd/weights.h"
 
 /* The reason is in the graph's arena: "its filters sum to 0, ...". */
 const char *wino_cancels(graph *g, const wino_match *m, const wino_weights *weights);

@@ -126,7 +126,7 @@ setting WINNOW_THREADS 0 'from 1 to 1024'
 setting WINNOW_THREADS 1025 'from 1 to 1024'
 setting WINNOW_THREADS many 'from 1 to 1024'
 setting WINNOW_ISA i386 'expected sse2, avx2, avx512, neon, generic, simt, simdgroup or simd'
-setting WINNOW_DUMP nope 'tensor, lower, simplify, recognise, winograd, apply, linearise'
+setting WINNOW_DUMP nope 'tensor, clean, lower, simplify, recognise, winograd, apply, linearise'
 setting WINNOW_TRACE yes 'expected 1'
 export WINNOW_DUMP=nope
 run 0 'help whatever the environment' compare --help

@@ -221,6 +221,8 @@ static void weights_of_all_layers_are_packed(void **state) {
       if (c == 0) assert_true(prepare == 1 && prepared > 0);
       chains[c](f, 4);
       compile(f, "direct");
+      /* layouts are cancelled between layers: the first reads and the last writes channels last */
+      if (c == 2) codes *= 3;
       if (f->info.prepare_kernels != 4 * prepare || f->p->compiled->ncodes != codes)
         fail_msg("chain %zu, %s: %d of %d are packed, %d kernels differ, not %d", c, cpus[i],
                  f->info.prepare_kernels, 4 * prepare, f->p->compiled->ncodes, codes);
