@@ -153,30 +153,32 @@ static void compile_into(wn_model *m, model_programs *p, const call *c) {
   }
 }
 
-/* A new set of programs with one instance, or NULL and an error in the model's diag. */
-static model_programs *compile_programs(wn_model *m, const call *c, wn_status *status) {
+static wn_status compile_set(wn_model *m, model_programs *p, const call *c) {
+  wn_status st;
+  DIAG_TRY(&p->ctx->diag, st) compile_into(m, p, c);
+  DIAG_END(&p->ctx->diag, st)
+  return st;
+}
+
+/* A new set of programs with one instance, or NULL and an error in the caller's diag. */
+static model_programs *compile_programs(wn_model *m, const call *c, diag *d) {
   model_programs *p = mem_alloc(sizeof *p);
-  wn_status st = WN_ERR_NOMEM;
-  diag_set(&m->diag, st, "out of memory");
+  diag_set(d, WN_ERR_NOMEM, "out of memory");
   if (p == NULL) goto failed;
   *p = (model_programs){.key_size = c->key_size, .key = mem_alloc(c->key_size + 1)};
   if (p->key == NULL || wn_context_create(&p->ctx) != WN_OK) goto failed;
   memcpy(p->key, c->key, c->key_size);
   wn_on_warning(p->ctx, m->ctx->diag.warn, m->ctx->diag.warn_user);
-  DIAG_TRY(&p->ctx->diag, st) compile_into(m, p, c);
-  DIAG_END(&p->ctx->diag, st)
+  const wn_status st = compile_set(m, p, c);
   if (st != WN_OK) {
-    diag_set(&m->diag, st, "%s", p->ctx->diag.message);
+    diag_set(d, st, "%s", p->ctx->diag.message);
     goto failed;
   }
-  st = WN_ERR_NOMEM;
   p->idle = new_instance(p, p->base, m->outputs);
   if (p->idle == NULL) goto failed;
-  *status = WN_OK;
   return p;
 failed:
   if (p != NULL) destroy_programs(p, m->outputs);
-  *status = st;
   return NULL;
 }
 
@@ -235,9 +237,10 @@ static void give_back(wn_model *m, model_programs *p, instance *i) {
   drop_surplus(m);
 }
 
-/* The programs for a call, with one more user, and an instance of them. */
-static wn_status take(wn_model *m, const call *c, model_programs **programs, instance **one) {
-  wn_status st = WN_OK;
+/* The programs for a call, with one more user, and an instance of them; else an error is in the caller's diag, as the
+ * model's is everyone's. */
+static wn_status take(wn_model *m, const call *c, diag *d, model_programs **programs,
+                      instance **one) {
   pthread_mutex_lock(&m->lock);
   model_programs *p = find_programs(m, c);
   instance *i = p == NULL ? NULL : take_idle(p);
@@ -248,7 +251,7 @@ static wn_status take(wn_model *m, const call *c, model_programs **programs, ins
     p = find_programs(m, c); /* another thread may have been faster */
     if (p != NULL) i = take_idle(p);
     pthread_mutex_unlock(&m->lock);
-    if (p == NULL && (p = compile_programs(m, c, &st)) != NULL) {
+    if (p == NULL && (p = compile_programs(m, c, d)) != NULL) {
       pthread_mutex_lock(&m->lock);
       p->next = m->first;
       m->first = p;
@@ -258,15 +261,15 @@ static wn_status take(wn_model *m, const call *c, model_programs **programs, ins
       pthread_mutex_unlock(&m->lock);
     }
     pthread_mutex_unlock(&m->build);
-    if (p == NULL) return st;
+    if (p == NULL) return d->status;
     drop_surplus(m);
   }
   if (i == NULL) {
     wn_program *other = NULL;
-    st = wn_program_share(p->base, &other);
+    wn_status st = wn_program_share(p->base, &other);
     if (st == WN_OK && (i = new_instance(p, other, m->outputs)) == NULL) st = WN_ERR_NOMEM;
     if (st != WN_OK) {
-      diag_set(&m->diag, st, "%s", other == NULL ? wn_program_message(p->base) : "out of memory");
+      diag_set(d, st, "%s", other == NULL ? wn_program_message(p->base) : "out of memory");
       wn_program_destroy(other);
       give_back(m, p, NULL);
       return st;
@@ -355,8 +358,8 @@ static void work(job *j, arena *a) {
   call c;
   read_call(j->m, a, j->inputs, j->ninputs, &c);
   wn_value **out = place_outputs(j->m, a, j->outputs, j->noutputs);
-  wn_status st = take(j->m, &c, &j->p, &j->i);
-  if (st != WN_OK) diag_fail(a->diag, st, "%s", j->m->diag.message);
+  wn_status st = take(j->m, &c, a->diag, &j->p, &j->i);
+  if (st != WN_OK) diag_again(a->diag);
   if (j->run) {
     bind_all(j->m, a, j->p, j->i, &c, out);
     st = wn_run(j->i->program);
@@ -364,6 +367,14 @@ static void work(job *j, arena *a) {
   }
   for (int k = 0; k < j->m->outputs; ++k)
     if (out[k] != NULL) tell_output(&j->p->output[k], out[k]);
+}
+
+/* The model's line, which calls of several threads may write. */
+static wn_status complain(wn_model *m, wn_status st, const char *line) {
+  pthread_mutex_lock(&m->lock);
+  diag_set(&m->diag, st, "%s", line);
+  pthread_mutex_unlock(&m->lock);
+  return st;
 }
 
 /* Does a job with scratch memory and an error of its own, so that several threads can. keep: leave the program taken. */
@@ -376,11 +387,7 @@ static wn_status do_job(job *j, bool keep) {
   DIAG_TRY(&d, st) work(j, &a);
   DIAG_END(&d, st)
   if (j->p != NULL && (st != WN_OK || !keep)) give_back(j->m, j->p, j->i);
-  if (st != WN_OK) {
-    pthread_mutex_lock(&j->m->lock);
-    diag_set(&j->m->diag, st, "%s", d.message);
-    pthread_mutex_unlock(&j->m->lock);
-  }
+  if (st != WN_OK) complain(j->m, st, d.message);
   arena_release(&a);
   return st;
 }
@@ -388,7 +395,7 @@ static wn_status do_job(job *j, bool keep) {
 static wn_status check_lists(wn_model *m, const wn_value *in, int nin, const wn_value *out,
                              int nout) {
   bool bad = nin < 0 || nout < 0 || (nin > 0 && in == NULL) || (nout > 0 && out == NULL);
-  return bad ? diag_set(&m->diag, WN_ERR_USAGE, "a list of inputs or outputs is NULL") : WN_OK;
+  return bad ? complain(m, WN_ERR_USAGE, "a list of inputs or outputs is NULL") : WN_OK;
 }
 
 wn_status wn_model_run(wn_model *model, const wn_value *inputs, int inputs_count, wn_value *outputs,
@@ -413,7 +420,7 @@ wn_status wn_model_program(wn_model *model, const wn_value *inputs, int count,
   if (program != NULL) *program = NULL;
   if (model == NULL) return WN_ERR_USAGE;
   if (program == NULL)
-    return diag_set(&model->diag, WN_ERR_USAGE, "nowhere to put the program: it is NULL");
+    return complain(model, WN_ERR_USAGE, "nowhere to put the program: it is NULL");
   wn_status st = check_lists(model, inputs, count, NULL, 0);
   if (st != WN_OK) return st;
   job j = {model, inputs, NULL, count, 0, false, NULL, NULL};
