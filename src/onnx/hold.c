@@ -19,6 +19,11 @@ struct held_file {
   char path[];       /* as it was asked for */
 };
 
+struct held_copy {
+  held_copy *next;
+  _Alignas(16) unsigned char bytes[];
+};
+
 enum { ALIGN = 4096, FIRST_PIECE = 1 << 20, MOST_AT_ONCE = 1 << 30, SHORTER = -1 };
 
 /* --- reading ----------------------------------------------------------------------------------- */
@@ -70,6 +75,11 @@ void hold_release(file_holder *h) {
     held_file *f = h->first;
     h->first = f->next;
     free_file(f);
+  }
+  while (h->copies != NULL) {
+    held_copy *c = h->copies;
+    h->copies = c->next;
+    mem_free(c);
   }
 }
 
@@ -267,7 +277,11 @@ static const unsigned char *move(const wanted *w, size_t shift) {
 
 static const unsigned char *copy(const wanted *w, const unsigned char *from, bool swap) {
   size_t unit = unit_of(w->t->type);
-  unsigned char *to = arena_copy(w->a, from, w->bytes);
+  held_copy *c = mem_alloc(sizeof *c + w->bytes);
+  if (c == NULL) refuse(w, WN_ERR_NOMEM, "no memory for its elements");
+  c->next = w->h->copies;
+  w->h->copies = c;
+  unsigned char *to = memcpy(c->bytes, from, w->bytes);
   for (size_t i = 0; swap && i + unit <= w->bytes; i += unit) {
     for (size_t low = i, high = i + unit - 1; low < high; ++low, --high) {
       unsigned char byte = to[low];
@@ -291,6 +305,7 @@ static const unsigned char *settle(const wanted *w, const unsigned char *from) {
 
 const void *onnx_tensor_elements(file_holder *h, arena *a, diag *d, const char *model_path,
                                  const onnx_tensor *t) {
+  static const _Alignas(16) char none[1];
   wanted w = {.h = h, .a = a, .d = d, .model = model_path, .t = t};
   size_t size = onnx_type_size(t->type);
   if (*t->place != NULL) return *t->place;
@@ -301,7 +316,7 @@ const void *onnx_tensor_elements(file_holder *h, arena *a, diag *d, const char *
   if (t->typed != NULL)
     *t->place = t->typed;
   else if (w.bytes == 0)
-    *t->place = arena_alloc(a, 1);
+    *t->place = none;
   else
     *t->place = settle(&w, t->raw != NULL ? t->raw : external_data(&w));
   return *t->place;

@@ -11,10 +11,13 @@
 #include "onnx/onnx_file.h"
 
 typedef struct held_file held_file;
+typedef struct held_copy held_copy;
 
-/* A list of held files, zero-initialised; released as a whole. Not for several threads. */
+/* A list of held files and of elements that are no bytes of files, zero-initialised; released as a whole. Not for
+ * several threads. */
 typedef struct file_holder {
   held_file *first;
+  held_copy *copies;
 } file_holder;
 
 /* Bytes of the file or pipe at `path`, held from now on; the same file is held once. They are read as messages before
@@ -24,10 +27,11 @@ const unsigned char *hold_file(file_holder *h, diag *d, const char *path, size_t
 void hold_release(file_holder *h);
 
 /* Elements of a tensor of the model at `model_path` (NULL: it came from memory, and external data is WN_ERR_USAGE), in
- * native byte order and aligned for their type: where they are in the file if they can be there, else a copy in the
- * arena; asked again, at the same place. External data is in the model's folder only, links out of it are refused, but
- * for those into the folder that the model itself is a link into; sizes are checked against the shape. Errors unwind
- * through d and name the tensor. Bytes of bool are 0 or 1. The arena is the tensor's, or lives as long. */
+ * native byte order and aligned for their type: where they are in the file if they can be there, else a copy that the
+ * holder has; asked again, at the same place. External data is in the model's folder only, links out of it are refused,
+ * but for those into the folder that the model itself is a link into; sizes are checked against the shape. Errors unwind
+ * through d and name the tensor. Bytes of bool are 0 or 1. The arena is for work: it may be gone when the holder, and a
+ * tensor that knows its elements, are not. */
 const void *onnx_tensor_elements(file_holder *h, arena *a, diag *d, const char *model_path,
                                  const onnx_tensor *t);
 

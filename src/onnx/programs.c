@@ -165,30 +165,32 @@ static void compile_into(wn_model *m, model_programs *p, const call *c) {
     p->output[i] = describe_output(m->output[i]->name, outs[i], &p->host.end[i]);
 }
 
-/* A new set of programs with one instance, or NULL and an error in the model's diag. */
-static model_programs *compile_programs(wn_model *m, const call *c, wn_status *status) {
+static wn_status compile_set(wn_model *m, model_programs *p, const call *c) {
+  wn_status st;
+  DIAG_TRY(&p->ctx->diag, st) compile_into(m, p, c);
+  DIAG_END(&p->ctx->diag, st)
+  return st;
+}
+
+/* A new set of programs with one instance, or NULL and an error in the caller's diag. */
+static model_programs *compile_programs(wn_model *m, const call *c, diag *d) {
   model_programs *p = mem_alloc(sizeof *p);
-  wn_status st = WN_ERR_NOMEM;
-  diag_set(&m->diag, st, "out of memory");
+  diag_set(d, WN_ERR_NOMEM, "out of memory");
   if (p == NULL) goto failed;
   *p = (model_programs){.key_size = c->key_size, .key = mem_alloc(c->key_size + 1)};
   if (p->key == NULL || wn_context_create(&p->ctx) != WN_OK) goto failed;
   memcpy(p->key, c->key, c->key_size);
   wn_on_warning(p->ctx, m->ctx->diag.warn, m->ctx->diag.warn_user);
-  DIAG_TRY(&p->ctx->diag, st) compile_into(m, p, c);
-  DIAG_END(&p->ctx->diag, st)
+  const wn_status st = compile_set(m, p, c);
   if (st != WN_OK) {
-    diag_set(&m->diag, st, "%s", p->ctx->diag.message);
+    diag_set(d, st, "%s", p->ctx->diag.message);
     goto failed;
   }
-  st = WN_ERR_NOMEM;
   p->idle = new_instance(p, p->base, p->outs);
   if (p->idle == NULL) goto failed;
-  *status = WN_OK;
   return p;
 failed:
   if (p != NULL) destroy_programs(p);
-  *status = st;
   return NULL;
 }
 
@@ -247,8 +249,8 @@ void programs_give_back(wn_model *m, model_programs *p, instance *i) {
   drop_surplus(m);
 }
 
-wn_status programs_take(wn_model *m, const call *c, model_programs **programs, instance **one) {
-  wn_status st = WN_OK;
+wn_status programs_take(wn_model *m, const call *c, diag *d, model_programs **programs,
+                        instance **one) {
   pthread_mutex_lock(&m->lock);
   model_programs *p = find_programs(m, c);
   instance *i = p == NULL ? NULL : take_idle(p);
@@ -259,7 +261,7 @@ wn_status programs_take(wn_model *m, const call *c, model_programs **programs, i
     p = find_programs(m, c); /* another thread may have been faster */
     if (p != NULL) i = take_idle(p);
     pthread_mutex_unlock(&m->lock);
-    if (p == NULL && (p = compile_programs(m, c, &st)) != NULL) {
+    if (p == NULL && (p = compile_programs(m, c, d)) != NULL) {
       pthread_mutex_lock(&m->lock);
       p->next = m->first;
       m->first = p;
@@ -269,15 +271,15 @@ wn_status programs_take(wn_model *m, const call *c, model_programs **programs, i
       pthread_mutex_unlock(&m->lock);
     }
     pthread_mutex_unlock(&m->build);
-    if (p == NULL) return st;
+    if (p == NULL) return d->status;
     drop_surplus(m);
   }
   if (i == NULL) {
     wn_program *other = NULL;
-    st = program_share_compiled(p->base, &other);
+    wn_status st = program_share_compiled(p->base, &other);
     if (st == WN_OK && (i = new_instance(p, other, p->outs)) == NULL) st = WN_ERR_NOMEM;
     if (st != WN_OK) {
-      diag_set(&m->diag, st, "%s", other == NULL ? wn_program_message(p->base) : "out of memory");
+      diag_set(d, st, "%s", other == NULL ? wn_program_message(p->base) : "out of memory");
       wn_program_destroy(other);
       programs_give_back(m, p, NULL);
       return st;

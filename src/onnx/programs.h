@@ -45,8 +45,9 @@ size_t programs_bytes(wn_dtype dtype, int ndim, const int64_t *shape);
 /* Inputs are checked; errors unwind. */
 void programs_read_call(wn_model *m, arena *a, const wn_value *inputs, int count, call *c);
 /* The programs for a call, with one more user, and an instance of them; what is not there yet is compiled. An error is
- * in the model's diag. */
-wn_status programs_take(wn_model *m, const call *c, model_programs **programs, instance **one);
+ * in the caller's diag, as the model's is everyone's. */
+wn_status programs_take(wn_model *m, const call *c, diag *d, model_programs **programs,
+                        instance **one);
 /* i NULL: there was none. */
 void programs_give_back(wn_model *m, model_programs *p, instance *i);
 

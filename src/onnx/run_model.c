@@ -103,8 +103,8 @@ static void work(job *j, arena *a) {
   call c;
   programs_read_call(j->m, a, j->inputs, j->ninputs, &c);
   wn_value **out = place_outputs(j->m, a, j->outputs, j->noutputs);
-  wn_status st = programs_take(j->m, &c, &j->p, &j->i);
-  if (st != WN_OK) diag_fail(a->diag, st, "%s", j->m->diag.message);
+  wn_status st = programs_take(j->m, &c, a->diag, &j->p, &j->i);
+  if (st != WN_OK) diag_again(a->diag);
   void **computed = NULL;
   if (j->run) {
     computed = bind_all(j->m, a, j->p, j->i, &c, out);
@@ -117,6 +117,14 @@ static void work(job *j, arena *a) {
     if (!j->run) out[k]->bytes = j->p->output[k].bytes;
   }
   if (j->run) finish_on_host(j->m, a, j->p, computed, out);
+}
+
+/* The model's line, which calls of several threads may write. */
+static wn_status complain(wn_model *m, wn_status st, const char *line) {
+  pthread_mutex_lock(&m->lock);
+  diag_set(&m->diag, st, "%s", line);
+  pthread_mutex_unlock(&m->lock);
+  return st;
 }
 
 /* Does a job with scratch memory and an error of its own, so that several threads can. keep: leave the program
@@ -133,11 +141,7 @@ static wn_status do_job(job *j, bool keep) {
   DIAG_END(&d, st)
   fp_leave(&fp);
   if (j->p != NULL && (st != WN_OK || !keep)) programs_give_back(j->m, j->p, j->i);
-  if (st != WN_OK) {
-    pthread_mutex_lock(&j->m->lock);
-    diag_set(&j->m->diag, st, "%s", d.message);
-    pthread_mutex_unlock(&j->m->lock);
-  }
+  if (st != WN_OK) complain(j->m, st, d.message);
   arena_release(&a);
   return st;
 }
@@ -145,7 +149,7 @@ static wn_status do_job(job *j, bool keep) {
 static wn_status check_lists(wn_model *m, const wn_value *in, int nin, const wn_value *out,
                              int nout) {
   bool bad = nin < 0 || nout < 0 || (nin > 0 && in == NULL) || (nout > 0 && out == NULL);
-  return bad ? diag_set(&m->diag, WN_ERR_USAGE, "a list of inputs or outputs is NULL") : WN_OK;
+  return bad ? complain(m, WN_ERR_USAGE, "a list of inputs or outputs is NULL") : WN_OK;
 }
 
 wn_status wn_model_run(wn_model *model, const wn_value *inputs, int inputs_count, wn_value *outputs,
@@ -170,7 +174,7 @@ wn_status wn_model_program(wn_model *model, const wn_value *inputs, int count,
   if (program != NULL) *program = NULL;
   if (model == NULL) return WN_ERR_USAGE;
   if (program == NULL)
-    return diag_set(&model->diag, WN_ERR_USAGE, "nowhere to put the program: it is NULL");
+    return complain(model, WN_ERR_USAGE, "nowhere to put the program: it is NULL");
   wn_status st = check_lists(model, inputs, count, NULL, 0);
   if (st != WN_OK) return st;
   job j = {model, inputs, NULL, count, 0, false, NULL, NULL};

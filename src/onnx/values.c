@@ -5,6 +5,7 @@
  * operator; a value is computed once. Weights are only looked at where a number in them is asked for. */
 #include <math.h>
 
+#include "backend/registry.h"
 #include "onnx/importer.h"
 #include "tensor/tensor.h"
 
@@ -149,8 +150,11 @@ static void compute(importer *imp, onnx_value *v) {
   wn_tensor *t = value_tensor(imp, v);
   void *data = arena_alloc(imp->a, (size_t)value_count(v) * wn_dtype_size(v->dtype) + 1);
   if (value_count(v) > 0) {
-    const wn_options options = {
-        .size = sizeof options, .backend = "interp", .plan = "direct", .threads = 1, .no_cache = 1};
+    const wn_options options = {.size = sizeof options,
+                                .backend = registry_reference()->name,
+                                .plan = "direct",
+                                .threads = 1,
+                                .no_cache = 1};
     wn_program *p;
     wn_status st = wn_compile(imp->ctx, &t, &data, 1, &options, &p);
     if (st == WN_OK) st = wn_run(p);

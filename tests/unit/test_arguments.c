@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "winnow/winnow.h"
+#include "onnx/write_onnx.h"
 
 static float x[2 * 9 * 9], w[3 * 2 * 9], y[3 * 9 * 9];
 
@@ -22,6 +22,10 @@ typedef struct fixture {
   wn_context *ctx;
   wn_tensor *in, *out;
   wn_program *program, *planned; /* planned: plan_only */
+  diag d;
+  arena a;
+  str bytes; /* of a model */
+  wn_model *model;
 } fixture;
 
 static void *data[] = {y};
@@ -36,14 +40,29 @@ static wn_program *compile(fixture *f, bool plan_only) {
   return p;
 }
 
+/* y = -x, of 3 numbers. */
+static str model_of_nothing_much(arena *a) {
+  graph_writer g;
+  graph_begin(&g, a);
+  graph_input(&g, "x", ONNX_FLOAT, 1, (int64_t[]){3});
+  graph_node(&g, "Neg", "x", "y", NULL);
+  graph_output(&g, "y", ONNX_FLOAT, 1, (int64_t[]){3});
+  return model_bytes(&g, 17);
+}
+
 static int setup(void **state) {
   fixture *f = calloc(1, sizeof *f);
+  diag_init(&f->d);
+  arena_init(&f->a, &f->d);
   assert_int_equal(wn_context_create(&f->ctx), WN_OK);
   f->in = wn_input(f->ctx, WN_F32, 4, (int64_t[]){1, 2, 9, 9}, x);
   f->out = wn_conv(f->in, wn_constant(f->ctx, WN_F32, 4, (int64_t[]){3, 2, 3, 3}, w),
                    &WN_CONV_PARAMS(.pad_lo = {1, 1}, .pad_hi = {1, 1}));
   f->program = compile(f, false);
   f->planned = compile(f, true);
+  f->bytes = model_of_nothing_much(&f->a);
+  assert_int_equal(wn_model_load_bytes(f->ctx, f->bytes.data, f->bytes.len, NULL, &f->model),
+                   WN_OK);
   *state = f;
   return 0;
 }
@@ -52,7 +71,9 @@ static int teardown(void **state) {
   fixture *f = *state;
   wn_program_destroy(f->program);
   wn_program_destroy(f->planned);
+  wn_model_destroy(f->model);
   wn_context_destroy(f->ctx);
+  arena_release(&f->a);
   free(f);
   return 0;
 }
@@ -197,6 +218,118 @@ static bool convolve_nothing(fixture *f) {
   return right;
 }
 
+/* Of a model: a status, and a line. */
+#define COMPLAINS(call) (STATUS(call) && *wn_model_message(f->model))
+
+static bool load_nothing(fixture *f) {
+  wn_model *m[5];
+  for (int i = 0; i < 5; ++i) m[i] = f->model;
+  const wn_model_options wrong[] = {WN_MODEL_OPTIONS(.programs = -1), {.programs = 1}};
+  const char *path = "no/such/model.onnx";
+  bool right = STATUS(wn_model_load(NULL, path, NULL, &m[0])) &&
+               SAYS(wn_model_load(f->ctx, NULL, NULL, &m[1])) &&
+               wn_model_load(f->ctx, path, NULL, &m[2]) == WN_ERR_IO && *wn_message(f->ctx) &&
+               SAYS(wn_model_load(f->ctx, path, NULL, NULL)) &&
+               SAYS(wn_model_load(f->ctx, path, &wrong[0], &m[3])) &&
+               SAYS(wn_model_load(f->ctx, path, &wrong[1], &m[4]));
+  for (int i = 0; i < 5; ++i) right = right && m[i] == NULL;
+  return right;
+}
+
+static bool load_no_bytes(fixture *f) {
+  wn_model *m[6];
+  for (int i = 0; i < 6; ++i) m[i] = f->model;
+  const wn_model_options wrong[] = {WN_MODEL_OPTIONS(.programs = -1), {.programs = 1}};
+  const void *bytes = f->bytes.data;
+  const size_t n = f->bytes.len;
+  bool right = STATUS(wn_model_load_bytes(NULL, bytes, n, NULL, &m[0])) &&
+               SAYS(wn_model_load_bytes(f->ctx, NULL, n, NULL, &m[1])) &&
+               SAYS(wn_model_load_bytes(f->ctx, bytes, 0, NULL, &m[2])) &&
+               SAYS(wn_model_load_bytes(f->ctx, bytes, n - 1, NULL, &m[3])) &&
+               SAYS(wn_model_load_bytes(f->ctx, bytes, n, NULL, NULL)) &&
+               SAYS(wn_model_load_bytes(f->ctx, bytes, n, &wrong[0], &m[4])) &&
+               SAYS(wn_model_load_bytes(f->ctx, bytes, n, &wrong[1], &m[5]));
+  for (int i = 0; i < 6; ++i) right = right && m[i] == NULL;
+  return right;
+}
+
+static bool ask_no_model(fixture *f) {
+  wn_model_info info = WN_MODEL_INFO(.nodes = 7);
+  return STATUS(wn_model_get_info(NULL, &info)) && info.nodes == 0 &&
+         COMPLAINS(wn_model_get_info(f->model, NULL));
+}
+
+typedef wn_status (*get_value)(wn_model *model, int index, wn_value *value);
+
+static bool ask_no_value(fixture *f, get_value get) {
+  static const int wrong[] = {-1, 1, INT_MIN, INT_MAX};
+  wn_value v = WN_VALUE(), unsized = {.ndim = 7};
+  bool right = STATUS(get(NULL, 0, &v)) && COMPLAINS(get(f->model, 0, NULL)) &&
+               COMPLAINS(get(f->model, 0, &unsized)) && unsized.ndim == 7;
+  for (size_t i = 0; i < sizeof wrong / sizeof *wrong; ++i) {
+    v.ndim = 7;
+    right = right && COMPLAINS(get(f->model, wrong[i], &v)) && v.ndim == 0;
+  }
+  return right;
+}
+
+static bool ask_no_input(fixture *f) { return ask_no_value(f, wn_model_get_input); }
+static bool ask_no_output(fixture *f) { return ask_no_value(f, wn_model_get_output); }
+
+static bool build_nothing(fixture *f) {
+  const wn_value two = WN_VALUE(.dtype = WN_F32, .ndim = 1, .shape = {2});
+  wn_tensor *out;
+  return STATUS(wn_model_build(f->model, NULL, NULL, 0, &out)) &&
+         SAYS(wn_model_build(NULL, f->ctx, NULL, 0, &out)) &&
+         SAYS(wn_model_build(f->model, f->ctx, NULL, 0, NULL)) &&
+         SAYS(wn_model_build(f->model, f->ctx, NULL, 1, &out)) &&
+         SAYS(wn_model_build(f->model, f->ctx, NULL, -1, &out)) &&
+         SAYS(wn_model_build(f->model, f->ctx, &two, 1, &out));
+}
+
+static bool make_no_program(fixture *f) {
+  const wn_value two = WN_VALUE(.dtype = WN_F32, .ndim = 1, .shape = {2});
+  wn_program *p[4] = {f->program, f->program, f->program, f->program};
+  bool right = STATUS(wn_model_program(NULL, NULL, 0, &p[0])) &&
+               COMPLAINS(wn_model_program(f->model, NULL, 0, NULL)) &&
+               COMPLAINS(wn_model_program(f->model, NULL, 1, &p[1])) &&
+               COMPLAINS(wn_model_program(f->model, NULL, -1, &p[2])) &&
+               COMPLAINS(wn_model_program(f->model, &two, 1, &p[3]));
+  for (int i = 0; i < 4; ++i) right = right && p[i] == NULL;
+  return right;
+}
+
+/* What is not lent is not given back. */
+static bool release_nothing(fixture *f) {
+  wn_model_release(NULL, NULL);
+  wn_model_release(NULL, f->program);
+  wn_model_release(f->model, NULL);
+  wn_model_release(f->model, f->program);
+  return wn_run(f->program) == WN_OK;
+}
+
+static bool ask_no_outputs(fixture *f) {
+  wn_value v = WN_VALUE(), unsized = {.ndim = 7};
+  return STATUS(wn_model_outputs(NULL, NULL, 0, &v)) &&
+         COMPLAINS(wn_model_outputs(f->model, NULL, 0, NULL)) &&
+         COMPLAINS(wn_model_outputs(f->model, NULL, 1, &v)) &&
+         COMPLAINS(wn_model_outputs(f->model, NULL, -1, &v)) &&
+         COMPLAINS(wn_model_outputs(f->model, NULL, 0, &unsized)) && unsized.ndim == 7;
+}
+
+static bool run_no_model(fixture *f) {
+  wn_value in = WN_VALUE(.dtype = WN_F32, .ndim = 1, .shape = {3}, .data = x), without = in,
+           out = WN_VALUE(.data = y);
+  without.data = NULL;
+  return STATUS(wn_model_run(NULL, &in, 1, &out, 1)) &&
+         COMPLAINS(wn_model_run(f->model, NULL, 1, &out, 1)) &&
+         COMPLAINS(wn_model_run(f->model, &in, -1, &out, 1)) &&
+         COMPLAINS(wn_model_run(f->model, &in, 1, NULL, 1)) &&
+         COMPLAINS(wn_model_run(f->model, &in, 1, &out, -1)) &&
+         COMPLAINS(wn_model_run(f->model, &in, 0, &out, 1)) &&
+         COMPLAINS(wn_model_run(f->model, &without, 1, &out, 1));
+}
+
 #define FUNCTION(name, ...)             \
   static bool call_##name(fixture *f) { \
     (void)f;                            \
@@ -302,6 +435,12 @@ FUNCTION(wn_bind_many, STATUS(wn_bind_many(NULL, 0, NULL, NULL)) &&
 FUNCTION(wn_program_message, *wn_program_message(NULL) != 0)
 FUNCTION(wn_program_destroy, (wn_program_destroy(NULL), true))
 FUNCTION(wn_plan_names, wn_plan_names() != NULL)
+FUNCTION(wn_model_destroy, (wn_model_destroy(NULL), true))
+FUNCTION(wn_model_message, *wn_model_message(NULL) != 0)
+FUNCTION(wn_model_add_output, STATUS(wn_model_add_output(NULL, "x")) &&
+                                  COMPLAINS(wn_model_add_output(f->model, NULL)) &&
+                                  COMPLAINS(wn_model_add_output(f->model, "")) &&
+                                  COMPLAINS(wn_model_add_output(f->model, "nothing")))
 
 static const struct function {
   const char *name;
@@ -352,6 +491,9 @@ static const struct function {
     ROW(wn_program_message),
     ROW(wn_program_destroy),
     ROW(wn_plan_names),
+    ROW(wn_model_destroy),
+    ROW(wn_model_message),
+    ROW(wn_model_add_output),
     {"wn_conv", convolve_nothing},
     {"wn_compile", compile_nothing},
     {"wn_explain", explain_nothing},
@@ -363,6 +505,16 @@ static const struct function {
     {"wn_program_find", find_nothing},
     {"wn_program_share", share_nothing},
     {"wn_run_timed", time_nothing},
+    {"wn_model_load", load_nothing},
+    {"wn_model_load_bytes", load_no_bytes},
+    {"wn_model_get_info", ask_no_model},
+    {"wn_model_get_input", ask_no_input},
+    {"wn_model_get_output", ask_no_output},
+    {"wn_model_build", build_nothing},
+    {"wn_model_program", make_no_program},
+    {"wn_model_release", release_nothing},
+    {"wn_model_outputs", ask_no_outputs},
+    {"wn_model_run", run_no_model},
 #undef ROW
 };
 enum { FUNCTIONS = sizeof functions / sizeof *functions };
