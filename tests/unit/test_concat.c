@@ -56,11 +56,11 @@ static void draw_element(uint64_t *s, wn_dtype dtype, unsigned char *to) {
   }
 }
 
-static void draw(uint64_t *s, wn_context *ctx, drawn *d, int most) {
+static void draw(uint64_t *s, wn_context *ctx, drawn *d, int least, int most) {
   d->dtype = (wn_dtype)below(s, WN_DTYPE_COUNT);
   d->ndim = (int)between(s, 1, 5);
   d->axis = (int)below(s, d->ndim);
-  d->count = (int)between(s, 1, most);
+  d->count = (int)between(s, least, most);
   d->outer = d->inner = 1;
   d->whole = 0;
   for (int k = 0; k < d->ndim; ++k) {
@@ -139,7 +139,7 @@ static void test_bits(void **state) {
     wn_context *ctx;
     drawn d;
     assert_int_equal(wn_context_create(&ctx), WN_OK);
-    draw(&s, ctx, &d, 9);
+    draw(&s, ctx, &d, 1, 9);
     check(ctx, &d, concat(&d, 0, d.count), i % 2 ? "cpu" : "interp");
     wn_context_destroy(ctx);
     free_parts(&d);
@@ -154,8 +154,7 @@ static void test_nested(void **state) {
     wn_context *ctx;
     drawn d;
     assert_int_equal(wn_context_create(&ctx), WN_OK);
-    do draw(&s, ctx, &d, 12);
-    while (d.count < 3);
+    draw(&s, ctx, &d, 3, 12);
     wn_tensor *t[PARTS], *sum = d.part[0].t;
     int n = 0;
     for (int at = 0; at < d.count;) {
