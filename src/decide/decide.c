@@ -278,6 +278,25 @@ static const char *trace_of(graph *g, const fitting *f) {
   return str_text(&trace);
 }
 
+/* Constants that a run reads: the caller's, and what was prepared of them for others to read. */
+static double passing_weights(const deciding *d, const site_list *sites) {
+  double bytes = 0;
+  const int slots = (int)d->ctx->buffers.len;
+  bool *seen = arena_array(&d->g->arena, bool, slots + sites->nvalues + 1);
+  for (int i = 0; i < sites->nvalues; ++i) {
+    const stored_value *v = &sites->value[i];
+    for (int k = 0; k < v->narrays && !v->constant; ++k) {
+      const int a = v->array[k], at = a >= 0 ? a : slots + ~a;
+      const bool constant = a >= 0 ? d->ctx->buffers.data[a].constant : sites->value[~a].constant;
+      if (!constant || seen[at]) continue;
+      seen[at] = true;
+      bytes += a >= 0 ? (double)d->ctx->buffers.data[a].count * (double)wn_dtype_size(d->ctx->buffers.data[a].dtype)
+                      : (double)sites->value[~a].len * (double)wn_dtype_size((wn_dtype)sites->value[~a].canonical->dtype);
+    }
+  }
+  return bytes;
+}
+
 decision decide(const deciding *d, const site_list *sites) {
   decision out = {.target = NULL};
   arena *a = &d->g->arena;
@@ -285,6 +304,7 @@ decision decide(const deciding *d, const site_list *sites) {
   choice_target *target = describe_target(d);
   out.target = target;
   if (t.ours) target->weights = look_at_weights(d);
+  target->passing = passing_weights(d, sites);
   if (d->p->store != NULL && decide_is_auto(d->opt) && !d->opt->untuned)
     target->tuned = look_up_tuned(d, sites);
   t.limit = (fit_limit){target->options->max_memory, runtime_scratch_blocks(d->p->rt)};

@@ -49,7 +49,8 @@ cost_target choose_cost_target(const choice_target *t) {
                        .threads = t->threads,
                        .variable_weights = t->options->variable_weights != 0,
                        .max_memory = t->options->max_memory,
-                       .max_lines = t->options->max_lines};
+                       .max_lines = t->options->max_lines,
+                       .passing = t->passing};
 }
 
 /* --- candidates ------------------------------------------------------------------------------- */

@@ -19,6 +19,7 @@ typedef struct choice_target {
   unsigned windows;            /* bit n: convolutions may have n axes */
   const wino_weights *weights; /* of the caller's buffers; NULL: they are not looked at */
   const char *const *tuned;    /* by stored value: a plan of its sites, NULL: none; may be NULL */
+  double passing;              /* as in cost_target */
 } choice_target;
 
 typedef struct

@@ -104,6 +104,7 @@ static bool rewritten_parts(const model *m, const wino_conv *c, const wino_tile 
   if (u.refused || too_long(m, &z, &u)) return false;
   if (m->t->max_memory > 0 && bytes > (double)m->t->max_memory) return false;
   z.total = z.image + z.result + weights + bytes;
+  z.cold = cold_bytes(m, z.taps * z.C * z.K * z.G * (double)m->element);
   count_stages(m, &z, &u, w);
   run_stages(m, &u, w, seconds);
   return true;

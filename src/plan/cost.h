@@ -19,6 +19,9 @@ typedef struct cost_target {
   size_t max_memory;    /* bytes of workspace, 0: no limit */
   int max_lines;        /* of a kernel that is compiled, 0: 2000 */
   const schedule *bits; /* only what gives the same bits is a candidate; NULL: anything */
+  /* bytes of all weights that a run of the graph reads, as they were given: between two uses of one of them the others
+   * have been through the caches; 0: this convolution alone is run, over and over */
+  double passing;
 } cost_target;
 
 /* Predicted seconds of the graph's convolutions under this schedule; INFINITY where it cannot be had: a tile that is

@@ -34,6 +34,13 @@ static direct direct_of(const model *m, const wino_conv *c) {
   return d;
 }
 
+/* Weights of a group so many times, the first time of each group from where they are by then. */
+static void add_weights(const model *m, work *w, const direct *d, double times, double groups) {
+  const double first = fmin(times, groups);
+  add_reads(m, w, d->weights * first, fmax(d->weights, cold_bytes(m, d->weights * groups)));
+  add_reads(m, w, d->weights * (times - first), d->weights);
+}
+
 static direct_shape shape_of(const model *m, const wino_conv *c, const direct *d) {
   int last = c->nwindow - 1;
   direct_shape p = {.dtype = c->dtype, .K = c->K, .X = d->x, .Y = last > 0 ? d->y : 0};
@@ -71,7 +78,7 @@ static work pixels_work(const model *m, const wino_conv *c, const direct *d,
   work w = {.launches = 1, .blocks = rows * blocks};
   w.slots = tiles * (d->sum * fmax(chains * slot, latency_slots(m)) / DIRECT_SHARE + ends);
   w.loads = tiles * (d->sum * loads + ends);
-  add_reads(m, &w, d->weights * rows, d->weights);
+  add_weights(m, &w, d, rows, (double)c->G);
   add_reads(m, &w, d->image, d->image + d->result + d->weights);
   return w;
 }
@@ -100,7 +107,7 @@ static work channels_work(const model *m, const wino_conv *c, const direct *d,
   double kblocks = ceil_div((double)d->k, (double)(t->vectors * t->lanes));
   bool heavy = d->weights >
                KEPT_WEIGHTS; /* then they are outside, and the image is read again for each block */
-  add_reads(m, &w, heavy ? d->weights * (double)(c->batch * c->G) : d->weights * rows, d->weights);
+  add_weights(m, &w, d, heavy ? (double)(c->batch * c->G) : rows, (double)c->G);
   add_reads(m, &w, heavy ? d->image * kblocks : d->image, d->image + d->result + d->weights);
   return w;
 }

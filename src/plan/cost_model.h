@@ -50,6 +50,8 @@ static const double SCATTER = 3.0; /* one result of lanes of tiles, on its way t
 static const double ROW = 1.6, ROW_ODD = 2.5, ROW_EDGE = 3.5;
 static const double SAME_SET = 3.3; /* the same where channels are a multiple of 4 KiB apart */
 /* Share of the bandwidth of memory that loops reach beside what else they do. */
+/* Weights that are rewritten are up to four times as many as were given, others as many. */
+static const double WEIGHTS_GROW = 2;
 static const double MEMORY_SHARE = 0.7;
 /* What of reading from each level is not hidden behind arithmetic. */
 static const double EXPOSED[LEVEL_COUNT] = {0, 0.13, 0.4, 0.15};
@@ -95,6 +97,8 @@ bool is_power_of_two(double x);
 
 model model_of(const cost_target *t, wn_dtype dtype);
 /* `bytes` moved, of an array that together with what is used meanwhile has `footprint` bytes. */
+/* What the graph's other weights take, beside a convolution's `own` bytes. */
+double cold_bytes(const model *m, double own);
 void add_reads(const model *m, work *w, double bytes, double footprint);
 void add_writes(const model *m, work *w, double bytes, double footprint,
                 double dearer); /* times, where it is memory */
@@ -123,6 +127,7 @@ typedef struct sizes {      /* of one group, in elements */
   bool in_apart, out_apart; /* neighbours of a tile are none in memory: strides, dilations */
   double T, C, K, G;
   double image, result, total; /* bytes, all groups; all that a run touches */
+  double cold;                 /* what passes through the caches between two uses of the weights */
 } sizes;
 
 /* How the products are summed over channels: what a product_nest is to the counts. */

@@ -58,10 +58,10 @@ static void add_operands(const model *m, const sizes *z, const cut *u, work *w) 
   }
   double taps = z->taps * z->C * z->K * e;
   if (schedule_is_inlined(s, STAGE_G)) {
-    add_reads(m, w, taps, z->total);
+    add_reads(m, w, taps, fmax(z->cold, z->total));
     add_reads(m, w, taps * (tgroups - 1), u->k_inside ? taps : taps / kgroups);
   } else {
-    add_reads(m, w, g_all, u->blocks > 1 ? g_all + x_fit : z->total);
+    add_reads(m, w, g_all, fmax(z->cold, u->blocks > 1 ? g_all + x_fit : z->total));
     add_reads(m, w, g_all * (tgroups - 1), u->k_inside ? g_all + x_row : g_one + x_row);
   }
 }
@@ -112,10 +112,10 @@ static void add_array_sums(const model *m, const sizes *z, const cut *u, work *w
   double taps = z->taps * z->C * z->K * e;
   if (schedule_is_inlined(s, STAGE_G)) {
     add_steps(w, each * g_scalar_slots(z));
-    add_reads(m, w, taps, z->total);
+    add_reads(m, w, taps, fmax(z->cold, z->total));
   } else {
     add_steps(w, each * z->f * BROADCAST);
-    add_reads(m, w, g_all, u->blocks > 1 ? g_all : z->total);
+    add_reads(m, w, g_all, fmax(z->cold, u->blocks > 1 ? g_all : z->total));
     add_reads(m, w, g_all * (tgroups - 1), g_one);
   }
   double image = z->image / z->G / u->blocks;
