@@ -351,7 +351,7 @@ static void others_read_it(void **state) {
     double sums = 0, n;
     for (const char *at = r.kernels; (at = strstr(at, "lines ")) != NULL; ++at)
       if (sscanf(at, "lines %lf", &n) == 1) sums += n;
-    const double once = 2.0 * 2 * K * C * 9 * SIDE * SIDE;
+    const double once = (double)((int64_t)2 * 2 * K * C * 9 * SIDE * SIDE);
     if (!(sums < 1.5 * once)) fail_msg("%.0f operations:\n%s", sums, r.kernels);
   }
 }

@@ -102,7 +102,8 @@ static void test_missing_arguments(void **state) {
 
 static void test_environment(void **state) {
   static const char *const wrong[][3] = {
-      {"WINNOW_DUMP", "lower,nope", "no pass 'nope'; expected all, or some of tensor, clean, lower"},
+      {"WINNOW_DUMP", "lower,nope",
+       "no pass 'nope'; expected all, or some of tensor, clean, lower"},
       {"WINNOW_DUMP", "low", "no pass 'low'"},
       {"WINNOW_DUMP", "allx", "no pass 'allx'"},
       {"WINNOW_DUMP", "lower,", "no pass ''"},
