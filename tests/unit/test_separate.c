@@ -223,7 +223,8 @@ static void products_are_right(void **state) {
       fail_msg("element %d: %g, not %g", i, (double)y[0][i], want);
   }
   /* sums of one chain have the order of their loops in every tile, and plans are written out as they are */
-  run(f, t, "product0{global;t=16,k=4;chains=1} product1{global;t=8,k=2;chains=1}", y[1], text[1], sizeof text[1]);
+  run(f, t, "product0{global;t=16,k=4;chains=1} product1{global;t=8,k=2;chains=1}", y[1], text[1],
+      sizeof text[1]);
   run(f, t, text[0], y[2], again, sizeof again);
   assert_string_equal(again, text[0]);
   run(f, t, text[1], y[3], again, sizeof again);
