@@ -345,11 +345,16 @@ static const char *what_else(const unsigned char *bytes, size_t size) {
   return text ? "text" : NULL;
 }
 
+static wn_status try_read(wire_reader *r, const wire_message *m, void *to) {
+  wn_status status;
+  DIAG_TRY(r->arena->diag, status) { wire_read(r, m, r->all, to); }
+  DIAG_END(r->arena->diag, status)
+  return status;
+}
+
 static void read_bytes(wire_reader *r, const wire_message *m, void *to) {
   diag *d = r->arena->diag;
-  volatile wn_status status;
-  DIAG_TRY(d, status) { wire_read(r, m, r->all, to); }
-  DIAG_END(d, status)
+  const wn_status status = try_read(r, m, to);
   if (status == WN_OK) return;
   const char *else_ =
       status == WN_ERR_USAGE ? what_else(r->all.at, (size_t)(r->all.end - r->all.at)) : NULL;

@@ -6,7 +6,9 @@
 #include "rewrite/rewrite.h"
 #include "rewrite/transform.h"
 
-enum { SHORT_ROW = 32 }; /* pixels: a longer one fills register tiles, and keeps its part of the image near */
+enum {
+  SHORT_ROW = 32
+}; /* pixels: a longer one fills register tiles, and keeps its part of the image near */
 
 typedef struct fusing {
   graph *g;
@@ -18,7 +20,9 @@ typedef struct fusing {
   void *user;
 } fusing;
 
-static bool has(const uop *u, const uop *o, const uop *n) { return uop_has_range(u, o) || uop_has_range(u, n); }
+static bool has(const uop *u, const uop *o, const uop *n) {
+  return uop_has_range(u, o) || uop_has_range(u, n);
+}
 
 /* The flat index moves by E times as much with o as with n, if it moves. */
 static bool index_fits(const uop *e, const uop *o, const uop *n) {
@@ -42,7 +46,9 @@ static bool all_fit(const fusing *f, const uop *o, const uop *n) {
   for (size_t i = 0; i < f->own.len; ++i) {
     const uop *u = f->own.at[i];
     if (u->op == OP_INDEX) {
-      if (u->dtype == WN_I64 || u->nsrc != 3 || has(u->src[1], o, n) || !index_fits(u->src[2], o, n)) return false;
+      if (u->dtype == WN_I64 || u->nsrc != 3 || has(u->src[1], o, n) ||
+          !index_fits(u->src[2], o, n))
+        return false;
       continue;
     }
     for (int k = 0; k < u->nsrc && u->dtype != WN_I64; ++k)
@@ -139,12 +145,14 @@ static bool join_some(fusing *f, const uop *binder, bool stored) {
 static bool join_any(fusing *f) {
   if (join_some(f, f->value, true)) return true;
   for (size_t i = 0; i < f->own.len; ++i)
-    if (f->own.at[i]->op == OP_REDUCE && f->own.at[i]->nsrc - 1 <= WN_MAX_DIMS && join_some(f, f->own.at[i], false))
+    if (f->own.at[i]->op == OP_REDUCE && f->own.at[i]->nsrc - 1 <= WN_MAX_DIMS &&
+        join_some(f, f->own.at[i], false))
       return true;
   return false;
 }
 
-const uop *fuse_loops(graph *g, arena *a, const uop *value, bool product, fuse_loop loop, void *user) {
+const uop *fuse_loops(graph *g, arena *a, const uop *value, bool product, fuse_loop loop,
+                      void *user) {
   fusing f = {g, a, value, uop_walk_value(a, value->src[0]), product, loop, user};
   if (value->nsrc - 1 > WN_MAX_DIMS) return value;
   while (join_any(&f)) {}

@@ -39,7 +39,7 @@ typedef struct joining {
   bool *known;
   int *depth; /* by value: how many of its kernel wait for each other until it can be computed */
   map later;  /* loop of a sum and depth -> the loop that stands for it there */
-  int *next, *last; /* by value: the next of the same kernel, -1; by leader: the last */
+  int *next, *last;  /* by value: the next of the same kernel, -1; by leader: the last */
   int *stamp, looks; /* by leader: the walk that looked at it; how many there were */
   bool any;
 } joining;

@@ -112,7 +112,8 @@ static int term_lanes(arena *a, const uop *b, const schedule *s, const machine *
   for (size_t i = 0; i < own.len; ++i) {
     const uop *u = own.at[i];
     if (u->op == OP_REDUCE) sums |= sum_lane_range(a, u, lanes) != NULL;
-    if (u->op != OP_INDEX || v < 0 || !is_of_terms(&own, u)) continue; /* a bias is read once a sum */
+    if (u->op != OP_INDEX || v < 0 || !is_of_terms(&own, u))
+      continue; /* a bias is read once a sum */
     movement by = moves(u, b->src[v + 1]);
     if (by == MOVES_BY_ONE) return 1;
     strided |= by == MOVES_OTHERWISE;
@@ -169,7 +170,9 @@ static int vector_range(const uop *b, const survey *s) {
     double room = extent_of(b, i) >= 8 ? 1.0 : (double)extent_of(b, i) / 16.0;
     double score = room * (1.0 + 4.0 * s->contiguous[i] - 3.0 * s->strided[i]);
     const bool last = i == b->nsrc - 1 - 1;
-    score += last ? 4.0 * room : s->reduces ? 0 : -3.0 * room; /* what is stored moves with it too */
+    score += last         ? 4.0 * room
+             : s->reduces ? 0
+                          : -3.0 * room; /* what is stored moves with it too */
     if (best < 0 || score > best_score) best = i, best_score = score;
   }
   return best;

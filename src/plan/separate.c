@@ -39,7 +39,9 @@ static void look_at(separating *s, const uop *b) {
   for (size_t i = 0; i < own.len; ++i) {
     const uop *u = own.at[i];
     wino_match m;
-    if (u->op != OP_REDUCE || u->arg.i != OP_ADD || !sum_is_of_products(u->src[0]) || !over_loops_of(b, u)) continue;
+    if (u->op != OP_REDUCE || u->arg.i != OP_ADD || !sum_is_of_products(u->src[0]) ||
+        !over_loops_of(b, u))
+      continue;
     if (wino_recognise(s->g, u, &m) == NULL)
       ++convs;
     else

@@ -49,6 +49,16 @@ static bool is_data(const uop *t) {
   return t->nsrc == 0;
 }
 
+/* It, or what it is a view of, is the array of a value. */
+static bool is_stored(const naming *n, const uop *t) {
+  uint64_t known;
+  while (!map_get(&n->stored, t->id, &known)) {
+    if (op_table[t->op].shape != SH_MOVE) return false;
+    t = t->src[0];
+  }
+  return true;
+}
+
 /* The name that is the fewest steps away, of what is computed for the value alone. */
 static const char *nearest(const naming *n, const uop *from) {
   const uop *queue[NEAR];
@@ -62,8 +72,7 @@ static const char *nearest(const naming *n, const uop *from) {
     for (int s = 0; s < queue[i]->nsrc && len < NEAR; ++s) {
       const uop *t = queue[i]->src[s];
       uint64_t known;
-      if (map_get(&met, t->id, &known) || map_get(&n->stored, t->id, &known) || is_data(t))
-        continue;
+      if (map_get(&met, t->id, &known) || is_stored(n, t) || is_data(t)) continue;
       map_put(&met, t->id, 1);
       queue[len++] = t;
     }

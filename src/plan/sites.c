@@ -23,12 +23,12 @@ typedef struct finding {
   map old;                 /* by label: index in `before` + 1 */
   VEC(stored_value) values;
   VEC(graph_site) sites;
-  map by_node;           /* id of a BUFFERIZE -> index of its value */
-  map by_canonical;      /* id of a canonical one, loops not joined -> index of the first value that has it */
+  map by_node;      /* id of a BUFFERIZE -> index of its value */
+  map by_canonical; /* id of a canonical one, loops not joined -> index of the first value that has it */
   VEC(const uop *) forms; /* by value: that form; NULL: of a concatenation */
-  VEC(const uop *) loop; /* canonical loops: every extent has as many as a value needed */
-  map loops;             /* extent -> index + 1 in `loop` of its first */
-  VEC(int) next;         /* by index in `loop`: the next of this extent, -1 */
+  VEC(const uop *) loop;  /* canonical loops: every extent has as many as a value needed */
+  map loops;              /* extent -> index + 1 in `loop` of its first */
+  VEC(int) next;          /* by index in `loop`: the next of this extent, -1 */
   cat_places cats;
   map varying; /* id of a BUFFERIZE -> 1: not constant, if only because it is a part of what is not */
   site_list out;

@@ -90,7 +90,8 @@ static inline int run_program(attempt *a, wn_context *ctx, arena *mem, const out
   }
   wn_program *p;
   const wn_options opt =
-      WN_OPTIONS(.plan = a->plan, .backend = a->backend, .isa = a->isa != NULL ? a->isa : isa_of(a->backend, a->seed),
+      WN_OPTIONS(.plan = a->plan, .backend = a->backend,
+                 .isa = a->isa != NULL ? a->isa : isa_of(a->backend, a->seed),
                  .threads = 1 + (int)(a->seed % 3), .plan_only = a->only_plan, .no_cache = 1);
   a->status = wn_compile(ctx, t, data, o->count, &opt, &p);
   snprintf(a->message, sizeof a->message, "%s", a->status == WN_OK ? "" : wn_message(ctx));

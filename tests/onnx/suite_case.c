@@ -32,7 +32,7 @@ typedef struct case_state {
 
 static void say(case_state *c, outcome o, const char *text) {
   c->result->outcome = o;
-  snprintf(c->result->text, sizeof c->result->text, "%s", text);
+  snprintf(c->result->text, sizeof c->result->text, "%.*s", (int)sizeof c->result->text - 1, text);
 }
 
 static bool refused(case_state *c, wn_status status, const char *line) {

@@ -139,11 +139,85 @@ static void names_of_loops(void **state) {
   }
 }
 
+/* --- maps that store otherwise than they read ------------------------------------------------- */
+
+/* Depth to space, blocks of 2x2: [c][h][2][w][2] of x[4 * c][h][w], by or with parameters of each channel. Along w is x
+ * read and j is what is stored in a row. */
+static const uop *depth_to_space(graph *g, int64_t c, int64_t h, int64_t w, int parameters) {
+  const uop *loop[] = {uop_range(g, c, "c"), uop_range(g, h, "h"), uop_range(g, 2, "i"),
+                       uop_range(g, w, "w"), uop_range(g, 2, "j")};
+  int64_t len = 4 * c * h * w;
+  const uop *depth =
+      uop_add(g, uop_add(g, uop_muli(g, loop[0], 4), uop_muli(g, loop[2], 2)), loop[4]);
+  const uop *flat = uop_add(g, uop_muli(g, uop_add(g, uop_muli(g, depth, h), loop[1]), w), loop[3]);
+  const uop *value = uop_index(g, uop_buffer(g, 0, WN_F32, 1, &len), NULL, 1, &flat);
+  for (int i = 0; i < parameters; ++i)
+    value = uop_mul(g, value, uop_index(g, uop_buffer(g, 1 + i, WN_F32, 1, &c), NULL, 1, loop));
+  const bufferize_info info = {.name = "result0", .space = SPACE_GLOBAL, .site = 0};
+  return uop_bufferize(g, value, 5, loop, info);
+}
+
+static void lanes_of_maps(void **state) {
+  fixture *f = *state;
+  const schedule open = {.direct = true};
+  static const machine *const machines[] = {&sse2, &avx512};
+  for (int m = 0; m < 2; ++m) {
+    for (int parameters = 0; parameters <= 4; ++parameters) {
+      const uop *b = depth_to_space(&f->g, 16, 24, 32, parameters);
+      value_loops l = loops_of_value(&f->g.arena, b, &open, machines[m]);
+      if (l.lane != 3 || l.lanes_of != 4)
+        fail_msg("%d parameters: loop %d is in the lanes", parameters, l.lane);
+      assert_int_equal(l.tile.lanes, machines[m]->vector_bytes / 4);
+      assert_false(l.reduces);
+    }
+  }
+}
+
+/* --- matrices times vectors ------------------------------------------------------------------- */
+
+/* y[k] of m[k][n] * x[n], or of m[n][k], with a bias or without. */
+static const uop *matrix_vector(graph *g, int64_t rows, int64_t n, bool turned, bool biased) {
+  const uop *k = uop_range(g, rows, "k"), *r = uop_range(g, n, "r");
+  int64_t len = rows * n;
+  const uop *flat = turned ? uop_add(g, uop_muli(g, r, rows), k) : uop_add(g, uop_muli(g, k, n), r);
+  const uop *matrix = uop_index(g, uop_buffer(g, 0, WN_F32, 1, &len), NULL, 1, &flat),
+            *x = uop_index(g, uop_buffer(g, 1, WN_F32, 1, &n), NULL, 1, &r);
+  const uop *value = uop_reduce(g, OP_ADD, uop_mul(g, matrix, x), 1, &r);
+  if (biased)
+    value = uop_add(g, value, uop_index(g, uop_buffer(g, 2, WN_F32, 1, &rows), NULL, 1, &k));
+  const bufferize_info info = {.name = "result0", .space = SPACE_GLOBAL, .site = 0};
+  return uop_bufferize(g, value, 1, &k, info);
+}
+
+/* A bias is read once a sum: neighbours of it are no reason against lanes of terms. */
+static void lanes_of_terms(void **state) {
+  fixture *f = *state;
+  const schedule open = {.direct = true};
+  static const machine *const machines[] = {&sse2, &avx512};
+  for (int m = 0; m < 2; ++m) {
+    const int lanes = machines[m]->vector_bytes / 4;
+    for (int biased = 0; biased < 2; ++biased) {
+      const uop *b = matrix_vector(&f->g, 100, 128, false, biased);
+      value_loops l = loops_of_value(&f->g.arena, b, &open, machines[m]);
+      assert_int_equal(l.term_lanes, lanes);
+      assert_int_equal(l.lanes_of, VALUE_LOOP_TERMS);
+      assert_int_equal(l.lane, -1);
+      /* where rows of the matrix are neighbours, they are the lanes */
+      b = matrix_vector(&f->g, 100, 128, true, biased);
+      l = loops_of_value(&f->g.arena, b, &open, machines[m]);
+      assert_int_equal(l.term_lanes, 1);
+      assert_int_equal(l.lane, 0);
+    }
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(chosen, set_up, tear_down),
       cmocka_unit_test_setup_teardown(said, set_up, tear_down),
       cmocka_unit_test_setup_teardown(names_of_loops, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(lanes_of_maps, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(lanes_of_terms, set_up, tear_down),
   };
   return cmocka_run_group_tests_name("loops", tests, NULL, NULL);
 }

@@ -1,6 +1,6 @@
 /* Models through the C API: what they say of themselves, results against plain loops, which programs are made and kept,
  * several threads that run one model at once, and every allocation of it failing in turn. What is wrong about a model
- * or a call is in test_bad_models.c and test_bad_nodes.c. */
+ * or a call is in test_bad_models.c and test_bad_graphs.c. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
