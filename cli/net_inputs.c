@@ -233,7 +233,7 @@ static npy_array array_of_tensor(network *n, const char *path, const onnx_tensor
 
 /* A TensorProto, as in the test data of ONNX. */
 static void take_tensor(network *n, int at, const char *path) {
-  file_holder holder = {NULL};
+  file_holder holder = {.first = NULL};
   size_t size;
   const unsigned char *bytes = file_read(n->arena, path, &size);
   npy_array in = {.ndim = 0};

@@ -800,7 +800,7 @@ static void every_allocation_fails(void **state) {
     for (long n = 1; !finished; ++n) {
       diag d;
       arena a;
-      file_holder files = {NULL};
+      file_holder files = {.first = NULL};
       volatile int seen = 0;
       diag_init(&d);
       arena_init(&a, &d);
