@@ -197,7 +197,7 @@ static int all_ways(void *user) {
   uint64_t random = a->seed + (uint64_t)drawn;
   int wrong = 0;
   for (int i = 0; i < LEN(ways); ++i, ++a->seed) {
-    bool drawn_too = i < 2 || getenv("WINNOW_LONG") != NULL || chance(&random, 30);
+    bool drawn_too = i < 2 || getenv("WINNOW_LONG") != NULL || chance(&random, in_part() ? 10 : 20);
     if (!drawn_too || !is_there(ways[i].backend)) continue;
     a->plan = ways[i].plan;
     a->backend = ways[i].backend;
@@ -311,7 +311,7 @@ static int exact_graph(void *user) {
 
 static void test_exact(void **state) {
   uint64_t seed = test_seed();
-  double end = seconds_now() + (getenv("WINNOW_LONG") != NULL ? 300 : in_part() ? 4 : 10);
+  double end = seconds_now() + (getenv("WINNOW_LONG") != NULL ? 300 : in_part() ? 2 : 4);
   int wrong = 0, count = 0;
   for (; (count < 3 || seconds_now() < end) && wrong < 20; ++count) {
     attempt a = {

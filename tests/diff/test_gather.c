@@ -1,6 +1,7 @@
 /* What is read at places that are data, against plain loops in float64: of inputs, constants and computed values, at
  * places given and computed, below and above whatever else there is, on every backend of this CPU, its instruction sets,
- * and OpenCL where there is a device. WINNOW_SEED=<seed> draws the same ones again. */
+ * and OpenCL where there is a device. WINNOW_LONG=1 takes each graph everywhere, the quick tier some, by seed.
+ * WINNOW_SEED=<seed> draws the same ones again, and everywhere. */
 #include "cores.h" /* with _GNU_SOURCE: MAP_ANONYMOUS */
 
 #include <stdarg.h>
@@ -221,11 +222,18 @@ static int run_one(void *user) {
   return try_plan(&r->a, r->build);
 }
 
-/* Each graph `rounds` times, with other shapes and data each time. */
-static int try_all(const char *backend, const char *isa, const char *plan, int rounds,
-                   uint64_t seed, char *running) {
-  int wrong = 0;
+/* Of how many programs the quick tier has one, where it has one of `of` without a sanitizer. */
+static uint64_t one_of(int of) {
+  if (getenv("WINNOW_LONG") != NULL || getenv("WINNOW_SEED") != NULL) return 1;
+  return (uint64_t)(in_part() ? 2 * of : of);
+}
+
+/* Each graph, or one of `of` of them; in the long tier three times, with other shapes and data each time. */
+static int try_all(const char *backend, const char *isa, const char *plan, int of, uint64_t seed,
+                   char *running) {
+  int wrong = 0, rounds = getenv("WINNOW_LONG") != NULL ? 3 : 1;
   for (int i = 0; i < GRAPHS * rounds; ++i) {
+    if ((seed + (uint64_t)i) % one_of(of) != 0) continue;
     graph_run r = {.a = {.name = graphs[i % GRAPHS].name,
                          .plan = plan,
                          .backend = backend,
@@ -243,10 +251,10 @@ static int try_all(const char *backend, const char *isa, const char *plan, int r
 static void on_every_isa(void **state) {
   uint64_t seed = test_seed();
   isa_list isas = machine_isas();
-  int wrong = try_all("interp", NULL, "auto", in_part() ? 1 : 3, seed, *state);
+  int wrong = try_all("interp", NULL, "auto", 1, seed, *state);
   for (int i = 0; i < isas.count; ++i)
-    wrong += try_all("cpu", isas.name[i], "auto", in_part() ? 1 : 3, seed, *state);
-  wrong += try_all("cpu:cc", NULL, "auto", 1, seed, *state);
+    wrong += try_all("cpu", isas.name[i], "auto", 1, seed, *state);
+  wrong += try_all("cpu:cc", NULL, "auto", 3, seed, *state);
   assert_int_equal(wrong, 0);
 }
 
@@ -257,16 +265,24 @@ static void under_every_plan(void **state) {
   uint64_t seed = test_seed();
   int wrong = 0;
   for (size_t i = 0; i < sizeof plans / sizeof *plans; ++i)
-    wrong += try_all("cpu", NULL, plans[i], 1, seed + i, *state);
+    wrong += try_all("cpu", NULL, plans[i], 3, seed + i, *state);
   assert_int_equal(wrong, 0);
 }
 
 /* --- on a device ------------------------------------------------------------------------------ */
 
-/* Its driver is asked in the child alone: what was in use before a fork does not work after it. */
+typedef struct device_run {
+  uint64_t seed;
+  char *running;
+} device_run;
+
+/* Its driver is asked in the child alone: what was in use before a fork does not work after it. One child for all graphs,
+ * since the driver takes a second to start. */
 static int run_on_device(void *user) {
+  const device_run *s = user;
   const device_info *list = NULL;
   const char *why = NULL;
+  int wrong = 0;
   diag d;
   arena a;
   diag_init(&d);
@@ -274,24 +290,24 @@ static int run_on_device(void *user) {
   int n = runtime_devices(&d, &a, "opencl", &list, &why);
   if (n == 0) print_message("# no OpenCL device: %s\n", why);
   arena_release(&a);
-  return n > 0 ? run_one(user) : 0;
+  for (int i = 0; n > 0 && i < 2 * GRAPHS; ++i) {
+    if ((s->seed + (uint64_t)i) % one_of(5) != 0) continue;
+    attempt at = {.name = graphs[i / 2].name,
+                  .plan = "auto",
+                  .backend = "opencl",
+                  .isa = i % 2 ? "simt" : "simd",
+                  .seed = s->seed,
+                  .tolerance = TOLERANCE};
+    note_running(s->running, &at);
+    alarm(PATIENCE);
+    wrong += try_plan(&at, graphs[i / 2].build);
+  }
+  return wrong;
 }
 
 static void on_opencl(void **state) {
-  uint64_t seed = test_seed();
-  int wrong = 0;
-  for (int i = 0; i < 2 * GRAPHS; ++i) {
-    graph_run r = {.a = {.name = graphs[i / 2].name,
-                         .plan = "auto",
-                         .backend = "opencl",
-                         .isa = i % 2 ? "simt" : "simd",
-                         .seed = seed,
-                         .tolerance = TOLERANCE},
-                   .build = graphs[i / 2].build};
-    note_running(*state, &r.a);
-    wrong += in_process(r.a.name, run_on_device, &r, *state);
-  }
-  assert_int_equal(wrong, 0);
+  device_run s = {test_seed(), *state};
+  assert_int_equal(in_process("on OpenCL", run_on_device, &s, s.running), 0);
 }
 
 /* --- memory ----------------------------------------------------------------------------------- */

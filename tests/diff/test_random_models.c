@@ -149,8 +149,8 @@ static void random_models(void **state) {
   model_case c = {.seed = test_seed(), .running = *state};
   const double limit = getenv("WINNOW_SECONDS") != NULL ? atof(getenv("WINNOW_SECONDS"))
                        : getenv("WINNOW_LONG")          ? 600
-                       : in_part()                      ? 3
-                                                        : 6;
+                       : in_part()                      ? 2
+                                                        : 4;
   const double end = seconds_now() + limit;
   int failures = 0, count = 0;
   for (; (count == 0 || seconds_now() < end) && failures < 20; ++count, ++c.seed)
