@@ -2,11 +2,13 @@
 
 In: calls of layers. Out: a ModelProto with weights drawn from the network's seed, scaled so that values stay near 1.
 Spellings:
-  script  PyTorch's TorchScript exporter: names with slashes, numbers in Constant nodes, repeated weights through Identity,
-          shapes computed by Shape, Gather, Unsqueeze and Concat, GELU by Erf, layer norms node by node
+  script  PyTorch's TorchScript exporter: names with slashes, numbers in Constant nodes, repeated weights through
+          Identity, shapes computed by Shape, Gather, Unsqueeze and Concat, GELU by Erf, layer norms node by node
   dynamo  PyTorch's newer one: opset 20, ReduceMean and Split with inputs, Gelu and LayerNormalization, names val_7
-  old     exporters of 2017 to 2020, opset 7, 9 or 11: weights are inputs as well, BatchNormalization with a momentum, Clip,
-          Unsqueeze, Slice and Squeeze with attributes, Upsample, Dropout with two outputs
+  old     exporters of 2017 to 2020, opset 7, 9 or 11: weights are inputs as well, BatchNormalization with a momentum,
+          Clip, Unsqueeze, Slice and Squeeze with attributes, Upsample, Dropout with two outputs
+  simple  what onnx-simplifier leaves of script: every number and shape an initializer
+Whether batch normalisation behind a convolution stays is the spelling's, unless `norms` says so.
 """
 import math
 import zlib
@@ -14,7 +16,7 @@ import zlib
 import numpy as np
 from onnx import TensorProto, checker, helper, numpy_helper
 
-OPSETS = {"script": 17, "dynamo": 20, "old7": 7, "old9": 9, "old11": 11}
+OPSETS = {"script": 17, "simple": 17, "dynamo": 20, "old7": 7, "old9": 9, "old11": 11}
 
 
 class Value:
@@ -25,8 +27,8 @@ class Value:
 
 
 class Network:
-    def __init__(self, name, spelling):
-        self.name, self.spelling = name, spelling
+    def __init__(self, name, spelling, norms=None):
+        self.name, self.spelling, self.norms = name, spelling, norms
         self.opset = OPSETS[spelling]
         self.old = spelling.startswith("old")
         self.random = np.random.default_rng(zlib.crc32(name.encode()))
@@ -41,7 +43,7 @@ class Network:
         self.count += 1
         if self.spelling == "dynamo":
             label, names = f"node_{op}_{self.count}", [f"val_{self.count}_{i}" for i in range(outputs)]
-        elif self.spelling == "script":
+        elif not self.old:
             label = "/" + "/".join(self.path) + f"/{op}_{self.count}"
             names = [f"{label}_output_{i}" for i in range(outputs)]
         else:
@@ -54,24 +56,24 @@ class Network:
     def weight(self, array, label="weight"):
         """An initializer; script's come a second time as Identity nodes, as tied weights do."""
         array = np.asarray(array)
-        key = (array.tobytes(), array.shape, array.dtype.str)
-        if self.spelling == "script" and array.ndim == 1 and key in self.shared:
-            return self.node("Identity", [self.shared[key]], array.shape)
         name = f"{'.'.join(self.path)}.{label}_{len(self.weights)}"
+        if self.spelling == "script" and array.ndim == 1:
+            first = self.shared.setdefault((array.tobytes(), array.dtype.str), name)
+            if first != name:
+                return self.node("Identity", [first], array.shape)
         self.weights.append(numpy_helper.from_array(array, name))
-        self.shared[key] = name
         return Value(name, array.shape)
 
     def number(self, array):
-        """A constant of the arithmetic: in a Constant node, but for dynamo, and where that holds floats alone."""
+        """A constant of the arithmetic: an initializer in simple, dynamo and old7, else in a Constant node."""
         array = np.array(array)
         array = array.astype(np.int64 if np.issubdtype(array.dtype, np.integer) else np.float32)
-        if self.spelling == "dynamo" or self.opset < 9:
+        if self.spelling in ("simple", "dynamo") or self.opset < 9:
             return self.weight(array, "scalar")
         return self.node("Constant", [], array.shape, value=numpy_helper.from_array(array))
 
     def normal(self, *shape, scale=1.0):
-        return (self.random.standard_normal(shape) * scale).astype(np.float32)
+        return self.random.standard_normal(shape, np.float32) * np.float32(scale)
 
     def input(self, name, *shape):
         self.inputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
@@ -92,7 +94,7 @@ class Network:
         if self.old:  # IR version 3 wants it so
             inputs += [helper.make_tensor_value_info(w.name, w.data_type, w.dims) for w in self.weights]
         graph = helper.make_graph(self.nodes, self.name, inputs, self.outputs, self.weights)
-        ir = {"script": 8, "dynamo": 9}.get(self.spelling, 3 if self.opset == 7 else 4)
+        ir = {"script": 8, "simple": 8, "dynamo": 9}.get(self.spelling, 3 if self.opset == 7 else 4)
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", self.opset)], ir_version=ir,
                                   producer_name="winnow-networks", producer_version=self.spelling)
         checker.check_model(model, full_check=True)
@@ -140,11 +142,12 @@ class Network:
 
     # --- layers ------------------------------------------------------------------------------------------------------
 
-    def conv(self, x, out, kernel=3, stride=1, groups=1, pad=None, dilation=1, bias=True):
+    def conv(self, x, out, kernel=3, stride=1, groups=1, pad=None, dilation=1, bias=True, gain=1.0):
+        """gain: below 1 for what is added to its own input, block by block."""
         rank, c = len(x.shape) - 2, x.shape[1]
         pad = (kernel - 1) * dilation // 2 if pad is None else pad
         fan = kernel ** rank * c // groups
-        given = [x, self.weight(self.normal(out, c // groups, *[kernel] * rank, scale=math.sqrt(2 / fan)))]
+        given = [x, self.weight(self.normal(out, c // groups, *[kernel] * rank, scale=gain * math.sqrt(2 / fan)))]
         if bias:
             given.append(self.weight(self.normal(out, scale=0.1), "bias"))
         size = [(n + 2 * pad - (kernel - 1) * dilation - 1) // stride + 1 for n in x.shape[2:]]
@@ -169,18 +172,19 @@ class Network:
         more = {"momentum": 0.9} if self.old else {}
         return self.node("BatchNormalization", given, x.shape, epsilon=1e-5, **more)
 
-    def unit(self, x, out, kernel=3, stride=1, groups=1, act="relu"):
+    def unit(self, x, out, kernel=3, stride=1, groups=1, act="relu", gain=1.0):
         """Convolution, normalisation where exporters leave it, activation."""
         keep = self.old or self.spelling == "dynamo" and out % 16 == 0
-        x = self.conv(x, out, kernel, stride, groups, bias=not keep)
+        keep = keep if self.norms is None else self.norms
+        x = self.conv(x, out, kernel, stride, groups, bias=not keep, gain=gain)
         x = self.batch_norm(x) if keep else x
         return getattr(self, act)(x) if act else x
 
     def relu6(self, x):
         return self.clip(x, 0, 6)
 
-    def linear(self, x, out):
-        w = self.normal(out, x.shape[-1], scale=math.sqrt(1 / x.shape[-1]))
+    def linear(self, x, out, gain=1.0):
+        w = self.normal(out, x.shape[-1], scale=gain * math.sqrt(1 / x.shape[-1]))
         bias = self.weight(self.normal(out, scale=0.1), "bias")
         if len(x.shape) == 2:
             return self.node("Gemm", [x, self.weight(w), bias], (x.shape[0], out), alpha=1.0, beta=1.0, transB=1)
@@ -193,12 +197,16 @@ class Network:
         return self.node(kind + "Pool", [x], (*x.shape[:2], *size), kernel_shape=[kernel] * rank,
                          strides=[stride] * rank, pads=[pad] * (2 * rank), **more)
 
-    def mean(self, x, axes):
-        shape = [1 if i in axes else n for i, n in enumerate(x.shape)]
+    def reduce(self, op, x, axes, keep=True):
+        """ReduceMean and ReduceMax: axes are an input since opset 18."""
+        shape = [1 if i in axes else n for i, n in enumerate(x.shape) if keep or i not in axes]
         back = [a - len(x.shape) for a in axes]
         if self.opset >= 18:
-            return self.node("ReduceMean", [x, self.number(back)], shape, keepdims=1)
-        return self.node("ReduceMean", [x], shape, axes=back if self.opset >= 11 else list(axes), keepdims=1)
+            return self.node(op, [x, self.number(back)], shape, keepdims=int(keep))
+        return self.node(op, [x], shape, axes=back if self.opset >= 11 else list(axes), keepdims=int(keep))
+
+    def mean(self, x, axes):
+        return self.reduce("ReduceMean", x, axes)
 
     def global_mean(self, x):
         if self.spelling == "dynamo":
@@ -248,8 +256,8 @@ class Network:
             known = shape
         if self.spelling == "dynamo":
             return self.node("Reshape", [x, self.number(known)], known, allowzero=1)
-        if self.spelling == "old7":
-            return self.node("Reshape", [x, self.number(shape)], known)
+        if self.spelling in ("simple", "old7"):
+            return self.node("Reshape", [x, self.number(known if self.spelling == "simple" else shape)], known)
         parts = [self.extent(x, 0)] + [self.number([n]) for n in shape[1:]]
         return self.node("Reshape", [x, self.concat(parts, 0)], known)
 

@@ -17,9 +17,7 @@ fi
 # Made once for all builds, and again when the scripts change; the second of two tests at once waits.
 make() {
   stamp=$folder/$1.made
-  scripts="tests/networks/make_networks.py tests/networks/exporter.py tests/networks/evaluate.py"
-  # shellcheck disable=SC2086
-  [ -f "$stamp" ] && [ -z "$(find $scripts -newer "$stamp")" ] && return 0
+  [ -f "$stamp" ] && [ -z "$(find tests/networks -name '*.py' -newer "$stamp")" ] && return 0
   rm -rf "${folder:?}/$1" "$stamp"
   # shellcheck disable=SC2086
   "$env/bin/python" -B tests/networks/make_networks.py $2 "$folder/$1" && : >"$stamp"
