@@ -301,13 +301,13 @@ def excited_tower(n, x, blocks):
 
 
 def board(n, s):
-    """A player of games: a tower, a policy and a value."""
+    """A player of games: a tower, a policy and how likely each end of the game is."""
     x = n.input("planes", 1 if s.small else 2, 22, 8, 8)
     x = excited_tower(n, n.unit(x, s.width(128)), s.depth(6))
     policy = n.linear(n.flatten(n.unit(x, 16, 1)), 73)
     value = n.relu(n.linear(n.flatten(n.unit(x, 4, 1)), s.width(128)))
     n.output(n.softmax(policy), "policy")
-    n.output(n.unary("Tanh", n.linear(value, 1)), "value")
+    n.output(n.unary("Tanh", n.linear(value, 3)), "value")  # of one number alone, near 0, the relative error is large
 
 
 def channels_last(n, s):
