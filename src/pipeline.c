@@ -105,7 +105,8 @@ static void linearise_kernels(pipeline *pl, const decision *d) {
 
 static void compile_kernels(pipeline *pl) {
   const wn_options *o = pl->opt;
-  compile_options how = {.max_lines = o->max_lines, .store = o->cold ? NULL : pl->p->store,
+  compile_options how = {.max_lines = o->max_lines,
+                         .store = o->cold ? NULL : pl->p->store,
                          .progress = {o->compiling, o->compiling_user}};
   if (!o->plan_only) codes_compile(pl->p, &how);
   show_assembly(pl->p);

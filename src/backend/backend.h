@@ -41,7 +41,7 @@ typedef struct backend_job {
   backend_kernel *out;
   /* has or gets each kernel's code; used by the calling thread alone; may be NULL */
   struct store *cache;
-  bool cached; /* set by compile: all of it was found there */
+  bool cached;               /* set by compile: all of it was found there */
   compile_progress progress; /* of kernels that are not there (optional) */
 } backend_job;
 

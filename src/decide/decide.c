@@ -290,8 +290,10 @@ static double passing_weights(const deciding *d, const site_list *sites) {
       const bool constant = a >= 0 ? d->ctx->buffers.data[a].constant : sites->value[~a].constant;
       if (!constant || seen[at]) continue;
       seen[at] = true;
-      bytes += a >= 0 ? (double)d->ctx->buffers.data[a].count * (double)wn_dtype_size(d->ctx->buffers.data[a].dtype)
-                      : (double)sites->value[~a].len * (double)wn_dtype_size((wn_dtype)sites->value[~a].canonical->dtype);
+      bytes += a >= 0 ? (double)d->ctx->buffers.data[a].count *
+                            (double)wn_dtype_size(d->ctx->buffers.data[a].dtype)
+                      : (double)sites->value[~a].len *
+                            (double)wn_dtype_size((wn_dtype)sites->value[~a].canonical->dtype);
     }
   }
   return bytes;

@@ -350,7 +350,8 @@ static windows of_axis(const windows *w, int axis) {
 
 static wn_tensor *largest(op_call *c, wn_tensor *x, windows w, double around) {
   for (int i = 0; i < w.n; ++i) /* of other axes there are as many positions as elements by now */
-    if (w.size[i] == 1 && w.stride[i] == 1 && w.lo[i] == 0 && w.hi[i] == 0) w.out[i] = wn_shape(x)[2 + i];
+    if (w.size[i] == 1 && w.stride[i] == 1 && w.lo[i] == 0 && w.hi[i] == 0)
+      w.out[i] = wn_shape(x)[2 + i];
   return over_windows(c, WN_MAXIMUM, windows_of(c, x, &w, around), w.n);
 }
 

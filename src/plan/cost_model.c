@@ -56,7 +56,9 @@ void add_reads(const model *m, work *w, double bytes, double footprint) {
   for (int i = 0; i < LEVEL_COUNT; ++i) add_moved(m, w, bytes * share[i], i, false, 1);
 }
 
-double cold_bytes(const model *m, double own) { return fmax(0, m->t->passing - own) * WEIGHTS_GROW; }
+double cold_bytes(const model *m, double own) {
+  return fmax(0, m->t->passing - own) * WEIGHTS_GROW;
+}
 
 void add_writes(const model *m, work *w, double bytes, double footprint, double dearer) {
   double share[LEVEL_COUNT];

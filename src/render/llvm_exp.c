@@ -17,7 +17,8 @@ static LLVMValueRef number(const exp_job *j, double v) { return emit_splat_float
 /* a * b + c */
 static LLVMValueRef madd(exp_job *j, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c) {
   LLVMBuilderRef to = j->e->b;
-  if (j->e->t->fma) return emit_intrinsic(j->e, "llvm.fma", 1, &j->type, 3, (LLVMValueRef[]){a, b, c});
+  if (j->e->t->fma)
+    return emit_intrinsic(j->e, "llvm.fma", 1, &j->type, 3, (LLVMValueRef[]){a, b, c});
   return LLVMBuildFAdd(to, LLVMBuildFMul(to, a, b, ""), c, "");
 }
 
@@ -25,14 +26,16 @@ static LLVMValueRef madd(exp_job *j, LLVMValueRef a, LLVMValueRef b, LLVMValueRe
 static LLVMValueRef clamp(exp_job *j, LLVMValueRef x, double lo, double hi) {
   LLVMBuilderRef b = j->e->b;
   x = LLVMBuildSelect(b, LLVMBuildFCmp(b, LLVMRealOGT, x, number(j, hi), ""), number(j, hi), x, "");
-  return LLVMBuildSelect(b, LLVMBuildFCmp(b, LLVMRealOLT, x, number(j, lo), ""), number(j, lo), x, "");
+  return LLVMBuildSelect(b, LLVMBuildFCmp(b, LLVMRealOLT, x, number(j, lo), ""), number(j, lo), x,
+                         "");
 }
 
 /* 2^n, of a whole n in the range of exponents */
 static LLVMValueRef power_of_2(exp_job *j, LLVMValueRef n) {
   LLVMBuilderRef b = j->e->b;
   LLVMValueRef biased = LLVMBuildAdd(b, n, emit_splat_int(j->whole, 127), "");
-  return LLVMBuildBitCast(b, LLVMBuildShl(b, biased, emit_splat_int(j->whole, 23), ""), j->type, "");
+  return LLVMBuildBitCast(b, LLVMBuildShl(b, biased, emit_splat_int(j->whole, 23), ""), j->type,
+                          "");
 }
 
 static LLVMValueRef polynomial(exp_job *j, LLVMValueRef r) {
@@ -52,10 +55,13 @@ LLVMValueRef emit_exp(emitter *e, LLVMValueRef x, int lanes) {
   x = clamp(&j, x, -104, 89);
   /* a sum with 1.5 * 2^23 has the nearest whole number in its last bits */
   LLVMValueRef magic = number(&j, 0x1.8p23);
-  LLVMValueRef t = LLVMBuildFAdd(b, LLVMBuildFMul(b, x, number(&j, 1.44269504088896341), ""), magic, "");
-  LLVMValueRef n = LLVMBuildSub(b, LLVMBuildBitCast(b, t, j.whole, ""), emit_splat_int(j.whole, 0x4b400000), "");
+  LLVMValueRef t =
+      LLVMBuildFAdd(b, LLVMBuildFMul(b, x, number(&j, 1.44269504088896341), ""), magic, "");
+  LLVMValueRef n =
+      LLVMBuildSub(b, LLVMBuildBitCast(b, t, j.whole, ""), emit_splat_int(j.whole, 0x4b400000), "");
   LLVMValueRef whole = LLVMBuildFSub(b, t, magic, "");
-  LLVMValueRef r = madd(&j, whole, number(&j, -0.693359375), x); /* ln 2 in two parts; the first has few bits */
+  LLVMValueRef r =
+      madd(&j, whole, number(&j, -0.693359375), x); /* ln 2 in two parts; the first has few bits */
   r = madd(&j, whole, number(&j, 2.12194440e-4), r);
   LLVMValueRef half = LLVMBuildAShr(b, n, emit_splat_int(j.whole, 1), "");
   LLVMValueRef y = LLVMBuildFMul(b, polynomial(&j, r), power_of_2(&j, half), "");

@@ -244,8 +244,12 @@ static void near_exp(value got, double x, const char *isa, int64_t n) {
   const double want = exp(x);
   const float right = (float)want;
   const double unit = isfinite(right) ? (double)(nextafterf(right, INFINITY) - right) : 0;
-  bool ok = isnan(want) ? isnan(got.f) : !isfinite(right) ? got.f == (double)right : fabs(got.f - want) <= unit;
-  if (!ok) fail_msg("EXP f32 on %s, element %ld: e to the %.9g is %.9g and not %.9g", isa, (long)n, x, got.f, want);
+  bool ok = isnan(want)        ? isnan(got.f)
+            : !isfinite(right) ? got.f == (double)right
+                               : fabs(got.f - want) <= unit;
+  if (!ok)
+    fail_msg("EXP f32 on %s, element %ld: e to the %.9g is %.9g and not %.9g", isa, (long)n, x,
+             got.f, want);
 }
 
 static value reference(uop_op o, wn_dtype dtype, value a, value b, value c, bool fused) {
@@ -280,7 +284,8 @@ static void check_ops(const machine *t, wn_dtype dtype, void *const *args) {
       if (ops[o] == OP_EXP && dtype == WN_F32)
         near_exp(got, a.f, t->name, n);
       else
-        same(dtype, got, reference(ops[o], dtype, a, b, c, t->fma), op_table[ops[o]].name, t->name, n);
+        same(dtype, got, reference(ops[o], dtype, a, b, c, t->fma), op_table[ops[o]].name, t->name,
+             n);
     }
     bool floats = dtype_is_float(dtype), lt = floats ? a.f < b.f : a.i < b.i,
          eq = floats ? a.f == b.f : a.i == b.i;
@@ -341,7 +346,8 @@ static void test_exp(void **state) {
   enum { N = 4096 };
   static float x[N], got[4][N];
   static const int lanes[] = {1, 4, 8, 16};
-  for (int n = 0; n < N; ++n) x[n] = -110.0f + 202.0f * (float)n / (float)N + (float)(rand() % 1000) * 1e-5f;
+  for (int n = 0; n < N; ++n)
+    x[n] = -110.0f + 202.0f * (float)n / (float)N + (float)(rand() % 1000) * 1e-5f;
   for (int n = 0; n < 64; ++n) x[n] = (float)(rand() % 2000 - 1000) * 1e-4f;
   for (int t = 0; t < target_count; t++) {
     for (int l = 0; l < 4; ++l) {
@@ -354,7 +360,8 @@ static void test_exp(void **state) {
       run(&targets[t], k, (void *[]){x, got[l]});
       assert_memory_equal(got[l], got[0], sizeof got[0]);
     }
-    for (int n = 0; n < N; ++n) near_exp((value){.f = (double)got[0][n]}, (double)x[n], targets[t].name, n);
+    for (int n = 0; n < N; ++n)
+      near_exp((value){.f = (double)got[0][n]}, (double)x[n], targets[t].name, n);
   }
 }
 
@@ -391,9 +398,8 @@ static void test_aarch64(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_ops),
-      cmocka_unit_test(test_constant_divisors),
-      cmocka_unit_test(test_exp), cmocka_unit_test(test_max_with_constant),
+      cmocka_unit_test(test_ops),     cmocka_unit_test(test_constant_divisors),
+      cmocka_unit_test(test_exp),     cmocka_unit_test(test_max_with_constant),
       cmocka_unit_test(test_aarch64),
   };
   return run_group(tests, sizeof tests / sizeof *tests);

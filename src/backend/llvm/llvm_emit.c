@@ -250,7 +250,11 @@ static void emit_some(void *user) {
 void llvm_emit_units(const llvm_ir_target *t, int count, llvm_unit *const *units, int threads,
                      const compile_progress *progress) {
   initialise_once();
-  queue q = {.t = t, .count = count, .units = units, .progress = progress, .told = PTHREAD_MUTEX_INITIALIZER};
+  queue q = {.t = t,
+             .count = count,
+             .units = units,
+             .progress = progress,
+             .told = PTHREAD_MUTEX_INITIALIZER};
   atomic_init(&q.next, 0);
   if (count == 0) return;
   const char *why = llvm_on_own_stacks(threads < count ? threads : count, emit_some, &q);
