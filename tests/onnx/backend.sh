@@ -2,9 +2,9 @@
 # ONNX's backend tests through winnow: backend.sh ONNX_SUITE [--update]
 #
 # In: the program onnx_suite, and the data that tools/onnx-env.sh has fetched. Out: TAP, a line for each case of
-# expected.txt; exit status 77 where there is no data. All cases run on `interp`, in float64, and on `cpu`; with a
-# sanitizer (WINNOW_IN_PART) each fourth, and not ONNX's light models, which are large networks whose weights are
-# computed. WINNOW_LONG runs all everywhere. --update writes expected.txt anew: what is right on `cpu`.
+# expected.txt; exit status 77 where there is no data. All cases run on `cpu` and each second on `interp`, in float64;
+# with a sanitizer (WINNOW_IN_PART) each fourth on both, and not ONNX's light models, which are large networks whose
+# weights are computed. WINNOW_LONG runs all everywhere. --update writes expected.txt anew: what is right on `cpu`.
 suite=$1
 list=tests/onnx/expected.txt
 cases=${WINNOW_ONNX_ENV:-build/onnx-env}/cases
@@ -28,10 +28,12 @@ if [ "$2" = --update ]; then
   light --update
   exit
 fi
-every=${WINNOW_IN_PART:+4}
-[ -n "$WINNOW_LONG" ] && every=
+part=$WINNOW_IN_PART
+compiled=1 interpreted=2
+[ -z "$part" ] || compiled=4 interpreted=4
+[ -z "$WINNOW_LONG" ] || part='' compiled=1 interpreted=1
 failed=0
-run --backend interp --every "${every:-1}" || failed=1
-run --backend cpu --every "${every:-1}" || failed=1
-[ -n "$every" ] || light || failed=1
+run --backend interp --every "$interpreted" || failed=1
+run --backend cpu --every "$compiled" || failed=1
+[ -n "$part" ] || light || failed=1
 exit $failed
