@@ -136,7 +136,7 @@ def subpixel(n, s, size=(128, 192)):
 
 
 def dense_residual(n, s):
-    """ESRGAN's blocks: concatenations of all before, leaky ReLU, scaled sums, nearest upsampling before convolutions."""
+    """ESRGAN's blocks: concatenations of all before, leaky ReLU, scaled sums, upsampling before convolutions."""
     x = n.input("image", 1, 3, s.size(96), s.size(96))
     x = first = n.conv(x, s.width(64))
     for block in range(s.depth(3)):
