@@ -7,6 +7,7 @@
 #include "lower/cats.h"
 #include "lower/lower.h"
 #include "plan/fuse.h"
+#include "plan/loops.h"
 #include "rewrite/rewrite.h"
 #include "rewrite/scratch.h"
 #include "rewrite/transform.h"
@@ -29,6 +30,8 @@ typedef struct finding {
   VEC(const uop *) loop;  /* canonical loops: every extent has as many as a value needed */
   map loops;              /* extent -> index + 1 in `loop` of its first */
   VEC(int) next;          /* by index in `loop`: the next of this extent, -1 */
+  map readers; /* id of an array -> how many values read it, */
+  map plain;   /* and how many of these have no sum of products */
   cat_places cats;
   map varying; /* id of a BUFFERIZE -> 1: not constant, if only because it is a part of what is not */
   site_list out;
@@ -184,10 +187,11 @@ static site_kind kind_of_sums(finding *f, const uop *value, stored_value *v) {
 
 static const uop *loop_for(void *user, int64_t extent) { return next_loop(user, extent); }
 
-/* What is no convolution goes through as few loops as there are. */
-static site_kind find_convs(finding *f, canon *c, stored_value *v) {
+/* What is no convolution goes through as few loops as there are; but for what might be stored with others that read the
+ * same (joins.h): with other loops it could not be. */
+static site_kind find_convs(finding *f, canon *c, stored_value *v, bool in_company) {
   site_kind kind = kind_of_sums(f, v->canonical, v);
-  if (kind == SITE_CONV) return kind;
+  if (kind == SITE_CONV || in_company) return kind;
   v->canonical = fuse_loops(f->g, f->a, v->canonical, kind == SITE_PRODUCT, loop_for, c);
   return kind;
 }
@@ -220,6 +224,38 @@ static int result_number(const char *label) {
   return (int)strtol(label + strlen("result"), NULL, 10);
 }
 
+static void count_one(map *m, const uop *array) {
+  uint64_t n = 0;
+  map_get(m, array->id, &n);
+  map_put(m, array->id, n + 1);
+}
+
+/* Every value is a reader of the arrays in it. */
+static void count_readers(finding *f, uop_order all) {
+  for (size_t i = 0; i < all.len; ++i) {
+    if (all.at[i]->op != OP_BUFFERIZE || is_whole(all.at[i])) continue;
+    uop_order own = uop_walk_value(f->a, all.at[i]->src[0]);
+    bool products = false;
+    for (size_t k = 0; k < own.len; ++k) products |= is_product(own.at[k]) && sum_is_of_products(own.at[k]->src[0]);
+    for (size_t k = 0; k < own.len; ++k) {
+      if (own.at[k]->op != OP_BUFFER && own.at[k]->op != OP_BUFFERIZE) continue;
+      count_one(&f->readers, own.at[k]);
+      if (!products) count_one(&f->plain, own.at[k]);
+    }
+  }
+}
+
+/* Is there an array that others read too, not all of them products, which are kernels of their own anyway? */
+static bool reads_with_others(const finding *f, const array_use *use, size_t n) {
+  for (size_t i = 0; i < n; ++i) {
+    uint64_t readers = 0, plain = 0;
+    map_get(&f->readers, use[i].base->id, &readers);
+    map_get(&f->plain, use[i].base->id, &plain);
+    if (!use[i].constant && readers > 1 && plain > 0) return true;
+  }
+  return false;
+}
+
 static void add_value(finding *f, const uop *b) {
   uint64_t known;
   uop_order all = uop_walk_value(f->a, b->src[0]);
@@ -244,7 +280,8 @@ static void add_value(finding *f, const uop *b) {
   canon c = {.f = f};
   v.canonical = canonical_of(&c, b, all, uses.data, v.narrays);
   /* equal forms over arrays that are constant in one and not in the other are not alike */
-  uint64_t key = v.canonical->id;
+  const bool company = reads_with_others(f, uses.data, uses.len);
+  uint64_t key = v.canonical->id * 2 + company;
   for (size_t i = 0; i < uses.len; ++i) key = key * 31 + (uint64_t)(uses.data[i].constant + 1);
   key &= MAP_NONE >> 1;
   v.alike = (int)f->values.len;
@@ -259,7 +296,7 @@ static void add_value(finding *f, const uop *b) {
     kind = f->sites.data[first->first].kind;
   } else {
     map_put(&f->by_canonical, key, f->values.len);
-    kind = find_convs(f, &c, &v);
+    kind = find_convs(f, &c, &v, company);
   }
   v.sum = sums_of(&c, &v);
   uint64_t old;
@@ -363,6 +400,9 @@ static void find_all(arena *a, void *state) {
   cats_find(&f->cats, a, all);
   WN_CHECK(f->cats.conflicts.len == 0, "a part of a concatenation has no place");
   find_varying(f, all);
+  map_init(&f->readers, a);
+  map_init(&f->plain, a);
+  count_readers(f, all);
   for (size_t i = 0; i < all.len; ++i) {
     if (is_whole(all.at[i]))
       add_cat(f, all.at[i]);
