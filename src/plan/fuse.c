@@ -128,6 +128,8 @@ static bool may_join(const fusing *f, const uop *o, const uop *n, bool stored) {
   if (__builtin_mul_overflow(o->arg.j, n->arg.j, &extent)) return false;
   if (stored && (is_summed(f, o) || is_summed(f, n))) return false;
   if (stored && f->product && n->arg.j >= SHORT_ROW) return false;
+  /* sums of sums round less than one long sum */
+  if (!stored && !f->product && n->arg.j >= SHORT_ROW) return false;
   return all_fit(f, o, n) && sums_fit(f, o, n);
 }
 
