@@ -366,7 +366,6 @@ typedef struct wn_options {
   /* Stop before machine code: the program says what it would be (a refusal, its identity, its kernels' source), but
    * running it is WN_ERR_USAGE. Data may be NULL; too little memory in the machine is a refusal as well. */
   int plan_only;
-  int reserved;              /* 0 */
   wn_compiling_fn compiling; /* is told how compiling goes on; NULL: nobody is */
   void *compiling_user;      /* of compiling */
 } wn_options;

@@ -30,8 +30,8 @@ typedef struct finding {
   VEC(const uop *) loop;  /* canonical loops: every extent has as many as a value needed */
   map loops;              /* extent -> index + 1 in `loop` of its first */
   VEC(int) next;          /* by index in `loop`: the next of this extent, -1 */
-  map readers; /* id of an array -> how many values read it, */
-  map plain;   /* and how many of these have no sum of products */
+  map readers;            /* id of an array -> how many values read it, */
+  map plain;              /* and how many of these have no sum of products */
   cat_places cats;
   map varying; /* id of a BUFFERIZE -> 1: not constant, if only because it is a part of what is not */
   site_list out;
@@ -236,7 +236,8 @@ static void count_readers(finding *f, uop_order all) {
     if (all.at[i]->op != OP_BUFFERIZE || is_whole(all.at[i])) continue;
     uop_order own = uop_walk_value(f->a, all.at[i]->src[0]);
     bool products = false;
-    for (size_t k = 0; k < own.len; ++k) products |= is_product(own.at[k]) && sum_is_of_products(own.at[k]->src[0]);
+    for (size_t k = 0; k < own.len; ++k)
+      products |= is_product(own.at[k]) && sum_is_of_products(own.at[k]->src[0]);
     for (size_t k = 0; k < own.len; ++k) {
       if (own.at[k]->op != OP_BUFFER && own.at[k]->op != OP_BUFFERIZE) continue;
       count_one(&f->readers, own.at[k]);

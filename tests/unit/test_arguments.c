@@ -555,9 +555,10 @@ static const struct option {
     {"max_lines", "INT_MIN", {.max_lines = INT_MIN}, "max_lines"},
 };
 /* What no value of can be wrong: switches, and a number of bytes. */
-static const char *const any_value[] = {"variable_weights", "max_memory", "no_merge", "no_cache",
-                                        "untuned",          "strict",     "cold",     "plan_only",
-                                        "flush_subnormals"};
+static const char *const any_value[] = {
+    "variable_weights", "max_memory", "no_merge",      "no_cache",
+    "untuned",          "strict",     "cold",          "plan_only",
+    "flush_subnormals", "compiling",  "compiling_user"};
 
 /* Of the C API alone that does not go through a plan: wn_compile, wn_explain and, for what it takes, wn_tune. */
 static void test_options(void **state) {
