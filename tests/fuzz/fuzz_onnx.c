@@ -88,8 +88,9 @@ static void see_model(walk *w, const onnx_model *m) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-  walk w = {.files = {NULL}};
+  walk w;
   wn_status status;
+  memset(&w, 0, sizeof w);
   diag_init(&w.d);
   arena_init(&w.a, &w.d);
   DIAG_TRY(&w.d, status) { see_model(&w, onnx_read_model(&w.a, &w.d, "fuzz.onnx", data, size)); }
