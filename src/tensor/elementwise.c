@@ -76,7 +76,7 @@ wn_tensor *tensor_zip(const char *who, uop_op op, wn_tensor *a, wn_tensor *b) {
   return tensor_new(a->ctx, node, dtype, t[0]->shape);
 }
 
-static wn_tensor *select(const char *who, wn_tensor *cond, wn_tensor *a, wn_tensor *b) {
+wn_tensor *tensor_where(const char *who, wn_tensor *cond, wn_tensor *a, wn_tensor *b) {
   need_dtype(who, "the condition", BOOLS, cond);
   same_dtype(who, a, b);
   wn_tensor *t[3] = {cond, a, b};
@@ -94,9 +94,9 @@ static wn_tensor *modulo(const char *who, wn_tensor *a, wn_tensor *b) {
   if (dtype_is_int(a->dtype)) return tensor_zip(who, OP_MOD, a, b);
   wn_tensor *zero = tensor_number(a, 0), *q = unary(OP_FLOOR, tensor_zip(who, OP_DIV, a, b));
   wn_tensor *rest = tensor_zip(who, OP_SUB, a, tensor_zip(who, OP_MUL, b, q));
-  rest = select(who, tensor_zip(who, OP_EQ, q, zero), a, rest);
+  rest = tensor_where(who, tensor_zip(who, OP_EQ, q, zero), a, rest);
   wn_tensor *wrong = tensor_zip(who, OP_LT, tensor_zip(who, OP_MUL, rest, b), zero);
-  return select(who, wrong, tensor_zip(who, OP_ADD, rest, b), rest);
+  return tensor_where(who, wrong, tensor_zip(who, OP_ADD, rest, b), rest);
 }
 
 /* The number that all elements of t are, if that can be seen. */
@@ -160,16 +160,6 @@ wn_tensor *wn_zip(wn_binary op, wn_tensor *a, wn_tensor *b) {
 }
 
 /* --- unary ------------------------------------------------------------------------------------ */
-
-wn_tensor *tensor_where(const char *who, wn_tensor *cond, wn_tensor *a, wn_tensor *b) {
-  need_dtype(who, "the condition", BOOLS, cond);
-  same_dtype(who, a, b);
-  wn_tensor *t[3] = {cond, a, b};
-  broadcast(who, 3, t);
-  const uop *node =
-      alu(a->ctx, OP_WHERE, a->dtype, 3, (const uop *[]){t[0]->node, t[1]->node, t[2]->node});
-  return tensor_new(a->ctx, node, a->dtype, t[0]->shape);
-}
 
 /* 1 / (1 + e^-x) without overflow and without losing the small end: with e = e^-|x|, it is 1 /
  * (1 + e) for x >= 0 and e / (1 + e) below. NaN stays NaN. */
