@@ -3,19 +3,20 @@
 
 #include "ir/walk.h"
 #include "lower/lower.h"
+#include "plan/loops.h"
 #include "rewrite/rewrite.h"
 #include "rewrite/transform.h"
 
-enum {
-  SHORT_ROW = 32
-}; /* pixels: a longer one fills register tiles, and keeps its part of the image near */
+/* Elements. Of a product a row so long fills register tiles, and keeps its part of the image near; of other sums it is
+ * worth a sum of its own, since sums of sums round less than one long sum. */
+enum { SHORT_ROW = 32 };
 
 typedef struct fusing {
   graph *g;
   arena *a;
   const uop *value; /* the BUFFERIZE */
   uop_order own;    /* what is in it */
-  bool product;
+  bool product;     /* there is a sum of products */
   fuse_loop loop;
   void *user;
 } fusing;
@@ -127,9 +128,7 @@ static bool may_join(const fusing *f, const uop *o, const uop *n, bool stored) {
   int64_t extent;
   if (__builtin_mul_overflow(o->arg.j, n->arg.j, &extent)) return false;
   if (stored && (is_summed(f, o) || is_summed(f, n))) return false;
-  if (stored && f->product && n->arg.j >= SHORT_ROW) return false;
-  /* sums of sums round less than one long sum */
-  if (!stored && !f->product && n->arg.j >= SHORT_ROW) return false;
+  if (stored == f->product && n->arg.j >= SHORT_ROW) return false;
   return all_fit(f, o, n) && sums_fit(f, o, n);
 }
 
@@ -153,10 +152,10 @@ static bool join_any(fusing *f) {
   return false;
 }
 
-const uop *fuse_loops(graph *g, arena *a, const uop *value, bool product, fuse_loop loop,
-                      void *user) {
-  fusing f = {g, a, value, uop_walk_value(a, value->src[0]), product, loop, user};
+const uop *fuse_loops(graph *g, arena *a, const uop *value, fuse_loop loop, void *user) {
+  fusing f = {g, a, value, uop_walk_value(a, value->src[0]), false, loop, user};
   if (value->nsrc - 1 > WN_MAX_DIMS) return value;
+  for (size_t i = 0; i < f.own.len; ++i) f.product |= is_sum_of_products(f.own.at[i]);
   while (join_any(&f)) {}
   return f.value;
 }

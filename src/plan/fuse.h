@@ -12,9 +12,8 @@
 /* A loop of this extent for the value, different from those that it has. */
 typedef const uop *(*fuse_loop)(void *user, int64_t extent);
 
-/* Work memory in arena a. product: the value has a sum of products, whose rows of pixels are blocks for the caches:
- * they are joined where they are short. The result is simplified. */
-const uop *fuse_loops(graph *g, arena *a, const uop *value, bool product, fuse_loop loop,
-                      void *user);
+/* Work memory in arena a. What is joined follows from the value alone, since sums with other loops round otherwise. The
+ * result is simplified. */
+const uop *fuse_loops(graph *g, arena *a, const uop *value, fuse_loop loop, void *user);
 
 #endif

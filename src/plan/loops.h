@@ -40,6 +40,9 @@ int64_t index_stride(const uop *index, const uop *range);
 
 /* Is the term a product of two values? Where many of them are in registers, arithmetic binds, else loads do. */
 bool sum_is_of_products(const uop *term);
+static inline bool is_sum_of_products(const uop *u) {
+  return u->op == OP_REDUCE && u->arg.i == OP_ADD && sum_is_of_products(u->src[0]);
+}
 /* May its terms be added in another order? */
 bool sum_may_reorder(const uop *reduce);
 /* The loop of a sum whose terms may be lanes, NULL if none. */

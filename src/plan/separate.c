@@ -34,25 +34,23 @@ static bool over_loops_of(const uop *b, const uop *reduce) {
 
 static void look_at(separating *s, const uop *b) {
   uop_order own = uop_walk_value(s->a, b->src[0]);
-  VEC(const uop *) products = {0};
-  int convs = 0;
-  for (size_t i = 0; i < own.len; ++i) {
-    const uop *u = own.at[i];
+  VEC(const uop *) sums = {0};
+  for (size_t i = 0; i < own.len; ++i)
+    if (is_sum_of_products(own.at[i]) && over_loops_of(b, own.at[i]))
+      vec_push(s->a, &sums, own.at[i]);
+  if (sums.len < 2)
+    return; /* nearly every value: nothing is recognised here that is not asked about */
+  size_t products = 0;
+  for (size_t i = 0; i < sums.len; ++i) {
     wino_match m;
-    if (u->op != OP_REDUCE || u->arg.i != OP_ADD || !sum_is_of_products(u->src[0]) ||
-        !over_loops_of(b, u))
-      continue;
-    if (wino_recognise(s->g, u, &m) == NULL)
-      ++convs;
-    else
-      vec_push(s->a, &products, u);
+    if (wino_recognise(s->g, sums.data[i], &m) != NULL) sums.data[products++] = sums.data[i];
   }
-  if (products.len + (size_t)convs < 2) return;
+  const bool convs = products < sums.len;
   const uop *stays = NULL;
-  for (size_t i = 0; i < products.len && convs == 0; ++i)
-    if (stays == NULL || work_of(products.data[i]) > work_of(stays)) stays = products.data[i];
-  for (size_t i = 0; i < products.len; ++i)
-    if (products.data[i] != stays) map_put_ptr(&s->apart, products.data[i]->id, b);
+  for (size_t i = 0; i < products && !convs; ++i)
+    if (stays == NULL || work_of(sums.data[i]) > work_of(stays)) stays = sums.data[i];
+  for (size_t i = 0; i < products; ++i)
+    if (sums.data[i] != stays) map_put_ptr(&s->apart, sums.data[i]->id, b);
 }
 
 static void find_named(separating *s, uop_order all) {

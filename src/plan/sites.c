@@ -5,9 +5,9 @@
 
 #include "ir/walk.h"
 #include "lower/cats.h"
+#include "lower/compact.h"
 #include "lower/lower.h"
 #include "plan/fuse.h"
-#include "plan/loops.h"
 #include "rewrite/rewrite.h"
 #include "rewrite/scratch.h"
 #include "rewrite/transform.h"
@@ -30,8 +30,7 @@ typedef struct finding {
   VEC(const uop *) loop;  /* canonical loops: every extent has as many as a value needed */
   map loops;              /* extent -> index + 1 in `loop` of its first */
   VEC(int) next;          /* by index in `loop`: the next of this extent, -1 */
-  map readers;            /* id of an array -> how many values read it, */
-  map plain;              /* and how many of these have no sum of products */
+  map readers;            /* id of an array -> how many values read it */
   cat_places cats;
   map varying; /* id of a BUFFERIZE -> 1: not constant, if only because it is a part of what is not */
   site_list out;
@@ -187,12 +186,12 @@ static site_kind kind_of_sums(finding *f, const uop *value, stored_value *v) {
 
 static const uop *loop_for(void *user, int64_t extent) { return next_loop(user, extent); }
 
-/* What is no convolution goes through as few loops as there are; but for what might be stored with others that read the
- * same (joins.h): with other loops it could not be. */
+/* What is no convolution goes through as few loops as there are; but for maps that might be stored with others that read
+ * the same (joins.h): with other loops they could not be. Sums would round otherwise than they do by themselves. */
 static site_kind find_convs(finding *f, canon *c, stored_value *v, bool in_company) {
   site_kind kind = kind_of_sums(f, v->canonical, v);
-  if (kind == SITE_CONV || in_company) return kind;
-  v->canonical = fuse_loops(f->g, f->a, v->canonical, kind == SITE_PRODUCT, loop_for, c);
+  if (kind == SITE_CONV || (kind == SITE_MAP && in_company)) return kind;
+  v->canonical = fuse_loops(f->g, f->a, v->canonical, loop_for, c);
   return kind;
 }
 
@@ -224,36 +223,20 @@ static int result_number(const char *label) {
   return (int)strtol(label + strlen("result"), NULL, 10);
 }
 
-static void count_one(map *m, const uop *array) {
-  uint64_t n = 0;
-  map_get(m, array->id, &n);
-  map_put(m, array->id, n + 1);
-}
-
 /* Every value is a reader of the arrays in it. */
 static void count_readers(finding *f, uop_order all) {
   for (size_t i = 0; i < all.len; ++i) {
     if (all.at[i]->op != OP_BUFFERIZE || is_whole(all.at[i])) continue;
     uop_order own = uop_walk_value(f->a, all.at[i]->src[0]);
-    bool products = false;
     for (size_t k = 0; k < own.len; ++k)
-      products |= is_product(own.at[k]) && sum_is_of_products(own.at[k]->src[0]);
-    for (size_t k = 0; k < own.len; ++k) {
-      if (own.at[k]->op != OP_BUFFER && own.at[k]->op != OP_BUFFERIZE) continue;
-      count_one(&f->readers, own.at[k]);
-      if (!products) count_one(&f->plain, own.at[k]);
-    }
+      if (own.at[k]->op == OP_BUFFER || own.at[k]->op == OP_BUFFERIZE)
+        tensor_add_readers(&f->readers, own.at[k], 1);
   }
 }
 
-/* Is there an array that others read too, not all of them products, which are kernels of their own anyway? */
 static bool reads_with_others(const finding *f, const array_use *use, size_t n) {
-  for (size_t i = 0; i < n; ++i) {
-    uint64_t readers = 0, plain = 0;
-    map_get(&f->readers, use[i].base->id, &readers);
-    map_get(&f->plain, use[i].base->id, &plain);
-    if (!use[i].constant && readers > 1 && plain > 0) return true;
-  }
+  for (size_t i = 0; i < n; ++i)
+    if (!use[i].constant && tensor_readers(&f->readers, use[i].base) > 1) return true;
   return false;
 }
 
@@ -402,7 +385,6 @@ static void find_all(arena *a, void *state) {
   WN_CHECK(f->cats.conflicts.len == 0, "a part of a concatenation has no place");
   find_varying(f, all);
   map_init(&f->readers, a);
-  map_init(&f->plain, a);
   count_readers(f, all);
   for (size_t i = 0; i < all.len; ++i) {
     if (is_whole(all.at[i]))
