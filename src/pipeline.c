@@ -14,6 +14,7 @@
 #include "decide/forecast.h"
 #include "plan/joins.h"
 #include "plan/separate.h"
+#include "plan/storage.h"
 #include "program/show.h"
 #include "tensor/tensor.h"
 
@@ -53,8 +54,21 @@ static const uop *const *import(pipeline *pl, wn_tensor *const *outs, void *cons
 static const site_list *survey(pipeline *pl, const uop *root) {
   site_list *sites = arena_new(&pl->g->arena, site_list);
   *sites = sites_of(pl->g, root, import_describe(pl->ctx, pl->g));
-  joins_mark(pl->g, sites);
   return sites;
+}
+
+/* Layouts of what is stored between layers, as the plan says them or as they are cheapest. */
+static const site_list *lay_out_values(pipeline *pl, const site_list *sites) {
+  const char *text = pl->opt->plan;
+  plan_request asked;
+  if (text != NULL) asked = plan_parse(pl->g, text, sites);
+  site_list *out = arena_new(&pl->g->arena, site_list);
+  *out = *sites;
+  if (runtime_machine(pl->p->rt)->group == 0) /* a device's work items are lanes of any layout */
+    *out = *storage_choose(pl->g, sites, import_describe(pl->ctx, pl->g),
+                           text != NULL ? &asked : NULL);
+  joins_mark(pl->g, out);
+  return out;
 }
 
 /* Which of the caller's arrays a program may read once, by slot; NULL: none, as all may change. */
@@ -79,7 +93,7 @@ static const site_list *front(pipeline *pl, wn_tensor *const *outs, void *const 
   show_ir(&pl->show, "lower", 1, &root);
   root = products_separate(pl->g, simplify(pl->g, root));
   show_ir(&pl->show, "simplify", 1, &root);
-  return survey(pl, root);
+  return lay_out_values(pl, survey(pl, root));
 }
 
 /* choose, rewrite, place, build, connect, launch, share, memory: over again until it fits (decide/). */

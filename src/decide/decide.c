@@ -265,6 +265,7 @@ static graph_plan complete_plan(graph *g, const fitting *f, const choice *ch) {
     if (with > 0) continue; /* it has what that has */
     p.site[i] = f->of[value]->set->plan[i - v->first];
     trim(&p.site[i], f->sites->at[i].kind);
+    p.site[i].layout = v->layout;
   }
   return p;
 }

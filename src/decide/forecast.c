@@ -173,7 +173,8 @@ static void add_candidates(const listing *l) {
 static void vary_site(graph *g, const forecast *f, int site, bool alone, variant_list *out) {
   const choice *c = &f->choice;
   wino_options o = {.math = f->target.options->math};
-  wino_conv conv = wino_survey_conv(g, c->survey.conv[c->conv[site]].reduce, &o);
+  const wino_conv *found = &c->survey.conv[c->conv[site]];
+  wino_conv conv = wino_survey_conv(g, found->root, found->reduce, &o);
   listing l = {.g = g,
                .f = f,
                .site = site,

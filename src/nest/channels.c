@@ -126,6 +126,7 @@ static bool find_product(apply *ap, const uop *value, int n, const uop *const *r
   p->shape.K = range[p->k]->arg.j;
   p->shape.X = range[p->x]->arg.j;
   p->shape.Y = p->y >= 0 ? range[p->y]->arg.j : 0;
+  p->shape.k_last = p->k == n - 1;
   p->shape.taps = 1;
   for (int i = 1; i < p->reduce->nsrc; ++i) p->shape.taps *= p->reduce->src[i]->arg.j;
   p->shape.stride = index_stride(p->image, range[p->x]);

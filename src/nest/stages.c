@@ -213,7 +213,7 @@ static nest *nest_x_channels(apply *ap, stage *st) {
   draft d = draft_begin(ap, st);
   int c = stage_range(st, 'c', 0), t = stage_range(st, 't', 0);
   /* neighbouring work items take neighbouring channels */
-  bool rows_first = t >= 0 && (sizes_of_stage(ap, st)->round > 0 || ap->machine->group > 0);
+  bool rows_first = t >= 0;
   row_axes r = {0};
   if (rows_first) r = rows_begin(ap, &d, t, outer_kind(st), 1, 1);
   draft_plain(ap, &d, stage_range(st, 'g', 0), rows_first ? AXIS_LOOP : outer_kind(st), "g");

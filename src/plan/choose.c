@@ -209,7 +209,8 @@ static const char *why_not(graph *g, const choice *c, const choice_target *targe
   if (s->direct || c->conv[site] < 0) return NULL;
   wino_options o = {.math = target->options->math};
   set_tile(&o, s);
-  wino_conv conv = wino_survey_conv(g, c->survey.conv[c->conv[site]].reduce, &o);
+  const wino_conv *found = &c->survey.conv[c->conv[site]];
+  wino_conv conv = wino_survey_conv(g, found->root, found->reduce, &o);
   if (conv.ntiles == 0) return "its tile cannot be had";
   return conv.tile[0].site.promise_missed ? "its error is over the promise" : NULL;
 }
@@ -430,7 +431,8 @@ static void price_site(graph *g, const choice *c, int site, const cost_target *t
   const schedule *s = &c->plan.site[site];
   wino_options o = {.math = c->rewrite[site].math, .off = s->direct};
   set_tile(&o, s);
-  wino_conv conv = wino_survey_conv(g, c->survey.conv[c->conv[site]].reduce, &o);
+  const wino_conv *found = &c->survey.conv[c->conv[site]];
+  wino_conv conv = wino_survey_conv(g, found->root, found->reduce, &o);
   const wino_survey one = {1, &conv};
   if (isfinite(schedule_cost_by_stage(&one, s, t, share))) return;
   for (int i = 0; i < STAGE_COUNT; ++i) (*share)[i] = INFINITY;

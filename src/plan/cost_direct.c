@@ -47,10 +47,11 @@ static direct_shape shape_of(const model *m, const wino_conv *c, const direct *d
   p.pixels = (int64_t)(d->others * (double)(d->x * d->y)) / c->G;
   p.others = c->G;
   p.taps = (int64_t)d->sum;
-  p.stride = c->channels_last ? c->C : c->stride[last];
+  p.stride = c->image_last ? c->C : c->stride[last];
   p.masked = c->taps[last] > 1;
   p.overlaps = p.Y > 0;
   p.inside = 1;
+  p.k_last = c->result_last;
   p.packs = c->K > 1 && (!m->t->variable_weights || p.pixels >= PACKED_FROM_PIXELS);
   return p;
 }
@@ -59,11 +60,11 @@ static direct_shape shape_of(const model *m, const wino_conv *c, const direct *d
 static work pixels_work(const model *m, const wino_conv *c, const direct *d,
                         const direct_shape *shape, const schedule *s) {
   const machine *on = m->t->machine;
-  int64_t vector = c->channels_last ? d->k : d->x, other = c->channels_last ? d->x : d->k;
+  int64_t vector = c->result_last ? d->k : d->x, other = c->result_last ? d->x : d->k;
   double rows = d->others * (double)d->y, shared = 1;
   if (other == 1) other = d->y, rows = d->others, shared = 0;
   register_tile rt;
-  if (!shape->packs || c->channels_last || !direct_pixels(s, on, shape, &rt)) {
+  if (!shape->packs || c->result_last || !direct_pixels(s, on, shape, &rt)) {
     rt = pick_register_tile(on, c->dtype, other, vector, 0);
     if (s->k[0] > 0) rt.k = s->k[0] < other ? s->k[0] : other;
     if (s->t[0] > 0) rt.t = round_up(s->t[0], rt.lanes);
@@ -71,7 +72,7 @@ static work pixels_work(const model *m, const wino_conv *c, const direct *d,
   double vectors = (double)rt.t / rt.lanes, chains = (double)rt.k * vectors;
   double slot = lanes_slots(m, rt.lanes), blocks = ceil_div((double)other, (double)rt.k);
   double tiles = rows * blocks * ceil_div((double)vector, (double)rt.t);
-  bool strided = c->channels_last || c->stride[c->nwindow - 1] > 1;
+  bool strided = c->image_last || c->result_last || c->stride[c->nwindow - 1] > 1;
   double load = VECTOR_LOAD * slot * (strided ? STRIDED : UNALIGNED);
   double loads = shared > 0 ? vectors * load + (double)rt.k * BROADCAST : chains * load + BROADCAST;
   double ends = TILE_STORE * chains * slot + TILE_ENDS;
@@ -84,12 +85,12 @@ static work pixels_work(const model *m, const wino_conv *c, const direct *d,
 }
 
 /* A register tile of channels.c: vectors of channels by pixels of several rows. */
-static work channel_tile_work(const model *m, const direct *d, double lanes, double vectors,
-                              double xs, double ys) {
+static work channel_tile_work(const model *m, const direct *d, bool last, double lanes,
+                              double vectors, double xs, double ys) {
   double slot = lanes_slots(m, lanes), chains = vectors * xs * ys;
   double kblocks = ceil_div((double)d->k, vectors * lanes);
   double pixels = ceil_div((double)d->x, xs) * ceil_div((double)d->y, ys) * d->others;
-  double transposes = xs * ceil(log2(fmin(xs, lanes))) + lanes * ceil_div(xs, lanes);
+  double transposes = last ? 0 : xs * ceil(log2(fmin(xs, lanes))) + lanes * ceil_div(xs, lanes);
   double ends = slot * (vectors * ys * transposes + TILE_STORE * chains) + TILE_ENDS;
   double loads = vectors * VECTOR_LOAD * slot + xs * ys * BROADCAST;
   work w = {.launches = 1, .blocks = kblocks * ceil_div((double)d->y, ys) * d->others};
@@ -102,7 +103,7 @@ static work channel_tile_work(const model *m, const direct *d, double lanes, dou
 /* channels.c: channels in the lanes, from packed weights. */
 static work channels_work(const model *m, const wino_conv *c, const direct *d,
                           const channel_sizes *t) {
-  work w = channel_tile_work(m, d, t->lanes, t->vectors, (double)t->xs, (double)t->ys);
+  work w = channel_tile_work(m, d, c->result_last, t->lanes, t->vectors, (double)t->xs, (double)t->ys);
   double rows = d->others * ceil_div((double)d->y, (double)t->ys);
   double kblocks = ceil_div((double)d->k, (double)(t->vectors * t->lanes));
   bool heavy = d->weights >

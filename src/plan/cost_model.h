@@ -123,7 +123,7 @@ typedef struct sizes {      /* of one group, in elements */
   double m;                 /* outputs of a tile in a row */
   double edge;              /* share of the tiles that reach past an end of the image */
   bool same_set;            /* channels of the result are a multiple of 4 KiB apart */
-  bool channels_last;       /* in the image and the result */
+  bool image_last, result_last; /* channels are neighbours in memory */
   bool in_apart, out_apart; /* neighbours of a tile are none in memory: strides, dilations */
   double T, C, K, G;
   double image, result, total; /* bytes, all groups; all that a run touches */

@@ -49,12 +49,13 @@ sizes sizes_of(const wino_conv *c, const wino_tile *t, const model *m) {
   double batch = (double)c->batch * z.G * (double)m->element;
   z.image = batch * (double)c->C * inputs;
   z.result = batch * z.K * outputs;
-  z.channels_last = c->channels_last;
-  for (int i = 0; i < c->nwindow && !c->channels_last; ++i) {
-    z.in_apart |= c->stride[i] > 1 || c->dilation[i] > 1;
-    z.out_apart |= c->dilation[i] > 1;
+  z.image_last = c->image_last;
+  z.result_last = c->result_last;
+  for (int i = 0; i < c->nwindow; ++i) {
+    z.in_apart |= !c->image_last && (c->stride[i] > 1 || c->dilation[i] > 1);
+    z.out_apart |= !c->result_last && c->dilation[i] > 1;
   }
-  z.same_set = !c->channels_last && fmod(outputs * (double)m->element, 4096) == 0;
+  z.same_set = !c->result_last && fmod(outputs * (double)m->element, 4096) == 0;
   return z;
 }
 
@@ -86,7 +87,7 @@ site_facts facts_of(const wino_conv *c, const wino_tile *t) {
                       .channels = t->site.K,
                       .flows = true,
                       .by_rows = true,
-                      .channels_last = c->channels_last && c->C >= 4};
+                      .channels_last = c->image_last && c->C >= 4};
 }
 
 static void cut_tiles(const site_sizes *own, const sizes *z, cut *u) {

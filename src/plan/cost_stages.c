@@ -73,19 +73,20 @@ static double step_slots(const sizes *z) {
   return STEP * (z->f > SPILLED_FROM ? z->f / SPILLED_FROM : 1);
 }
 
-static double x_vector_slots(const sizes *z, double slot, int lanes) {
+static double x_vector_slots(const sizes *z, bool by_channels, double slot, int lanes) {
   double value = slot * (is_power_of_two(z->m) ? GATHER : GATHER_ODD);
-  if (z->in_apart) value = PICK * lanes;
-  if (z->channels_last) value = slot * TAKE;
+  if (z->in_apart || z->image_last) value = PICK * lanes;
+  if (by_channels) value = slot * TAKE;
   return slot * step_slots(z) * z->in + value * z->f;
 }
 
 /* The input transform of a block of tiles, into an array. */
 void add_x(const model *m, const sizes *z, const cut *u, work *w) {
   int lanes;
-  double vectors = z->channels_last ? channel_vectors(m, z->C, &lanes) * u->block
-                                    : row_vectors(m, z, u->block, &lanes) * z->C;
-  add_steps(w, vectors * x_vector_slots(z, lanes_slots(m, lanes), lanes));
+  const bool by_channels = z->image_last && u->over_k; /* then the nest has them in its lanes */
+  double vectors = by_channels ? channel_vectors(m, z->C, &lanes) * u->block
+                               : row_vectors(m, z, u->block, &lanes) * z->C;
+  add_steps(w, vectors * x_vector_slots(z, by_channels, lanes_slots(m, lanes), lanes));
   double bytes = z->f * z->C * (double)m->element;
   add_reads(m, w, z->image / z->G / u->blocks, z->total);
   double stored = bytes * stored_tiles(z, u, STAGE_X);
@@ -142,8 +143,8 @@ void add_o(const model *m, const sizes *z, const cut *u, work *w) {
                              : row_vectors(m, z, u->o_block, &lanes) * z->K;
   double slot = lanes_slots(m, lanes), store = slot * SCATTER * z->positions;
   if (u->over_k)
-    store = z->channels_last ? slot * TAKE * z->positions : store_rows(z, u);
-  else if (z->channels_last || z->out_apart)
+    store = z->result_last ? slot * TAKE * z->positions : store_rows(z, u);
+  else if (z->result_last || z->out_apart)
     store = PICK * lanes * z->positions;
   add_steps(w, vectors * (slot * (step_slots(z) * z->out + TAKE * z->f) + store));
   if (schedule_is_inside(u->s, STAGE_O)) add_copy(m, z, u, w);

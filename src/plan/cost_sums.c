@@ -25,7 +25,7 @@ static double g_scalar_slots(const sizes *z) { return SCALAR_STEP * z->weights +
 /* A vector of the input transform where it is used at once. */
 static double x_inlined_slots(const sizes *z, double slot, int lanes) {
   double value = slot * (is_power_of_two(z->m) ? INLINED_VALUE : INLINED_ODD);
-  if (z->in_apart || z->channels_last) value = PICK * lanes;
+  if (z->in_apart || z->image_last) value = PICK * lanes;
   return slot * INLINED_STEP * z->in + value * z->f;
 }
 

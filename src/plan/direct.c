@@ -50,6 +50,7 @@ static double channel_cost(const machine *m, const direct_shape *p, const channe
   while (2 * part <= t->xs && 2 * part <= t->lanes && part < 8) part *= 2;
   double store = (double)(t->vectors * t->ys) *
                  ((double)(t->xs * log2_of(part)) + 1.5 * t->lanes * blocks(t->xs, part));
+  if (p->k_last) store = 0; /* as they come */
   double taps = (double)p->taps * (direct_takes_all(p, t) ? p->inside : 1.0);
   double tile =
       taps * tap_cost(fill, loads) * lane_cost(t->lanes, widest, m->vector_bytes) + store + fill;
@@ -75,7 +76,7 @@ static double pixel_cost(const machine *m, const direct_shape *p, const register
          loads = (double)vectors * load + (double)t->k * broadcast_cost(t->lanes);
   double tile =
       (double)p->taps * tap_cost(fill, loads) * lane_cost(t->lanes, widest, m->vector_bytes) +
-      2.0 * fill;
+      (p->k_last ? 2.0 * t->lanes : 2.0) * fill;
   double tiles = blocks(p->K, t->k) * blocks(p->X, t->t);
   bool ragged = p->X % t->t != 0;
   tiles *= (double)(p->pixels / p->X * p->others);

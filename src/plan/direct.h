@@ -17,6 +17,7 @@ typedef struct direct_shape {
   int64_t others;  /* and what there is besides them and channels */
   int64_t taps;    /* terms of a sum, channels included */
   int64_t stride;  /* of X in the image */
+  bool k_last;     /* channels are neighbours in memory where they are stored */
   bool masked;     /* the image is read past its edges along X */
   bool overlaps;   /* the last tile of a row may begin early and compute some pixels again */
   bool packs;      /* weights get an array of their own: they are constant, or pixels are many */

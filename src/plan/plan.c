@@ -68,7 +68,7 @@ static bool accept_word(reader *r, const char *word) {
 static schedule spread(const schedule *all, site_kind kind) {
   schedule s = *all;
   if (kind == SITE_CONV) return s;
-  s = (schedule){.direct = true};
+  s = (schedule){.direct = true, .layout = all->layout};
   if (kind != SITE_PRODUCT || !all->direct) return s;
   memcpy(s.t, all->t, sizeof s.t);
   memcpy(s.k, all->k, sizeof s.k);
@@ -85,7 +85,8 @@ static bool accept(reader *r, const char *text) {
 }
 
 static bool is_loop_option(const char *at) {
-  return strncmp(at, ";lanes=", 7) == 0 || strncmp(at, ";regs=", 6) == 0;
+  return strncmp(at, ";lanes=", 7) == 0 || strncmp(at, ";regs=", 6) == 0 ||
+         strncmp(at, ";layout=", 8) == 0;
 }
 
 /* i2, none, or where `terms` sum. */
@@ -166,6 +167,7 @@ static void read_other(reader *r, int number, schedule *out) {
     if (accept(r, ";lanes=")) out->lanes = read_loop(r, true);
     if (out->lanes > 0 || out->lanes == VALUE_LOOP_TERMS) out->nlanes = read_lanes(r);
     if (accept(r, ";regs=")) out->regs = read_loop(r, false);
+    if (accept(r, ";layout=")) out->layout = schedule_read_layout(r->g->diag, r->text, &r->at);
   } else {
     expected(r, "global, inline or with=, since it is no convolution");
   }
@@ -250,19 +252,22 @@ void plan_print_site(str *out, const schedule *s, const site_list *sites, int si
     return;
   }
   str text;
+  schedule sizes = *s;
+  sizes.layout = LAYOUT_CHOSEN; /* it is said last */
   str_init(&text, out->arena);
-  schedule_print(&text, s);
+  schedule_print(&text, &sizes);
   str_add(out, s->inlined ? "inline" : "global");
   str_add(out, str_text(&text) + strlen("direct"));
   print_loop(out, ";lanes=", s->lanes);
   if (s->nlanes > 0) str_printf(out, ".%d", s->nlanes);
   print_loop(out, ";regs=", s->regs);
+  schedule_print_layout(out, s->layout);
 }
 
 /* Nothing to say of what is no convolution: it has its array and its kernel, in sizes that the machine chooses. */
 static bool is_plain(const schedule *s) {
   return !s->inlined && s->with == 0 && s->lanes == 0 && s->regs == 0 && s->t[0] == 0 &&
-         s->k[0] == 0 && s->chains == 0;
+         s->k[0] == 0 && s->chains == 0 && s->layout == LAYOUT_CHOSEN;
 }
 
 static bool all_plain(const graph_plan *p, const site_list *sites) {

@@ -45,6 +45,9 @@ typedef struct stage_plan {
 /* A loop of a stored value, by its place + 1; or one of these. */
 typedef enum { VALUE_LOOP_CHOSEN = 0, VALUE_LOOP_NONE = -1, VALUE_LOOP_TERMS = -2 } value_loop;
 
+/* Order in memory of the stored value that a site is in: as the graph has its loops, or channels last (storage.h). */
+typedef enum { LAYOUT_CHOSEN, LAYOUT_GIVEN, LAYOUT_LAST } value_layout;
+
 typedef struct schedule {
   bool direct; /* no rewrite; stage[] unused */
   stage_plan stage[STAGE_COUNT];
@@ -56,6 +59,7 @@ typedef struct schedule {
   loop_name share; /* of a device's kernel with stages inside; letter 0: chosen (share.h) */
   /* of a stored value that is no convolution: which of its loops is in the lanes, and which in registers */
   value_loop lanes, regs;
+  value_layout layout;
   int nlanes; /* of these lanes; 0: as many as suit the machine */
   int chains; /* of additions, for all sums of a value that is not rewritten; 0: chosen (chains.h) */
   /* of a stored value that is no convolution: number + 1 of the site whose kernel stores it too; 0: its own */
@@ -72,6 +76,9 @@ const char *schedule_parse_in_braces(diag *d, const char *text, const char *at, 
 /* The message for text that is no plan; says where. */
 _Noreturn void schedule_expected(diag *d, const char *text, const char *at, const char *what);
 void schedule_print(str *out, const schedule *s);
+/* What follows layout=, at *at in a text, which is moved behind it; and all of the option, or nothing. */
+value_layout schedule_read_layout(diag *d, const char *text, const char **at);
+void schedule_print_layout(str *out, value_layout layout);
 uint64_t schedule_hash(const schedule *s);
 bool schedule_equal(const schedule *a, const schedule *b);
 /* Do both give the same bits, whatever the data? What is summed in which order is decided by the tile and by the

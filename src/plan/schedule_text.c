@@ -36,6 +36,22 @@ enum { NAMED_PLANS = sizeof named_plans / sizeof *named_plans };
 const char *const schedule_plan_names[] = {"direct", "old",    "old-2k", "new",   "inline-m", "one",
                                            "x-only", "g-only", "fused",  "split", "auto",     NULL};
 
+static const char *const layout_name[] = {NULL, "given", "last"};
+
+value_layout schedule_read_layout(diag *d, const char *text, const char **at) {
+  for (value_layout l = LAYOUT_GIVEN; l <= LAYOUT_LAST; ++l) {
+    const size_t n = strlen(layout_name[l]);
+    if (strncmp(*at, layout_name[l], n) != 0 || text_is_word((*at)[n])) continue;
+    *at += n;
+    return l;
+  }
+  schedule_expected(d, text, *at, "given or last");
+}
+
+void schedule_print_layout(str *out, value_layout layout) {
+  if (layout != LAYOUT_CHOSEN) str_printf(out, ";layout=%s", layout_name[layout]);
+}
+
 /* --- parsing ---------------------------------------------------------------------------------- */
 
 typedef struct reader {
@@ -159,6 +175,8 @@ static void read_option(reader *r, schedule *s) {
     s->chunk = number(r, 1, MAX_SPLIT, "a number of tiles from 1 to 1048576");
   else if (accept(r, "launch=joint"))
     s->joint = true;
+  else if (accept(r, "layout="))
+    s->layout = schedule_read_layout(r->d, r->text, &r->at);
   else if (s->direct && accept(r, "chains="))
     s->chains = (int)number(r, 1, SUMS_AT_ONCE, "a number of chains from 1 to 8");
   else if (!s->direct && accept(r, "share="))
@@ -167,8 +185,8 @@ static void read_option(reader *r, schedule *s) {
     if (*r->at != 't' && *r->at != 'k') expected(r, "t or k");
     s->v = *r->at++;
   } else
-    expected(r, s->direct ? "t=, k=, c=, v=, chains=, wino=, chunk= or launch=joint"
-                          : "t=, k=, c=, v=, wino=, chunk=, share= or launch=joint");
+    expected(r, s->direct ? "t=, k=, c=, v=, chains=, wino=, chunk=, layout= or launch=joint"
+                          : "t=, k=, c=, v=, wino=, chunk=, share=, layout= or launch=joint");
 }
 
 static void read_schedule(reader *r, schedule *s) {
@@ -284,6 +302,7 @@ void schedule_print(str *out, const schedule *s) {
     print_loop_name(out, s->share);
   }
   if (s->joint) str_add(out, ";launch=joint");
+  schedule_print_layout(out, s->layout);
 }
 
 /* --- comparing -------------------------------------------------------------------------------- */
@@ -305,7 +324,8 @@ uint64_t schedule_hash(const schedule *s) {
   h = hash_bytes(s->c, sizeof s->c, h);
   h = hash_bytes(&s->v, sizeof s->v, h) + s->inlined + 2 * (uint64_t)s->with;
   int64_t loops[] = {s->lanes,  s->regs,         s->nlanes,
-                     s->chains, s->share.letter, s->share.letter ? s->share.part : 0};
+                     s->chains, s->share.letter, s->share.letter ? s->share.part : 0,
+                     s->layout};
   h = hash_bytes(loops, sizeof loops, h);
   return hash_bytes(s->m, (size_t)s->nm * sizeof s->m[0], h);
 }
@@ -329,7 +349,7 @@ bool schedule_equal(const schedule *a, const schedule *b) {
   }
   return same_loop(a->share, b->share) && a->direct == b->direct && a->inlined == b->inlined &&
          a->with == b->with && a->lanes == b->lanes && a->regs == b->regs &&
-         a->chains == b->chains && a->nlanes == b->nlanes && a->joint == b->joint && a->v == b->v &&
+         a->chains == b->chains && a->nlanes == b->nlanes && a->layout == b->layout && a->joint == b->joint && a->v == b->v &&
          a->chunk == b->chunk && a->nm == b->nm && memcmp(a->t, b->t, sizeof a->t) == 0 &&
          memcmp(a->k, b->k, sizeof a->k) == 0 && memcmp(a->c, b->c, sizeof a->c) == 0 &&
          memcmp(a->m, b->m, (size_t)a->nm * sizeof a->m[0]) == 0;

@@ -208,7 +208,7 @@ static const uop *const *sums_of(const canon *c, const stored_value *v) {
   return sum;
 }
 
-/* Numbers as they were before some values were inlined. */
+/* Numbers as they were before some values were inlined or got another layout. */
 static void keep_sites(finding *f, stored_value *v, const stored_value *old) {
   if (v->nconvs != old->nconvs)
     diag_fail(f->g->diag, WN_ERR_REFUSED,
@@ -216,6 +216,8 @@ static void keep_sites(finding *f, stored_value *v, const stored_value *old) {
               site_text(&f->g->arena, f->before, old->first));
   v->first = old->first;
   v->nsites = old->nsites;
+  v->layout = old->layout;
+  v->layout_gain = old->layout_gain;
   for (int i = 0; i < v->nsites; ++i) f->sites.data[v->first + i].value = (int)f->values.len;
 }
 
@@ -410,6 +412,12 @@ const char *site_text(arena *a, const site_list *sites, int site) {
   return arena_printf(a, "%s%d \"%s\"", site_kind_name[s->kind], site, s->name);
 }
 
+site_list sites_again(graph *g, const uop *root, const user_buffer *user, const site_list *before) {
+  finding f = {.g = g, .root = root, .user = user, .before = before};
+  with_scratch(g->diag, find_all, &f);
+  return f.out;
+}
+
 /* --- inlining --------------------------------------------------------------------------------- */
 
 typedef struct inlining {
@@ -445,7 +453,5 @@ site_list sites_inline(graph *g, const site_list *all, const user_buffer *user,
                        const bool *inlined) {
   inlining in = {.g = g, .all = all, .inlined = inlined};
   with_scratch(g->diag, inline_all, &in);
-  finding f = {.g = g, .root = in.root, .user = user, .before = all};
-  with_scratch(g->diag, find_all, &f);
-  return f.out;
+  return sites_again(g, in.root, user, all);
 }

@@ -14,6 +14,7 @@
 #ifndef WN_PLAN_SITES_H
 #define WN_PLAN_SITES_H
 
+#include "plan/schedule.h"
 #include "winograd/winograd.h"
 
 typedef enum { SITE_CONV, SITE_PRODUCT, SITE_SUM, SITE_MAP, SITE_KINDS } site_kind;
@@ -46,6 +47,8 @@ typedef struct stored_value {
   const int *others; /* that stores these as well: then the canonical form is a SINK of all */
   int whole;         /* index + 1 of the concatenation in whose array it is; 0: it has its own */
   int64_t at;        /* element of that at which it begins */
+  value_layout layout; /* LAYOUT_CHOSEN: there is one only */
+  double layout_gain;  /* of this one over the other, in vector operations (storage.h) */
 } stored_value;
 
 typedef struct graph_site {
@@ -82,6 +85,9 @@ static inline int value_site(const site_list *l, const stored_value *v, int i) {
 }
 
 site_list sites_of(graph *g, const uop *root, const user_buffer *user);
+
+/* Of the same graph with its values in other layouts: sites keep their numbers, whatever the order of values is now. */
+site_list sites_again(graph *g, const uop *root, const user_buffer *user, const site_list *before);
 
 /* What a site is called in text for people: conv3, or conv3 "layer1.0.conv1". */
 const char *site_text(arena *a, const site_list *sites, int site);

@@ -57,7 +57,7 @@ static void describe(const tuning *t, tune_subject *subject) {
   if (t->sites->at[site].kind != SITE_CONV) return;
   wino_options w = {.math = t->opt->math, .off = true};
   const stored_value *v = &t->sites->value[value];
-  wino_conv conv = wino_survey_conv(g, v->conv[site - v->first], &w);
+  wino_conv conv = wino_survey_conv(g, v->canonical, v->conv[site - v->first], &w);
   subject->sizes.K = conv.K;
   subject->sizes.C = conv.C;
 }

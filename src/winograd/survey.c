@@ -89,7 +89,7 @@ static void try_all(search *s) {
 }
 
 /* Are neighbours in memory of the activations channels? The last index is the fastest in storage. */
-static bool has_channels_last(arena *a, const wino_match *m) {
+static bool image_has_channels_last(arena *a, const wino_match *m) {
   uop_order all = uop_walk_value(a, m->act);
   for (size_t i = 0; i < all.len; ++i) {
     const uop *u = all.at[i];
@@ -104,10 +104,18 @@ static bool has_channels_last(arena *a, const wino_match *m) {
   return false;
 }
 
+static bool result_has_channels_last(const uop *root, const wino_match *m) {
+  const uop *last = root->op == OP_BUFFERIZE ? root->src[root->nsrc - 1] : NULL;
+  for (int i = 0; i < m->outs.n; ++i)
+    if (m->outs.at[i] == last) return true;
+  return false;
+}
+
 /* What its tiles and its cost depend on, as far as the survey can tell. */
 static bool is_alike(const wino_conv *a, const wino_conv *b) {
   bool same = a->dtype == b->dtype && a->nwindow == b->nwindow && a->batch == b->batch &&
-              a->K == b->K && a->G == b->G && a->C == b->C && a->channels_last == b->channels_last;
+              a->K == b->K && a->G == b->G && a->C == b->C && a->image_last == b->image_last &&
+              a->result_last == b->result_last;
   for (int i = 0; i < a->nwindow && same; ++i) {
     same = a->outputs[i] == b->outputs[i] && a->taps[i] == b->taps[i] &&
            a->stride[i] == b->stride[i] && a->dilation[i] == b->dilation[i];
@@ -123,7 +131,8 @@ typedef struct surveying {
 } surveying;
 
 static uint64_t hash_of(const wino_conv *c) {
-  int64_t head[] = {c->dtype, c->nwindow, c->batch, c->K, c->G, c->C, c->channels_last};
+  int64_t head[] = {c->dtype, c->nwindow, c->batch, c->K, c->G, c->C,
+                    c->image_last + 2 * c->result_last};
   size_t n = (size_t)c->nwindow;
   uint64_t h = hash_bytes(head, sizeof head, 1);
   h = hash_bytes(c->outputs, n * sizeof *c->outputs, h);
@@ -144,8 +153,11 @@ static int first_alike(surveying *s, map *kinds, const wino_conv *c) {
   }
 }
 
-static wino_conv survey_match(arena *a, const wino_match *m) {
-  wino_conv c = {.dtype = (wn_dtype)m->reduce->dtype, .nwindow = m->naxes, .reduce = m->reduce};
+static wino_conv survey_match(arena *a, const uop *root, const wino_match *m) {
+  wino_conv c = {.root = root,
+                 .reduce = m->reduce,
+                 .dtype = (wn_dtype)m->reduce->dtype,
+                 .nwindow = m->naxes};
   for (int i = 0; i < m->naxes; ++i) {
     c.outputs[i] = m->axis[i].outputs;
     c.taps[i] = m->axis[i].taps;
@@ -156,7 +168,8 @@ static wino_conv survey_match(arena *a, const wino_match *m) {
   c.K = wino_loops_extent(&m->outs);
   c.G = wino_loops_extent(&m->groups);
   c.C = wino_loops_extent(&m->chans);
-  c.channels_last = has_channels_last(a, m);
+  c.image_last = image_has_channels_last(a, m);
+  c.result_last = result_has_channels_last(root, m);
   return c;
 }
 
@@ -174,15 +187,13 @@ static void list_tiles(surveying *sv, const wino_match *m, wino_conv *c) {
   c->tile = s.tiles.data;
 }
 
-static void survey_roots(arena *a, surveying *s, int nroots, const uop *const *roots) {
-  uop_order order = uop_toposort(a, nroots, roots);
-  map kinds;
-  map_init(&kinds, a);
+static void survey_value(arena *a, surveying *s, map *kinds, const uop *root) {
+  uop_order order = uop_walk_value(a, root->src[0]);
   for (size_t i = 0; i < order.len; ++i) {
     wino_match m;
     if (order.at[i]->op != OP_REDUCE || wino_recognise(s->g, order.at[i], &m) != NULL) continue;
-    wino_conv c = survey_match(a, &m);
-    c.alike = first_alike(s, &kinds, &c);
+    wino_conv c = survey_match(a, root, &m);
+    c.alike = first_alike(s, kinds, &c);
     if (c.alike == (int)s->convs.len) {
       list_tiles(s, &m, &c);
     } else {
@@ -193,10 +204,20 @@ static void survey_roots(arena *a, surveying *s, int nroots, const uop *const *r
   }
 }
 
+/* Every stored value under the roots, and of joined ones each. */
+static void survey_roots(arena *a, surveying *s, int nroots, const uop *const *roots) {
+  uop_order order = uop_toposort(a, nroots, roots);
+  map kinds;
+  map_init(&kinds, a);
+  for (size_t i = 0; i < order.len; ++i)
+    if (order.at[i]->op == OP_BUFFERIZE) survey_value(a, s, &kinds, order.at[i]);
+}
+
 typedef struct survey_job {
   surveying s;
   int nroots;
   const uop *const *roots;
+  const uop *reduce; /* the one that is asked about; NULL: all */
 } survey_job;
 
 static void run_survey(arena *a, void *state) {
@@ -207,16 +228,19 @@ static void run_survey(arena *a, void *state) {
 static void run_one(arena *a, void *state) {
   survey_job *job = state;
   wino_match m;
-  const char *why = wino_recognise(job->s.g, *job->roots, &m);
+  const char *why = wino_recognise(job->s.g, job->reduce, &m);
   WN_CHECK(why == NULL, "no convolution: %s", why);
-  wino_conv c = survey_match(a, &m);
+  wino_conv c = survey_match(a, *job->roots, &m);
   list_tiles(&job->s, &m, &c);
   vec_push(&job->s.g->arena, &job->s.convs, c);
 }
 
-wino_conv wino_survey_conv(graph *g, const uop *reduce, const wino_options *options) {
-  survey_job job = {
-      {.g = g, .options = options, .models = arena_new(&g->arena, wino_models)}, 1, &reduce};
+wino_conv wino_survey_conv(graph *g, const uop *root, const uop *reduce,
+                           const wino_options *options) {
+  survey_job job = {{.g = g, .options = options, .models = arena_new(&g->arena, wino_models)},
+                    1,
+                    &root,
+                    reduce};
   with_scratch(g->diag, run_one, &job);
   return job.s.convs.data[0];
 }
@@ -224,7 +248,7 @@ wino_conv wino_survey_conv(graph *g, const uop *reduce, const wino_options *opti
 wino_survey wino_survey_values(graph *g, int n, const uop *const *roots,
                                const wino_options *options) {
   survey_job job = {
-      {.g = g, .options = options, .models = arena_new(&g->arena, wino_models)}, n, roots};
+      {.g = g, .options = options, .models = arena_new(&g->arena, wino_models)}, n, roots, NULL};
   with_scratch(g->diag, run_survey, &job);
   return (wino_survey){(int)job.s.convs.len, job.s.convs.data};
 }

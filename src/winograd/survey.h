@@ -16,14 +16,14 @@ typedef struct wino_tile {
 } wino_tile;
 
 typedef struct wino_conv {
-  const uop *reduce;
+  const uop *root, *reduce; /* a stored value and the sum in it */
   int alike; /* index of the first convolution of the survey that has all that follows in common with it */
   wn_dtype dtype;
   int nwindow;
   int64_t outputs[WN_MAX_SPATIAL], taps[WN_MAX_SPATIAL], stride[WN_MAX_SPATIAL],
       dilation[WN_MAX_SPATIAL];
   int64_t batch, K, G, C; /* extents of the other loops, 1 where absent */
-  bool channels_last;     /* neighbours in memory of the activations are channels */
+  bool image_last, result_last; /* neighbours in memory are channels, of what is read and of what is stored */
   int ntiles;
   const wino_tile *tile; /* in the graph's arena */
 } wino_conv;
@@ -36,7 +36,8 @@ typedef struct wino_survey {
 wino_survey wino_survey_graph(graph *g, const uop *root, const wino_options *options);
 wino_survey wino_survey_values(graph *g, int n, const uop *const *roots,
                                const wino_options *options);
-/* Of one REDUCE that the recogniser matches. */
-wino_conv wino_survey_conv(graph *g, const uop *reduce, const wino_options *options);
+/* Of one REDUCE that the recogniser matches, in the stored value `root`. */
+wino_conv wino_survey_conv(graph *g, const uop *root, const uop *reduce,
+                           const wino_options *options);
 
 #endif
