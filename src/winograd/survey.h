@@ -23,7 +23,8 @@ typedef struct wino_conv {
   int64_t outputs[WN_MAX_SPATIAL], taps[WN_MAX_SPATIAL], stride[WN_MAX_SPATIAL],
       dilation[WN_MAX_SPATIAL];
   int64_t batch, K, G, C; /* extents of the other loops, 1 where absent */
-  bool channels_last;     /* neighbours in memory of the activations are channels */
+  bool channels_last;     /* neighbours in memory of the activations are channels, */
+  bool groups_last;       /* or groups, of a channel each */
   int ntiles;
   const wino_tile *tile; /* in the graph's arena */
 } wino_conv;
