@@ -14,10 +14,11 @@
 #define REPEATED_WEIGHT 16  /* an elementwise value read at several index vectors */
 #define LOOPED_WEIGHT \
   8 /* ... or computed again by LOOPED_TIMES of the loops around: one transcendental */
-#define LOOPED_TIMES   4.0
-#define PREPARED_TIMES 2.0 /* a prepared value over the longest constant that it is made of */
-#define GATHER_WEIGHT  4   /* a read, its checks and its address */
-#define HEAVY_TIMES    1.5 /* a reduction may be computed for the padding around it, but not twice */
+#define LOOPED_TIMES     4.0
+#define PREPARED_TIMES   2.0 /* a prepared value over the longest constant that it is made of */
+#define GATHER_WEIGHT    4   /* a read, its checks and its address */
+#define SCATTERED_WEIGHT 8   /* read where the data say, several times: two such reads of its own */
+#define HEAVY_TIMES      1.5 /* a reduction may be computed for the padding around it, but not twice */
 #define TANGLED \
   128 /* nodes of an index that reshapes and permutes have made too long to carry on */
 
@@ -382,7 +383,7 @@ static bool worth_storing(demand_graph *d, const demand_node *n) {
   if (n->count > 1 && n->weight >= REPEATED_WEIGHT) return true;
   for (const demand *m = n->first; m != NULL; m = m->next) {
     const double times = m->runs / distinct(d, n, m);
-    if (m->scattered && (heavy || n->t->op == OP_GATHER)) return true;
+    if (m->scattered && (n->weight >= SCATTERED_WEIGHT || n->t->op == OP_GATHER)) return true;
     if (heavy && (m->reduced || times > HEAVY_TIMES || torn(n, m))) return true;
     if (n->weight >= LOOPED_WEIGHT && times >= LOOPED_TIMES) return true;
   }

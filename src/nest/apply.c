@@ -604,7 +604,7 @@ static void apply_plan(arena *a, void *state) {
   flows_find(ap);
   complete_sites(ap);
   const uop *root = simplify(ap->g, uop_transform(ap->g, a, ap->w->root, place_node, ap));
-  place_all(ap, channels_pack(ap, root));
+  place_all(ap, lanes_copy(ap, channels_pack(ap, root)));
   nests_join(ap);
   launch_order(ap);
   launch_join(ap);

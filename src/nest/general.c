@@ -79,6 +79,39 @@ static value_loops loops_of(apply *ap, const stage *st, int64_t *chains) {
   return l;
 }
 
+/* A loop of a map that is transposed, in lines: parts of `inner` elements in each. */
+static void line_axes(apply *ap, draft *d, int i, const uop *block, const uop *part, int64_t line,
+                      const uop *in, int64_t inner) {
+  graph *g = ap->g;
+  int64_t extent = d->st->len[i];
+  const uop *first = uop_muli(g, block, line);
+  if (extent % line != 0) first = uop_alu2(g, OP_MIN, first, uop_int(g, extent - line));
+  const uop *at = uop_add(g, uop_add(g, first, uop_muli(g, part, inner)), in);
+  draft_bind(ap, d, d->index[i], at, true);
+}
+
+static int64_t lines_in(int64_t extent, int64_t line) { return (extent + line - 1) / line; }
+
+/* Reads neighbours along one loop and writes them along another: blocks of whole lines of both. */
+static nest *nest_transposed(apply *ap, stage *st, draft *d, const value_loops *l) {
+  const int v = l->lane, u = l->reg;
+  for (int i = 0; i < st->n; ++i)
+    if (i != v && i != u && i != l->whole)
+      draft_plain(ap, d, i, AXIS_GRID, arena_printf(ap->keep, "i%d", i));
+  const uop *t0 = draft_axis(ap, d, AXIS_GRID, lines_in(st->len[v], l->tline), "t0");
+  const uop *k0 = draft_axis(ap, d, AXIS_LOOP, lines_in(st->len[u], l->kline), "k0");
+  const uop *t1 = draft_axis(ap, d, AXIS_LOOP, l->tline / l->tile.t, "t1");
+  const uop *k1 = draft_axis(ap, d, AXIS_LOOP, l->kline / l->tile.k, "k1");
+  const uop *k2 = draft_axis(ap, d, AXIS_UNROLL, l->tile.k, "k2");
+  draft_plain(ap, d, l->whole, AXIS_UNROLL, "k3");
+  const uop *t2 = draft_axis(ap, d, AXIS_VECTOR, l->tile.lanes, "t2");
+  d->index[u] = draft_exact(ap, d, st->len[u], "k");
+  line_axes(ap, d, u, k0, k1, l->kline, k2, l->tile.k);
+  d->index[v] = draft_exact(ap, d, st->len[v], "t");
+  line_axes(ap, d, v, t0, t1, l->tline, t2, l->tile.t);
+  return draft_finish(ap, d, st);
+}
+
 nest *nest_general(apply *ap, stage *st) {
   nest *channels = nest_channels(ap, st);
   if (channels != NULL) return channels;
@@ -86,12 +119,13 @@ nest *nest_general(apply *ap, stage *st) {
   int64_t chains;
   const value_loops l = loops_of(ap, st, &chains);
   const register_tile rt = l.tile;
+  if (l.tline > 0) return nest_transposed(ap, st, &d, &l);
   const int v = l.lane, u = l.reg;
   const uop *ublock = NULL, *vblock = NULL;
   if (l.outside) ublock = draft_axis(ap, &d, AXIS_GRID, (st->len[u] + rt.k - 1) / rt.k, "k0");
   for (int i = 0; i < st->n; ++i) {
     const char *name = arena_printf(ap->keep, "i%d", i);
-    if (i != v && i != u) draft_plain(ap, &d, i, AXIS_GRID, name);
+    if (i != v && i != u && i != l.whole) draft_plain(ap, &d, i, AXIS_GRID, name);
   }
   /* else innermost: what does not move with it is read again for each of its blocks, and then is still in the cache */
   if (u >= 0 && !l.outside)
@@ -106,6 +140,7 @@ nest *nest_general(apply *ap, stage *st) {
     draft_split(ap, &d, d.index[u], ublock, draft_axis(ap, &d, AXIS_UNROLL, rt.k, "k1"), rt.k,
                 true);
   }
+  draft_plain(ap, &d, l.whole, AXIS_UNROLL, "k1");
   if (v >= 0) {
     d.index[v] = draft_exact(ap, &d, st->len[v], "t");
     const uop *t1 = draft_axis(ap, &d, AXIS_UNROLL, rt.t / rt.lanes, "t1");

@@ -202,6 +202,11 @@ const uop *channels_pack(apply *ap, const uop *root);
 bool pixel_tile(const apply *ap, const stage *st, const uop *value, int v, int u, register_tile *t);
 nest *nest_channels(apply *ap, stage *st); /* NULL: the value has no such plan */
 
+/* --- lane_copies.c ---------------------------------------------------------------------------- */
+/* The graph with copies of small arrays in which lanes are neighbours, where they would be far apart; noted as packed
+ * weights are. */
+const uop *lanes_copy(apply *ap, const uop *root);
+
 /* The plan of the site with this number; a direct one where there is none. */
 const schedule *plan_of_site(const apply *ap, int number);
 /* Of what is summed directly in a value: sizes of a rewritten site are not meant for it. */

@@ -6,6 +6,7 @@
 
 #include "plan/cost_model.h"
 #include "plan/direct.h"
+#include "plan/values.h"
 
 /* Extents as the two nests have them: a row of pixels, rows, and whatever else there is. */
 typedef struct direct {
@@ -84,6 +85,30 @@ static work pixels_work(const model *m, const wino_conv *c, const direct *d,
   return w;
 }
 
+/* general.c: of convolutions of one channel each, channels last, the groups in the lanes, windows of pixels along a row
+ * side by side in the registers (values.c). */
+static work windows_work(const model *m, const wino_conv *c, const direct *d, const schedule *s) {
+  const int last = c->nwindow - 1;
+  value_shape shape = {.dtype = c->dtype, .along = c->G, .across = d->x, .others = 1};
+  shape.slides = shape.reduces = true;
+  shape.innermost = c->taps[last];
+  register_tile rt = value_tile(s, m->t->machine, &shape);
+  double slot = lanes_slots(m, rt.lanes), vectors = (double)rt.t / rt.lanes;
+  double pixels = (double)rt.k, chains = pixels * vectors;
+  double rows = (double)c->batch * d->outputs / (double)d->x;
+  double tiles = rows * ceil_div((double)d->x, pixels) * ceil_div((double)c->G, (double)rt.t);
+  double row = fmin(pixels * (double)c->taps[last],
+                    (pixels - 1) * (double)c->stride[last] + (double)c->taps[last]);
+  double loads = vectors * VECTOR_LOAD * slot * (d->taps / (double)c->taps[last] * row + d->taps);
+  double ends = TILE_STORE * chains * slot + TILE_ENDS;
+  work w = {.launches = 1, .blocks = rows};
+  w.slots = tiles * (d->sum * fmax(chains * slot, latency_slots(m)) / DIRECT_SHARE + ends);
+  w.loads = tiles * (loads + ends);
+  add_weights(m, &w, d, (double)c->G, (double)c->G);
+  add_reads(m, &w, d->image, d->image + d->result + d->weights);
+  return w;
+}
+
 /* A register tile of channels.c: vectors of channels by pixels of several rows. */
 static work channel_tile_work(const model *m, const direct *d, bool last, double lanes,
                               double vectors, double xs, double ys) {
@@ -117,8 +142,12 @@ double direct_seconds(const model *m, const wino_conv *c, const schedule *s) {
   direct d = direct_of(m, c);
   direct_shape shape = shape_of(m, c, &d);
   channel_sizes tile;
-  work w = direct_channels(s, m->t->machine, &shape, &tile) ? channels_work(m, c, &d, &tile)
-                                                            : pixels_work(m, c, &d, &shape, s);
+  work w;
+  if (c->groups_last && c->K == 1 && c->C == 1)
+    w = windows_work(m, c, &d, s);
+  else
+    w = direct_channels(s, m->t->machine, &shape, &tile) ? channels_work(m, c, &d, &tile)
+                                                         : pixels_work(m, c, &d, &shape, s);
   add_writes(m, &w, d.result, d.image + d.result + d.weights, 1);
   return work_seconds(m, &w);
 }

@@ -1,31 +1,44 @@
 /* Where the loops of a value go; see loops.h. */
 #include "plan/loops.h"
 
+#include <stdlib.h>
+
 #include "ir/walk.h"
 #include "lower/lower.h"
 
+static const double NEAR_WEIGHT = 0.25;
+
 enum {
+  FEW_READS = 8,
+  NEAR_STRIDE = 4, /* that shuffles make of contiguous vectors */
+  LINE_ELEMENTS = 16,
+  TRANSPOSED = 8, /* vectors at a time: kernel/transpose.c */
   VALUE_RANGES = WN_MAX_SPATIAL + 8,
   ROWS_AT_ONCE = 4, /* sums whose terms are lanes */
   NEAR_ELEMENTS = 160 << 10,
-  LEAST_LANES = 4 /* vectors of terms, to be worth adding lanes at the end */
+  WHOLE_VECTOR = 4, /* that copies share, beside one element */
+  LEAST_LANES = 4   /* vectors of terms, to be worth adding lanes at the end */
 };
 
 static int64_t extent_of(const uop *b, int i) { return b->src[i + 1]->arg.j; }
 
 /* --- what is read ----------------------------------------------------------------------------- */
 
-wn_dtype widest_dtype(arena *a, const uop *value) {
+/* The widest that there are vectors of, with the lanes of a loop: a number that says where all lanes read is none. */
+static wn_dtype widest_vector(arena *a, const uop *value, const uop *lane) {
   uop_order own = uop_walk_value(a, value);
   wn_dtype widest = (wn_dtype)value->dtype;
   for (size_t i = 0; i < own.len; ++i) {
     const uop *u = own.at[i];
     /* all others have the dtype of something that they work on, or are places */
     if (u->op != OP_INDEX && u->op != OP_CAST && u->op != OP_REDUCE) continue;
+    if (lane != NULL && !dtype_is_float(u->dtype) && !uop_has_range(u, lane)) continue;
     if (wn_dtype_size((wn_dtype)u->dtype) > wn_dtype_size(widest)) widest = (wn_dtype)u->dtype;
   }
   return widest;
 }
+
+wn_dtype widest_dtype(arena *a, const uop *value) { return widest_vector(a, value, NULL); }
 
 int64_t array_elements(const uop *base) {
   int64_t n = 1;
@@ -128,15 +141,15 @@ typedef struct survey { /* of the loads under the value's reductions */
   int64_t innermost; /* the shortest innermost loop of a sum */
   /* loads in which neighbours of range i are neighbours in memory, and others that move with it */
   double contiguous[VALUE_RANGES];
-  double strided[VALUE_RANGES];
+  double strided[VALUE_RANGES]; /* a few elements apart counts less than far apart */
 } survey;
 
-/* What a load counts: in a map one that moves with less than half of the loops, as a bias, stays near whatever their
- * order is. */
+/* What a load counts: in a map one that reads few elements, as a bias, stays near whatever the order of the loops is. */
 static double load_weight(const uop *b, const uop *load, bool reduces) {
-  int own = 0;
-  for (int i = 1; i < b->nsrc; ++i) own += uop_has_range(load, b->src[i]);
-  return reduces || 2 * own >= b->nsrc - 1 ? 1.0 : (double)own / (double)(b->nsrc - 1);
+  double others = 1; /* points that read the same element */
+  for (int i = 1; i < b->nsrc; ++i)
+    others *= uop_has_range(load, b->src[i]) ? 1.0 : (double)b->src[i]->arg.j;
+  return reduces || others < (double)FEW_READS ? 1.0 : 0.25;
 }
 
 static survey look_at(arena *a, const uop *b) {
@@ -155,7 +168,11 @@ static survey look_at(arena *a, const uop *b) {
     const double weight = load_weight(b, u, s.reduces);
     for (int i = 0; i < b->nsrc - 1; ++i) {
       if (!uop_has_range(u, b->src[i + 1])) continue;
-      *(index_stride(u, b->src[i + 1]) == 1 ? &s.contiguous[i] : &s.strided[i]) += weight;
+      int64_t stride = index_stride(u, b->src[i + 1]);
+      if (stride == 1)
+        s.contiguous[i] += weight;
+      else
+        s.strided[i] += llabs(stride) <= NEAR_STRIDE ? NEAR_WEIGHT * weight : weight;
     }
   }
   return s;
@@ -169,10 +186,9 @@ static int vector_range(const uop *b, const survey *s) {
     if (extent_of(b, i) < 2) continue;
     double room = extent_of(b, i) >= 8 ? 1.0 : (double)extent_of(b, i) / 16.0;
     double score = room * (1.0 + 4.0 * s->contiguous[i] - 3.0 * s->strided[i]);
-    const bool last = i == b->nsrc - 1 - 1;
-    score += last         ? 4.0 * room
-             : s->reduces ? 0
-                          : -3.0 * room; /* what is stored moves with it too */
+    /* rows of the result are written from any lanes once a tile is transposed (see transposes); of a sum it is one store
+     * to many loads */
+    if (i == b->nsrc - 2) score += (s->reduces ? 1.5 : 4.0) * room;
     if (best < 0 || score > best_score) best = i, best_score = score;
   }
   return best;
@@ -185,20 +201,50 @@ static int64_t sharing(arena *a, const uop *b, int i, int vector) {
   for (size_t k = 0; k < all.len; ++k) {
     const uop *u = all.at[k];
     if (u->op != OP_INDEX || uop_has_range(u, b->src[i + 1])) continue;
-    shared += vector >= 0 && uop_has_range(u, b->src[vector + 1]) ? 4 : 1;
+    shared += vector >= 0 && uop_has_range(u, b->src[vector + 1]) ? WHOLE_VECTOR : 1;
   }
   return shared;
 }
 
-/* The range for the register tile: the one whose copies share most; of equals the longest. */
+/* Does what the load reads for a point of range i come again, at another term of the sum, for the next point? */
+static bool slides_over(const uop *load, const uop *range, const uop *term) {
+  if (!uop_has_range(load, range) || !uop_has_range(load, term)) return false;
+  int64_t step = index_stride(load, range), tap = index_stride(load, term);
+  if (step == STRIDE_UNKNOWN || tap == STRIDE_UNKNOWN || tap == 0 || step == 0) return false;
+  return tap % step == 0 || (step % tap == 0 && llabs(step / tap) < term->arg.j);
+}
+
+/* Are there windows of vectors that overlap along range i and the innermost loop of their sum? Then the vectors pass by
+ * in the order in which they are added. */
+static bool slides_along(arena *a, const uop *b, int i, int vector) {
+  uop_order all = uop_walk_value(a, b->src[0]);
+  for (size_t k = 0; k < all.len && vector >= 0; ++k) {
+    const uop *reduce = all.at[k];
+    if (reduce->op != OP_REDUCE || reduce->nsrc < 2) continue;
+    uop_order own = uop_walk_value(a, reduce->src[0]);
+    for (size_t n = 0; n < own.len; ++n) {
+      const uop *load = own.at[n];
+      if (load->op != OP_INDEX || moves(load, b->src[vector + 1]) != MOVES_BY_ONE) continue;
+      if (slides_over(load, b->src[i + 1], reduce->src[reduce->nsrc - 1])) return true;
+    }
+  }
+  return false;
+}
+
+/* The range for the register tile: the one whose copies share most; of equals one along which windows slide, then the
+ * longest. */
 static int register_range(arena *a, const uop *b, int vector) {
   int best = -1;
   int64_t most = 0;
+  bool best_slides = false;
   for (int i = 0; i < b->nsrc - 1; ++i) {
     if (i == vector || extent_of(b, i) < 2) continue;
     int64_t shared = sharing(a, b, i, vector);
-    if (shared > most || (shared == most && best >= 0 && extent_of(b, i) > extent_of(b, best)))
-      best = i, most = shared;
+    bool slides = slides_along(a, b, i, vector);
+    if (shared < most || (shared == 0 && !slides)) continue;
+    bool longer = best >= 0 && extent_of(b, i) > extent_of(b, best);
+    if (best < 0 || shared > most || (slides && !best_slides) || (slides == best_slides && longer))
+      best = i, most = shared, best_slides = slides;
   }
   return best;
 }
@@ -220,12 +266,14 @@ static bool shares_little(arena *a, const uop *b, int i) {
 
 static register_tile tile_of(arena *a, const uop *b, const schedule *s, const machine *m,
                              const survey *found, const value_loops *l) {
-  value_shape shape = {.dtype = widest_dtype(a, b->src[0]),
-                       .along = l->lane >= 0 ? extent_of(b, l->lane) : 0,
-                       .across = l->reg >= 0 ? extent_of(b, l->reg) : 0,
-                       .others = 1,
-                       .reduces = found->reduces,
-                       .innermost = found->innermost};
+  value_shape shape = {
+      .slides = found->reduces && l->reg >= 0 && slides_along(a, b, l->reg, l->lane),
+      .dtype = widest_vector(a, b->src[0], l->lane < 0 ? NULL : b->src[l->lane + 1]),
+      .along = l->lane >= 0 ? extent_of(b, l->lane) : 0,
+      .across = l->reg >= 0 ? extent_of(b, l->reg) : 0,
+      .others = 1,
+      .reduces = found->reduces,
+      .innermost = found->innermost};
   for (int i = 0; i < b->nsrc - 1; ++i)
     shape.others *= i == l->reg || i == l->lane ? 1 : extent_of(b, i);
   register_tile rt = value_tile(s, m, &shape);
@@ -252,16 +300,72 @@ static void choose_lanes(arena *a, const uop *b, const schedule *s, const machin
   if (l->lane >= 0) l->lanes_of = (value_loop)(l->lane + 1);
 }
 
+/* The lanes are not what is neighbours in the result: so that rows of it are written, what is goes into registers,
+ * unless another loop there shares vectors. Where it is short, as the copies of an element that is enlarged are, it is
+ * unrolled and the next one goes with it. The loop; -1: none does. */
+static int transposed_range(arena *a, const uop *b, const machine *m, value_loops *l) {
+  const int last = b->nsrc - 2;
+  if (m->group > 0 || l->lane < 0 || l->lane == last) return -1;
+  if (extent_of(b, last) >= LEAST_LANES) {
+    bool shares = l->reg >= 0 && sharing(a, b, l->reg, l->lane) >= WHOLE_VECTOR;
+    return l->reg == last || shares ? -1 : last;
+  }
+  if (l->reduces || last < 1) return -1;
+  if (l->lane == last - 1) l->whole = last; /* vectors are interleaved when they are stored */
+  if (l->lane == last - 1 || extent_of(b, last - 1) < LEAST_LANES) return -1;
+  l->whole = last;
+  return last - 1;
+}
+
+/* Does it go there, as far as the schedule lets it? */
+static bool transposes(arena *a, const uop *b, const schedule *s, const machine *m,
+                       value_loops *l) {
+  int reg = transposed_range(a, b, m, l);
+  bool said = s->regs != VALUE_LOOP_CHOSEN && s->regs - 1 != reg;
+  if (reg < 0 || said) {
+    if (reg >= 0) l->whole = -1;
+    return false;
+  }
+  l->reg = reg;
+  return true;
+}
+
+/* Of so many elements, how many to take together: a line if little is computed twice, else a tile's part. */
+static int64_t line_of(int64_t extent, int64_t part, int64_t line) {
+  if (line % part != 0 || extent < line) return part;
+  int64_t lines = (extent + line - 1) / line * line, parts = (extent + part - 1) / part * part;
+  return 10 * lines <= 11 * parts ? line : part;
+}
+
+/* A tile that is transposed when it is stored. */
+static void transposed_tile(const uop *b, const schedule *s, value_loops *l) {
+  const int64_t along = extent_of(b, l->lane), across = extent_of(b, l->reg),
+                beside = l->whole >= 0 ? extent_of(b, l->whole) : 1;
+  int64_t k = TRANSPOSED / beside;
+  while (k > across) k /= 2;
+  if (s->k[0] == 0) l->tile.k = k;
+  if (s->t[0] == 0) l->tile.t = l->tile.lanes;
+  if (l->reduces) return;
+  if (l->tile.t > l->tile.lanes || along < l->tile.t || across < l->tile.k) {
+    l->whole = -1;
+    return;
+  }
+  l->tline = line_of(along, l->tile.t, LINE_ELEMENTS);
+  l->kline = line_of(across, l->tile.k, LINE_ELEMENTS / beside);
+}
+
 value_loops loops_of_value(arena *a, const uop *b, const schedule *s, const machine *m) {
   const schedule chosen = {.direct = true};
   if (!loops_are_there(b, s)) s = &chosen;
   survey found = look_at(a, b);
-  value_loops l = {.reduces = found.reduces, .reg = -1, .term_lanes = 1};
+  value_loops l = {.reduces = found.reduces, .reg = -1, .term_lanes = 1, .whole = -1};
   choose_lanes(a, b, s, m, &found, &l);
   if (found.reduces && s->regs == VALUE_LOOP_CHOSEN) l.reg = register_range(a, b, l.lane);
   if (found.reduces && s->regs > 0) l.reg = s->regs - 1;
-  l.outside = l.reg >= 0 && shares_little(a, b, l.reg);
+  const bool turned = transposes(a, b, s, m, &l);
+  l.outside = l.reg >= 0 && found.reduces && shares_little(a, b, l.reg);
   l.tile = tile_of(a, b, s, m, &found, &l);
+  if (turned) transposed_tile(b, s, &l);
   return l;
 }
 
@@ -278,7 +382,8 @@ static bool has_any_order(arena *a, const uop *b) {
 static bool same_loops(const value_loops *x, const value_loops *y) {
   return x->lane == y->lane && x->term_lanes == y->term_lanes && x->reg == y->reg &&
          x->outside == y->outside && x->tile.k == y->tile.k && x->tile.t == y->tile.t &&
-         x->tile.lanes == y->tile.lanes;
+         x->tile.lanes == y->tile.lanes && x->kline == y->kline && x->tline == y->tline &&
+         x->whole == y->whole;
 }
 
 /* Lanes of other loops would be gathered from memory; terms of sums that are lanes in one may be in the other. */

@@ -16,6 +16,10 @@ typedef struct value_loops {
   int term_lanes;      /* of the terms of sums, where no loop is in the lanes; 1: there are none */
   bool outside;        /* blocks of the loop in registers go around all others */
   register_tile tile;  /* of the two */
+  /* A map that reads along the lanes and writes along the loop in registers: elements of each that are taken together,
+   * whole cache lines of both arrays; the last ones begin early and are computed twice. 0: it is none. */
+  int64_t kline, tline;
+  int whole; /* of a map: a short loop, innermost in the result, that is unrolled beside them; -1: there is none */
 } value_loops;
 
 /* Has the value the loops that the schedule names? */

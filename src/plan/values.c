@@ -3,7 +3,10 @@
 
 #include <math.h>
 
-enum { ITEM_TILE = 16 }; /* sums of a work item */
+enum {
+  ITEM_TILE = 16, /* sums of a work item */
+  MOST_WINDOWS = 8
+};
 
 /* Sums that share nothing: the latency of additions is hidden by further accumulators of each (nest/sums.c), so what
  * edges waste decides, and how short the stretches of memory are that each turn reads. */
@@ -13,6 +16,19 @@ static register_tile sums_tile(const machine *m, const value_shape *v) {
   for (int64_t vectors = SUMS_AT_ONCE; vectors >= 1; --vectors) {
     double cost = (double)round_up(v->along, vectors * best.lanes) * (1 + 0.5 / (double)vectors);
     if (cost < least) least = cost, best.t = vectors * best.lanes;
+  }
+  return best;
+}
+
+/* Windows that overlap: each accumulator has a vector of the image beside it until that has passed by, and the weight of
+ * the tap. What edges waste decides, and how often vectors are read again. */
+static register_tile sliding_tile(const machine *m, const value_shape *v) {
+  register_tile best = {1, 1, pick_lanes(m, v->dtype, v->along)};
+  double least = INFINITY;
+  best.t = best.lanes;
+  for (int64_t k = 1; 2 * k + 2 <= m->registers && k <= MOST_WINDOWS; ++k) {
+    double cost = (double)round_up(v->across, k) * (1 + 1.0 / (double)k);
+    if (cost < least) least = cost, best.k = k;
   }
   return best;
 }
@@ -29,6 +45,8 @@ static register_tile choose(const machine *m, const value_shape *v) {
   int64_t few = m->registers > 16 ? 10 : 8;
   if (v->reduces && v->across == 0 && v->along > 0 && v->innermost >= LONG_LOOP)
     rt = sums_tile(m, v);
+  else if (v->reduces && v->slides && v->across > 0 && v->along > 0 && v->innermost <= SHORT_LOOP)
+    rt = sliding_tile(m, v);
   else if (v->reduces)
     rt = pick_register_tile(m, v->dtype, across, along, v->innermost <= SHORT_LOOP ? few : 0);
   else

@@ -22,6 +22,7 @@ typedef struct value_shape {
   int64_t along;     /* extent of the loop that goes into lanes, 0: none does */
   int64_t across;    /* of the loop over which operands are shared, 0: there is none */
   int64_t others;    /* of all other loops */
+  bool slides;       /* vectors that are read come again for the next point across: windows */
   bool reduces;      /* there are sums in it, */
   int64_t innermost; /* of which the shortest innermost loop is this long */
 } value_shape;

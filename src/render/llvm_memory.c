@@ -138,24 +138,32 @@ static LLVMValueRef sink(emitter *e) {
 
 /* --- loads ------------------------------------------------------------------------------------ */
 
-/* A masked element: the address without its constants is chosen between, so that neighbours under the same condition
- * share the choice. */
-static LLVMValueRef load_one_masked(emitter *e, const access *m) {
-  int64_t plus, bytes;
+/* An element, or all lanes of a vector, under one condition: the address without its constants is chosen between, so that
+ * neighbours under the same condition share the choice. A masked load of none of the lanes, past the end of an array,
+ * may cost a trap that the processor handles by itself. */
+static LLVMValueRef load_all_or_none(emitter *e, const access *m, LLVMValueRef all) {
+  int64_t plus, bytes, most = NOWHERE_BYTES / 2 - 64;
   LLVMValueRef p = variable_address(e, m, &plus), zeros = nowhere(e);
   bytes = plus * m->size;
-  if (bytes >= NOWHERE_BYTES / 2 || bytes < -NOWHERE_BYTES / 2) {
+  if (bytes > most || bytes < -most) {
     p = plus_elements(e, m, p, plus);
     plus = 0;
   }
   LLVMValueRef middle = emit_int(e, NOWHERE_BYTES / 2 / m->size);
   zeros = LLVMConstGEP2(m->elem, zeros, &middle, 1);
-  p = LLVMBuildSelect(e->b, m->mask, p, zeros, "");
-  return load_at(e, m, m->elem, plus_elements(e, m, p, plus), m->size);
+  p = LLVMBuildSelect(e->b, all, p, zeros, "");
+  LLVMTypeRef type = m->lanes == 1 ? m->elem : emit_vec(m->elem, m->lanes);
+  return load_at(e, m, type, plus_elements(e, m, p, plus), m->size);
+}
+
+/* The condition that all lanes of the mask are; NULL: it is none. */
+static LLVMValueRef same_in_all_lanes(const emitter *e, const access *m) {
+  const lin_ins *mask = &e->k->ins.data[m->i->src[1]];
+  return mask->op == OP_BROADCAST ? e->value[mask->src[0]] : NULL;
 }
 
 static LLVMValueRef load_each(emitter *e, const access *m) {
-  if (m->lanes == 1 && m->mask != NULL) return load_one_masked(e, m);
+  if (m->lanes == 1 && m->mask != NULL) return load_all_or_none(e, m, m->mask);
   LLVMValueRef v = LLVMGetUndef(emit_vec(m->elem, m->lanes));
   for (int l = 0; l < m->lanes; ++l) {
     LLVMValueRef p = lane_address(e, m, l);
@@ -241,7 +249,10 @@ static LLVMValueRef load_bits(emitter *e, const access *m) {
     return LLVMBuildSelect(e->b, m->mask, load_bits(e, &all),
                            LLVMConstNull(emit_vec(m->elem, m->lanes)), "");
   }
-  if (m->stride == 1 && m->lanes > 1 && m->mask != NULL) return load_masked(e, m);
+  if (m->stride == 1 && m->lanes > 1 && m->mask != NULL) {
+    LLVMValueRef all = same_in_all_lanes(e, m);
+    return all != NULL ? load_all_or_none(e, m, all) : load_masked(e, m);
+  }
   if (gathers(e, m)) return load_gather(e, m);
   if (m->lanes == 1 || m->mask != NULL || !near) return load_each(e, m);
   if (m->lanes <= llabs(m->stride) && m->lanes > 1)

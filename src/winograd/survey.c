@@ -88,16 +88,16 @@ static void try_all(search *s) {
   try_window(s, 0, 1);
 }
 
-/* Are neighbours in memory of the activations channels? The last index is the fastest in storage. */
-static bool image_has_channels_last(arena *a, const wino_match *m) {
+/* Are neighbours in memory of the activations those of one of these loops? The last index is the fastest in storage. */
+static bool are_neighbours(arena *a, const wino_match *m, const loop_list *loops) {
   uop_order all = uop_walk_value(a, m->act);
   for (size_t i = 0; i < all.len; ++i) {
     const uop *u = all.at[i];
     linear_form f;
     if (u->op != OP_INDEX || u->nsrc < 3 || !linear_of(u->src[u->nsrc - 1], &f)) continue;
     for (int j = 0; j < f.n; ++j) {
-      for (int k = 0; k < m->chans.n; ++k) {
-        if (f.atom[j] == m->chans.at[k] && f.coeff[j] == 1) return true;
+      for (int k = 0; k < loops->n; ++k) {
+        if (f.atom[j] == loops->at[k] && f.coeff[j] == 1) return true;
       }
     }
   }
@@ -115,7 +115,7 @@ static bool result_has_channels_last(const uop *root, const wino_match *m) {
 static bool is_alike(const wino_conv *a, const wino_conv *b) {
   bool same = a->dtype == b->dtype && a->nwindow == b->nwindow && a->batch == b->batch &&
               a->K == b->K && a->G == b->G && a->C == b->C && a->image_last == b->image_last &&
-              a->result_last == b->result_last;
+              a->result_last == b->result_last && a->groups_last == b->groups_last;
   for (int i = 0; i < a->nwindow && same; ++i) {
     same = a->outputs[i] == b->outputs[i] && a->taps[i] == b->taps[i] &&
            a->stride[i] == b->stride[i] && a->dilation[i] == b->dilation[i];
@@ -132,7 +132,7 @@ typedef struct surveying {
 
 static uint64_t hash_of(const wino_conv *c) {
   int64_t head[] = {c->dtype, c->nwindow, c->batch, c->K, c->G, c->C,
-                    c->image_last + 2 * c->result_last};
+                    c->image_last + 2 * c->result_last + 4 * c->groups_last};
   size_t n = (size_t)c->nwindow;
   uint64_t h = hash_bytes(head, sizeof head, 1);
   h = hash_bytes(c->outputs, n * sizeof *c->outputs, h);
@@ -168,7 +168,8 @@ static wino_conv survey_match(arena *a, const uop *root, const wino_match *m) {
   c.K = wino_loops_extent(&m->outs);
   c.G = wino_loops_extent(&m->groups);
   c.C = wino_loops_extent(&m->chans);
-  c.image_last = image_has_channels_last(a, m);
+  c.image_last = are_neighbours(a, m, &m->chans);
+  c.groups_last = are_neighbours(a, m, &m->groups);
   c.result_last = result_has_channels_last(root, m);
   return c;
 }

@@ -24,6 +24,7 @@ typedef struct wino_conv {
       dilation[WN_MAX_SPATIAL];
   int64_t batch, K, G, C; /* extents of the other loops, 1 where absent */
   bool image_last, result_last; /* neighbours in memory are channels, of what is read and of what is stored */
+  bool groups_last;             /* groups, of a channel each, are neighbours in what is read */
   int ntiles;
   const wino_tile *tile; /* in the graph's arena */
 } wino_conv;
