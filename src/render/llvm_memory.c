@@ -138,8 +138,8 @@ static LLVMValueRef sink(emitter *e) {
 
 /* --- loads ------------------------------------------------------------------------------------ */
 
-/* An element, or all lanes of a vector, under one condition: the address without its constants is chosen between, so that
- * neighbours under the same condition share the choice. A masked load of none of the lanes, past the end of an array,
+/* An element, or all lanes of a vector, under one condition: the address without its constants is chosen between, so
+ * that neighbours under the same condition share the choice. A masked load of none of the lanes, past the end of an array,
  * may cost a trap that the processor handles by itself. */
 static LLVMValueRef load_all_or_none(emitter *e, const access *m, LLVMValueRef all) {
   int64_t plus, bytes, most = NOWHERE_BYTES / 2 - 64;
