@@ -79,36 +79,54 @@ static value_loops loops_of(apply *ap, const stage *st, int64_t *chains) {
   return l;
 }
 
-/* A loop of a map that is transposed, in lines: parts of `inner` elements in each. */
-static void line_axes(apply *ap, draft *d, int i, const uop *block, const uop *part, int64_t line,
-                      const uop *in, int64_t inner) {
-  graph *g = ap->g;
-  int64_t extent = d->st->len[i];
-  const uop *first = uop_muli(g, block, line);
-  if (extent % line != 0) first = uop_alu2(g, OP_MIN, first, uop_int(g, extent - line));
-  const uop *at = uop_add(g, uop_add(g, first, uop_muli(g, part, inner)), in);
-  draft_bind(ap, d, d->index[i], at, true);
+/* One of the two loops of a map that is transposed: blocks of `line` elements, parts of `inner` in each. */
+typedef struct line_loop {
+  int i; /* position of the stage's range */
+  int64_t line, inner;
+  bool
+      ends_early; /* the last block begins early, and elements are computed twice: by one worker, so no grid */
+  const uop *block, *part;
+} line_loop;
+
+static bool is_ragged(const stage *st, const line_loop *l) { return st->len[l->i] % l->line != 0; }
+
+static void open_blocks(apply *ap, draft *d, line_loop *l, const char *name) {
+  int64_t blocks = (d->st->len[l->i] + l->line - 1) / l->line;
+  l->block = draft_axis(ap, d, l->ends_early ? AXIS_LOOP : AXIS_GRID, blocks, name);
 }
 
-static int64_t lines_in(int64_t extent, int64_t line) { return (extent + line - 1) / line; }
+static void bind_line(apply *ap, draft *d, const line_loop *l, const uop *in, const char *name) {
+  graph *g = ap->g;
+  int64_t extent = d->st->len[l->i];
+  const uop *first = uop_muli(g, l->block, l->line);
+  if (l->ends_early) first = uop_alu2(g, OP_MIN, first, uop_int(g, extent - l->line));
+  const uop *at = uop_add(g, uop_add(g, first, uop_muli(g, l->part, l->inner)), in);
+  d->index[l->i] = draft_exact(ap, d, extent, name);
+  draft_bind(ap, d, d->index[l->i], at, true);
+}
 
 /* Reads neighbours along one loop and writes them along another: blocks of whole lines of both. */
 static nest *nest_transposed(apply *ap, stage *st, draft *d, const value_loops *l) {
-  const int v = l->lane, u = l->reg;
-  for (int i = 0; i < st->n; ++i)
-    if (i != v && i != u && i != l->whole)
-      draft_plain(ap, d, i, AXIS_GRID, arena_printf(ap->keep, "i%d", i));
-  const uop *t0 = draft_axis(ap, d, AXIS_GRID, lines_in(st->len[v], l->tline), "t0");
-  const uop *k0 = draft_axis(ap, d, AXIS_LOOP, lines_in(st->len[u], l->kline), "k0");
-  const uop *t1 = draft_axis(ap, d, AXIS_LOOP, l->tline / l->tile.t, "t1");
-  const uop *k1 = draft_axis(ap, d, AXIS_LOOP, l->kline / l->tile.k, "k1");
-  const uop *k2 = draft_axis(ap, d, AXIS_UNROLL, l->tile.k, "k2");
+  line_loop t = {.i = l->lane, .line = l->tline, .inner = l->tile.t},
+            k = {.i = l->reg, .line = l->kline, .inner = l->tile.k};
+  bool others = false; /* that workers share */
+  for (int i = 0; i < st->n; ++i) {
+    if (i == t.i || i == k.i || i == l->whole) continue;
+    draft_plain(ap, d, i, AXIS_GRID, arena_printf(ap->keep, "i%d", i));
+    others |= st->len[i] > 1;
+  }
+  k.ends_early = is_ragged(st, &k);
+  t.ends_early = is_ragged(st, &t) && (others || !k.ends_early);
+  if (t.ends_early) open_blocks(ap, d, &k, "k0");
+  open_blocks(ap, d, &t, "t0");
+  if (!t.ends_early) open_blocks(ap, d, &k, "k0");
+  t.part = draft_axis(ap, d, AXIS_LOOP, t.line / t.inner, "t1");
+  k.part = draft_axis(ap, d, AXIS_LOOP, k.line / k.inner, "k1");
+  const uop *k2 = draft_axis(ap, d, AXIS_UNROLL, k.inner, "k2");
   draft_plain(ap, d, l->whole, AXIS_UNROLL, "k3");
-  const uop *t2 = draft_axis(ap, d, AXIS_VECTOR, l->tile.lanes, "t2");
-  d->index[u] = draft_exact(ap, d, st->len[u], "k");
-  line_axes(ap, d, u, k0, k1, l->kline, k2, l->tile.k);
-  d->index[v] = draft_exact(ap, d, st->len[v], "t");
-  line_axes(ap, d, v, t0, t1, l->tline, t2, l->tile.t);
+  const uop *t2 = draft_axis(ap, d, AXIS_VECTOR, t.inner, "t2");
+  bind_line(ap, d, &k, k2, "k");
+  bind_line(ap, d, &t, t2, "t");
   return draft_finish(ap, d, st);
 }
 

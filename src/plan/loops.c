@@ -6,10 +6,11 @@
 #include "ir/walk.h"
 #include "lower/lower.h"
 
-static const double NEAR_WEIGHT = 0.25;
+/* Of a load: a few elements apart, and of few elements, against one far apart and of many. */
+static const double NEAR_WEIGHT = 0.25, SMALL_WEIGHT = 0.25;
 
 enum {
-  FEW_READS = 8,
+  FEW_READS = 8,   /* of an element; from there on it stays near */
   NEAR_STRIDE = 4, /* that shuffles make of contiguous vectors */
   LINE_ELEMENTS = 16,
   TRANSPOSED = 8, /* vectors at a time: kernel/transpose.c */
@@ -144,12 +145,12 @@ typedef struct survey { /* of the loads under the value's reductions */
   double strided[VALUE_RANGES]; /* a few elements apart counts less than far apart */
 } survey;
 
-/* What a load counts: in a map one that reads few elements, as a bias, stays near whatever the order of the loops is. */
+/* What a load counts: in a map one that reads few elements, as a bias, stays near whatever the loops' order is. */
 static double load_weight(const uop *b, const uop *load, bool reduces) {
   double others = 1; /* points that read the same element */
   for (int i = 1; i < b->nsrc; ++i)
     others *= uop_has_range(load, b->src[i]) ? 1.0 : (double)b->src[i]->arg.j;
-  return reduces || others < (double)FEW_READS ? 1.0 : 0.25;
+  return reduces || others < (double)FEW_READS ? 1.0 : SMALL_WEIGHT;
 }
 
 static survey look_at(arena *a, const uop *b) {
@@ -186,8 +187,8 @@ static int vector_range(const uop *b, const survey *s) {
     if (extent_of(b, i) < 2) continue;
     double room = extent_of(b, i) >= 8 ? 1.0 : (double)extent_of(b, i) / 16.0;
     double score = room * (1.0 + 4.0 * s->contiguous[i] - 3.0 * s->strided[i]);
-    /* rows of the result are written from any lanes once a tile is transposed (see transposes); of a sum it is one store
-     * to many loads */
+    /* rows of the result are written from any lanes once a tile is transposed (transposed_range); of a sum it is one
+     * store to many loads */
     if (i == b->nsrc - 2) score += (s->reduces ? 1.5 : 4.0) * room;
     if (best < 0 || score > best_score) best = i, best_score = score;
   }

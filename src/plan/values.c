@@ -20,8 +20,8 @@ static register_tile sums_tile(const machine *m, const value_shape *v) {
   return best;
 }
 
-/* Windows that overlap: each accumulator has a vector of the image beside it until that has passed by, and the weight of
- * the tap. What edges waste decides, and how often vectors are read again. */
+/* Windows that overlap: each accumulator has a vector of the image beside it until that has passed by, and there is the
+ * weight of the tap. What edges waste decides, and how often vectors are read again. */
 static register_tile sliding_tile(const machine *m, const value_shape *v) {
   register_tile best = {1, 1, pick_lanes(m, v->dtype, v->along)};
   double least = INFINITY;

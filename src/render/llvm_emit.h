@@ -21,6 +21,7 @@ typedef struct emitter {
   uint8_t *zeros;                /* per instruction: known trailing zero bits of an i64 scalar */
   LLVMValueRef *base;            /* per array: pointer to its first element */
   LLVMValueRef *scope, *noalias; /* per array: alias.scope and noalias lists; NULL for REG */
+  uint8_t *by_lane;              /* per array: some vectors of it are read under a mask of lanes */
   LLVMValueRef nowhere, sink;    /* 64 readable zero bytes; 64 writable bytes; made on first use */
   LLVMBasicBlockRef entry;
   unsigned md_scope, md_noalias, md_invariant;

@@ -288,6 +288,14 @@ static LLVMValueRef emit_instruction(emitter *e, const lin_ins *i, block *blocks
   }
 }
 
+static void find_masks_of_lanes(emitter *e) {
+  const lin_ins *ins = e->k->ins.data;
+  for (size_t n = 0; n < e->k->ins.len; ++n) {
+    if (ins[n].op != OP_LOAD || ins[n].lanes < 2 || ins[n].nsrc < 2) continue;
+    if (ins[ins[n].src[1]].op != OP_BROADCAST) e->by_lane[ins[n].i] = 1;
+  }
+}
+
 /* for (grid = begin; grid < end; grid++) body */
 static void emit_body(emitter *e) {
   const lin_kernel *k = e->k;
@@ -319,6 +327,7 @@ LLVMValueRef llvm_ir_add_kernel(arena *a, LLVMModuleRef module, const llvm_ir_ta
   e.value = arena_array(a, LLVMValueRef, k->ins.len + 1);
   e.zeros = arena_array(a, uint8_t, k->ins.len + 1);
   e.base = arena_array(a, LLVMValueRef, arrays);
+  e.by_lane = arena_array(a, uint8_t, arrays);
   e.scope = arena_array(a, LLVMValueRef, arrays);
   e.noalias = arena_array(a, LLVMValueRef, arrays);
   e.md_scope = LLVMGetMDKindIDInContext(c, "alias.scope", 11);
@@ -333,6 +342,7 @@ LLVMValueRef llvm_ir_add_kernel(arena *a, LLVMModuleRef module, const llvm_ir_ta
     LLVMPositionBuilderAtEnd(e.b, e.entry);
     array_pointers(&e);
     alias_scopes(&e);
+    find_masks_of_lanes(&e);
     emit_body(&e);
   }
   DIAG_END(d, st)

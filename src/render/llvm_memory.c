@@ -138,8 +138,8 @@ static LLVMValueRef sink(emitter *e) {
 
 /* --- loads ------------------------------------------------------------------------------------ */
 
-/* An element, or all lanes of a vector, under one condition: the address without its constants is chosen between, so that
- * neighbours under the same condition share the choice. A masked load of none of the lanes, past the end of an array,
+/* An element, or all lanes of a vector, under one condition: the address without its constants is chosen between, so
+ * that neighbours under the same condition share the choice. A masked load of none of the lanes, past the end of an array,
  * may cost a trap that the processor handles by itself. */
 static LLVMValueRef load_all_or_none(emitter *e, const access *m, LLVMValueRef all) {
   int64_t plus, bytes, most = NOWHERE_BYTES / 2 - 64;
@@ -156,10 +156,12 @@ static LLVMValueRef load_all_or_none(emitter *e, const access *m, LLVMValueRef a
   return load_at(e, m, type, plus_elements(e, m, p, plus), m->size);
 }
 
-/* The condition that all lanes of the mask are; NULL: it is none. */
+/* The condition that all lanes of the mask are; NULL: it is none. Where other vectors of the array are masked by lanes,
+ * rows of it are in the lanes: there are few vectors of which none is in the array, many conditions of rows, and masks
+ * are cheaper than choosing. */
 static LLVMValueRef same_in_all_lanes(const emitter *e, const access *m) {
   const lin_ins *mask = &e->k->ins.data[m->i->src[1]];
-  return mask->op == OP_BROADCAST ? e->value[mask->src[0]] : NULL;
+  return mask->op == OP_BROADCAST && !e->by_lane[m->id] ? e->value[mask->src[0]] : NULL;
 }
 
 static LLVMValueRef load_each(emitter *e, const access *m) {

@@ -131,6 +131,61 @@ static outputs nhwc(twins *w) {
   return single(twin_permute(w, y, (int[]){0, 2, 3, 1}));
 }
 
+/* An image whose channels are neighbours in memory, or rows: as [n][c][h][w]. */
+static twin either_image(twins *w, int64_t n, int64_t c, int64_t h, int64_t x) {
+  if (below(w->random, 3) == 0) return image(w, n, c, h, x);
+  return twin_permute(w, twin_leaf(w, false, 1, 4, (int64_t[]){n, h, x, c}), (int[]){0, 3, 1, 2});
+}
+
+/* Stored in either order. */
+static twin either_result(twins *w, twin y) {
+  return below(w->random, 3) == 0 ? y : twin_permute(w, y, (int[]){0, 2, 3, 1});
+}
+
+/* A filter for each channel, in all orders of what is read and written. */
+static outputs depthwise(twins *w) {
+  outputs o = {.count = 2};
+  for (int i = 0; i < o.count; ++i) {
+    int64_t c = between(w->random, 3, 40), h = between(w->random, 3, 9),
+            x = between(w->random, 3, 19);
+    int64_t r = 1 + 2 * between(w->random, 1, 3), d = r < 7 ? between(w->random, 1, 2) : 1;
+    int64_t pad = d * (r / 2), step = between(w->random, 1, 2);
+    const wn_conv_params p = WN_CONV_PARAMS(.stride = {step, step}, .dilation = {d, d}, .groups = c,
+                                            .pad_lo = {pad, pad}, .pad_hi = {pad, pad});
+    twin y = twin_conv(w, either_image(w, between(w->random, 1, 2), c, h, x),
+                       filters(w, c, 1, r, r), &p);
+    y = twin_zip(w, WN_ADD, y, bias(w, c));
+    o.out[i] = either_result(w, below(w->random, 2) ? twin_map(w, WN_RELU, y) : y);
+  }
+  return o;
+}
+
+/* Maps and pooling that read one order and write the other. */
+static outputs between_orders(twins *w) {
+  int64_t c = between(w->random, 2, 37), h = between(w->random, 4, 9),
+          x = between(w->random, 4, 19);
+  twin a = either_image(w, 1, c, h, x), b = either_image(w, 1, c, h, x);
+  twin sum = twin_zip(w, WN_ADD, twin_zip(w, WN_MUL, a, bias(w, c)), b);
+  twin pool =
+      twin_pool(w, a, below(w->random, 2), between(w->random, 2, 3), between(w->random, 1, 2));
+  twin wide = twin_map(w, WN_SIGMOID, b);
+  return (outputs){3, {either_result(w, sum), either_result(w, pool), either_result(w, wide)}};
+}
+
+/* Every element twice in both directions, in either order. */
+static outputs enlarged(twins *w) {
+  int64_t c = between(w->random, 2, 37), h = between(w->random, 2, 6),
+          x = between(w->random, 2, 19);
+  twin t = either_image(w, 1, c, h, x);
+  twin y = twin_new(w, wn_reshape(t.t, 6, (int64_t[]){1, c, h, 1, x, 1}), 4,
+                    (int64_t[]){1, c, 2 * h, 2 * x});
+  y.t = wn_expand(y.t, 6, (int64_t[]){1, c, h, 2, x, 2});
+  y.t = wn_reshape(y.t, 4, y.shape);
+  for (int64_t i = 0; i < c * 4 * h * x; ++i)
+    y.v[i] = t.v[(i / (4 * h * x) * h + i / (2 * x) % (2 * h) / 2) * x + i % (2 * x) / 2];
+  return single(either_result(w, y));
+}
+
 /* The image lies on its side, few columns wide: one tile has whole rows of it, which are neighbours in memory, and the
  * last tile of a column ends within them. */
 static outputs sideways(twins *w) {
@@ -233,6 +288,7 @@ static const struct {
     {"two readers", two_readers},
     {"siblings", siblings},
     {"nhwc", nhwc},
+    {"depthwise", depthwise},
     {"sideways", sideways},
     {"by hand", by_hand},
     {"window by hand", window_by_hand},
@@ -318,6 +374,10 @@ static void other_graphs(void **state) {
   failures += try_graph("statistics", statistics, seed, true, *state);
   failures += try_graph("pools", pools, seed, true, *state);
   failures += try_graph("weights as an output", weights_out, seed, true, *state);
+  for (uint64_t n = 0; n < 4; ++n) {
+    failures += try_graph("between orders", between_orders, seed + n, true, *state);
+    failures += try_graph("enlarged", enlarged, seed + n, true, *state);
+  }
   assert_int_equal(failures, 0);
 }
 

@@ -211,6 +211,63 @@ static void lanes_of_terms(void **state) {
   }
 }
 
+/* Rows by columns by channels: of windows of 3 x 3 of [row][column][channel], weights by channel first. */
+static const uop *windows(graph *g, int64_t rows, int64_t columns, int64_t channels) {
+  const uop *y = uop_range(g, rows, "y"), *x = uop_range(g, columns, "x"),
+            *c = uop_range(g, channels, "c"), *r = uop_range(g, 3, "r"), *s = uop_range(g, 3, "s");
+  int64_t len = (rows + 2) * (columns + 2) * channels, nweights = 9 * channels;
+  const uop *at = uop_add(g, uop_muli(g, uop_add(g, y, r), columns + 2), uop_add(g, x, s));
+  const uop *image = uop_add(g, uop_muli(g, at, channels), c);
+  const uop *tap = uop_add(g, uop_muli(g, c, 9), uop_add(g, uop_muli(g, r, 3), s));
+  const uop *a = uop_index(g, uop_buffer(g, 0, WN_F32, 1, &len), NULL, 1, &image);
+  const uop *w = uop_index(g, uop_buffer(g, 1, WN_F32, 1, &nweights), NULL, 1, &tap);
+  const uop *sum = uop_reduce(g, OP_ADD, uop_alu2(g, OP_MUL, a, w), 2, (const uop *[]){r, s});
+  const bufferize_info info = {.name = "result0", .space = SPACE_GLOBAL, .site = 0};
+  return uop_bufferize(g, sum, 3, (const uop *[]){y, x, c}, info);
+}
+
+/* Channels in the lanes, pixels of a row in registers: as many as leave room for what slides past, of a row's length
+ * if that can be. */
+static void windows_slide(void **state) {
+  fixture *f = *state;
+  const schedule open = {.direct = true};
+  static const struct {
+    int64_t columns, pixels;
+  } table[] = {{56, 7}, {14, 7}, {7, 7}, {12, 6}, {3, 3}};
+  for (size_t i = 0; i < LEN(table); ++i) {
+    const uop *b = windows(&f->g, 40, table[i].columns, 64);
+    value_loops l = loops_of_value(&f->g.arena, b, &open, &sse2);
+    assert_int_equal(l.lane, 2);
+    assert_int_equal(l.reg, 1);
+    assert_int_equal(l.tile.lanes, 4);
+    assert_int_equal(l.tile.t, 4);
+    if (l.tile.k != table[i].pixels)
+      fail_msg("%d of %d pixels", (int)l.tile.k, (int)table[i].columns);
+    assert_true(2 * l.tile.k + 2 <= sse2.registers);
+  }
+}
+
+/* What reads along one loop and writes along the other takes lines of both, and is said so that it is had again. */
+static void maps_turn(void **state) {
+  fixture *f = *state;
+  const schedule open = {.direct = true};
+  const uop *b = value_of(&f->g, TURNED, 64, 49, 1);
+  value_loops l = loops_of_value(&f->g.arena, b, &open, &sse2);
+  assert_int_equal(l.lane, 0);
+  assert_int_equal(l.reg, 1);
+  assert_int_equal(l.tline, 16);
+  assert_int_equal(l.kline, 8); /* 56 elements are computed for 49, and of lines 64 would be */
+  const schedule said = {.direct = true, .lanes = l.lanes_of, .regs = 2, .nlanes = l.tile.lanes};
+  value_loops again = loops_of_value(&f->g.arena, b, &said, &avx512);
+  assert_int_equal(again.lane, 0);
+  assert_int_equal(again.reg, 1);
+  assert_int_equal(again.tile.lanes, 4);
+  assert_int_equal(again.kline, 8);
+  const schedule none = {.direct = true, .lanes = l.lanes_of, .regs = VALUE_LOOP_NONE};
+  assert_int_equal(loops_of_value(&f->g.arena, b, &none, &sse2).reg, -1);
+  assert_int_equal(loops_of_value(&f->g.arena, b, &open, &device).reg, -1);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(chosen, set_up, tear_down),
@@ -218,6 +275,8 @@ int main(void) {
       cmocka_unit_test_setup_teardown(names_of_loops, set_up, tear_down),
       cmocka_unit_test_setup_teardown(lanes_of_maps, set_up, tear_down),
       cmocka_unit_test_setup_teardown(lanes_of_terms, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(windows_slide, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(maps_turn, set_up, tear_down),
   };
   return cmocka_run_group_tests_name("loops", tests, NULL, NULL);
 }
