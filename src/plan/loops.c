@@ -169,8 +169,8 @@ static int vector_range(const uop *b, const survey *s) {
     if (extent_of(b, i) < 2) continue;
     double room = extent_of(b, i) >= 8 ? 1.0 : (double)extent_of(b, i) / 16.0;
     double score = room * (1.0 + 4.0 * s->contiguous[i] - 3.0 * s->strided[i]);
-    const bool last = i == b->nsrc - 1 - 1;
-    score += last         ? 4.0 * room
+    const bool neighbours = uop_stride(b, i) == 1;
+    score += neighbours   ? 4.0 * room
              : s->reduces ? 0
                           : -3.0 * room; /* what is stored moves with it too */
     if (best < 0 || score > best_score) best = i, best_score = score;
