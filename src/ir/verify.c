@@ -174,16 +174,17 @@ static const char *check_bound(graph *g, const uop *u, int first, int step) {
   return NULL;
 }
 
-/* Elements of an array with gaps do not overlap: each range steps over all that the next one goes through. */
+/* Elements of an array with gaps do not overlap: each range steps over all that those inside it go through. */
 static const char *check_bufferize(graph *g, const uop *u) {
   const int_list *stride = u->arg.info->stride;
   const char *why = check_bound(g, u, 1, 1);
-  int64_t past = 1;
+  int64_t inside = 1, last;
   if (why != NULL || stride == NULL) return why;
   if (stride->len != u->nsrc - 1) return "there is not a stride for each RANGE";
   for (int i = stride->len; i-- > 0;) {
-    if (stride->at[i] < past) return "a stride is within what it steps over";
-    if (__builtin_mul_overflow(stride->at[i], u->src[i + 1]->arg.j, &past))
+    if (stride->at[i] < inside) return "a stride is within what it steps over";
+    if (__builtin_mul_overflow(stride->at[i], u->src[i + 1]->arg.j - 1, &last) ||
+        __builtin_add_overflow(inside, last, &inside))
       return "a stride steps too far";
   }
   return NULL;

@@ -47,20 +47,18 @@ static loops loops_of(arena *a, const uop *bufferize) {
  * would go on over a gap. */
 static bool follow(const loops *l, loops *other) {
   int at = l->n;
-  int64_t left = 1, next = 0; /* iterations of l's loop `at`, and elements to the next of them */
+  int64_t left = 1, next = 1; /* of neighbouring loops without a gap between them, as of one */
   for (int i = other->n; i-- > 0;) {
-    int64_t need = other->extent[i];
+    const int64_t extent = other->extent[i];
     other->stride[i] = 0;
-    for (int64_t step; need > 1; need /= step, left /= step, next *= step) {
-      const int64_t before = next;
-      while (left == 1 && at > 0) left = l->extent[--at], next = l->stride[at];
-      if (other->stride[i] == 0)
-        other->stride[i] = next;
-      else if (next != before)
-        return false;
-      step = need < left ? need : left;
-      if (step < 2 || need % step != 0 || left % step != 0) return false;
-    }
+    if (extent == 1) continue;
+    while (left == 1 && at > 0) left = l->extent[--at], next = l->stride[at];
+    while (at > 0 && (l->extent[at - 1] == 1 || l->stride[at - 1] == next * left))
+      left *= l->extent[--at];
+    if (left % extent != 0) return false;
+    other->stride[i] = next;
+    left /= extent;
+    next *= extent;
   }
   return true;
 }
@@ -92,12 +90,12 @@ static bool same_place(const cat_place *x, const cat_place *y, const uop *part) 
   return x->whole == y->whole && x->at == y->at && memcmp(x->stride, y->stride, bytes) == 0;
 }
 
-/* Does each loop step over all that the next one goes through? */
+/* Does each loop step over all that those inside it go through? */
 static bool is_nested(const loops *l) {
-  int64_t past = 1;
+  int64_t inside = 1;
   for (int i = l->n; i-- > 0;) {
-    if (l->stride[i] < past) return false;
-    past = l->stride[i] * l->extent[i];
+    if (l->stride[i] < inside) return false;
+    inside += l->stride[i] * (l->extent[i] - 1);
   }
   return true;
 }
