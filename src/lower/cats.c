@@ -43,8 +43,8 @@ static loops loops_of(arena *a, const uop *bufferize) {
   return l;
 }
 
-/* The strides with which other loops go through the same elements in the same order; false: there are none, where a loop
- * would go on over a gap. */
+/* The strides with which other loops go through the same elements in the same order; false: there are none, where a
+ * loop would go on over a gap. */
 static bool follow(const loops *l, loops *other) {
   int at = l->n;
   int64_t left = 1, next = 1; /* of neighbouring loops without a gap between them, as of one */

@@ -2,8 +2,9 @@
  *
  * In: a stage whose ranges have their extents in the array. Out: a flat offset for every index. Ranges are stored in
  * stage.order; where g is packed, panels of `pack` output channels stand innermost, so that the products read their
- * weights in one stream. A value that is stored between others steps as its BUFFERIZE says. Always holds: planes of frequencies are an odd number of cache lines apart. The transforms
- * touch the same place of all planes: were they a power of two apart, these would fall into a few sets of the cache. */
+ * weights in one stream; a value that is stored between others steps as its BUFFERIZE says.
+ * Always holds: planes of frequencies are an odd number of cache lines apart. The transforms touch the same place of
+ * all planes: were they a power of two apart, these would fall into a few sets of the cache. */
 #include "nest/state.h"
 
 enum { LINE = 64, WORTH_APART = 1024 };
