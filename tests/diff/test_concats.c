@@ -191,6 +191,21 @@ static outputs halves_last(twins *w, int64_t n) {
   return (outputs){2, {CONCAT(w, 3, a, b, y, twin_map(w, WN_TANH, y)), CONCAT(w, 3, y, a)}};
 }
 
+/* A convolution that is stored with channels last, as what is added to it is. */
+static twin layer_last(twins *w, twin x, int64_t k, int64_t r) {
+  static const int turn[] = {0, 2, 3, 1};
+  twin y = twin_permute(w, layer(w, x, k, r), turn);
+  return twin_zip(w, WN_ADD, y, twin_leaf(w, false, 1, 4, y.shape));
+}
+
+/* Channels of several convolutions beside each other, read by one whose own are beside them too. */
+static outputs channels_last(twins *w, int64_t n) {
+  static const int back[] = {0, 3, 1, 2};
+  twin x = image(w, n, 6, 10);
+  twin c = CONCAT(w, 3, layer_last(w, x, 7, 3), layer_last(w, x, 9, 1), layer_last(w, x, 16, 3));
+  return single(CONCAT(w, 3, layer_last(w, twin_permute(w, c, back), 18, 3), c));
+}
+
 typedef outputs (*batch_fn)(twins *w, int64_t n);
 
 static const struct {
@@ -211,6 +226,7 @@ static const struct {
     {"columns", columns, 8},
     {"blocks", blocks, 10},
     {"halves last", halves_last, 7},
+    {"channels last", channels_last, 4},
 };
 
 static int drawn; /* of graphs */
