@@ -33,7 +33,7 @@ static void add_arrays(compiled_graph *p) {
     const array_info *a = &p->set->arrays.data[i];
     if (a->site < 0) continue;
     if (a->role == ROLE_RESULT)
-      p->sites[a->site].bytes += (size_t)a->len * wn_dtype_size(a->dtype);
+      p->sites[a->site].bytes += (size_t)(a->len - a->gaps) * wn_dtype_size(a->dtype);
     else if (a->role == ROLE_WORK || a->role == ROLE_PREPARED)
       p->sites[a->site].bytes += array_bytes(a);
   }

@@ -7,7 +7,7 @@
  *   ...
  *   return %9
  * Arguments: REDUCE names its op (REDUCE f32 ADD %3 %1), BUFFERIZE its name, space, and what
- * differs from the default (BUFFERIZE f32 "x" local at 7 explicit pad [0, 1] %4 %1 %2). f32, f16
+ * differs from the default (BUFFERIZE f32 "result" global explicit site 0 stride [18, 1] %4 %1 %2). f32, f16
  * and bf16 constants have as many digits as they need.
  * One node a line, sources before users,
  * numbered in that order; arguments stand between the dtype and the sources. */

@@ -211,6 +211,7 @@ static uop_arg parse_info(parser *p) {
   info.explicit_ = accept_word(p, "explicit");
   if (accept_word(p, "site")) info.site = parse_site(p);
   if (info.site >= 0 && accept_word(p, "stage")) info.stage = parse_stage(p);
+  if (accept_word(p, "stride")) info.stride = parse_list(p);
   return (uop_arg){.info = intern_info(p->g, info)};
 }
 

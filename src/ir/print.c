@@ -48,6 +48,9 @@ static void print_info(str *out, const bufferize_info *info) {
   if (info->explicit_) str_add(out, " explicit");
   if (info->site >= 0) str_printf(out, " site %d", (int)info->site);
   if (info->stage != STAGE_COUNT) str_printf(out, " stage %c", stage_letter[info->stage]);
+  if (info->stride == NULL) return;
+  str_add(out, " stride");
+  print_list(out, info->stride->at, info->stride->len);
 }
 
 static void print_range(graph *g, str *out, const uop *u) {

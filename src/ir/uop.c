@@ -81,6 +81,7 @@ const bufferize_info *intern_info(graph *g, bufferize_info info) {
   clean.explicit_ = info.explicit_;
   clean.site = info.site;
   clean.stage = info.site < 0 ? STAGE_COUNT : info.stage;
+  clean.stride = info.stride;
   return intern(g, &g->infos, &clean, sizeof clean, 3);
 }
 
@@ -158,6 +159,27 @@ static const range_set *free_ranges(graph *g, const uop *u) {
   for (int i = 2; u->op == OP_SUBSTITUTE && i < u->nsrc; i += 2)
     s = set_union(g, s, u->src[i]->free_);
   return s;
+}
+
+int64_t uop_elements(const uop *bufferize) {
+  int64_t n = 1;
+  for (int i = 1; i < bufferize->nsrc; ++i) n *= bufferize->src[i]->arg.j;
+  return n;
+}
+
+int64_t uop_span(const uop *bufferize) {
+  int64_t last = 0;
+  for (int i = 1; i < bufferize->nsrc; ++i)
+    last += (bufferize->src[i]->arg.j - 1) * uop_stride(bufferize, i - 1);
+  return last + 1;
+}
+
+int64_t uop_stride(const uop *bufferize, int i) {
+  const int_list *stride = bufferize->arg.info->stride;
+  int64_t n = 1;
+  if (stride != NULL) return stride->at[i];
+  for (int k = i + 2; k < bufferize->nsrc; ++k) n *= bufferize->src[k]->arg.j;
+  return n;
 }
 
 bool uop_has_range(const uop *u, const uop *range) {

@@ -75,6 +75,9 @@ typedef struct bufferize_info { /* interned */
   bool explicit_; /* asked for by the user or the API's contract: no plan may change the space */
   int32_t site;   /* number of the site that it is, or is a stage of; -1: not numbered */
   stage_id stage; /* of that site; STAGE_COUNT: its stored value, or a part of none */
+  /* of what is stored between elements of others: how far apart neighbours along each range are, falling from the
+   * outermost on; NULL: there is nothing between */
+  const int_list *stride;
 } bufferize_info;
 
 typedef struct uop_arg {
@@ -194,6 +197,11 @@ static inline int64_t int_mod(int64_t a, int64_t b) {
 double uop_const_value(const uop *u);               /* of a CONST of any dtype */
 bool uop_has_range(const uop *u, const uop *range); /* does range occur free in u? O(log n) */
 const char *uop_range_name(const graph *g, const uop *range); /* "r7" where it was not named */
+/* Of the array of a BUFFERIZE: elements, those between its first and its last, and how far apart neighbours along range
+ * number i, from 0, are. */
+int64_t uop_elements(const uop *bufferize);
+int64_t uop_span(const uop *bufferize);
+int64_t uop_stride(const uop *bufferize, int i);
 /* Identity of a reduction: 0 for ADD, 1 for MUL, -inf / lowest for MAX, ... */
 const uop *uop_identity(graph *g, uop_op alu, wn_dtype dtype);
 /* The number as a tensor of the shape. */

@@ -174,6 +174,22 @@ static const char *check_bound(graph *g, const uop *u, int first, int step) {
   return NULL;
 }
 
+/* Elements of an array with gaps do not overlap: each range steps over all that those inside it go through. */
+static const char *check_bufferize(graph *g, const uop *u) {
+  const int_list *stride = u->arg.info->stride;
+  const char *why = check_bound(g, u, 1, 1);
+  int64_t inside = 1, last;
+  if (why != NULL || stride == NULL) return why;
+  if (stride->len != u->nsrc - 1) return "there is not a stride for each RANGE";
+  for (int i = stride->len; i-- > 0;) {
+    if (stride->at[i] < inside) return "a stride is within what it steps over";
+    if (__builtin_mul_overflow(stride->at[i], u->src[i + 1]->arg.j - 1, &last) ||
+        __builtin_add_overflow(inside, last, &inside))
+      return "a stride steps too far";
+  }
+  return NULL;
+}
+
 static const uop *behind_substitutes(const uop *u) {
   while (u->op == OP_SUBSTITUTE) u = u->src[0];
   return u;
@@ -230,8 +246,9 @@ const char *ir_check_row(graph *g, const uop *u) {
     case OP_SUBSTITUTE:
       return check_substitute(g, u);
     case OP_REDUCE:
-    case OP_BUFFERIZE:
       return check_bound(g, u, 1, 1);
+    case OP_BUFFERIZE:
+      return check_bufferize(g, u);
     default:
       return NULL;
   }
@@ -264,14 +281,20 @@ static int64_t array_len(const uop *array) {
   return n;
 }
 
-/* What a BUFFERIZE names is a CAT. */
+/* What a BUFFERIZE names is a CAT: each part has as many rows as there are in front of the axis. */
 static const char *check_cat(graph *g, const uop *u) {
   const uop *cat = u->src[0];
-  int64_t len = 0;
+  int64_t len = 0, rows = 1, inner = 1;
+  if (cat->arg.i >= u->nsrc - 1) return "a CAT along an axis that there is no RANGE of";
+  for (int i = 1; i < u->nsrc; ++i)
+    *(i <= cat->arg.i ? &rows : &inner) *= i == cat->arg.i + 1 ? 1 : u->src[i]->arg.j;
   for (int i = 0; i < cat->nsrc; ++i) {
     const uop *part = cat->src[i];
     if (part->op != OP_BUFFER && part->op != OP_BUFFERIZE)
       return arena_printf(&g->arena, "a CAT of a %s", op_table[part->op].name);
+    if (array_len(part) % (rows * inner) != 0)
+      return arena_printf(&g->arena, "a CAT of an array of %lld elements in rows of %lld x %lld",
+                          (long long)array_len(part), (long long)rows, (long long)inner);
     len += array_len(part);
   }
   if (len == array_len(u)) return NULL;

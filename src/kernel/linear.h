@@ -29,7 +29,8 @@ typedef struct lin_array {
   wn_dtype dtype;
   /* GLOBAL: args[slot]; LOCAL: scratch + offset; REG: private, indexed by constants only */
   uop_space space;
-  int64_t len;    /* elements */
+  int64_t len;    /* elements, as addressed, */
+  int64_t gaps;   /* of which so many are of other arrays */
   int slot;       /* GLOBAL */
   int64_t offset; /* LOCAL: bytes into scratch, 64-byte aligned */
   bool read, written, aligned;

@@ -61,7 +61,7 @@ int build_array(builder *b, int64_t slot) {
   uint64_t known;
   if (map_get(&b->array_slot, (uint64_t)slot, &known)) return (int)known - 1;
   const array_info *info = &b->set->arrays.data[slot];
-  lin_array arr = {.name = info->name, .dtype = info->dtype, .len = info->len};
+  lin_array arr = {.name = info->name, .dtype = info->dtype, .len = info->len, .gaps = info->gaps};
   linear_kernel *lk = (linear_kernel *)(void *)b->k;
   if (info->role == ROLE_LOCAL) {
     arr.space = SPACE_LOCAL;
@@ -141,7 +141,7 @@ void build_flatten(builder *b) {
   }
   for (size_t i = 0; i < b->k->arrays.len; ++i) {
     const lin_array *a = &b->k->arrays.data[i];
-    double bytes = (double)a->len * (double)wn_dtype_size(a->dtype);
+    double bytes = (double)(a->len - a->gaps) * (double)wn_dtype_size(a->dtype);
     if (a->space == SPACE_GLOBAL) b->k->bytes += bytes * (a->read + a->written);
   }
 }

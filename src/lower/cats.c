@@ -5,17 +5,14 @@
 
 #include "rewrite/rebuild.h"
 
+#include "lower/lower.h"
+#include "rewrite/rebuild.h"
+
 typedef struct whole {
   const uop *u;
   int64_t len;
   size_t at; /* position in the walk */
 } whole;
-
-static int64_t len_of(const uop *bufferize) {
-  int64_t n = 1;
-  for (int i = 1; i < bufferize->nsrc; ++i) n *= bufferize->src[i]->arg.j;
-  return n;
-}
 
 /* Of equal ones the last, which may have the others as parts. */
 static int largest_first(const void *a, const void *b) {
@@ -24,22 +21,117 @@ static int largest_first(const void *a, const void *b) {
   return (x->at < y->at) - (x->at > y->at);
 }
 
-static void put(cat_places *p, const uop *u, const uop *into, int64_t at) {
-  cat_place *place = arena_new(p->of.arena, cat_place);
-  *place = (cat_place){into, at};
-  map_put_ptr(&p->of, u->id, place);
+static void put(cat_places *p, const uop *u, cat_place place) {
+  map_put_ptr(&p->of, u->id, arena_copy(p->of.arena, &place, sizeof place));
 }
 
-/* Are all parts one behind the other in another whole already? */
-static bool is_seen(const cat_places *p, const uop *u) {
+/* --- loops of arrays -------------------------------------------------------------------------- */
+
+/* Loops of an array, outermost first, and elements between neighbours along each. */
+typedef struct loops {
+  int n;
+  int64_t *extent, *stride;
+} loops;
+
+static loops loops_of(arena *a, const uop *bufferize) {
+  const int n = bufferize->nsrc - 1;
+  loops l = {n, arena_array(a, int64_t, n + 1), arena_array(a, int64_t, n + 1)};
+  for (int i = 0; i < n; ++i) {
+    l.extent[i] = bufferize->src[i + 1]->arg.j;
+    l.stride[i] = uop_stride(bufferize, i);
+  }
+  return l;
+}
+
+/* The strides with which other loops go through the same elements in the same order; false: there are none, where a
+ * loop would go on over a gap. */
+static bool follow(const loops *l, loops *other) {
+  int at = l->n;
+  int64_t left = 1, next = 1; /* of neighbouring loops without a gap between them, as of one */
+  for (int i = other->n; i-- > 0;) {
+    const int64_t extent = other->extent[i];
+    other->stride[i] = 0;
+    if (extent == 1) continue;
+    while (left == 1 && at > 0) left = l->extent[--at], next = l->stride[at];
+    while (at > 0 && (l->extent[at - 1] == 1 || l->stride[at - 1] == next * left))
+      left *= l->extent[--at];
+    if (left % extent != 0) return false;
+    other->stride[i] = next;
+    left /= extent;
+    next *= extent;
+  }
+  return true;
+}
+
+/* How many of the axis' elements the part of the whole has. */
+static int64_t share_of(const uop *u, const uop *part) {
+  int64_t others = 1;
+  for (int i = 1; i < u->nsrc; ++i) others *= i == u->src[0]->arg.i + 1 ? 1 : u->src[i]->arg.j;
+  return uop_elements(part) / others;
+}
+
+static cat_place own_place(arena *a, const uop *u) {
+  return (cat_place){u, 0, loops_of(a, u).stride};
+}
+
+/* Where a part is that has so many elements of the axis from `from` on, of a whole that is at `own`. */
+static bool place_of_part(arena *a, const uop *u, const cat_place *own, int64_t from, int64_t count,
+                          const uop *part, cat_place *out) {
+  const int axis = (int)u->src[0]->arg.i;
+  loops all = loops_of(a, u), of_part = loops_of(a, part);
+  memcpy(all.stride, own->stride, sizeof *all.stride * (size_t)all.n);
+  all.extent[axis] = count;
+  *out = (cat_place){own->whole, own->at + from * all.stride[axis], of_part.stride};
+  return follow(&all, &of_part);
+}
+
+static bool same_place(const cat_place *x, const cat_place *y, const uop *part) {
+  const size_t bytes = sizeof *x->stride * (size_t)(part->nsrc - 1);
+  return x->whole == y->whole && x->at == y->at && memcmp(x->stride, y->stride, bytes) == 0;
+}
+
+/* Does each loop step over all that those inside it go through? */
+static bool is_nested(const loops *l) {
+  int64_t inside = 1;
+  for (int i = l->n; i-- > 0;) {
+    if (l->stride[i] < inside) return false;
+    inside += l->stride[i] * (l->extent[i] - 1);
+  }
+  return true;
+}
+
+/* The place of a whole whose first parts, which have places, are where it wants them. */
+static bool place_from_parts(const cat_places *p, const uop *u, cat_place *out) {
+  arena *a = p->of.arena;
+  const uop *cat = u->src[0], *part = cat->src[0];
+  const int axis = (int)cat->arg.i;
+  const cat_place *first = cat_place_of(p, part),
+                  *second = cat->nsrc > 1 ? cat_place_of(p, cat->src[1]) : first;
+  if (first == NULL || second == NULL) return false;
+  loops all = loops_of(a, u), of_part = loops_of(a, part);
+  memcpy(of_part.stride, first->stride, sizeof *of_part.stride * (size_t)of_part.n);
+  const int64_t count = all.extent[axis] = share_of(u, part);
+  if (!follow(&of_part, &all)) return false;
+  if (second != first) all.stride[axis] = (second->at - first->at) / count;
+  all.extent[axis] = u->src[axis + 1]->arg.j;
+  *out = (cat_place){first->whole, first->at, all.stride};
+  return is_nested(&all);
+}
+
+/* Are all parts beside each other in another whole already? */
+static bool is_seen(const cat_places *p, const uop *u, cat_place *own) {
   const uop *cat = u->src[0];
-  const cat_place *first = cat_place_of(p, cat->src[0]);
-  if (first == NULL || u->arg.info->explicit_) return false;
-  int64_t at = first->at;
+  int64_t from = 0;
+  if (u->arg.info->explicit_ || !place_from_parts(p, u, own)) return false;
   for (int i = 0; i < cat->nsrc; ++i) {
-    const cat_place *part = cat_place_of(p, cat->src[i]);
-    if (part == NULL || part->whole != first->whole || part->at != at) return false;
-    at += len_of(cat->src[i]);
+    const uop *part = cat->src[i];
+    const cat_place *there = cat_place_of(p, part);
+    const int64_t count = share_of(u, part);
+    cat_place want;
+    if (there == NULL || !place_of_part(p->of.arena, u, own, from, count, part, &want) ||
+        !same_place(&want, there, part))
+      return false;
+    from += count;
   }
   return true;
 }
@@ -48,21 +140,24 @@ typedef VEC(const uop *) uop_vec;
 
 /* Parts that are made of parts themselves are next. */
 static void place_parts(cat_places *p, const uop *u, uop_vec *next) {
+  arena *a = p->of.arena;
   const uop *cat = u->src[0];
-  const cat_place *own = cat_place_of(p, u);
-  const uop *into = own != NULL ? own->whole : u;
-  int64_t at = own != NULL ? own->at : 0;
+  const cat_place *in = cat_place_of(p, u), own = in != NULL ? *in : own_place(a, u);
+  int64_t from = 0;
   for (int i = 0; i < cat->nsrc; ++i) {
     const uop *part = cat->src[i];
     const cat_place *there = cat_place_of(p, part);
-    bool fits = there == NULL || (there->whole == into && there->at == at);
+    const int64_t count = share_of(u, part);
+    cat_place want;
+    bool fits = place_of_part(a, u, &own, from, count, part, &want) &&
+                (there == NULL || same_place(there, &want, part));
     if (!fits || part->arg.info->explicit_) {
-      vec_push(p->of.arena, &p->conflicts, ((cat_conflict){u, i}));
+      vec_push(a, &p->conflicts, ((cat_conflict){u, i}));
     } else if (there == NULL) {
-      put(p, part, into, at);
-      if (is_whole(part)) vec_push(p->of.arena, next, part);
+      put(p, part, want);
+      if (is_whole(part)) vec_push(a, next, part);
     }
-    at += len_of(part);
+    from += count;
   }
 }
 
@@ -72,14 +167,13 @@ static void place_whole(cat_places *p, const uop *u, map *done) {
   while (next.len > 0) {
     const uop *at = next.data[--next.len];
     uint64_t known;
+    cat_place seen;
     if (map_get(done, at->id, &known)) continue;
     map_put(done, at->id, 1);
-    if (cat_place_of(p, at) == NULL && is_seen(p, at)) {
-      const cat_place *first = cat_place_of(p, at->src[0]->src[0]);
-      put(p, at, first->whole, first->at);
-    } else {
+    if (cat_place_of(p, at) == NULL && is_seen(p, at, &seen))
+      put(p, at, seen);
+    else
       place_parts(p, at, &next);
-    }
   }
 }
 
@@ -91,7 +185,7 @@ void cats_find(cat_places *p, arena *a, uop_order all) {
   map_init(&p->of, a);
   for (size_t i = 0; i < all.len; ++i) {
     const uop *u = all.at[i];
-    if (is_whole(u)) vec_push(a, &wholes, ((whole){u, len_of(u), i}));
+    if (is_whole(u)) vec_push(a, &wholes, ((whole){u, uop_elements(u), i}));
   }
   p->wholes = (int)wholes.len;
   if (wholes.len > 0) qsort(wholes.data, wholes.len, sizeof *wholes.data, largest_first);
@@ -100,14 +194,35 @@ void cats_find(cat_places *p, arena *a, uop_order all) {
 
 /* --- copies ----------------------------------------------------------------------------------- */
 
-/* A value that has the array's elements, and a name of its own. */
-static const uop *copy_of(graph *g, arena *a, const uop *array, int *named) {
-  int n = array->nsrc - 1;
-  const uop **loop = arena_array(a, const uop *, n + 1);
-  for (int i = 0; i < n; ++i) loop[i] = uop_range(g, array->src[i + 1]->arg.j, NULL);
+/* What the array has at these loops of another, which go through all of it in its order. */
+static const uop *element_of(graph *g, const uop *array, int n, const uop *const *loop) {
+  const int m = array->nsrc - 1;
+  const uop *flat = uop_int(g, 0), *index[WN_MAX_DIMS * 2];
+  bool same = m == n;
+  for (int i = 0; i < n && same; ++i) same = array->src[i + 1]->arg.j == loop[i]->arg.j;
+  if (same) return uop_index(g, array, NULL, n, loop);
+  WN_CHECK(m <= (int)(sizeof index / sizeof *index), "%d loops", m);
+  for (int i = 0; i < n; ++i) flat = uop_add(g, uop_muli(g, flat, loop[i]->arg.j), loop[i]);
+  for (int i = m; i-- > 0;) {
+    const int64_t extent = array->src[i + 1]->arg.j;
+    index[i] = simplify(g, i > 0 ? uop_modi(g, flat, extent) : flat);
+    flat = uop_divi(g, flat, extent);
+  }
+  return uop_index(g, array, NULL, m, index);
+}
+
+/* A value that has the array's elements and the loops of the whole, and a name of its own. */
+static const uop *copy_of(graph *g, arena *a, const uop *u, const uop *array, int *named) {
+  const uop **loop = arena_array(a, const uop *, u->nsrc);
+  int n = 0;
+  for (int i = 1; i < u->nsrc; ++i) {
+    const bool axis = i == u->src[0]->arg.i + 1;
+    const int64_t extent = axis ? share_of(u, array) : u->src[i]->arg.j;
+    if (extent > 1) loop[n++] = uop_range(g, extent, NULL);
+  }
   const bufferize_info info = {
       .name = arena_printf(a, "b%d", (*named)++), .space = SPACE_ANY, .site = -1};
-  const uop *copy = uop_bufferize(g, uop_index(g, array, NULL, n, loop), n, loop, info);
+  const uop *copy = uop_bufferize(g, element_of(g, array, n, loop), n, loop, info);
   const uop *tensor = map_get_ptr(&g->stored, (uintptr_t)array->arg.info->name);
   map_put_ptr(&g->stored, (uintptr_t)copy->arg.info->name, tensor);
   return copy;
@@ -118,8 +233,8 @@ static const uop *with_copies(graph *g, arena *a, const cat_conflict *first, int
                               const map *done, int *named) {
   const uop *cat = u->src[0], **part = arena_array(a, const uop *, cat->nsrc);
   for (int i = 0; i < cat->nsrc; ++i) part[i] = map_get_ptr(done, cat->src[i]->id);
-  for (int i = 0; i < n; ++i) part[first[i].part] = copy_of(g, a, part[first[i].part], named);
-  const uop *value = uop_new(g, OP_CAT, (wn_dtype)cat->dtype, cat->nsrc, part, (uop_arg){0});
+  for (int i = 0; i < n; ++i) part[first[i].part] = copy_of(g, a, u, part[first[i].part], named);
+  const uop *value = uop_new(g, OP_CAT, (wn_dtype)cat->dtype, cat->nsrc, part, cat->arg);
   return uop_bufferize(g, value, u->nsrc - 1, u->src + 1, *u->arg.info);
 }
 

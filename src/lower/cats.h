@@ -1,19 +1,24 @@
 /* Where concatenated arrays are: parts of an array that is made of parts.
  *
  * In: range IR, where a BUFFERIZE of a CAT is a *whole* that no kernel computes: its parts are BUFFERIZEs that are
- * stored straight into it. Out: for each part the whole that it is in, and at which element. Wholes may be parts
- * themselves, and some are seen in others without being named there: [a, b] is the beginning of [a, b, c]. Larger
- * wholes come first, so that of the growing concatenations of a DenseNet only the last one has memory of its own.
+ * stored straight into it. Out: for each part the whole that it is in, at which element, and how far its loops step
+ * there: behind an axis that is not the outermost one, elements of all parts take turns. A CAT puts arrays beside each
+ * other as they are stored, so who permutes the loops of a whole permutes those of its parts alike, and moves its axis.
+ * Wholes may be parts themselves, and some are seen in others without being named there: [a, b] is the beginning of
+ * [a, b, c]. Larger wholes come first, so that of the growing concatenations of a DenseNet only the last one has memory
+ * of its own.
  * Always holds: a part has one place; what cannot have that which a CAT wants is copied (cats_separate): an output's
- * array is the caller's, a part may be in another whole or at another place, or twice in one. */
+ * array is the caller's, a part may be in another whole or at another place, or twice in one, or one of its loops would
+ * go on over a gap. */
 #ifndef WN_LOWER_CATS_H
 #define WN_LOWER_CATS_H
 
 #include "ir/walk.h"
 
 typedef struct cat_place {
-  const uop *whole; /* a BUFFERIZE that has memory of its own */
-  int64_t at;       /* element of it */
+  const uop *whole;      /* a BUFFERIZE that has memory of its own */
+  int64_t at;            /* element of it, */
+  const int64_t *stride; /* and elements between neighbours along each RANGE */
 } cat_place;
 
 typedef struct cat_conflict {

@@ -33,10 +33,11 @@ demand_node *demand_node_of(const demand_graph *d, const uop *t) {
 
 /* --- parts of concatenations ------------------------------------------------------------------ */
 
-static int lead_of(const int_list *shape, int64_t axis) {
-  bool before = false;
-  for (int i = 0; i < axis; ++i) before = before || shape->at[i] > 1;
-  return before && shape->at[axis] > 1 ? (int)axis : -1;
+/* Do some of the first axes have so many elements? */
+static bool has_rows(const int_list *shape, int64_t rows) {
+  int64_t n = 1;
+  for (int i = 0; i < shape->len && n < rows; ++i) n *= shape->at[i];
+  return n == rows;
 }
 
 /* How many sources of the CAT from number i on are all of one tensor, cut along the axis: 0, they are not. */
@@ -58,15 +59,16 @@ static int whole_again(const demand_graph *d, const demand_node *n, int i) {
 }
 
 static void find_parts(demand_graph *d, demand_node *n) {
-  const int64_t axis = n->t->arg.i;
-  n->part = arena_array(d->a, cat_part, n->t->nsrc);
+  int64_t rows = 1;
+  for (int i = 0; i < n->t->arg.i; ++i) rows *= n->shape->at[i];
+  n->part = arena_array(d->a, demand_node *, n->t->nsrc);
   for (int i = 0; i < n->t->nsrc;) {
     int cut = whole_again(d, n, i);
-    cat_part p = {demand_node_of(d, cut > 0 ? n->t->src[i]->src[0] : n->t->src[i]), -1};
-    if (lead_of(n->shape, axis) >= 0) p.lead = lead_of(p.node->shape, axis);
-    while (p.lead < 0 && p.node->t->op == OP_RESHAPE) p.node = demand_node_of(d, p.node->t->src[0]);
-    p.node->is_part = true;
-    n->part[n->nparts++] = p;
+    demand_node *part = demand_node_of(d, cut > 0 ? n->t->src[i]->src[0] : n->t->src[i]);
+    while (part->t->op == OP_RESHAPE && has_rows(demand_node_of(d, part->t->src[0])->shape, rows))
+      part = demand_node_of(d, part->t->src[0]);
+    part->is_part = true;
+    n->part[n->nparts++] = part;
     i += cut > 0 ? cut : 1;
   }
 }
@@ -137,13 +139,11 @@ static const uop *new_range(demand_graph *d, int64_t extent, const char *name) {
   return r;
 }
 
-/* A loop for every axis longer than 1, that of axis `lead` first; returns how many. */
-static int axis_ranges(demand_graph *d, const int_list *shape, int lead, const uop **index,
+/* A loop for every axis longer than 1; returns how many. */
+static int axis_ranges(demand_graph *d, const int_list *shape, const uop **index,
                        const uop **ranges) {
   int n = 0;
-  if (lead >= 0) index[lead] = ranges[n++] = new_range(d, shape->at[lead], NULL);
   for (int i = 0; i < shape->len; ++i) {
-    if (i == lead) continue;
     index[i] = uop_int(d->g, 0);
     if (shape->at[i] > 1) index[i] = ranges[n++] = new_range(d, shape->at[i], NULL);
   }
@@ -390,12 +390,12 @@ static bool worth_storing(demand_graph *d, const demand_node *n) {
   return false;
 }
 
-/* What asks for all of the node once, with loops in the order of storage. */
-static demand *demand_all(demand_graph *d, const demand_node *n, int lead) {
+/* What asks for all of the node once. */
+static demand *demand_all(demand_graph *d, const demand_node *n) {
   const uop *index[WN_MAX_DIMS], **loops = arena_array(d->a, const uop *, n->shape->len + 1);
   demand *m = arena_new(d->a, demand);
-  *m = (demand){.valid = uop_bool(d->g, true), .runs = count_of(n->shape), .lead = lead};
-  m->nloops = axis_ranges(d, n->shape, lead, index, loops);
+  *m = (demand){.valid = uop_bool(d->g, true), .runs = count_of(n->shape)};
+  m->nloops = axis_ranges(d, n->shape, index, loops);
   m->loops = loops;
   m->index = arena_copy(d->a, index, sizeof *index * (size_t)n->shape->len);
   return m;
@@ -405,45 +405,33 @@ static void store(demand_node *n, demand *root) {
   n->root = root;
   n->ranges = root->loops;
   n->nranges = root->nloops;
-  n->lead = root->lead;
 }
 
 static void store_output(const demand_graph *d, demand_node *n) {
   n->root = d->output_demand[n->result];
   n->ranges = d->output_range[n->result];
   n->nranges = d->output_nranges[n->result];
-  n->lead = -1;
 }
 
 /* --- concatenation ---------------------------------------------------------------------------- */
 
-demand *demand_of_part(const demand_node *n, int lead) {
+demand *demand_of_part(const demand_node *n) {
   demand *m = n->first;
-  while (m != NULL && (m->loops == NULL || m->lead != lead)) m = m->next;
+  while (m != NULL && m->loops == NULL) m = m->next;
   return m;
 }
 
-static void ask_for_parts(demand_graph *d, const demand_node *n) {
-  for (int i = 0; i < n->nparts; ++i) {
-    const cat_part *p = &n->part[i];
-    if (demand_of_part(p->node, p->lead) == NULL) append(p->node, demand_all(d, p->node, p->lead));
-  }
-}
-
-/* A part that is computed is stored as the first CAT wants it, which is the last in the graph. */
-static demand *part_to_store(const demand_node *n) {
-  demand *m = n->first;
-  while (m != NULL && m->loops == NULL) m = m->next;
-  return n->t->nsrc == 0 || is_movement(n->t) ? NULL : m;
-}
-
+/* In the order of its axes: parts that take turns are stored between each other (cats.h), in rows of what is behind the
+ * axis. With the axis outermost each would be one piece, but all that reads the whole, or the caller if it is an
+ * output, would have it in another order than was asked for; rows cost nothing until they are shorter than a vector,
+ * and then one of the two goes through memory in steps either way. */
 static void store_cat(demand_graph *d, demand_node *n) {
-  int lead = lead_of(n->shape, n->t->arg.i);
-  if (n->result >= 0 && lead < 0)
+  if (n->result >= 0)
     store_output(d, n);
   else
-    store(n, demand_all(d, n, lead));
-  ask_for_parts(d, n);
+    store(n, demand_all(d, n));
+  for (int i = 0; i < n->nparts; ++i)
+    if (demand_of_part(n->part[i]) == NULL) append(n->part[i], demand_all(d, n->part[i]));
 }
 
 /* --- the walk --------------------------------------------------------------------------------- */
@@ -473,7 +461,8 @@ static void visit(demand_graph *d, demand_node *n) {
   note_readers(d, n);
   /* an output is stored anyway: others read it there, unless computing it again is nothing */
   bool shared_output = n->result >= 0 && n->count > 1 && n->weight >= LOOPED_WEIGHT;
-  demand *part = part_to_store(n);
+  const bool computed = n->t->nsrc > 0 && !is_movement(n->t);
+  demand *part = computed ? demand_of_part(n) : NULL;
   if (n->t->op == OP_CAT) {
     store_cat(d, n);
     return;
@@ -483,7 +472,7 @@ static void visit(demand_graph *d, demand_node *n) {
   else if (part != NULL && n->result < 0)
     store(n, part);
   else if (worth_storing(d, n))
-    store(n, demand_all(d, n, -1));
+    store(n, demand_all(d, n));
   if (n->root != NULL) {
     pass_on(d, n, n->root);
     return;
@@ -495,8 +484,7 @@ static void visit(demand_graph *d, demand_node *n) {
 static demand_node *output_node(const demand_graph *d, const uop *t) {
   const uop *of = t;
   while (of->op == OP_RESHAPE) of = of->src[0];
-  demand_node *n = demand_node_of(d, of);
-  return of->op == OP_CAT && lead_of(n->shape, of->arg.i) < 0 ? n : demand_node_of(d, t);
+  return demand_node_of(d, of->op == OP_CAT ? of : t);
 }
 
 static void add_output(demand_graph *d, int i, const uop *t) {
@@ -504,7 +492,7 @@ static void add_output(demand_graph *d, int i, const uop *t) {
   const uop *index[WN_MAX_DIMS];
   d->output[i] = n;
   d->output_range[i] = arena_array(d->a, const uop *, n->shape->len + 1);
-  d->output_nranges[i] = axis_ranges(d, n->shape, -1, index, d->output_range[i]);
+  d->output_nranges[i] = axis_ranges(d, n->shape, index, d->output_range[i]);
   d->output_demand[i] =
       add_demand(d, n, index, (demand){.valid = uop_bool(d->g, true), .runs = count_of(n->shape)});
   if (n->result < 0) n->result = i;

@@ -24,9 +24,8 @@ struct demand {
   demand **from;  /* what it needs of each source */
   int nranges;    /* REDUCE_AXIS: its loops */
   const uop **ranges;
-  /* it asks for an array that is a part of a CAT: the loops of that, in the order of storage, */
-  const uop *const *loops;
-  int nloops, lead;  /* `lead` as in demand_node */
+  const uop *const *loops; /* it asks for an array that is a part of a CAT: the loops of that, */
+  int nloops;
   const uop *stored; /* and the BUFFERIZE, once lower.c has made one; NULL: the node is stored so */
   const uop *inside; /* PAD: the condition that the index is in the source */
   /* GATHER: RANGEs that stand in the demands below for the place that is read, as if it were there,
@@ -36,7 +35,8 @@ struct demand {
   const uop *value; /* filled in by lower.c */
 };
 
-typedef struct demand_node {
+typedef struct demand_node demand_node;
+struct demand_node {
   const uop *t;
   const int_list *shape;
   double weight; /* cost of an element: one for an addition; HEAVY for a reduction */
@@ -47,22 +47,15 @@ typedef struct demand_node {
   int count;
   int result;   /* the first output that it is, or -1 */
   demand *root; /* stored: what computes it */
-  int nranges;  /* stored: the loops of root, one per axis longer than 1, */
+  int nranges;  /* stored: the loops of root, one per axis longer than 1 */
   const uop *const *ranges;
-  int lead;          /* in this order: -1: that of the axes; else this axis is before all others */
   const uop *stored; /* the BUFFERIZE, once lower.c has made it */
   bool is_part;      /* a CAT wants it stored */
-  int nparts;        /* CAT: what it is made of */
-  struct cat_part *part;
-} demand_node;
-
-/* Of a CAT: each part is stored in one piece, so with the axis before all others where there is
- * anything before it. Reshapes keep the order of elements; where that is the order of storage,
- * `node` is what is reshaped. */
-typedef struct cat_part {
-  demand_node *node;
-  int lead; /* as in demand_node */
-} cat_part;
+  /* CAT: what it is made of; reshapes keep the order of elements, so of what is reshaped it is
+   * that, where its axes in front of the CAT's have as many elements */
+  int nparts;
+  demand_node **part;
+};
 
 typedef struct demand_graph {
   graph *g;
@@ -82,7 +75,7 @@ typedef struct demand_graph {
 void demand_collect(demand_graph *d, graph *g, arena *a, int count, const uop *const *outs,
                     const bool *constant);
 demand_node *demand_node_of(const demand_graph *d, const uop *t);
-/* What asks for the node as a part that is stored so. */
-demand *demand_of_part(const demand_node *n, int lead);
+/* What asks for the node as a part; NULL: nothing does. */
+demand *demand_of_part(const demand_node *n);
 
 #endif

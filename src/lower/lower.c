@@ -168,22 +168,18 @@ static const uop *bufferize(lowering *l, const uop *tensor, const char *name, in
 static void read_stored(lowering *l, const demand_node *n, demand *m) {
   const uop *index[WN_MAX_DIMS];
   int k = 0;
-  if (n->lead >= 0) index[k++] = m->index[n->lead];
   for (int i = 0; i < n->shape->len; ++i) {
-    if (n->shape->at[i] > 1 && i != n->lead) index[k++] = m->index[i];
+    if (n->shape->at[i] > 1) index[k++] = m->index[i];
   }
   m->value = uop_index(l->g, n->stored, m->valid, k, index);
   note_zero(l, m->value);
 }
 
-/* The array of a part of a CAT: that of the node where it is stored so, else one of its own, made
- * once for all that want it so. */
-static const uop *part_of(lowering *l, const demand_node *n, int i) {
-  const demand_node *part = n->part[i].node;
-  const int lead = n->part[i].lead;
-  demand *m = demand_of_part(part, lead);
-  bool as_stored = part->root == m || (part->t->op == OP_CAT && part->lead == lead);
-  if (as_stored) return part->stored;
+/* The array of a part of a CAT: that of the node where it has one, else one of its own, made once for all that want
+ * it. */
+static const uop *part_of(lowering *l, const demand_node *part) {
+  demand *m = demand_of_part(part);
+  if (part->root == m || part->t->op == OP_CAT) return part->stored;
   if (m->stored == NULL)
     m->stored = bufferize(l, part->t, "b", l->stored++, false, m->value, m->nloops, m->loops);
   return m->stored;
@@ -191,8 +187,10 @@ static const uop *part_of(lowering *l, const demand_node *n, int i) {
 
 static void build_cat(lowering *l, const demand_node *n) {
   const uop **part = arena_array(l->d.a, const uop *, n->nparts);
-  for (int i = 0; i < n->nparts; ++i) part[i] = part_of(l, n, i);
-  n->root->value = uop_new(l->g, OP_CAT, (wn_dtype)n->t->dtype, n->nparts, part, (uop_arg){0});
+  uop_arg axis = {0};
+  for (int i = 0; i < n->t->arg.i; ++i) axis.i += n->shape->at[i] > 1;
+  for (int i = 0; i < n->nparts; ++i) part[i] = part_of(l, n->part[i]);
+  n->root->value = uop_new(l->g, OP_CAT, (wn_dtype)n->t->dtype, n->nparts, part, axis);
 }
 
 static void build_node(lowering *l, demand_node *n) {

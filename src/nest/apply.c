@@ -465,6 +465,7 @@ static array_info array_for(apply *ap, const stage *st) {
   a.stage = info->stage;
   a.role = st->space == SPACE_LOCAL ? ROLE_LOCAL : ROLE_WORK;
   a.len = stored_len(st);
+  if (info->stride != NULL) a.gaps = a.len - uop_elements(st->node);
   if (st->elsewhere > 0) {
     int64_t all = ap->w->site[st->site].T, held = all - st->elsewhere;
     a.chunks = all / held;
@@ -522,6 +523,7 @@ void add_user_arrays(kernel_set *set, arena *keep, int nuser, const user_buffer 
     array_info a = {.name = arena_printf(keep, "in%d", i),
                     .dtype = user[i].dtype,
                     .len = user[i].len,
+                    .gaps = user[i].gaps,
                     .site = -1,
                     .stage = STAGE_COUNT,
                     .user = i};

@@ -2,8 +2,9 @@
  *
  * In: a stage whose ranges have their extents in the array. Out: a flat offset for every index. Ranges are stored in
  * stage.order; where g is packed, panels of `pack` output channels stand innermost, so that the products read their
- * weights in one stream. Always holds: planes of frequencies are an odd number of cache lines apart. The transforms
- * touch the same place of all planes: were they a power of two apart, these would fall into a few sets of the cache. */
+ * weights in one stream; a value that is stored between others steps as its BUFFERIZE says.
+ * Always holds: planes of frequencies are an odd number of cache lines apart. The transforms touch the same place of
+ * all planes: were they a power of two apart, these would fall into a few sets of the cache. */
 #include "nest/state.h"
 
 enum { LINE = 64, WORTH_APART = 1024 };
@@ -16,6 +17,9 @@ static int64_t stored_extent(const stage *st, int i) {
 
 void lay_out(stage *st) {
   int64_t stride = st->pack > 1 ? st->pack : 1;
+  const int_list *given = st->node->arg.info->stride;
+  for (int i = 0; i < st->n && given != NULL; ++i) st->stride[i] = given->at[i];
+  if (given != NULL) return;
   for (int i = st->n; i-- > 0;) {
     int r = st->order[i];
     int64_t line = LINE / (int64_t)wn_dtype_size((wn_dtype)st->node->dtype);
@@ -27,6 +31,7 @@ void lay_out(stage *st) {
 }
 
 int64_t stored_len(const stage *st) {
+  if (st->node->arg.info->stride != NULL) return uop_span(st->node);
   return st->n ? st->stride[st->order[0]] * stored_extent(st, st->order[0]) : 1;
 }
 

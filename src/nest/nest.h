@@ -33,7 +33,8 @@ typedef struct array_info {
   wn_dtype dtype;
   array_role role;
   stage_id stage; /* of its site; STAGE_COUNT: none */
-  int64_t len;    /* elements, padding included, as addressed */
+  int64_t len;    /* elements, padding included, as addressed, */
+  int64_t gaps;   /* of which so many are of others that stand between its own */
   int site;       /* number of the site whose value, or stage, it is; -1: of none */
   int user; /* INPUT, CONSTANT: slot of the caller's buffer; RESULT: number of the output; else -1 */
   size_t

@@ -113,7 +113,8 @@ void nest_print(graph *g, str *out, const kernel_set *set) {
   for (size_t i = 0; i < set->arrays.len; ++i) {
     const array_info *a = &set->arrays.data[i];
     str_printf(out, "array %zu %s: %s, %lld x %s", i, a->name, role_name[a->role],
-               (long long)a->len, wn_dtype_name(a->dtype));
+               (long long)(a->len - a->gaps), wn_dtype_name(a->dtype));
+    if (a->gaps > 0) str_printf(out, " among %lld", (long long)a->len);
     if (a->whole > 0)
       str_printf(out, ", in %s from %lld on", set->arrays.data[a->whole - 1].name,
                  (long long)a->at);

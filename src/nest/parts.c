@@ -27,7 +27,10 @@ static user_buffer *describe_arrays(graph *g, const site_list *sites, const stor
       continue;
     }
     const stored_value *other = &sites->value[~from];
-    a[i] = (user_buffer){value_dtype(other), other->len, other->constant, 0};
+    a[i] = (user_buffer){.dtype = value_dtype(other),
+                         .len = other->span,
+                         .gaps = other->span - other->len,
+                         .constant = other->constant};
     if (other == v) a[i].joined = 1;
     for (int k = 0; k < v->nothers; ++k)
       if (v->others[k] == ~from) a[i].joined = v->nsites + k + 1;
@@ -135,7 +138,8 @@ static void add_wholes(assembly *s, bool own) {
     const stored_value *v = &sites->value[i];
     if (!value_is_cat(v) || (v->whole == 0) != own) continue;
     array_info a = {.name = v->label, .dtype = value_dtype(v), .stage = STAGE_COUNT};
-    a.len = v->len;
+    a.len = v->span;
+    a.gaps = v->span - v->len;
     a.site = -1;
     place_result(&a, v);
     if (own && is_made_once(s, v)) a.role = ROLE_PREPARED;

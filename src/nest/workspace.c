@@ -21,7 +21,7 @@ typedef struct life {
 } life;
 
 size_t array_bytes(const array_info *a) {
-  int64_t len = a->len - a->chunk_step * (a->chunks > 0 ? a->chunks - 1 : 0);
+  int64_t len = a->len - a->gaps - a->chunk_step * (a->chunks > 0 ? a->chunks - 1 : 0);
   size_t bytes = (size_t)len * wn_dtype_size(a->dtype);
   /* the chunks' shares of an array are not a whole number of lines apart: see program.c */
   size_t room = a->chunk_step > 0 ? 2 * ALIGNMENT : ALIGNMENT;

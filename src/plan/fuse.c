@@ -107,12 +107,25 @@ static const uop *join_node(void *user, const uop *u) {
   return uop_reduce(j->g, (uop_op)u->arg.i, u->src[0], count, loops);
 }
 
+/* Strides of the value once o is gone. */
+static const int_list *joined_strides(const fusing *f, const uop *o) {
+  const int_list *stride = f->value->arg.info->stride;
+  const int gone = place_of(f->value, o) - 1;
+  int64_t left[WN_MAX_DIMS];
+  if (stride == NULL || gone < 0) return stride;
+  for (int i = 0, k = 0; i < stride->len; ++i)
+    if (i != gone) left[k++] = stride->at[i];
+  return intern_list(f->g, stride->len - 1, left);
+}
+
 static void join(fusing *f, const uop *o, const uop *n) {
   const uop *b = f->value, *loops[WN_MAX_DIMS * 2];
   joining j = {f->g, o, n, f->loop(f->user, o->arg.j * n->arg.j)};
   const uop *value = uop_transform_value(f->g, f->a, b->src[0], join_node, &j);
   int count = joined_loops(&j, b, loops);
-  f->value = simplify(f->g, uop_bufferize(f->g, value, count, loops, *b->arg.info));
+  bufferize_info info = *b->arg.info;
+  info.stride = joined_strides(f, o);
+  f->value = simplify(f->g, uop_bufferize(f->g, value, count, loops, info));
   f->own = uop_walk_value(f->a, f->value->src[0]);
 }
 
@@ -124,10 +137,16 @@ static bool is_summed(const fusing *f, const uop *r) {
   return false;
 }
 
+/* Neighbours among the loops of the value: are they one in its array? */
+static bool stores_fit(const fusing *f, const uop *o, const uop *n) {
+  const int at = place_of(f->value, o) - 1;
+  return uop_stride(f->value, at) == uop_stride(f->value, at + 1) * n->arg.j;
+}
+
 static bool may_join(const fusing *f, const uop *o, const uop *n, bool stored) {
   int64_t extent;
   if (__builtin_mul_overflow(o->arg.j, n->arg.j, &extent)) return false;
-  if (stored && (is_summed(f, o) || is_summed(f, n))) return false;
+  if (stored && (is_summed(f, o) || is_summed(f, n) || !stores_fit(f, o, n))) return false;
   if (stored == f->product && n->arg.j >= SHORT_ROW) return false;
   return all_fit(f, o, n) && sums_fit(f, o, n);
 }

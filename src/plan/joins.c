@@ -72,10 +72,11 @@ static bool reads_own_point(const joining *j, int v, int other) {
   const uop *b = value_of(j, v)->canonical, *of = value_of(j, other)->canonical;
   const uop *flat = uop_int(j->g, 0);
   int slot = 0;
+  if (!same_extents(value_of(j, v), value_of(j, other))) return false;
   if (of->dtype == WN_F16 || of->dtype == WN_BF16 || of->src[0]->op == OP_MUL) return false;
   while (value_of(j, v)->array[slot] != ~other) ++slot;
   for (int i = 1; i < b->nsrc; ++i)
-    flat = uop_add(j->g, uop_muli(j->g, flat, b->src[i]->arg.j), b->src[i]);
+    flat = uop_add(j->g, flat, uop_muli(j->g, b->src[i], uop_stride(of, i - 1)));
   flat = simplify(j->g, flat);
   uop_order all = uop_walk_value(j->a, b->src[0]);
   bool own = true;

@@ -65,10 +65,10 @@ static double element(void *user, int64_t slot, int64_t index) {
   const int array = w->v->array[slot];
   if (array >= 0) return w->of->value(w->of->user, array, index);
   const made_array *m = made(w, array);
-  for (int i = m->canonical->nsrc - 1; i > 0; --i) {
-    const int64_t extent = m->canonical->src[i]->arg.j;
-    weight_reader_set(m->reader, m->place[i], index % extent);
-    index /= extent;
+  for (int i = 1; i < m->canonical->nsrc; ++i) {
+    const int64_t stride = uop_stride(m->canonical, i - 1);
+    weight_reader_set(m->reader, m->place[i], index / stride);
+    index %= stride;
   }
   return weight_reader_value(m->reader);
 }

@@ -189,7 +189,7 @@ static int vector_range(const uop *b, const survey *s) {
     double score = room * (1.0 + 4.0 * s->contiguous[i] - 3.0 * s->strided[i]);
     /* rows of the result are written from any lanes once a tile is transposed (transposed_range); of a sum it is one
      * store to many loads */
-    if (i == b->nsrc - 2) score += (s->reduces ? 1.5 : 4.0) * room;
+    if (uop_stride(b, i) == 1) score += (s->reduces ? 1.5 : 4.0) * room;
     if (best < 0 || score > best_score) best = i, best_score = score;
   }
   return best;

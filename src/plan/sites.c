@@ -117,7 +117,7 @@ static void add_loops(canon *c, const uop *binder) {
   }
 }
 
-/* A read of an array: of a stored value flat, as the caller's are. */
+/* A read of an array: of a stored value flat, as the caller's are, with the gaps that it has. */
 static const uop *canonical_node(void *user, const uop *u) {
   const canon *c = user;
   graph *g = c->f->g;
@@ -131,10 +131,22 @@ static const uop *canonical_node(void *user, const uop *u) {
   const uop *base = u->src[0], *buffer = map_get_ptr(&c->buffer, base->id);
   if (buffer == NULL) return u;
   if (base->op == OP_BUFFER) return uop_index(g, buffer, u->src[1], u->nsrc - 2, u->src + 2);
+  const cat_place *place = cat_place_of(&c->f->cats, base);
   const uop *flat = uop_int(g, 0);
-  for (int i = 2; i < u->nsrc; ++i)
-    flat = uop_add(g, uop_muli(g, flat, base->src[i - 1]->arg.j), u->src[i]);
+  for (int i = 0; i < base->nsrc - 1; ++i) {
+    const int64_t stride = place != NULL ? place->stride[i] : uop_stride(base, i);
+    flat = uop_add(g, flat, uop_muli(g, u->src[i + 2], stride));
+  }
   return uop_index(g, buffer, u->src[1], 1, &flat);
+}
+
+/* Of an array between parts of another: how far its loops step; NULL where it is in one piece. */
+static const int_list *gaps_of(const finding *f, const uop *b) {
+  const cat_place *place = cat_place_of(&f->cats, b);
+  bool gaps = false;
+  for (int i = 0; place != NULL && i < b->nsrc - 1; ++i)
+    gaps |= place->stride[i] != uop_stride(b, i);
+  return gaps ? intern_list(f->g, b->nsrc - 1, place->stride) : NULL;
 }
 
 static const uop *canonical_of(canon *c, const uop *b, uop_order all, const array_use *use,
@@ -155,8 +167,12 @@ static const uop *canonical_of(canon *c, const uop *b, uop_order all, const arra
     map_put_ptr(&c->buffer, use[i].base->id, uop_buffer(g, i, use[i].dtype, 1, &use[i].len));
   }
   const uop *value = uop_transform_value(g, f->a, b->src[0], canonical_node, c);
-  const bufferize_info info = {
-      .name = "result", .space = SPACE_GLOBAL, .explicit_ = true, .site = 0, .stage = STAGE_COUNT};
+  const bufferize_info info = {.name = "result",
+                               .space = SPACE_GLOBAL,
+                               .explicit_ = true,
+                               .site = 0,
+                               .stage = STAGE_COUNT,
+                               .stride = gaps_of(f, b)};
   return simplify(g, uop_bufferize(g, value, b->nsrc - 1, c->to, info));
 }
 
@@ -246,7 +262,7 @@ static void add_value(finding *f, const uop *b) {
   uint64_t known;
   uop_order all = uop_walk_value(f->a, b->src[0]);
   VEC(array_use) uses = {0};
-  stored_value v = {.label = b->arg.info->name, .len = 1, .constant = true, .result = -1};
+  stored_value v = {.label = b->arg.info->name, .constant = true, .result = -1};
   for (size_t i = 0; i < all.len; ++i) {
     if (all.at[i]->op == OP_BUFFER || all.at[i]->op == OP_BUFFERIZE)
       vec_push(f->a, &uses, use_of(f, all.at[i], i));
@@ -259,12 +275,13 @@ static void add_value(finding *f, const uop *b) {
   }
   v.narrays = (int)uses.len;
   v.array = array;
-  for (int i = 1; i < b->nsrc; ++i) v.len *= b->src[i]->arg.j;
+  v.len = uop_elements(b);
   if (b->arg.info->explicit_) v.result = result_number(v.label);
   /* every run makes a result, so nothing that reads it is made before */
   v.constant &= v.result < 0 && !map_get(&f->varying, b->id, &known);
   canon c = {.f = f};
   v.canonical = canonical_of(&c, b, all, uses.data, v.narrays);
+  v.span = uop_span(v.canonical);
   /* equal forms over arrays that are constant in one and not in the other are not alike */
   const bool company = reads_with_others(f, uses.data, uses.len);
   uint64_t key = v.canonical->id * 2 + company;
@@ -339,16 +356,19 @@ static void add_cat(finding *f, const uop *b) {
   const uop *cat = b->src[0], **form = arena_array(f->a, const uop *, cat->nsrc);
   int *array = arena_array(&f->g->arena, int, cat->nsrc);
   uint64_t varies;
-  stored_value v = {.label = b->arg.info->name, .len = 1, .result = -1, .narrays = cat->nsrc};
+  stored_value v = {.label = b->arg.info->name, .result = -1, .narrays = cat->nsrc};
   for (int i = 0; i < cat->nsrc; ++i) {
     array_use part = use_of(f, cat->src[i], (size_t)i);
     array[i] = part.index;
     form[i] = uop_buffer(f->g, i, part.dtype, 1, &part.len);
   }
-  for (int i = 1; i < b->nsrc; ++i) v.len *= b->src[i]->arg.j;
+  v.len = uop_elements(b);
   if (b->arg.info->explicit_) v.result = result_number(v.label);
-  const uop *value = uop_new(f->g, OP_CAT, (wn_dtype)cat->dtype, cat->nsrc, form, (uop_arg){0});
-  v.canonical = uop_bufferize(f->g, value, b->nsrc - 1, b->src + 1, *b->arg.info);
+  const uop *value = uop_new(f->g, OP_CAT, (wn_dtype)cat->dtype, cat->nsrc, form, cat->arg);
+  bufferize_info info = *b->arg.info;
+  info.stride = gaps_of(f, b);
+  v.canonical = uop_bufferize(f->g, value, b->nsrc - 1, b->src + 1, info);
+  v.span = uop_span(v.canonical);
   v.array = array;
   v.constant = !map_get(&f->varying, b->id, &varies);
   v.alike = (int)f->values.len;

@@ -23,7 +23,8 @@ extern const char *const site_kind_name[SITE_KINDS]; /* conv product sum map */
 /* The caller's buffers, by slot: what lowering left as OP_BUFFER. */
 typedef struct user_buffer {
   wn_dtype dtype;
-  int64_t len;
+  int64_t len;  /* as addressed, of which so many elements */
+  int64_t gaps; /* are not of it but of what it stands between */
   bool constant;
   int joined; /* of the arrays of a stored value: place + 1 of the value of the same kernel that it is; 0: none */
 } user_buffer;
@@ -34,7 +35,8 @@ typedef struct stored_value {
   int narrays;
   /* by number of such a BUFFER: the caller's slot, or for a stored value ~ its index */
   const int *array;
-  int64_t len;       /* elements */
+  int64_t len;       /* elements, */
+  int64_t span;      /* and those between its first and its last in memory */
   int result;        /* number of the output that it is; -1: none */
   bool constant;     /* depends on constants alone, and on no result, which every run makes */
   int alike;         /* index of the first value with the same canonical form */
@@ -46,7 +48,7 @@ typedef struct stored_value {
   int nothers;
   const int *others; /* that stores these as well: then the canonical form is a SINK of all */
   int whole;         /* index + 1 of the concatenation in whose array it is; 0: it has its own */
-  int64_t at;        /* element of that at which it begins */
+  int64_t at;        /* element of that at which it begins; its canonical form says what gaps it has there */
   value_layout layout; /* LAYOUT_CHOSEN: there is one only */
   double layout_gain;  /* of this one over the other, in vector operations (storage.h) */
 } stored_value;

@@ -174,7 +174,7 @@ user_buffer *import_describe(wn_context *ctx, graph *g) {
   user_buffer *user = arena_array(&g->arena, user_buffer, ctx->buffers.len + 1);
   for (size_t i = 0; i < ctx->buffers.len; ++i) {
     const tensor_buffer *b = &ctx->buffers.data[i];
-    user[i] = (user_buffer){b->dtype, b->count, b->constant, 0};
+    user[i] = (user_buffer){.dtype = b->dtype, .len = b->count, .constant = b->constant};
   }
   return user;
 }

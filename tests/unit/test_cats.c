@@ -134,6 +134,120 @@ static void test_copies(void **state) {
   assert_int_equal(copies(f, SINK(f, out, again)), 2);
 }
 
+/* --- along inner axes ------------------------------------------------------------------------- */
+
+/* An array of these extents, outermost first. */
+static const uop *array(fixture *f, int n, const int64_t *extent) {
+  graph *g = &f->g;
+  const uop *loops[4], *at = uop_int(g, 0);
+  int64_t all = 1;
+  for (int i = 0; i < n; ++i) {
+    loops[i] = uop_range(g, extent[i], NULL);
+    at = uop_add(g, uop_muli(g, at, extent[i]), loops[i]);
+    all *= extent[i];
+  }
+  const uop *in = uop_buffer(g, f->named, WN_F32, 1, &all);
+  return stored(f, uop_index(g, in, NULL, 1, &at), n, loops, NULL);
+}
+
+/* A whole of these extents. */
+static const uop *cat_along(fixture *f, int axis, int n, const int64_t *extent, int nparts,
+                            const uop *const *parts) {
+  graph *g = &f->g;
+  const uop *loops[4];
+  for (int i = 0; i < n; ++i) loops[i] = uop_range(g, extent[i], NULL);
+  const uop *cat = uop_new(g, OP_CAT, WN_F32, nparts, parts, (uop_arg){.i = axis});
+  return stored(f, cat, n, loops, NULL);
+}
+
+#define EXTENTS(...) \
+  COUNT_OF(__VA_ARGS__), (const int64_t[]) { __VA_ARGS__ }
+#define COUNT_OF(...) (int)(sizeof((const int64_t[]){__VA_ARGS__}) / sizeof(int64_t))
+#define ARRAY(f, ...) array(f, EXTENTS(__VA_ARGS__))
+#define PARTS(...) \
+  COUNT(__VA_ARGS__), (const uop *[]) { __VA_ARGS__ }
+#define STRIDES(...) \
+  (const int64_t[]) { __VA_ARGS__ }
+
+static void expect_at(const cat_places *p, const uop *u, const uop *whole, int64_t at,
+                      const int64_t *stride) {
+  const cat_place *place = cat_place_of(p, u);
+  assert_non_null(place);
+  assert_ptr_equal(place->whole, whole);
+  assert_int_equal(place->at, at);
+  for (int i = 0; i < u->nsrc - 1; ++i) assert_int_equal(place->stride[i], stride[i]);
+}
+
+/* Rows of 3 * 5, 1 * 5 and 2 * 5 elements take turns; what is in the middle has no loop along the axis. */
+static void test_inner(void **state) {
+  fixture *f = *state;
+  const uop *a = ARRAY(f, 7, 3, 5), *b = ARRAY(f, 7, 5), *c = ARRAY(f, 7, 2, 5);
+  const uop *all = cat_along(f, 1, EXTENTS(7, 6, 5), PARTS(a, b, c));
+  const uop *two = cat_along(f, 1, EXTENTS(7, 4, 5), PARTS(a, b)),
+            *last = cat_along(f, 1, EXTENTS(7, 3, 5), PARTS(b, c));
+  cat_places p = find(f, SINK(f, two, last, all));
+  assert_int_equal(p.conflicts.len, 0);
+  assert_null(cat_place_of(&p, all));
+  expect_at(&p, a, all, 0, STRIDES(30, 5, 1));
+  expect_at(&p, b, all, 15, STRIDES(30, 1));
+  expect_at(&p, c, all, 20, STRIDES(30, 5, 1));
+  expect_at(&p, two, all, 0, STRIDES(30, 5, 1));
+  expect_at(&p, last, all, 15, STRIDES(30, 5, 1));
+}
+
+/* Columns of columns, rows of columns, columns of rows. */
+static void test_inner_nested(void **state) {
+  fixture *f = *state;
+  const uop *a = ARRAY(f, 4, 3), *b = ARRAY(f, 4, 2), *c = ARRAY(f, 4, 5), *d = ARRAY(f, 2, 10);
+  const uop *ab = cat_along(f, 1, EXTENTS(4, 5), PARTS(a, b)),
+            *abc = cat_along(f, 1, EXTENTS(4, 10), PARTS(c, ab)),
+            *rows = cat_along(f, 0, EXTENTS(6, 10), PARTS(d, abc)), *e = ARRAY(f, 6, 7),
+            *all = cat_along(f, 1, EXTENTS(6, 17), PARTS(rows, e));
+  cat_places p = find(f, SINK(f, all));
+  assert_int_equal(p.conflicts.len, 0);
+  expect_at(&p, rows, all, 0, STRIDES(17, 1));
+  expect_at(&p, e, all, 10, STRIDES(17, 1));
+  expect_at(&p, d, all, 0, STRIDES(17, 1));
+  expect_at(&p, abc, all, 34, STRIDES(17, 1));
+  expect_at(&p, c, all, 34, STRIDES(17, 1));
+  expect_at(&p, ab, all, 39, STRIDES(17, 1));
+  expect_at(&p, a, all, 39, STRIDES(17, 1));
+  expect_at(&p, b, all, 42, STRIDES(17, 1));
+}
+
+/* Loops of a part that are cut otherwise than the whole's, where no gap is within one. */
+static void test_other_loops(void **state) {
+  fixture *f = *state;
+  const uop *a = ARRAY(f, 2, 3, 4), *b = ARRAY(f, 6, 3);
+  const uop *all = cat_along(f, 1, EXTENTS(6, 7), PARTS(a, b));
+  cat_places p = find(f, SINK(f, all));
+  assert_int_equal(p.conflicts.len, 0);
+  expect_at(&p, a, all, 0, STRIDES(21, 7, 1));
+  const uop *flat = ARRAY(f, 24), *twos = ARRAY(f, 3, 8);
+  assert_int_equal(copies(f, SINK(f, cat_along(f, 1, EXTENTS(6, 7), PARTS(flat, b)))), 1);
+  assert_int_equal(copies(f, SINK(f, cat_along(f, 1, EXTENTS(6, 7), PARTS(b, twos)))), 1);
+  assert_int_equal(copies(f, SINK(f, cat_along(f, 0, EXTENTS(8, 6), PARTS(flat, twos)))), 0);
+}
+
+/* Single columns: in another order they are not seen, and neither are rows as if they were columns. */
+static void test_not_seen(void **state) {
+  fixture *f = *state;
+  const uop *a = ARRAY(f, 4), *b = ARRAY(f, 4), *c = ARRAY(f, 4);
+  const uop *all = cat_along(f, 1, EXTENTS(4, 3), PARTS(a, b, c)),
+            *turned = cat_along(f, 1, EXTENTS(4, 2), PARTS(b, a)),
+            *every = cat_along(f, 1, EXTENTS(4, 2), PARTS(a, c));
+  cat_places p = find(f, SINK(f, turned, every, all));
+  expect_at(&p, every, all, 0, STRIDES(3, 2)); /* every other column is there */
+  assert_null(cat_place_of(&p, turned));
+  assert_int_equal(p.conflicts.len, 2);
+  const uop *d = ARRAY(f, 4), *e = ARRAY(f, 4);
+  const uop *rows = cat_along(f, 0, EXTENTS(2, 4), PARTS(d, e)),
+            *columns = cat_along(f, 1, EXTENTS(4, 2), PARTS(d, e));
+  p = find(f, SINK(f, columns, rows));
+  assert_true((cat_place_of(&p, rows) == NULL) && (cat_place_of(&p, columns) == NULL));
+  assert_int_equal(p.conflicts.len, 2);
+}
+
 /* What no graph may be. */
 static void test_laws(void **state) {
   fixture *f = *state;
@@ -151,6 +265,11 @@ static void test_laws(void **state) {
             *of_value = uop_new(g, OP_CAT, WN_F32, 1, &zero, (uop_arg){0});
   const uop *odd = stored(f, of_value, 2, loops, NULL);
   assert_non_null(strstr(ir_verify(g, SINK(f, odd), UOP_EXPR), "a CAT of a CONST"));
+  const uop *b = ARRAY(f, 3, 5), *outside = cat_along(f, 2, EXTENTS(3, 5), PARTS(b)),
+            *torn = cat_along(f, 1, EXTENTS(6, 5), PARTS(b, b));
+  assert_non_null(strstr(ir_verify(g, SINK(f, outside), UOP_EXPR), "that there is no RANGE of"));
+  assert_non_null(strstr(ir_verify(g, SINK(f, torn), UOP_EXPR),
+                         "a CAT of an array of 15 elements in rows of 6 x 1"));
 }
 
 /* Every allocation fails once. */
@@ -183,11 +302,9 @@ static void test_allocation_failure(void **state) {
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
   const struct CMUnitTest tests[] = {
-      TEST(test_growing),
-      TEST(test_nested),
-      TEST(test_copies),
-      TEST(test_laws),
-      cmocka_unit_test(test_allocation_failure),
+      TEST(test_growing),  TEST(test_nested),       TEST(test_copies),
+      TEST(test_inner),    TEST(test_inner_nested), TEST(test_other_loops),
+      TEST(test_not_seen), TEST(test_laws),         cmocka_unit_test(test_allocation_failure),
   };
   return cmocka_run_group_tests_name("cats", tests, NULL, NULL);
 }

@@ -89,7 +89,7 @@ static const char convolution[] =
     "%17 = STACK f32 %15 %16\n"
     "%18 = RANGE i64 10 2\n"
     "%19 = GET f32 %17 %18\n"
-    "%20 = BUFFERIZE f32 \"result0\" global explicit %19 %14 %18\n"
+    "%20 = BUFFERIZE f32 \"result0\" global explicit stride [7, 2] %19 %14 %18\n"
     "%21 = SINK void %20\n"
     "return %21\n";
 
@@ -261,6 +261,16 @@ static void malformed_text_is_an_error(void **state) {
        "expected a stage (x, g, m, o)"},
       {"%0 = CONST f32 1\n%1 = BUFFERIZE f32 \"x\" reg site -1 %0\n",
        "the number of a site is out of bounds"},
+      {"%0 = CONST f32 1\n%1 = RANGE i64 0 4\n%2 = BUFFERIZE f32 \"x\" any stride [2, 1] %0 %1\n",
+       "there is not a stride for each RANGE"},
+      {"%0 = CONST f32 1\n%1 = RANGE i64 0 4\n%2 = BUFFERIZE f32 \"x\" any stride [0] %0 %1\n",
+       "a stride is within what it steps over"},
+      {"%0 = CONST f32 1\n%1 = RANGE i64 0 4\n%2 = RANGE i64 1 3\n"
+       "%3 = BUFFERIZE f32 \"x\" any stride [6, 3] %0 %1 %2\n",
+       "a stride is within what it steps over"},
+      {"%0 = CONST f32 1\n%1 = RANGE i64 0 4\n"
+       "%2 = BUFFERIZE f32 \"x\" any stride [4611686018427387904] %0 %1\n",
+       "a stride steps too far"},
       {"%0 = CONST f32 1\n%1 = CONST bool 1\n%2 = INDEX f32 %0 %1 %0\n", "CONST cannot be indexed"},
       {"%0 = BUFFER f32 0 [4]\n%1 = CONST i64 1\n%2 = INDEX f32 %0 %1 %1\n",
        "the condition is not bool"},
