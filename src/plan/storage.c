@@ -2,6 +2,7 @@
 #include "plan/storage.h"
 
 #include "ir/walk.h"
+#include "lower/cats.h"
 #include "lower/lower.h"
 #include "rewrite/rewrite.h"
 #include "rewrite/scratch.h"
@@ -31,7 +32,7 @@ static void find_values(storage *s) {
   s->value = arena_array(s->a, stored_order, s->sites->nvalues + 1);
   for (int i = 0; i < s->sites->nvalues; ++i) {
     map_put(&s->of, (uintptr_t)s->sites->value[i].label, (uint64_t)i + 1);
-    s->value[i].axis = -1;
+    s->value[i] = (stored_order){.axis = -1, .family = i};
   }
   uop_order all = uop_toposort(s->a, 1, &s->root);
   for (size_t i = 0; i < all.len; ++i) {
@@ -40,14 +41,48 @@ static void find_values(storage *s) {
   }
 }
 
-static void find_choices(storage *s) {
+/* A concatenation and its parts are stored alike; the first of them stands for all. */
+static int family_of(const storage *s, int value) {
+  while (s->value[value].family != value) value = s->value[value].family;
+  return value;
+}
+
+static void unite(storage *s, int a, int b) {
+  a = family_of(s, a), b = family_of(s, b);
+  s->value[a < b ? b : a].family = a < b ? a : b;
+}
+
+static void find_families(storage *s) {
   for (int i = 0; i < s->sites->nvalues; ++i) {
-    const stored_value *of = &s->sites->value[i];
+    const uop *cat = s->value[i].b->src[0];
+    if (s->sites->value[i].whole > 0) unite(s, i, s->sites->value[i].whole - 1);
+    for (int k = 0; is_whole(s->value[i].b) && k < cat->nsrc; ++k) {
+      const stored_order *part = storage_of(s, cat->src[k]);
+      if (part != NULL)
+        unite(s, i, (int)(part - s->value));
+      else
+        s->value[i].fixed = true; /* the caller's array */
+    }
+  }
+  for (int i = 0; i < s->sites->nvalues; ++i) s->value[i].family = family_of(s, i);
+}
+
+static bool has_choice(const storage *s, int value) {
+  const stored_value *of = &s->sites->value[value];
+  const stored_order *v = &s->value[value], *head = &s->value[v->family];
+  if (v->fixed || of->result >= 0 || of->constant || v->axis < 0) return false;
+  if (v->axis != head->axis || v->b->nsrc != head->b->nsrc) return false;
+  return v->axis < v->b->nsrc - 2 && channels_of(v) >= LEAST_CHANNELS;
+}
+
+static void find_choices(storage *s) {
+  const int n = s->sites->nvalues;
+  bool *fixed = arena_array(s->a, bool, n + 1);
+  for (int i = 0; i < n; ++i) fixed[s->value[i].family] |= !has_choice(s, i);
+  for (int i = 0; i < n; ++i) {
     stored_order *v = &s->value[i];
-    const bool last = v->axis == v->b->nsrc - 2;
-    v->fixed = of->result >= 0 || of->constant || of->whole > 0 || value_is_cat(of) || v->axis < 0 ||
-               last || channels_of(v) < LEAST_CHANNELS;
-    v->last = last;
+    v->fixed = fixed[v->family];
+    v->last = v->axis >= 0 && v->axis == v->b->nsrc - 2;
   }
 }
 
@@ -58,9 +93,9 @@ static void refuse(const storage *s, int site) {
   const stored_value *v = &s->sites->value[at->value];
   const char *why = v->result >= 0   ? "it stores an output, whose order is the caller's"
                     : v->constant    ? "it is made once, of constants"
-                    : v->whole > 0   ? "it is stored as a part of a concatenation"
                     : s->value[at->value].last
                                      ? "its channels are last as the graph has it"
+                    : v->whole > 0   ? "it is stored as a part of a concatenation, which cannot"
                                      : "none of its loops is channels, 8 or more, in front of others";
   diag_fail(s->g->diag, WN_ERR_USAGE, "plan: %s cannot have layout=last: %s",
             site_text(&s->g->arena, s->sites, site), why);
@@ -73,8 +108,17 @@ static void hear(storage *s, const plan_request *asked) {
     if (said == LAYOUT_CHOSEN || asked->source[i] == PLAN_CHOOSE) continue;
     if (v->fixed && said == LAYOUT_LAST && asked->source[i] == PLAN_GIVEN) refuse(s, i);
     if (v->fixed) continue;
-    v->said = true;
-    v->last = said == LAYOUT_LAST;
+    stored_order *head = &s->value[v->family];
+    if (head->said && head->last != (said == LAYOUT_LAST))
+      diag_fail(s->g->diag, WN_ERR_USAGE,
+                "plan: %s has layout=%s, and what it is stored together with has another",
+                site_text(&s->g->arena, s->sites, i), said == LAYOUT_LAST ? "last" : "given");
+    head->said = true;
+    head->last = said == LAYOUT_LAST;
+  }
+  for (int i = 0; i < s->sites->nvalues; ++i) {
+    const stored_order *head = &s->value[s->value[i].family];
+    if (head->said) s->value[i].last = head->last;
   }
 }
 
@@ -88,15 +132,18 @@ static double price_of_all(storage *s) {
 
 typedef VEC(int) numbers;
 
-/* By value: those whose price its layout changes, itself and its readers. */
+/* By family: those whose price its layout changes, its values and their readers. */
 static numbers *find_readers(storage *s) {
   const int n = s->sites->nvalues;
   numbers *of = arena_array(s->a, numbers, n + 1);
   for (int i = 0; i < n; ++i) {
     const stored_value *v = &s->sites->value[i];
-    vec_push(s->a, &of[i], i);
-    for (int k = 0; k < v->narrays; ++k)
-      if (v->array[k] < 0) vec_push(s->a, &of[~v->array[k]], i);
+    vec_push(s->a, &of[s->value[i].family], i);
+    for (int k = 0; k < v->narrays && !value_is_cat(v); ++k) {
+      if (v->array[k] >= 0) continue;
+      numbers *readers = &of[s->value[~v->array[k]].family];
+      if (readers->len == 0 || readers->data[readers->len - 1] != i) vec_push(s->a, readers, i);
+    }
   }
   return of;
 }
@@ -107,12 +154,18 @@ static double price_around(storage *s, const numbers *of) {
   return sum;
 }
 
-/* What the other layout of this value would cost more. */
-static double gain_of(storage *s, stored_order *v, const numbers *around) {
+static void turn(storage *s, int family) {
+  const bool last = !s->value[family].last;
+  for (int i = family; i < s->sites->nvalues; ++i)
+    if (s->value[i].family == family) s->value[i].last = last;
+}
+
+/* What the other layout of these values would cost more. */
+static double gain_of(storage *s, int family, const numbers *around) {
   const double now = price_around(s, around);
-  v->last = !v->last;
+  turn(s, family);
   const double then = price_around(s, around);
-  v->last = !v->last;
+  turn(s, family);
   return then - now;
 }
 
@@ -121,9 +174,9 @@ static void improve(storage *s, const numbers *around) {
   for (int round = 0; more && round < MOST_ROUNDS; ++round) {
     more = false;
     for (int i = 0; i < s->sites->nvalues; ++i) {
-      stored_order *v = &s->value[i];
-      if (v->fixed || v->said || gain_of(s, v, &around[i]) >= 0) continue;
-      v->last = !v->last;
+      const stored_order *v = &s->value[i];
+      if (v->family != i || v->fixed || v->said || gain_of(s, i, &around[i]) >= 0) continue;
+      turn(s, i);
       more = true;
     }
   }
@@ -139,16 +192,24 @@ static void choose(storage *s) {
   for (int i = 0; i < n; ++i) {
     stored_order *v = &s->value[i];
     last[i] = v->last;
-    if (!v->fixed && !v->said) v->last = true;
+    if (!v->fixed && !s->value[v->family].said) v->last = true;
   }
   improve(s, around);
   if (price_of_all(s) >= kept)
     for (int i = 0; i < n; ++i) s->value[i].last = last[i];
   for (int i = 0; i < n; ++i)
-    if (!s->value[i].fixed) s->value[i].gain = gain_of(s, &s->value[i], &around[i]);
+    if (!s->value[i].fixed && s->value[i].family == i)
+      s->value[i].gain = gain_of(s, i, &around[i]);
 }
 
 /* --- carrying it out -------------------------------------------------------------------------- */
+
+/* A CAT whose parts have their loop number `moved` behind the others now. */
+static const uop *moved_cat(graph *g, const uop *cat, int moved, int n) {
+  const int64_t was = cat->arg.i;
+  const uop_arg now = {.i = was == moved ? n - 1 : was > moved ? was - 1 : was};
+  return uop_new(g, OP_CAT, (wn_dtype)cat->dtype, cat->nsrc, cat->src, now);
+}
 
 static const uop *reorder(void *user, const uop *u) {
   const storage *s = user;
@@ -160,6 +221,7 @@ static const uop *reorder(void *user, const uop *u) {
   for (int i = 0, to = 0; i < n; ++i)
     if (i != v->axis) at[to++] = u->src[first + i];
   at[n - 1] = u->src[first + v->axis];
+  if (is_whole(u)) return uop_bufferize(s->g, moved_cat(s->g, u->src[0], v->axis, n), n, at, *u->arg.info);
   if (u->op == OP_INDEX) return uop_index(s->g, b, u->src[1], n, at);
   return uop_bufferize(s->g, u->src[0], n, at, *u->arg.info);
 }
@@ -172,7 +234,7 @@ static const site_list *note(const storage *s, bool changed) {
   for (int i = 0; i < sites->nvalues; ++i) {
     if (s->value[i].fixed) continue;
     value[i].layout = s->value[i].last ? LAYOUT_LAST : LAYOUT_GIVEN;
-    value[i].layout_gain = s->value[i].gain;
+    value[i].layout_gain = s->value[s->value[i].family].gain;
   }
   out->value = value;
   if (!changed) return out;
@@ -193,6 +255,7 @@ static void run(arena *a, void *state) {
   s->a = a;
   find_values(s);
   storage_find_axes(s);
+  find_families(s);
   find_choices(s);
   for (int i = 0; i < s->sites->nvalues; ++i) j->any |= !s->value[i].fixed;
   if (j->asked != NULL) hear(s, j->asked);

@@ -26,7 +26,8 @@ typedef struct stored_order {
   const uop *b;
   int axis;          /* place of the channels' loop; -1: not known */
   bool fixed, last;  /* there is no choice; channels are neighbours in memory */
-  bool said;         /* by the plan */
+  bool said;         /* by the plan, of a family */
+  int family;        /* number of the first of those that are stored alike */
   double gain;       /* of what it is over the other, in vector operations */
 } stored_order;
 
