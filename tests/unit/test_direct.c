@@ -169,11 +169,51 @@ static void test_tiles(void **state) {
   }
 }
 
+/* A filter for each channel, channels innermost: weights are read from a copy in which they are too, prepared or, where
+ * they may change, made in each run. Maps from that order to the other read and write neighbours. */
+static void test_channels_last(void **state) {
+  (void)state;
+  static float x[24 * 24 * 40], w[40 * 9], y[2][24 * 24 * 40];
+  static const int to_first[] = {0, 3, 1, 2}, to_last[] = {0, 2, 3, 1};
+  for (int fixed = 0; fixed < 2; ++fixed) {
+    wn_context *ctx;
+    wn_program *p;
+    assert_int_equal(wn_context_create(&ctx), WN_OK);
+    wn_tensor *in = wn_permute(wn_input(ctx, WN_F32, 4, (int64_t[]){1, 24, 24, 40}, x), to_first);
+    const int64_t shape[] = {40, 1, 3, 3};
+    wn_tensor *f =
+        fixed ? wn_constant(ctx, WN_F32, 4, shape, w) : wn_input(ctx, WN_F32, 4, shape, w);
+    wn_tensor *out =
+        wn_conv(in, f, &WN_CONV_PARAMS(.pad_lo = {1, 1}, .pad_hi = {1, 1}, .groups = 40));
+    wn_tensor *results[] = {wn_permute(out, to_last), wn_map(WN_RELU, in)};
+    void *data[] = {y[0], y[1]};
+    const wn_options o = WN_OPTIONS(.plan = "direct", .backend = "interp", .threads = 1);
+    if (wn_compile(ctx, results, data, 2, &o, &p) != WN_OK) fail_msg("%s", wn_message(ctx));
+    const kernel_set *set = p->compiled->set;
+    assert_int_equal(set->kernels.len, 3);
+    int prepared = 0;
+    for (size_t i = 0; i < set->kernels.len; ++i) {
+      const lin_kernel *k = &p->compiled->kernels[i]->lin;
+      bool copies = false; /* gathers what others read */
+      prepared += set->kernels.data[i].prepare;
+      for (size_t n = 0; n < k->ins.len; ++n) {
+        const lin_ins *ins = &k->ins.data[n];
+        int lanes = ins->op == OP_STORE ? k->ins.data[ins->src[1]].lanes : ins->lanes;
+        if ((ins->op == OP_LOAD || ins->op == OP_STORE) && lanes > 1) copies |= ins->j != 1;
+      }
+      assert_int_equal(copies, strstr(k->loops, "packed0") != NULL || set->kernels.data[i].prepare);
+    }
+    assert_int_equal(prepared, fixed);
+    wn_program_destroy(p);
+    wn_context_destroy(ctx);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_packed_weights), cmocka_unit_test(test_contiguous_stores),
       cmocka_unit_test(test_inside),         cmocka_unit_test(test_taps_in_padding),
-      cmocka_unit_test(test_tiles),
+      cmocka_unit_test(test_tiles),          cmocka_unit_test(test_channels_last),
   };
   return cmocka_run_group_tests_name("direct", tests, NULL, NULL);
 }
