@@ -4,7 +4,7 @@
 #include <math.h>
 
 #include "base/text.h"
-#include "onnx/importer.h"
+#include "onnx/lookup.h"
 #include "tensor/tensor.h"
 
 void op_fail(op_call *c, const char *format, ...) {
@@ -13,9 +13,8 @@ void op_fail(op_call *c, const char *format, ...) {
   va_start(args, format);
   text_vformat(line, sizeof line, format, args);
   va_end(args);
-  diag_fail(&c->ctx->diag, WN_ERR_USAGE, "node \"%s\" (%s): %s",
-            c->node->name[0] != '\0' || c->node->outputs == 0 ? c->node->name : c->node->output[0],
-            c->node->op, line);
+  diag_fail(&c->ctx->diag, WN_ERR_USAGE, "node \"%s\" (%s): %s", lookup_label(c->node), c->node->op,
+            line);
 }
 
 wn_tensor *op_ok(op_call *c, wn_tensor *t) {
