@@ -108,14 +108,6 @@ void model_input_shape(wn_model *m, diag *d, int index, const wn_value *given, i
 
 /* --- inputs ----------------------------------------------------------------------------------- */
 
-static int type_of_array(wn_dtype dtype) {
-  static const int types[WN_DTYPE_COUNT] = {
-      [WN_F64] = ONNX_DOUBLE,    [WN_F32] = ONNX_FLOAT, [WN_F16] = ONNX_FLOAT16,
-      [WN_BF16] = ONNX_BFLOAT16, [WN_I32] = ONNX_INT32, [WN_I64] = ONNX_INT64,
-      [WN_BOOL] = ONNX_BOOL};
-  return (unsigned)dtype < WN_DTYPE_COUNT ? types[dtype] : ONNX_UNDEFINED;
-}
-
 static void add_input(importer *imp, wn_model *m, name_scope *scope, int index,
                       const wn_value *given) {
   wn_context *ctx = imp->ctx;
@@ -125,7 +117,7 @@ static void add_input(importer *imp, wn_model *m, name_scope *scope, int index,
   int64_t shape[WN_MAX_DIMS];
   model_input_shape(m, &ctx->diag, index, given, &ndim, shape);
   const int type = info->type != 0 ? info->type
-                   : given != NULL ? type_of_array(given->dtype)
+                   : given != NULL ? array_type(given->dtype)
                                    : ONNX_FLOAT;
   const wn_dtype array = array_dtype(type);
   *v = (onnx_value){.name = info->name, .type = type, .dtype = computed_dtype(type), .ndim = ndim};

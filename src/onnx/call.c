@@ -27,25 +27,6 @@ wn_tensor *op_ok(op_call *c, wn_tensor *t) {
 
 /* --- results ---------------------------------------------------------------------------------- */
 
-static int type_of(wn_dtype dtype) {
-  switch (dtype) {
-    case WN_F64:
-      return ONNX_DOUBLE;
-    case WN_F32:
-      return ONNX_FLOAT;
-    case WN_F16:
-      return ONNX_FLOAT16;
-    case WN_BF16:
-      return ONNX_BFLOAT16;
-    case WN_I32:
-      return ONNX_INT32;
-    case WN_I64:
-      return ONNX_INT64;
-    default:
-      return ONNX_BOOL;
-  }
-}
-
 static bool all_known(const op_call *c) {
   for (int i = 0; i < c->node->inputs; ++i)
     if (c->in[i] != NULL && !c->in[i]->known) return false;
@@ -72,7 +53,7 @@ onnx_value *op_result_typed(op_call *c, int i, wn_tensor *t, int type) {
 
 onnx_value *op_result(op_call *c, int i, wn_tensor *t) {
   op_ok(c, t);
-  int type = type_of(wn_tensor_dtype(t));
+  int type = array_type(wn_tensor_dtype(t));
   for (int k = c->node->inputs; k-- > 0;)
     if (c->in[k] != NULL && c->in[k]->dtype == wn_tensor_dtype(t)) type = c->in[k]->type;
   return op_result_typed(c, i, t, type);

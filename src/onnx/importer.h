@@ -101,6 +101,8 @@ wn_tensor *value_tensor(importer *imp, onnx_value *v);
 wn_dtype computed_dtype(int type);
 /* ... and what arrays of it are, outside. */
 wn_dtype array_dtype(int type);
+/* The type of which such an array is; ONNX_UNDEFINED: that is no dtype. */
+int array_type(wn_dtype dtype);
 /* Elements of an input that has to be known now, as int64s (of integers and bool) or doubles; count elements. */
 const int64_t *op_ints(op_call *c, int i, int *count);
 const double *op_numbers(op_call *c, int i, int *count);

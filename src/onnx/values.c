@@ -39,6 +39,14 @@ wn_dtype array_dtype(int type) {
   return type == ONNX_BFLOAT16 ? WN_BF16 : computed_dtype(type);
 }
 
+int array_type(wn_dtype dtype) {
+  static const int types[WN_DTYPE_COUNT] = {
+      [WN_F64] = ONNX_DOUBLE,    [WN_F32] = ONNX_FLOAT, [WN_F16] = ONNX_FLOAT16,
+      [WN_BF16] = ONNX_BFLOAT16, [WN_I32] = ONNX_INT32, [WN_I64] = ONNX_INT64,
+      [WN_BOOL] = ONNX_BOOL};
+  return (unsigned)dtype < WN_DTYPE_COUNT ? types[dtype] : ONNX_UNDEFINED;
+}
+
 int64_t value_count(const onnx_value *v) {
   int64_t n = 1;
   for (int i = 0; i < v->ndim; ++i) n *= v->shape[i];
