@@ -23,7 +23,7 @@ void programs_read_call(wn_model *m, arena *a, const wn_value *inputs, int count
   for (int i = 0; i < count; ++i) {
     wn_value v;
     model_value(d, inputs, i, &v);
-    const int at = model_place(m, d, false, &v, i);
+    const int at = model_place(m, a, false, &v, i);
     if (c->in[at].size != 0)
       diag_fail(d, WN_ERR_USAGE, "input \"%s\" is given twice", m->input[at]->name);
     c->in[at] = v;
@@ -34,7 +34,7 @@ void programs_read_call(wn_model *m, arena *a, const wn_value *inputs, int count
     const wn_value *v = c->in[i].size != 0 ? &c->in[i] : NULL;
     int64_t numbers[WN_MAX_DIMS + 1];
     int ndim;
-    model_input_shape(m, d, i, v, &ndim, numbers + 1);
+    model_input_shape(m, a, i, v, &ndim, numbers + 1);
     numbers[0] = ndim;
     str_addn(&key, (const char *)numbers, sizeof *numbers * (size_t)(ndim + 1));
     if (!m->needed[i]) continue;
