@@ -38,7 +38,10 @@ struct wn_model {
   int programs, compiles;
 };
 
-/* Input `index` as a caller gives it, checked: extents in shape (-1: none is known). `given` NULL: the file's. */
+/* A caller's list in the order of the model's inputs; size 0: not given. */
+wn_value *model_given(const wn_model *m, arena *a, const wn_value *inputs, int count);
+/* Input `index` as a caller gives it, checked: extents in shape. `given` NULL: the file's. What decides what is compiled
+ * has data where it has elements. */
 void model_input_shape(const wn_model *m, arena *a, int index, const wn_value *given, int *ndim,
                        int64_t *shape);
 /* Which of the model's inputs (or outputs) value `i` of a caller's list is, by name or by place. Errors of these unwind
