@@ -191,6 +191,11 @@ int op_axis(op_call *c, int64_t axis, int ndim) {
   return (int)(axis < 0 ? axis + ndim : axis);
 }
 
+void op_check_rank(op_call *c, int ndim) {
+  if (ndim > WN_MAX_DIMS)
+    op_fail(c, "the result would have %d axes; there may be %d", ndim, WN_MAX_DIMS);
+}
+
 int op_axes(op_call *c, int i, int ndim, int *axes) {
   int n = 0;
   const int64_t *list = op_has(c, i) ? op_ints(c, i, &n) : op_int_list(c, "axes", &n);

@@ -129,6 +129,8 @@ const float *op_float_list(op_call *c, const char *name, int *count);
 void op_spatial(op_call *c, const char *name, int n, int64_t otherwise, int64_t *list);
 /* axis of a tensor of `ndim` axes, counted from 0. */
 int op_axis(op_call *c, int64_t axis, int ndim);
+/* May a result have so many axes? An error, else. */
+void op_check_rank(op_call *c, int ndim);
 
 /* --- tensors ---------------------------------------------------------------------------------- */
 
