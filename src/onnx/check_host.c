@@ -82,7 +82,8 @@ int model_check_host(const onnx_model *m, diag *d, arena *a, const bool *needed)
   flow f = {.m = m, .d = d, .opset = lookup_opset(m->opset, m->opsets)};
   int n = count_nodes(m, m->graph.nodes, m->graph.node, f.opset);
   for (int i = 0; i < m->functions; ++i)
-    n += count_nodes(m, m->function[i].nodes, m->function[i].node, f.opset);
+    n += count_nodes(m, m->function[i].nodes, m->function[i].node,
+                     lookup_body_opset(&m->function[i], f.opset));
   if (n == 0) return 0;
   name_map_init(&f.unknown, a);
   name_map_init(&f.results, a);

@@ -478,6 +478,42 @@ static void stages(void **state) {
   HAS_WORDS(refusal(f, &bytes), "TopK", "\"n\"", "after a run");
 }
 
+/* Operators in the body of a function are of its opset: NonZero is there from 9 on. */
+static void opset_of_function(void **state) {
+  fixture *f = *state;
+  graph_writer g;
+  graph_begin(&g, &f->a);
+  graph_input(&g, "x", ONNX_FLOAT, 1, (int64_t[]){4});
+  graph_import(&g, "local", 1);
+  graph_node_of(&g, "local", "places", "x", "y", NULL);
+  graph_output(&g, "y", ONNX_INT64, -1, NULL);
+  str bytes = model_bytes(&g, 8), function = pb_begin(&f->a), node = pb_begin(&f->a),
+      opset = pb_begin(&f->a);
+  pb_text(&node, 1, "in");
+  pb_text(&node, 2, "out");
+  pb_text(&node, 4, "NonZero");
+  pb_int(&opset, 2, 17);
+  pb_text(&function, 1, "places");
+  pb_text(&function, 4, "in");
+  pb_text(&function, 5, "out");
+  pb_message(&function, 7, &node);
+  pb_message(&function, 9, &opset);
+  pb_text(&function, 10, "local");
+  pb_message(&bytes, 25, &function);
+  wn_model *m = load(f, &bytes);
+  wn_model_info info = WN_MODEL_INFO();
+  assert_int_equal(wn_model_get_info(m, &info), WN_OK);
+  assert_int_equal(info.host, 1);
+  float x[] = {0, 3, 0, -1};
+  int64_t y[4] = {-1, -1, -1, -1};
+  wn_value in = WN_VALUE(.dtype = WN_F32, .ndim = 1, .shape = {4}, .data = x),
+           out = WN_VALUE(.data = y);
+  run(m, &in, 1, &out, 1);
+  assert_true(out.ndim == 2 && out.shape[0] == 1 && out.shape[1] == 2);
+  assert_true(y[0] == 1 && y[1] == 3);
+  wn_model_destroy(m);
+}
+
 /* --- memory ----------------------------------------------------------------------------------- */
 
 static wn_status live(const str *bytes, float *image, results *r) {
@@ -529,7 +565,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(behind_conv), TEST(program_before),  TEST(two_threads),   TEST(orders),
       TEST(non_zero),    TEST(non_zero_shapes), TEST(known),         TEST(suppression),
-      TEST(readers),     TEST(stages),          TEST(every_failure),
+      TEST(readers),     TEST(stages),          TEST(every_failure), TEST(opset_of_function),
   };
   return cmocka_run_group_tests_name("the last stage on the host", tests, NULL, NULL);
 }
