@@ -73,11 +73,11 @@ static const site_list *lay_out_values(pipeline *pl, const site_list *sites) {
 
 /* Which of the caller's arrays a program may read once, by slot; NULL: none, as all may change. */
 static const bool *constants(const pipeline *pl) {
-  const user_buffer *user = import_describe(pl->ctx, pl->g);
+  if (pl->opt->variable_weights) return NULL;
   const size_t n = pl->ctx->buffers.len;
   bool *constant = arena_array(&pl->g->arena, bool, n + 1);
-  for (size_t i = 0; i < n; ++i) constant[i] = user[i].constant;
-  return pl->opt->variable_weights ? NULL : constant;
+  for (size_t i = 0; i < n; ++i) constant[i] = pl->ctx->buffers.data[i].constant;
+  return constant;
 }
 
 /* All that does not depend on the plan: tensors to the sites of simplified range IR. */

@@ -5,7 +5,6 @@ output, rows added to a CSV file; notes and progress on standard error. Always h
 process of its own, pinned to the same CPUs; all have the same inputs; they take turns, one runs at a time; errors are relative L2
 of the worst output against float64 (`winnow run --exact`); conversions are not part of any time.
 """
-import csv
 import json
 import os
 import shutil
@@ -150,24 +149,6 @@ def run_model(job, model, cpus, folder, progress):
 # --- texts ----------------------------------------------------------------------------------------------------------------
 
 
-def write(file, made, form, first):
-    if form == "json":
-        for row in made:
-            print(json.dumps(row), file=file)
-    else:
-        table = csv.DictWriter(file, COLUMNS)
-        if first:
-            table.writeheader()
-        table.writerows(made)
-    file.flush()
-
-
-def append(path, made):
-    first = not os.path.exists(path) or os.path.getsize(path) == 0
-    with open(path, "a", newline="") as file:
-        write(file, made, "csv", first)
-
-
 def is_exact(row):
     return row["rel_l2_err"] is not None and row["rel_l2_err"] <= MOST_ERROR
 
@@ -239,9 +220,9 @@ def main():
                 progress.clear()
                 shutil.rmtree(own, ignore_errors=True)
                 if job["csv"]:
-                    append(job["csv"], made)
+                    rows.append(job["csv"], made, COLUMNS)
                 if job["print"] != "table":
-                    write(sys.stdout, made, job["print"], first=not seen)
+                    rows.write(sys.stdout, made, job["print"], first=not seen, columns=COLUMNS)
                 seen += made
         except KeyboardInterrupt:
             progress.clear()

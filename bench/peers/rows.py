@@ -43,22 +43,22 @@ def run_of(row):
     return row["name"], row["threads"], row["math"]
 
 
-def write(file, made, form, first):
+def write(file, made, form, first, columns=COLUMNS):
     if form == "json":
         for row in made:
             print(json.dumps(row), file=file)
     else:
-        table = csv.DictWriter(file, COLUMNS)
+        table = csv.DictWriter(file, columns)
         if first:
             table.writeheader()
         table.writerows(made)
     file.flush()
 
 
-def append(path, made):
+def append(path, made, columns=COLUMNS):
     first = not os.path.exists(path) or os.path.getsize(path) == 0
     with open(path, "a", newline="") as file:
-        write(file, made, "csv", first)
+        write(file, made, "csv", first, columns)
 
 
 def read(path):

@@ -1,4 +1,4 @@
-/* An element of an array of any dtype, as a double: i64 beyond 2^53 is rounded. */
+/* An element of an array of any dtype: as a double, where i64 beyond 2^53 is rounded, or as an integer. */
 #ifndef WN_BACKEND_ELEMENT_H
 #define WN_BACKEND_ELEMENT_H
 
@@ -22,6 +22,12 @@ static inline double element_read(wn_dtype dtype, const void *data, int64_t i) {
     default:
       return (double)((const uint8_t *)data)[i];
   }
+}
+
+/* Integers and bool exactly; floats are cut off, and fit. */
+static inline int64_t element_read_int(wn_dtype dtype, const void *data, int64_t i) {
+  if (dtype == WN_I64) return ((const int64_t *)data)[i];
+  return (int64_t)element_read(dtype, data, i);
 }
 
 #endif

@@ -294,7 +294,7 @@ static double passing_weights(const deciding *d, const site_list *sites) {
       bytes += a >= 0 ? (double)d->ctx->buffers.data[a].count *
                             (double)wn_dtype_size(d->ctx->buffers.data[a].dtype)
                       : (double)sites->value[~a].len *
-                            (double)wn_dtype_size((wn_dtype)sites->value[~a].canonical->dtype);
+                            (double)wn_dtype_size(value_dtype(&sites->value[~a]));
     }
   }
   return bytes;

@@ -184,6 +184,7 @@ static inline bool uop_is_int(const uop *u, int64_t v) {
   return u->op == OP_CONST && (u->dtype == WN_I64 || u->dtype == WN_I32 || u->dtype == WN_BOOL) &&
          u->arg.i == v;
 }
+static inline bool uop_is_movement(const uop *u) { return op_table[u->op].shape == SH_MOVE; }
 static inline bool dtype_is_float(unsigned dt) { return dt <= WN_BF16; }
 static inline bool dtype_is_int(unsigned dt) { return dt == WN_I32 || dt == WN_I64; }
 /* What IDIV and MOD compute: rounded down. b != 0, and not INT64_MIN by -1. */

@@ -87,7 +87,7 @@ void tensor_count_readers(map *readers, arena *a, uop_order all, int count,
   for (int i = 0; i < count; ++i) tensor_add_readers(readers, outs[i], 1);
   for (size_t i = all.len; i-- > 0;) {
     const uop *u = all.at[i];
-    const int n = op_table[u->op].shape == SH_MOVE ? tensor_readers(readers, u) : 1;
+    const int n = uop_is_movement(u) ? tensor_readers(readers, u) : 1;
     for (int k = 0; k < u->nsrc; ++k) tensor_add_readers(readers, u->src[k], n);
   }
 }

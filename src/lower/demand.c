@@ -22,8 +22,6 @@
 #define TANGLED \
   128 /* nodes of an index that reshapes and permutes have made too long to carry on */
 
-static bool is_movement(const uop *t) { return op_table[t->op].shape == SH_MOVE; }
-
 demand_node *demand_node_of(const demand_graph *d, const uop *t) {
   uint64_t at = 0;
   bool known = map_get(&d->number, t->id, &at);
@@ -110,14 +108,14 @@ static double weigh(const demand_graph *d, const demand_node *n) {
   double sum = 0;
   for (int i = 0; i < t->nsrc; ++i) {
     const demand_node *s = demand_node_of(d, t->src[i]);
-    bool stored = s->t->op == OP_CAT || (s->is_part && !is_movement(s->t));
+    bool stored = s->t->op == OP_CAT || (s->is_part && !uop_is_movement(s->t));
     sum += stored ? 0 : s->weight;
   }
   if (t->op == OP_EXPAND && sum >= HEAVY)
     return 0; /* the reduction below is stored for its own sake */
   if (t->op == OP_GATHER && sum >= HEAVY)
     return GATHER_WEIGHT; /* and so it is where places are data */
-  if (!is_movement(t) && t->nsrc > 0) sum += op_weight(t);
+  if (!uop_is_movement(t) && t->nsrc > 0) sum += op_weight(t);
   return sum < 2 * HEAVY ? sum : 2 * HEAVY;
 }
 
@@ -284,7 +282,7 @@ static bool swallows(const uop *outer) {
   while (t->op == OP_RESHAPE || t->op == OP_PERMUTE) t = t->src[0];
   if (t->op != OP_REDUCE_AXIS || t->arg.list->at[0] != outer->arg.list->at[0]) return false;
   t = t->src[0];
-  while (is_movement(t)) t = t->src[0];
+  while (uop_is_movement(t)) t = t->src[0];
   return t->op != OP_MUL;
 }
 
@@ -338,7 +336,7 @@ static void note_constant(const demand_graph *d, demand_node *n) {
 
 /* Tells the sources of n who reads them; all its own readers have told it. */
 static void note_readers(const demand_graph *d, const demand_node *n) {
-  bool passes = n->constant && is_movement(n->t);
+  bool passes = n->constant && uop_is_movement(n->t);
   bool run = passes ? n->run || n->result >= 0 : !n->constant;
   for (int i = 0; i < n->t->nsrc; ++i) {
     demand_node *s = demand_node_of(d, n->t->src[i]);
@@ -377,7 +375,7 @@ static bool torn(const demand_node *n, const demand *m) {
 static bool worth_storing(demand_graph *d, const demand_node *n) {
   if (n->t->nsrc == 0 || n->count == 0) return false;
   if (tangled(d, n)) return true;
-  if (is_movement(n->t)) return false; /* what it moves may be */
+  if (uop_is_movement(n->t)) return false; /* what it moves may be */
   if (worth_preparing(n)) return true;
   const bool heavy = n->weight >= HEAVY;
   if (n->count > 1 && n->weight >= REPEATED_WEIGHT) return true;
@@ -443,7 +441,7 @@ static void pass_on(demand_graph *d, const demand_node *n, demand *m) {
     const uop *index[WN_MAX_DIMS];
     demand like = {
         .valid = m->valid, .runs = m->runs, .reduced = m->reduced, .scattered = m->scattered};
-    if (is_movement(n->t))
+    if (uop_is_movement(n->t))
       through_movement(d, n, source->shape, m, index, &like);
     else if (n->t->op == OP_GATHER && i == 0)
       through_gather(d, n, source->shape, m, index, &like);
@@ -461,7 +459,7 @@ static void visit(demand_graph *d, demand_node *n) {
   note_readers(d, n);
   /* an output is stored anyway: others read it there, unless computing it again is nothing */
   bool shared_output = n->result >= 0 && n->count > 1 && n->weight >= LOOPED_WEIGHT;
-  const bool computed = n->t->nsrc > 0 && !is_movement(n->t);
+  const bool computed = n->t->nsrc > 0 && !uop_is_movement(n->t);
   demand *part = computed ? demand_of_part(n) : NULL;
   if (n->t->op == OP_CAT) {
     store_cat(d, n);

@@ -41,8 +41,6 @@ static const uop *permuted(graph *g, const uop *u, const int_list *axis) {
   return uop_new(g, OP_PERMUTE, (wn_dtype)u->dtype, 1, &u, (uop_arg){.list = axis});
 }
 
-static bool is_movement(const uop *u) { return op_table[u->op].shape == SH_MOVE; }
-
 static bool is_elementwise(const uop *u) { return u->nsrc > 0 && op_table[u->op].shape == SH_ELEM; }
 
 /* How all operands that are permuted are; NULL: not alike, or none is. */
@@ -167,7 +165,7 @@ static void run(arena *a, void *state) {
     u = reordered(o, u);
     tensor_keep_name(o->g, t, u);
     tensor_add_readers(&o->readers, u, tensor_readers(&count, t));
-    for (const uop *x = u; !is_movement(t) && is_movement(x);) {
+    for (const uop *x = u; !uop_is_movement(t) && uop_is_movement(x);) {
       x = x->src[0];
       tensor_add_readers(&o->readers, x, tensor_readers(&count, t));
     }

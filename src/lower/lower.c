@@ -145,7 +145,7 @@ static void build(lowering *l, const demand_node *n, demand *m) {
     m->value = reduce(l, n, m);
   else if (n->t->op == OP_GATHER)
     m->value = gather(l, n, m);
-  else if (op_table[n->t->op].shape == SH_MOVE)
+  else if (uop_is_movement(n->t))
     m->value = m->from[0]->value;
   else
     m->value = alu(l->g, n->t, m);

@@ -34,8 +34,6 @@ static const int_list *shape_of(scaling *s, const uop *u) {
   return tensor_shape(s->g, &s->shapes, u);
 }
 
-static bool is_movement(const uop *u) { return op_table[u->op].shape == SH_MOVE; }
-
 static const uop *expanded(scaling *s, const uop *u, const int_list *shape) {
   return tensor_expanded(s->g, &s->shapes, u, shape);
 }
@@ -108,7 +106,7 @@ static const uop *as_large(scaling *s, factor f, const uop *t) {
 static const uop *scaled_weights(scaling *s, const uop *w, factor f) {
   const uop *path[STEPS];
   int n = 0;
-  while (n < STEPS && is_movement(w) && through_movement(s, w, &f)) {
+  while (n < STEPS && uop_is_movement(w) && through_movement(s, w, &f)) {
     path[n++] = w;
     w = w->src[0];
   }
@@ -172,7 +170,7 @@ static const uop *scaled_parts(scaling *s, const uop *t, factor f, bool summed) 
 static const uop *scaled(scaling *s, const uop *t, factor f, bool summed) {
   const uop *src[2] = {NULL};
   if (--s->left < 0 || tensor_readers(&s->readers, t) != 1) return NULL;
-  if (is_movement(t)) {
+  if (uop_is_movement(t)) {
     if (!through_movement(s, t, &f)) return NULL;
     src[0] = scaled(s, t->src[0], f, summed);
     return src[0] == NULL ? NULL : remade(s, t, src);
@@ -217,7 +215,7 @@ static const uop *into_weights(scaling *s, const uop *u) {
 
 /* What is moved, and put together: the first part that is computed. */
 static const uop *below_movement(scaling *s, const uop *t) {
-  for (int n = 0; n < STEPS && (is_movement(t) || t->op == OP_CAT); ++n) {
+  for (int n = 0; n < STEPS && (uop_is_movement(t) || t->op == OP_CAT); ++n) {
     int i = 0;
     while (i + 1 < t->nsrc && is_fixed(s, t->src[i])) ++i;
     t = t->src[i];

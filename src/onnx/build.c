@@ -4,7 +4,6 @@
  * context as usable as it was. */
 #include "base/fpenv.h"
 #include "base/sized.h"
-#include "base/text.h"
 #include "onnx/graph.h"
 #include "onnx/host.h"
 #include "onnx/model.h"
@@ -24,148 +23,128 @@ static const char *names_of(arena *a, const onnx_value_info *const *list, int co
   return str_text(&s);
 }
 
-int model_place(wn_model *m, diag *d, bool output, const wn_value *v, int i) {
+int model_place(const wn_model *m, arena *a, bool output, const wn_value *v, int i) {
   const onnx_value_info *const *list = output ? m->output : m->input;
   const int count = output ? m->outputs : m->inputs;
   const char *what = output ? "output" : "input";
   if (v->name == NULL) {
     if (i >= count)
-      diag_fail(d, WN_ERR_USAGE, "there is no %s %d; the model has %d", what, i, count);
+      diag_fail(a->diag, WN_ERR_USAGE, "there is no %s %d; the model has %d", what, i, count);
     return i;
   }
   for (int k = 0; k < count; ++k)
     if (strcmp(list[k]->name, v->name) == 0) return k;
-  arena names;
-  arena_init(&names, d);
-  char line[600];
-  text_format(line, sizeof line, "%s", names_of(&names, list, count));
-  arena_release(&names);
-  diag_fail(d, WN_ERR_USAGE, "there is no %s \"%s\"; the model has %s", what, v->name, line);
+  diag_fail(a->diag, WN_ERR_USAGE, "there is no %s \"%s\"; the model has %s", what, v->name,
+            names_of(a, list, count));
 }
 
-static const char *dims_text(char *to, size_t size, const onnx_value_info *v) {
-  size_t at = 0;
-  to[0] = '\0';
-  for (int i = 0; i < v->ndim && at + 1 < size; ++i) {
-    const char *between = i > 0 ? ", " : "";
-    int n = v->dims[i].value >= 0
-                ? text_format(to + at, size - at, "%s%lld", between, (long long)v->dims[i].value)
-                : text_format(to + at, size - at, "%s%s", between,
-                              v->dims[i].name == NULL ? "?" : v->dims[i].name);
-    at += n > 0 ? (size_t)n : 0;
+wn_value *model_given(const wn_model *m, arena *a, const wn_value *inputs, int count) {
+  wn_value *given = arena_array(a, wn_value, m->inputs + 1);
+  for (int i = 0; i < count; ++i) {
+    wn_value v;
+    model_value(a->diag, inputs, i, &v);
+    const int at = model_place(m, a, false, &v, i);
+    if (given[at].size != 0)
+      diag_fail(a->diag, WN_ERR_USAGE, "input \"%s\" is given twice", m->input[at]->name);
+    given[at] = v;
   }
-  return to;
+  return given;
 }
 
-static const char *shape_text(char *to, size_t size, int ndim, const int64_t *shape) {
-  size_t at = 0;
-  to[0] = '\0';
-  for (int i = 0; i < ndim && at + 1 < size; ++i) {
-    int n = text_format(to + at, size - at, "%s%lld", i > 0 ? ", " : "", (long long)shape[i]);
-    at += n > 0 ? (size_t)n : 0;
+/* "[1, 3, height, ?]" */
+static const char *dims_text(arena *a, const onnx_value_info *v) {
+  str s;
+  str_init(&s, a);
+  str_add(&s, "[");
+  for (int i = 0; i < v->ndim; ++i) {
+    if (i > 0) str_add(&s, ", ");
+    if (v->dims[i].value >= 0)
+      str_printf(&s, "%lld", (long long)v->dims[i].value);
+    else
+      str_add(&s, v->dims[i].name == NULL ? "?" : v->dims[i].name);
   }
-  return to;
+  str_add(&s, "]");
+  return str_text(&s);
 }
 
-void model_input_shape(wn_model *m, diag *d, int index, const wn_value *given, int *ndim,
-                       int64_t *shape) {
-  const onnx_value_info *v = m->input[index];
-  char expected[256], got[256];
-  dims_text(expected, sizeof expected, v);
-  if (given == NULL) {
-    for (int i = 0; i < v->ndim; ++i)
-      if (v->dims[i].value < 0)
-        diag_fail(d, WN_ERR_USAGE,
-                  "input \"%s\" is [%s], with open dimensions: its shape has to be given", v->name,
-                  expected);
-    if (v->ndim < 0)
-      diag_fail(d, WN_ERR_USAGE,
-                "the model does not say the shape of input \"%s\": it has to be given", v->name);
-    *ndim = v->ndim;
-    for (int i = 0; i < v->ndim; ++i) shape[i] = v->dims[i].value;
-    return;
-  }
+static void check_closed(arena *a, const onnx_value_info *v) {
+  for (int i = 0; i < v->ndim; ++i)
+    if (v->dims[i].value < 0)
+      diag_fail(a->diag, WN_ERR_USAGE,
+                "input \"%s\" is %s, with open dimensions: its shape has to be given", v->name,
+                dims_text(a, v));
+  if (v->ndim < 0)
+    diag_fail(a->diag, WN_ERR_USAGE,
+              "the model does not say the shape of input \"%s\": it has to be given", v->name);
+}
+
+static void check_given(const wn_model *m, arena *a, const onnx_value_info *v,
+                        const wn_value *given) {
+  diag *d = a->diag;
   if (given->ndim < 0 || given->ndim > WN_MAX_DIMS)
     diag_fail(d, WN_ERR_USAGE, "input \"%s\" is given with %d axes; there may be 0 to %d", v->name,
               given->ndim, WN_MAX_DIMS);
-  shape_text(got, sizeof got, given->ndim, given->shape);
   bool fits = v->ndim < 0 || v->ndim == given->ndim;
   for (int i = 0; fits && i < v->ndim && !m->free_shapes; ++i)
     fits = v->dims[i].value < 0 || v->dims[i].value == given->shape[i];
   if (!fits)
-    diag_fail(d, WN_ERR_USAGE, "input \"%s\" is given as [%s]; the model expects [%s]", v->name,
-              got, expected);
+    diag_fail(d, WN_ERR_USAGE, "input \"%s\" is given as %s; the model expects %s", v->name,
+              arena_shape(a, given->ndim, given->shape), dims_text(a, v));
   for (int i = 0; i < given->ndim; ++i)
     if (given->shape[i] < 0)
-      diag_fail(d, WN_ERR_USAGE, "input \"%s\" is given as [%s]; extents are not negative", v->name,
-                got);
+      diag_fail(d, WN_ERR_USAGE, "input \"%s\" is given as %s; extents are not negative", v->name,
+                arena_shape(a, given->ndim, given->shape));
   if (v->type != 0 && array_dtype(v->type) != given->dtype)
     diag_fail(d, WN_ERR_USAGE, "input \"%s\" is given as %s; the model expects %s", v->name,
               wn_dtype_name(given->dtype), wn_dtype_name(array_dtype(v->type)));
-  *ndim = given->ndim;
-  for (int i = 0; i < given->ndim; ++i) shape[i] = given->shape[i];
+}
+
+void model_input_shape(const wn_model *m, arena *a, int index, const wn_value *given, int *ndim,
+                       int64_t *shape) {
+  const onnx_value_info *v = m->input[index];
+  if (given != NULL)
+    check_given(m, a, v, given);
+  else
+    check_closed(a, v);
+  bool empty = false;
+  *ndim = given != NULL ? given->ndim : v->ndim;
+  for (int i = 0; i < *ndim; ++i) {
+    shape[i] = given != NULL ? given->shape[i] : v->dims[i].value;
+    empty = empty || shape[i] == 0;
+  }
+  if (m->needed[index] && !empty && (given == NULL || given->data == NULL))
+    diag_fail(a->diag, WN_ERR_USAGE,
+              "input \"%s\" decides what is compiled: its data has to be given", v->name);
 }
 
 /* --- inputs ----------------------------------------------------------------------------------- */
-
-static int type_of_array(wn_dtype dtype) {
-  static const int types[WN_DTYPE_COUNT] = {
-      [WN_F64] = ONNX_DOUBLE,    [WN_F32] = ONNX_FLOAT, [WN_F16] = ONNX_FLOAT16,
-      [WN_BF16] = ONNX_BFLOAT16, [WN_I32] = ONNX_INT32, [WN_I64] = ONNX_INT64,
-      [WN_BOOL] = ONNX_BOOL};
-  return (unsigned)dtype < WN_DTYPE_COUNT ? types[dtype] : ONNX_UNDEFINED;
-}
 
 static void add_input(importer *imp, wn_model *m, name_scope *scope, int index,
                       const wn_value *given) {
   wn_context *ctx = imp->ctx;
   const onnx_value_info *info = m->input[index];
   onnx_value *v = arena_new(imp->a, onnx_value);
-  int ndim;
-  int64_t shape[WN_MAX_DIMS];
-  model_input_shape(m, &ctx->diag, index, given, &ndim, shape);
   const int type = info->type != 0 ? info->type
-                   : given != NULL ? type_of_array(given->dtype)
+                   : given != NULL ? array_type(given->dtype)
                                    : ONNX_FLOAT;
   const wn_dtype array = array_dtype(type);
-  *v = (onnx_value){.name = info->name, .type = type, .dtype = computed_dtype(type), .ndim = ndim};
-  memcpy(v->shape, shape, sizeof *shape * (size_t)ndim);
+  *v = (onnx_value){.name = info->name, .type = type, .dtype = computed_dtype(type)};
+  model_input_shape(m, imp->a, index, given, &v->ndim, v->shape);
   const void *data = given == NULL ? NULL : given->data;
   if (m->needed[index]) {
-    if (data == NULL && value_count(v) > 0)
-      diag_fail(&ctx->diag, WN_ERR_USAGE,
-                "input \"%s\" decides what is compiled: its data has to be given", info->name);
     v->known = true;
+    const void *kept = arena_copy(imp->a, data, (size_t)value_count(v) * wn_dtype_size(array));
     if (array == v->dtype)
-      v->data = arena_copy(imp->a, data, (size_t)value_count(v) * wn_dtype_size(array) + 0);
+      v->data = kept;
     else
-      v->t = wn_cast(
-          wn_constant(ctx, array, ndim, shape,
-                      arena_copy(imp->a, data, (size_t)value_count(v) * wn_dtype_size(array))),
-          v->dtype);
+      v->t = wn_cast(wn_constant(ctx, array, v->ndim, v->shape, kept), v->dtype);
   } else {
-    v->t = wn_input(ctx, array, ndim, shape, data);
+    v->t = wn_input(ctx, array, v->ndim, v->shape, data);
     if (v->t != NULL && strlen(info->name) <= WN_MAX_NAME) wn_name(v->t, info->name);
     if (array != v->dtype) v->t = wn_cast(v->t, v->dtype);
   }
   if (v->t == NULL && v->data == NULL && value_count(v) > 0) diag_again(&ctx->diag);
   name_map_put(&scope->values, info->name, v);
-}
-
-static void build_inputs(importer *imp, wn_model *m, name_scope *scope, const wn_value *inputs,
-                         int count) {
-  wn_value *given = arena_array(imp->a, wn_value, m->inputs + 1);
-  bool *there = arena_array(imp->a, bool, m->inputs + 1);
-  diag *d = &imp->ctx->diag;
-  for (int i = 0; i < count; ++i) {
-    wn_value v;
-    model_value(d, inputs, i, &v);
-    const int at = model_place(m, d, false, &v, i);
-    if (there[at]) diag_fail(d, WN_ERR_USAGE, "input \"%s\" is given twice", m->input[at]->name);
-    given[at] = v;
-    there[at] = true;
-  }
-  for (int i = 0; i < m->inputs; ++i) add_input(imp, m, scope, i, there[i] ? &given[i] : NULL);
 }
 
 /* --- outputs ---------------------------------------------------------------------------------- */
@@ -191,7 +170,9 @@ void model_build(wn_model *m, wn_context *ctx, const wn_value *inputs, int count
   const char **wanted = arena_array(imp.a, const char *, m->outputs + 1);
   for (int i = 0; i < m->outputs; ++i) wanted[i] = m->output[i]->name;
   if (host != NULL) host->end = arena_array(imp.a, host_end, m->outputs + 1);
-  build_inputs(&imp, m, &scope, inputs, count);
+  const wn_value *given = model_given(m, imp.a, inputs, count);
+  for (int i = 0; i < m->inputs; ++i)
+    add_input(&imp, m, &scope, i, given[i].size != 0 ? &given[i] : NULL);
   graph_build(&imp, &scope, &m->m->graph, m->outputs, wanted);
   for (int i = 0; i < m->outputs; ++i) {
     onnx_value *v = scope_find(&scope, wanted[i]);

@@ -4,7 +4,7 @@
 #include <math.h>
 
 #include "base/text.h"
-#include "onnx/importer.h"
+#include "onnx/lookup.h"
 #include "tensor/tensor.h"
 
 void op_fail(op_call *c, const char *format, ...) {
@@ -13,9 +13,8 @@ void op_fail(op_call *c, const char *format, ...) {
   va_start(args, format);
   text_vformat(line, sizeof line, format, args);
   va_end(args);
-  diag_fail(&c->ctx->diag, WN_ERR_USAGE, "node \"%s\" (%s): %s",
-            c->node->name[0] != '\0' || c->node->outputs == 0 ? c->node->name : c->node->output[0],
-            c->node->op, line);
+  diag_fail(&c->ctx->diag, WN_ERR_USAGE, "node \"%s\" (%s): %s", lookup_label(c->node), c->node->op,
+            line);
 }
 
 wn_tensor *op_ok(op_call *c, wn_tensor *t) {
@@ -27,25 +26,6 @@ wn_tensor *op_ok(op_call *c, wn_tensor *t) {
 }
 
 /* --- results ---------------------------------------------------------------------------------- */
-
-static int type_of(wn_dtype dtype) {
-  switch (dtype) {
-    case WN_F64:
-      return ONNX_DOUBLE;
-    case WN_F32:
-      return ONNX_FLOAT;
-    case WN_F16:
-      return ONNX_FLOAT16;
-    case WN_BF16:
-      return ONNX_BFLOAT16;
-    case WN_I32:
-      return ONNX_INT32;
-    case WN_I64:
-      return ONNX_INT64;
-    default:
-      return ONNX_BOOL;
-  }
-}
 
 static bool all_known(const op_call *c) {
   for (int i = 0; i < c->node->inputs; ++i)
@@ -73,7 +53,7 @@ onnx_value *op_result_typed(op_call *c, int i, wn_tensor *t, int type) {
 
 onnx_value *op_result(op_call *c, int i, wn_tensor *t) {
   op_ok(c, t);
-  int type = type_of(wn_tensor_dtype(t));
+  int type = array_type(wn_tensor_dtype(t));
   for (int k = c->node->inputs; k-- > 0;)
     if (c->in[k] != NULL && c->in[k]->dtype == wn_tensor_dtype(t)) type = c->in[k]->type;
   return op_result_typed(c, i, t, type);
@@ -209,6 +189,11 @@ int op_axis(op_call *c, int64_t axis, int ndim) {
   if (axis < -ndim || axis >= ndim)
     op_fail(c, "there is no axis %lld in a tensor of %d axes", (long long)axis, ndim);
   return (int)(axis < 0 ? axis + ndim : axis);
+}
+
+void op_check_rank(op_call *c, int ndim) {
+  if (ndim > WN_MAX_DIMS)
+    op_fail(c, "the result would have %d axes; there may be %d", ndim, WN_MAX_DIMS);
 }
 
 int op_axes(op_call *c, int i, int ndim, int *axes) {

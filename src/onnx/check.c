@@ -4,6 +4,7 @@
  * domain, opset and a node that has it. */
 #include "base/text.h"
 #include "onnx/graph.h"
+#include "onnx/lookup.h"
 
 #define LISTED 12 /* operators that are named before "and N more" */
 
@@ -24,20 +25,7 @@ static void miss(checker *k, const onnx_node *n, const char *why) {
   name_map_put(&k->missing, key, key);
   if (++k->count > LISTED) return;
   str_printf(&k->line, "%s%s (%s, %s; node \"%s\")", k->count > 1 ? ", " : "", n->op, domain, why,
-             n->name[0] != '\0' || n->outputs == 0 ? n->name : n->output[0]);
-}
-
-static bool is_function(const onnx_model *m, const onnx_node *n) {
-  for (int i = 0; i < m->functions; ++i)
-    if (strcmp(m->function[i].name, n->op) == 0 && strcmp(m->function[i].domain, n->domain) == 0)
-      return true;
-  return false;
-}
-
-static int64_t opset_in(const onnx_opset *list, int n, const char *domain) {
-  for (int i = 0; i < n; ++i)
-    if (strcmp(list[i].domain, domain) == 0) return list[i].version;
-  return 0;
+             lookup_label(n));
 }
 
 static void check_node(checker *k, const onnx_node *n, int64_t opset) {
@@ -59,7 +47,7 @@ static void check_nodes(checker *k, int nodes, const onnx_node *node, int64_t op
     diag_fail(k->d, WN_ERR_USAGE, "graphs are deeper than %d", ONNX_MAX_DEPTH);
   for (int i = 0; i < nodes; ++i) {
     const onnx_node *n = &node[i];
-    if (!is_function(k->m, n)) check_node(k, n, opset);
+    if (lookup_function(k->m, n) == NULL) check_node(k, n, opset);
     for (int j = 0; j < n->attributes; ++j)
       if (n->attribute[j].g != NULL)
         check_nodes(k, n->attribute[j].g->nodes, n->attribute[j].g->node, opset);
@@ -130,14 +118,6 @@ static void check_value(checker *k, const char *what, const onnx_value_info *v) 
 #define MOST_NODES \
   (INT64_C(1) << 24) /* of a graph, those of the functions that it calls included */
 
-/* Number of the function that a node calls; -1: none. */
-static int function_of(const onnx_model *m, const onnx_node *n) {
-  for (int i = 0; i < m->functions; ++i)
-    if (strcmp(m->function[i].name, n->op) == 0 && strcmp(m->function[i].domain, n->domain) == 0)
-      return i;
-  return -1;
-}
-
 /* How many nodes a list of them is once functions are in their places: functions that call functions, twice each, are
  * 2^60 in a file of some kilobytes, and one that calls itself is endless. sizes: of functions, 0: not known yet, -1:
  * being counted. */
@@ -148,19 +128,18 @@ static int64_t count_nodes(checker *k, int64_t *sizes, int nodes, const onnx_nod
       const onnx_graph *g = node[i].attribute[j].g;
       if (g != NULL) n += count_nodes(k, sizes, g->nodes, g->node);
     }
-    const int f = function_of(k->m, &node[i]);
-    if (f < 0) continue;
-    const onnx_function *called = &k->m->function[f];
-    if (sizes[f] < 0)
-      diag_fail(k->d, WN_ERR_USAGE, "the function \"%s\" calls itself", called->name);
-    if (sizes[f] == 0) {
+    const onnx_function *called = lookup_function(k->m, &node[i]);
+    if (called == NULL) continue;
+    int64_t *size = &sizes[called - k->m->function];
+    if (*size < 0) diag_fail(k->d, WN_ERR_USAGE, "the function \"%s\" calls itself", called->name);
+    if (*size == 0) {
       if (++k->depth > ONNX_MAX_DEPTH)
         diag_fail(k->d, WN_ERR_USAGE, "functions call each other deeper than %d", ONNX_MAX_DEPTH);
-      sizes[f] = -1;
-      sizes[f] = 1 + count_nodes(k, sizes, called->nodes, called->node);
+      *size = -1;
+      *size = 1 + count_nodes(k, sizes, called->nodes, called->node);
       --k->depth;
     }
-    n += sizes[f];
+    n += *size;
     if (n > MOST_NODES)
       diag_fail(k->d, WN_ERR_USAGE,
                 "more than %lld nodes with those of functions, \"%s\" among them",
@@ -172,16 +151,15 @@ static int64_t count_nodes(checker *k, int64_t *sizes, int nodes, const onnx_nod
 void model_check(const onnx_model *m, diag *d, arena *a) {
   checker k = {.m = m, .d = d, .a = a, .line = {.arena = a}};
   name_map_init(&k.missing, a);
-  const int64_t opset = opset_in(m->opset, m->opsets, "");
+  const int64_t opset = lookup_opset(m->opset, m->opsets);
   check_opset(&k, opset);
   check_names(&k, &m->graph);
   if (m->graph.sparse_initializers > 0)
     diag_fail(d, WN_ERR_USAGE, "the model has sparse initializers, which are not supported");
   check_nodes(&k, m->graph.nodes, m->graph.node, opset);
-  for (int i = 0; i < m->functions; ++i) {
-    const int64_t own = opset_in(m->function[i].opset, m->function[i].opsets, "");
-    check_nodes(&k, m->function[i].nodes, m->function[i].node, own != 0 ? own : opset);
-  }
+  for (int i = 0; i < m->functions; ++i)
+    check_nodes(&k, m->function[i].nodes, m->function[i].node,
+                lookup_body_opset(&m->function[i], opset));
   if (k.count > LISTED) str_printf(&k.line, " and %d more", k.count - LISTED);
   if (k.count > 0) diag_fail(d, WN_ERR_USAGE, "not supported: %s", k.line.data);
   count_nodes(&k, arena_array(a, int64_t, m->functions + 1), m->graph.nodes, m->graph.node);
@@ -216,23 +194,19 @@ static void need_call(needs *k, const onnx_node *n, const onnx_function *f, int6
   name_map_init(&body.names, k->names.heads.arena);
   for (int i = 0; i < n->outputs && i < f->outputs; ++i)
     if (name_map_get(&k->names, n->output[i]) != NULL) need(&body, f->output[i]);
-  const int64_t own = opset_in(f->opset, f->opsets, "");
-  need_nodes(&body, f->nodes, f->node, own != 0 ? own : opset);
+  need_nodes(&body, f->nodes, f->node, lookup_body_opset(f, opset));
   for (int i = 0; i < n->inputs && i < f->inputs; ++i)
     if (name_map_get(&body.names, f->input[i]) != NULL) need(k, n->input[i]);
 }
 
 static void need_inputs(needs *k, const onnx_node *n, int64_t opset) {
-  bool known;
   const bool all = is_needed(k, n);
-  for (int i = 0; i < k->m->functions; ++i) {
-    const onnx_function *f = &k->m->function[i];
-    if (strcmp(f->name, n->op) == 0 && strcmp(f->domain, n->domain) == 0) {
-      need_call(k, n, f, opset);
-      return;
-    }
+  const onnx_function *f = lookup_function(k->m, n);
+  if (f != NULL) {
+    need_call(k, n, f, opset);
+    return;
   }
-  const op_row *row = n->domain[0] == '\0' ? op_find(n->op, opset, &known) : NULL;
+  const op_row *row = lookup_operator(n, opset);
   if (row == NULL) return;
   for (int i = 0; i < n->inputs; ++i)
     if ((all && row->reads != OP_READS_SHAPES) || (i < 32 && (row->values >> i & 1) != 0))
@@ -257,7 +231,7 @@ static void need_nodes(needs *k, int nodes, const onnx_node *node, int64_t opset
 void model_needs(const onnx_model *m, arena *a, bool *needed) {
   needs k = {.m = m};
   name_map_init(&k.names, a);
-  need_nodes(&k, m->graph.nodes, m->graph.node, opset_in(m->opset, m->opsets, ""));
+  need_nodes(&k, m->graph.nodes, m->graph.node, lookup_opset(m->opset, m->opsets));
   for (int i = 0; i < m->graph.inputs; ++i)
     needed[i] = name_map_get(&k.names, m->graph.input[i].name) != NULL;
 }

@@ -5,6 +5,7 @@
  * not known here, and they are let through. */
 #include "onnx/graph.h"
 #include "onnx/host.h"
+#include "onnx/lookup.h"
 
 typedef struct flow {
   const onnx_model *m;
@@ -15,11 +16,7 @@ typedef struct flow {
 } flow;
 
 static const op_row *row_of(const onnx_model *m, const onnx_node *n, int64_t opset) {
-  bool known;
-  for (int i = 0; i < m->functions; ++i)
-    if (strcmp(m->function[i].name, n->op) == 0 && strcmp(m->function[i].domain, n->domain) == 0)
-      return NULL;
-  return n->domain[0] == '\0' ? op_find(n->op, opset, &known) : NULL;
+  return lookup_function(m, n) == NULL ? lookup_operator(n, opset) : NULL;
 }
 
 static const char *last_that_is_in(const name_map *names, const onnx_node *n) {
@@ -42,8 +39,8 @@ static void follow(flow *f, const onnx_node *n) {
   if (read != NULL) {
     op = name_map_get(&f->results, read);
     if (!host_may_follow(row))
-      diag_fail(f->d, WN_ERR_USAGE, "node \"%s\" (%s): " HOST_LAST_STAGE,
-                n->name[0] != '\0' || n->outputs == 0 ? n->name : n->output[0], n->op, read, op);
+      diag_fail(f->d, WN_ERR_USAGE, "node \"%s\" (%s): " HOST_LAST_STAGE, lookup_label(n), n->op,
+                read, op);
   }
   if (last_that_is_in(&f->unknown, n) == NULL) return;
   for (int i = 0; i < n->outputs; ++i) {
@@ -82,12 +79,11 @@ static int count_nodes(const onnx_model *m, int nodes, const onnx_node *node, in
 }
 
 int model_check_host(const onnx_model *m, diag *d, arena *a, const bool *needed) {
-  flow f = {.m = m, .d = d};
-  for (int i = 0; i < m->opsets; ++i)
-    if (m->opset[i].domain[0] == '\0') f.opset = m->opset[i].version;
+  flow f = {.m = m, .d = d, .opset = lookup_opset(m->opset, m->opsets)};
   int n = count_nodes(m, m->graph.nodes, m->graph.node, f.opset);
   for (int i = 0; i < m->functions; ++i)
-    n += count_nodes(m, m->function[i].nodes, m->function[i].node, f.opset);
+    n += count_nodes(m, m->function[i].nodes, m->function[i].node,
+                     lookup_body_opset(&m->function[i], f.opset));
   if (n == 0) return 0;
   name_map_init(&f.unknown, a);
   name_map_init(&f.results, a);

@@ -3,6 +3,7 @@
 
 #include "base/text.h"
 #include "onnx/host.h"
+#include "onnx/lookup.h"
 #include "onnx/operators.h"
 #include "tensor/tensor.h"
 
@@ -55,19 +56,6 @@ bool *graph_live(arena *a, int nodes, const onnx_node *node, int count, const ch
 
 /* --- a node ----------------------------------------------------------------------------------- */
 
-static const onnx_function *find_function(const onnx_model *m, const onnx_node *n) {
-  for (int i = 0; i < m->functions; ++i)
-    if (strcmp(m->function[i].name, n->op) == 0 && strcmp(m->function[i].domain, n->domain) == 0)
-      return &m->function[i];
-  return NULL;
-}
-
-static int opset_of(const onnx_opset *list, int n, const char *domain) {
-  for (int i = 0; i < n; ++i)
-    if (strcmp(list[i].domain, domain) == 0) return (int)list[i].version;
-  return 0;
-}
-
 typedef struct builder {
   importer *imp;
   name_scope *scope;
@@ -114,8 +102,7 @@ static void inline_function(builder *b, const onnx_node *n, const onnx_function 
   if (b->depth >= DEEPEST) op_fail(c, "functions call each other deeper than %d", DEEPEST);
   for (int i = 0; i < f->inputs && i < n->inputs; ++i)
     if (c->in[i] != NULL) name_map_put(&scope.values, f->input[i], c->in[i]);
-  builder body = {b->imp, &scope, opset_of(f->opset, f->opsets, ""), b->depth + 1, n, f};
-  if (body.opset == 0) body.opset = b->opset;
+  builder body = {b->imp, &scope, (int)lookup_body_opset(f, b->opset), b->depth + 1, n, f};
   build_nodes(&body, f->nodes, f->node,
               graph_live(b->imp->a, f->nodes, f->node, f->outputs, f->output));
   for (int i = 0; i < n->outputs && i < f->outputs; ++i) {
@@ -138,7 +125,7 @@ static void name_result(const onnx_node *n, const op_call *c) {
   if (v == NULL || v->t == NULL) return;
   for (int i = 0; i < n->inputs; ++i)
     if (c->in[i] != NULL && c->in[i]->t != NULL && c->in[i]->t->node == v->t->node) return;
-  name_tensor(v->t, n->name[0] != '\0' ? n->name : n->output[0]);
+  name_tensor(v->t, lookup_label(n));
 }
 
 static void read_inputs(builder *b, const onnx_node *n, op_call *c) {
@@ -170,9 +157,8 @@ static void build_node(builder *b, const onnx_node *n) {
                .a = a,
                .ctx = b->imp->ctx};
   read_inputs(b, n, &c);
-  bool known;
-  const onnx_function *f = find_function(b->imp->model, n);
-  const op_row *row = f == NULL && n->domain[0] == '\0' ? op_find(n->op, b->opset, &known) : NULL;
+  const onnx_function *f = lookup_function(b->imp->model, n);
+  const op_row *row = f == NULL ? lookup_operator(n, b->opset) : NULL;
   if (f != NULL)
     inline_function(b, c.node, f, &c);
   else if (row != NULL && reads_host(&c))
@@ -231,7 +217,8 @@ static void build_graph(importer *imp, name_scope *scope, const onnx_graph *g, i
 
 void graph_build(importer *imp, name_scope *scope, const onnx_graph *g, int count,
                  const char *const *wanted) {
-  build_graph(imp, scope, g, count, wanted, opset_of(imp->model->opset, imp->model->opsets, ""), 0);
+  const onnx_model *m = imp->model;
+  build_graph(imp, scope, g, count, wanted, (int)lookup_opset(m->opset, m->opsets), 0);
 }
 
 void op_build_graph(op_call *c, const onnx_graph *g, onnx_value *const *in, onnx_value **out) {

@@ -1,7 +1,7 @@
 /* Stages of the host: how they are built and run. See host.h. */
 #include "onnx/host.h"
 
-#include "backend/half.h"
+#include "backend/element.h"
 #include "onnx/graph.h"
 #include "tensor/tensor.h"
 
@@ -118,43 +118,20 @@ const int64_t *host_shape(op_call *c, int i) {
 
 /* --- what follows ----------------------------------------------------------------------------- */
 
-static void read_element(const host_array *from, int64_t i, int64_t *integer, double *number) {
-  switch (from->dtype) {
-    case WN_F64:
-      *number = ((const double *)from->data)[i];
-      return;
-    case WN_F32:
-      *number = (double)((const float *)from->data)[i];
-      return;
-    case WN_I32:
-      *integer = ((const int32_t *)from->data)[i];
-      break;
-    case WN_I64:
-      *integer = ((const int64_t *)from->data)[i];
-      break;
-    default:
-      *integer = ((const unsigned char *)from->data)[i];
-      break;
-  }
-  *number = (double)*integer;
-}
-
 void host_store(const host_array *from, wn_dtype dtype, void *to) {
   const int64_t n = host_count(from);
-  int64_t integer = 0;
-  double number = 0;
   if (dtype == from->dtype) {
     if (n > 0) memcpy(to, from->data, (size_t)n * wn_dtype_size(dtype));
     return;
   }
   for (int64_t i = 0; i < n; ++i) {
-    read_element(from, i, &integer, &number);
+    const double number = element_read(from->dtype, from->data, i);
     if (dtype == WN_F64) ((double *)to)[i] = number;
     if (dtype == WN_F32) ((float *)to)[i] = (float)number;
     if (dtype == WN_F16) ((uint16_t *)to)[i] = half_to_f16(number);
     if (dtype == WN_BF16) ((uint16_t *)to)[i] = half_to_bf16(number);
-    if (dtype == WN_I32) ((int32_t *)to)[i] = (int32_t)integer;
-    if (dtype == WN_I64) ((int64_t *)to)[i] = integer;
+    if (dtype == WN_I32) ((int32_t *)to)[i] = (int32_t)element_read_int(from->dtype, from->data, i);
+    if (dtype == WN_I64) ((int64_t *)to)[i] = element_read_int(from->dtype, from->data, i);
   }
 }
 

@@ -101,6 +101,8 @@ wn_tensor *value_tensor(importer *imp, onnx_value *v);
 wn_dtype computed_dtype(int type);
 /* ... and what arrays of it are, outside. */
 wn_dtype array_dtype(int type);
+/* The type of which such an array is; ONNX_UNDEFINED: that is no dtype. */
+int array_type(wn_dtype dtype);
 /* Elements of an input that has to be known now, as int64s (of integers and bool) or doubles; count elements. */
 const int64_t *op_ints(op_call *c, int i, int *count);
 const double *op_numbers(op_call *c, int i, int *count);
@@ -127,6 +129,8 @@ const float *op_float_list(op_call *c, const char *name, int *count);
 void op_spatial(op_call *c, const char *name, int n, int64_t otherwise, int64_t *list);
 /* axis of a tensor of `ndim` axes, counted from 0. */
 int op_axis(op_call *c, int64_t axis, int ndim);
+/* May a result have so many axes? An error, else. */
+void op_check_rank(op_call *c, int ndim);
 
 /* --- tensors ---------------------------------------------------------------------------------- */
 

@@ -4,6 +4,7 @@
 #include "base/sized.h"
 #include "base/text.h"
 #include "onnx/graph.h"
+#include "onnx/lookup.h"
 #include "tensor/tensor.h"
 
 /* --- loading ---------------------------------------------------------------------------------- */
@@ -148,14 +149,13 @@ wn_status wn_model_get_info(wn_model *model, wn_model_info *info) {
                        .name = o->graph.name,
                        .producer = o->producer,
                        .ir_version = o->ir_version,
+                       .opset = lookup_opset(o->opset, o->opsets),
                        .inputs = model->inputs,
                        .outputs = model->outputs,
                        .nodes = o->graph.nodes,
                        .programs = model->programs,
                        .compiles = model->compiles,
                        .host = model->host};
-  for (int i = 0; i < o->opsets; ++i)
-    if (o->opset[i].domain[0] == '\0') all.opset = o->opset[i].version;
   for (int i = 0; i < o->functions; ++i) all.nodes += o->function[i].nodes;
   for (int i = 0; i < o->graph.initializers; ++i)
     all.weight_bytes +=

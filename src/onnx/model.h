@@ -38,11 +38,15 @@ struct wn_model {
   int programs, compiles;
 };
 
-/* Input `index` as a caller gives it, checked: extents in shape (-1: none is known). `given` NULL: the file's. */
-void model_input_shape(wn_model *m, diag *d, int index, const wn_value *given, int *ndim,
+/* A caller's list in the order of the model's inputs; size 0: not given. */
+wn_value *model_given(const wn_model *m, arena *a, const wn_value *inputs, int count);
+/* Input `index` as a caller gives it, checked: extents in shape. `given` NULL: the file's. What decides what is compiled
+ * has data where it has elements. */
+void model_input_shape(const wn_model *m, arena *a, int index, const wn_value *given, int *ndim,
                        int64_t *shape);
-/* Which of the model's inputs (or outputs) value `i` of a caller's list is, by name or by place. */
-int model_place(wn_model *m, diag *d, bool output, const wn_value *v, int i);
+/* Which of the model's inputs (or outputs) value `i` of a caller's list is, by name or by place. Errors of these unwind
+ * through the arena's diag, with their texts in the arena. */
+int model_place(const wn_model *m, arena *a, bool output, const wn_value *v, int i);
 /* Element i of a caller's list, as this version's struct. */
 void model_value(diag *d, const wn_value *list, int i, wn_value *v);
 /* Builds the graph; errors unwind through the context's diag. host: takes what is computed behind a program, whose

@@ -26,9 +26,7 @@ void op_gather_node(op_call *c) {
   onnx_value *v = op_value(c, 0), *index = op_value(c, 1);
   const int axis = op_axis(c, op_int(c, "axis", 0), v->ndim);
   int64_t begin = 0, step = 1, shape[WN_MAX_DIMS], steps[WN_MAX_DIMS];
-  if (v->ndim + index->ndim - 1 > WN_MAX_DIMS)
-    op_fail(c, "the result would have %d axes; there may be %d", v->ndim + index->ndim - 1,
-            WN_MAX_DIMS);
+  op_check_rank(c, v->ndim + index->ndim - 1);
   if (!evenly_spaced(c, index, v->shape[axis], &begin, &step)) {
     op_result_typed(c, 0, op_gather(c, op_in(c, 0), op_in(c, 1), axis), v->type)->nonnegative =
         v->nonnegative;
@@ -111,7 +109,7 @@ void op_gather_nd(op_call *c) {
   }
   for (int i = 0; i < rank - 1; ++i) shape[n++] = t[i];
   for (int i = batch + (int)length; i < ndim; ++i) shape[n++] = s[i];
-  if (n > WN_MAX_DIMS) op_fail(c, "the result would have %d axes; there may be %d", n, WN_MAX_DIMS);
+  op_check_rank(c, n);
   wn_tensor *y = op_gather(c, flattened(c, x, rest, stride), flat, 0);
   op_result_typed(c, 0, op_reshape(c, y, n, shape), op_value(c, 0)->type);
 }
@@ -136,8 +134,9 @@ void op_one_hot(op_call *c) {
   wn_tensor *index = op_in(c, 0), *values = op_in(c, 2);
   const int ndim = wn_ndim(index) + 1, axis = op_axis(c, op_int(c, "axis", -1), ndim);
   const double depth = op_number(c, 1, 0);
-  int64_t shape[WN_MAX_DIMS + 1];
-  if (ndim > WN_MAX_DIMS || depth < 1 || depth > 1 << 28) op_fail(c, "a depth of %g", depth);
+  int64_t shape[WN_MAX_DIMS];
+  op_check_rank(c, ndim);
+  if (depth < 1 || depth > 1 << 28) op_fail(c, "a depth of %g", depth);
   for (int i = 0, k = 0; i < ndim; ++i) shape[i] = i == axis ? 1 : wn_shape(index)[k++];
   index = from_start(c, op_reshape(c, index, ndim, shape), (int64_t)depth);
   wn_tensor *on = op_zip(c, WN_EQUAL, index, op_arange(c, WN_I64, (int64_t)depth, ndim, axis));

@@ -9,8 +9,6 @@
 /* The same elements in another shape. */
 static void reshaped(op_call *c, int ndim, const int64_t *shape) {
   const onnx_value *v = op_value(c, 0);
-  if (ndim > WN_MAX_DIMS)
-    op_fail(c, "the result would have %d axes; there may be %d", ndim, WN_MAX_DIMS);
   onnx_value *r = v->data != NULL && v->t == NULL
                       ? op_result_data(c, 0, v->type, ndim, shape, v->data)
                       : op_result_typed(c, 0, op_reshape(c, op_in(c, 0), ndim, shape), v->type);
@@ -27,7 +25,7 @@ void op_reshape_node(op_call *c) {
   const onnx_value *v = op_value(c, 0);
   const int64_t *to = list_of(c, 1, "shape", &n);
   if (to == NULL) op_fail(c, "the shape is missing");
-  if (n > WN_MAX_DIMS) op_fail(c, "the result would have %d axes; there may be %d", n, WN_MAX_DIMS);
+  op_check_rank(c, n);
   const bool zeros = op_int(c, "allowzero", 0) != 0;
   int64_t shape[WN_MAX_DIMS], known = 1, all = value_count(v);
   int hole = -1;
@@ -87,8 +85,7 @@ void op_unsqueeze(op_call *c) {
   int n, from = 0;
   const int64_t *axes = list_of(c, 1, "axes", &n);
   if (axes == NULL) op_fail(c, "axes are missing");
-  if (v->ndim + n > WN_MAX_DIMS)
-    op_fail(c, "the result would have %d axes; there may be %d", v->ndim + n, WN_MAX_DIMS);
+  op_check_rank(c, v->ndim + n);
   bool made[WN_MAX_DIMS] = {false};
   int64_t shape[WN_MAX_DIMS];
   for (int i = 0; i < n; ++i) {
@@ -116,8 +113,7 @@ void op_expand_node(op_call *c) {
   const int64_t *to = op_ints(c, 1, &n);
   const int m = wn_ndim(x), ndim = n > m ? n : m;
   int64_t shape[WN_MAX_DIMS];
-  if (ndim > WN_MAX_DIMS)
-    op_fail(c, "the result would have %d axes; there may be %d", ndim, WN_MAX_DIMS);
+  op_check_rank(c, ndim);
   for (int i = 0; i < ndim; ++i) {
     const int64_t a = i < ndim - m ? 1 : wn_shape(x)[i - (ndim - m)],
                   b = i < ndim - n ? 1 : to[i - (ndim - n)];

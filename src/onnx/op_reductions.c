@@ -100,25 +100,30 @@ void op_reduce_log_sum_exp(op_call *c) {
 
 /* --- where ------------------------------------------------------------------------------------ */
 
-/* The first place, or the last, that has the extremum: the least of the places where an element is equal to it. */
-static void place(op_call *c, wn_reduction op) {
-  wn_tensor *x = as_number(c, op_in(c, 0));
-  const int ndim = wn_ndim(x), axis = op_axis(c, op_int(c, "axis", 0), ndim);
-  const int64_t n = wn_shape(x)[axis];
-  const bool last = op_int(c, "select_last_index", 0) != 0;
-  if (n == 0) op_fail(c, "axis %d has no elements", axis);
-  wn_tensor *best = op_reduce(c, op, x, 1, &axis, 1), *at = op_arange(c, WN_I32, n, ndim, axis);
-  wn_tensor *here = op_zip(c, WN_EQUAL, x, best);
+/* The first place, or the last, that has the extremum: the least of the places where an element is equal to it. at:
+ * numbers of the places along the axis. */
+static wn_tensor *place(op_call *c, wn_reduction op, wn_tensor *x, wn_tensor *at, int axis,
+                        bool last, int keep) {
+  wn_tensor *here = op_zip(c, WN_EQUAL, x, op_reduce(c, op, x, 1, &axis, 1));
   if (dtype_is_float(wn_tensor_dtype(x)))
     here = op_zip(c, WN_OR, here,
                   op_map(c, WN_NOT, op_zip(c, WN_EQUAL, x, x))); /* NaN is the extremum */
-  wn_tensor *which = op_where(c, here, at, op_scalar(c, at, last ? -1 : (double)n));
-  wn_tensor *y =
-      op_reduce(c, last ? WN_MAXIMUM : WN_MINIMUM, which, 1, &axis, op_int(c, "keepdims", 1) != 0);
+  const double none = last ? -1 : (double)wn_shape(x)[axis];
+  wn_tensor *which = op_where(c, here, at, op_scalar(c, at, none));
+  return op_reduce(c, last ? WN_MAXIMUM : WN_MINIMUM, which, 1, &axis, keep);
+}
+
+static void arg_extremum(op_call *c, wn_reduction op) {
+  wn_tensor *x = as_number(c, op_in(c, 0));
+  const int ndim = wn_ndim(x), axis = op_axis(c, op_int(c, "axis", 0), ndim);
+  const int64_t n = wn_shape(x)[axis];
+  if (n == 0) op_fail(c, "axis %d has no elements", axis);
+  wn_tensor *y = place(c, op, x, op_arange(c, WN_I32, n, ndim, axis), axis,
+                       op_int(c, "select_last_index", 0) != 0, op_int(c, "keepdims", 1) != 0);
   op_result_typed(c, 0, op_cast(c, y, WN_I64), ONNX_INT64);
 }
-void op_arg_max(op_call *c) { place(c, WN_MAXIMUM); }
-void op_arg_min(op_call *c) { place(c, WN_MINIMUM); }
+void op_arg_max(op_call *c) { arg_extremum(c, WN_MAXIMUM); }
+void op_arg_min(op_call *c) { arg_extremum(c, WN_MINIMUM); }
 
 /* 1 at the first largest element of the axis, or before opset 13 of all axes from it on; else 0 */
 void op_hardmax(op_call *c) {
@@ -129,12 +134,9 @@ void op_hardmax(op_call *c) {
   const bool old = c->opset < 13;
   for (int i = 0; i < ndim; ++i) flat[i >= axis] *= shape[i];
   if (old) x = op_reshape(c, x, 2, flat);
-  const int rank = wn_ndim(x), along = old ? 1 : axis;
-  const int64_t n = wn_shape(x)[along];
-  wn_tensor *best = op_reduce(c, WN_MAXIMUM, x, 1, &along, 1),
-            *at = op_arange(c, WN_I32, n, rank, along);
-  wn_tensor *which = op_where(c, op_zip(c, WN_EQUAL, x, best), at, op_scalar(c, at, (double)n));
-  wn_tensor *first = op_reduce(c, WN_MINIMUM, which, 1, &along, 1);
+  const int along = old ? 1 : axis;
+  wn_tensor *at = op_arange(c, WN_I32, wn_shape(x)[along], wn_ndim(x), along),
+            *first = place(c, WN_MAXIMUM, x, at, along, false, 1);
   wn_tensor *y = op_cast(c, op_zip(c, WN_EQUAL, at, first), wn_tensor_dtype(x));
   op_result(c, 0, op_reshape(c, y, ndim, shape));
 }

@@ -63,7 +63,7 @@ void op_constant_of_shape(op_call *c) {
   int n;
   const int64_t *shape = op_ints(c, 0, &n);
   const onnx_attribute *at = op_attribute(c, "value");
-  if (n > WN_MAX_DIMS) op_fail(c, "the result would have %d axes; there may be %d", n, WN_MAX_DIMS);
+  op_check_rank(c, n);
   if (at != NULL && (at->kind != ONNX_ATTR_TENSOR || at->t->count != 1))
     op_fail(c, "\"value\" is not one number");
   onnx_value *v = at == NULL ? NULL : value_of_tensor(c->imp, at->t);

@@ -2,6 +2,7 @@
  *
  * In: elements in a row. Out: the largest or smallest along an axis and where they are, in an order that is one alone
  * (host_keys.c); or where elements are not 0, in the order of the row. */
+#include "backend/element.h"
 #include "onnx/host.h"
 #include "onnx/operators.h"
 #include "tensor/tensor.h"
@@ -79,18 +80,7 @@ void op_top_k(op_call *c) {
 /* --- NonZero ---------------------------------------------------------------------------------- */
 
 static bool is_zero(const host_array *in, int64_t i) {
-  switch (in->dtype) {
-    case WN_F64:
-      return ((const double *)in->data)[i] == 0;
-    case WN_F32:
-      return ((const float *)in->data)[i] == 0;
-    case WN_I32:
-      return ((const int32_t *)in->data)[i] == 0;
-    case WN_I64:
-      return ((const int64_t *)in->data)[i] == 0;
-    default:
-      return ((const unsigned char *)in->data)[i] == 0;
-  }
+  return element_read(in->dtype, in->data, i) == 0;
 }
 
 static void run_non_zero(const void *how, arena *a, const host_array *in, host_array *out) {

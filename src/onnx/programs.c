@@ -18,30 +18,18 @@ size_t programs_bytes(wn_dtype dtype, int ndim, const int64_t *shape) {
 }
 
 void programs_read_call(wn_model *m, arena *a, const wn_value *inputs, int count, call *c) {
-  diag *d = a->diag;
-  c->in = arena_array(a, wn_value, m->inputs + 1);
-  for (int i = 0; i < count; ++i) {
-    wn_value v;
-    model_value(d, inputs, i, &v);
-    const int at = model_place(m, d, false, &v, i);
-    if (c->in[at].size != 0)
-      diag_fail(d, WN_ERR_USAGE, "input \"%s\" is given twice", m->input[at]->name);
-    c->in[at] = v;
-  }
+  c->in = model_given(m, a, inputs, count);
   str key;
   str_init(&key, a);
   for (int i = 0; i < m->inputs; ++i) {
     const wn_value *v = c->in[i].size != 0 ? &c->in[i] : NULL;
     int64_t numbers[WN_MAX_DIMS + 1];
     int ndim;
-    model_input_shape(m, d, i, v, &ndim, numbers + 1);
+    model_input_shape(m, a, i, v, &ndim, numbers + 1);
     numbers[0] = ndim;
     str_addn(&key, (const char *)numbers, sizeof *numbers * (size_t)(ndim + 1));
-    if (!m->needed[i]) continue;
-    if (v == NULL || (v->data == NULL && programs_bytes(v->dtype, ndim, numbers + 1) > 0))
-      diag_fail(d, WN_ERR_USAGE, "input \"%s\" decides what is compiled: its data has to be given",
-                m->input[i]->name);
-    str_addn(&key, v->data, programs_bytes(v->dtype, ndim, numbers + 1));
+    if (m->needed[i] && v != NULL)
+      str_addn(&key, v->data, programs_bytes(v->dtype, ndim, numbers + 1));
   }
   c->key = (unsigned char *)key.data;
   c->key_size = key.len;

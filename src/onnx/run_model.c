@@ -61,8 +61,7 @@ static wn_value **place_outputs(wn_model *m, arena *a, wn_value *outputs, int co
   for (int i = 0; i < count; ++i) {
     wn_value v;
     model_value(a->diag, outputs, i, &v);
-    out[model_place(m, a->diag, true, &v, i)] =
-        (wn_value *)((char *)outputs + (size_t)i * outputs->size);
+    out[model_place(m, a, true, &v, i)] = (wn_value *)((char *)outputs + (size_t)i * outputs->size);
   }
   return out;
 }

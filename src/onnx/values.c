@@ -5,6 +5,7 @@
  * operator; a value is computed once. Weights are only looked at where a number in them is asked for. */
 #include <math.h>
 
+#include "backend/element.h"
 #include "backend/registry.h"
 #include "onnx/importer.h"
 #include "tensor/tensor.h"
@@ -38,6 +39,14 @@ wn_dtype array_dtype(int type) {
   return type == ONNX_BFLOAT16 ? WN_BF16 : computed_dtype(type);
 }
 
+int array_type(wn_dtype dtype) {
+  static const int types[WN_DTYPE_COUNT] = {
+      [WN_F64] = ONNX_DOUBLE,    [WN_F32] = ONNX_FLOAT, [WN_F16] = ONNX_FLOAT16,
+      [WN_BF16] = ONNX_BFLOAT16, [WN_I32] = ONNX_INT32, [WN_I64] = ONNX_INT64,
+      [WN_BOOL] = ONNX_BOOL};
+  return (unsigned)dtype < WN_DTYPE_COUNT ? types[dtype] : ONNX_UNDEFINED;
+}
+
 int64_t value_count(const onnx_value *v) {
   int64_t n = 1;
   for (int i = 0; i < v->ndim; ++i) n *= v->shape[i];
@@ -49,21 +58,6 @@ int64_t value_count(const onnx_value *v) {
 /* Arrays up to so many elements are looked at: one number in all of them is a number in the code. */
 #define UNIFORM_MAX 4096
 
-static double element(wn_dtype dtype, const void *data, int64_t i) {
-  switch (dtype) {
-    case WN_F64:
-      return ((const double *)data)[i];
-    case WN_F32:
-      return (double)((const float *)data)[i];
-    case WN_I32:
-      return (double)((const int32_t *)data)[i];
-    case WN_I64:
-      return (double)((const int64_t *)data)[i];
-    default:
-      return (double)((const unsigned char *)data)[i];
-  }
-}
-
 /* All elements are one number that a double has. */
 static bool is_number(const onnx_value *v, double *number) {
   const int64_t n = value_count(v);
@@ -71,7 +65,7 @@ static bool is_number(const onnx_value *v, double *number) {
   if (n < 1 || n > UNIFORM_MAX) return false;
   for (int64_t i = 1; i < n; ++i)
     if (memcmp(v->data, (const char *)v->data + (size_t)i * size, size) != 0) return false;
-  *number = element(v->dtype, v->data, 0);
+  *number = element_read(v->dtype, v->data, 0);
   return !isnan(*number) && (v->dtype != WN_I64 || fabs(*number) < 0x1p53);
 }
 
@@ -172,10 +166,9 @@ const void *value_data(importer *imp, onnx_value *v) {
 }
 
 double value_element(importer *imp, onnx_value *v, int64_t i) {
-  return element(v->dtype, value_data(imp, v), i);
+  return element_read(v->dtype, value_data(imp, v), i);
 }
 
 int64_t value_int(importer *imp, onnx_value *v, int64_t i) {
-  const void *data = value_data(imp, v);
-  return v->dtype == WN_I64 ? ((const int64_t *)data)[i] : (int64_t)element(v->dtype, data, i);
+  return element_read_int(v->dtype, value_data(imp, v), i);
 }

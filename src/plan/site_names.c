@@ -45,7 +45,7 @@ static const char *name_of(const naming *n, const uop *t) {
 }
 
 static bool is_data(const uop *t) {
-  while (op_table[t->op].shape == SH_MOVE || t->op == OP_CAST) t = t->src[0];
+  while (uop_is_movement(t) || t->op == OP_CAST) t = t->src[0];
   return t->nsrc == 0;
 }
 

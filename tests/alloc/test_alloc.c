@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "sanitized.h"
 #include "winnow/winnow.h"
 
 enum { C = 3, K = 4, H = 7, W = 6, LIMIT = 100000 };
@@ -143,9 +144,9 @@ static void check_result(const problem *p, long n) {
   }
 }
 
-/* Steps are 1 first, where most of the different places are, and grow to a 64th of n. Odd steps visit different places
- * in long loops. */
-static long next(long n) { return n < 256 ? n + 1 : n + (n / 64 | 1); }
+/* Steps are 1 first, where most of the different places are, and grow to a 64th of n, in part to a 16th. Odd steps
+ * visit different places in long loops. */
+static long next(long n) { return n < 256 ? n + 1 : n + (n / (in_part() ? 16 : 64) | 1); }
 
 static void fail_stepwise(const char *plan, life live_once) {
   problem *p = malloc(sizeof *p);

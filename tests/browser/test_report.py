@@ -42,14 +42,15 @@ class Report:
         def run(*words):
             subprocess.run([winnow, *words], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
 
-        self.few, self.all, self.bench, self.none, self.hostile, self.network = (
-            os.path.join(folder, f"{name}.html") for name in ("few", "all", "bench", "none", "hostile", "network"))
+        self.few, self.all, self.bench, self.none, self.hostile, self.network, self.sites = (
+            os.path.join(folder, f"{name}.html") for name in ("few", "all", "bench", "none", "hostile", "network", "sites"))
         run("compare", REFERENCE, "--runs", "3", "--html", self.few)
         run("compare", REFERENCE, "--all", "--runs", "1", "--html", self.all)
         run("bench", 'mb1ic3ih9oc4kh3ph1n"one"', 'mb1ic4ih8oc4kh3ph1n"two"', "--runs", "2", "--html", self.bench)
         run("compare", "mb1ic4ih4oc4kh1", "--plan", "old", "--plan", "new", "--runs", "1", "--html", self.none)
         subprocess.run([hostile, self.hostile], check=True)
         subprocess.run([hostile, self.network, "200"], check=True)
+        subprocess.run([hostile, self.sites, "40"], check=True)
 
     def open(self, path):
         self.page.open(path)
@@ -112,7 +113,7 @@ def sorts_by_every_column(r):
     r.open(r.few)
     for table in ("#plan-table", "#kernel-table", "#site-table"):
         if table == "#site-table":
-            r.open(r.network)
+            r.open(r.sites)
         for key in page.evaluate(f"[...document.querySelectorAll('{table} thead th')].map(t => t.dataset.key)"):
             page.click(heading(key, table))
             state = page.evaluate(f"document.querySelector('{table} th[data-key={key}]').ariaSort")

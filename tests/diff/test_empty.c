@@ -86,9 +86,9 @@ static twin sliced(twins *w, twin x) {
 /* A product of many numbers under 1 is one that float32 does not have. */
 static twin reduced(twins *w, twin x) {
   wn_reduction op = (wn_reduction)between(w->random, WN_SUM, WN_MINIMUM);
-  int axis = (int)below(w->random, x.nd);
-  if (op == WN_PRODUCT && x.shape[axis] > 8) op = WN_SUM;
-  return bounded(w, twin_reduce(w, op, x, axis));
+  int along = (int)below(w->random, x.nd);
+  if (op == WN_PRODUCT && x.shape[along] > 8) op = WN_SUM;
+  return bounded(w, twin_reduce(w, op, x, along));
 }
 
 static twin product(twins *w, twin x) {

@@ -221,7 +221,7 @@ static int try_case(conv_case *c, char *text) {
 
 static void random_shapes(void **state) {
   uint64_t seed = test_seed();
-  double end = seconds_now() + time_limit(6);
+  double end = seconds_now() + time_limit(4);
   int cases = 0, failures = 0;
   int limit = getenv("WINNOW_CASES") != NULL ? atoi(getenv("WINNOW_CASES")) : 1 << 30;
   for (; cases < limit && (cases == 0 || seconds_now() < end) && failures < 200; ++cases) {

@@ -1,7 +1,7 @@
 /* onnx_suite: runs cases of ONNX's backend tests, and networks in the same form, through winnow.
  *
- *     onnx_suite [--list FILE [--update] | --all] [--backend B] [--every N] [--jobs N] [--seconds N] [--plans] [--threads N]
- *                [--l2 BOUND] [--no-cache] [--except NAME]... [--verbose] FOLDER...
+ *     onnx_suite [--list FILE [--update] | --all] [--backend B] [--every N [--from N]] [--jobs N] [--seconds N]
+ *                [--plans] [--threads N] [--l2 BOUND] [--no-cache] [--except NAME]... [--verbose] FOLDER...
  *
  * In: folders with a model and test data (suite_case.h), or folders of such. A case is called by the last two parts of
  * its path, node/test_abs. Out: a line a case, and how many of the cases with each operator are ok. Each case runs in a
@@ -9,9 +9,9 @@
  * result was wrong, or a case crashed or took longer than --seconds (60).
  * --list: a file of the cases that must be ok, one a line, sorted; lines are TAP then, cases that are refused and not
  * listed are left out, and one that is not ok but listed counts as wrong too. --update writes the file, and leaves the
- * cases in it that did not run. --all: each case must be ok. --every N runs each N-th case, --except leaves one out.
- * --plans runs each named plan, --threads N with each number of threads up to N, which must give the same bits. --l2
- * compares by relative L2 with results in float64. */
+ * cases in it that did not run. --all: each case must be ok. --every N runs each N-th case, --from N passes over the
+ * first N, --except leaves one out. --plans runs each named plan, --threads N with each number of threads up to N,
+ * which must give the same bits. --l2 compares by relative L2 with results in float64. */
 #include "cores.h" /* with _GNU_SOURCE: MAP_ANONYMOUS */
 
 #include <dirent.h>
@@ -39,7 +39,7 @@ typedef struct suite {
   case_options options;
   const char *list_path;
   bool update, verbose, all; /* all: as if each were listed */
-  int every, jobs, seconds;
+  int every, from, jobs, seconds;
 } suite;
 
 /* --- which cases ------------------------------------------------------------------------------ */
@@ -98,7 +98,7 @@ static bool is_excepted(const suite *s, const char *name) {
 
 static void thin_out(suite *s) {
   size_t n = 0;
-  for (size_t i = 0; i < s->cases.len; i += (size_t)s->every)
+  for (size_t i = (size_t)s->from; i < s->cases.len; i += (size_t)s->every)
     if (!is_excepted(s, s->cases.data[i].name)) s->cases.data[n++] = s->cases.data[i];
   s->cases.len = n;
 }
@@ -312,6 +312,8 @@ static void read_arguments(suite *s, char **argv) {
       o->l2 = atof(argv[++i]);
     else if (strcmp(flag, "--every") == 0)
       s->every = number_of(s, flag, argv[++i], 1, 1000);
+    else if (strcmp(flag, "--from") == 0)
+      s->from = number_of(s, flag, argv[++i], 0, 1000);
     else if (strcmp(flag, "--jobs") == 0)
       s->jobs = number_of(s, flag, argv[++i], 1, 64);
     else if (strcmp(flag, "--seconds") == 0)

@@ -4,7 +4,7 @@
 #include <inttypes.h>
 #include <math.h>
 
-#include "backend/half.h"
+#include "backend/element.h"
 #include "file.h"
 
 int64_t value_elements(const wn_value *v) {
@@ -98,25 +98,6 @@ wn_value value_from_file(arena *a, diag *d, const char *path, wn_dtype as) {
 
 /* --- comparing -------------------------------------------------------------------------------- */
 
-static double number_at(const wn_value *v, int64_t i) {
-  switch (v->dtype) {
-    case WN_F64:
-      return ((const double *)v->data)[i];
-    case WN_F32:
-      return ((const float *)v->data)[i];
-    case WN_F16:
-      return half_from_f16(((const uint16_t *)v->data)[i]);
-    case WN_BF16:
-      return half_from_bf16(((const uint16_t *)v->data)[i]);
-    case WN_I32:
-      return ((const int32_t *)v->data)[i];
-    case WN_I64:
-      return (double)((const int64_t *)v->data)[i];
-    default:
-      return ((const unsigned char *)v->data)[i];
-  }
-}
-
 static bool is_float(wn_dtype t) {
   return t == WN_F64 || t == WN_F32 || t == WN_F16 || t == WN_BF16;
 }
@@ -125,7 +106,7 @@ static bool element_is_near(const wn_value *got, const wn_value *want, int64_t i
                             const tolerance *t) {
   if (got->dtype == WN_I64)
     return ((const int64_t *)got->data)[i] == ((const int64_t *)want->data)[i];
-  double x = number_at(got, i), y = number_at(want, i);
+  double x = element_read(got->dtype, got->data, i), y = element_read(want->dtype, want->data, i);
   if (x == y || (isnan(x) && isnan(y))) return true;
   double relative = got->dtype == WN_BF16 ? fmax(t->relative, 0x1p-7) : t->relative;
   return is_float(got->dtype) && isfinite(x) && isfinite(y) &&
@@ -151,14 +132,15 @@ static const char *elements_differ(arena *a, const wn_value *got, const wn_value
   }
   if (wrong == 0) return "";
   return arena_printf(a, "%.9g and not %.9g at %s, %" PRId64 " of %" PRId64 " elements",
-                      number_at(got, first), number_at(want, first), place_text(a, got, first),
+                      element_read(got->dtype, got->data, first),
+                      element_read(want->dtype, want->data, first), place_text(a, got, first),
                       wrong, n);
 }
 
 static const char *l2_differs(arena *a, const wn_value *got, const wn_value *want, double bound) {
   double error = 0, size = 0;
   for (int64_t i = 0; i < value_elements(got); ++i) {
-    double x = number_at(got, i), y = number_at(want, i);
+    double x = element_read(got->dtype, got->data, i), y = element_read(want->dtype, want->data, i);
     if (isfinite(x) != isfinite(y))
       return arena_printf(a, "%g and not %g at %s", x, y, place_text(a, got, i));
     if (!isfinite(x)) continue;

@@ -1,4 +1,4 @@
-/* Writes ONNX models in memory, right ones and wrong ones: protobuf's wire format, and ONNX's messages in it.
+/* Writes ONNX models in memory, right ones and wrong ones: ONNX's messages in protobuf's wire format.
  *
  * In: an arena; names, shapes and numbers. Out: bytes of a ModelProto. Nothing is checked, so that a test can say what no
  * exporter would. Numbers of fields are those of onnx.proto, written here a second time on purpose.
@@ -14,54 +14,7 @@
 #define WN_TESTS_ONNX_WRITE_ONNX_H
 
 #include "onnx/hold.h"
-
-/* --- protobuf --------------------------------------------------------------------------------- */
-
-static inline void pb_varint(str *s, uint64_t v) {
-  char bytes[10];
-  size_t n = 0;
-  for (; v >= 128; v >>= 7) bytes[n++] = (char)(v | 128);
-  bytes[n++] = (char)v;
-  str_addn(s, bytes, n);
-}
-
-static inline void pb_tag(str *s, int field, int wire) {
-  pb_varint(s, (uint64_t)field << 3 | (uint64_t)wire);
-}
-
-static inline void pb_int(str *s, int field, int64_t v) {
-  pb_tag(s, field, 0);
-  pb_varint(s, (uint64_t)v);
-}
-
-static inline void pb_bytes(str *s, int field, const void *bytes, size_t n) {
-  pb_tag(s, field, 2);
-  pb_varint(s, n);
-  str_addn(s, bytes, n);
-}
-
-static inline void pb_text(str *s, int field, const char *text) {
-  pb_bytes(s, field, text, strlen(text));
-}
-
-static inline void pb_message(str *s, int field, const str *inner) {
-  pb_bytes(s, field, inner->data, inner->len);
-}
-
-static inline void pb_float(str *s, int field, float x) {
-  uint32_t u;
-  memcpy(&u, &x, sizeof u);
-  const char bytes[] = {(char)u, (char)(u >> 8), (char)(u >> 16), (char)(u >> 24)};
-  pb_tag(s, field, 5);
-  str_addn(s, bytes, sizeof bytes);
-}
-
-static inline str pb_begin(arena *a) {
-  str s;
-  str_init(&s, a);
-  str_addn(&s, "", 0);
-  return s;
-}
+#include "onnx/write_protobuf.h"
 
 /* --- tensors and types ------------------------------------------------------------------------ */
 

@@ -9,30 +9,7 @@
 #include <stdlib.h>
 
 #include "onnx/write_onnx.h"
-
-typedef struct fixture {
-  diag d;
-  arena a;
-  wn_context *context;
-  char text[1200]; /* the last line */
-} fixture;
-
-static inline int setup(void **state) {
-  fixture *f = calloc(1, sizeof *f);
-  if (f == NULL) return -1;
-  diag_init(&f->d);
-  arena_init(&f->a, &f->d);
-  *state = f;
-  return wn_context_create(&f->context) == WN_OK ? 0 : -1;
-}
-
-static inline int teardown(void **state) {
-  fixture *f = *state;
-  wn_context_destroy(f->context);
-  arena_release(&f->a);
-  free(f);
-  return 0;
-}
+#include "unit/context_fixture.h"
 
 /* Does the line have each word of "node0 pads 3"? */
 static inline bool has_words(const char *line, const char *words) {
@@ -42,9 +19,8 @@ static inline bool has_words(const char *line, const char *words) {
   return true;
 }
 
-static inline void expect_line(fixture *f, const char *what, wn_status got, wn_status want,
-                               const char *line, const char *words) {
-  snprintf(f->text, sizeof f->text, "%s", line);
+static inline void expect_line(const char *what, wn_status got, wn_status want, const char *line,
+                               const char *words) {
   bool is_line = *line != '\0' && strchr(line, '\n') == NULL;
   if (got == want && is_line && has_words(line, words)) return;
   fail_msg("%s: status %d and not %d, the line \"%s\" and not one line with: %s", what, (int)got,
@@ -66,15 +42,15 @@ static inline void refuses(fixture *f, const char *what, const str *bytes, const
   const wn_model_options model_options = WN_MODEL_OPTIONS(.compile = &options);
   wn_model *m;
   wn_value in = image_value(), out[8];
-  wn_status st = wn_model_load_bytes(f->context, bytes->data, bytes->len, &model_options, &m);
+  wn_status st = wn_model_load_bytes(f->ctx, bytes->data, bytes->len, &model_options, &m);
   if (st != WN_OK) {
     assert_null(m);
-    expect_line(f, what, st, WN_ERR_USAGE, wn_message(f->context), words);
+    expect_line(what, st, WN_ERR_USAGE, wn_message(f->ctx), words);
     return;
   }
   for (int i = 0; i < 8; ++i) out[i] = WN_VALUE();
   st = wn_model_outputs(m, &in, 1, out);
-  expect_line(f, what, st, WN_ERR_USAGE, wn_model_message(m), words);
+  expect_line(what, st, WN_ERR_USAGE, wn_model_message(m), words);
   wn_model_destroy(m);
 }
 

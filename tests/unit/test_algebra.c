@@ -14,25 +14,8 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "arena_fixture.h"
 #include "winograd/algebra.h"
-
-typedef struct fixture {
-  diag d;
-  arena a;
-} fixture;
-
-static int set_up(void **state) {
-  static fixture f;
-  diag_init(&f.d);
-  arena_init(&f.a, &f.d);
-  *state = &f;
-  return 0;
-}
-
-static int tear_down(void **state) {
-  arena_release(&((fixture *)*state)->a);
-  return 0;
-}
 
 /* Runs a statement that must fail with the text in its message. */
 #define assert_fails(f, text, ...)                       \
@@ -552,5 +535,5 @@ int main(void) {
       cmocka_unit_test(choices_keep_the_promise),      cmocka_unit_test(small_work_stays_direct),
       cmocka_unit_test(promise_grows_slowly),
   };
-  return cmocka_run_group_tests(tests, set_up, tear_down);
+  return cmocka_run_group_tests(tests, setup, teardown);
 }

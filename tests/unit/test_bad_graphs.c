@@ -190,13 +190,13 @@ static void many_nodes(void **state) {
   str model = model_bytes(&g, 17);
   wn_model *m;
   wn_model_info info = WN_MODEL_INFO();
-  if (wn_model_load_bytes(f->context, model.data, model.len, NULL, &m) != WN_OK)
-    fail_msg("%s", wn_message(f->context));
+  if (wn_model_load_bytes(f->ctx, model.data, model.len, NULL, &m) != WN_OK)
+    fail_msg("%s", wn_message(f->ctx));
   assert_int_equal(wn_model_get_info(m, &info), WN_OK);
   assert_int_equal(info.nodes, NODES);
   wn_value in = image_value();
   wn_tensor *out;
-  if (wn_model_build(m, f->context, &in, 1, &out) != WN_OK) fail_msg("%s", wn_message(f->context));
+  if (wn_model_build(m, f->ctx, &in, 1, &out) != WN_OK) fail_msg("%s", wn_message(f->ctx));
   wn_model_destroy(m);
 }
 
@@ -340,8 +340,8 @@ static void nodes(void **state) {
     str bytes = model_bytes(&g, 17);
     wn_model *m;
     wn_value in = image_value(), out = WN_VALUE();
-    wn_status st = wn_model_load_bytes(f->context, bytes.data, bytes.len, &model_options, &m);
-    const char *line = wn_message(f->context);
+    wn_status st = wn_model_load_bytes(f->ctx, bytes.data, bytes.len, &model_options, &m);
+    const char *line = wn_message(f->ctx);
     if (st == WN_OK) {
       st = wn_model_outputs(m, &in, 1, &out);
       line = wn_model_message(m);

@@ -40,9 +40,9 @@ static void not_a_model(void **state) {
     refuses(f, texts[i], &bytes, "");
   }
   wn_model *m;
-  assert_int_equal(wn_model_load_bytes(f->context, NULL, 0, NULL, &m), WN_ERR_USAGE);
-  assert_int_equal(wn_model_load(f->context, "no/such/model.onnx", NULL, &m), WN_ERR_IO);
-  assert_non_null(strstr(wn_message(f->context), "no/such/model.onnx"));
+  assert_int_equal(wn_model_load_bytes(f->ctx, NULL, 0, NULL, &m), WN_ERR_USAGE);
+  assert_int_equal(wn_model_load(f->ctx, "no/such/model.onnx", NULL, &m), WN_ERR_IO);
+  assert_non_null(strstr(wn_message(f->ctx), "no/such/model.onnx"));
 }
 
 /* Cut off after any byte; a copy of the right size each, so that AddressSanitizer sees a byte too far. */
@@ -55,9 +55,9 @@ static void cut_off(void **state) {
     char *start = part + 1; /* so that it ends with the block */
     memcpy(start, whole.data, n);
     wn_model *m;
-    wn_status st = wn_model_load_bytes(f->context, start, n, NULL, &m);
+    wn_status st = wn_model_load_bytes(f->ctx, start, n, NULL, &m);
     if (st == WN_OK) fail_msg("%zu bytes of %zu are a model", n, whole.len);
-    expect_line(f, "cut off", st, WN_ERR_USAGE, wn_message(f->context), "");
+    expect_line("cut off", st, WN_ERR_USAGE, wn_message(f->ctx), "");
     free(part);
   }
 }
@@ -73,8 +73,8 @@ static void changed(void **state) {
     for (size_t k = 0; k < sizeof masks; ++k) {
       wn_model *m;
       whole.data[i] = (char)((unsigned char)whole.data[i] ^ masks[k]);
-      wn_status st = wn_model_load_bytes(f->context, whole.data, whole.len, &model_options, &m);
-      if (st != WN_OK) assert_true(*wn_message(f->context) != '\0');
+      wn_status st = wn_model_load_bytes(f->ctx, whole.data, whole.len, &model_options, &m);
+      if (st != WN_OK) assert_true(*wn_message(f->ctx) != '\0');
       wn_model_destroy(m);
       whole.data[i] = (char)((unsigned char)whole.data[i] ^ masks[k]);
     }
@@ -226,15 +226,15 @@ static void external_data(void **state) {
     const wn_options options = WN_OPTIONS(.backend = "interp", .threads = 1);
     const wn_model_options model_options = WN_MODEL_OPTIONS(.compile = &options);
     wn_model *m;
-    wn_status st = wn_model_load(f->context, path, &model_options, &m);
-    const char *line = wn_message(f->context);
+    wn_status st = wn_model_load(f->ctx, path, &model_options, &m);
+    const char *line = wn_message(f->ctx);
     if (st == WN_OK) line = run_sum(m, &st);
     if (all[i].status == WN_OK && st != WN_OK) fail_msg("%s: %s", what, line);
-    if (all[i].status != WN_OK) expect_line(f, what, st, all[i].status, line, "weights");
+    if (all[i].status != WN_OK) expect_line(what, st, all[i].status, line, "weights");
     wn_model_destroy(m);
-    st = wn_model_load_bytes(f->context, bytes.data, bytes.len, &model_options, &m);
-    line = st == WN_OK ? run_sum(m, &st) : wn_message(f->context);
-    expect_line(f, "external data of a model from memory", st, WN_ERR_USAGE, line, "weights");
+    st = wn_model_load_bytes(f->ctx, bytes.data, bytes.len, &model_options, &m);
+    line = st == WN_OK ? run_sum(m, &st) : wn_message(f->ctx);
+    expect_line("external data of a model from memory", st, WN_ERR_USAGE, line, "weights");
     wn_model_destroy(m);
   }
   static const char *const names[] = {"model/link.bin", "model/weights.bin", "model/model.onnx",
@@ -259,8 +259,8 @@ static wn_model *sum_model(fixture *f) { /* y = x + z, both f32[2][3] */
   str *bytes = arena_new(&f->a, str);
   *bytes = model_bytes(&g, 17);
   wn_model *m;
-  if (wn_model_load_bytes(f->context, bytes->data, bytes->len, &model_options, &m) != WN_OK)
-    fail_msg("%s", wn_message(f->context));
+  if (wn_model_load_bytes(f->ctx, bytes->data, bytes->len, &model_options, &m) != WN_OK)
+    fail_msg("%s", wn_message(f->ctx));
   return m;
 }
 
@@ -296,25 +296,24 @@ static void calls(void **state) {
   wn_value out = WN_VALUE(.data = y, .bytes = sizeof y);
   for (size_t i = 0; i < sizeof all / sizeof *all; ++i) {
     wn_status st = wn_model_run(m, all[i].in, all[i].count, &out, 1);
-    expect_line(f, arena_printf(&f->a, "call %zu", i), st, WN_ERR_USAGE, wn_model_message(m),
+    expect_line(arena_printf(&f->a, "call %zu", i), st, WN_ERR_USAGE, wn_model_message(m),
                 all[i].words);
   }
   const wn_value two[] = {good, good};
   wn_value outs[2] = {WN_VALUE(.data = y, .bytes = 20), WN_VALUE(.data = y)};
-  expect_line(f, "too little room", wn_model_run(m, two, 2, outs, 1), WN_ERR_USAGE,
+  expect_line("too little room", wn_model_run(m, two, 2, outs, 1), WN_ERR_USAGE,
               wn_model_message(m), "y 24 20");
   outs[0] = WN_VALUE(.name = "nothing", .data = y);
-  expect_line(f, "an output of another name", wn_model_run(m, two, 2, outs, 1), WN_ERR_USAGE,
+  expect_line("an output of another name", wn_model_run(m, two, 2, outs, 1), WN_ERR_USAGE,
               wn_model_message(m), "nothing");
-  expect_line(f, "too many outputs", wn_model_run(m, two, 2, outs, 2), WN_ERR_USAGE,
+  expect_line("too many outputs", wn_model_run(m, two, 2, outs, 2), WN_ERR_USAGE,
               wn_model_message(m), "");
   outs[0].size = 3;
-  expect_line(f, "a struct of no size", wn_model_run(m, two, 2, outs, 1), WN_ERR_USAGE,
+  expect_line("a struct of no size", wn_model_run(m, two, 2, outs, 1), WN_ERR_USAGE,
               wn_model_message(m), "size");
   wn_value v = WN_VALUE();
-  expect_line(f, "input 2", wn_model_get_input(m, 2, &v), WN_ERR_USAGE, wn_model_message(m), "2");
-  expect_line(f, "output -1", wn_model_get_output(m, -1, &v), WN_ERR_USAGE, wn_model_message(m),
-              "-1");
+  expect_line("input 2", wn_model_get_input(m, 2, &v), WN_ERR_USAGE, wn_model_message(m), "2");
+  expect_line("output -1", wn_model_get_output(m, -1, &v), WN_ERR_USAGE, wn_model_message(m), "-1");
   assert_int_equal(wn_model_run(NULL, two, 2, outs, 1), WN_ERR_USAGE);
   assert_non_null(wn_model_message(NULL));
   /* After all that the model works, and forgets nothing. */
@@ -341,8 +340,8 @@ static void special_weights(void **state) {
     const wn_options options = WN_OPTIONS(.backend = backends[i], .threads = 1);
     const wn_model_options model_options = WN_MODEL_OPTIONS(.compile = &options);
     wn_model *m;
-    if (wn_model_load_bytes(f->context, bytes.data, bytes.len, &model_options, &m) != WN_OK)
-      fail_msg("%s", wn_message(f->context));
+    if (wn_model_load_bytes(f->ctx, bytes.data, bytes.len, &model_options, &m) != WN_OK)
+      fail_msg("%s", wn_message(f->ctx));
     float x[6] = {1, 1, 2, 0, 1, 1}, y[6] = {0};
     wn_value in = WN_VALUE(.dtype = WN_F32, .ndim = 1, .shape = {6}, .data = x);
     wn_value out = WN_VALUE(.data = y, .bytes = sizeof y);

@@ -14,6 +14,7 @@
 #include <time.h>
 
 #include "onnx/write_onnx.h"
+#include "unit/context_fixture.h"
 
 enum { C = 8, K = 12, SIDE = 10, DEPTH = 5, MOST = 1 << 16, TEXT = 4000 };
 
@@ -38,29 +39,6 @@ static int64_t count_of(int ndim, const int64_t *shape) {
 }
 
 /* --- models that are run ---------------------------------------------------------------------- */
-
-typedef struct fixture {
-  diag d;
-  arena a;
-  wn_context *ctx;
-} fixture;
-
-static int setup(void **state) {
-  fixture *f = calloc(1, sizeof *f);
-  if (f == NULL) return -1;
-  diag_init(&f->d);
-  arena_init(&f->a, &f->d);
-  *state = f;
-  return wn_context_create(&f->ctx) == WN_OK ? 0 : -1;
-}
-
-static int teardown(void **state) {
-  fixture *f = *state;
-  wn_context_destroy(f->ctx);
-  arena_release(&f->a);
-  free(f);
-  return 0;
-}
 
 typedef struct ran {
   char kernels[TEXT]; /* of a run: loops, lines, operations and bytes */

@@ -8,25 +8,8 @@
 
 #include <math.h>
 
+#include "arena_fixture.h"
 #include "convert.h"
-
-typedef struct fixture {
-  diag d;
-  arena a;
-} fixture;
-
-static int set_up(void **state) {
-  static fixture f;
-  diag_init(&f.d);
-  arena_init(&f.a, &f.d);
-  *state = &f;
-  return 0;
-}
-
-static int tear_down(void **state) {
-  arena_release(&((fixture *)*state)->a);
-  return 0;
-}
 
 static npy_array one(npy_dtype dtype, void *data) {
   return (npy_array){.dtype = dtype, .ndim = 0, .count = 1, .data = data};
@@ -141,10 +124,10 @@ static void comes_back(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test_setup_teardown(keeps_a_number, set_up, tear_down),
-      cmocka_unit_test_setup_teardown(counts_what_is_rounded, set_up, tear_down),
-      cmocka_unit_test_setup_teardown(refuses_what_is_none, set_up, tear_down),
-      cmocka_unit_test_setup_teardown(comes_back, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(keeps_a_number, setup, teardown),
+      cmocka_unit_test_setup_teardown(counts_what_is_rounded, setup, teardown),
+      cmocka_unit_test_setup_teardown(refuses_what_is_none, setup, teardown),
+      cmocka_unit_test_setup_teardown(comes_back, setup, teardown),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

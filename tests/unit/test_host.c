@@ -14,39 +14,17 @@
 
 #include "backend/half.h"
 #include "onnx/write_onnx.h"
-
-typedef struct fixture {
-  diag d;
-  arena a;
-  wn_context *context;
-} fixture;
-
-static int setup(void **state) {
-  fixture *f = calloc(1, sizeof *f);
-  if (f == NULL) return -1;
-  diag_init(&f->d);
-  arena_init(&f->a, &f->d);
-  *state = f;
-  return wn_context_create(&f->context) == WN_OK ? 0 : -1;
-}
-
-static int teardown(void **state) {
-  fixture *f = *state;
-  wn_context_destroy(f->context);
-  arena_release(&f->a);
-  free(f);
-  return 0;
-}
+#include "unit/context_fixture.h"
 
 static wn_status try_load(fixture *f, const str *bytes, wn_model **m) {
   const wn_options options = WN_OPTIONS(.backend = "interp", .threads = 1);
   const wn_model_options how = WN_MODEL_OPTIONS(.compile = &options);
-  return wn_model_load_bytes(f->context, bytes->data, bytes->len, &how, m);
+  return wn_model_load_bytes(f->ctx, bytes->data, bytes->len, &how, m);
 }
 
 static wn_model *load(fixture *f, const str *bytes) {
   wn_model *m;
-  if (try_load(f, bytes, &m) != WN_OK) fail_msg("%s", wn_message(f->context));
+  if (try_load(f, bytes, &m) != WN_OK) fail_msg("%s", wn_message(f->ctx));
   return m;
 }
 
@@ -186,8 +164,8 @@ static void program_before(void **state) {
   assert_int_equal(info.outputs, 1);
   wn_model_release(m, p);
   wn_tensor *outs[4];
-  assert_int_equal(wn_model_build(m, f->context, NULL, 0, outs), WN_ERR_USAGE);
-  HAS_WORDS(wn_message(f->context), "node2", "TopK", "host", "wn_model_run");
+  assert_int_equal(wn_model_build(m, f->ctx, NULL, 0, outs), WN_ERR_USAGE);
+  HAS_WORDS(wn_message(f->ctx), "node2", "TopK", "host", "wn_model_run");
   wn_model_destroy(m);
 }
 
@@ -440,7 +418,7 @@ static str reader(fixture *f, const char *op, const char *reads, const str *all,
 static const char *refusal(fixture *f, const str *bytes) {
   wn_model *m;
   wn_value out[3] = {WN_VALUE(.data = NULL), WN_VALUE(.data = NULL), WN_VALUE(.data = NULL)};
-  if (try_load(f, bytes, &m) != WN_OK) return wn_message(f->context);
+  if (try_load(f, bytes, &m) != WN_OK) return wn_message(f->ctx);
   if (wn_model_outputs(m, NULL, 0, out) == WN_OK) fail_msg("it is not refused");
   const char *line = arena_strdup(&f->a, wn_model_message(m));
   wn_model_destroy(m);
@@ -452,10 +430,10 @@ static void readers(void **state) {
   wn_model *m;
   str bytes = reader(f, "Relu", "v", NULL, 2);
   assert_int_equal(try_load(f, &bytes, &m), WN_ERR_USAGE);
-  HAS_WORDS(wn_message(f->context), "node1", "Relu", "\"v\"", "TopK", "last stage", "Cast");
+  HAS_WORDS(wn_message(f->ctx), "node1", "Relu", "\"v\"", "TopK", "last stage", "Cast");
   bytes = reader(f, "Gather", "x i", NULL, 2);
   assert_int_equal(try_load(f, &bytes, &m), WN_ERR_USAGE);
-  HAS_WORDS(wn_message(f->context), "Gather", "\"i\"", "TopK");
+  HAS_WORDS(wn_message(f->ctx), "Gather", "\"i\"", "TopK");
   str to = attributes(&f->a);
   attribute_int(&to, "to", ONNX_INT64);
   bytes = reader(f, "Cast", "v", &to, 2);
@@ -498,6 +476,42 @@ static void stages(void **state) {
   graph_output(&g, "p", ONNX_INT64, -1, NULL);
   bytes = model_bytes(&g, 17);
   HAS_WORDS(refusal(f, &bytes), "TopK", "\"n\"", "after a run");
+}
+
+/* Operators in the body of a function are of its opset: NonZero is there from 9 on. */
+static void opset_of_function(void **state) {
+  fixture *f = *state;
+  graph_writer g;
+  graph_begin(&g, &f->a);
+  graph_input(&g, "x", ONNX_FLOAT, 1, (int64_t[]){4});
+  graph_import(&g, "local", 1);
+  graph_node_of(&g, "local", "places", "x", "y", NULL);
+  graph_output(&g, "y", ONNX_INT64, -1, NULL);
+  str bytes = model_bytes(&g, 8), function = pb_begin(&f->a), node = pb_begin(&f->a),
+      opset = pb_begin(&f->a);
+  pb_text(&node, 1, "in");
+  pb_text(&node, 2, "out");
+  pb_text(&node, 4, "NonZero");
+  pb_int(&opset, 2, 17);
+  pb_text(&function, 1, "places");
+  pb_text(&function, 4, "in");
+  pb_text(&function, 5, "out");
+  pb_message(&function, 7, &node);
+  pb_message(&function, 9, &opset);
+  pb_text(&function, 10, "local");
+  pb_message(&bytes, 25, &function);
+  wn_model *m = load(f, &bytes);
+  wn_model_info info = WN_MODEL_INFO();
+  assert_int_equal(wn_model_get_info(m, &info), WN_OK);
+  assert_int_equal(info.host, 1);
+  float x[] = {0, 3, 0, -1};
+  int64_t y[4] = {-1, -1, -1, -1};
+  wn_value in = WN_VALUE(.dtype = WN_F32, .ndim = 1, .shape = {4}, .data = x),
+           out = WN_VALUE(.data = y);
+  run(m, &in, 1, &out, 1);
+  assert_true(out.ndim == 2 && out.shape[0] == 1 && out.shape[1] == 2);
+  assert_true(y[0] == 1 && y[1] == 3);
+  wn_model_destroy(m);
 }
 
 /* --- memory ----------------------------------------------------------------------------------- */
@@ -551,7 +565,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(behind_conv), TEST(program_before),  TEST(two_threads),   TEST(orders),
       TEST(non_zero),    TEST(non_zero_shapes), TEST(known),         TEST(suppression),
-      TEST(readers),     TEST(stages),          TEST(every_failure),
+      TEST(readers),     TEST(stages),          TEST(every_failure), TEST(opset_of_function),
   };
   return cmocka_run_group_tests_name("the last stage on the host", tests, NULL, NULL);
 }

@@ -13,32 +13,7 @@
 
 #include "file.h"
 #include "image.h"
-
-typedef struct fixture {
-  diag d;
-  arena a;
-  char folder[32];
-  const char *path;
-} fixture;
-
-static int set_up(void **state) {
-  static fixture f;
-  diag_init(&f.d);
-  arena_init(&f.a, &f.d);
-  snprintf(f.folder, sizeof f.folder, "/tmp/winnow-image-XXXXXX");
-  if (!mkdtemp(f.folder)) return -1;
-  f.path = arena_printf(&f.a, "%s/a.png", f.folder);
-  *state = &f;
-  return 0;
-}
-
-static int tear_down(void **state) {
-  fixture *f = *state;
-  unlink(f->path);
-  rmdir(f->folder);
-  arena_release(&f->a);
-  return 0;
-}
+#include "picture_fixture.h"
 
 /* Every sample once, and the same from the end in the next channel. */
 static void check_samples(fixture *f, int channels, int bits) {

@@ -10,7 +10,7 @@
 #include <stdio.h>
 
 #include "lin_builder.h"
-#include "lin_fixture.h"
+#include "arena_fixture.h"
 #include "backend/half.h"
 #include "backend/interp/interp.h"
 

@@ -6,7 +6,7 @@
 #include <cmocka.h>
 
 #include "lin_builder.h"
-#include "lin_fixture.h"
+#include "arena_fixture.h"
 
 /* y[8 g + l] = 2 x[8 g + 3 l] where l < 4: a loop, a mask and a stride. */
 static lin_builder sample(arena *a) {

@@ -298,6 +298,33 @@ static void values_inside(void **state) {
   assert_int_equal(wn_model_add_output(f->m, "c"), WN_ERR_USAGE); /* there is a program */
 }
 
+/* NaN is the largest, and the first of several is taken, as numpy's argmax has it. */
+static void largest_with_nan(void **state) {
+  fixture *f = *state;
+  static const float in[3][4] = {{1, NAN, 3, NAN}, {2, 5, 5, -1}, {-INFINITY, -8, INFINITY, 7}};
+  static const int64_t right[3] = {1, 1, 2};
+  float hard[3][4];
+  int64_t at[3];
+  graph_writer g;
+  graph_begin(&g, &f->a);
+  graph_input(&g, "x", ONNX_FLOAT, 2, (int64_t[]){3, 4});
+  str axis = attributes(&f->a);
+  attribute_int(&axis, "axis", 1);
+  graph_node(&g, "ArgMax", "x", "at", &axis);
+  graph_node(&g, "Hardmax", "x", "hard", &axis);
+  graph_output(&g, "at", ONNX_INT64, -1, NULL);
+  graph_output(&g, "hard", ONNX_FLOAT, -1, NULL);
+  str bytes = model_bytes(&g, 17);
+  load(f, &bytes, 0);
+  wn_value given = WN_VALUE(.dtype = WN_F32, .ndim = 2, .shape = {3, 4}, .data = (void *)in);
+  wn_value out[] = {WN_VALUE(.data = at), WN_VALUE(.data = hard)};
+  if (wn_model_run(f->m, &given, 1, out, 2) != WN_OK) fail_msg("%s", wn_model_message(f->m));
+  for (int i = 0; i < 3; ++i) {
+    assert_int_equal(at[i], right[i]);
+    for (int k = 0; k < 4; ++k) assert_true(hard[i][k] == (k == right[i] ? 1 : 0));
+  }
+}
+
 /* --- programs --------------------------------------------------------------------------------- */
 
 static void keeps_the_last(void **state) {
@@ -487,6 +514,7 @@ int main(void) {
       TEST(by_name_and_place), TEST(compiled),       TEST(built_by_hand),
       TEST(values_inside),     TEST(keeps_the_last), TEST(lends_programs),
       TEST(values_are_keys),   TEST(threads),        TEST(survives_every_failure),
+      TEST(largest_with_nan),
   };
   return cmocka_run_group_tests_name("model", tests, NULL, NULL);
 }

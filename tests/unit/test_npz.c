@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "arena_fixture.h"
 #include "file.h"
 #include "npz.h"
 
@@ -51,24 +52,6 @@ static const char stored[] =
     "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x80\x01\x00\x00\x00\x00\x61\x72\x72"
     "\x5f\x30\x2e\x6e\x70\x79\x50\x4b\x05\x06\x00\x00\x00\x00\x01\x00\x01\x00\x37\x00"
     "\x00\x00\xbf\x00\x00\x00\x00\x00";
-
-typedef struct fixture {
-  diag d;
-  arena a;
-} fixture;
-
-static int set_up(void **state) {
-  static fixture f;
-  diag_init(&f.d);
-  arena_init(&f.a, &f.d);
-  *state = &f;
-  return 0;
-}
-
-static int tear_down(void **state) {
-  arena_release(&((fixture *)*state)->a);
-  return 0;
-}
 
 static wn_status parse(fixture *f, npz *out, const void *bytes, size_t size) {
   wn_status status;
@@ -146,9 +129,9 @@ static void keeps_what_is_written(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test_setup_teardown(reads_numpy, set_up, tear_down),
-      cmocka_unit_test_setup_teardown(survives_damage, set_up, tear_down),
-      cmocka_unit_test_setup_teardown(keeps_what_is_written, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(reads_numpy, setup, teardown),
+      cmocka_unit_test_setup_teardown(survives_damage, setup, teardown),
+      cmocka_unit_test_setup_teardown(keeps_what_is_written, setup, teardown),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

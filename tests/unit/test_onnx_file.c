@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "onnx/hold.h"
-#include "unit/onnx_bytes.h"
+#include "onnx/write_protobuf.h"
 
 #define SEEDS WN_SOURCE_DIR "/tests/fuzz/seeds/fuzz_onnx/"
 
@@ -268,17 +268,17 @@ static onnx_tensor *external(fixture *f, const char *location, const char *offse
                              const char *length) {
   const char *const entry[][2] = {
       {"location", location}, {"offset", offset}, {"length", length}, {"checksum", "x"}};
-  str t = message(&f->a);
-  put_ints(&t, 1, 2, (int64_t[]){2, 3});
-  put_int(&t, 2, ONNX_FLOAT);
-  put_text(&t, 8, "far");
-  put_int(&t, 14, 1);
+  str t = pb_begin(&f->a);
+  pb_ints(&t, 1, 2, (int64_t[]){2, 3});
+  pb_int(&t, 2, ONNX_FLOAT);
+  pb_text(&t, 8, "far");
+  pb_int(&t, 14, 1);
   for (int i = 0; i < 4; ++i) {
-    str e = message(&f->a);
+    str e = pb_begin(&f->a);
     if (entry[i][1] == NULL) continue;
-    put_text(&e, 1, entry[i][0]);
-    put_text(&e, 2, entry[i][1]);
-    put(&t, 13, &e);
+    pb_text(&e, 1, entry[i][0]);
+    pb_text(&e, 2, entry[i][1]);
+    pb_message(&t, 13, &e);
   }
   return read_tensor(f, &t);
 }
@@ -370,32 +370,32 @@ static void refuses_external_data(void **state) {
 
 /* A tensor 'w' of a type; dims packed. */
 static str tensor(fixture *f, int type, int ndim, const int64_t *dims) {
-  str t = message(&f->a);
-  put_ints(&t, 1, ndim, dims);
-  if (type != 0) put_int(&t, 2, type);
-  put_text(&t, 8, "w");
+  str t = pb_begin(&f->a);
+  pb_ints(&t, 1, ndim, dims);
+  if (type != 0) pb_int(&t, 2, type);
+  pb_text(&t, 8, "w");
   return t;
 }
 
 /* A model around a graph. */
 static str model(fixture *f, const str *graph) {
-  str m = message(&f->a), opset = message(&f->a);
-  put_int(&m, 1, 8);
-  put_int(&opset, 2, 17);
-  put(&m, 8, &opset);
-  put(&m, 7, graph);
+  str m = pb_begin(&f->a), opset = pb_begin(&f->a);
+  pb_int(&m, 1, 8);
+  pb_int(&opset, 2, 17);
+  pb_message(&m, 8, &opset);
+  pb_message(&m, 7, graph);
   return m;
 }
 
 static void reads_unpacked(void **state) {
   fixture *f = *state;
-  str t = message(&f->a);
-  for (int i = 0; i < 3; ++i) put_int(&t, 7, 100 - i); /* before the type and the shape */
-  put_ints(&t, 7, 2, (int64_t[]){-1, INT64_MIN});
-  put_int(&t, 7, 7);
-  put_int(&t, 1, 2);
-  put_int(&t, 1, 3);
-  put_int(&t, 2, ONNX_INT64);
+  str t = pb_begin(&f->a);
+  for (int i = 0; i < 3; ++i) pb_int(&t, 7, 100 - i); /* before the type and the shape */
+  pb_ints(&t, 7, 2, (int64_t[]){-1, INT64_MIN});
+  pb_int(&t, 7, 7);
+  pb_int(&t, 1, 2);
+  pb_int(&t, 1, 3);
+  pb_int(&t, 2, ONNX_INT64);
   const int64_t expected[] = {100, 99, 98, -1, INT64_MIN, 7};
   const onnx_tensor *out = read_tensor(f, &t);
   assert_int_equal(out->ndim, 2);
@@ -403,18 +403,18 @@ static void reads_unpacked(void **state) {
   assert_memory_equal(elements(f, NULL, out, WN_OK), expected, sizeof expected);
 
   t = tensor(f, ONNX_FLOAT, 1, (int64_t[]){4});
-  put_float(&t, 4, 1.5f);
-  put_bytes(&t, 4, (float[]){2, 3}, 8);
-  put_float(&t, 4, 4);
+  pb_float(&t, 4, 1.5f);
+  pb_bytes(&t, 4, (float[]){2, 3}, 8);
+  pb_float(&t, 4, 4);
   assert_memory_equal(elements(f, NULL, read_tensor(f, &t), WN_OK), ((float[]){1.5f, 2, 3, 4}), 16);
 
   t = tensor(f, ONNX_DOUBLE, 1, (int64_t[]){2});
-  put_double(&t, 10, 1.5);
-  put_double(&t, 10, -3);
+  pb_double(&t, 10, 1.5);
+  pb_double(&t, 10, -3);
   assert_memory_equal(elements(f, NULL, read_tensor(f, &t), WN_OK), ((double[]){1.5, -3}), 16);
 
   t = tensor(f, ONNX_BOOL, 1, (int64_t[]){3});
-  put_ints(&t, 5, 3, (int64_t[]){0, 7, 1});
+  pb_ints(&t, 5, 3, (int64_t[]){0, 7, 1});
   assert_memory_equal(elements(f, NULL, read_tensor(f, &t), WN_OK), ((uint8_t[]){0, 1, 1}), 3);
 }
 
@@ -429,13 +429,13 @@ static void aligns_raw_data(void **state) {
   unsigned char data[16 * 40];
   for (size_t i = 0; i < sizeof data; ++i) data[i] = (unsigned char)(i * 37 + 11);
   for (size_t k = 0; k < sizeof types / sizeof *types; ++k) {
-    str graph = message(&f->a);
+    str graph = pb_begin(&f->a);
     size_t bytes = 40 * onnx_type_size(types[k].type);
     for (int i = 0; i < 8; ++i) {
       str t = tensor(f, types[k].type, 1, (int64_t[]){40});
-      put_bytes(&t, 9, data, bytes);
-      put_text(&t, 12, &"1234567"[i]); /* so that the next one is elsewhere */
-      put(&graph, 5, &t);
+      pb_bytes(&t, 9, data, bytes);
+      pb_text(&t, 12, &"1234567"[i]); /* so that the next one is elsewhere */
+      pb_message(&graph, 5, &t);
     }
     str m = model(f, &graph);
     const char *path = in_folder(f, arena_printf(&f->a, "%zu", k));
@@ -459,11 +459,11 @@ static void aligns_raw_data(void **state) {
 static void cleans_bools(void **state) {
   fixture *f = *state;
   str t = tensor(f, ONNX_BOOL, 1, (int64_t[]){4});
-  put_bytes(&t, 9, "\0\1\2\377", 4);
+  pb_bytes(&t, 9, "\0\1\2\377", 4);
   const onnx_tensor *out = read_tensor(f, &t);
   assert_memory_equal(elements(f, NULL, out, WN_OK), ((uint8_t[]){0, 1, 1, 1}), 4);
   t = tensor(f, ONNX_BOOL, 1, (int64_t[]){2});
-  put_bytes(&t, 9, "\1\0", 2);
+  pb_bytes(&t, 9, "\1\0", 2);
   out = read_tensor(f, &t);
   assert_ptr_equal(elements(f, NULL, out, WN_OK), out->raw);
   t = tensor(f, ONNX_FLOAT, 2, (int64_t[]){3, 0}); /* no elements are elements, too */
@@ -474,61 +474,61 @@ static void refuses_tensors(void **state) {
   fixture *f = *state;
   const int64_t two[] = {2}, big[] = {INT64_C(1) << 62, 4, 0};
   str t = tensor(f, ONNX_FLOAT, 1, two);
-  put_bytes(&t, 9, "1234567", 7);
+  pb_bytes(&t, 9, "1234567", 7);
   refuse_tensor(f, &t,
                 "t.pb: at byte 0: tensor 'w': raw_data has 7 bytes, which does not fit float[2]");
-  put_float(&t, 4, 0);
+  pb_float(&t, 4, 0);
   refuse_tensor(f, &t, "tensor 'w' has both raw_data and float_data");
   t = tensor(f, ONNX_FLOAT, 1, two);
   refuse_tensor(f, &t, "float_data has 0, which does not fit float[2]");
-  put_ints(&t, 7, 2, (int64_t[]){1, 2});
+  pb_ints(&t, 7, 2, (int64_t[]){1, 2});
   refuse_tensor(f, &t, "tensor 'w' is of float, whose elements are not in int64_data");
   t = tensor(f, ONNX_COMPLEX64, 1, two);
-  put_bytes(&t, 4, (float[]){1, 2, 3}, 12);
+  pb_bytes(&t, 4, (float[]){1, 2, 3}, 12);
   refuse_tensor(f, &t, "float_data has 3, which does not fit complex64[2]");
   t = tensor(f, ONNX_FLOAT, 1, two);
-  put_bytes(&t, 4, "1234567", 7);
+  pb_bytes(&t, 4, "1234567", 7);
   refuse_tensor(f, &t, "TensorProto.float_data has 7 bytes of numbers of 4 bytes");
   t = tensor(f, ONNX_INT8, 1, two);
-  put_ints(&t, 5, 2, (int64_t[]){0, 128});
+  pb_ints(&t, 5, 2, (int64_t[]){0, 128});
   refuse_tensor(f, &t, "int32_data has 128, its tensor's type ends at 127");
   t = tensor(f, ONNX_UINT32, 1, two);
-  put_ints(&t, 11, 2, (int64_t[]){0, -1});
+  pb_ints(&t, 11, 2, (int64_t[]){0, -1});
   refuse_tensor(f, &t, "uint64_data has -1, its tensor's type ends at 0");
   t = tensor(f, ONNX_INT32, 1, two);
-  put_bytes(&t, 5, "\1\200", 2);
+  pb_bytes(&t, 5, "\1\200", 2);
   refuse_tensor(f, &t, "int32_data has 1, which does not fit int32[2]");
   t = tensor(f, ONNX_INT32, 1, (int64_t[]){1});
-  put_bytes(&t, 5, "\1\200", 2);
+  pb_bytes(&t, 5, "\1\200", 2);
   refuse_tensor(f, &t, "a varint goes past the end of its message");
   t = tensor(f, ONNX_STRING, 1, two);
-  put_text(&t, 6, "one");
+  pb_text(&t, 6, "one");
   refuse_tensor(f, &t, "string_data has 1, which does not fit string[2]");
-  put_text(&t, 9, "raw");
+  pb_text(&t, 9, "raw");
   refuse_tensor(f, &t, "both raw_data and string_data");
   t = tensor(f, ONNX_STRING, 1, two);
-  put_text(&t, 9, "raw");
+  pb_text(&t, 9, "raw");
   refuse_tensor(f, &t, "is of string, whose elements are not in raw_data");
   t = tensor(f, ONNX_INT4, 1, (int64_t[]){3});
-  put_bytes(&t, 9, "123", 3);
+  pb_bytes(&t, 9, "123", 3);
   refuse_tensor(f, &t, "raw_data has 3 bytes, which does not fit int4[3]");
   t = tensor(f, ONNX_FLOAT, 1, (int64_t[]){-3});
   refuse_tensor(f, &t, "tensor 'w' has a negative extent, -3");
   t = tensor(f, ONNX_FLOAT, 3, big);
   refuse_tensor(f, &t, "more elements than 64 bits count");
   t = tensor(f, ONNX_DOUBLE, 1, big);
-  put_text(&t, 9, "x");
+  pb_text(&t, 9, "x");
   refuse_tensor(f, &t, "does not fit double[4611686018427387904]");
   t = tensor(f, 0, 1, two);
   refuse_tensor(f, &t, "tensor 'w' has no data_type");
   t = tensor(f, ONNX_FLOAT, 1, two);
-  put_text(&t, 3, "");
+  pb_text(&t, 3, "");
   refuse_tensor(f, &t, "is a segment");
   t = tensor(f, 0, 1, two);
-  put_int(&t, 2, INT64_C(1) << 40);
+  pb_int(&t, 2, INT64_C(1) << 40);
   refuse_tensor(f, &t, "TensorProto.data_type is 1099511627776, which does not fit 32 bits");
   t = tensor(f, 99, 1, two); /* of a later version; its data cannot be checked */
-  put_text(&t, 9, "x");
+  pb_text(&t, 9, "x");
   assert_string_equal(onnx_type_name(&f->a, read_tensor(f, &t)->type), "type 99");
   elements(f, NULL, read_tensor(f, &t), WN_ERR_USAGE);
   check_line(f, "elements of type 99 are not supported");
@@ -537,20 +537,20 @@ static void refuses_tensors(void **state) {
 /* Attributes of models from before they said what they are. */
 static void derives_kinds(void **state) {
   fixture *f = *state;
-  str graph = message(&f->a), node = message(&f->a);
+  str graph = pb_begin(&f->a), node = pb_begin(&f->a);
   for (int i = 0; i < 7; ++i) {
-    str a = message(&f->a), t = tensor(f, ONNX_FLOAT, 1, (int64_t[]){0}), g = message(&f->a);
-    put_text(&a, 1, "a");
-    if (i == 0) put_float(&a, 2, 0);
-    if (i == 1) put_int(&a, 3, 0);
-    if (i == 2) put_text(&a, 4, "");
-    if (i == 3) put(&a, 5, &t);
-    if (i == 4) put(&a, 6, &g);
-    if (i == 5) put_float(&a, 7, 1);
-    if (i == 6) put_int(&a, 8, 1);
-    put(&node, 5, &a);
+    str a = pb_begin(&f->a), t = tensor(f, ONNX_FLOAT, 1, (int64_t[]){0}), g = pb_begin(&f->a);
+    pb_text(&a, 1, "a");
+    if (i == 0) pb_float(&a, 2, 0);
+    if (i == 1) pb_int(&a, 3, 0);
+    if (i == 2) pb_text(&a, 4, "");
+    if (i == 3) pb_message(&a, 5, &t);
+    if (i == 4) pb_message(&a, 6, &g);
+    if (i == 5) pb_float(&a, 7, 1);
+    if (i == 6) pb_int(&a, 8, 1);
+    pb_message(&node, 5, &a);
   }
-  put(&graph, 1, &node);
+  pb_message(&graph, 1, &node);
   str m = model(f, &graph);
   const onnx_model *out = read_model(f, m.data, m.len);
   for (int i = 0; i < 7; ++i) assert_int_equal(out->graph.node[0].attribute[i].kind, i + 1);
@@ -602,7 +602,7 @@ static void refuses_wire(void **state) {
        "IR version -1 is not supported"},
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; ++i) {
-    str m = message(&f->a);
+    str m = pb_begin(&f->a);
     str_addn(&m, cases[i].bytes, cases[i].n);
     refuse(f, &m, cases[i].line);
   }
@@ -629,7 +629,7 @@ static void says_what_it_is(void **state) {
       {"\x1c\1\1\1ORTM", "ONNX Runtime's own format"},
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; ++i) {
-    str m = message(&f->a);
+    str m = pb_begin(&f->a);
     str_add(&m, cases[i].bytes);
     refuse(f, &m, cases[i].line);
   }
@@ -637,13 +637,12 @@ static void says_what_it_is(void **state) {
 
 /* A graph in an attribute of a node of a graph, and so on; model, graph, node and attribute count. */
 static str nested(fixture *f, int depth) {
-  str inner = message(&f->a);
+  str inner = pb_begin(&f->a);
   for (int at = depth; at > 2; --at) {
     /* from the innermost, which is a graph, a node or an attribute by its place */
-    str outer = message(&f->a);
-    static const unsigned fields[] = {6, 1,
-                                      5}; /* of a graph in an attribute, a node, an attribute */
-    put(&outer, fields[(at - 2) % 3], &inner);
+    str outer = pb_begin(&f->a);
+    static const int fields[] = {6, 1, 5}; /* of a graph in an attribute, a node, an attribute */
+    pb_message(&outer, fields[(at - 2) % 3], &inner);
     inner = outer;
   }
   return model(f, &inner);
@@ -711,10 +710,10 @@ static void change_anything(void **state) {
 static void many_nodes(void **state) {
   fixture *f = *state;
   enum { NODES = 100000 };
-  str graph = message(&f->a), node = message(&f->a);
-  put_text(&node, 1, "x");
-  put_text(&node, 4, "Relu");
-  for (int i = 0; i < NODES; ++i) put(&graph, 1, &node);
+  str graph = pb_begin(&f->a), node = pb_begin(&f->a);
+  pb_text(&node, 1, "x");
+  pb_text(&node, 4, "Relu");
+  for (int i = 0; i < NODES; ++i) pb_message(&graph, 1, &node);
   str m = model(f, &graph);
   const onnx_model *out = read_model(f, m.data, m.len);
   assert_int_equal(out->graph.nodes, NODES);

@@ -9,6 +9,7 @@
 
 #include "mixed_plan.h"
 #include "plan/plan.h"
+#include "sanitized.h"
 #include "unit/random_schedule.h"
 
 #define LEN(a) (sizeof(a) / sizeof *(a))
@@ -286,8 +287,10 @@ static void placements_are_programs(void **state) {
   (void)state;
   uint64_t seed = test_seed();
   const char *const *names = wn_plan_names();
-  int graphs = getenv("WINNOW_LONG") != NULL ? 100 : 4, same = 0, limited = 0, refused = 0,
-      nnames = 0;
+  int graphs = getenv("WINNOW_LONG") != NULL ? 100
+               : in_part()                   ? 1
+                                             : 3,
+      same = 0, limited = 0, refused = 0, nnames = 0;
   while (names[nnames] != NULL) nnames++;
   for (size_t i = 0; i < LEN(machines); ++i) {
     if (!is_there(machines[i].backend, machines[i].isa)) continue;

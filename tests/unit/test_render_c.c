@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "lin_fixture.h"
+#include "arena_fixture.h"
 #include "lin_suite.h"
 #include "render/render.h"
 #include "backend/runtime.h"

@@ -12,7 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "lin_fixture.h"
+#include "arena_fixture.h"
 #include "lin_suite.h"
 #include "backend/runtime.h"
 #include "render/render.h"

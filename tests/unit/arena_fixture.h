@@ -1,6 +1,6 @@
-/* What tests of linear IR stand on: an arena, and who hears of its errors. */
-#ifndef WN_TESTS_LIN_FIXTURE_H
-#define WN_TESTS_LIN_FIXTURE_H
+/* What many tests stand on: an arena, and who hears of its errors. */
+#ifndef WN_TESTS_ARENA_FIXTURE_H
+#define WN_TESTS_ARENA_FIXTURE_H
 
 #include "base/mem.h"
 
