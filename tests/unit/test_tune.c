@@ -349,6 +349,55 @@ static void test_cold_weights(void **state) {
   conv_free(net);
 }
 
+static bool is_stored(const conv *c, const wn_options *o, bool cold) {
+  char *key = key_of(c, o);
+  diag d;
+  arena a;
+  diag_init(&d);
+  arena_init(&a, &d);
+  store *s = store_open(&d, false);
+  stored_plan plan;
+  bool found = plans_get(s, &d, &a, plans_key_cold(&a, key, cold), &plan);
+  store_close(s);
+  arena_release(&a);
+  free(key);
+  return found;
+}
+
+/* Tuning a network keeps what it finds for weights that are cold, by which a layer alone is not found. */
+static void test_tuning_a_network(void **state) {
+  (void)state;
+  machine here;
+  wn_options o = WN_OPTIONS(.threads = 1); /* the interpreter would take minutes for the product */
+  wn_tune_result r = WN_TUNE_RESULT();
+  const wn_tune_options how = WN_TUNE_OPTIONS(.seconds = 0.6, .candidates = 2);
+  conv *c = conv_new(0, 1, true);
+  machine_of_cpu(&here, &c->ctx->diag, NULL);
+  if (here.l3 > 128 << 20) {
+    conv_free(c);
+    skip();
+  }
+  const int64_t n =
+      (int64_t)sqrt((double)here.l3 / sizeof(float)) + 64; /* grown, twice the cache */
+  float *wide = malloc((size_t)(n * n) * sizeof *wide), *one = calloc((size_t)n, sizeof *one),
+        *product = calloc((size_t)n, sizeof *product);
+  assert_true(wide != NULL && one != NULL && product != NULL);
+  for (int64_t i = 0; i < n * n; ++i) wide[i] = value_at((unsigned)i, 5);
+  for (int64_t i = 0; i < n; ++i) one[i] = value_at((unsigned)i, 6);
+  wn_tensor *outs[] = {c->y, wn_matmul(wn_input(c->ctx, WN_F32, 2, (int64_t[]){1, n}, one),
+                                       wn_constant(c->ctx, WN_F32, 2, (int64_t[]){n, n}, wide))};
+  void *data[] = {c->out, product};
+  forget();
+  assert_int_equal(wn_tune(c->ctx, outs, data, 2, &o, &how, &r), WN_OK);
+  if (!r.stored) fail_msg("nothing is stored: %s", r.not_stored);
+  assert_true(is_stored(c, &o, true));
+  assert_false(is_stored(c, &o, false));
+  conv_free(c);
+  free(wide);
+  free(one);
+  free(product);
+}
+
 /* What passes has a limit, nothing passes where there is nothing, and a lack of memory is said. */
 static void test_cooling(void **state) {
   (void)state;
@@ -804,6 +853,7 @@ int main(void) {
       cmocka_unit_test(test_stored_plan_is_used),
       cmocka_unit_test(test_foreign_key_is_not),
       cmocka_unit_test(test_cold_weights),
+      cmocka_unit_test(test_tuning_a_network),
       cmocka_unit_test(test_cooling),
       cmocka_unit_test(test_broken_plans_warn),
       cmocka_unit_test(test_check),
