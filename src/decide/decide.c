@@ -254,8 +254,18 @@ static void trim(schedule *s, site_kind kind) {
   if (kind == SITE_MAP) s->t[0] = s->k[0] = 0, s->chains = 0;
 }
 
+/* Of layers that take turns all but the last. */
+static void say_bands(graph_plan *p, const kernel_set *set) {
+  for (size_t b = 0; b < set->bands.len; ++b) {
+    const band_group *group = &set->bands.data[b];
+    for (int k = group->first; k + 1 < group->end; ++k)
+      p->site[set->kernels.data[k].first_site].bands = group->rounds;
+  }
+}
+
 /* The plan with what nests were made from. */
-static graph_plan complete_plan(graph *g, const fitting *f, const choice *ch) {
+static graph_plan complete_plan(graph *g, const fitting *f, const choice *ch,
+                                const kernel_set *set) {
   size_t size = (size_t)ch->plan.n * sizeof *ch->plan.site;
   graph_plan p = {ch->plan.n, arena_copy(&g->arena, ch->plan.site, size)};
   for (int i = 0; i < p.n; ++i) {
@@ -267,6 +277,7 @@ static graph_plan complete_plan(graph *g, const fitting *f, const choice *ch) {
     trim(&p.site[i], f->sites->at[i].kind);
     p.site[i].layout = v->layout;
   }
+  say_bands(&p, set);
   return p;
 }
 
@@ -327,7 +338,7 @@ decision decide(const deciding *d, const site_list *sites) {
   while (!try_plan(&t)) continue;
   if (f->rounds > 1) make_again(&t);
   f->limit = NULL;
-  out.complete = complete_plan(d->g, f, &out.choice);
+  out.complete = complete_plan(d->g, f, &out.choice, out.set);
   out.trace = trace_of(d->g, f);
   out.choice.tuned = false;
   for (int i = 0; i < sites->n; ++i) out.choice.tuned |= choose_is_tuned(&out.choice, i);

@@ -152,16 +152,23 @@ kernel_set *schedule_fit(fitting *f, choice *c) {
   const bool variable = f->target->options->variable_weights != 0;
   size_t size = sizeof *c->plan.site * (size_t)c->plan.n, most = f->target->machine->local_bytes;
   schedule *smallest = NULL;
+  const cost_target cost = choose_cost_target(f->target);
+  band_request bands = {&cost, c->bands, f->sites};
   f->least = 0;
   f->holder = -1;
   for (;;) {
     ++f->rounds;
     part_list parts = make_parts(f, c);
     settle(f->g, c, &parts);
-    kernel_set *set = parts_assemble(f->g, &parts, variable, f->nuser, f->user);
+    kernel_set *set = parts_assemble(f->g, &parts, variable, f->nuser, f->user, &bands);
     bool local = most > 0 && set->scratch_bytes > most;
     size_t bytes = memory_needed(set, f->limit->threads);
     if (!local && bytes <= f->limit->bytes) return set;
+    if (!local && bands.cost != NULL &&
+        set->bands.len > 0) { /* what takes turns is alive together */
+      bands.cost = NULL;
+      continue;
+    }
     const holder *h = list_holders(f->g, &c->plan, set, f->limit->threads, local);
     f->holder = largest_to_change(c, h);
     if (!local && (smallest == NULL || bytes < f->least)) {

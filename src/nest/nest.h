@@ -107,11 +107,18 @@ static inline bool nest_same_rounds(const nest_kernel *a, const nest_kernel *b) 
   return a->chunks > 1 && a->chunks == b->chunks && a->chunk_group == b->chunk_group;
 }
 
+/* Kernels [first, end) take turns: after round r kernel first + i has done until[r * (end - first) + i] blocks. */
+typedef struct band_group {
+  int first, end, rounds;
+  const int64_t *until;
+} band_group;
+
 typedef struct kernel_set {
   schedule *plan;         /* of a part: by site of its value, complete */
   VEC(array_info) arrays; /* by slot of OP_BUFFER */
   VEC(nest_kernel) kernels;
-  map kinds;  /* number of a reduction RANGE -> axis_kind */
+  VEC(band_group) bands; /* by their first kernel */
+  map kinds;             /* number of a reduction RANGE -> axis_kind */
   map chains; /* number of a reduction RANGE -> additions of floats in one chain, where the usual number is too many */
   size_t workspace_bytes, prepared_bytes;
   size_t scratch_bytes; /* local arrays of the kernel that has most of them, for one worker */

@@ -70,13 +70,19 @@ static void scan_kernels(const kernel_set *set, arena *scratch, life *lives) {
   }
 }
 
-/* From the first kernel of a host loop to its last. */
+/* From the first kernel of a host loop, or of those that take turns, to its last. */
 static void widen(const kernel_set *set, life *l) {
   const nest_kernel *k = set->kernels.data;
   if (l->first < 0) return;
   while (l->first > 0 && nest_same_rounds(&k[l->first], &k[l->first - 1])) --l->first;
   while (l->last + 1 < (int)set->kernels.len && nest_same_rounds(&k[l->last], &k[l->last + 1]))
     ++l->last;
+  for (size_t i = 0; i < set->bands.len; ++i) {
+    const band_group *b = &set->bands.data[i];
+    if (l->first >= b->end || l->last < b->first) continue;
+    if (l->first > b->first) l->first = b->first;
+    if (l->last < b->end - 1) l->last = b->end - 1;
+  }
 }
 
 /* --- scratch ---------------------------------------------------------------------------------- */

@@ -191,6 +191,17 @@ static void choose_sites(graph *g, choice *c, const choice_target *target, bool 
   c->considered = str_text(&text);
 }
 
+/* What the plan says of turns and layouts is of what is around a value: parts are made of what it says of the value. */
+static const int *set_apart(graph *g, graph_plan *p) {
+  int *bands = arena_array(&g->arena, int, p->n + 1);
+  for (int i = 0; i < p->n; ++i) {
+    bands[i] = p->site[i].bands;
+    p->site[i].bands = 0;
+    p->site[i].layout = LAYOUT_CHOSEN;
+  }
+  return bands;
+}
+
 /* --- what was tuned --------------------------------------------------------------------------- */
 
 /* The sites of one stored value by themselves. */
@@ -241,6 +252,7 @@ static void use_tuned(graph *g, choice *c, const choice_target *target, int valu
   DIAG_END(d, st)
   const char *why = st == WN_OK ? NULL : arena_strdup(&g->arena, d->message);
   if (st == WN_ERR_NOMEM) diag_fail(d, st, "%s", why);
+  if (why == NULL) set_apart(g, &stored.plan);
   for (int i = 0; i < v->nsites && why == NULL; ++i) {
     int site = v->first + i;
     if (stored.source[i] == PLAN_CHOOSE || c->source[site] != PLAN_CHOOSE) continue;
@@ -351,6 +363,7 @@ choice choose_plan(graph *g, const site_list *sites, const choice_target *target
   plan_request asked = plan_parse(g, c.name, sites);
   bool on = asked_tile(g, o, env, &w);
   c.plan = asked.plan;
+  c.bands = set_apart(g, &c.plan);
   c.source = asked.source;
   c.spelled = asked.spelled;
   c.rewrites = asked.rewrites;

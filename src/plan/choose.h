@@ -35,6 +35,7 @@ typedef struct choice {
   graph_plan plan;
   const plan_source *source;
   const bool *spelled;    /* by site: no size of it may be made smaller */
+  const int *bands;       /* by site: what the plan says of turns; 0: nothing */
   bool rewrites;          /* a plan for all was asked for that rewrites */
   bool tuned;             /* some of it was */
   double seconds;         /* predicted, once it was applied */

@@ -62,13 +62,20 @@ static void add_launch(compiled_graph *c, int index) {
 static void group_launches(compiled_graph *c) {
   launch_list *l = &c->list;
   const nest_kernel *k = c->set->kernels.data;
+  size_t bands = 0;
   for (int i = 0, end; i < l->count; i = end) {
+    if (bands < c->set->bands.len && c->set->bands.data[bands].first == i) {
+      const band_group *b = &c->set->bands.data[bands++];
+      l->rounds[l->round_groups++] = (program_rounds){i, end = b->end, b->rounds, b->until};
+      continue;
+    }
     bool rounds = k[i].chunks > 1;
     end = i + 1;
     while (end < l->count && k[end].prepare == k[i].prepare &&
+           !(bands < c->set->bands.len && c->set->bands.data[bands].first == end) &&
            (rounds ? nest_same_rounds(&k[i], &k[end]) : k[end].chunks <= 1))
       ++end;
-    l->rounds[l->round_groups++] = (program_rounds){i, end, rounds ? k[i].chunks : 1};
+    l->rounds[l->round_groups++] = (program_rounds){i, end, rounds ? k[i].chunks : 1, NULL};
     if (k[i].prepare) l->prepare_groups = l->round_groups;
   }
 }
@@ -111,8 +118,11 @@ static void add_numbers(str *key, const int64_t *numbers, size_t count) {
 
 static void add_launches(str *key, const launch_list *l) {
   ADD(key, l->count, l->prepare, l->round_groups);
-  for (int i = 0; i < l->round_groups; ++i)
-    ADD(key, l->rounds[i].first, l->rounds[i].end, l->rounds[i].count);
+  for (int i = 0; i < l->round_groups; ++i) {
+    const program_rounds *of = &l->rounds[i];
+    ADD(key, of->first, of->end, of->count);
+    if (of->until != NULL) add_numbers(key, of->until, (size_t)(of->count * (of->end - of->first)));
+  }
   for (int i = 0; i < l->count; ++i) {
     const program_launch *of = &l->launch[i];
     ADD(key, of->code, of->blocks, of->args);

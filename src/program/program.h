@@ -41,10 +41,12 @@ typedef struct program_launch {
 } program_launch;
 
 /* Launches [first, end) one behind the other, `count` times. Round r of a launch does its blocks
- * from r * launch.blocks on. */
+ * from r * launch.blocks on; or, where `until` is not NULL, up to until[r * (end - first) + i] of
+ * launch first + i, from where the round before came to. */
 typedef struct program_rounds {
   int first, end;
   int64_t count;
+  const int64_t *until;
 } program_rounds;
 
 /* Launch i is that of kernel_set.kernels[i]. All launches are in rounds, in order; those of

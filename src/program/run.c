@@ -46,12 +46,31 @@ static const char *collect_time(wn_program *p, int index, timing *t) {
   return why;
 }
 
-static const char *launch(wn_program *p, int index, int64_t round, timing *t) {
+static const char *launch_blocks(wn_program *p, int index, const device_arg *args, int64_t begin,
+                                 int64_t end, timing *t) {
   if (t != NULL && t->collect) return collect_time(p, index, t);
+  return module_launch(p->rt, p->compiled->module, p->compiled->list.launch[index].code, args,
+                       begin, end, t != NULL ? t->stamps++ : -1);
+}
+
+static const char *launch(wn_program *p, int index, int64_t round, timing *t) {
   const program_launch *l = &p->compiled->list.launch[index];
-  int64_t begin = round * l->blocks;
-  return module_launch(p->rt, p->compiled->module, l->code, args_of(p, l, round), begin,
-                       begin + l->blocks, t != NULL ? t->stamps++ : -1);
+  const int64_t begin = round * l->blocks;
+  return launch_blocks(p, index, args_of(p, l, round), begin, begin + l->blocks, t);
+}
+
+/* A round of those that take turns: each goes as far as the next ones need it. */
+static const char *take_turns(wn_program *p, const program_rounds *group, int64_t round,
+                              timing *t) {
+  const int n = group->end - group->first;
+  const int64_t *until = group->until + round * n;
+  const char *why = NULL;
+  for (int i = 0; i < n && why == NULL; ++i) {
+    const int64_t begin = round > 0 ? until[i - n] : 0;
+    const device_arg *args = p->args + p->compiled->list.launch[group->first + i].first_arg;
+    if (begin < until[i]) why = launch_blocks(p, group->first + i, args, begin, until[i], t);
+  }
+  return why;
 }
 
 /* Groups [first, end) of the list; t may be NULL. */
@@ -61,6 +80,10 @@ static const char *launch_groups(wn_program *p, int first, int end, timing *t) {
   for (int g = first; g < end && why == NULL; ++g) {
     const program_rounds *group = &l->rounds[g];
     for (int64_t r = 0; r < group->count && why == NULL; ++r) {
+      if (group->until != NULL) {
+        why = take_turns(p, group, r, t);
+        continue;
+      }
       for (int i = group->first; i < group->end && why == NULL; ++i) why = launch(p, i, r, t);
     }
   }
