@@ -174,6 +174,16 @@ const char *nest_stages(arena *a, const nest_kernel *k);
 /* The loops of one kernel as a tree, indented by two more for each loop around, `depth` around all. */
 void nest_print_kernel(graph *g, str *out, const kernel_set *set, int kernel, int depth);
 
+/* The same in two parts, so that launches of a kernel have it once: the tree, which has places for what is stored, and
+ * that by launch. */
+typedef struct nest_text {
+  const char *tree; /* NEST_PLACE: the next of the stores */
+} nest_text;
+enum { NEST_PLACE = '\1' };
+nest_text nest_text_of(graph *g, arena *keep, const kernel_set *set, int kernel);
+const char **nest_stores(arena *keep, const kernel_set *set, int kernel);
+void nest_text_print(str *out, const nest_text *text, const char *const *stores);
+
 /* --- memory.c --------------------------------------------------------------------------------- */
 
 /* Assigns offsets: arrays whose lives do not overlap share memory. */

@@ -19,15 +19,15 @@ static wn_status look_at_kernel(compiled_graph *c, int index, int *registers, in
   volatile wn_status st = WN_OK;
   DIAG_TRY(&c->diag, st) {
     str s;
-    str_init(&s, &c->graph.arena);
+    str_init(&s, &c->keep);
     if (c->sources[code] == NULL) {
       runtime_source(c->rt, &c->codes[code]->lin, &s);
       c->sources[code] = str_text(&s);
     }
-    if (c->nests[index] == NULL) {
-      str_init(&s, &c->graph.arena);
-      nest_print_kernel(&c->graph, &s, c->set, index, 0);
-      c->nests[index] = str_text(&s);
+    if (c->loops[index] == NULL) {
+      str_init(&s, &c->keep);
+      nest_text_print(&s, &c->nests[code], c->stores[index]);
+      c->loops[index] = str_text(&s);
     }
     *registers = *spills = -1;
     if (c->module != NULL) module_registers(c->module, code, registers, spills);
@@ -48,7 +48,7 @@ static wn_status describe_kernel(compiled_graph *c, int index, wn_kernel_info *i
                               .source = c->sources[c->list.launch[index].code],
                               .fallback = s.fallback,
                               .note = s.note,
-                              .nest = c->nests[index],
+                              .nest = c->loops[index],
                               .source_lines = s.source_lines,
                               .registers = registers,
                               .spills = spills,

@@ -34,7 +34,7 @@ static void place_arrays(compiled_graph *c) {
   launch_list *l = &c->list;
   l->arrays = (int)c->set->arrays.len;
   l->blocks = c->slots.count + 2;
-  l->array = arena_array(&c->graph.arena, program_array, l->arrays + 1);
+  l->array = arena_array(&c->keep, program_array, l->arrays + 1);
   for (int i = 0; i < l->arrays; ++i) l->array[i] = place_of(c, &c->set->arrays.data[i]);
 }
 
@@ -85,7 +85,7 @@ static void list_uses(arena *a, launch_list *l) {
 }
 
 void launches_make(compiled_graph *c) {
-  arena *a = &c->graph.arena;
+  arena *a = &c->keep;
   launch_list *l = &c->list;
   size_t args = 0;
   place_arrays(c);

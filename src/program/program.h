@@ -97,16 +97,19 @@ typedef struct compiled_graph {
   atomic_int holders; /* programs over it */
   fork_lock lock;     /* of text that is printed late, and of what it is allocated in */
   diag diag;
-  graph graph; /* IR and all text of the program */
+  graph graph; /* IR, while compiling; afterwards empty, unless somebody explains the program */
+  arena keep;  /* all that outlives the compile */
   runtime *rt;
   store *store; /* while compiling, else NULL */
   module *module;
-  kernel_set *set;
+  kernel_set *set;         /* without the nests of its kernels once it was compiled */
   linear_kernel **kernels; /* by launch: its code with the arrays of its own */
   int ncodes;
   linear_kernel **codes; /* kernels that differ, by nest_kernel.code: what the module has */
   const char **sources;  /* of each code, once asked for */
-  const char **nests;    /* loops as text, the same */
+  nest_text *nests;      /* by code: loops as text, */
+  const char ***stores;  /* by launch: what stands at their ends, */
+  const char **loops;    /* and both together, once asked for */
   slot_list slots;
   launch_list list;
   wn_program_info info;
@@ -123,6 +126,13 @@ void compiled_close_store(compiled_graph *c);
 kernel_state compiled_kernel_state(const compiled_graph *c, int index);
 /* Why a kernel is one for the interpreter, NULL: none is; known before there is any code. */
 const char *compiled_line_limit(const compiled_graph *c, arena *a, int max_lines);
+
+/* --- keep.c ----------------------------------------------------------------------------------- */
+
+/* Ends a compile: what a program needs stays, and IR goes. */
+void compiled_end(compiled_graph *c);
+/* A code in memory of its own; lists: of shuffles that were copied already. */
+linear_kernel *keep_code(arena *keep, map *lists, const linear_kernel *of);
 
 /* --- codes.c ---------------------------------------------------------------------------------- */
 
