@@ -115,6 +115,13 @@ static void run_once(job *j, const entry *e) {
     check(j, e, wn_run(e->program));
 }
 
+/* Nothing else is compiled from the graph: what only preparing reads of the weights is not kept. */
+static void release_weights(job *j, const entry *e) {
+  wn_status status = wn_model_release_weights(j->net->model, e->program);
+  if (status != WN_OK)
+    diag_fail(&j->app->diag, status, "%s: %s", j->text, wn_model_message(j->net->model));
+}
+
 static entry *compile(job *j) {
   entry *e = j->entries = arena_new(&j->arena, entry);
   j->entry_count = 1;
@@ -153,6 +160,7 @@ static void repeat(job *j, const entry *e, run_row *row) {
 static run_row run(job *j, entry *e) {
   app_progress(j->app, "%s: running", j->text);
   double start = now_us();
+  if (!net_on_host(j->net)) release_weights(j, e);
   run_once(j, e);
   const report_row *r = &e->row;
   run_row row = {.model = j->net->path,

@@ -451,7 +451,7 @@ typedef struct wn_slot_info {
   int ndim;             /* extents in shape */
   const int64_t *shape; /* of the array */
   size_t bytes;         /* of the array */
-  const void *data;     /* the array that is bound, NULL: none is */
+  const void *data;     /* the array that is bound, NULL: none is, or it was released */
 } wn_slot_info;
 
 /* Slot in [0, inputs + constants + outputs) of wn_program_info; what the struct points to belongs to the program. */
@@ -660,6 +660,11 @@ typedef struct wn_model_options {
   int programs;    /* how many are kept, for shapes and values that decide what is compiled; 0:
                               * WN_MODEL_PROGRAMS */
   int free_shapes; /* nonzero: inputs may have other extents than the file says; ranks stay */
+  /* Nonzero: wn_model_run prepares weights, and gives the memory of those in the file back that no run reads; a
+   * program for other shapes reads the file again: see wn_model_release_weights. Not of a model that wn_model_build
+   * was called for, nor of one in memory. */
+  int release_weights;
+  int unused; /* 0 */
 } wn_model_options;
 
 /* An input or output: what a model says of it, or an array of the caller's. */
@@ -703,6 +708,7 @@ typedef struct wn_model_info {
   int compiles;                        /* so far */
   int host;                            /* operators that are computed on the host */
   size_t weight_bytes;                 /* of its initializers */
+  size_t released_bytes;               /* of its file that are not in memory now */
 } wn_model_info;
 WN_API wn_status wn_model_get_info(wn_model *model, wn_model_info *info);
 /* Makes a value inside the model one more output, after those that there are: for looking at it. name: its own, or that
@@ -722,6 +728,14 @@ WN_API wn_status wn_model_get_output(wn_model *model, int index, wn_value *value
  * the last stage) are no tensors: the line names the first, and wn_model_run computes them. */
 WN_API wn_status wn_model_build(wn_model *model, wn_context *ctx, const wn_value *inputs, int count,
                                 wn_tensor **outs);
+
+/* Prepares a program that was compiled from the model, wn_model_build's graph or wn_model_program's, and gives the
+ * memory of weights back that it, and what the model keeps, do not read any more, as soon as each was read for the last
+ * time. Its constants cannot be bound any more, and wn_program_get_slot has no data of them. What else was compiled or
+ * will be from graphs that were built before must not be run or compiled; a later wn_model_build, and programs for
+ * other shapes, read the model's file again: WN_ERR_IO where it is not what it was, as of every later one. Errors as of
+ * wn_prepare, in wn_model_message. */
+WN_API wn_status wn_model_release_weights(wn_model *model, wn_program *program);
 
 /* The program for inputs of these shapes and fixed values, which is compiled where it is not there yet, and kept. It
  * belongs to the model, and is there until wn_model_release. For those who want to bind or to look at it; to run the

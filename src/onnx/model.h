@@ -31,6 +31,10 @@ struct wn_model {
   wn_options compile;
   int most;         /* programs that are kept */
   bool free_shapes; /* extents of the file are not binding */
+  /* under `lock`: weights may go when they were read; a graph of the caller's may read them; so many look at them now */
+  bool release, lent_graphs;
+  int readers;
+  size_t released; /* bytes of weights that are not there */
   pthread_mutex_t lock, build;
   bool locks;            /* they were made */
   model_programs *first; /* used last */
@@ -50,5 +54,15 @@ void model_value(diag *d, const wn_value *list, int i, wn_value *v);
 void model_build(wn_model *m, wn_context *ctx, const wn_value *inputs, int count, wn_tensor **outs,
                  host_plan *host);
 void model_programs_release(wn_model *m);
+
+/* --- weights.c -------------------------------------------------------------------------------- */
+
+/* Around whatever looks at weights, and builds and compiles from them: all are there. Errors unwind through d. The
+ * `build` lock is held. */
+void weights_open(wn_model *m, diag *d);
+void weights_close(wn_model *m);
+/* Prepares a program of the model; weights that nobody reads any more go. of: the programs that it is of, NULL: it is
+ * the caller's. */
+wn_status weights_prepare(wn_model *m, const model_programs *of, wn_program *p);
 
 #endif

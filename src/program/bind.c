@@ -20,6 +20,12 @@ static const char *mistake(const wn_program *p, int slot, const void *data, char
                 s->at[slot].text);
     return line;
   }
+  if (slot_is_prepared(s, slot) &&
+      atomic_load_explicit(&p->prepared->released, memory_order_relaxed)) {
+    text_format(line, size, "%s cannot be bound any more: raw weights of the program were released",
+                s->at[slot].text);
+    return line;
+  }
   if (!slot_lacks(&s->at[slot], data)) return slot_mistake(&s->at[slot], data, line, size);
   text_format(line, size, "%s cannot be NULL", s->at[slot].text);
   return line;

@@ -99,13 +99,15 @@ wn_status wn_program_get_slot(wn_program *p, int slot, wn_slot_info *info) {
                           "wn_program_get_slot: there is no slot %d: the program has %d, from 0",
                           slot, l->count);
   const program_slot *s = &l->at[slot];
+  bool gone = s->kind == WN_SLOT_CONSTANT && p->prepared != NULL && slot_is_prepared(l, slot) &&
+              atomic_load_explicit(&p->prepared->released, memory_order_relaxed);
   const wn_slot_info now = {.name = s->name,
                             .kind = s->kind,
                             .dtype = s->dtype,
                             .ndim = s->shape->len,
                             .shape = s->shape->at,
                             .bytes = s->bytes,
-                            .data = p->bound[slot]};
+                            .data = gone ? NULL : p->bound[slot]};
   sized_out(&sized_slot_info, info, &now);
   return WN_OK;
 }

@@ -84,6 +84,17 @@ static void list_uses(arena *a, launch_list *l) {
   for (int i = 0; i < l->args; ++i) l->use[next[block_of(l, i)]++] = i;
 }
 
+static void find_last_reads(const compiled_graph *c, arena *a, launch_list *l) {
+  l->last_read = arena_array(a, int, c->slots.count + 1);
+  for (int i = 0; i < c->slots.count; ++i) l->last_read[i] = NEVER_READ;
+  for (int i = 0; i < l->count; ++i) {
+    for (int k = 0; k < l->launch[i].args; ++k) {
+      int block = block_of(l, l->launch[i].first_arg + k);
+      if (block < c->slots.count) l->last_read[block] = i < l->prepare ? i : READ_BY_RUNS;
+    }
+  }
+}
+
 void launches_make(compiled_graph *c) {
   arena *a = &c->keep;
   launch_list *l = &c->list;
@@ -98,6 +109,7 @@ void launches_make(compiled_graph *c) {
   while (l->prepare < l->count && c->set->kernels.data[l->prepare].prepare) ++l->prepare;
   group_launches(c);
   list_uses(a, l);
+  find_last_reads(c, a, l);
 }
 
 /* --- identity -------------------------------------------------------------------------------- */

@@ -12,6 +12,8 @@
 #ifndef WN_PROGRAM_PROGRAM_H
 #define WN_PROGRAM_PROGRAM_H
 
+#include <limits.h>
+
 #include "base/fork.h"
 #include "kernel/kernel.h"
 #include "backend/runtime.h"
@@ -49,6 +51,8 @@ typedef struct program_rounds {
 
 /* Launch i is that of kernel_set.kernels[i]. All launches are in rounds, in order; those of
  * preparing come first. */
+enum { NEVER_READ = -1, READ_BY_RUNS = INT_MAX };
+
 typedef struct launch_list {
   int count, prepare;
   program_launch *launch;
@@ -61,6 +65,8 @@ typedef struct launch_list {
   int blocks; /* slots, and the two behind them */
   /* arguments by the block that they are in: those of block b from first_use[b] up to that of b + 1 */
   int *use, *first_use;
+  int *
+      last_read; /* by slot: the launch of preparing that reads it last; NEVER_READ; READ_BY_RUNS */
 } launch_list;
 
 static inline bool launch_list_uses(const launch_list *l, int block) {
@@ -174,6 +180,8 @@ typedef struct prepared_weights {
   fork_lock lock; /* of whoever prepares */
   _Atomic bool done;
   void **block; /* by number: of constants on a device, and of prepared weights; NULL: not here */
+  /* constants may not be there any more: there is no preparing again, and nothing else may be bound to them */
+  _Atomic bool released;
 } prepared_weights;
 
 enum { PROGRAM_IDLE, PROGRAM_RUNS, PROGRAM_IS_BOUND };
@@ -233,6 +241,17 @@ void program_place(wn_program *p, int block, void *at);
 /* A call that is refused: the message is written in a turn, since other threads may be running
  * the program. */
 wn_status program_refuse(wn_program *p, wn_status status, const char *format, ...) WN_PRINTF(3, 4);
+/* Is told of arrays of constants that the program does not read any more. */
+typedef struct unread_watch {
+  void (*tell)(void *user, const void *data, size_t bytes);
+  void *user;
+} unread_watch;
+/* wn_prepare, and then constants are not to be bound any more. Arrays are told of as soon as they were read; whoever
+ * comes when all is prepared is told of all at once. */
+wn_status program_prepare(wn_program *p, const unread_watch *watch);
+/* Does it, now or in a later run, read any of these bytes as a constant? */
+bool program_reads(const wn_program *p, const void *data, size_t bytes);
+
 /* NULL, or why it cannot run at all: it was compiled with plan_only. */
 const char *program_no_code(const wn_program *p);
 

@@ -299,6 +299,11 @@ static bool make_no_program(fixture *f) {
   return right;
 }
 
+static bool release_no_weights(fixture *f) {
+  return STATUS(wn_model_release_weights(NULL, f->program)) &&
+         COMPLAINS(wn_model_release_weights(f->model, NULL));
+}
+
 /* What is not lent is not given back. */
 static bool release_nothing(fixture *f) {
   wn_model_release(NULL, NULL);
@@ -511,6 +516,7 @@ static const struct function {
     {"wn_model_get_input", ask_no_input},
     {"wn_model_get_output", ask_no_output},
     {"wn_model_build", build_nothing},
+    {"wn_model_release_weights", release_no_weights},
     {"wn_model_program", make_no_program},
     {"wn_model_release", release_nothing},
     {"wn_model_outputs", ask_no_outputs},
