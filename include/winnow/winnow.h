@@ -474,6 +474,15 @@ WN_API wn_status wn_bind(wn_program *program, int slot, const void *data);
 WN_API wn_status wn_bind_many(wn_program *program, int count, const int *slots,
                               const void *const *data);
 
+#define WN_ARENA_ALIGNMENT 64
+/* From the next run on what is between the program's kernels is in this block (borrowed) of at least
+ * wn_program_info.arena_bytes, whose address is a multiple of WN_ARENA_ALIGNMENT, in the place of memory of its own. A
+ * run neither finds nor leaves anything there, so programs that are not run at once may have the same block; programs
+ * of equally many threads, two or more, are never run at once. arena NULL: again one of its own, which costs no memory
+ * before it is run. WN_ERR_USAGE, and everything stays as it was, where the block is too small, not aligned, or
+ * overlaps an array that is bound, where the program is of a device, and as wn_bind while it is run; WN_ERR_NOMEM. */
+WN_API wn_status wn_bind_arena(wn_program *program, void *arena, size_t size);
+
 /* A program with the same code, whose copy is not made, and the same prepared weights, which are prepared once, and
  * with bindings and workspace of its own. Its inputs and constants are bound as those of `program` are at this moment,
  * its outputs to nothing. Either may be destroyed first. Programs of one thread, each run by a thread of its caller's,
@@ -519,6 +528,9 @@ typedef struct wn_program_info {
   /* 32 hexadecimal digits: programs with the same data, backend and identity are the same code over the same arrays,
    * whatever their schedules are called. */
   const char *identity;
+  size_t arena_bytes; /* of workspace_bytes what a caller may hand in: wn_bind_arena */
+  /* the most that is alive at one moment of what is in the arena: no placing needs less */
+  size_t arena_least;
 } wn_program_info;
 WN_API wn_status wn_program_get_info(wn_program *program, wn_program_info *info);
 
@@ -664,7 +676,8 @@ typedef struct wn_model_options {
    * program for other shapes reads the file again: see wn_model_release_weights. Not of a model that wn_model_build
    * was called for, nor of one in memory. */
   int release_weights;
-  int unused; /* 0 */
+  /* Nonzero: each program has an arena (wn_bind_arena) of its own; 0: those that are not run at once have one. */
+  int own_arenas;
 } wn_model_options;
 
 /* An input or output: what a model says of it, or an array of the caller's. */

@@ -113,7 +113,8 @@ typedef struct kernel_set {
   map kinds;  /* number of a reduction RANGE -> axis_kind */
   map chains; /* number of a reduction RANGE -> additions of floats in one chain, where the usual number is too many */
   size_t workspace_bytes, prepared_bytes;
-  size_t scratch_bytes; /* local arrays of the kernel that has most of them, for one worker */
+  size_t workspace_least; /* the most that is alive during one kernel */
+  size_t scratch_bytes;   /* local arrays of the kernel that has most of them, for one worker */
   int ncodes;
 } kernel_set;
 

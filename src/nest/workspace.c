@@ -238,6 +238,21 @@ static void place_prepared(kernel_set *set, arena *scratch, const life *lives) {
   }
 }
 
+/* What no placing can be below: the bytes that are alive during a kernel, at most. */
+static size_t most_alive(arena *scratch, int kernels, const life *lives, int n) {
+  size_t *begin = arena_array(scratch, size_t, kernels + 1),
+         *end = arena_array(scratch, size_t, kernels + 1);
+  size_t alive = 0, most = 0;
+  for (int i = 0; i < n; ++i)
+    begin[lives[i].first] += lives[i].size, end[lives[i].last] += lives[i].size;
+  for (int k = 0; k < kernels; ++k) {
+    alive += begin[k];
+    if (alive > most) most = alive;
+    alive -= end[k];
+  }
+  return most;
+}
+
 void plan_memory(kernel_set *set, arena *scratch) {
   int n = (int)set->arrays.len, nwork = 0;
   life *lives = arena_array(scratch, life, n + 1), *work = arena_array(scratch, life, n + 1);
@@ -251,6 +266,7 @@ void plan_memory(kernel_set *set, arena *scratch) {
     widen(set, &lives[i]);
     if (set->arrays.data[i].role == ROLE_WORK && lives[i].first >= 0) work[nwork++] = lives[i];
   }
+  set->workspace_least = most_alive(scratch, (int)set->kernels.len, work, nwork);
   set->workspace_bytes = place_all(set, scratch, work, nwork);
   place_prepared(set, scratch, lives);
   for (int i = 0; i < n; ++i) {

@@ -52,7 +52,7 @@ static void read_options(wn_model *m, diag *d, const wn_model_options *given) {
   m->most = o.programs > 0 ? o.programs : WN_MODEL_PROGRAMS;
   m->free_shapes = o.free_shapes != 0;
   m->release = o.release_weights != 0;
-  if (o.unused != 0) diag_fail(d, WN_ERR_USAGE, "options.unused must be 0");
+  m->own_arenas = o.own_arenas != 0;
 }
 
 static void load(wn_model *m, diag *d, const char *path, const void *bytes, size_t size,

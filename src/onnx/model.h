@@ -17,6 +17,9 @@ typedef struct model_programs model_programs;
 /* One of them, for one caller at a time. */
 typedef struct instance instance;
 
+/* Memory for a program while it is taken. */
+typedef struct model_arena model_arena;
+
 struct wn_model {
   wn_context *ctx;
   diag diag; /* of functions that are given no context */
@@ -31,7 +34,7 @@ struct wn_model {
   wn_options compile;
   int most;         /* programs that are kept */
   bool free_shapes; /* extents of the file are not binding */
-  /* under `lock`: weights may go when they were read; a graph of the caller's may read them; so many look at them now */
+  /* under `lock`: weights may go when they were read; a caller's graph may read them; so many look at them now */
   bool release, lent_graphs;
   int readers;
   size_t released; /* bytes of weights that are not there */
@@ -40,6 +43,8 @@ struct wn_model {
   model_programs *first; /* used last */
   instance *lent;        /* by wn_model_program */
   int programs, compiles;
+  bool own_arenas;
+  model_arena *arenas; /* that no program is in */
 };
 
 /* Input `index` as a caller gives it, checked: extents in shape (-1: none is known). `given` NULL: the file's. */

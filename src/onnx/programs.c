@@ -262,6 +262,7 @@ static model_programs *compile_with_weights(wn_model *m, const call *c, diag *d,
 }
 
 void programs_give_back(wn_model *m, model_programs *p, instance *i) {
+  if (i != NULL) arenas_give_back(m, i);
   pthread_mutex_lock(&m->lock);
   if (i != NULL) {
     i->next = p->idle;
@@ -300,6 +301,11 @@ wn_status programs_take(wn_model *m, const call *c, diag *d, model_programs **pr
       return st;
     }
   }
+  if (!arenas_take(m, i)) {
+    programs_give_back(m, p, i);
+    return diag_set(d, WN_ERR_NOMEM, "out of memory: %zu bytes of an arena",
+                    p->base->compiled->set->workspace_bytes);
+  }
   *programs = p;
   *one = i;
   return WN_OK;
@@ -312,4 +318,5 @@ void model_programs_release(wn_model *m) {
     m->first = p->next;
     destroy_programs(p);
   }
+  arenas_release(m);
 }

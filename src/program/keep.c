@@ -77,6 +77,7 @@ static kernel_set *keep_set(arena *keep, const kernel_set *of) {
                                          .code = k->code};
   }
   set->workspace_bytes = of->workspace_bytes;
+  set->workspace_least = of->workspace_least;
   set->prepared_bytes = of->prepared_bytes;
   set->scratch_bytes = of->scratch_bytes;
   set->ncodes = of->ncodes;

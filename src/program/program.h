@@ -198,6 +198,7 @@ struct wn_program {
   device_arg *args;  /* of all launches */
   device_arg *moved; /* of one launch in a later round */
   bool in_place;     /* of its runtime's memory */
+  bool lent_arena;   /* the workspace is the caller's block */
   int unbound;       /* slots */
   _Atomic int state; /* PROGRAM_ */
   _Atomic unsigned generation; /* of forks, that the state is of */
@@ -235,6 +236,13 @@ wn_status program_share_compiled(wn_program *p, wn_program **other);
 wn_status program_own_prepared(wn_program *p);
 /* A block got another place: arguments that name it follow. */
 void program_place(wn_program *p, int block, void *at);
+/* Frees the workspace where it is the program's own. */
+void program_free_arena(wn_program *p);
+/* diag_fail when memory is short. */
+void program_own_arena(wn_program *p);
+
+/* Does an array overlap the caller's arena? */
+bool program_in_arena(const wn_program *p, const void *data, size_t bytes);
 
 /* --- run.c ----------------------------------------------------------------------------------- */
 
