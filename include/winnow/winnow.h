@@ -349,8 +349,9 @@ typedef struct wn_options {
   /* 0: $WINNOW_THREADS, else all cores. A device has its own: there these interpret the kernels that fall back. */
   int threads;
   int variable_weights; /* treat constants as inputs: everything runs in every call */
-  /* Bytes of workspace_bytes; 0: the machine's memory, or the device's. A named plan (or none) takes smaller blocks
-   * where it has any; what still needs more is WN_ERR_REFUSED and says how much. */
+  /* Bytes of workspace_bytes and prepared_bytes together; 0: the machine's memory, or the device's. A named plan (or
+   * none) takes smaller blocks where it has any; auto changes the plans that lose least time for each byte, down to
+   * none that prepares weights; what still needs more is WN_ERR_REFUSED and says how much. */
   size_t max_memory;
   int max_lines; /* a kernel with more source lines runs in the interpreter; 0: 2000 */
   int no_merge;  /* every use of a reduction gets its own loop */
