@@ -2,9 +2,9 @@
  *
  *     network_memory MODEL.onnx [THREADS] [--keep] [--no-cache]         --keep: raw weights stay
  *
- * Loads the model, compiles it for the shapes of its file, runs it twice on zeros. A line a stage: resident memory, that of
- * it which is no file's, and the most so far, each less what the process had before it loaded the model (the library
- * itself, as far as it was touched); then what the library says of its parts. In MB. Linux only. */
+ * Loads the model, compiles it for the shapes of its file, runs it twice on zeros. A line a stage: resident memory,
+ * that of it which is no file's, and the most so far, each less what the process had before it loaded the model (the
+ * library itself, as far as it was touched); then what the library says of its parts. In MB. Linux only. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

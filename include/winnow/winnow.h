@@ -694,9 +694,10 @@ typedef struct wn_value {
   const char *dim[WN_MAX_DIMS];   /* written: names of dimensions that are open, NULL: none */
 } wn_value;
 
-/* Reads the model at `path` into memory, where it is until the model is destroyed; the file may change afterwards. Data
- * that the model keeps in files of its own is looked for in its folder. Checks every operator: all that is not supported
- * is in the line. WN_ERR_IO, WN_ERR_USAGE, WN_ERR_NOMEM; *model is NULL on error. */
+/* Reads the model at `path` into memory, where it is until the model is destroyed; the file may change afterwards,
+ * unless weights are released. Data that the model keeps in files of its own is looked for in its folder. Checks every
+ * operator: all that is not supported is in the line. WN_ERR_IO, WN_ERR_USAGE, WN_ERR_NOMEM; *model is NULL on
+ * error. */
 WN_API wn_status wn_model_load(wn_context *ctx, const char *path, const wn_model_options *options,
                                wn_model **model);
 /* The same of bytes in memory, which are borrowed until the model is destroyed. */

@@ -1,6 +1,6 @@
-/* Lighter plans; see choose.h. What is prepared of the weights of a site follows from its plan: f / r^n times the weights
- * where they are transformed into an array, as many as there are where they are packed, nothing where a run reads them
- * as they are. */
+/* Lighter plans; see choose.h. What is prepared of the weights of a site follows from its plan: f / r^n times the
+ * weights where they are transformed into an array, as many as there are where they are packed, nothing where a run
+ * reads them as they are. */
 #include <math.h>
 
 #include "plan/choose.h"

@@ -1,6 +1,6 @@
-/* Weights of a model's file that go when they were read for the last time: results before and after against plain loops,
- * the file that is read again for other shapes, or is not what it was, several threads, allocations that fail. Under
- * AddressSanitizer memory that was given back may not be touched. */
+/* Weights of a model's file that go when they were read for the last time: results before and after against plain
+ * loops, the file that is read again for other shapes, or is not what it was, several threads, failing allocations.
+ * Under AddressSanitizer memory that was given back may not be touched. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
