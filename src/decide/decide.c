@@ -122,10 +122,11 @@ static _Noreturn void refuse_memory(const attempt *t) {
   str_init(&smallest, &d->g->arena);
   plan_print(&smallest, &ch->plan, ch->sites);
   bool asked = d->opt->max_memory > 0;
-  diag_fail(&d->p->diag, asked || d->opt->plan_only ? WN_ERR_REFUSED : WN_ERR_NOMEM,
-            "plan %.200s needs at least %zu bytes of workspace (%.200s), %s %zu%s", ch->name,
-            t->out->fit.least, str_text(&smallest), asked ? "the limit is" : "there are",
-            memory_limit(d), asked ? " (--max-memory)" : "");
+  diag_fail(
+      &d->p->diag, asked || d->opt->plan_only ? WN_ERR_REFUSED : WN_ERR_NOMEM,
+      "plan %.200s needs at least %zu bytes of workspace and prepared weights (%.200s), %s %zu%s",
+      ch->name, t->out->fit.least, str_text(&smallest), asked ? "the limit is" : "there are",
+      memory_limit(d), asked ? " (--max-memory)" : "");
 }
 
 static void join_sites(attempt *t) {
@@ -173,12 +174,15 @@ static bool run_fewer(attempt *t) {
   return true;
 }
 
-/* Another plan for a site: all threads may have room again. */
-static bool try_next(attempt *t, int site, bool smaller) {
-  if (site < 0 || !choose_next(&t->out->choice, site, smaller)) return false;
+/* Another plan: all threads may have room again. */
+static bool try_all_threads(attempt *t) {
   if (t->fewer) run_on(t, t->d->opt->threads);
   t->fewer = false;
   return true;
+}
+
+static bool try_next(attempt *t, int site, bool smaller) {
+  return site >= 0 && choose_next(&t->out->choice, site, smaller) && try_all_threads(t);
 }
 
 static void warn_untuned(const attempt *t, int site, const char *why) {
@@ -198,6 +202,7 @@ static bool try_plan(attempt *t) {
   DIAG_TRY(d, st) out->set = schedule_fit(&out->fit, &out->choice);
   DIAG_END(d, st)
   if (out->set != NULL) return true;
+  if (st == WN_OK && out->fit.lightened) return !try_all_threads(t);
   const char *why = arena_strdup(&t->d->g->arena, d->message);
   int site = st == WN_OK ? out->fit.holder : fit_refused(&out->fit);
   if (st != WN_OK && st != WN_ERR_REFUSED) diag_fail(d, st, "%s", why);
@@ -205,6 +210,7 @@ static bool try_plan(attempt *t) {
   if (site >= 0 && choose_is_tuned(&out->choice, site))
     warn_untuned(t, site, st == WN_OK ? "it does not fit into memory" : why);
   if (try_next(t, site, st == WN_OK)) return false;
+  if (st == WN_OK && fit_lighten_all(&out->fit, &out->choice)) return !try_all_threads(t);
   if (st == WN_OK) refuse_memory(t);
   bool whose = site >= 0 && (out->choice.sites->n > 1 || out->choice.sites->at[site].name != NULL);
   if (whose)

@@ -121,7 +121,8 @@ typedef struct kernel_set {
   map kinds;             /* number of a reduction RANGE -> axis_kind */
   map chains; /* number of a reduction RANGE -> additions of floats in one chain, where the usual number is too many */
   size_t workspace_bytes, prepared_bytes;
-  size_t scratch_bytes; /* local arrays of the kernel that has most of them, for one worker */
+  size_t workspace_least; /* the most that is alive during one kernel */
+  size_t scratch_bytes;   /* local arrays of the kernel that has most of them, for one worker */
   int ncodes;
 } kernel_set;
 
@@ -181,6 +182,16 @@ const char *store_label(arena *a, const nest_kernel *k, const nest_store *s);
 const char *nest_stages(arena *a, const nest_kernel *k);
 /* The loops of one kernel as a tree, indented by two more for each loop around, `depth` around all. */
 void nest_print_kernel(graph *g, str *out, const kernel_set *set, int kernel, int depth);
+
+/* The same in two parts, so that launches of a kernel have it once: the tree, which has places for what is stored, and
+ * that by launch. */
+typedef struct nest_text {
+  const char *tree; /* NEST_PLACE: the next of the stores */
+} nest_text;
+enum { NEST_PLACE = '\1' };
+nest_text nest_text_of(graph *g, arena *keep, const kernel_set *set, int kernel);
+const char **nest_stores(arena *keep, const kernel_set *set, int kernel);
+void nest_text_print(str *out, const nest_text *text, const char *const *stores);
 
 /* --- memory.c --------------------------------------------------------------------------------- */
 

@@ -264,7 +264,7 @@ static void use_tuned(graph *g, choice *c, const choice_target *target, int valu
 }
 
 bool choose_is_tuned(const choice *c, int site) {
-  return c->tuned_sites[site] && c->taken[site] == 0;
+  return c->tuned_sites[site] && c->taken[site] == 0 && !c->plain[site];
 }
 
 /* Every convolution of the values that differ, and which of them a site is. */
@@ -370,6 +370,7 @@ choice choose_plan(graph *g, const site_list *sites, const choice_target *target
   c.candidates = arena_array(&g->arena, const candidate_list *, sites->n + 1);
   c.taken = arena_array(&g->arena, int, sites->n + 1);
   c.tuned_sites = arena_array(&g->arena, bool, sites->n + 1);
+  c.plain = arena_array(&g->arena, bool, sites->n + 1);
   c.rewrite = arena_array(&g->arena, wino_options, sites->n + 1);
   w.off = strict; /* there is no tile to survey */
   c.survey = survey_values(g, sites, &w, &c.conv);
@@ -398,17 +399,30 @@ bool choose_next(choice *c, int site, bool smaller) {
     while (next < (int)l->len && !l->at[next].schedule.direct) ++next;
     if (next == (int)l->len) return false;
   }
-  take(c, site, next);
+  choose_take(c, site, next, false);
+  return true;
+}
+
+static void set_plain(choice *c, int site) {
+  if (c->conv[site] >= 0) c->plan.site[site] = (schedule){.direct = true};
+  c->plan.site[site].v = 't';
+}
+
+void choose_take(choice *c, int site, int index, bool plain) {
+  if (c->candidates[site] != NULL) take(c, site, index);
+  c->plain[site] = plain;
+  if (plain) set_plain(c, site);
+  if (c->conv[site] < 0) return;
   wino_options *w = &c->rewrite[site];
   w->off = c->plan.site[site].direct;
   set_tile(w, &c->plan.site[site]);
   if (w->off) w->why_off = "what is predicted to be faster does not fit";
-  return true;
 }
 
 void choose_unshrink(choice *c) {
   for (int i = 0; i < c->sites->n; ++i) {
     if (c->candidates[i] != NULL) c->plan.site[i] = c->candidates[i]->at[c->taken[i]].schedule;
+    if (c->plain[i]) set_plain(c, i);
   }
 }
 

@@ -44,6 +44,8 @@ typedef struct choice {
   const candidate_list **candidates;
   int *taken;
   bool *tuned_sites; /* the first candidate is what was tuned */
+  bool *
+      plain; /* by site: direct (or a product), weights read as they are: nothing is prepared of them */
   wino_survey survey;
   const int *conv; /* by site: its index in the survey, -1 */
   wino_options *rewrite;
@@ -54,6 +56,12 @@ choice choose_plan(graph *g, const site_list *sites, const choice_target *target
  * direct.
  * False: there is none. */
 bool choose_next(choice *c, int site, bool smaller);
+/* Plans with so many bytes of prepared weights less, those first that lose least time a byte; `partly`, or with as many
+ * less as can be. prepared: bytes that each site has now. False: there are none, and nothing changed. (lighten.c) */
+bool choose_lighter(graph *g, choice *c, const choice_target *target, const size_t *prepared,
+                    size_t bytes, bool partly);
+/* The site's candidate of this number, or instead of it the plain one. */
+void choose_take(choice *c, int site, int index, bool plain);
 /* Does the site have what was tuned for it? */
 bool choose_is_tuned(const choice *c, int site);
 /* What was chosen, in the sizes that it was chosen in: see fit.h. */

@@ -34,7 +34,7 @@ static void place_arrays(compiled_graph *c) {
   launch_list *l = &c->list;
   l->arrays = (int)c->set->arrays.len;
   l->blocks = c->slots.count + 2;
-  l->array = arena_array(&c->graph.arena, program_array, l->arrays + 1);
+  l->array = arena_array(&c->keep, program_array, l->arrays + 1);
   for (int i = 0; i < l->arrays; ++i) l->array[i] = place_of(c, &c->set->arrays.data[i]);
 }
 
@@ -66,7 +66,9 @@ static void group_launches(compiled_graph *c) {
   for (int i = 0, end; i < l->count; i = end) {
     if (bands < c->set->bands.len && c->set->bands.data[bands].first == i) {
       const band_group *b = &c->set->bands.data[bands++];
-      l->rounds[l->round_groups++] = (program_rounds){i, end = b->end, b->rounds, b->until};
+      const size_t n = (size_t)(b->rounds * (b->end - b->first));
+      const int64_t *until = arena_copy(&c->keep, b->until, n * sizeof *until);
+      l->rounds[l->round_groups++] = (program_rounds){i, end = b->end, b->rounds, until};
       continue;
     }
     bool rounds = k[i].chunks > 1;
@@ -91,8 +93,19 @@ static void list_uses(arena *a, launch_list *l) {
   for (int i = 0; i < l->args; ++i) l->use[next[block_of(l, i)]++] = i;
 }
 
+static void find_last_reads(const compiled_graph *c, arena *a, launch_list *l) {
+  l->last_read = arena_array(a, int, c->slots.count + 1);
+  for (int i = 0; i < c->slots.count; ++i) l->last_read[i] = NEVER_READ;
+  for (int i = 0; i < l->count; ++i) {
+    for (int k = 0; k < l->launch[i].args; ++k) {
+      int block = block_of(l, l->launch[i].first_arg + k);
+      if (block < c->slots.count) l->last_read[block] = i < l->prepare ? i : READ_BY_RUNS;
+    }
+  }
+}
+
 void launches_make(compiled_graph *c) {
-  arena *a = &c->graph.arena;
+  arena *a = &c->keep;
   launch_list *l = &c->list;
   size_t args = 0;
   place_arrays(c);
@@ -105,6 +118,7 @@ void launches_make(compiled_graph *c) {
   while (l->prepare < l->count && c->set->kernels.data[l->prepare].prepare) ++l->prepare;
   group_launches(c);
   list_uses(a, l);
+  find_last_reads(c, a, l);
 }
 
 /* --- identity -------------------------------------------------------------------------------- */
