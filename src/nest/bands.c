@@ -7,11 +7,12 @@
 
 enum { LEAST_STEPS = 4, MOST_ROUNDS = 64, MOST_KERNELS = 64 };
 
-/* A kernel whose outermost loop is in steps of blocks. */
+/* A kernel whose outermost loops are in steps of blocks: one loop, or two where the first is as short as images are
+ * few. */
 typedef struct stepping {
   const nest_kernel *k;
-  const uop *outer;      /* RANGE; NULL: it cannot take turns */
-  int64_t steps, blocks; /* of the loop; of the grid, in a step */
+  const uop *outer[2];   /* RANGEs; NULL: it cannot take turns, or there is one */
+  int64_t steps, blocks; /* of the loops; of the grid, in a step */
 } stepping;
 
 typedef struct finding {
@@ -24,17 +25,28 @@ typedef struct finding {
 
 /* --- kernels ---------------------------------------------------------------------------------- */
 
+static bool is_outer(const axis *a) { return a->kind == AXIS_GRID && !a->reduces; }
+
 static stepping look_at(const nest_kernel *k) {
   stepping s = {.k = k, .blocks = 1};
   const nest *n = k->root[0];
-  if (k->prepare || k->nroots != 1 || k->chunks > 1 || k->group > 0 || n->naxes == 0) return s;
-  const axis *outer = &n->axis[0];
-  if (outer->kind != AXIS_GRID || outer->reduces || outer->range->arg.j < LEAST_STEPS) return s;
-  for (int i = 1; i < n->naxes && n->axis[i].kind == AXIS_GRID; ++i)
+  if (k->prepare || k->nroots != 1 || k->chunks > 1 || k->group > 0) return s;
+  int outer = 0;
+  for (s.steps = 1;
+       outer < n->naxes && outer < 2 && is_outer(&n->axis[outer]) && s.steps < LEAST_STEPS;)
+    s.steps *= n->axis[outer++].range->arg.j;
+  if (s.steps < LEAST_STEPS) return s;
+  for (int i = 0; i < outer; ++i) s.outer[i] = n->axis[i].range;
+  for (int i = outer; i < n->naxes && n->axis[i].kind == AXIS_GRID; ++i)
     s.blocks *= n->axis[i].range->arg.j;
-  s.outer = outer->range;
-  s.steps = outer->range->arg.j;
   return s;
+}
+
+/* The loops' values at a step. */
+static void values_at(const stepping *s, int64_t step, int64_t value[2]) {
+  const int64_t inner = s->outer[1] != NULL ? s->outer[1]->arg.j : 1;
+  value[0] = step / inner;
+  value[1] = step % inner;
 }
 
 static bool same_value(const nest_kernel *a, const nest_kernel *b) {
@@ -64,28 +76,31 @@ static void widen(spans *s, int64_t step, int64_t lo, int64_t hi) {
 static void add_offset(const finding *f, const stepping *of, const uop *offset, int64_t at,
                        spans *s) {
   linear_form form;
-  int64_t lo = 0, hi = 0, by = 0;
+  int64_t lo = 0, hi = 0, by[2] = {0}, value[2];
+  const int outer = of->outer[1] != NULL ? 2 : 1;
   bool linear = linear_of(offset, &form);
   for (int i = 0; linear && i < form.n; ++i) {
     const uop *atom = form.atom[i];
     const int64_t c = form.coeff[i];
-    if (atom == of->outer) {
-      by = c;
-      continue;
+    bool is_step = false;
+    for (int k = 0; k < outer; ++k) {
+      if (atom == of->outer[k]) by[k] = c, is_step = true;
+      linear &= atom == of->outer[k] || !uop_has_range(atom, of->outer[k]);
     }
-    linear = !uop_has_range(atom, of->outer);
+    if (is_step) continue;
     lo += c * (c > 0 ? atom->vmin : atom->vmax);
     hi += c * (c > 0 ? atom->vmax : atom->vmin);
   }
   s->any = true;
   for (int64_t step = 0; step < of->steps; ++step) {
+    values_at(of, step, value);
     if (linear) {
-      const int64_t first = at + form.constant + by * step;
+      const int64_t first = at + form.constant + by[0] * value[0] + by[1] * value[1];
       widen(s, step, first + lo, first + hi);
       continue;
     }
-    const uop *here = uop_int(f->g, step);
-    const uop *e = simplify(f->g, uop_replace(f->g, offset, 1, &of->outer, &here));
+    const uop *here[] = {uop_int(f->g, value[0]), uop_int(f->g, value[1])};
+    const uop *e = simplify(f->g, uop_replace(f->g, offset, outer, of->outer, here));
     widen(s, step, at + e->vmin, at + e->vmax);
   }
 }
@@ -180,7 +195,7 @@ typedef struct group {
 /* Does the kernel behind the group wait for its last one in bands, so that a part of it is enough to begin? */
 static bool join(const finding *f, group *gr, int k) {
   const stepping *of = &f->of[k];
-  if (of->outer == NULL || gr->n == MOST_KERNELS) return false;
+  if (of->outer[0] == NULL || gr->n == MOST_KERNELS) return false;
   for (int i = 0; i < gr->n; ++i) {
     const stepping *writer = &f->of[gr->first + i];
     if (overwrites(f, of, writer)) return false;
@@ -346,14 +361,14 @@ void bands_find(graph *g, kernel_set *set, arena *scratch, const band_request *r
   f.of = arena_array(scratch, stepping, n + 1);
   for (int k = 0; k < n; ++k) f.of[k] = look_at(&set->kernels.data[k]);
   for (int k = 0; k < n;) {
-    const bool ends_value = is_link(&f, k) && !set->kernels.data[k].prepare;
+    const bool ends_value = !set->kernels.data[k].prepare && (is_link(&f, k) || k + 1 == n);
     const int said = ends_value ? said_of(&f, k) : 0;
     group *gr = arena_new(scratch, group);
     *gr = (group){.first = k, .n = 1};
-    if (said > 1 && f.of[k].outer == NULL) refuse(&f, k);
+    if (said > 1 && f.of[k].outer[0] == NULL) refuse(&f, k);
     if (said > 1)
       k = follow_plan(&f, gr, said);
-    else if (ends_value && said == 0 && f.of[k].outer != NULL && request->cost != NULL)
+    else if (ends_value && said == 0 && f.of[k].outer[0] != NULL && request->cost != NULL)
       k = grow(&f, gr);
     else
       ++k;
