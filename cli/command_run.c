@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #include "base/text.h"
@@ -14,6 +15,12 @@
 #include "report/columns.h"
 #include "request.h"
 #include "timing.h"
+
+#if defined(__APPLE__)
+enum { MAXRSS_UNIT = 1 };
+#else
+enum { MAXRSS_UNIT = 1024 };
+#endif
 
 static double now_us(void) {
   struct timespec t;
@@ -29,7 +36,8 @@ typedef struct run_row {
       first_ms; /* first_ms: of a run, with what is prepared once */
   int repeats;
   double median_us, min_us; /* NAN without --repeat */
-  double workspace_bytes, prepared_bytes, weight_bytes;
+  double workspace_bytes, prepared_bytes, weight_bytes, released_bytes, arena_bytes, arena_least;
+  double peak_bytes; /* resident memory of the process, at most */
 } run_row;
 
 #define ROW(kind, key, field) {key, kind, offsetof(run_row, field)}
@@ -50,6 +58,10 @@ static const column row_columns[] = {
     ROW(BYTES, "weight_bytes", weight_bytes),
     ROW(BYTES, "workspace_bytes", workspace_bytes),
     ROW(BYTES, "prepared_bytes", prepared_bytes),
+    ROW(BYTES, "released_bytes", released_bytes),
+    ROW(BYTES, "arena_bytes", arena_bytes),
+    ROW(BYTES, "arena_least", arena_least),
+    ROW(BYTES, "peak_bytes", peak_bytes),
     ROW(REAL, "load_ms", load_ms),
     ROW(REAL, "schedule_ms", schedule_ms),
     ROW(REAL, "compile_ms", compile_ms),
@@ -115,6 +127,13 @@ static void run_once(job *j, const entry *e) {
     check(j, e, wn_run(e->program));
 }
 
+/* Nothing else is compiled from the graph: what only preparing reads of the weights is not kept. */
+static void release_weights(job *j, const entry *e) {
+  wn_status status = wn_model_release_weights(j->net->model, e->program);
+  if (status != WN_OK)
+    diag_fail(&j->app->diag, status, "%s: %s", j->text, wn_model_message(j->net->model));
+}
+
 static entry *compile(job *j) {
   entry *e = j->entries = arena_new(&j->arena, entry);
   j->entry_count = 1;
@@ -150,9 +169,25 @@ static void repeat(job *j, const entry *e, run_row *row) {
   row->median_us = count % 2 ? us[count / 2] : (us[count / 2 - 1] + us[count / 2]) / 2;
 }
 
+/* What there is of memory once all was run. */
+static void read_memory(job *j, const entry *e, run_row *row) {
+  wn_model_info model = WN_MODEL_INFO();
+  wn_program_info program = WN_PROGRAM_INFO();
+  struct rusage used;
+  (void)wn_model_get_info(j->net->model, &model);
+  row->released_bytes = (double)model.released_bytes;
+  row->arena_bytes = row->arena_least = NAN;
+  row->peak_bytes =
+      getrusage(RUSAGE_SELF, &used) == 0 ? (double)used.ru_maxrss * MAXRSS_UNIT : (double)NAN;
+  if (e->program == NULL || wn_program_get_info(e->program, &program) != WN_OK) return;
+  row->arena_bytes = (double)program.arena_bytes;
+  row->arena_least = (double)program.arena_least;
+}
+
 static run_row run(job *j, entry *e) {
   app_progress(j->app, "%s: running", j->text);
   double start = now_us();
+  if (!net_on_host(j->net)) release_weights(j, e);
   run_once(j, e);
   const report_row *r = &e->row;
   run_row row = {.model = j->net->path,
@@ -176,6 +211,7 @@ static run_row run(job *j, entry *e) {
                  .prepared_bytes = r->prepared_bytes,
                  .weight_bytes = (double)j->net->info.weight_bytes};
   repeat(j, e, &row);
+  read_memory(j, e, &row);
   e->row.median_us = row.repeats > 0 ? row.median_us : 1e3 * row.first_ms; /* for $DEBUG */
   app_progress_clear(j->app);
   return row;
@@ -198,6 +234,14 @@ static void print_times(job *j, const run_row *r) {
   if (r->repeats > 0)
     printf("%d more run%s: median %s ms, least %s ms\n", r->repeats, r->repeats == 1 ? "" : "s",
            ms_text(a, r->median_us * 1e-3), ms_text(a, r->min_us * 1e-3));
+  printf("memory: weights %s, %s of them released; prepared %s; arena ",
+         report_bytes(a, r->weight_bytes), report_bytes(a, r->released_bytes),
+         report_bytes(a, r->prepared_bytes));
+  if (isfinite(r->arena_bytes))
+    printf("%s, at least %s", report_bytes(a, r->arena_bytes), report_bytes(a, r->arena_least));
+  else
+    printf("and scratch %s", report_bytes(a, r->workspace_bytes));
+  printf("; peak of the process %s\n", report_bytes(a, r->peak_bytes));
   if (r->fallback != NULL) printf("some of it ran in the interpreter: %s\n", r->fallback);
 }
 

@@ -53,7 +53,8 @@ static void load(network *n) {
   wn_options compile;
   app_compile_options(n->app, &spec, &compile);
   const wn_model_options how =
-      WN_MODEL_OPTIONS(.compile = &compile, .free_shapes = n->app->opt.shapes.len > 0);
+      WN_MODEL_OPTIONS(.compile = &compile, .free_shapes = n->app->opt.shapes.len > 0,
+                       .release_weights = 1);
   status = wn_model_load(n->ctx, n->path, &how, &n->model);
   if (status != WN_OK) diag_fail(d, status, "%s", wn_message(n->ctx));
   n->load_s = now_s() - start;

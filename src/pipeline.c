@@ -147,6 +147,7 @@ static void compile(pipeline *pl, wn_tensor *const *outs, void *const *data, int
   compile_kernels(pl);
   describe(pl, &d, scheduled - start, program_now() - scheduled);
   compiled_close_store(pl->p);
+  if (pl->forecast == NULL && pl->show.write == NULL) compiled_end(pl->p);
 }
 
 /* --- the public functions --------------------------------------------------------------------- */

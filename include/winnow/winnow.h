@@ -349,8 +349,9 @@ typedef struct wn_options {
   /* 0: $WINNOW_THREADS, else all cores. A device has its own: there these interpret the kernels that fall back. */
   int threads;
   int variable_weights; /* treat constants as inputs: everything runs in every call */
-  /* Bytes of workspace_bytes; 0: the machine's memory, or the device's. A named plan (or none) takes smaller blocks
-   * where it has any; what still needs more is WN_ERR_REFUSED and says how much. */
+  /* Bytes of workspace_bytes and prepared_bytes together; 0: the machine's memory, or the device's. A named plan (or
+   * none) takes smaller blocks where it has any; auto changes the plans that lose least time for each byte, down to
+   * none that prepares weights; what still needs more is WN_ERR_REFUSED and says how much. */
   size_t max_memory;
   int max_lines; /* a kernel with more source lines runs in the interpreter; 0: 2000 */
   int no_merge;  /* every use of a reduction gets its own loop */
@@ -451,7 +452,7 @@ typedef struct wn_slot_info {
   int ndim;             /* extents in shape */
   const int64_t *shape; /* of the array */
   size_t bytes;         /* of the array */
-  const void *data;     /* the array that is bound, NULL: none is */
+  const void *data;     /* the array that is bound, NULL: none is, or it was released */
 } wn_slot_info;
 
 /* Slot in [0, inputs + constants + outputs) of wn_program_info; what the struct points to belongs to the program. */
@@ -473,6 +474,15 @@ WN_API wn_status wn_bind(wn_program *program, int slot, const void *data);
  * */
 WN_API wn_status wn_bind_many(wn_program *program, int count, const int *slots,
                               const void *const *data);
+
+#define WN_ARENA_ALIGNMENT 64
+/* From the next run on what is between the program's kernels is in this block (borrowed) of at least
+ * wn_program_info.arena_bytes, whose address is a multiple of WN_ARENA_ALIGNMENT, in the place of memory of its own. A
+ * run neither finds nor leaves anything there, so programs that are not run at once may have the same block; programs
+ * of equally many threads, two or more, are never run at once. arena NULL: again one of its own, which costs no memory
+ * before it is run. WN_ERR_USAGE, and everything stays as it was, where the block is too small, not aligned, or
+ * overlaps an array that is bound, where the program is of a device, and as wn_bind while it is run; WN_ERR_NOMEM. */
+WN_API wn_status wn_bind_arena(wn_program *program, void *arena, size_t size);
 
 /* A program with the same code, whose copy is not made, and the same prepared weights, which are prepared once, and
  * with bindings and workspace of its own. Its inputs and constants are bound as those of `program` are at this moment,
@@ -520,6 +530,9 @@ typedef struct wn_program_info {
   /* 32 hexadecimal digits: programs with the same data, backend and identity are the same code over the same arrays,
    * whatever their schedules are called. */
   const char *identity;
+  size_t arena_bytes; /* of workspace_bytes what a caller may hand in: wn_bind_arena */
+  /* the most that is alive at one moment of what is in the arena: no placing needs less */
+  size_t arena_least;
 } wn_program_info;
 WN_API wn_status wn_program_get_info(wn_program *program, wn_program_info *info);
 
@@ -663,6 +676,12 @@ typedef struct wn_model_options {
   int programs;    /* how many are kept, for shapes and values that decide what is compiled; 0:
                               * WN_MODEL_PROGRAMS */
   int free_shapes; /* nonzero: inputs may have other extents than the file says; ranks stay */
+  /* Nonzero: wn_model_run prepares weights, and gives the memory of those in the file back that no run reads; a
+   * program for other shapes reads the file again: see wn_model_release_weights. Not of a model that wn_model_build
+   * was called for, nor of one in memory. */
+  int release_weights;
+  /* Nonzero: each program has an arena (wn_bind_arena) of its own; 0: those that are not run at once have one. */
+  int own_arenas;
 } wn_model_options;
 
 /* An input or output: what a model says of it, or an array of the caller's. */
@@ -678,9 +697,10 @@ typedef struct wn_value {
   const char *dim[WN_MAX_DIMS];   /* written: names of dimensions that are open, NULL: none */
 } wn_value;
 
-/* Reads the model at `path` into memory, where it is until the model is destroyed; the file may change afterwards. Data
- * that the model keeps in files of its own is looked for in its folder. Checks every operator: all that is not supported
- * is in the line. WN_ERR_IO, WN_ERR_USAGE, WN_ERR_NOMEM; *model is NULL on error. */
+/* Reads the model at `path` into memory, where it is until the model is destroyed; the file may change afterwards,
+ * unless weights are released. Data that the model keeps in files of its own is looked for in its folder. Checks every
+ * operator: all that is not supported is in the line. WN_ERR_IO, WN_ERR_USAGE, WN_ERR_NOMEM; *model is NULL on
+ * error. */
 WN_API wn_status wn_model_load(wn_context *ctx, const char *path, const wn_model_options *options,
                                wn_model **model);
 /* The same of bytes in memory, which are borrowed until the model is destroyed. */
@@ -706,6 +726,7 @@ typedef struct wn_model_info {
   int compiles;                        /* so far */
   int host;                            /* operators that are computed on the host */
   size_t weight_bytes;                 /* of its initializers */
+  size_t released_bytes;               /* of its file that are not in memory now */
 } wn_model_info;
 WN_API wn_status wn_model_get_info(wn_model *model, wn_model_info *info);
 /* Makes a value inside the model one more output, after those that there are: for looking at it. name: its own, or that
@@ -725,6 +746,14 @@ WN_API wn_status wn_model_get_output(wn_model *model, int index, wn_value *value
  * the last stage) are no tensors: the line names the first, and wn_model_run computes them. */
 WN_API wn_status wn_model_build(wn_model *model, wn_context *ctx, const wn_value *inputs, int count,
                                 wn_tensor **outs);
+
+/* Prepares a program that was compiled from the model, wn_model_build's graph or wn_model_program's, and gives the
+ * memory of weights back that it, and what the model keeps, do not read any more, as soon as each was read for the last
+ * time. Its constants cannot be bound any more, and wn_program_get_slot has no data of them. What else was compiled or
+ * will be from graphs that were built before must not be run or compiled; a later wn_model_build, and programs for
+ * other shapes, read the model's file again: WN_ERR_IO where it is not what it was, as of every later one. Errors as of
+ * wn_prepare, in wn_model_message. */
+WN_API wn_status wn_model_release_weights(wn_model *model, wn_program *program);
 
 /* The program for inputs of these shapes and fixed values, which is compiled where it is not there yet, and kept. It
  * belongs to the model, and is there until wn_model_release. For those who want to bind or to look at it; to run the

@@ -49,31 +49,116 @@ void *mem_realloc(void *p, size_t size) { return must_fail() ? NULL : realloc(p,
 
 void mem_free(void *p) { free(p); }
 
+/* --- aligned blocks --------------------------------------------------------------------------- */
+
+/* Large blocks are pages of their own, which are zeros before anybody touches them and take no memory until then, and
+ * of which some can be given back. In front of each block stands where its memory begins. */
 enum { HUGE_PAGE = 2 << 20, WORTH_HUGE = 1 << 20 };
 
-static size_t round_up(size_t size, size_t align) {
-  return size > align ? (size + align - 1) / align * align : align;
+typedef struct block_head {
+  void *begin;
+  size_t mapped; /* bytes from there; 0: of malloc */
+} block_head;
+
+static size_t page_size(void) {
+  long size = sysconf(_SC_PAGESIZE);
+  return size > 0 ? (size_t)size : 4096;
+}
+
+static block_head *head_of(void *p) { return (block_head *)p - 1; }
+
+static char *aligned_in(char *begin, size_t align) {
+  uintptr_t at = (uintptr_t)begin + sizeof(block_head);
+  return begin + ((at + align - 1) / align * align - (uintptr_t)begin);
+}
+
+#if defined(MADV_HUGEPAGE) && !defined(ARENA_ASAN)
+static void *map_pages(size_t size) {
+  size_t page = page_size(), all = size + HUGE_PAGE + page;
+  char *begin = mmap(NULL, all, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (begin == MAP_FAILED) return NULL;
+  char *p = aligned_in(begin, HUGE_PAGE), *from = p - page, *end = begin + all;
+  char *until = p + (size + page - 1) / page * page;
+  if (from > begin) (void)munmap(begin, (size_t)(from - begin));
+  if (end > until) (void)munmap(until, (size_t)(end - until));
+  *head_of(p) = (block_head){from, (size_t)(until - from)};
+  /* where the system says no, pages stay small */
+  (void)madvise(p, (size_t)(until - p), MADV_HUGEPAGE);
+  return p;
+}
+
+static void unmap_pages(const block_head *h) { (void)munmap(h->begin, h->mapped); }
+static bool is_worth_pages(size_t size, size_t align) {
+  return size >= WORTH_HUGE && align <= HUGE_PAGE;
+}
+#else
+static void *map_pages(size_t size) {
+  (void)size;
+  return NULL;
+}
+static void unmap_pages(const block_head *h) { (void)h; }
+static bool is_worth_pages(size_t size, size_t align) {
+  (void)size;
+  (void)align;
+  return false;
+}
+#endif
+
+static void *alloc_aligned(size_t size, size_t align, bool zeros) {
+  size_t room = align + sizeof(block_head);
+  if (must_fail() || size > SIZE_MAX / 2 || align > SIZE_MAX / 4) return NULL;
+  if (is_worth_pages(size, align)) return map_pages(size);
+  char *begin = zeros ? calloc(1, size + room) : malloc(size + room);
+  if (begin == NULL) return NULL;
+  char *p = aligned_in(begin, align);
+  *head_of(p) = (block_head){begin, 0};
+  ASAN_POISON_MEMORY_REGION(begin, (size_t)(p - begin));
+  return p;
 }
 
 void *mem_alloc_aligned_unset(size_t size, size_t align) {
-  if (size >= WORTH_HUGE && align < HUGE_PAGE) align = HUGE_PAGE;
-  if (must_fail() || size > SIZE_MAX - align) return NULL;
-  size_t rounded = round_up(size, align);
-  void *p = aligned_alloc(align, rounded);
-#if defined(MADV_HUGEPAGE)
-  /* where the system says no, pages stay small */
-  if (p != NULL && size >= WORTH_HUGE) (void)madvise(p, rounded, MADV_HUGEPAGE);
+  return alloc_aligned(size, align, false);
+}
+
+void *mem_alloc_aligned(size_t size, size_t align) { return alloc_aligned(size, align, true); }
+
+void mem_free_aligned(void *p) {
+  if (p == NULL) return;
+  ASAN_UNPOISON_MEMORY_REGION(head_of(p), sizeof(block_head));
+  block_head head = *head_of(p);
+  if (head.mapped == 0)
+    ASAN_UNPOISON_MEMORY_REGION(head.begin, (size_t)((char *)p - (char *)head.begin));
+  if (head.mapped > 0)
+    unmap_pages(&head);
+  else
+    free(head.begin);
+}
+
+size_t mem_drop(void *p, size_t size, unsigned char **first) {
+#if defined(__linux__)
+  uintptr_t page = page_size(), from = ((uintptr_t)p + page - 1) / page * page;
+  uintptr_t end = ((uintptr_t)p + size) / page * page;
+  *first = (unsigned char *)p + (from - (uintptr_t)p);
+  if (from >= end) return 0;
+#if defined(MADV_NOHUGEPAGE)
+  (void)madvise(*first, end - from,
+                MADV_NOHUGEPAGE); /* or the system may fill a large page again */
 #endif
-  return p;
+  if (madvise(*first, end - from, MADV_DONTNEED) != 0) return 0;
+  ASAN_POISON_MEMORY_REGION(*first, end - from);
+  return end - from;
+#else
+  (void)size;
+  *first = p;
+  return 0;
+#endif
 }
 
-void *mem_alloc_aligned(size_t size, size_t align) {
-  void *p = mem_alloc_aligned_unset(size, align);
-  if (p != NULL) memset(p, 0, round_up(size, align));
-  return p;
+void mem_take(void *p, size_t size) {
+  (void)p;
+  (void)size;
+  ASAN_UNPOISON_MEMORY_REGION(p, size);
 }
-
-void mem_free_aligned(void *p) { free(p); }
 
 /* --- the machine ------------------------------------------------------------------------------ */
 

@@ -16,6 +16,10 @@ void *mem_alloc(size_t size);
 void *mem_alloc_aligned(size_t size, size_t align);
 /* the same, but its contents are not set */
 void *mem_alloc_aligned_unset(size_t size, size_t align);
+/* Gives the whole pages of p[0..size) back to the system, for a while: what they hold is lost, and until mem_take they
+ * are not to be touched. Returns how many bytes, from *first on; 0: none. Blocks of mem_alloc_aligned only. */
+size_t mem_drop(void *p, size_t size, unsigned char **first);
+void mem_take(void *p, size_t size);
 void *mem_realloc(void *p, size_t size);
 void mem_free(void *p);
 void mem_free_aligned(void *p);

@@ -175,10 +175,11 @@ static _Noreturn void refuse_memory(const attempt *t) {
   str_init(&smallest, &d->g->arena);
   plan_print(&smallest, &ch->plan, ch->sites);
   bool asked = d->opt->max_memory > 0;
-  diag_fail(&d->p->diag, asked || d->opt->plan_only ? WN_ERR_REFUSED : WN_ERR_NOMEM,
-            "plan %.200s needs at least %zu bytes of workspace (%.200s), %s %zu%s", ch->name,
-            t->out->fit.least, str_text(&smallest), asked ? "the limit is" : "there are",
-            memory_limit(d), asked ? " (--max-memory)" : "");
+  diag_fail(
+      &d->p->diag, asked || d->opt->plan_only ? WN_ERR_REFUSED : WN_ERR_NOMEM,
+      "plan %.200s needs at least %zu bytes of workspace and prepared weights (%.200s), %s %zu%s",
+      ch->name, t->out->fit.least, str_text(&smallest), asked ? "the limit is" : "there are",
+      memory_limit(d), asked ? " (--max-memory)" : "");
 }
 
 static void join_sites(attempt *t) {
@@ -226,12 +227,15 @@ static bool run_fewer(attempt *t) {
   return true;
 }
 
-/* Another plan for a site: all threads may have room again. */
-static bool try_next(attempt *t, int site, bool smaller) {
-  if (site < 0 || !choose_next(&t->out->choice, site, smaller)) return false;
+/* Another plan: all threads may have room again. */
+static bool try_all_threads(attempt *t) {
   if (t->fewer) run_on(t, t->d->opt->threads);
   t->fewer = false;
   return true;
+}
+
+static bool try_next(attempt *t, int site, bool smaller) {
+  return site >= 0 && choose_next(&t->out->choice, site, smaller) && try_all_threads(t);
 }
 
 static void warn_untuned(const attempt *t, int site, const char *why) {
@@ -251,6 +255,7 @@ static bool try_plan(attempt *t) {
   DIAG_TRY(d, st) out->set = schedule_fit(&out->fit, &out->choice);
   DIAG_END(d, st)
   if (out->set != NULL) return true;
+  if (st == WN_OK && out->fit.lightened) return !try_all_threads(t);
   const char *why = arena_strdup(&t->d->g->arena, d->message);
   int site = st == WN_OK ? out->fit.holder : fit_refused(&out->fit);
   if (st != WN_OK && st != WN_ERR_REFUSED) diag_fail(d, st, "%s", why);
@@ -258,6 +263,7 @@ static bool try_plan(attempt *t) {
   if (site >= 0 && choose_is_tuned(&out->choice, site))
     warn_untuned(t, site, st == WN_OK ? "it does not fit into memory" : why);
   if (try_next(t, site, st == WN_OK)) return false;
+  if (st == WN_OK && fit_lighten_all(&out->fit, &out->choice)) return !try_all_threads(t);
   if (st == WN_OK) refuse_memory(t);
   bool whose = site >= 0 && (out->choice.sites->n > 1 || out->choice.sites->at[site].name != NULL);
   if (whose)
@@ -307,8 +313,18 @@ static void trim(schedule *s, site_kind kind) {
   if (kind == SITE_MAP) s->t[0] = s->k[0] = 0, s->chains = 0;
 }
 
+/* Of layers that take turns all but the last. */
+static void say_bands(graph_plan *p, const kernel_set *set) {
+  for (size_t b = 0; b < set->bands.len; ++b) {
+    const band_group *group = &set->bands.data[b];
+    for (int k = group->first; k + 1 < group->end; ++k)
+      p->site[set->kernels.data[k].first_site].bands = group->rounds;
+  }
+}
+
 /* The plan with what nests were made from. */
-static graph_plan complete_plan(graph *g, const fitting *f, const choice *ch) {
+static graph_plan complete_plan(graph *g, const fitting *f, const choice *ch,
+                                const kernel_set *set) {
   size_t size = (size_t)ch->plan.n * sizeof *ch->plan.site;
   graph_plan p = {ch->plan.n, arena_copy(&g->arena, ch->plan.site, size)};
   for (int i = 0; i < p.n; ++i) {
@@ -320,6 +336,7 @@ static graph_plan complete_plan(graph *g, const fitting *f, const choice *ch) {
     trim(&p.site[i], f->sites->at[i].kind);
     p.site[i].layout = v->layout;
   }
+  say_bands(&p, set);
   return p;
 }
 
@@ -358,7 +375,7 @@ decision decide(const deciding *d, const site_list *sites) {
   while (!try_plan(&t)) continue;
   if (f->rounds > 1) make_again(&t);
   f->limit = NULL;
-  out.complete = complete_plan(d->g, f, &out.choice);
+  out.complete = complete_plan(d->g, f, &out.choice, out.set);
   out.trace = trace_of(d->g, f);
   out.choice.tuned = TUNED_NOT;
   for (int i = 0; i < sites->n; ++i) {

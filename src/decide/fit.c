@@ -148,20 +148,58 @@ static void settle(graph *g, choice *c, const part_list *parts) {
     diag_fail(g->diag, WN_ERR_REFUSED, "plan %.200s: nothing to rewrite: %s", c->name, why);
 }
 
+static size_t *prepared_by_site(graph *g, int nsites, const kernel_set *set) {
+  size_t *bytes = arena_array(&g->arena, size_t, nsites + 1);
+  for (size_t i = 0; i < set->kernels.len; ++i) {
+    const nest_kernel *k = &set->kernels.data[i];
+    for (int r = 0; r < k->nroots && k->prepare; ++r) {
+      const nest_store *s = &k->root[r]->store[0];
+      const array_info *a = &set->arrays.data[kernel_array(k, s->array)];
+      if (a->role == ROLE_PREPARED)
+        bytes[kernel_site(k, s->site > 0 ? s->site : 0)] += array_bytes(a);
+    }
+  }
+  return bytes;
+}
+
+/* Prepared weights that do not fit beside what one thread needs: plans with less of them, where that is enough. It does
+ * not depend on the number of threads. */
+static bool lighten(const fitting *f, choice *c, const kernel_set *set) {
+  size_t run = memory_needed(set, f->limit->threads > 0 ? 1 : 0), limit = f->limit->bytes;
+  if (run > limit || set->prepared_bytes <= limit - run) return false;
+  size_t over = set->prepared_bytes - (limit - run);
+  return choose_lighter(f->g, c, f->target, f->prepared, over, false);
+}
+
+bool fit_lighten_all(fitting *f, choice *c) {
+  return choose_lighter(f->g, c, f->target, f->prepared, SIZE_MAX, true);
+}
+
 kernel_set *schedule_fit(fitting *f, choice *c) {
   const bool variable = f->target->options->variable_weights != 0;
   size_t size = sizeof *c->plan.site * (size_t)c->plan.n, most = f->target->machine->local_bytes;
   schedule *smallest = NULL;
+  const cost_target cost = choose_cost_target(f->target);
+  band_request bands = {&cost, c->bands, f->sites};
   f->least = 0;
   f->holder = -1;
+  f->lightened = false;
   for (;;) {
     ++f->rounds;
     part_list parts = make_parts(f, c);
     settle(f->g, c, &parts);
-    kernel_set *set = parts_assemble(f->g, &parts, variable, f->nuser, f->user);
+    kernel_set *set = parts_assemble(f->g, &parts, variable, f->nuser, f->user, &bands);
     bool local = most > 0 && set->scratch_bytes > most;
-    size_t bytes = memory_needed(set, f->limit->threads);
+    size_t bytes = memory_needed(set, f->limit->threads) + set->prepared_bytes;
     if (!local && bytes <= f->limit->bytes) return set;
+    if (!local && bands.cost != NULL &&
+        set->bands.len > 0) { /* what takes turns is alive together */
+      bands.cost = NULL;
+      continue;
+    }
+    f->prepared = prepared_by_site(f->g, c->plan.n, set);
+    f->lightened = !local && lighten(f, c, set);
+    if (f->lightened) return NULL;
     const holder *h = list_holders(f->g, &c->plan, set, f->limit->threads, local);
     f->holder = largest_to_change(c, h);
     if (!local && (smallest == NULL || bytes < f->least)) {

@@ -11,7 +11,7 @@
 #include "nest/parts.h"
 
 typedef struct fit_limit {
-  size_t bytes; /* of memory_needed */
+  size_t bytes; /* of memory_needed and prepared weights together */
   int threads;  /* each has scratch of its own */
 } fit_limit;
 
@@ -28,13 +28,19 @@ typedef struct fitting {
   int rounds;   /* so many times all parts were asked for */
   size_t least; /* bytes that were found to be needed at least; 0: nothing was carried out */
   int holder; /* where nothing fits: of the sites that could be direct the one that holds most; -1: there is none */
+  size_t *prepared; /* where nothing fits: bytes of prepared weights by site */
+  bool
+      lightened; /* nothing was found to fit yet, and the choice is one with less prepared weights */
   int value, local; /* while parts are made: of which value, and site of it, a refusal would be */
 } fitting;
 
 /* Number of the site whose plan was refused; -1: of none. */
 int fit_refused(const fitting *f);
 
-/* NULL where nothing fits: the choice then has the plan that needs least. */
+/* NULL where nothing fits: the choice then has the plan that needs least, or is another one (lightened). */
 kernel_set *schedule_fit(fitting *f, choice *c);
+
+/* As little prepared as can be, whatever it costs; false: it is. */
+bool fit_lighten_all(fitting *f, choice *c);
 
 #endif

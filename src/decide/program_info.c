@@ -24,6 +24,8 @@ void program_describe(compiled_graph *p, const decision *d, double schedule_s, d
                          .sites = ch->sites->n,
                          .workspace_bytes = memory_needed(p->set, runtime_scratch_blocks(p->rt)),
                          .prepared_bytes = p->set->prepared_bytes,
+                         .arena_bytes = p->set->workspace_bytes,
+                         .arena_least = p->set->workspace_least,
                          .schedule_s = schedule_s,
                          .compile_s = compile_s,
                          .predicted_s = ch->seconds,

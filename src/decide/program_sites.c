@@ -12,7 +12,7 @@ static int site_of_kernel(const nest_kernel *k) {
 
 /* Lists of kernels are cut from one array, in the order of sites. */
 static void list_kernels(compiled_graph *p, int nsites) {
-  arena *a = &p->graph.arena;
+  arena *a = &p->keep;
   int n = (int)p->set->kernels.len;
   p->site_of = arena_array(a, int, n + 1);
   int *all = arena_array(a, int, n + 1), *next = arena_array(a, int, nsites + 1);
@@ -68,7 +68,7 @@ static wn_site_info describe(compiled_graph *p, const decision *d, int number) {
 
 void program_describe_sites(compiled_graph *p, const decision *d) {
   int n = d->choice.sites->n;
-  p->sites = arena_array(&p->graph.arena, wn_site_info, n + 1);
+  p->sites = arena_array(&p->keep, wn_site_info, n + 1);
   for (int i = 0; i < n; ++i) p->sites[i] = describe(p, d, i);
   list_kernels(p, n);
   add_arrays(p);

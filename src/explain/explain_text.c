@@ -183,9 +183,11 @@ static void add_program(str *s, arena *a, const explanation *e) {
   str_printf(s, "on %s, %s, %d thread%s, %s\n", i->backend, i->isa, i->threads, plural(i->threads),
              i->device);
   str_printf(s,
-             "%d kernel%s a run and %d once, %d buffers, %zu bytes of workspace, %s of prepared "
+             "%d kernel%s a run and %d once, %d buffers, %zu bytes of workspace (arena %s, at "
+             "least %s), %s of prepared "
              "weights\n",
              i->kernels, plural(i->kernels), i->prepare_kernels, i->buffers, i->workspace_bytes,
+             report_bytes(a, (double)i->arena_bytes), report_bytes(a, (double)i->arena_least),
              report_bytes(a, (double)i->prepared_bytes));
   if (i->error_bound > 0 || isfinite(e->measured_error)) {
     str_add(s, "error ");

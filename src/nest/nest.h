@@ -107,14 +107,22 @@ static inline bool nest_same_rounds(const nest_kernel *a, const nest_kernel *b) 
   return a->chunks > 1 && a->chunks == b->chunks && a->chunk_group == b->chunk_group;
 }
 
+/* Kernels [first, end) take turns: after round r kernel first + i has done until[r * (end - first) + i] blocks. */
+typedef struct band_group {
+  int first, end, rounds;
+  const int64_t *until;
+} band_group;
+
 typedef struct kernel_set {
   schedule *plan;         /* of a part: by site of its value, complete */
   VEC(array_info) arrays; /* by slot of OP_BUFFER */
   VEC(nest_kernel) kernels;
-  map kinds;  /* number of a reduction RANGE -> axis_kind */
+  VEC(band_group) bands; /* by their first kernel */
+  map kinds;             /* number of a reduction RANGE -> axis_kind */
   map chains; /* number of a reduction RANGE -> additions of floats in one chain, where the usual number is too many */
   size_t workspace_bytes, prepared_bytes;
-  size_t scratch_bytes; /* local arrays of the kernel that has most of them, for one worker */
+  size_t workspace_least; /* the most that is alive during one kernel */
+  size_t scratch_bytes;   /* local arrays of the kernel that has most of them, for one worker */
   int ncodes;
 } kernel_set;
 
@@ -174,6 +182,16 @@ const char *store_label(arena *a, const nest_kernel *k, const nest_store *s);
 const char *nest_stages(arena *a, const nest_kernel *k);
 /* The loops of one kernel as a tree, indented by two more for each loop around, `depth` around all. */
 void nest_print_kernel(graph *g, str *out, const kernel_set *set, int kernel, int depth);
+
+/* The same in two parts, so that launches of a kernel have it once: the tree, which has places for what is stored, and
+ * that by launch. */
+typedef struct nest_text {
+  const char *tree; /* NEST_PLACE: the next of the stores */
+} nest_text;
+enum { NEST_PLACE = '\1' };
+nest_text nest_text_of(graph *g, arena *keep, const kernel_set *set, int kernel);
+const char **nest_stores(arena *keep, const kernel_set *set, int kernel);
+void nest_text_print(str *out, const nest_text *text, const char *const *stores);
 
 /* --- memory.c --------------------------------------------------------------------------------- */
 

@@ -20,6 +20,7 @@ typedef struct printer {
   str *out;
   const kernel_set *set;
   const nest_kernel *k;
+  bool places; /* in the place of what is stored */
 } printer;
 
 static void print_loop(const printer *p, int depth, bool reduces, axis_kind kind, const char *name,
@@ -78,6 +79,14 @@ static int print_sums(const printer *p, const nest *n, int depth) {
   return count;
 }
 
+/* "m", "result0 in b3" */
+static const char *stored_text(arena *a, const kernel_set *set, const nest_kernel *k,
+                               const nest_store *s) {
+  const char *array = set->arrays.data[kernel_array(k, s->array)].name;
+  const char *label = store_label(a, k, s);
+  return strcmp(array, label) == 0 ? label : arena_printf(a, "%s in %s", label, array);
+}
+
 static void print_nest(const printer *p, const nest *n, int depth) {
   int sums = -1;
   bool adds = false;
@@ -94,19 +103,64 @@ static void print_nest(const printer *p, const nest *n, int depth) {
     if (i < n->naxes) print_loop(p, depth + i, a->reduces, a->kind, a->name, a->range->arg.j);
   }
   for (int s = 0; s < n->nstores; ++s) {
-    const char *array = p->set->arrays.data[kernel_array(p->k, n->store[s].array)].name;
-    const char *label = store_label(&p->g->arena, p->k, &n->store[s]);
-    bool own = strcmp(array, label) == 0;
-    str_printf(p->out, "%*s%s %s%s%s\n", 2 * (depth + n->naxes), "", adds ? "add to" : "store",
-               label, own ? "" : " in ", own ? "" : array);
+    str_printf(p->out, "%*s%s ", 2 * (depth + n->naxes), "", adds ? "add to" : "store");
+    if (p->places)
+      str_printf(p->out, "%c\n", NEST_PLACE);
+    else
+      str_printf(p->out, "%s\n", stored_text(&p->g->arena, p->set, p->k, &n->store[s]));
   }
 }
 
+static void print_kernel(const printer *p, int depth) {
+  const nest_kernel *k = p->k;
+  if (k->chunks > 1)
+    str_printf(p->out, "%*shost chunk %lld\n", 2 * depth++, "", (long long)k->chunks);
+  for (int r = 0; r < k->nroots; ++r) print_nest(p, k->root[r], depth);
+}
+
 void nest_print_kernel(graph *g, str *out, const kernel_set *set, int kernel, int depth) {
+  print_kernel(&(printer){g, out, set, &set->kernels.data[kernel], false}, depth);
+}
+
+nest_text nest_text_of(graph *g, arena *keep, const kernel_set *set, int kernel) {
+  str text;
+  str_init(&text, &g->arena);
+  print_kernel(&(printer){g, &text, set, &set->kernels.data[kernel], true}, 0);
+  return (nest_text){arena_strdup(keep, str_text(&text))};
+}
+
+/* In the order in which print_nest comes to them. */
+static int add_stored(arena *keep, const kernel_set *set, const nest_kernel *k, const nest *n,
+                      const char **to) {
+  int count = 0;
+  for (int i = 0; i <= n->naxes; ++i) {
+    for (int c = 0; c < n->nchildren; ++c) {
+      if (n->child[c].at != i) continue;
+      count += add_stored(keep, set, k, n->child[c].nest, to == NULL ? NULL : to + count);
+    }
+  }
+  for (int s = 0; s < n->nstores; ++s, ++count)
+    if (to != NULL) to[count] = arena_strdup(keep, stored_text(keep, set, k, &n->store[s]));
+  return count;
+}
+
+const char **nest_stores(arena *keep, const kernel_set *set, int kernel) {
   const nest_kernel *k = &set->kernels.data[kernel];
-  const printer p = {g, out, set, k};
-  if (k->chunks > 1) str_printf(out, "%*shost chunk %lld\n", 2 * depth++, "", (long long)k->chunks);
-  for (int r = 0; r < k->nroots; ++r) print_nest(&p, k->root[r], depth);
+  int count = 0;
+  for (int r = 0; r < k->nroots; ++r) count += add_stored(keep, set, k, k->root[r], NULL);
+  const char **to = arena_array(keep, const char *, count + 1);
+  count = 0;
+  for (int r = 0; r < k->nroots; ++r) count += add_stored(keep, set, k, k->root[r], to + count);
+  return to;
+}
+
+void nest_text_print(str *out, const nest_text *text, const char *const *stores) {
+  for (const char *at = text->tree; *at != '\0'; ++at) {
+    if (*at == NEST_PLACE)
+      str_add(out, *stores++);
+    else
+      str_addn(out, at, 1);
+  }
 }
 
 void nest_print(graph *g, str *out, const kernel_set *set) {

@@ -103,6 +103,7 @@ typedef struct assembly {
   const part_list *parts;
   kernel_set *set;
   bool variable_weights;
+  const band_request *bands;
   int *array_of; /* by stored value: its array */
 } assembly;
 
@@ -227,12 +228,16 @@ static void add_value(assembly *s, int value) {
   }
 }
 
-static void place_memory(arena *a, void *state) { plan_memory(((assembly *)state)->set, a); }
+static void place_memory(arena *a, void *state) {
+  const assembly *s = state;
+  bands_find(s->g, s->set, a, s->bands);
+  plan_memory(s->set, a);
+}
 
 kernel_set *parts_assemble(graph *g, const part_list *parts, bool variable_weights, int nuser,
-                           const user_buffer *user) {
+                           const user_buffer *user, const band_request *bands) {
   int n = parts->sites->nvalues;
-  assembly s = {.g = g, .parts = parts, .variable_weights = variable_weights};
+  assembly s = {.g = g, .parts = parts, .variable_weights = variable_weights, .bands = bands};
   s.set = arena_new(&g->arena, kernel_set);
   s.array_of = arena_array(&g->arena, int, n + 1);
   map_init(&s.set->kinds, &g->arena);

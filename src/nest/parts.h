@@ -6,7 +6,7 @@
 #ifndef WN_NEST_PARTS_H
 #define WN_NEST_PARTS_H
 
-#include "nest/nest.h"
+#include "nest/bands.h"
 #include "plan/plan.h"
 
 /* A stored value under the plans of its sites. */
@@ -45,6 +45,6 @@ part *part_make(graph *g, part_store *store, const site_list *sites, int value,
 
 /* All of a program. user: the caller's buffers, by slot. */
 kernel_set *parts_assemble(graph *g, const part_list *parts, bool variable_weights, int nuser,
-                           const user_buffer *user);
+                           const user_buffer *user, const band_request *bands);
 
 #endif

@@ -2,10 +2,10 @@
  *
  * In: arrays and the kernels that read and write them, in order. Out: offsets such that arrays whose lives overlap do
  * not. Largest first, each at the lowest place that is free during its life (greedy by size: Pisarchyk and Lee,
- * arXiv:2001.03288). Always holds: 64-byte alignment, and a little room behind each array so that neighbours do not
- * share cache sets; what the kernels of a host loop touch is alive in all of its rounds; what a run reads of the
- * prepared block stays; an array that is in another one is where it stands in that, which is alive as long as any that
- * is in it. */
+ * arXiv:2001.03288), or in another order where that needs less. Always holds: 64-byte alignment, and a little room
+ * behind each array so that neighbours do not share cache sets; what the kernels of a host loop touch is alive in all
+ * of its rounds; what a run reads of the prepared block stays; an array that is in another one is where it stands in
+ * that, which is alive as long as any that is in it. */
 #include <stdlib.h>
 
 #include "nest/nest.h"
@@ -70,13 +70,19 @@ static void scan_kernels(const kernel_set *set, arena *scratch, life *lives) {
   }
 }
 
-/* From the first kernel of a host loop to its last. */
+/* From the first kernel of a host loop, or of those that take turns, to its last. */
 static void widen(const kernel_set *set, life *l) {
   const nest_kernel *k = set->kernels.data;
   if (l->first < 0) return;
   while (l->first > 0 && nest_same_rounds(&k[l->first], &k[l->first - 1])) --l->first;
   while (l->last + 1 < (int)set->kernels.len && nest_same_rounds(&k[l->last], &k[l->last + 1]))
     ++l->last;
+  for (size_t i = 0; i < set->bands.len; ++i) {
+    const band_group *b = &set->bands.data[i];
+    if (l->first >= b->end || l->last < b->first) continue;
+    if (l->first > b->first) l->first = b->first;
+    if (l->last < b->end - 1) l->last = b->end - 1;
+  }
 }
 
 /* --- scratch ---------------------------------------------------------------------------------- */
@@ -190,24 +196,76 @@ static int largest_first(const void *a, const void *b) {
   return (x->array > y->array) - (x->array < y->array);
 }
 
-/* Returns how many bytes they take together. */
-static size_t place_all(kernel_set *set, arena *scratch, life *lives, int n) {
+/* By bytes times kernels. */
+static int most_of_all_first(const void *a, const void *b) {
+  const life *x = *(const life *const *)a, *y = *(const life *const *)b;
+  double of_x = (double)x->size * (x->last - x->first + 1);
+  double of_y = (double)y->size * (y->last - y->first + 1);
+  if (of_x != of_y) return of_x < of_y ? 1 : -1;
+  return largest_first(a, b);
+}
+
+static int longest_first(const void *a, const void *b) {
+  const life *x = *(const life *const *)a, *y = *(const life *const *)b;
+  int of_x = x->last - x->first, of_y = y->last - y->first;
+  return of_x != of_y ? (of_x < of_y ? 1 : -1) : largest_first(a, b);
+}
+
+typedef int (*comparison)(const void *, const void *);
+
+/* In this order; returns how many bytes they take together. */
+static size_t place_by(placing *p, life **order, comparison before) {
   size_t bytes = 0;
+  p->nplaced = 0;
+  for (int i = 0; i < p->n; ++i) {
+    order[i] = &p->lives[i];
+    p->lives[i].placed = false;
+    p->lives[i].until = -1;
+  }
+  qsort(order, (size_t)p->n, sizeof *order, before);
+  for (int i = 0; i < p->n; ++i) {
+    life *l = order[i];
+    l->offset = lowest_free(p, l);
+    insert(p, l);
+    if (l->offset + l->size > bytes) bytes = l->offset + l->size;
+  }
+  return bytes;
+}
+
+/* Largest first; in two other orders where that needs more than `least`, all that is alive at once. */
+static size_t place_all(kernel_set *set, arena *scratch, life *lives, int n, size_t least) {
+  static const comparison orders[] = {largest_first, most_of_all_first, longest_first};
+  enum { ORDERS = sizeof orders / sizeof *orders };
+  size_t bytes = SIZE_MAX;
   placing p = {.lives = lives, .n = n};
   p.placed = arena_array(scratch, const life *, n + 1);
   p.together = arena_array(scratch, const life *, n + 1);
   life **order = arena_array(scratch, life *, n + 1);
   qsort(lives, (size_t)n, sizeof *lives, first_kernel_first);
-  for (int i = 0; i < n; ++i) order[i] = &lives[i];
-  qsort(order, (size_t)n, sizeof *order, largest_first);
-  for (int i = 0; i < n; ++i) {
-    life *l = order[i];
-    set->arrays.data[l->array].offset = l->offset = lowest_free(&p, l);
-    insert(&p, l);
-    size_t end = l->offset + l->size;
-    if (end > bytes) bytes = end;
+  for (int k = 0; k < ORDERS && bytes > least; ++k) {
+    size_t now = place_by(&p, order, orders[k]);
+    if (now >= bytes) continue;
+    bytes = now;
+    for (int i = 0; i < n; ++i) set->arrays.data[lives[i].array].offset = lives[i].offset;
   }
   return bytes;
+}
+
+/* What no placing can be below: the bytes that are alive during a kernel, at most. */
+static size_t most_alive(arena *scratch, int kernels, const life *lives, int n) {
+  size_t *begin = arena_array(scratch, size_t, kernels + 1),
+         *end = arena_array(scratch, size_t, kernels + 1);
+  size_t alive = 0, most = 0;
+  for (int i = 0; i < n; ++i) {
+    begin[lives[i].first > 0 ? lives[i].first : 0] += lives[i].size;
+    end[lives[i].last] += lives[i].size;
+  }
+  for (int k = 0; k < kernels; ++k) {
+    alive += begin[k];
+    if (alive > most) most = alive;
+    alive -= end[k];
+  }
+  return most;
 }
 
 /* Of arrays that preparing makes those that a run reads live on; others only until what is made of them is. */
@@ -229,7 +287,8 @@ static void place_prepared(kernel_set *set, arena *scratch, const life *lives) {
     ++nsome;
   }
   if (passing) {
-    set->prepared_bytes = place_all(set, scratch, some, nsome);
+    size_t least = most_alive(scratch, end + 1, some, nsome);
+    set->prepared_bytes = place_all(set, scratch, some, nsome, least);
     return;
   }
   for (int i = 0; i < nsome; ++i) {
@@ -251,7 +310,8 @@ void plan_memory(kernel_set *set, arena *scratch) {
     widen(set, &lives[i]);
     if (set->arrays.data[i].role == ROLE_WORK && lives[i].first >= 0) work[nwork++] = lives[i];
   }
-  set->workspace_bytes = place_all(set, scratch, work, nwork);
+  set->workspace_least = most_alive(scratch, (int)set->kernels.len, work, nwork);
+  set->workspace_bytes = place_all(set, scratch, work, nwork, set->workspace_least);
   place_prepared(set, scratch, lives);
   for (int i = 0; i < n; ++i) {
     array_info *a = &set->arrays.data[i];

@@ -185,6 +185,19 @@ void model_build(wn_model *m, wn_context *ctx, const wn_value *inputs, int count
   }
 }
 
+/* The caller's graph has the weights from then on. */
+static void build_for_caller(wn_model *m, wn_context *ctx, const wn_value *inputs, int count,
+                             wn_tensor **outs) {
+  diag *d = &ctx->diag;
+  wn_status st;
+  weights_open(m, d);
+  m->lent_graphs = true;
+  DIAG_TRY(d, st) model_build(m, ctx, inputs, count, outs, NULL);
+  DIAG_END(d, st)
+  weights_close(m);
+  if (st != WN_OK) diag_again(d);
+}
+
 wn_status wn_model_build(wn_model *model, wn_context *ctx, const wn_value *inputs, int count,
                          wn_tensor **outs) {
   if (ctx == NULL) return WN_ERR_USAGE;
@@ -196,7 +209,7 @@ wn_status wn_model_build(wn_model *model, wn_context *ctx, const wn_value *input
   fenv_t fp;
   fp_enter(&fp);
   pthread_mutex_lock(&model->build);
-  DIAG_TRY(&ctx->diag, st) model_build(model, ctx, inputs, count, outs, NULL);
+  DIAG_TRY(&ctx->diag, st) build_for_caller(model, ctx, inputs, count, outs);
   DIAG_END(&ctx->diag, st)
   pthread_mutex_unlock(&model->build);
   fp_leave(&fp);

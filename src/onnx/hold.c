@@ -10,13 +10,21 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* Some bytes of a file: elements that were moved to the front, or that are not there. */
+typedef struct held_piece {
+  struct held_piece *next;
+  size_t at, size; /* in held_file.bytes */
+  size_t shift;    /* they are so much further on in the file */
+} held_piece;
+
 struct held_file {
   held_file *next;
   struct stat st;
   unsigned char *bytes;
   size_t size;
   bool has_messages; /* else only data of tensors */
-  char path[];       /* as it was asked for */
+  held_piece *moved, *dropped;
+  char path[]; /* as it was asked for */
 };
 
 struct held_copy {
@@ -65,7 +73,19 @@ static int read_regular(int fd, held_file *f) {
   return error == 0 && f->size < size ? SHORTER : error;
 }
 
+static void free_pieces(held_piece *p) {
+  while (p != NULL) {
+    held_piece *next = p->next;
+    mem_free(p);
+    p = next;
+  }
+}
+
 static void free_file(held_file *f) {
+  for (const held_piece *p = f->dropped; p != NULL; p = p->next)
+    mem_take(f->bytes + p->at, p->size);
+  free_pieces(f->dropped);
+  free_pieces(f->moved);
   mem_free_aligned(f->bytes);
   mem_free(f);
 }
@@ -144,6 +164,91 @@ const unsigned char *hold_file(file_holder *h, diag *d, const char *path, size_t
   f->has_messages = true;
   *size = f->size;
   return f->bytes;
+}
+
+/* --- bytes that go and come back --------------------------------------------------------------- */
+
+static held_file *file_with(const file_holder *h, const unsigned char *at) {
+  held_file *f = h->first;
+  while (f != NULL && (at < f->bytes || at >= f->bytes + f->size)) f = f->next;
+  return f;
+}
+
+static bool add_piece(held_piece **list, size_t at, size_t size, size_t shift) {
+  held_piece *p = mem_alloc(sizeof *p);
+  if (p == NULL) return false;
+  *p = (held_piece){*list, at, size, shift};
+  *list = p;
+  return true;
+}
+
+/* How far elements were moved; those of one tensor begin at `at`. */
+static size_t shift_of(const held_file *f, size_t at) {
+  const held_piece *p = f->moved;
+  while (p != NULL && p->at != at) p = p->next;
+  return p != NULL ? p->shift : 0;
+}
+
+static bool is_dropped(const held_file *f, size_t at) {
+  const held_piece *p = f->dropped;
+  while (p != NULL && (at < p->at || at >= p->at + p->size)) p = p->next;
+  return p != NULL;
+}
+
+size_t hold_drop(file_holder *h, const void *elements, size_t bytes) {
+  held_file *f = file_with(h, elements);
+  if (f == NULL || !S_ISREG(f->st.st_mode)) return 0;
+  size_t at = (size_t)((const unsigned char *)elements - f->bytes);
+  if (bytes > f->size - at || !add_piece(&f->dropped, at, bytes, shift_of(f, at))) return 0;
+  held_piece *p = f->dropped;
+  f->dropped = p->next;
+  unsigned char *first;
+  p->size = is_dropped(f, at + bytes / 2) ? 0 : mem_drop(f->bytes + at, bytes, &first);
+  if (p->size == 0) {
+    mem_free(p);
+    return 0;
+  }
+  p->at = (size_t)(first - f->bytes);
+  f->dropped = p;
+  return p->size;
+}
+
+/* 0 or errno; SHORTER: the file has no such bytes any more. */
+static int read_piece(int fd, unsigned char *to, size_t size, size_t at) {
+  while (size > 0) {
+    ssize_t n = pread(fd, to, size < MOST_AT_ONCE ? size : MOST_AT_ONCE, (off_t)at);
+    if (n == 0) return SHORTER;
+    if (n < 0 && errno != EINTR) return errno;
+    if (n < 0) continue;
+    to += n;
+    at += (size_t)n;
+    size -= (size_t)n;
+  }
+  return 0;
+}
+
+static void restore_file(held_file *f, diag *d) {
+  struct stat st;
+  int fd = open(f->path, O_RDONLY | O_CLOEXEC), error = fd < 0 || fstat(fd, &st) != 0 ? errno : 0;
+  bool same = error == 0 && is_held(f, &st);
+  while (same && error == 0 && f->dropped != NULL) {
+    held_piece *p = f->dropped;
+    mem_take(f->bytes + p->at, p->size);
+    error = read_piece(fd, f->bytes + p->at, p->size, p->at + p->shift);
+    if (error != 0) break;
+    f->dropped = p->next;
+    mem_free(p);
+  }
+  if (fd >= 0) close(fd);
+  if (error == 0 && same) return;
+  diag_fail(d, WN_ERR_IO,
+            "%.600s is read again for weights that were released, and %s: load the model again",
+            f->path, error > 0 ? strerror(error) : "is not what it was when the model was loaded");
+}
+
+void hold_restore(file_holder *h, diag *d) {
+  for (held_file *f = h->first; f != NULL; f = f->next)
+    if (f->dropped != NULL) restore_file(f, d);
 }
 
 /* --- external data ----------------------------------------------------------------------------- */
@@ -268,11 +373,11 @@ static const unsigned char *move(const wanted *w, size_t shift) {
   const unsigned char *raw = w->t->raw;
   size_t before = 1; /* the tag; of the length, at least */
   for (size_t n = w->bytes; n > 0; n >>= 7) ++before;
-  held_file *f = w->h->first;
-  while (f != NULL && (raw < f->bytes || raw >= f->bytes + f->size)) f = f->next;
+  held_file *f = file_with(w->h, raw);
   if (f == NULL || shift > before) return NULL;
-  unsigned char *to = f->bytes + (raw - f->bytes) - shift;
-  return memmove(to, raw, w->bytes);
+  size_t at = (size_t)(raw - f->bytes) - shift;
+  if (!add_piece(&f->moved, at, w->bytes, shift)) return NULL;
+  return memmove(f->bytes + at, raw, w->bytes);
 }
 
 static const unsigned char *copy(const wanted *w, const unsigned char *from, bool swap) {

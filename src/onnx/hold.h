@@ -26,6 +26,12 @@ typedef struct file_holder {
 const unsigned char *hold_file(file_holder *h, diag *d, const char *path, size_t *size);
 void hold_release(file_holder *h);
 
+/* Bytes of elements that nobody reads for now go back to the system, as far as they are whole pages of a regular
+ * file's. Returns how many. hold_restore reads them again, from files that must be what they were: WN_ERR_IO unwinds
+ * through d. */
+size_t hold_drop(file_holder *h, const void *elements, size_t bytes);
+void hold_restore(file_holder *h, diag *d);
+
 /* Elements of a tensor of the model at `model_path` (NULL: it came from memory, and external data is WN_ERR_USAGE), in
  * native byte order and aligned for their type: where they are in the file if they can be there, else a copy that the
  * holder has; asked again, at the same place. External data is in the model's folder only, links out of it are refused,

@@ -52,6 +52,8 @@ static void read_options(wn_model *m, diag *d, const wn_model_options *given) {
   m->compile.isa = copied(&m->arena, m->compile.isa);
   m->most = o.programs > 0 ? o.programs : WN_MODEL_PROGRAMS;
   m->free_shapes = o.free_shapes != 0;
+  m->release = o.release_weights != 0;
+  m->own_arenas = o.own_arenas != 0;
 }
 
 static void load(wn_model *m, diag *d, const char *path, const void *bytes, size_t size,
@@ -155,7 +157,8 @@ wn_status wn_model_get_info(wn_model *model, wn_model_info *info) {
                        .nodes = o->graph.nodes,
                        .programs = model->programs,
                        .compiles = model->compiles,
-                       .host = model->host};
+                       .host = model->host,
+                       .released_bytes = model->released};
   for (int i = 0; i < o->functions; ++i) all.nodes += o->function[i].nodes;
   for (int i = 0; i < o->graph.initializers; ++i)
     all.weight_bytes +=

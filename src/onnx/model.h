@@ -17,6 +17,9 @@ typedef struct model_programs model_programs;
 /* One of them, for one caller at a time. */
 typedef struct instance instance;
 
+/* Memory for a program while it is taken. */
+typedef struct model_arena model_arena;
+
 struct wn_model {
   wn_context *ctx;
   diag diag; /* of functions that are given no context */
@@ -31,11 +34,17 @@ struct wn_model {
   wn_options compile;
   int most;         /* programs that are kept */
   bool free_shapes; /* extents of the file are not binding */
+  /* under `lock`: weights may go when they were read; a caller's graph may read them; so many look at them now */
+  bool release, lent_graphs;
+  int readers;
+  size_t released; /* bytes of weights that are not there */
   pthread_mutex_t lock, build;
   bool locks;            /* they were made */
   model_programs *first; /* used last */
   instance *lent;        /* by wn_model_program */
   int programs, compiles;
+  bool own_arenas;
+  model_arena *arenas; /* that no program is in */
 };
 
 /* A caller's list in the order of the model's inputs; size 0: not given. */
@@ -54,5 +63,15 @@ void model_value(diag *d, const wn_value *list, int i, wn_value *v);
 void model_build(wn_model *m, wn_context *ctx, const wn_value *inputs, int count, wn_tensor **outs,
                  host_plan *host);
 void model_programs_release(wn_model *m);
+
+/* --- weights.c -------------------------------------------------------------------------------- */
+
+/* Around whatever looks at weights, and builds and compiles from them: all are there. Errors unwind through d. The
+ * `build` lock is held. */
+void weights_open(wn_model *m, diag *d);
+void weights_close(wn_model *m);
+/* Prepares a program of the model; weights that nobody reads any more go. of: the programs that it is of, NULL: it is
+ * the caller's. */
+wn_status weights_prepare(wn_model *m, const model_programs *of, wn_program *p);
 
 #endif

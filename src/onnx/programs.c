@@ -226,7 +226,31 @@ static instance *take_idle(model_programs *p) {
   return i;
 }
 
+/* In the list, which keeps the weights that it is still to prepare from. Returns an instance of it. */
+static instance *add_programs(wn_model *m, model_programs *p) {
+  pthread_mutex_lock(&m->lock);
+  p->next = m->first;
+  m->first = p;
+  ++m->programs;
+  ++m->compiles;
+  instance *i = take_idle(p);
+  pthread_mutex_unlock(&m->lock);
+  return i;
+}
+
+static model_programs *compile_with_weights(wn_model *m, const call *c, diag *d, instance **i) {
+  volatile wn_status st;
+  DIAG_TRY(d, st) weights_open(m, d);
+  DIAG_END(d, st)
+  if (st != WN_OK) return NULL;
+  model_programs *p = compile_programs(m, c, d);
+  if (p != NULL) *i = add_programs(m, p);
+  weights_close(m);
+  return p;
+}
+
 void programs_give_back(wn_model *m, model_programs *p, instance *i) {
+  if (i != NULL) arenas_give_back(m, i);
   pthread_mutex_lock(&m->lock);
   if (i != NULL) {
     i->next = p->idle;
@@ -249,15 +273,7 @@ wn_status programs_take(wn_model *m, const call *c, diag *d, model_programs **pr
     p = find_programs(m, c); /* another thread may have been faster */
     if (p != NULL) i = take_idle(p);
     pthread_mutex_unlock(&m->lock);
-    if (p == NULL && (p = compile_programs(m, c, d)) != NULL) {
-      pthread_mutex_lock(&m->lock);
-      p->next = m->first;
-      m->first = p;
-      ++m->programs;
-      ++m->compiles;
-      i = take_idle(p);
-      pthread_mutex_unlock(&m->lock);
-    }
+    if (p == NULL) p = compile_with_weights(m, c, d, &i);
     pthread_mutex_unlock(&m->build);
     if (p == NULL) return d->status;
     drop_surplus(m);
@@ -273,6 +289,11 @@ wn_status programs_take(wn_model *m, const call *c, diag *d, model_programs **pr
       return st;
     }
   }
+  if (!arenas_take(m, i)) {
+    programs_give_back(m, p, i);
+    return diag_set(d, WN_ERR_NOMEM, "out of memory: %zu bytes of an arena",
+                    p->base->compiled->set->workspace_bytes);
+  }
   *programs = p;
   *one = i;
   return WN_OK;
@@ -285,4 +306,5 @@ void model_programs_release(wn_model *m) {
     m->first = p->next;
     destroy_programs(p);
   }
+  arenas_release(m);
 }

@@ -7,11 +7,18 @@
 
 #include "onnx/model.h"
 
+struct model_arena {
+  model_arena *next;
+  size_t size;
+  void *bytes;
+};
+
 /* A program and what it needs to be run by one caller. */
 struct instance {
   instance *next;
   model_programs *of;
   wn_program *program;
+  model_arena *arena; /* while it is taken; NULL: its own */
   void **
       spare; /* by output of the program: where results go that the caller has no array for; NULL: nowhere yet */
 };
@@ -48,6 +55,13 @@ void programs_read_call(wn_model *m, arena *a, const wn_value *inputs, int count
  * in the caller's diag, as the model's is everyone's. */
 wn_status programs_take(wn_model *m, const call *c, diag *d, model_programs **programs,
                         instance **one);
+/* --- arenas.c --------------------------------------------------------------------------------- */
+
+/* A program that was taken gets an arena, and gives it back. False: memory is short. */
+bool arenas_take(wn_model *m, instance *i);
+void arenas_give_back(wn_model *m, instance *i);
+void arenas_release(wn_model *m);
+
 /* i NULL: there was none. */
 void programs_give_back(wn_model *m, model_programs *p, instance *i);
 

@@ -107,7 +107,8 @@ static void work(job *j, arena *a) {
   void **computed = NULL;
   if (j->run) {
     computed = bind_all(j->m, a, j->p, j->i, &c, out);
-    st = wn_run(j->i->program);
+    if (j->m->release && !j->m->lent_graphs) st = weights_prepare(j->m, j->p, j->i->program);
+    if (st == WN_OK) st = wn_run(j->i->program);
     if (st != WN_OK) diag_fail(a->diag, st, "%s", wn_program_message(j->i->program));
   }
   for (int k = 0; k < j->m->outputs; ++k) {

@@ -192,97 +192,17 @@ static void choose_sites(graph *g, choice *c, const choice_target *target, bool 
   c->considered = str_text(&text);
 }
 
-/* --- what was tuned --------------------------------------------------------------------------- */
-
-/* The sites of one stored value by themselves. */
-static site_list sites_of_value(graph *g, const site_list *all, int value) {
-  const stored_value *v = &all->value[value];
-  stored_value *own = arena_copy(&g->arena, v, sizeof *v);
-  graph_site *at = arena_array(&g->arena, graph_site, v->nsites);
-  for (int i = 0; i < v->nsites; ++i) at[i] = (graph_site){.kind = all->at[v->first + i].kind};
-  own->first = 0;
-  return (site_list){v->canonical, 1, own, v->nsites, at, NULL};
-}
-
-/* Is the schedule one that auto may take for this convolution? NULL: it is. */
-static const char *why_not(graph *g, const choice *c, const choice_target *target, int site,
-                           const schedule *s) {
-  if (s->direct || c->conv[site] < 0) return NULL;
-  wino_options o = {.math = target->options->math};
-  set_tile(&o, s);
-  const wino_conv *found = &c->survey.conv[c->conv[site]];
-  wino_conv conv = wino_survey_conv(g, found->root, found->reduce, &o);
-  if (conv.ntiles == 0) return "its tile cannot be had";
-  return conv.tile[0].site.promise_missed ? "its error is over the promise" : NULL;
-}
-
-/* Does the model know of something better for weights as they are here? On one thread, since the answer changes bits. */
-static bool is_beaten(const choice *c, const choice_target *target, int site, const schedule *s) {
-  const candidate_list *l = c->candidates[site];
-  if (l == NULL) return false;
-  const wino_survey only = {1, &c->survey.conv[c->conv[site]]};
-  cost_target one = choose_cost_target(target);
-  one.threads = 1;
-  return !(schedule_cost(&only, s, &one) <= l->least * (1 + 1e-9));
-}
-
-/* For explain: what became of a plan that was not measured as things are here. */
-static void say_elsewhere(graph *g, choice *c, int site, const schedule *s, bool cold, bool taken) {
-  str text;
-  str_init(&text, &g->arena);
-  str_printf(&text, "%stuned for %s where its weights were %s, %s: ", c->considered,
-             site_text(&g->arena, c->sites, site), cold ? "cold" : "not cold",
-             taken ? "taken, as nothing better is predicted" : "left, as better is predicted");
-  schedule_print(&text, s);
-  str_add(&text, "\n");
-  c->considered = str_text(&text);
-}
-
-static void take_tuned(graph *g, choice *c, int site, const schedule *s, tuned_source source) {
-  const candidate_list *others = c->candidates[site];
-  candidate_list *l = arena_new(&g->arena, candidate_list);
-  size_t n = others != NULL ? others->len : 0;
-  l->at = arena_array(&g->arena, candidate, n + 1);
-  l->len = n + 1;
-  l->considered = "";
-  l->at[0].schedule = *s;
-  if (n > 0) memcpy(l->at + 1, others->at, n * sizeof *l->at);
-  c->candidates[site] = l;
-  take(c, site, 0);
-  c->tuned_sites[site] = source;
-  if (source > c->tuned) c->tuned = source;
-}
-
-/* What was stored for a value must still parse and keep the promise. */
-static void use_tuned(graph *g, choice *c, const choice_target *target, int value,
-                      const tuned_plan *tuned) {
-  diag *d = g->diag;
-  const char *text = tuned->text;
-  const stored_value *v = &c->sites->value[value];
-  site_list own = sites_of_value(g, c->sites, value);
-  plan_request stored;
-  volatile wn_status st;
-  DIAG_TRY(d, st) stored = plan_parse(g, text, &own);
-  DIAG_END(d, st)
-  const char *why = st == WN_OK ? NULL : arena_strdup(&g->arena, d->message);
-  if (st == WN_ERR_NOMEM) diag_fail(d, st, "%s", why);
-  for (int i = 0; i < v->nsites && why == NULL; ++i) {
-    int site = v->first + i;
-    if (stored.source[i] == PLAN_CHOOSE || c->source[site] != PLAN_CHOOSE) continue;
-    if (c->conv[site] >= 0 && c->candidates[site] == NULL) continue; /* it stays direct */
-    const schedule *s = &stored.plan.site[i];
-    const bool beaten = tuned->elsewhere && is_beaten(c, target, site, s);
-    if (!beaten) why = why_not(g, c, target, site, s);
-    if (why == NULL && tuned->elsewhere) say_elsewhere(g, c, site, s, tuned->cold, !beaten);
-    if (why == NULL && !beaten)
-      take_tuned(g, c, site, s, tuned->elsewhere ? TUNED_ELSEWHERE : TUNED_HERE);
+const int *choose_set_apart(graph *g, graph_plan *p) {
+  int *bands = arena_array(&g->arena, int, p->n + 1);
+  for (int i = 0; i < p->n; ++i) {
+    bands[i] = p->site[i].bands;
+    p->site[i].bands = 0;
+    p->site[i].layout = LAYOUT_CHOSEN;
   }
-  if (why != NULL) diag_warn(d, "the tuned plan \"%.200s\" is not used: %s", text, why);
+  return bands;
 }
 
-tuned_source choose_is_tuned(const choice *c, int site) {
-  return c->taken[site] == 0 ? c->tuned_sites[site] : TUNED_NOT;
-}
+/* --- what there is to choose for ---------------------------------------------------------------- */
 
 /* Every convolution of the values that differ, and which of them a site is. */
 static wino_survey survey_values(graph *g, const site_list *sites, const wino_options *w,
@@ -380,21 +300,21 @@ choice choose_plan(graph *g, const site_list *sites, const choice_target *target
   plan_request asked = plan_parse(g, c.name, sites);
   bool on = asked_tile(g, o, env, &w);
   c.plan = asked.plan;
+  c.bands = choose_set_apart(g, &c.plan);
   c.source = asked.source;
   c.spelled = asked.spelled;
   c.rewrites = asked.rewrites;
   c.candidates = arena_array(&g->arena, const candidate_list *, sites->n + 1);
   c.taken = arena_array(&g->arena, int, sites->n + 1);
   c.tuned_sites = arena_array(&g->arena, tuned_source, sites->n + 1);
+  c.plain = arena_array(&g->arena, bool, sites->n + 1);
   c.rewrite = arena_array(&g->arena, wino_options, sites->n + 1);
   w.off = strict; /* there is no tile to survey */
   c.survey = survey_values(g, sites, &w, &c.conv);
   check_tiles(g, &c, target, &w);
   if (strict) check_strict(g, &c, &w, on, env);
   if (on && !strict) choose_sites(g, &c, target, env == 1);
-  for (int v = 0; v < sites->nvalues && target->tuned != NULL; ++v) {
-    if (target->tuned[v].text != NULL) use_tuned(g, &c, target, v, &target->tuned[v]);
-  }
+  choose_tuned(g, &c, target);
   set_rewriting(&c, &w, on && !strict, env == 1);
   for (int i = 0; i < sites->n && strict; ++i) c.rewrite[i].why_off = "fp32-strict never is";
   return c;
@@ -414,17 +334,30 @@ bool choose_next(choice *c, int site, bool smaller) {
     while (next < (int)l->len && !l->at[next].schedule.direct) ++next;
     if (next == (int)l->len) return false;
   }
-  take(c, site, next);
+  choose_take(c, site, next, false);
+  return true;
+}
+
+static void set_plain(choice *c, int site) {
+  if (c->conv[site] >= 0) c->plan.site[site] = (schedule){.direct = true};
+  c->plan.site[site].v = 't';
+}
+
+void choose_take(choice *c, int site, int index, bool plain) {
+  if (c->candidates[site] != NULL) take(c, site, index);
+  c->plain[site] = plain;
+  if (plain) set_plain(c, site);
+  if (c->conv[site] < 0) return;
   wino_options *w = &c->rewrite[site];
   w->off = c->plan.site[site].direct;
   set_tile(w, &c->plan.site[site]);
   if (w->off) w->why_off = "what is predicted to be faster does not fit";
-  return true;
 }
 
 void choose_unshrink(choice *c) {
   for (int i = 0; i < c->sites->n; ++i) {
     if (c->candidates[i] != NULL) c->plan.site[i] = c->candidates[i]->at[c->taken[i]].schedule;
+    if (c->plain[i]) set_plain(c, i);
   }
 }
 

@@ -46,6 +46,7 @@ typedef struct choice {
   graph_plan plan;
   const plan_source *source;
   const bool *spelled;    /* by site: no size of it may be made smaller */
+  const int *bands;       /* by site: what the plan says of turns; 0: nothing */
   bool rewrites;          /* a plan for all was asked for that rewrites */
   tuned_source tuned;     /* some of it was; TUNED_ELSEWHERE: some of that not as things are here */
   double seconds;         /* predicted, once it was applied */
@@ -54,6 +55,8 @@ typedef struct choice {
   const candidate_list **candidates;
   int *taken;
   tuned_source *tuned_sites; /* whether the first candidate is what was tuned */
+  bool *
+      plain; /* by site: direct (or a product), weights read as they are: nothing is prepared of them */
   wino_survey survey;
   const int *conv; /* by site: its index in the survey, -1 */
   wino_options *rewrite;
@@ -64,6 +67,17 @@ choice choose_plan(graph *g, const site_list *sites, const choice_target *target
  * direct.
  * False: there is none. */
 bool choose_next(choice *c, int site, bool smaller);
+/* Plans with so many bytes of prepared weights less, those first that lose least time a byte; `partly`, or with as many
+ * less as can be. prepared: bytes that each site has now. False: there are none, and nothing changed. (lighten.c) */
+bool choose_lighter(graph *g, choice *c, const choice_target *target, const size_t *prepared,
+                    size_t bytes, bool partly);
+/* The site's candidate of this number, or instead of it the plain one. */
+void choose_take(choice *c, int site, int index, bool plain);
+/* What the plan says of turns and layouts is of what is around a value: parts are made of what it says of the value.
+ * Returns what it said of turns, by site. */
+const int *choose_set_apart(graph *g, graph_plan *p);
+/* Takes what was measured where there is any (choose_tuned.c). */
+void choose_tuned(graph *g, choice *c, const choice_target *target);
 /* Does the site have what was tuned for it? */
 tuned_source choose_is_tuned(const choice *c, int site);
 /* What was chosen, in the sizes that it was chosen in: see fit.h. */

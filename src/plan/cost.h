@@ -40,6 +40,11 @@ double schedule_cost(const wino_survey *s, const schedule *plan, const cost_targ
 double schedule_cost_by_stage(const wino_survey *s, const schedule *plan, const cost_target *t,
                               double (*seconds)[STAGE_COUNT]);
 
+/* Seconds that one thread waits for an array of so many bytes that is written, into memory of which so much is used in
+ * turn, and read again when so many bytes have passed; and for so many launches. */
+double cost_of_passing(const cost_target *t, double bytes, double in_turn, double passed);
+double cost_of_launches(const cost_target *t, int launches);
+
 typedef struct candidate {
   schedule schedule; /* complete: schedule_print gives text that --plan takes */
   double seconds;    /* predicted */

@@ -86,6 +86,18 @@ void add_vectors(const model *m, work *w, double vectors, double bytes, double l
     add_moved(m, w, vectors * (i == LEVEL_L1 ? bytes : lines * LINE) * share[i], i, writes, 1);
 }
 
+double cost_of_passing(const cost_target *t, double bytes, double in_turn, double passed) {
+  const model m = model_of(t, WN_F32);
+  work w = {0};
+  add_writes(&m, &w, bytes, in_turn, 1);
+  add_reads(&m, &w, bytes, passed);
+  return w.exposed;
+}
+
+double cost_of_launches(const cost_target *t, int launches) {
+  return launches * (LAUNCH + (t->threads > 1 ? t->machine->limits->wake : 0));
+}
+
 double work_seconds(const model *m, const work *w) {
   double arithmetic = fmax(w->slots, w->loads) * m->slot + w->exposed;
   double start = w->launches * LAUNCH, alone = start + fmax(arithmetic, w->seconds);

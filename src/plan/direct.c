@@ -20,11 +20,11 @@ static double lane_cost(int lanes, int widest, int vector_bytes) {
   return least + (1.0 - least) * lanes / widest;
 }
 
-/* Products, loads or the latency of the additions, whichever binds; loads and the loop itself are not quite free behind
- * products. */
+/* Products, loads or the latency of the additions, 4 cycles in two pipes, whichever binds; loads are not quite free
+ * behind products. */
 static double tap_cost(double products, double loads) {
   double most = products > loads ? products : loads;
-  return (most > 10 ? most : 10.0) + 0.1 * loads + 1.5;
+  return (most > 8 ? most : 8.0) + 0.1 * loads;
 }
 
 /* A broadcast reads four bytes: beside a vector of 64, which is two halves to read, it counts half. */

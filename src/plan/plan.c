@@ -68,7 +68,7 @@ static bool accept_word(reader *r, const char *word) {
 static schedule spread(const schedule *all, site_kind kind) {
   schedule s = *all;
   if (kind == SITE_CONV) return s;
-  s = (schedule){.direct = true, .layout = all->layout};
+  s = (schedule){.direct = true, .layout = all->layout, .bands = all->bands};
   if (kind != SITE_PRODUCT || !all->direct) return s;
   memcpy(s.t, all->t, sizeof s.t);
   memcpy(s.k, all->k, sizeof s.k);
@@ -86,7 +86,7 @@ static bool accept(reader *r, const char *text) {
 
 static bool is_loop_option(const char *at) {
   return strncmp(at, ";lanes=", 7) == 0 || strncmp(at, ";regs=", 6) == 0 ||
-         strncmp(at, ";layout=", 8) == 0;
+         strncmp(at, ";layout=", 8) == 0 || strncmp(at, ";bands=", 7) == 0;
 }
 
 /* i2, none, or where `terms` sum. */
@@ -111,6 +111,15 @@ static int read_lanes(reader *r) {
   if (power && *start != '0') return n;
   r->at = start;
   expected(r, "a number of lanes: 1, 2, 4, 8 or 16");
+}
+
+static int read_bands(reader *r) {
+  int n = 0;
+  const char *start = r->at;
+  while (isdigit((unsigned char)*r->at) && n <= MOST_BANDS) n = 10 * n + (*r->at++ - '0');
+  if (n >= 1 && n <= MOST_BANDS) return n;
+  r->at = start;
+  expected(r, "a number of rounds from 1 to 4096");
 }
 
 /* Sizes are read as those of a direct convolution are. */
@@ -168,6 +177,7 @@ static void read_other(reader *r, int number, schedule *out) {
     if (out->lanes > 0 || out->lanes == VALUE_LOOP_TERMS) out->nlanes = read_lanes(r);
     if (accept(r, ";regs=")) out->regs = read_loop(r, false);
     if (accept(r, ";layout=")) out->layout = schedule_read_layout(r->g->diag, r->text, &r->at);
+    if (accept(r, ";bands=")) out->bands = read_bands(r);
   } else {
     expected(r, "global, inline or with=, since it is no convolution");
   }
@@ -253,7 +263,8 @@ void plan_print_site(str *out, const schedule *s, const site_list *sites, int si
   }
   str text;
   schedule sizes = *s;
-  sizes.layout = LAYOUT_CHOSEN; /* it is said last */
+  sizes.layout = LAYOUT_CHOSEN; /* these are said last */
+  sizes.bands = 0;
   str_init(&text, out->arena);
   schedule_print(&text, &sizes);
   str_add(out, s->inlined ? "inline" : "global");
@@ -262,12 +273,13 @@ void plan_print_site(str *out, const schedule *s, const site_list *sites, int si
   if (s->nlanes > 0) str_printf(out, ".%d", s->nlanes);
   print_loop(out, ";regs=", s->regs);
   schedule_print_layout(out, s->layout);
+  if (s->bands > 0) str_printf(out, ";bands=%d", s->bands);
 }
 
 /* Nothing to say of what is no convolution: it has its array and its kernel, in sizes that the machine chooses. */
 static bool is_plain(const schedule *s) {
   return !s->inlined && s->with == 0 && s->lanes == 0 && s->regs == 0 && s->t[0] == 0 &&
-         s->k[0] == 0 && s->chains == 0 && s->layout == LAYOUT_CHOSEN;
+         s->k[0] == 0 && s->chains == 0 && s->layout == LAYOUT_CHOSEN && s->bands == 0;
 }
 
 static bool all_plain(const graph_plan *p, const site_list *sites) {

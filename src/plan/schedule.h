@@ -48,6 +48,8 @@ typedef enum { VALUE_LOOP_CHOSEN = 0, VALUE_LOOP_NONE = -1, VALUE_LOOP_TERMS = -
 /* Order in memory of the stored value that a site is in: as the graph has its loops, or channels last (storage.h). */
 typedef enum { LAYOUT_CHOSEN, LAYOUT_GIVEN, LAYOUT_LAST } value_layout;
 
+enum { MOST_BANDS = 4096 };
+
 typedef struct schedule {
   bool direct; /* no rewrite; stage[] unused */
   stage_plan stage[STAGE_COUNT];
@@ -60,6 +62,7 @@ typedef struct schedule {
   /* of a stored value that is no convolution: which of its loops is in the lanes, and which in registers */
   value_loop lanes, regs;
   value_layout layout;
+  int bands; /* rounds in which it takes turns with what reads it (nest/bands.h); 0: chosen, 1: none */
   int nlanes; /* of these lanes; 0: as many as suit the machine */
   int chains; /* of additions, for all sums of a value that is not rewritten; 0: chosen (chains.h) */
   /* of a stored value that is no convolution: number + 1 of the site whose kernel stores it too; 0: its own */

@@ -177,6 +177,8 @@ static void read_option(reader *r, schedule *s) {
     s->joint = true;
   else if (accept(r, "layout="))
     s->layout = schedule_read_layout(r->d, r->text, &r->at);
+  else if (accept(r, "bands="))
+    s->bands = (int)number(r, 1, MOST_BANDS, "a number of rounds from 1 to 4096");
   else if (s->direct && accept(r, "chains="))
     s->chains = (int)number(r, 1, SUMS_AT_ONCE, "a number of chains from 1 to 8");
   else if (!s->direct && accept(r, "share="))
@@ -185,8 +187,9 @@ static void read_option(reader *r, schedule *s) {
     if (*r->at != 't' && *r->at != 'k') expected(r, "t or k");
     s->v = *r->at++;
   } else
-    expected(r, s->direct ? "t=, k=, c=, v=, chains=, wino=, chunk=, layout= or launch=joint"
-                          : "t=, k=, c=, v=, wino=, chunk=, share=, layout= or launch=joint");
+    expected(r, s->direct
+                    ? "t=, k=, c=, v=, chains=, wino=, chunk=, layout=, bands= or launch=joint"
+                    : "t=, k=, c=, v=, wino=, chunk=, share=, layout=, bands= or launch=joint");
 }
 
 static void read_schedule(reader *r, schedule *s) {
@@ -303,6 +306,7 @@ void schedule_print(str *out, const schedule *s) {
   }
   if (s->joint) str_add(out, ";launch=joint");
   schedule_print_layout(out, s->layout);
+  if (s->bands > 0) str_printf(out, ";bands=%d", s->bands);
 }
 
 /* --- comparing -------------------------------------------------------------------------------- */
@@ -325,7 +329,7 @@ uint64_t schedule_hash(const schedule *s) {
   h = hash_bytes(&s->v, sizeof s->v, h) + s->inlined + 2 * (uint64_t)s->with;
   int64_t loops[] = {s->lanes,  s->regs,         s->nlanes,
                      s->chains, s->share.letter, s->share.letter ? s->share.part : 0,
-                     s->layout};
+                     s->layout, s->bands};
   h = hash_bytes(loops, sizeof loops, h);
   return hash_bytes(s->m, (size_t)s->nm * sizeof s->m[0], h);
 }
@@ -349,8 +353,9 @@ bool schedule_equal(const schedule *a, const schedule *b) {
   }
   return same_loop(a->share, b->share) && a->direct == b->direct && a->inlined == b->inlined &&
          a->with == b->with && a->lanes == b->lanes && a->regs == b->regs &&
-         a->chains == b->chains && a->nlanes == b->nlanes && a->layout == b->layout && a->joint == b->joint && a->v == b->v &&
-         a->chunk == b->chunk && a->nm == b->nm && memcmp(a->t, b->t, sizeof a->t) == 0 &&
+         a->chains == b->chains && a->nlanes == b->nlanes && a->layout == b->layout &&
+         a->bands == b->bands && a->joint == b->joint && a->v == b->v && a->chunk == b->chunk &&
+         a->nm == b->nm && memcmp(a->t, b->t, sizeof a->t) == 0 &&
          memcmp(a->k, b->k, sizeof a->k) == 0 && memcmp(a->c, b->c, sizeof a->c) == 0 &&
          memcmp(a->m, b->m, (size_t)a->nm * sizeof a->m[0]) == 0;
 }

@@ -91,12 +91,11 @@ static void find_choices(storage *s) {
 static void refuse(const storage *s, int site) {
   const graph_site *at = &s->sites->at[site];
   const stored_value *v = &s->sites->value[at->value];
-  const char *why = v->result >= 0   ? "it stores an output, whose order is the caller's"
-                    : v->constant    ? "it is made once, of constants"
-                    : s->value[at->value].last
-                                     ? "its channels are last as the graph has it"
-                    : v->whole > 0   ? "it is stored as a part of a concatenation, which cannot"
-                                     : "none of its loops is channels, 8 or more, in front of others";
+  const char *why = v->result >= 0             ? "it stores an output, whose order is the caller's"
+                    : v->constant              ? "it is made once, of constants"
+                    : s->value[at->value].last ? "its channels are last as the graph has it"
+                    : v->whole > 0 ? "it is stored as a part of a concatenation, which cannot"
+                                   : "none of its loops is channels, 8 or more, in front of others";
   diag_fail(s->g->diag, WN_ERR_USAGE, "plan: %s cannot have layout=last: %s",
             site_text(&s->g->arena, s->sites, site), why);
 }
@@ -198,8 +197,7 @@ static void choose(storage *s) {
   if (price_of_all(s) >= kept)
     for (int i = 0; i < n; ++i) s->value[i].last = last[i];
   for (int i = 0; i < n; ++i)
-    if (!s->value[i].fixed && s->value[i].family == i)
-      s->value[i].gain = gain_of(s, i, &around[i]);
+    if (!s->value[i].fixed && s->value[i].family == i) s->value[i].gain = gain_of(s, i, &around[i]);
 }
 
 /* --- carrying it out -------------------------------------------------------------------------- */
@@ -221,7 +219,8 @@ static const uop *reorder(void *user, const uop *u) {
   for (int i = 0, to = 0; i < n; ++i)
     if (i != v->axis) at[to++] = u->src[first + i];
   at[n - 1] = u->src[first + v->axis];
-  if (is_whole(u)) return uop_bufferize(s->g, moved_cat(s->g, u->src[0], v->axis, n), n, at, *u->arg.info);
+  if (is_whole(u))
+    return uop_bufferize(s->g, moved_cat(s->g, u->src[0], v->axis, n), n, at, *u->arg.info);
   if (u->op == OP_INDEX) return uop_index(s->g, b, u->src[1], n, at);
   return uop_bufferize(s->g, u->src[0], n, at, *u->arg.info);
 }
@@ -230,7 +229,8 @@ static const uop *reorder(void *user, const uop *u) {
 static const site_list *note(const storage *s, bool changed) {
   const site_list *sites = s->sites;
   site_list *out = arena_copy(&s->g->arena, sites, sizeof *sites);
-  stored_value *value = arena_copy(&s->g->arena, sites->value, (size_t)sites->nvalues * sizeof *value);
+  stored_value *value =
+      arena_copy(&s->g->arena, sites->value, (size_t)sites->nvalues * sizeof *value);
   for (int i = 0; i < sites->nvalues; ++i) {
     if (s->value[i].fixed) continue;
     value[i].layout = s->value[i].last ? LAYOUT_LAST : LAYOUT_GIVEN;

@@ -24,11 +24,11 @@ const site_list *storage_choose(graph *g, const site_list *sites, const user_buf
 
 typedef struct stored_order {
   const uop *b;
-  int axis;          /* place of the channels' loop; -1: not known */
-  bool fixed, last;  /* there is no choice; channels are neighbours in memory */
-  bool said;         /* by the plan, of a family */
-  int family;        /* number of the first of those that are stored alike */
-  double gain;       /* of what it is over the other, in vector operations */
+  int axis;         /* place of the channels' loop; -1: not known */
+  bool fixed, last; /* there is no choice; channels are neighbours in memory */
+  bool said;        /* by the plan, of a family */
+  int family;       /* number of the first of those that are stored alike */
+  double gain;      /* of what it is over the other, in vector operations */
 } stored_order;
 
 typedef struct storage {

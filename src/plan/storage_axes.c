@@ -31,7 +31,8 @@ static bool shares_loops(const uop *binder, const uop *index, const uop *weights
 
 /* All that an index moves with are loops that the weights move with as well: of a window or of an image they are not. */
 static bool is_of_channels(const uop *b, const uop *sum, const uop *index, const uop *weights) {
-  return index->free_->len > 0 && shares_loops(b, index, weights) && shares_loops(sum, index, weights);
+  return index->free_->len > 0 && shares_loops(b, index, weights) &&
+         shares_loops(sum, index, weights);
 }
 
 static void look_at_reads(const storage *s, const uop *b, const uop *sum, const uop_order *term,

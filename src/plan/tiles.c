@@ -37,9 +37,8 @@ static double tile_cost(int64_t k, int64_t t, int64_t kt, int64_t vectors, int l
   double waste = (double)(round_up(k, kt) * round_up(t, vectors * lanes)) / (double)(k * t);
   double products = (double)(kt * vectors), loads = (double)(kt + vectors);
   double per_product = products < loads ? loads / products : 1.0 + 0.05 * loads / products;
-  /* latency: 4 cycles, two pipes; a few more hide what else delays an addition */
+  /* latency: 4 cycles, two pipes; more hide nothing that is left, and 4 rows leave less over than 6 */
   double chains = products < 8 ? 8.0 / products : 1.0;
-  if (products < 12) chains += 0.03 * (12 - products);
   return waste * (per_product > chains ? per_product : chains);
 }
 

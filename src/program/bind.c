@@ -20,6 +20,16 @@ static const char *mistake(const wn_program *p, int slot, const void *data, char
                 s->at[slot].text);
     return line;
   }
+  if (slot_is_prepared(s, slot) &&
+      atomic_load_explicit(&p->prepared->released, memory_order_relaxed)) {
+    text_format(line, size, "%s cannot be bound any more: raw weights of the program were released",
+                s->at[slot].text);
+    return line;
+  }
+  if (data != NULL && program_in_arena(p, data, s->at[slot].bytes)) {
+    text_format(line, size, "%s overlaps the program's arena (wn_bind_arena)", s->at[slot].text);
+    return line;
+  }
   if (!slot_lacks(&s->at[slot], data)) return slot_mistake(&s->at[slot], data, line, size);
   text_format(line, size, "%s cannot be NULL", s->at[slot].text);
   return line;
@@ -92,4 +102,64 @@ wn_status wn_bind_many(wn_program *p, int count, const int *slots, const void *c
 wn_status wn_bind(wn_program *p, int slot, const void *data) {
   if (p == NULL) return WN_ERR_USAGE;
   return bind_slots(p, "wn_bind", 1, &slot, &data);
+}
+
+/* --- the arena -------------------------------------------------------------------------------- */
+
+/* NULL, or what is wrong with the block. */
+static const char *arena_mistake(const wn_program *p, const void *at, size_t size, char *line,
+                                 size_t room) {
+  const slot_list *s = &p->compiled->slots;
+  size_t need = p->compiled->set->workspace_bytes;
+  if (!p->in_place) return "a device has memory of its own";
+  if (at == NULL) return NULL;
+  if (size < need) {
+    text_format(line, room, "the arena has %zu bytes, and the program needs %zu", size, need);
+    return line;
+  }
+  if ((uintptr_t)at % WN_ARENA_ALIGNMENT != 0) {
+    text_format(line, room, "the arena at %p is not aligned to %d bytes", at, WN_ARENA_ALIGNMENT);
+    return line;
+  }
+  for (int i = 0; i < s->count; ++i) {
+    const char *array = p->bound[i], *begin = at;
+    bool theirs = s->at[i].kind != WN_SLOT_FIXED && array != NULL && s->at[i].bytes > 0;
+    if (!theirs || begin >= array + s->at[i].bytes || array >= begin + need) continue;
+    text_format(line, room, "the arena overlaps %s", s->at[i].text);
+    return line;
+  }
+  return NULL;
+}
+
+static wn_status bind_arena(wn_program *p, void *at, size_t size, diag *errors) {
+  const char *wrong = arena_mistake(p, at, size, errors->message, sizeof errors->message);
+  if (wrong != NULL && wrong != errors->message) diag_set(errors, WN_ERR_USAGE, "%s", wrong);
+  if (wrong != NULL) return WN_ERR_USAGE;
+  if (at == NULL && !p->lent_arena) return WN_OK;
+  int block = p->compiled->slots.count + 1;
+  void *before = p->block[block];
+  bool lent = p->lent_arena;
+  wn_status st = WN_OK;
+  if (at != NULL) {
+    program_place(p, block, at);
+    p->lent_arena = true;
+  } else {
+    DIAG_TRY(&p->diag, st) program_own_arena(p);
+    DIAG_END(&p->diag, st)
+    if (st != WN_OK) return diag_set(errors, st, "%s", p->diag.message);
+  }
+  if (!lent) runtime_free(p->rt, before);
+  return WN_OK;
+}
+
+wn_status wn_bind_arena(wn_program *p, void *at, size_t size) {
+  if (p == NULL) return WN_ERR_USAGE;
+  if (program_no_code(p) != NULL) return program_refuse(p, WN_ERR_USAGE, "%s", program_no_code(p));
+  if (!program_enter(p, PROGRAM_IS_BOUND))
+    return program_refuse(p, WN_ERR_USAGE, "wn_bind_arena: %s", running);
+  diag errors;
+  diag_init(&errors);
+  wn_status st = bind_arena(p, at, size, &errors);
+  program_leave(p);
+  return st == WN_OK ? WN_OK : program_refuse(p, st, "wn_bind_arena: %s", errors.message);
 }

@@ -6,17 +6,19 @@
 #include "program/program.h"
 
 /* Each kernel of a part once, under a name of its own. */
-static void linearise_part(compiled_graph *c, const part *of, const linear_options *lo,
-                           map *names) {
-  arena *a = &c->graph.arena;
+static void linearise_part(compiled_graph *c, const part *of, const linear_options *lo, map *names,
+                           map *lists) {
   for (size_t i = 0; i < of->set->kernels.len; ++i) {
     int code = of->first_code + (int)i;
-    c->codes[code] = linearise(&c->graph, of->set, &of->set->kernels.data[i], lo);
+    const nest_kernel *nests = &of->set->kernels.data[i];
+    c->codes[code] = keep_code(&c->keep, lists, linearise(&c->graph, of->set, nests, lo));
+    c->nests[code] = nest_text_of(&c->graph, &c->keep, of->set, (int)i);
     lin_kernel *k = &c->codes[code]->lin;
     uint64_t again = (uintptr_t)intern_string(&c->graph, k->name), known;
-    if (map_get(names, again, &known)) k->name = arena_printf(a, "%sn%d", k->name, code);
+    if (map_get(names, again, &known)) k->name = arena_printf(&c->keep, "%sn%d", k->name, code);
     map_put(names, again, 1);
 #ifndef NDEBUG
+    arena *a = &c->graph.arena;
     const char *broken = lin_verify(a, k);
     if (broken != NULL) {
       str text;
@@ -30,7 +32,7 @@ static void linearise_part(compiled_graph *c, const part *of, const linear_optio
 
 /* What a launch has of its own: arrays, and what it is called. */
 static linear_kernel *launch_of(compiled_graph *c, const nest_kernel *k) {
-  arena *a = &c->graph.arena;
+  arena *a = &c->keep;
   linear_kernel *of = arena_copy(a, c->codes[k->code], sizeof *of);
   int *args = arena_array(a, int, of->args.len + 1);
   for (size_t i = 0; i < of->args.len; ++i) args[i] = kernel_array(k, of->args.data[i]);
@@ -41,25 +43,31 @@ static linear_kernel *launch_of(compiled_graph *c, const nest_kernel *k) {
 }
 
 void codes_make(compiled_graph *c, const part_list *parts, bool merge) {
-  arena *a = &c->graph.arena;
+  arena *a = &c->keep;
   bool device = runtime_machine(c->rt)->group > 0;
   linear_options lo = {.accumulators = device ? 0 : runtime_machine(c->rt)->registers - 4,
                        .no_merge = !merge,
                        .fma = runtime_machine(c->rt)->fma};
   size_t n = c->set->kernels.len;
-  map names;
-  map_init(&names, a);
+  map names, lists;
+  map_init(&names, &c->graph.arena);
+  map_init(&lists, &c->graph.arena);
   c->ncodes = c->set->ncodes;
   c->codes = arena_array(a, linear_kernel *, c->ncodes + 1);
   c->kernels = arena_array(a, linear_kernel *, n + 1);
   c->sources = arena_array(a, const char *, c->ncodes + 1);
-  c->nests = arena_array(a, const char *, n + 1);
+  c->nests = arena_array(a, nest_text, c->ncodes + 1);
+  c->stores = arena_array(a, const char **, n + 1);
+  c->loops = arena_array(a, const char *, n + 1);
   for (int v = 0; v < parts->sites->nvalues; ++v) {
     const part *of = parts->of[v];
     if (of->set->kernels.len > 0 && c->codes[of->first_code] == NULL)
-      linearise_part(c, of, &lo, &names);
+      linearise_part(c, of, &lo, &names, &lists);
   }
-  for (size_t i = 0; i < n; ++i) c->kernels[i] = launch_of(c, &c->set->kernels.data[i]);
+  for (size_t i = 0; i < n; ++i) {
+    c->kernels[i] = launch_of(c, &c->set->kernels.data[i]);
+    c->stores[i] = nest_stores(a, c->set, (int)i);
+  }
 }
 
 void codes_compile(compiled_graph *c, const compile_options *options) {

@@ -15,6 +15,7 @@ compiled_graph *compiled_new(const diag *warn) {
   c->diag.warn = warn->warn;
   c->diag.warn_user = warn->warn_user;
   graph_init(&c->graph, &c->diag);
+  arena_init(&c->keep, &c->diag);
   return c;
 }
 
@@ -24,6 +25,7 @@ void compiled_release(compiled_graph *c) {
   if (c->module != NULL) module_destroy(c->module);
   if (c->rt != NULL) runtime_destroy(c->rt);
   graph_release(&c->graph);
+  arena_release(&c->keep);
   fork_lock_destroy(&c->lock);
   mem_free(c);
 }
@@ -34,7 +36,7 @@ void compiled_close_store(compiled_graph *c) {
 }
 
 kernel_state compiled_kernel_state(const compiled_graph *c, int index) {
-  return c->module != NULL ? module_kernel(c->module, c->set->kernels.data[index].code)
+  return c->module != NULL ? module_kernel(c->module, c->list.launch[index].code)
                            : (kernel_state){.source_lines = -1};
 }
 

@@ -19,15 +19,15 @@ static wn_status look_at_kernel(compiled_graph *c, int index, int *registers, in
   volatile wn_status st = WN_OK;
   DIAG_TRY(&c->diag, st) {
     str s;
-    str_init(&s, &c->graph.arena);
+    str_init(&s, &c->keep);
     if (c->sources[code] == NULL) {
       runtime_source(c->rt, &c->codes[code]->lin, &s);
       c->sources[code] = str_text(&s);
     }
-    if (c->nests[index] == NULL) {
-      str_init(&s, &c->graph.arena);
-      nest_print_kernel(&c->graph, &s, c->set, index, 0);
-      c->nests[index] = str_text(&s);
+    if (c->loops[index] == NULL) {
+      str_init(&s, &c->keep);
+      nest_text_print(&s, &c->nests[code], c->stores[index]);
+      c->loops[index] = str_text(&s);
     }
     *registers = *spills = -1;
     if (c->module != NULL) module_registers(c->module, code, registers, spills);
@@ -48,7 +48,7 @@ static wn_status describe_kernel(compiled_graph *c, int index, wn_kernel_info *i
                               .source = c->sources[c->list.launch[index].code],
                               .fallback = s.fallback,
                               .note = s.note,
-                              .nest = c->nests[index],
+                              .nest = c->loops[index],
                               .source_lines = s.source_lines,
                               .registers = registers,
                               .spills = spills,
@@ -99,13 +99,15 @@ wn_status wn_program_get_slot(wn_program *p, int slot, wn_slot_info *info) {
                           "wn_program_get_slot: there is no slot %d: the program has %d, from 0",
                           slot, l->count);
   const program_slot *s = &l->at[slot];
+  bool gone = s->kind == WN_SLOT_CONSTANT && p->prepared != NULL && slot_is_prepared(l, slot) &&
+              atomic_load_explicit(&p->prepared->released, memory_order_relaxed);
   const wn_slot_info now = {.name = s->name,
                             .kind = s->kind,
                             .dtype = s->dtype,
                             .ndim = s->shape->len,
                             .shape = s->shape->at,
                             .bytes = s->bytes,
-                            .data = p->bound[slot]};
+                            .data = gone ? NULL : p->bound[slot]};
   sized_out(&sized_slot_info, info, &now);
   return WN_OK;
 }

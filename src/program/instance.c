@@ -102,6 +102,26 @@ wn_status program_own_prepared(wn_program *p) {
   return st;
 }
 
+/* --- the workspace --------------------------------------------------------------------------- */
+
+static int workspace(const wn_program *p) { return p->compiled->slots.count + 1; }
+
+void program_free_arena(wn_program *p) {
+  if (!p->lent_arena && !runtime_is_orphan(p->rt)) runtime_free(p->rt, p->block[workspace(p)]);
+  p->block[workspace(p)] = NULL;
+}
+
+void program_own_arena(wn_program *p) {
+  void *block = allocate(p, p->compiled->set->workspace_bytes, "the workspace");
+  program_place(p, workspace(p), block);
+  p->lent_arena = false;
+}
+
+bool program_in_arena(const wn_program *p, const void *data, size_t bytes) {
+  uintptr_t at = (uintptr_t)data, lent = p->lent_arena ? (uintptr_t)p->block[workspace(p)] : 0;
+  return lent != 0 && at < lent + p->compiled->set->workspace_bytes && lent < at + bytes;
+}
+
 /* --- a program ------------------------------------------------------------------------------- */
 
 static void allocate_all(wn_program *p, prepared_weights *shared) {
@@ -114,7 +134,7 @@ static void allocate_all(wn_program *p, prepared_weights *shared) {
     p->prepared = make_prepared(p);
   }
   place_prepared(p);
-  program_place(p, s->count + 1, allocate(p, c->set->workspace_bytes, "the workspace"));
+  program_own_arena(p);
   for (int i = 0; i < s->count; ++i) {
     void *block = p->bound[i];
     if (is_theirs(c, i)) continue;
@@ -223,9 +243,10 @@ wn_status program_share_compiled(wn_program *p, wn_program **other) {
 static void free_blocks(wn_program *p) {
   const compiled_graph *c = p->compiled;
   for (int i = 0; i < c->list.blocks && p->block != NULL; ++i) {
-    bool own = i == c->slots.count + 1 || (i < c->slots.count && !p->in_place && !is_theirs(c, i));
+    bool own = i < c->slots.count && !p->in_place && !is_theirs(c, i);
     if (own && !runtime_is_orphan(p->rt)) runtime_free(p->rt, p->block[i]);
   }
+  if (p->block != NULL) program_free_arena(p);
   release_prepared(p->compiled, p->prepared);
 }
 

@@ -34,7 +34,7 @@ static void place_arrays(compiled_graph *c) {
   launch_list *l = &c->list;
   l->arrays = (int)c->set->arrays.len;
   l->blocks = c->slots.count + 2;
-  l->array = arena_array(&c->graph.arena, program_array, l->arrays + 1);
+  l->array = arena_array(&c->keep, program_array, l->arrays + 1);
   for (int i = 0; i < l->arrays; ++i) l->array[i] = place_of(c, &c->set->arrays.data[i]);
 }
 
@@ -62,13 +62,22 @@ static void add_launch(compiled_graph *c, int index) {
 static void group_launches(compiled_graph *c) {
   launch_list *l = &c->list;
   const nest_kernel *k = c->set->kernels.data;
+  size_t bands = 0;
   for (int i = 0, end; i < l->count; i = end) {
+    if (bands < c->set->bands.len && c->set->bands.data[bands].first == i) {
+      const band_group *b = &c->set->bands.data[bands++];
+      const size_t n = (size_t)(b->rounds * (b->end - b->first));
+      const int64_t *until = arena_copy(&c->keep, b->until, n * sizeof *until);
+      l->rounds[l->round_groups++] = (program_rounds){i, end = b->end, b->rounds, until};
+      continue;
+    }
     bool rounds = k[i].chunks > 1;
     end = i + 1;
     while (end < l->count && k[end].prepare == k[i].prepare &&
+           !(bands < c->set->bands.len && c->set->bands.data[bands].first == end) &&
            (rounds ? nest_same_rounds(&k[i], &k[end]) : k[end].chunks <= 1))
       ++end;
-    l->rounds[l->round_groups++] = (program_rounds){i, end, rounds ? k[i].chunks : 1};
+    l->rounds[l->round_groups++] = (program_rounds){i, end, rounds ? k[i].chunks : 1, NULL};
     if (k[i].prepare) l->prepare_groups = l->round_groups;
   }
 }
@@ -84,8 +93,19 @@ static void list_uses(arena *a, launch_list *l) {
   for (int i = 0; i < l->args; ++i) l->use[next[block_of(l, i)]++] = i;
 }
 
+static void find_last_reads(const compiled_graph *c, arena *a, launch_list *l) {
+  l->last_read = arena_array(a, int, c->slots.count + 1);
+  for (int i = 0; i < c->slots.count; ++i) l->last_read[i] = NEVER_READ;
+  for (int i = 0; i < l->count; ++i) {
+    for (int k = 0; k < l->launch[i].args; ++k) {
+      int block = block_of(l, l->launch[i].first_arg + k);
+      if (block < c->slots.count) l->last_read[block] = i < l->prepare ? i : READ_BY_RUNS;
+    }
+  }
+}
+
 void launches_make(compiled_graph *c) {
-  arena *a = &c->graph.arena;
+  arena *a = &c->keep;
   launch_list *l = &c->list;
   size_t args = 0;
   place_arrays(c);
@@ -98,6 +118,7 @@ void launches_make(compiled_graph *c) {
   while (l->prepare < l->count && c->set->kernels.data[l->prepare].prepare) ++l->prepare;
   group_launches(c);
   list_uses(a, l);
+  find_last_reads(c, a, l);
 }
 
 /* --- identity -------------------------------------------------------------------------------- */
@@ -111,8 +132,11 @@ static void add_numbers(str *key, const int64_t *numbers, size_t count) {
 
 static void add_launches(str *key, const launch_list *l) {
   ADD(key, l->count, l->prepare, l->round_groups);
-  for (int i = 0; i < l->round_groups; ++i)
-    ADD(key, l->rounds[i].first, l->rounds[i].end, l->rounds[i].count);
+  for (int i = 0; i < l->round_groups; ++i) {
+    const program_rounds *of = &l->rounds[i];
+    ADD(key, of->first, of->end, of->count);
+    if (of->until != NULL) add_numbers(key, of->until, (size_t)(of->count * (of->end - of->first)));
+  }
   for (int i = 0; i < l->count; ++i) {
     const program_launch *of = &l->launch[i];
     ADD(key, of->code, of->blocks, of->args);

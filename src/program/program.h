@@ -12,6 +12,8 @@
 #ifndef WN_PROGRAM_PROGRAM_H
 #define WN_PROGRAM_PROGRAM_H
 
+#include <limits.h>
+
 #include "base/fork.h"
 #include "kernel/kernel.h"
 #include "backend/runtime.h"
@@ -41,14 +43,18 @@ typedef struct program_launch {
 } program_launch;
 
 /* Launches [first, end) one behind the other, `count` times. Round r of a launch does its blocks
- * from r * launch.blocks on. */
+ * from r * launch.blocks on; or, where `until` is not NULL, up to until[r * (end - first) + i] of
+ * launch first + i, from where the round before came to. */
 typedef struct program_rounds {
   int first, end;
   int64_t count;
+  const int64_t *until;
 } program_rounds;
 
 /* Launch i is that of kernel_set.kernels[i]. All launches are in rounds, in order; those of
  * preparing come first. */
+enum { NEVER_READ = -1, READ_BY_RUNS = INT_MAX };
+
 typedef struct launch_list {
   int count, prepare;
   program_launch *launch;
@@ -61,6 +67,8 @@ typedef struct launch_list {
   int blocks; /* slots, and the two behind them */
   /* arguments by the block that they are in: those of block b from first_use[b] up to that of b + 1 */
   int *use, *first_use;
+  int *
+      last_read; /* by slot: the launch of preparing that reads it last; NEVER_READ; READ_BY_RUNS */
 } launch_list;
 
 static inline bool launch_list_uses(const launch_list *l, int block) {
@@ -97,16 +105,19 @@ typedef struct compiled_graph {
   atomic_int holders; /* programs over it */
   fork_lock lock;     /* of text that is printed late, and of what it is allocated in */
   diag diag;
-  graph graph; /* IR and all text of the program */
+  graph graph; /* IR, while compiling; afterwards empty, unless somebody explains the program */
+  arena keep;  /* all that outlives the compile */
   runtime *rt;
   store *store; /* while compiling, else NULL */
   module *module;
-  kernel_set *set;
+  kernel_set *set;         /* without the nests of its kernels once it was compiled */
   linear_kernel **kernels; /* by launch: its code with the arrays of its own */
   int ncodes;
   linear_kernel **codes; /* kernels that differ, by nest_kernel.code: what the module has */
   const char **sources;  /* of each code, once asked for */
-  const char **nests;    /* loops as text, the same */
+  nest_text *nests;      /* by code: loops as text, */
+  const char ***stores;  /* by launch: what stands at their ends, */
+  const char **loops;    /* and both together, once asked for */
   slot_list slots;
   launch_list list;
   wn_program_info info;
@@ -123,6 +134,13 @@ void compiled_close_store(compiled_graph *c);
 kernel_state compiled_kernel_state(const compiled_graph *c, int index);
 /* Why a kernel is one for the interpreter, NULL: none is; known before there is any code. */
 const char *compiled_line_limit(const compiled_graph *c, arena *a, int max_lines);
+
+/* --- keep.c ----------------------------------------------------------------------------------- */
+
+/* Ends a compile: what a program needs stays, and IR goes. */
+void compiled_end(compiled_graph *c);
+/* A code in memory of its own; lists: of shuffles that were copied already. */
+linear_kernel *keep_code(arena *keep, map *lists, const linear_kernel *of);
 
 /* --- codes.c ---------------------------------------------------------------------------------- */
 
@@ -164,6 +182,8 @@ typedef struct prepared_weights {
   fork_lock lock; /* of whoever prepares */
   _Atomic bool done;
   void **block; /* by number: of constants on a device, and of prepared weights; NULL: not here */
+  /* constants may not be there any more: there is no preparing again, and nothing else may be bound to them */
+  _Atomic bool released;
 } prepared_weights;
 
 enum { PROGRAM_IDLE, PROGRAM_RUNS, PROGRAM_IS_BOUND };
@@ -180,6 +200,7 @@ struct wn_program {
   device_arg *args;  /* of all launches */
   device_arg *moved; /* of one launch in a later round */
   bool in_place;     /* of its runtime's memory */
+  bool lent_arena;   /* the workspace is the caller's block */
   int unbound;       /* slots */
   _Atomic int state; /* PROGRAM_ */
   _Atomic unsigned generation; /* of forks, that the state is of */
@@ -217,12 +238,30 @@ wn_status program_share_compiled(wn_program *p, wn_program **other);
 wn_status program_own_prepared(wn_program *p);
 /* A block got another place: arguments that name it follow. */
 void program_place(wn_program *p, int block, void *at);
+/* Frees the workspace where it is the program's own. */
+void program_free_arena(wn_program *p);
+/* diag_fail when memory is short. */
+void program_own_arena(wn_program *p);
+
+/* Does an array overlap the caller's arena? */
+bool program_in_arena(const wn_program *p, const void *data, size_t bytes);
 
 /* --- run.c ----------------------------------------------------------------------------------- */
 
 /* A call that is refused: the message is written in a turn, since other threads may be running
  * the program. */
 wn_status program_refuse(wn_program *p, wn_status status, const char *format, ...) WN_PRINTF(3, 4);
+/* Is told of arrays of constants that the program does not read any more. */
+typedef struct unread_watch {
+  void (*tell)(void *user, const void *data, size_t bytes);
+  void *user;
+} unread_watch;
+/* wn_prepare, and then constants are not to be bound any more. Arrays are told of as soon as they were read; whoever
+ * comes when all is prepared is told of all at once. */
+wn_status program_prepare(wn_program *p, const unread_watch *watch);
+/* Does it, now or in a later run, read any of these bytes as a constant? */
+bool program_reads(const wn_program *p, const void *data, size_t bytes);
+
 /* NULL, or why it cannot run at all: it was compiled with plan_only. */
 const char *program_no_code(const wn_program *p);
 

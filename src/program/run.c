@@ -46,12 +46,31 @@ static const char *collect_time(wn_program *p, int index, timing *t) {
   return why;
 }
 
-static const char *launch(wn_program *p, int index, int64_t round, timing *t) {
+static const char *launch_blocks(wn_program *p, int index, const device_arg *args, int64_t begin,
+                                 int64_t end, timing *t) {
   if (t != NULL && t->collect) return collect_time(p, index, t);
+  return module_launch(p->rt, p->compiled->module, p->compiled->list.launch[index].code, args,
+                       begin, end, t != NULL ? t->stamps++ : -1);
+}
+
+static const char *launch(wn_program *p, int index, int64_t round, timing *t) {
   const program_launch *l = &p->compiled->list.launch[index];
-  int64_t begin = round * l->blocks;
-  return module_launch(p->rt, p->compiled->module, l->code, args_of(p, l, round), begin,
-                       begin + l->blocks, t != NULL ? t->stamps++ : -1);
+  const int64_t begin = round * l->blocks;
+  return launch_blocks(p, index, args_of(p, l, round), begin, begin + l->blocks, t);
+}
+
+/* A round of those that take turns: each goes as far as the next ones need it. */
+static const char *take_turns(wn_program *p, const program_rounds *group, int64_t round,
+                              timing *t) {
+  const int n = group->end - group->first;
+  const int64_t *until = group->until + round * n;
+  const char *why = NULL;
+  for (int i = 0; i < n && why == NULL; ++i) {
+    const int64_t begin = round > 0 ? until[i - n] : 0;
+    const device_arg *args = p->args + p->compiled->list.launch[group->first + i].first_arg;
+    if (begin < until[i]) why = launch_blocks(p, group->first + i, args, begin, until[i], t);
+  }
+  return why;
 }
 
 /* Groups [first, end) of the list; t may be NULL. */
@@ -61,6 +80,10 @@ static const char *launch_groups(wn_program *p, int first, int end, timing *t) {
   for (int g = first; g < end && why == NULL; ++g) {
     const program_rounds *group = &l->rounds[g];
     for (int64_t r = 0; r < group->count && why == NULL; ++r) {
+      if (group->until != NULL) {
+        why = take_turns(p, group, r, t);
+        continue;
+      }
       for (int i = group->first; i < group->end && why == NULL; ++i) why = launch(p, i, r, t);
     }
   }
@@ -104,20 +127,88 @@ static bool is_prepared(const wn_program *p) {
   return atomic_load_explicit(&p->prepared->done, memory_order_acquire);
 }
 
+/* Is the slot read behind this launch of preparing? A device has constants of its own once it is prepared. */
+static bool is_read_after(const wn_program *p, int slot, int launch) {
+  const launch_list *l = &p->compiled->list;
+  return slot_is_prepared(&p->compiled->slots, slot) && l->last_read[slot] > launch &&
+         (p->in_place || launch < l->prepare);
+}
+
+static bool overlaps(const wn_program *p, int slot, const void *data, size_t bytes) {
+  const char *a = p->bound[slot], *b = data;
+  return a != NULL && a < b + bytes && b < a + p->compiled->slots.at[slot].bytes;
+}
+
+static bool reads_after(const wn_program *p, int launch, const void *data, size_t bytes) {
+  bool any = false;
+  for (int i = 0; i < p->compiled->slots.count && !any; ++i)
+    any = is_read_after(p, i, launch) && overlaps(p, i, data, bytes);
+  return any;
+}
+
+bool program_reads(const wn_program *p, const void *data, size_t bytes) {
+  return reads_after(p, is_prepared(p) ? READ_BY_RUNS - 1 : NEVER_READ - 1, data, bytes);
+}
+
+/* Constants that launches [first, end) of preparing are the last to read. */
+static void tell_unread(const wn_program *p, const unread_watch *w, int first, int end) {
+  const slot_list *s = &p->compiled->slots;
+  for (int i = s->inputs; i < s->inputs + s->constants; ++i) {
+    int last = p->in_place ? p->compiled->list.last_read[i] : NEVER_READ;
+    if (last < first || last >= end || p->bound[i] == NULL || s->at[i].bytes == 0) continue;
+    if (!reads_after(p, end - 1, p->bound[i], s->at[i].bytes))
+      w->tell(w->user, p->bound[i], s->at[i].bytes);
+  }
+}
+
+/* Launches of a group by themselves, unless they take turns. */
+static const char *prepare_group(wn_program *p, int group, const unread_watch *w) {
+  const program_rounds *g = &p->compiled->list.rounds[group];
+  const char *why = g->count > 1 ? launch_groups(p, group, group + 1, NULL) : NULL;
+  for (int i = g->first; i < g->end && why == NULL; ++i) {
+    if (g->count == 1) why = launch(p, i, 0, NULL);
+    if (why == NULL && (g->count == 1 || i + 1 == g->end))
+      tell_unread(p, w, g->count == 1 ? i : g->first, i + 1);
+  }
+  return why;
+}
+
+/* What is read for the last time is not waited with, but on a device, which may not be done with it. */
+static const char *prepare_all(wn_program *p, const unread_watch *w) {
+  const launch_list *l = &p->compiled->list;
+  const char *why = NULL;
+  if (w == NULL) return launch_groups(p, 0, l->prepare_groups, NULL);
+  if (p->in_place) {
+    tell_unread(p, w, NEVER_READ, 0);
+    for (int g = 0; g < l->prepare_groups && why == NULL; ++g) why = prepare_group(p, g, w);
+    return why;
+  }
+  why = launch_groups(p, 0, l->prepare_groups, NULL);
+  if (why == NULL) why = runtime_finish(p->rt);
+  if (why == NULL) tell_unread(p, w, NEVER_READ, l->prepare + 1);
+  return why;
+}
+
 /* Of those that share the weights the first does it, and others wait for it. */
-static const char *prepare(wn_program *p) {
+static const char *prepare(wn_program *p, const unread_watch *w) {
   const char *why = NULL;
   fork_lock_take(&p->prepared->lock);
   if (!is_prepared(p)) {
-    if (!p->in_place) why = write_slots(p, true);
-    if (why == NULL) why = launch_groups(p, 0, p->compiled->list.prepare_groups, NULL);
+    if (atomic_load_explicit(&p->prepared->released, memory_order_relaxed))
+      why = "preparing failed once, and since then weights that it reads were released";
+    if (why == NULL && !p->in_place) why = write_slots(p, true);
+    if (w != NULL) atomic_store_explicit(&p->prepared->released, true, memory_order_relaxed);
+    if (why == NULL) why = prepare_all(p, w);
     atomic_store_explicit(&p->prepared->done, why == NULL, memory_order_release);
+  } else if (w != NULL &&
+             !atomic_exchange_explicit(&p->prepared->released, true, memory_order_relaxed)) {
+    tell_unread(p, w, NEVER_READ, p->compiled->list.prepare + 1);
   }
   fork_lock_give(&p->prepared->lock);
   return why;
 }
 
-static const char *prepare_once(wn_program *p) { return is_prepared(p) ? NULL : prepare(p); }
+static const char *prepare_once(wn_program *p) { return is_prepared(p) ? NULL : prepare(p, NULL); }
 
 /* Drivers compile again, allocate and copy code when a kernel is first launched: that is part of
  * preparing. What it computes here from inputs of zeros is overwritten by the first run. */
@@ -226,6 +317,15 @@ wn_status wn_prepare(wn_program *p) {
   const char *why = prepare_once(p);
   if (why == NULL && first && !p->in_place) why = warm_up(p);
   return close_turn(p, why);
+}
+
+wn_status program_prepare(wn_program *p, const unread_watch *watch) {
+  const char *no_code = program_no_code(p);
+  if (no_code != NULL) return program_refuse(p, WN_ERR_USAGE, "%s", no_code);
+  if (is_prepared(p) && atomic_load_explicit(&p->prepared->released, memory_order_relaxed))
+    return WN_OK;
+  wn_status st = open_turn(p, CONSTANTS);
+  return st != WN_OK ? st : close_turn(p, prepare(p, watch));
 }
 
 wn_status wn_run(wn_program *p) {

@@ -149,7 +149,8 @@ says err 'nothing was written'
 that 'left a result' test "$(find . -name 'full.npy*' | wc -l)" -eq 0
 end
 
-# A signal while the result is being written. The program is stopped at that moment, so that the signal finds it there.
+# A signal while the result is being written. The program is stopped at that moment, so that the signal finds it there;
+# where it was quicker, the next result is larger.
 # interrupted SIGNAL STATUS [PREFIX...]
 interrupted() {
   signal=$1
@@ -160,11 +161,13 @@ interrupted() {
   name="SIG$signal while the result is written"
   seen=
   tries=0
+  side=256
   while [ -z "$seen" ] && [ $tries -lt 8 ]; do
     tries=$((tries + 1))
+    [ $side -ge 2048 ] || side=$((side * 2))
     rm -f cut.npy cut.npy.*
     cp want.npy cut.npy
-    "$@" "$WINNOW" conv mb1ic1ih2048oc8kh1 --plan direct --output cut.npy --runs 1 >out 2>err &
+    "$@" "$WINNOW" conv mb1ic1ih${side}oc8kh1 --plan direct --output cut.npy --runs 1 >out 2>err &
     child=$!
     while kill -0 $child 2>/dev/null; do
       for half in cut.npy.*; do

@@ -190,7 +190,7 @@ static void *compile_always(void *argument) {
 
 static void work_and_fork(const char *backend, void *(*work)(void *), child_body body,
                           const char *what) {
-  int forks = getenv("WINNOW_LONG") ? 200 : 5;
+  int forks = getenv("WINNOW_LONG") ? 200 : in_part() ? 2 : 5;
   made m;
   busy b = {.m = &m, .backend = backend};
   ready(&m, "old", backend);

@@ -13,6 +13,7 @@
 
 #include "diff/graph_case.h"
 #include "mixed_plan.h"
+#include "sanitized.h"
 
 enum { MOST_LAYERS = 12, MOST_VALUES = 64, MOST_ELEMENTS = 3000 };
 #define LEN(a) (sizeof(a) / sizeof *(a))
@@ -312,7 +313,8 @@ static int try_network(void *user) {
 static void random_networks(void **state) {
   uint64_t seed = test_seed();
   const char *asked = getenv("WINNOW_NETWORKS");
-  int count = asked != NULL ? atoi(asked) : getenv("WINNOW_LONG") != NULL ? 200 : 20, failures = 0;
+  int count = getenv("WINNOW_LONG") != NULL ? 200 : in_part() ? 10 : 20, failures = 0;
+  if (asked != NULL) count = atoi(asked);
   shared_text *shared = *state;
   for (int i = 0; i < count; ++i) {
     subject s = {.a = {.name = "network",

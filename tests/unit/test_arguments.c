@@ -299,6 +299,19 @@ static bool make_no_program(fixture *f) {
   return right;
 }
 
+static bool bind_no_arena(fixture *f) {
+  static _Alignas(WN_ARENA_ALIGNMENT) char one[2 * WN_ARENA_ALIGNMENT];
+  return STATUS(wn_bind_arena(NULL, one, sizeof one)) &&
+         wn_bind_arena(f->program, one + 1, sizeof one - 1) == WN_ERR_USAGE &&
+         *wn_program_message(f->program) != '\0' && wn_bind_arena(f->program, NULL, 0) == WN_OK &&
+         wn_run(f->program) == WN_OK;
+}
+
+static bool release_no_weights(fixture *f) {
+  return STATUS(wn_model_release_weights(NULL, f->program)) &&
+         COMPLAINS(wn_model_release_weights(f->model, NULL));
+}
+
 /* What is not lent is not given back. */
 static bool release_nothing(fixture *f) {
   wn_model_release(NULL, NULL);
@@ -488,6 +501,7 @@ static const struct function {
     ROW(wn_capture),
     ROW(wn_bind),
     ROW(wn_bind_many),
+    {"wn_bind_arena", bind_no_arena},
     ROW(wn_program_message),
     ROW(wn_program_destroy),
     ROW(wn_plan_names),
@@ -511,6 +525,7 @@ static const struct function {
     {"wn_model_get_input", ask_no_input},
     {"wn_model_get_output", ask_no_output},
     {"wn_model_build", build_nothing},
+    {"wn_model_release_weights", release_no_weights},
     {"wn_model_program", make_no_program},
     {"wn_model_release", release_nothing},
     {"wn_model_outputs", ask_no_outputs},

@@ -261,8 +261,8 @@ static void test_refusals(void **state) {
 static void test_memory_limit(void **state) {
   fixture *f = *state;
   compile_ok(f, WN_OPTIONS(.plan = "old", .backend = "interp"));
-  size_t need = f->info.workspace_bytes;
-  assert_true(need > 0);
+  size_t need = f->info.workspace_bytes + f->info.prepared_bytes;
+  assert_true(need > f->info.prepared_bytes);
   compile_ok(f, WN_OPTIONS(.plan = "old", .backend = "interp", .max_memory = need));
   refuse(f, WN_OPTIONS(.plan = "old", .backend = "interp", .max_memory = need - 1), WN_ERR_REFUSED,
          "workspace");

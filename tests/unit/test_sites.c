@@ -775,8 +775,9 @@ static void inlined_maps_have_no_kernel(void **state) {
 static size_t workspace_within(fixture *f, const char *plan, size_t limit) {
   wn_status st = compile_with(f, WN_OPTIONS(.plan = plan, .max_memory = limit));
   if (st != WN_OK) fail_msg("%s within %zu: %s", plan, limit, wn_message(f->ctx));
-  assert_true(limit == 0 || f->info.workspace_bytes <= limit);
-  return f->info.workspace_bytes;
+  size_t bytes = f->info.workspace_bytes + f->info.prepared_bytes;
+  assert_true(limit == 0 || bytes <= limit);
+  return bytes;
 }
 
 /* What the refusal of an impossible limit says is needed at least. */
@@ -854,6 +855,7 @@ static void every_limit_is_met(void **state) {
       compile(f, placement);
       assert_string_equal(f->info.identity, identity);
       assert_true(f->info.workspace_bytes == needs);
+      if (plans[i] == NULL && eighth == 0) assert_int_equal(f->info.prepared_bytes, 0);
       free(placement);
       free(identity);
     }
