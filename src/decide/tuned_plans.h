@@ -10,9 +10,9 @@
 #include "backend/runtime.h"
 #include "store/store.h"
 
-/* Everything that the fastest schedule depends on, as text, but for two things: the number of threads, since a plan
- * decides bits, and those must not depend on it; and whether weights are cold (cost_is_cold), which plans_key_cold adds.
- * constant[slot]: may the buffer be prepared once? */
+/* Everything that the fastest schedule depends on, as text, but for two things: the number of threads, since a
+ * plan decides bits, and those must not depend on it; and whether weights are cold (cost_is_cold), which
+ * plans_key_cold adds. constant[slot]: may the buffer be prepared once? */
 const char *plans_key(graph *g, const uop *root, const bool *constant, const runtime *rt,
                       const wn_options *options);
 

@@ -1,10 +1,11 @@
 /* Which plan: from the options, the environment and the graph to a plan of every site.
  *
- * In: the sites of simplified range IR, the machine, the caller's options. Out: a plan. `auto` is for each site what
- * was tuned for weights as cold as here, else the candidate with the least predicted cost among those that give the same bits as one thread's best
- * (schedule_same_bits), so that results do not depend on the number of threads; convolutions that are alike are chosen
- * for once; one whose constant weights cancel (winograd/cancel.h) is direct. Always holds: a plan that was asked for by
- * name is that plan or an error; fp32-strict rewrites nothing. */
+ * In: the sites of simplified range IR, the machine, the caller's options. Out: a plan. `auto` is for each site
+ * what was tuned for weights as cold as here, else the candidate with the least predicted cost among those that
+ * give the same bits as one thread's best (schedule_same_bits), so that results do not depend on the number of
+ * threads; convolutions that are alike are chosen for once; one whose constant weights cancel (winograd/cancel.h)
+ * is direct. Always holds: a plan that was asked for by name is that plan or an error; fp32-strict rewrites
+ * nothing. */
 #ifndef WN_PLAN_CHOOSE_H
 #define WN_PLAN_CHOOSE_H
 

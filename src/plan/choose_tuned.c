@@ -28,7 +28,8 @@ static const char *why_not(graph *g, const choice *c, const choice_target *targe
   return conv.tile[0].site.promise_missed ? "its error is over the promise" : NULL;
 }
 
-/* Does the model know of something better for weights as they are here? On one thread, since the answer changes bits. */
+/* Does the model know of something better for weights as they are here? On one thread, since the answer changes
+ * bits. */
 static bool is_beaten(const choice *c, const choice_target *target, int site, const schedule *s) {
   const candidate_list *l = c->candidates[site];
   if (l == NULL) return false;

@@ -15,8 +15,8 @@ typedef struct cooling {
   size_t bytes;
 } cooling;
 
-/* last_cache: bytes; twice as much as it has leaves nothing of what it had, so more never passes, nor more than 256 MiB.
- * False: no memory. */
+/* last_cache: bytes; twice as much as it has leaves nothing of what it had, so more never passes, nor more than
+ * 256 MiB. False: no memory. */
 bool cooling_make(cooling *c, const wn_context *layer, double bytes, size_t last_cache);
 void cooling_end(cooling *c);
 void cooling_pass(const cooling *c);

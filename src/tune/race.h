@@ -1,9 +1,9 @@
 /* Timing programs against each other.
  *
  * In: programs that compute the same. Out: for each the least time of a run, and which of them can still be the
- * fastest.
- * Always holds: programs take turns, a sample each, so that a slow moment of the machine hits all alike; a sample is at
- * least 50 µs of runs, or one that begins with caches as a network leaves them (cooling.h); what is clearly slower than the best is not run again. */
+ * fastest. Always holds: programs take turns, a sample each, so that a slow moment of the machine hits all alike;
+ * a sample is at least 50 µs of runs, or one that begins with caches as a network leaves them (cooling.h); what is
+ * clearly slower than the best is not run again. */
 #ifndef WN_TUNE_RACE_H
 #define WN_TUNE_RACE_H
 
