@@ -349,9 +349,10 @@ bool schedule_equal(const schedule *a, const schedule *b) {
   }
   return same_loop(a->share, b->share) && a->direct == b->direct && a->inlined == b->inlined &&
          a->with == b->with && a->lanes == b->lanes && a->regs == b->regs &&
-         a->chains == b->chains && a->nlanes == b->nlanes && a->layout == b->layout && a->joint == b->joint && a->v == b->v &&
-         a->chunk == b->chunk && a->nm == b->nm && memcmp(a->t, b->t, sizeof a->t) == 0 &&
-         memcmp(a->k, b->k, sizeof a->k) == 0 && memcmp(a->c, b->c, sizeof a->c) == 0 &&
+         a->chains == b->chains && a->nlanes == b->nlanes && a->layout == b->layout &&
+         a->joint == b->joint && a->v == b->v && a->chunk == b->chunk && a->nm == b->nm &&
+         memcmp(a->t, b->t, sizeof a->t) == 0 && memcmp(a->k, b->k, sizeof a->k) == 0 &&
+         memcmp(a->c, b->c, sizeof a->c) == 0 &&
          memcmp(a->m, b->m, (size_t)a->nm * sizeof a->m[0]) == 0;
 }
 
