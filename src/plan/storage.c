@@ -114,22 +114,28 @@ static bool has_choice(const stored_order *v) {
   return v->why == LAYOUT_IS_CHOSEN || v->why == LAYOUT_IS_SAID;
 }
 
+/* One site's; what is said of all gives way where it cannot be. */
+static void hear_site(storage *s, int site, value_layout said, bool of_all) {
+  const stored_order *v = &s->value[s->sites->at[site].value];
+  if (!has_choice(v) && said == LAYOUT_LAST && !of_all) refuse(s, site, v->why);
+  if (!has_choice(v)) return;
+  stored_order *head = &s->value[v->family];
+  if (head->why == LAYOUT_IS_SAID && of_all) return;
+  if (head->why == LAYOUT_IS_SAID && head->last != (said == LAYOUT_LAST))
+    diag_fail(s->g->diag, WN_ERR_USAGE,
+              "plan: %s has layout=%s, and what it is stored together with has another",
+              site_text(&s->g->arena, s->sites, site), said == LAYOUT_LAST ? "last" : "given");
+  head->why = LAYOUT_IS_SAID;
+  head->last = said == LAYOUT_LAST;
+}
+
 static void hear(storage *s, const plan_request *asked) {
-  for (int i = 0; i < asked->plan.n; ++i) {
-    const value_layout said = asked->plan.site[i].layout;
-    const stored_order *v = &s->value[s->sites->at[i].value];
-    if (said == LAYOUT_CHOSEN || asked->source[i] == PLAN_CHOOSE) continue;
-    if (!has_choice(v) && said == LAYOUT_LAST && asked->source[i] == PLAN_GIVEN)
-      refuse(s, i, v->why);
-    if (!has_choice(v)) continue;
-    stored_order *head = &s->value[v->family];
-    if (head->why == LAYOUT_IS_SAID && head->last != (said == LAYOUT_LAST))
-      diag_fail(s->g->diag, WN_ERR_USAGE,
-                "plan: %s has layout=%s, and what it is stored together with has another",
-                site_text(&s->g->arena, s->sites, i), said == LAYOUT_LAST ? "last" : "given");
-    head->why = LAYOUT_IS_SAID;
-    head->last = said == LAYOUT_LAST;
-  }
+  static const plan_source order[] = {PLAN_GIVEN, PLAN_FOR_ALL};
+  for (int k = 0; k < 2; ++k)
+    for (int i = 0; i < asked->plan.n; ++i) {
+      const value_layout said = asked->plan.site[i].layout;
+      if (said != LAYOUT_CHOSEN && asked->source[i] == order[k]) hear_site(s, i, said, k > 0);
+    }
   for (int i = 0; i < s->sites->nvalues; ++i) {
     const stored_order *head = &s->value[s->value[i].family];
     if (head->why != LAYOUT_IS_SAID) continue;

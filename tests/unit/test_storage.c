@@ -271,6 +271,9 @@ static void plans_are_heard(void **state) {
   assert_int_equal(value_of(l, 2)->layout, LAYOUT_GIVEN); /* stored together */
   assert_int_equal(value_of(l, 2)->layout_why, LAYOUT_IS_SAID);
   assert_int_equal(value_of(l, 0)->layout_why, LAYOUT_IS_CHOSEN);
+  l = choose(f, "direct;layout=last conv2{direct;layout=given}", false); /* of one, of all others */
+  assert_int_equal(value_of(l, 1)->layout, LAYOUT_GIVEN);
+  assert_int_equal(value_of(l, 0)->layout, LAYOUT_LAST);
 }
 
 /* --- the least price -------------------------------------------------------------------------- */
