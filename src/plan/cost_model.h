@@ -117,17 +117,17 @@ double latency_slots(const model *m);             /* between additions to the sa
 
 /* --- a convolution rewritten with one tile (cost_sizes.c) ------------------------------------- */
 
-typedef struct sizes {      /* of one group, in elements */
-  double f;                 /* frequencies */
-  double in, out, weights;  /* steps of the transforms: one tile and channel; one weight */
-  double taps;              /* of a filter */
-  double positions;         /* outputs of a tile */
-  double width, rows;       /* tiles in a row; rows of tiles in an image */
-  double m;                 /* outputs of a tile in a row */
-  double edge;              /* share of the tiles that reach past an end of the image */
-  bool same_set;            /* channels of the result are a multiple of 4 KiB apart */
+typedef struct sizes {          /* of one group, in elements */
+  double f;                     /* frequencies */
+  double in, out, weights;      /* steps of the transforms: one tile and channel; one weight */
+  double taps;                  /* of a filter */
+  double positions;             /* outputs of a tile */
+  double width, rows;           /* tiles in a row; rows of tiles in an image */
+  double m;                     /* outputs of a tile in a row */
+  double edge;                  /* share of the tiles that reach past an end of the image */
+  bool same_set;                /* channels of the result are a multiple of 4 KiB apart */
   bool image_last, result_last; /* channels are neighbours in memory */
-  bool in_apart, out_apart; /* neighbours of a tile are none in memory: strides, dilations */
+  bool in_apart, out_apart;     /* neighbours of a tile are none in memory: strides, dilations */
   double T, C, K, G;
   double image, result, total; /* bytes, all groups; all that a run touches */
   double cold;                 /* what passes through the caches between two uses of the weights */
