@@ -52,16 +52,29 @@ static void unite(storage *s, int a, int b) {
   s->value[a < b ? b : a].family = a < b ? a : b;
 }
 
+int storage_axis_of_part(const uop *whole, int loop, const uop *part) {
+  const bool joined = whole->src[0]->arg.i == loop; /* parts have channels of their own */
+  if (loop < 0 || (!joined && part->nsrc != whole->nsrc)) return -1;
+  int64_t front = 1, behind = 1, before = 1;
+  for (int i = 0; i < loop; ++i) front *= whole->src[i + 1]->arg.j;
+  for (int i = loop + 2; i < whole->nsrc; ++i) behind *= whole->src[i]->arg.j;
+  if (!joined) return loop;
+  for (int i = 1; i < part->nsrc; before *= part->src[i++]->arg.j)
+    if (before == front && before * part->src[i]->arg.j * behind == uop_elements(part))
+      return i - 1;
+  return -1;
+}
+
 static void find_families(storage *s) {
   for (int i = 0; i < s->sites->nvalues; ++i) {
-    const uop *cat = s->value[i].b->src[0];
+    stored_order *v = &s->value[i];
+    const uop *cat = v->b->src[0];
     if (s->sites->value[i].whole > 0) unite(s, i, s->sites->value[i].whole - 1);
-    for (int k = 0; is_whole(s->value[i].b) && k < cat->nsrc; ++k) {
+    for (int k = 0; is_whole(v->b) && k < cat->nsrc; ++k) {
       const stored_order *part = storage_of(s, cat->src[k]);
-      if (part != NULL)
-        unite(s, i, (int)(part - s->value));
-      else
-        s->value[i].fixed = true; /* the caller's array */
+      if (part != NULL) unite(s, i, (int)(part - s->value));
+      v->fixed |= part == NULL /* the caller's array */ || part->axis < 0 ||
+                  part->axis != storage_axis_of_part(v->b, v->axis, part->b);
     }
   }
   for (int i = 0; i < s->sites->nvalues; ++i) s->value[i].family = family_of(s, i);
@@ -69,9 +82,8 @@ static void find_families(storage *s) {
 
 static bool has_choice(const storage *s, int value) {
   const stored_value *of = &s->sites->value[value];
-  const stored_order *v = &s->value[value], *head = &s->value[v->family];
+  const stored_order *v = &s->value[value];
   if (v->fixed || of->result >= 0 || of->constant || v->axis < 0) return false;
-  if (v->axis != head->axis || v->b->nsrc != head->b->nsrc) return false;
   return v->axis < v->b->nsrc - 2 && channels_of(v) >= LEAST_CHANNELS;
 }
 
@@ -91,12 +103,11 @@ static void find_choices(storage *s) {
 static void refuse(const storage *s, int site) {
   const graph_site *at = &s->sites->at[site];
   const stored_value *v = &s->sites->value[at->value];
-  const char *why = v->result >= 0   ? "it stores an output, whose order is the caller's"
-                    : v->constant    ? "it is made once, of constants"
-                    : s->value[at->value].last
-                                     ? "its channels are last as the graph has it"
-                    : v->whole > 0   ? "it is stored as a part of a concatenation, which cannot"
-                                     : "none of its loops is channels, 8 or more, in front of others";
+  const char *why = v->result >= 0             ? "it stores an output, whose order is the caller's"
+                    : v->constant              ? "it is made once, of constants"
+                    : s->value[at->value].last ? "its channels are last as the graph has it"
+                    : v->whole > 0 ? "it is stored as a part of a concatenation, which cannot"
+                                   : "none of its loops is channels, 8 or more, in front of others";
   diag_fail(s->g->diag, WN_ERR_USAGE, "plan: %s cannot have layout=last: %s",
             site_text(&s->g->arena, s->sites, site), why);
 }
@@ -198,8 +209,7 @@ static void choose(storage *s) {
   if (price_of_all(s) >= kept)
     for (int i = 0; i < n; ++i) s->value[i].last = last[i];
   for (int i = 0; i < n; ++i)
-    if (!s->value[i].fixed && s->value[i].family == i)
-      s->value[i].gain = gain_of(s, i, &around[i]);
+    if (!s->value[i].fixed && s->value[i].family == i) s->value[i].gain = gain_of(s, i, &around[i]);
 }
 
 /* --- carrying it out -------------------------------------------------------------------------- */
@@ -221,7 +231,8 @@ static const uop *reorder(void *user, const uop *u) {
   for (int i = 0, to = 0; i < n; ++i)
     if (i != v->axis) at[to++] = u->src[first + i];
   at[n - 1] = u->src[first + v->axis];
-  if (is_whole(u)) return uop_bufferize(s->g, moved_cat(s->g, u->src[0], v->axis, n), n, at, *u->arg.info);
+  if (is_whole(u))
+    return uop_bufferize(s->g, moved_cat(s->g, u->src[0], v->axis, n), n, at, *u->arg.info);
   if (u->op == OP_INDEX) return uop_index(s->g, b, u->src[1], n, at);
   return uop_bufferize(s->g, u->src[0], n, at, *u->arg.info);
 }
@@ -230,7 +241,8 @@ static const uop *reorder(void *user, const uop *u) {
 static const site_list *note(const storage *s, bool changed) {
   const site_list *sites = s->sites;
   site_list *out = arena_copy(&s->g->arena, sites, sizeof *sites);
-  stored_value *value = arena_copy(&s->g->arena, sites->value, (size_t)sites->nvalues * sizeof *value);
+  stored_value *value =
+      arena_copy(&s->g->arena, sites->value, (size_t)sites->nvalues * sizeof *value);
   for (int i = 0; i < sites->nvalues; ++i) {
     if (s->value[i].fixed) continue;
     value[i].layout = s->value[i].last ? LAYOUT_LAST : LAYOUT_GIVEN;

@@ -24,11 +24,11 @@ const site_list *storage_choose(graph *g, const site_list *sites, const user_buf
 
 typedef struct stored_order {
   const uop *b;
-  int axis;          /* place of the channels' loop; -1: not known */
-  bool fixed, last;  /* there is no choice; channels are neighbours in memory */
-  bool said;         /* by the plan, of a family */
-  int family;        /* number of the first of those that are stored alike */
-  double gain;       /* of what it is over the other, in vector operations */
+  int axis;         /* place of the channels' loop; -1: not known */
+  bool fixed, last; /* there is no choice; channels are neighbours in memory */
+  bool said;        /* by the plan, of a family */
+  int family;       /* number of the first of those that are stored alike */
+  double gain;      /* of what it is over the other, in vector operations */
 } stored_order;
 
 typedef struct storage {
@@ -45,6 +45,10 @@ stored_order *storage_of(const storage *s, const uop *base); /* NULL: the caller
 /* The array that an INDEX reads is the same in all runs. */
 bool storage_is_constant(const storage *s, const uop *index);
 void storage_find_axes(storage *s);
+/* Which loop of a part is the one that is number `loop` of the whole; -1: none, as where its channels are two loops. The
+ * others may be cut in other ways in a part (an enlarged image has rows of rows), where it is parts' channels that stand
+ * beside each other. */
+int storage_axis_of_part(const uop *whole, int loop, const uop *part);
 /* What it takes in vector operations to store a value and to read what it reads, in the layouts that all have now. */
 double storage_price(storage *s, const stored_order *v);
 

@@ -31,7 +31,8 @@ static bool shares_loops(const uop *binder, const uop *index, const uop *weights
 
 /* All that an index moves with are loops that the weights move with as well: of a window or of an image they are not. */
 static bool is_of_channels(const uop *b, const uop *sum, const uop *index, const uop *weights) {
-  return index->free_->len > 0 && shares_loops(b, index, weights) && shares_loops(sum, index, weights);
+  return index->free_->len > 0 && shares_loops(b, index, weights) &&
+         shares_loops(sum, index, weights);
 }
 
 static void look_at_reads(const storage *s, const uop *b, const uop *sum, const uop_order *term,
@@ -93,16 +94,21 @@ static bool carry_on(const storage *s, stored_order *v) {
   return more;
 }
 
-/* The parts of a concatenation and it have the same loops, if it has not one in front. */
+/* Which loop of the whole is that of a part; -1: none. */
+static int axis_of_whole(const uop *whole, const uop *part, int of_part) {
+  for (int i = 0; i < whole->nsrc - 1; ++i)
+    if (storage_axis_of_part(whole, i, part) == of_part) return i;
+  return -1;
+}
+
 static bool carry_through(const storage *s, stored_order *whole) {
   bool more = false;
   for (int i = 0; i < whole->b->src[0]->nsrc; ++i) {
     stored_order *part = storage_of(s, whole->b->src[0]->src[i]);
-    if (part == NULL || part->b->nsrc != whole->b->nsrc || (part->axis < 0) == (whole->axis < 0))
-      continue;
-    propose(part, whole->axis);
-    propose(whole, part->axis);
-    more = true;
+    if (part == NULL || (part->axis < 0) == (whole->axis < 0)) continue;
+    propose(part, storage_axis_of_part(whole->b, whole->axis, part->b));
+    propose(whole, axis_of_whole(whole->b, part->b, part->axis));
+    more |= part->axis >= 0 && whole->axis >= 0;
   }
   return more;
 }
