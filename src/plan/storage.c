@@ -53,16 +53,30 @@ static void unite(storage *s, int a, int b) {
   s->value[a < b ? b : a].family = a < b ? a : b;
 }
 
+int storage_axis_of_part(const uop *whole, int loop, const uop *part) {
+  const bool joined = whole->src[0]->arg.i == loop; /* parts have channels of their own */
+  if (loop < 0 || (!joined && part->nsrc != whole->nsrc)) return -1;
+  int64_t front = 1, behind = 1, before = 1;
+  for (int i = 0; i < loop; ++i) front *= whole->src[i + 1]->arg.j;
+  for (int i = loop + 2; i < whole->nsrc; ++i) behind *= whole->src[i]->arg.j;
+  if (!joined) return loop;
+  for (int i = 1; i < part->nsrc; before *= part->src[i++]->arg.j)
+    if (before == front && before * part->src[i]->arg.j * behind == uop_elements(part))
+      return i - 1;
+  return -1;
+}
+
 static void find_families(storage *s) {
   for (int i = 0; i < s->sites->nvalues; ++i) {
-    const uop *cat = s->value[i].b->src[0];
+    stored_order *v = &s->value[i];
+    const uop *cat = v->b->src[0];
     if (s->sites->value[i].whole > 0) unite(s, i, s->sites->value[i].whole - 1);
-    for (int k = 0; is_whole(s->value[i].b) && k < cat->nsrc; ++k) {
+    for (int k = 0; is_whole(v->b) && k < cat->nsrc; ++k) {
       const stored_order *part = storage_of(s, cat->src[k]);
-      if (part != NULL)
-        unite(s, i, (int)(part - s->value));
-      else
-        s->value[i].why = LAYOUT_OF_A_PART; /* the caller's array */
+      if (part != NULL) unite(s, i, (int)(part - s->value));
+      if (part == NULL /* the caller's array */ || part->axis < 0 ||
+          part->axis != storage_axis_of_part(v->b, v->axis, part->b))
+        v->why = LAYOUT_OF_A_PART;
     }
   }
   for (int i = 0; i < s->sites->nvalues; ++i) s->value[i].family = family_of(s, i);
@@ -71,14 +85,13 @@ static void find_families(storage *s) {
 /* Why it has no choice by itself. */
 static layout_reason reason_of(const storage *s, int value) {
   const stored_value *of = &s->sites->value[value];
-  const stored_order *v = &s->value[value], *head = &s->value[v->family];
+  const stored_order *v = &s->value[value];
   if (of->result >= 0) return LAYOUT_OF_OUTPUT;
   if (of->constant) return LAYOUT_OF_CONSTANT;
   if (v->axis < 0) return LAYOUT_NO_CHANNELS;
   if (v->last) return LAYOUT_LAST_AS_GIVEN;
   if (channels_of(v) < LEAST_CHANNELS) return LAYOUT_FEW_CHANNELS;
-  const bool alike = v->axis == head->axis && v->b->nsrc == head->b->nsrc;
-  return alike && v->why == LAYOUT_IS_CHOSEN ? LAYOUT_IS_CHOSEN : LAYOUT_OF_A_PART;
+  return v->why == LAYOUT_IS_CHOSEN ? LAYOUT_IS_CHOSEN : LAYOUT_OF_A_PART;
 }
 
 static void find_choices(storage *s) {

@@ -61,5 +61,9 @@ void storage_find_axes(storage *s);
 void storage_find_costs(storage *s);
 /* Gives the values that have a choice the layouts of least cost; of several the one with the fewest last. */
 void storage_cut(storage *s);
+/* Which loop of a part is the one that is number `loop` of the whole; -1: none, as where its channels are two loops. The
+ * others may be cut in other ways in a part (an enlarged image has rows of rows), where it is parts' channels that stand
+ * beside each other. */
+int storage_axis_of_part(const uop *whole, int loop, const uop *part);
 
 #endif

@@ -92,16 +92,21 @@ static bool carry_on(const storage *s, stored_order *v) {
   return more;
 }
 
-/* The parts of a concatenation and it have the same loops, if it has not one in front. */
+/* Which loop of the whole is that of a part; -1: none. */
+static int axis_of_whole(const uop *whole, const uop *part, int of_part) {
+  for (int i = 0; i < whole->nsrc - 1; ++i)
+    if (storage_axis_of_part(whole, i, part) == of_part) return i;
+  return -1;
+}
+
 static bool carry_through(const storage *s, stored_order *whole) {
   bool more = false;
   for (int i = 0; i < whole->b->src[0]->nsrc; ++i) {
     stored_order *part = storage_of(s, whole->b->src[0]->src[i]);
-    if (part == NULL || part->b->nsrc != whole->b->nsrc || (part->axis < 0) == (whole->axis < 0))
-      continue;
-    propose(part, whole->axis);
-    propose(whole, part->axis);
-    more = true;
+    if (part == NULL || (part->axis < 0) == (whole->axis < 0)) continue;
+    propose(part, storage_axis_of_part(whole->b, whole->axis, part->b));
+    propose(whole, axis_of_whole(whole->b, part->b, part->axis));
+    more |= part->axis >= 0 && whole->axis >= 0;
   }
   return more;
 }

@@ -39,11 +39,15 @@ typedef struct pricing {
   int64_t across; /* what an element costs that it stores or reads across the lanes */
 } pricing;
 
-/* A sum of products whose result has channels of its own: its weights move with the channels, its image does not. */
+/* Fewer leave most lanes empty: pixels are in them then. */
+enum { LEAST_LANES = 8 };
+
+/* A sum of products whose result has channels of its own, enough for the lanes: its weights move with the channels, its
+ * image does not. */
 static bool makes_channels(const pricing *p, const uop *sum) {
   const stored_order *v = p->v;
   const uop_order term = uop_walk_value(p->s->a, sum->src[0]);
-  if (v->axis < 0) return false;
+  if (v->axis < 0 || v->b->src[v->axis + 1]->arg.j < (int)LEAST_LANES) return false;
   for (size_t i = 0; i < term.len; ++i) {
     const uop *u = term.at[i];
     if (u->op == OP_INDEX && !storage_is_constant(p->s, u) &&
