@@ -97,7 +97,7 @@ static const site_list *front(pipeline *pl, wn_tensor *const *outs, void *const 
 /* choose, rewrite, place, build, connect, launch, share, memory: over again until it fits (decide/). */
 static decision plan(pipeline *pl, const site_list *sites) {
   pl->p->store = store_open(&pl->p->diag, pl->opt->no_cache != 0);
-  decision d = decide(&(deciding){pl->ctx, pl->opt, pl->p, pl->g, pl->dry}, sites);
+  decision d = decide(&(deciding){pl->ctx, pl->opt, pl->p, pl->g, pl->dry, 0}, sites);
   pl->p->set = d.set;
   show_text(&pl->show, "recognise",
             arena_printf(&pl->g->arena, "%s%s", d.trace, d.choice.considered));

@@ -518,7 +518,8 @@ typedef struct wn_program_info {
   int source_lines;      /* of all kernels; -1: there is no code */
   int promise_missed;    /* nonzero: predicted to break what `math` promises */
   int cached;            /* nonzero: the code came from an earlier compile */
-  int tuned; /* nonzero: auto took the schedule that wn_tune had stored for this graph */
+  /* nonzero: auto took the schedule that wn_tune had stored for this graph; 2: some of it as wn_site_info.tuned is 2 */
+  int tuned;
   size_t
       workspace_bytes; /* besides inputs, weights, prepared weights and results; scratch of all threads included */
   size_t prepared_bytes; /* of prepared weights */
@@ -577,7 +578,9 @@ typedef struct wn_site_info {
   const int *kernel;
   int kernels; /* how many */
   int alike; /* number of the first site that is the same computation; its own, where it is the first */
-  int tuned;  /* nonzero: auto took what wn_tune had stored for it */
+  /* nonzero: auto took what wn_tune had stored for it; 2: it was measured with the weights in the caches and they are
+   * not here, or the other way round, and nothing better is known */
+  int tuned;
   int result; /* number of the output that it stores, -1: none */
   /* Seconds of a run; 0: the cost model knows nothing of it, as of what is no convolution. */
   double predicted_s;

@@ -1,6 +1,7 @@
 /* Deciding; see decide.h. */
 #include "decide/decide.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #include "program/import.h"
@@ -30,6 +31,42 @@ static const wino_weights *look_at_weights(const deciding *d) {
   return w;
 }
 
+/* --- weights that pass ------------------------------------------------------------------------ */
+
+/* Bytes of the constants that a value reads: the caller's, and what was prepared of them; those that were seen left
+ * out, where that is noted. */
+static double weights_of(const deciding *d, const site_list *sites, int value, bool *seen) {
+  const stored_value *v = &sites->value[value];
+  const int slots = (int)d->ctx->buffers.len;
+  double bytes = 0;
+  for (int k = 0; k < v->narrays && !v->constant; ++k) {
+    const int from = v->array[k], at = from >= 0 ? from : slots + ~from;
+    const tensor_buffer *b = from >= 0 ? &d->ctx->buffers.data[from] : NULL;
+    const stored_value *made = from >= 0 ? NULL : &sites->value[~from];
+    if (!(b != NULL ? b->constant : made->constant) || (seen != NULL && seen[at])) continue;
+    if (seen != NULL) seen[at] = true;
+    bytes += b != NULL ? (double)b->count * (double)wn_dtype_size(b->dtype)
+                       : (double)made->len * (double)wn_dtype_size(value_dtype(made));
+  }
+  return bytes;
+}
+
+double decide_passing(const deciding *d, const site_list *sites) {
+  double bytes = 0;
+  bool *seen = arena_array(&d->g->arena, bool, d->ctx->buffers.len + (size_t)sites->nvalues + 1);
+  for (int v = 0; v < sites->nvalues; ++v) bytes += weights_of(d, sites, v, seen);
+  return fmax(bytes, d->passing);
+}
+
+double decide_between(const deciding *d, const site_list *sites, int value,
+                      const choice_target *target) {
+  const double own = weights_of(d, sites, value, NULL);
+  return cost_is_cold(target->machine, target->passing, own) ? cost_between(target->passing, own)
+                                                             : 0;
+}
+
+/* --- the target ------------------------------------------------------------------------------- */
+
 /* Where no limit was given, the machine's memory is one, or the device's: what does not fit there would not fail but be
  * killed. */
 static size_t memory_limit(const deciding *d) {
@@ -38,7 +75,7 @@ static size_t memory_limit(const deciding *d) {
   return device > 0 ? device : mem_physical();
 }
 
-static choice_target *describe_target(const deciding *d) {
+static choice_target *describe_target(const deciding *d, const site_list *sites) {
   arena *a = &d->g->arena;
   machine *m = arena_copy(a, runtime_machine(d->p->rt), sizeof *m);
   machine_limits *limits = arena_new(a, machine_limits);
@@ -50,12 +87,13 @@ static choice_target *describe_target(const deciding *d) {
   *t = (choice_target){.machine = m,
                        .options = with,
                        .threads = runtime_threads(d->p->rt),
-                       .windows = d->ctx->windows};
+                       .windows = d->ctx->windows,
+                       .passing = decide_passing(d, sites)};
   return t;
 }
 
-const choice_target *decide_target(const deciding *d) {
-  choice_target *t = describe_target(d);
+const choice_target *decide_target(const deciding *d, const site_list *sites) {
+  choice_target *t = describe_target(d, sites);
   t->weights = look_at_weights(d);
   return t;
 }
@@ -76,7 +114,7 @@ static bool is_ours(const wn_options *opt) {
 
 /* --- what was tuned --------------------------------------------------------------------------- */
 
-const char *decide_key(const deciding *d, const site_list *sites, int value) {
+static const char *key_of(const deciding *d, const site_list *sites, int value) {
   const stored_value *v = &sites->value[value];
   bool *constant = arena_array(&d->g->arena, bool, v->narrays + 1);
   for (int i = 0; i < v->narrays && !d->opt->variable_weights; ++i) {
@@ -86,20 +124,35 @@ const char *decide_key(const deciding *d, const site_list *sites, int value) {
   return plans_key(d->g, v->canonical, constant, d->p->rt, d->opt);
 }
 
-static const char *find_tuned(const deciding *d, const site_list *sites, int value) {
+const char *decide_key(const deciding *d, const site_list *sites, int value,
+                       const choice_target *target) {
+  return plans_key_cold(&d->g->arena, key_of(d, sites, value),
+                        decide_between(d, sites, value, target) > 0);
+}
+
+/* What was measured as things are here, else what was not. */
+static tuned_plan find_tuned(const deciding *d, const site_list *sites, int value,
+                             const choice_target *target) {
+  arena *a = &d->g->arena;
+  const char *key = key_of(d, sites, value);
+  const bool cold = decide_between(d, sites, value, target) > 0;
   stored_plan plan;
-  bool found =
-      plans_get(d->p->store, &d->p->diag, &d->g->arena, decide_key(d, sites, value), &plan);
-  return found ? plan.text : NULL;
+  for (int other = 0; other < 2; ++other) {
+    const bool as = cold != (other > 0);
+    if (plans_get(d->p->store, &d->p->diag, a, plans_key_cold(a, key, as), &plan))
+      return (tuned_plan){plan.text, as, other > 0};
+  }
+  return (tuned_plan){NULL, false, false};
 }
 
 /* By stored value, once for those that are alike. */
-static const char *const *look_up_tuned(const deciding *d, const site_list *sites) {
-  const char **text = arena_array(&d->g->arena, const char *, sites->nvalues + 1);
+static const tuned_plan *look_up_tuned(const deciding *d, const site_list *sites,
+                                       const choice_target *target) {
+  tuned_plan *text = arena_array(&d->g->arena, tuned_plan, sites->nvalues + 1);
   for (int v = 0; v < sites->nvalues; ++v) {
     const stored_value *of = &sites->value[v];
     if (value_is_cat(of) || sites->at[of->first].kind > SITE_PRODUCT) continue;
-    text[v] = of->alike < v ? text[of->alike] : find_tuned(d, sites, v);
+    text[v] = of->alike < v ? text[of->alike] : find_tuned(d, sites, v, target);
   }
   return text;
 }
@@ -297,37 +350,15 @@ static const char *trace_of(graph *g, const fitting *f) {
   return str_text(&trace);
 }
 
-/* Constants that a run reads: the caller's, and what was prepared of them for others to read. */
-static double passing_weights(const deciding *d, const site_list *sites) {
-  double bytes = 0;
-  const int slots = (int)d->ctx->buffers.len;
-  bool *seen = arena_array(&d->g->arena, bool, slots + sites->nvalues + 1);
-  for (int i = 0; i < sites->nvalues; ++i) {
-    const stored_value *v = &sites->value[i];
-    for (int k = 0; k < v->narrays && !v->constant; ++k) {
-      const int a = v->array[k], at = a >= 0 ? a : slots + ~a;
-      const bool constant = a >= 0 ? d->ctx->buffers.data[a].constant : sites->value[~a].constant;
-      if (!constant || seen[at]) continue;
-      seen[at] = true;
-      bytes += a >= 0 ? (double)d->ctx->buffers.data[a].count *
-                            (double)wn_dtype_size(d->ctx->buffers.data[a].dtype)
-                      : (double)sites->value[~a].len *
-                            (double)wn_dtype_size(value_dtype(&sites->value[~a]));
-    }
-  }
-  return bytes;
-}
-
 decision decide(const deciding *d, const site_list *sites) {
   decision out = {.target = NULL};
   arena *a = &d->g->arena;
   attempt t = {.d = d, .out = &out, .ours = is_ours(d->opt)};
-  choice_target *target = describe_target(d);
+  choice_target *target = describe_target(d, sites);
   out.target = target;
   if (t.ours) target->weights = look_at_weights(d);
-  target->passing = passing_weights(d, sites);
   if (d->p->store != NULL && decide_is_auto(d->opt) && !d->opt->untuned)
-    target->tuned = look_up_tuned(d, sites);
+    target->tuned = look_up_tuned(d, sites, target);
   t.limit = (fit_limit){target->options->max_memory, runtime_scratch_blocks(d->p->rt)};
   out.choice = choose_plan(d->g, sites, target);
   fitting *f = &out.fit;
@@ -348,8 +379,11 @@ decision decide(const deciding *d, const site_list *sites) {
   f->limit = NULL;
   out.complete = complete_plan(d->g, f, &out.choice, out.set);
   out.trace = trace_of(d->g, f);
-  out.choice.tuned = false;
-  for (int i = 0; i < sites->n; ++i) out.choice.tuned |= choose_is_tuned(&out.choice, i);
+  out.choice.tuned = TUNED_NOT;
+  for (int i = 0; i < sites->n; ++i) {
+    const tuned_source source = choose_is_tuned(&out.choice, i);
+    if (source > out.choice.tuned) out.choice.tuned = source;
+  }
   out.by_stage = arena_alloc(a, sizeof *out.by_stage * (size_t)(sites->n + 1));
   out.choice.seconds = choose_predict(d->g, &out.choice, target, out.by_stage);
   return out;

@@ -18,6 +18,8 @@ typedef struct deciding {
   compiled_graph *p; /* its runtime may be made anew, with fewer threads */
   graph *g;
   bool dry; /* nothing is run */
+  /* bytes of weights that a run of everything reads of which this is a part (cost_target.passing); 0: it is all */
+  double passing;
 } deciding;
 
 typedef struct decision {
@@ -33,9 +35,15 @@ typedef struct decision {
 
 decision decide(const deciding *d, const site_list *sites);
 
-/* What the tuner needs: the machine and the caller's weights; the name of a stored value in the store. */
-const choice_target *decide_target(const deciding *d);
-const char *decide_key(const deciding *d, const site_list *sites, int value);
+/* What the tuner needs: bytes of weights that a run reads; the machine and the caller's weights; the name in the store
+ * of a stored value with weights as cold as there, and how many bytes of others' pass between two uses of them, 0 where
+ * they are not cold. */
+double decide_passing(const deciding *d, const site_list *sites);
+const choice_target *decide_target(const deciding *d, const site_list *sites);
+const char *decide_key(const deciding *d, const site_list *sites, int value,
+                       const choice_target *target);
+double decide_between(const deciding *d, const site_list *sites, int value,
+                      const choice_target *target);
 /* Was no plan and no tile asked for, so that what was tuned is taken? */
 bool decide_is_auto(const wn_options *opt);
 

@@ -29,7 +29,7 @@ void program_describe(compiled_graph *p, const decision *d, double schedule_s, d
                          .schedule_s = schedule_s,
                          .compile_s = compile_s,
                          .predicted_s = ch->seconds,
-                         .tuned = ch->tuned,
+                         .tuned = (int)ch->tuned,
                          .cached = p->module != NULL && module_cached(p->module),
                          .identity = launches_identity(p)};
   for (size_t a = 0; a < p->set->arrays.len; ++a) {

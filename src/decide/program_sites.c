@@ -73,7 +73,7 @@ static wn_site_info describe(compiled_graph *p, const decision *d, int number) {
                         .shape = s->shape->at,
                         .predicted_s = c->conv[number] >= 0 ? sum_of(d->by_stage[number]) : 0,
                         .alike = c->sites->value[v->alike].first + number - v->first,
-                        .tuned = choose_is_tuned(c, number),
+                        .tuned = (int)choose_is_tuned(c, number),
                         .result = v->result,
                         .layout = layout_of(v),
                         .layout_why = layout_reason_name[v->layout_why],

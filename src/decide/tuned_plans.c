@@ -118,6 +118,10 @@ const char *plans_key(graph *g, const uop *root, const bool *constant, const run
   return str_text(&key);
 }
 
+const char *plans_key_cold(arena *a, const char *key, bool cold) {
+  return cold ? arena_printf(a, "%sweights cold\n", key) : key;
+}
+
 /* --- values ----------------------------------------------------------------------------------- */
 
 /* "1 17250 490000 x=local,...": a format, nanoseconds, error in 1e-12, schedule; no locale writes these numbers in

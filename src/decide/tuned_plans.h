@@ -10,10 +10,13 @@
 #include "backend/runtime.h"
 #include "store/store.h"
 
-/* Everything that the fastest schedule depends on, as text, but for the number of threads: a plan decides bits, and
- * those must not depend on it. constant[slot]: may the buffer be prepared once? */
+/* Everything that the fastest schedule depends on, as text, but for two things: the number of threads, since a plan
+ * decides bits, and those must not depend on it; and whether weights are cold (cost_is_cold), which plans_key_cold adds.
+ * constant[slot]: may the buffer be prepared once? */
 const char *plans_key(graph *g, const uop *root, const bool *constant, const runtime *rt,
                       const wn_options *options);
+
+const char *plans_key_cold(arena *a, const char *key, bool cold);
 
 typedef struct stored_plan {
   const char *text; /* a schedule */

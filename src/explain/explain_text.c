@@ -212,7 +212,10 @@ const char *explain_text_choices(const explanation *e) {
 
 static void add_program(str *s, arena *a, const explanation *e) {
   const wn_program_info *i = &e->info;
-  str_printf(s, "plan %s%s: ", i->plan, i->tuned ? ", tuned" : "");
+  str_printf(s, "plan %s%s: ", i->plan,
+             i->tuned > 1 ? ", tuned, some of it with weights as cold as they are not here"
+             : i->tuned   ? ", tuned"
+                          : "");
   if (e->brief)
     str_printf(s, "%d sites, each of which has its own\n", e->nsites);
   else

@@ -100,16 +100,17 @@ static candidate_list list_candidates(graph *g, const wino_conv *conv, const cho
   const wino_survey only = {1, conv};
   cost_target all = choose_cost_target(target), one = all;
   if (target->machine->group == 0) one.threads = 1;
-  candidate_list l = {arena_array(&g->arena, candidate, CANDIDATES + 1), 0, ""};
+  candidate_list l = {arena_array(&g->arena, candidate, CANDIDATES + 1), .considered = ""};
   str text;
   str_init(&text, &g->arena);
   l.len = schedule_candidates(&only, &one, l.at, CANDIDATES);
+  l.least = l.at[0].seconds;
   add_direct(&l, &only, &one);
   add_considered(&text, &l, arena_printf(&g->arena, "considered%s", whose), &one);
   put_first(&l, fastest(&l, always));
   if (one.threads != all.threads) {
     const schedule bits = l.at[0].schedule;
-    candidate_list same = {arena_array(&g->arena, candidate, CANDIDATES + 1), 0, ""};
+    candidate_list same = {arena_array(&g->arena, candidate, CANDIDATES + 1), 0, l.least, ""};
     all.bits = &bits;
     same.len = schedule_candidates(&only, &all, same.at, CANDIDATES);
     add_considered(&text, &same, "of these the ones that give the same bits as the first", &all);
@@ -226,7 +227,29 @@ static const char *why_not(graph *g, const choice *c, const choice_target *targe
   return conv.tile[0].site.promise_missed ? "its error is over the promise" : NULL;
 }
 
-static void take_tuned(graph *g, choice *c, int site, const schedule *s) {
+/* Does the model know of something better for weights as they are here? On one thread, since the answer changes bits. */
+static bool is_beaten(const choice *c, const choice_target *target, int site, const schedule *s) {
+  const candidate_list *l = c->candidates[site];
+  if (l == NULL) return false;
+  const wino_survey only = {1, &c->survey.conv[c->conv[site]]};
+  cost_target one = choose_cost_target(target);
+  one.threads = 1;
+  return !(schedule_cost(&only, s, &one) <= l->least * (1 + 1e-9));
+}
+
+/* For explain: what became of a plan that was not measured as things are here. */
+static void say_elsewhere(graph *g, choice *c, int site, const schedule *s, bool cold, bool taken) {
+  str text;
+  str_init(&text, &g->arena);
+  str_printf(&text, "%stuned for %s where its weights were %s, %s: ", c->considered,
+             site_text(&g->arena, c->sites, site), cold ? "cold" : "not cold",
+             taken ? "taken, as nothing better is predicted" : "left, as better is predicted");
+  schedule_print(&text, s);
+  str_add(&text, "\n");
+  c->considered = str_text(&text);
+}
+
+static void take_tuned(graph *g, choice *c, int site, const schedule *s, tuned_source source) {
   const candidate_list *others = c->candidates[site];
   candidate_list *l = arena_new(&g->arena, candidate_list);
   size_t n = others != NULL ? others->len : 0;
@@ -237,13 +260,15 @@ static void take_tuned(graph *g, choice *c, int site, const schedule *s) {
   if (n > 0) memcpy(l->at + 1, others->at, n * sizeof *l->at);
   c->candidates[site] = l;
   take(c, site, 0);
-  c->tuned_sites[site] = c->tuned = true;
+  c->tuned_sites[site] = source;
+  if (source > c->tuned) c->tuned = source;
 }
 
 /* What was stored for a value must still parse and keep the promise. */
 static void use_tuned(graph *g, choice *c, const choice_target *target, int value,
-                      const char *text) {
+                      const tuned_plan *tuned) {
   diag *d = g->diag;
+  const char *text = tuned->text;
   const stored_value *v = &c->sites->value[value];
   site_list own = sites_of_value(g, c->sites, value);
   plan_request stored;
@@ -257,14 +282,18 @@ static void use_tuned(graph *g, choice *c, const choice_target *target, int valu
     int site = v->first + i;
     if (stored.source[i] == PLAN_CHOOSE || c->source[site] != PLAN_CHOOSE) continue;
     if (c->conv[site] >= 0 && c->candidates[site] == NULL) continue; /* it stays direct */
-    why = why_not(g, c, target, site, &stored.plan.site[i]);
-    if (why == NULL) take_tuned(g, c, site, &stored.plan.site[i]);
+    const schedule *s = &stored.plan.site[i];
+    const bool beaten = tuned->elsewhere && is_beaten(c, target, site, s);
+    if (!beaten) why = why_not(g, c, target, site, s);
+    if (why == NULL && tuned->elsewhere) say_elsewhere(g, c, site, s, tuned->cold, !beaten);
+    if (why == NULL && !beaten)
+      take_tuned(g, c, site, s, tuned->elsewhere ? TUNED_ELSEWHERE : TUNED_HERE);
   }
   if (why != NULL) diag_warn(d, "the tuned plan \"%.200s\" is not used: %s", text, why);
 }
 
-bool choose_is_tuned(const choice *c, int site) {
-  return c->tuned_sites[site] && c->taken[site] == 0 && !c->plain[site];
+tuned_source choose_is_tuned(const choice *c, int site) {
+  return c->taken[site] == 0 && !c->plain[site] ? c->tuned_sites[site] : TUNED_NOT;
 }
 
 /* Every convolution of the values that differ, and which of them a site is. */
@@ -369,7 +398,7 @@ choice choose_plan(graph *g, const site_list *sites, const choice_target *target
   c.rewrites = asked.rewrites;
   c.candidates = arena_array(&g->arena, const candidate_list *, sites->n + 1);
   c.taken = arena_array(&g->arena, int, sites->n + 1);
-  c.tuned_sites = arena_array(&g->arena, bool, sites->n + 1);
+  c.tuned_sites = arena_array(&g->arena, tuned_source, sites->n + 1);
   c.plain = arena_array(&g->arena, bool, sites->n + 1);
   c.rewrite = arena_array(&g->arena, wino_options, sites->n + 1);
   w.off = strict; /* there is no tile to survey */
@@ -378,7 +407,7 @@ choice choose_plan(graph *g, const site_list *sites, const choice_target *target
   if (strict) check_strict(g, &c, &w, on, env);
   if (on && !strict) choose_sites(g, &c, target, env == 1);
   for (int v = 0; v < sites->nvalues && target->tuned != NULL; ++v) {
-    if (target->tuned[v] != NULL) use_tuned(g, &c, target, v, target->tuned[v]);
+    if (target->tuned[v].text != NULL) use_tuned(g, &c, target, v, &target->tuned[v]);
   }
   set_rewriting(&c, &w, on && !strict, env == 1);
   for (int i = 0; i < sites->n && strict; ++i) c.rewrite[i].why_off = "fp32-strict never is";
@@ -443,7 +472,7 @@ size_t choose_candidates(graph *g, const site_list *sites, int site, const choic
   if (strict || why_direct(g, &c, target, site) != NULL) return 1;
   candidate_list pick = list_candidates(g, one.conv, target, false, "");
   size_t n = schedule_candidates(&one, &t, out, max), at = 0;
-  candidate_list all = {out, n, ""};
+  candidate_list all = {out, n, 0, ""};
   if (n < max) add_direct(&all, &one, &t);
   n = all.len;
   while (at < n && !schedule_equal(&out[at].schedule, &pick.at[0].schedule)) ++at;

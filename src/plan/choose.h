@@ -1,7 +1,7 @@
 /* Which plan: from the options, the environment and the graph to a plan of every site.
  *
  * In: the sites of simplified range IR, the machine, the caller's options. Out: a plan. `auto` is for each site what
- * was tuned, else the candidate with the least predicted cost among those that give the same bits as one thread's best
+ * was tuned for weights as cold as here, else the candidate with the least predicted cost among those that give the same bits as one thread's best
  * (schedule_same_bits), so that results do not depend on the number of threads; convolutions that are alike are chosen
  * for once; one whose constant weights cancel (winograd/cancel.h) is direct. Always holds: a plan that was asked for by
  * name is that plan or an error; fp32-strict rewrites nothing. */
@@ -12,13 +12,23 @@
 #include "plan/plan.h"
 #include "winograd/cancel.h"
 
+/* Where a plan comes from that was measured. What was measured with cold weights is taken where they are cold, and warm
+ * where they are warm; else where nothing is tuned for them as they are here, and the model knows nothing better. */
+typedef enum { TUNED_NOT, TUNED_HERE, TUNED_ELSEWHERE } tuned_source;
+
+typedef struct tuned_plan {
+  const char *text; /* a plan of a value's sites; NULL: none */
+  bool cold;        /* weights were, when it was measured */
+  bool elsewhere;   /* that is not so here */
+} tuned_plan;
+
 typedef struct choice_target {
   const machine *machine; /* with limits */
   const wn_options *options;
   int threads;
   unsigned windows;            /* bit n: convolutions may have n axes */
   const wino_weights *weights; /* of the caller's buffers; NULL: they are not looked at */
-  const char *const *tuned;    /* by stored value: a plan of its sites, NULL: none; may be NULL */
+  const tuned_plan *tuned;     /* by stored value; may be NULL */
   double passing;              /* as in cost_target */
 } choice_target;
 
@@ -26,6 +36,7 @@ typedef struct
     candidate_list { /* of convolutions that are alike; the first is what auto takes, then best first */
   candidate *at;
   size_t len;
+  double least;           /* predicted seconds on one thread, of all of any bits; 0: not known */
   const char *considered; /* for explain, a line each */
 } candidate_list;
 
@@ -37,13 +48,13 @@ typedef struct choice {
   const bool *spelled;    /* by site: no size of it may be made smaller */
   const int *bands;       /* by site: what the plan says of turns; 0: nothing */
   bool rewrites;          /* a plan for all was asked for that rewrites */
-  bool tuned;             /* some of it was */
+  tuned_source tuned;     /* some of it was; TUNED_ELSEWHERE: some of that not as things are here */
   double seconds;         /* predicted, once it was applied */
   const char *considered; /* by `auto`: its best candidates, a line each; "" for other plans */
   /* by site: what else there is, where it was chosen, and which of it the plan has */
   const candidate_list **candidates;
   int *taken;
-  bool *tuned_sites; /* the first candidate is what was tuned */
+  tuned_source *tuned_sites; /* whether the first candidate is what was tuned */
   bool *
       plain; /* by site: direct (or a product), weights read as they are: nothing is prepared of them */
   wino_survey survey;
@@ -63,7 +74,7 @@ bool choose_lighter(graph *g, choice *c, const choice_target *target, const size
 /* The site's candidate of this number, or instead of it the plain one. */
 void choose_take(choice *c, int site, int index, bool plain);
 /* Does the site have what was tuned for it? */
-bool choose_is_tuned(const choice *c, int site);
+tuned_source choose_is_tuned(const choice *c, int site);
 /* What was chosen, in the sizes that it was chosen in: see fit.h. */
 void choose_unshrink(choice *c);
 /* Is there a plan for the site that needs less: was it chosen, and is it not direct yet? */

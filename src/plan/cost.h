@@ -24,6 +24,12 @@ typedef struct cost_target {
   double passing;
 } cost_target;
 
+/* Bytes of other weights that pass through the caches between two uses of `own` ones, where `passing` are read in all:
+ * as they are by then, which for weights that are rewritten is more than was given. */
+double cost_between(double passing, double own);
+/* Are weights read from memory because of that? Of a device the model does not ask. */
+bool cost_is_cold(const machine *m, double passing, double own);
+
 /* Predicted seconds of the graph's convolutions under this schedule; INFINITY where it cannot be had: a tile that is
  * not in the survey of every convolution, a combination that is refused, a kernel that is too long to be compiled. What
  * is not a convolution costs the same under all schedules and is left out. */

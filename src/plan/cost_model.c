@@ -56,9 +56,21 @@ void add_reads(const model *m, work *w, double bytes, double footprint) {
   for (int i = 0; i < LEVEL_COUNT; ++i) add_moved(m, w, bytes * share[i], i, false, 1);
 }
 
-double cold_bytes(const model *m, double own) {
-  return fmax(0, m->t->passing - own) * WEIGHTS_GROW;
+void add_streams(const model *m, work *w, double times, double footprint) {
+  double share[LEVEL_COUNT];
+  spread(m, footprint, false, share);
+  const double seconds = times * share[LEVEL_MEMORY] * STREAM;
+  w->seconds += seconds;
+  w->exposed += seconds;
 }
+
+double cost_between(double passing, double own) { return fmax(0, passing - own) * WEIGHTS_GROW; }
+
+bool cost_is_cold(const machine *m, double passing, double own) {
+  return m->group == 0 && cost_between(passing, own) > (double)m->l3;
+}
+
+double cold_bytes(const model *m, double own) { return cost_between(m->t->passing, own); }
 
 void add_writes(const model *m, work *w, double bytes, double footprint, double dearer) {
   double share[LEVEL_COUNT];

@@ -53,6 +53,8 @@ static const double SAME_SET = 3.3; /* the same where channels are a multiple of
 /* Weights that are rewritten are up to four times as many as were given, others as many. */
 static const double WEIGHTS_GROW = 2;
 static const double MEMORY_SHARE = 0.7;
+static const double STREAM =
+    0.35e-6; /* seconds until what is read from a new place in memory comes at that rate */
 /* What of reading from each level is not hidden behind arithmetic. */
 static const double EXPOSED[LEVEL_COUNT] = {0, 0.13, 0.4, 0.15};
 static const double EXPOSED_WRITE[LEVEL_COUNT] = {0, 0.1, 0.9, 1};
@@ -103,6 +105,8 @@ model model_of(const cost_target *t, wn_dtype dtype);
 /* What the graph's other weights take, beside a convolution's `own` bytes. */
 double cold_bytes(const model *m, double own);
 void add_reads(const model *m, work *w, double bytes, double footprint);
+/* So many times reading goes on at another place of an array. */
+void add_streams(const model *m, work *w, double times, double footprint);
 void add_writes(const model *m, work *w, double bytes, double footprint,
                 double dearer); /* times, where it is memory */
 /* Vectors of so many bytes in so many lines: past the nearest cache whole lines move. */

@@ -49,10 +49,13 @@ static void add_tiled(const model *m, const sizes *z, const cut *u, work *w) {
   bool chunked = u->blocks > 1;
   add_reads(m, w, x_all * kblocks, x_all + (chunked ? fmin(g_all, m_all) : 0));
   add_reads(m, w, x_all * kblocks * (passes - 1), x_one + g_one);
+  const double first = fmax(z->cold, chunked ? g_all + x_all + m_all : z->total);
   work weights = {0};
-  add_reads(m, &weights, g_all, fmax(z->cold, chunked ? g_all + x_all + m_all : z->total));
+  add_reads(m, &weights, g_all, first);
   if (chunked) weights.exposed *= WEIGHTS_AGAIN;
   add_work(w, &weights);
+  if (kblocks > 1)
+    add_streams(m, w, z->f * kblocks, first); /* the weights of a block, by frequency */
   add_reads(m, w, g_all * (tiles - 1), g_one);
   add_writes(m, w, m_all * kblocks, m_all / u->block * stored_tiles(z, u, STAGE_M), 1);
 }

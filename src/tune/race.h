@@ -3,17 +3,18 @@
  * In: programs that compute the same. Out: for each the least time of a run, and which of them can still be the
  * fastest.
  * Always holds: programs take turns, a sample each, so that a slow moment of the machine hits all alike; a sample is at
- * least 50 µs of runs; what is clearly slower than the best is not run again. */
+ * least 50 µs of runs, or one that begins with caches as a network leaves them (cooling.h); what is clearly slower than the best is not run again. */
 #ifndef WN_TUNE_RACE_H
 #define WN_TUNE_RACE_H
 
-#include "base/mem.h"
+#include "tune/cooling.h"
 
 typedef struct runner {
   wn_program *program;
   double us; /* the least so far, of one run; 0: not run yet */
   int samples;
-  bool out; /* cannot win */
+  bool out;               /* cannot win */
+  const cooling *cooling; /* before each run; NULL: they follow each other */
 } runner;
 
 /* Called between samples; true: stop where you are. */

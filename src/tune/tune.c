@@ -39,6 +39,7 @@ typedef struct tuner {
   entry *untuned; /* what auto picks by itself, NULL: not tried yet */
   entry *last;    /* that has the program of the schedule tried last */
   check check;
+  cooling cooling;
   double limit; /* of the error relative to what was summed; 0: not known yet */
   double start; /* µs */
   bool stopped, late;
@@ -159,6 +160,7 @@ static entry *try(tuner *t, const schedule *s) {
   str_init(&text, &t->arena);
   schedule_print(&text, s);
   e->schedule = *s;
+  e->run.cooling = t->cooling.bytes > 0 ? &t->cooling : NULL;
   e->text = t->trying = str_text(&text);
   t->last = e;
   vec_push(&t->arena, &t->all, e);
@@ -399,11 +401,14 @@ wn_status tune_search(wn_context *ctx, wn_tensor *const *outs, void *const *data
   race_pin_thread(&pin, subject->threads);
   volatile wn_status st;
   DIAG_TRY(d, st) {
+    if (!cooling_make(&t.cooling, ctx, subject->passing, subject->last_cache))
+      diag_fail(d, WN_ERR_NOMEM, "out of memory for what passes through the caches between runs");
     search(&t);
     report(&t);
   }
   DIAG_END(d, st)
   race_unpin(&pin);
+  cooling_end(&t.cooling);
   if (st != WN_OK) *result = (wn_tune_result){0};
   for (size_t i = 0; i < t.all.len; ++i) wn_program_destroy(t.all.data[i]->run.program);
   arena_release(&t.arena);

@@ -15,7 +15,9 @@ typedef struct tune_subject {
   const candidate *candidate; /* best predicted first; [0] is what auto picks untuned */
   int count;
   move_sizes sizes;
-  int threads; /* that programs will have */
+  double passing;    /* bytes of others' weights between two runs; 0: none */
+  size_t last_cache; /* bytes */
+  int threads;       /* that programs will have */
 } tune_subject;
 
 wn_status tune_search(wn_context *ctx, wn_tensor *const *outs, void *const *data, int count,

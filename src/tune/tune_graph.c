@@ -25,6 +25,7 @@ typedef struct tuning {
   const wn_tune_options *how;
   compiled_graph *p; /* that has the sites, and no code */
   const site_list *sites;
+  double passing; /* bytes of weights that the graph reads of which this is a layer; 0: it is all */
 } tuning;
 
 /* --- one layer -------------------------------------------------------------------------------- */
@@ -43,16 +44,18 @@ static void describe(const tuning *t, tune_subject *subject) {
   enum { CANDIDATES = 64 };
   graph *g = &t->p->graph;
   t->p->store = store_open(&t->p->diag, t->opt->no_cache != 0);
-  const deciding d = {t->ctx, t->opt, t->p, g, false};
-  const choice_target *target = decide_target(&d);
+  const deciding d = {t->ctx, t->opt, t->p, g, false, t->passing};
+  const choice_target *target = decide_target(&d, t->sites);
   compiled_close_store(t->p);
   int site = site_to_tune(t->sites), value = t->sites->at[site].value;
   candidate *list = arena_array(&g->arena, candidate, CANDIDATES);
   *subject =
-      (tune_subject){.key = decide_key(&d, t->sites, value),
+      (tune_subject){.key = decide_key(&d, t->sites, value, target),
                      .candidate = list,
                      .count = (int)choose_candidates(g, t->sites, site, target, list, CANDIDATES),
                      .sizes.lanes = target->machine->vector_bytes / (int)sizeof(float),
+                     .passing = decide_between(&d, t->sites, value, target),
+                     .last_cache = target->machine->l3,
                      .threads = runtime_threads(t->p->rt)};
   if (t->sites->at[site].kind != SITE_CONV) return;
   wino_options w = {.math = t->opt->math, .off = true};
@@ -94,6 +97,9 @@ static void add_layer(wn_tune_result *all, const wn_tune_result *one) {
   if (!one->stored && all->not_stored == NULL) all->not_stored = one->not_stored;
 }
 
+static wn_status tune_tensors(tuning *t, wn_tune_result *found);
+
+/* With its weights as cold as they are in the graph. */
 static wn_status tune_one_of(const tuning *t, int value, double seconds, wn_tune_result *all) {
   layer l = {NULL, NULL, NULL};
   diag *d = &t->p->diag;
@@ -106,7 +112,8 @@ static wn_status tune_one_of(const tuning *t, int value, double seconds, wn_tune
   if (st != WN_OK) {
     diag_set(&t->ctx->diag, st, "%s", d->message);
   } else {
-    st = wn_tune(l.ctx, &l.out, &l.data, 1, t->opt, &how, &one);
+    tuning alone = {l.ctx, &l.out, &l.data, 1, t->opt, &how, .passing = t->passing};
+    st = tune_tensors(&alone, &one);
     if (st != WN_OK) diag_set(&t->ctx->diag, st, "a layer of the graph: %s", wn_message(l.ctx));
   }
   if (st == WN_OK && one.not_stored != NULL)
@@ -156,7 +163,9 @@ static wn_status compare_whole(const tuning *t, wn_tune_result *result) {
   return st;
 }
 
-static wn_status tune_layers(const tuning *t, int layers, wn_tune_result *result) {
+static wn_status tune_layers(tuning *t, int layers, wn_tune_result *result) {
+  const deciding d = {t->ctx, t->opt, t->p, &t->p->graph, false, t->passing};
+  t->passing = decide_passing(&d, t->sites);
   double start = race_now(), all = t->how->seconds > 0 ? t->how->seconds : SECONDS;
   wn_status st = WN_OK;
   for (int v = 0; v < t->sites->nvalues && st == WN_OK && !result->stopped; ++v) {
@@ -168,7 +177,7 @@ static wn_status tune_layers(const tuning *t, int layers, wn_tune_result *result
   return st;
 }
 
-static wn_status tune_all(const tuning *t, wn_tune_result *result) {
+static wn_status tune_all(tuning *t, wn_tune_result *result) {
   int layers = count_layers(t->sites);
   if (t->sites->n == 0)
     return diag_set(&t->ctx->diag, WN_ERR_USAGE,
@@ -177,6 +186,13 @@ static wn_status tune_all(const tuning *t, wn_tune_result *result) {
   result->isa = runtime_machine(t->p->rt)->name;
   result->threads = runtime_threads(t->p->rt);
   return layers > 1 ? tune_layers(t, layers, result) : tune_layer(t, result);
+}
+
+static wn_status tune_tensors(tuning *t, wn_tune_result *found) {
+  wn_status st = pipeline_survey(t->ctx, t->outs, t->data, t->count, t->opt, &t->p, &t->sites);
+  if (st == WN_OK) st = tune_all(t, found);
+  compiled_release(t->p);
+  return st;
 }
 
 /* --- the public function ---------------------------------------------------------------------- */
@@ -208,10 +224,8 @@ wn_status wn_tune(wn_context *ctx, wn_tensor *const *outs, void *const *data, in
   tuning t = {.ctx = ctx, .outs = outs, .data = data, .count = count, .opt = &o, .how = &how};
   fenv_t fp;
   fp_enter(&fp);
-  st = pipeline_survey(ctx, outs, data, count, &o, &t.p, &t.sites);
-  if (st == WN_OK) st = tune_all(&t, &found);
+  st = tune_tensors(&t, &found);
   if (st == WN_OK) sized_out(&sized_tune_result, result, &found);
   fp_leave(&fp);
-  compiled_release(t.p);
   return st;
 }

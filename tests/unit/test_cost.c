@@ -397,6 +397,23 @@ static void test_slow_memory_makes_tiles_small(void **state) {
   assert_true(products < (fast.m[0] + 2) * (fast.m[1] + 2));
 }
 
+/* Weights of a network come from memory, and faster from end to end than a part at a time. */
+static void test_cold_weights_are_read_from_end_to_end(void **state) {
+  conv v = {1, 128, 8, 8, 128, 3, 1, 1, 1};
+  static const char parts[] = "x=local,g=global,m=local,o=global;t=8,k=32.16;v=k;wino=2x4";
+  static const char whole[] = "x=local,g=global,m=local,o=global;t=8,k=128.16;v=k;wino=2x4";
+  machine_limits l = wide();
+  (void)state;
+  cost_target t = on(&l, 32, 1);
+  double warm = cost(v, parts, &t) - cost(v, whole, &t);
+  t.passing = 1e9;
+  double cold = cost(v, parts, &t) - cost(v, whole, &t);
+  const double streams = 24 * 4; /* by frequency and part */
+  assert_true(cold - warm > 0.9 * streams * 0.35e-6);
+  t.passing = (double)(128 * 128 * 9 * sizeof(float)); /* its own */
+  assert_true(fabs(cost(v, parts, &t) - cost(v, whole, &t) - warm) < 1e-12);
+}
+
 static bool uses_workspace(const schedule *s) {
   return !s->direct &&
          (s->stage[STAGE_X].space == SPACE_GLOBAL || s->stage[STAGE_M].space == SPACE_GLOBAL);
@@ -620,6 +637,7 @@ int main(void) {
       cmocka_unit_test(test_direct_where_nothing_is_gained),
       cmocka_unit_test(test_winograd_for_many_channels),
       cmocka_unit_test(test_slow_memory_makes_tiles_small),
+      cmocka_unit_test(test_cold_weights_are_read_from_end_to_end),
       cmocka_unit_test(test_a_limit_of_memory_leaves_what_fits),
       cmocka_unit_test(test_waking_threads_is_done_seldom),
       cmocka_unit_test(test_candidates_are_in_order_and_differ),

@@ -21,6 +21,7 @@
 #include "lower/lower.h"
 #include "tensor/tensor.h"
 #include "tune/check.h"
+#include "tune/cooling.h"
 #include "tune/moves.h"
 #include "decide/tuned_plans.h"
 
@@ -268,6 +269,156 @@ static void test_foreign_key_is_not(void **state) {
   assert_string_equal(c->warnings, "");
   conv_free(c);
   conv_free(unpadded);
+}
+
+/* --- cold weights ----------------------------------------------------------------------------- */
+
+static void put_plan_as(const conv *c, const wn_options *o, bool cold, const char *text) {
+  char value[512], *key = key_of(c, o);
+  diag d;
+  arena a;
+  diag_init(&d);
+  arena_init(&a, &d);
+  const char *named = plans_key_cold(&a, key, cold);
+  assert_int_equal(strcmp(named, key) != 0, cold);
+  snprintf(value, sizeof value, "1 1000 100 %s", text);
+  put(named, value);
+  arena_release(&a);
+  free(key);
+}
+
+enum { WIDE = 6144 }; /* a matrix of so many rows is 144 MiB: more than last caches have */
+
+/* The convolution, and with `more` a product beside it whose weights leave nothing in the caches. Nothing is run. */
+static int tuned_of(conv *c, const wn_options *o, bool more, char *placement) {
+  static float one[WIDE];
+  float *wide = more ? malloc((size_t)WIDE * WIDE * sizeof *wide) : NULL;
+  wn_tensor *outs[2] = {c->y, NULL};
+  wn_options dry = *o;
+  dry.plan_only = 1;
+  if (more) {
+    assert_non_null(wide);
+    outs[1] = wn_matmul(wn_input(c->ctx, WN_F32, 2, (int64_t[]){1, WIDE}, one),
+                        wn_constant(c->ctx, WN_F32, 2, (int64_t[]){WIDE, WIDE}, wide));
+    assert_non_null(outs[1]);
+  }
+  wn_program *p;
+  assert_int_equal(wn_compile(c->ctx, outs, NULL, more ? 2 : 1, &dry, &p), WN_OK);
+  wn_site_info site = WN_SITE_INFO();
+  wn_program_info info = WN_PROGRAM_INFO();
+  assert_int_equal(wn_program_get_site(p, 0, &site), WN_OK);
+  assert_int_equal(wn_program_get_info(p, &info), WN_OK);
+  assert_string_equal(site.kind, "conv");
+  assert_int_equal(info.tuned, site.tuned);
+  snprintf(placement, 256, "%s", site.plan);
+  wn_program_destroy(p);
+  free(wide);
+  return site.tuned;
+}
+
+/* What was measured with cold weights is for a network that leaves them cold, and what was measured alone is not. */
+static void test_cold_weights(void **state) {
+  (void)state;
+  static const char cold[] = "x=global,g=global,m=inline,o=global;wino=2x2",
+                    warm[] = "x=inline,g=global,m=global,o=global;wino=2x2";
+  char alone[256], with[256];
+  wn_options o = interpreter();
+  conv *c = conv_new(0, 1, true), *net = conv_new(1, 1, true);
+  forget();
+  put_plan_as(c, &o, true, cold);
+  assert_int_equal(tuned_of(net, &o, true, with), 1);
+  assert_non_null(strstr(with, "m=inline"));
+  assert_int_equal(tuned_of(c, &o, false, alone), 0);
+  assert_null(strstr(alone, "m=inline"));
+  put_plan_as(c, &o, false, warm);
+  assert_int_equal(tuned_of(c, &o, false, alone), 1);
+  assert_non_null(strstr(alone, "x=inline"));
+  assert_int_equal(tuned_of(net, &o, true, with), 1);
+  assert_non_null(strstr(with, "m=inline"));
+
+  /* nothing is known of a network: what was measured alone is taken if the model agrees, and that is said */
+  forget();
+  put_plan_as(c, &o, false, warm);
+  assert_int_equal(tuned_of(net, &o, true, with), 0);
+  put_plan_as(c, &o, false, with);
+  char again[256];
+  assert_int_equal(tuned_of(net, &o, true, again), 2);
+  assert_string_equal(again, with);
+  assert_string_equal(c->warnings, "");
+  conv_free(c);
+  conv_free(net);
+}
+
+static bool is_stored(const conv *c, const wn_options *o, bool cold) {
+  char *key = key_of(c, o);
+  diag d;
+  arena a;
+  diag_init(&d);
+  arena_init(&a, &d);
+  store *s = store_open(&d, false);
+  stored_plan plan;
+  bool found = plans_get(s, &d, &a, plans_key_cold(&a, key, cold), &plan);
+  store_close(s);
+  arena_release(&a);
+  free(key);
+  return found;
+}
+
+/* Tuning a network keeps what it finds for weights that are cold, by which a layer alone is not found. */
+static void test_tuning_a_network(void **state) {
+  (void)state;
+  machine here;
+  wn_options o = WN_OPTIONS(.threads = 1); /* the interpreter would take minutes for the product */
+  wn_tune_result r = WN_TUNE_RESULT();
+  const wn_tune_options how = WN_TUNE_OPTIONS(.seconds = 0.6, .candidates = 2);
+  conv *c = conv_new(0, 1, true);
+  machine_of_cpu(&here, &c->ctx->diag, NULL);
+  if (here.l3 > 128 << 20) {
+    conv_free(c);
+    skip();
+  }
+  const int64_t n =
+      (int64_t)sqrt((double)here.l3 / sizeof(float)) + 64; /* grown, twice the cache */
+  float *wide = malloc((size_t)(n * n) * sizeof *wide), *one = calloc((size_t)n, sizeof *one),
+        *product = calloc((size_t)n, sizeof *product);
+  assert_true(wide != NULL && one != NULL && product != NULL);
+  for (int64_t i = 0; i < n * n; ++i) wide[i] = value_at((unsigned)i, 5);
+  for (int64_t i = 0; i < n; ++i) one[i] = value_at((unsigned)i, 6);
+  wn_tensor *outs[] = {c->y, wn_matmul(wn_input(c->ctx, WN_F32, 2, (int64_t[]){1, n}, one),
+                                       wn_constant(c->ctx, WN_F32, 2, (int64_t[]){n, n}, wide))};
+  void *data[] = {c->out, product};
+  forget();
+  assert_int_equal(wn_tune(c->ctx, outs, data, 2, &o, &how, &r), WN_OK);
+  if (!r.stored) fail_msg("nothing is stored: %s", r.not_stored);
+  assert_true(is_stored(c, &o, true));
+  assert_false(is_stored(c, &o, false));
+  conv_free(c);
+  free(wide);
+  free(one);
+  free(product);
+}
+
+/* What passes has a limit, nothing passes where there is nothing, and a lack of memory is said. */
+static void test_cooling(void **state) {
+  (void)state;
+  conv *c = conv_new(0, 1, true);
+  cooling k;
+  assert_true(cooling_make(&k, c->ctx, 1e6, 32 << 20));
+  assert_int_equal(k.bytes, 1000000);
+  cooling_pass(&k);
+  cooling_end(&k);
+  assert_true(cooling_make(&k, c->ctx, 1e12, 1 << 20));
+  assert_int_equal(k.bytes, 2 << 20);
+  cooling_end(&k);
+  assert_true(cooling_make(&k, c->ctx, 0, 32 << 20));
+  assert_int_equal(k.bytes, 0);
+  cooling_pass(&k);
+  cooling_end(&k);
+  mem_fail_at(1);
+  assert_false(cooling_make(&k, c->ctx, 1e6, 32 << 20));
+  mem_fail_at(0);
+  cooling_end(&k);
+  conv_free(c);
 }
 
 static void test_broken_plans_warn(void **state) {
@@ -701,6 +852,9 @@ int main(void) {
       cmocka_unit_test(test_key_is_of_the_graph),
       cmocka_unit_test(test_stored_plan_is_used),
       cmocka_unit_test(test_foreign_key_is_not),
+      cmocka_unit_test(test_cold_weights),
+      cmocka_unit_test(test_tuning_a_network),
+      cmocka_unit_test(test_cooling),
       cmocka_unit_test(test_broken_plans_warn),
       cmocka_unit_test(test_check),
       cmocka_unit_test(test_check_samples),
