@@ -63,10 +63,8 @@ static const site_list *lay_out_values(pipeline *pl, const site_list *sites) {
   plan_request asked;
   if (text != NULL) asked = plan_parse(pl->g, text, sites);
   site_list *out = arena_new(&pl->g->arena, site_list);
-  *out = *sites;
-  if (runtime_machine(pl->p->rt)->group == 0) /* a device's work items are lanes of any layout */
-    *out = *storage_choose(pl->g, sites, import_describe(pl->ctx, pl->g),
-                           text != NULL ? &asked : NULL);
+  *out = *storage_choose(pl->g, sites, import_describe(pl->ctx, pl->g),
+                         text != NULL ? &asked : NULL, runtime_machine(pl->p->rt)->group > 0);
   joins_mark(pl->g, out);
   return out;
 }

@@ -11,7 +11,7 @@
 
 #include "diff/conv_case.h"
 
-enum { MIXED_SITES = 16, MIXED_SITE = 24, MIXED_PLAN = 72 };
+enum { MIXED_SITES = 16, MIXED_SITE = 24, MIXED_PLAN = 88 };
 
 typedef struct mixed_item {
   char site[MIXED_SITE], plan[MIXED_PLAN]; /* "": nothing is said */
@@ -84,6 +84,15 @@ static inline const char *mixed_draw_one(uint64_t *random, const char *site) {
   return chance(random, 50) ? "global" : "inline";
 }
 
+/* An order of what the site stores, which it need not be able to have. */
+static inline void mixed_lay_out(mixed_item *it, uint64_t *random) {
+  size_t n = strlen(it->plan);
+  const bool says = strcmp(it->plan, "direct") == 0 || strcmp(it->plan, "global") == 0 ||
+                    strchr(it->plan, '=') != NULL; /* names take no options */
+  if (!says || !chance(random, 40)) return;
+  snprintf(it->plan + n, sizeof it->plan - n, ";layout=%s", chance(random, 60) ? "last" : "given");
+}
+
 static inline bool mixed_is_conv(const mixed_item *it) { return strncmp(it->site, "conv", 4) == 0; }
 
 /* Stored by the kernel of one that comes before it, if there is one to be had. */
@@ -94,10 +103,12 @@ static inline void mixed_join(mixed_plan *m, uint64_t *random, int i) {
 }
 
 static inline void mixed_draw(mixed_plan *m, uint64_t *random) {
-  static const char *const all[] = {"", "", "direct", "fused", "old", "auto"};
-  m->all = all[below(random, 6)];
+  static const char *const all[] = {
+      "", "", "direct", "fused", "old", "auto", "direct;layout=last", "direct;layout=given"};
+  m->all = all[below(random, sizeof all / sizeof *all)];
   for (int i = 0; i < m->n; ++i) {
     mixed_set(&m->item[i], chance(random, 75) ? mixed_draw_one(random, m->item[i].site) : "");
+    mixed_lay_out(&m->item[i], random);
     if (chance(random, 30)) mixed_join(m, random, i);
   }
   mixed_write(m);
@@ -118,7 +129,19 @@ static inline bool mixed_give_way(mixed_plan *m, wn_status status, const char *m
   mixed_item *to = NULL;
   const char *plan = "global";
   bool gave = false;
-  if (status == WN_ERR_USAGE && strstr(message, "it is a result") != NULL && column != NULL) {
+  char unlaid[MIXED_PLAN] = "", *layout;
+  if (status == WN_ERR_USAGE && (strstr(message, "cannot have layout=last") != NULL ||
+                                 strstr(message, "is stored together with has another") != NULL)) {
+    char name[MIXED_SITE] = "";
+    sscanf(message, "plan: %23[a-z0-9]", name);
+    for (int i = 0; i < m->n; ++i) {
+      if (strcmp(m->item[i].site, name) == 0) to = &m->item[i];
+    }
+    if (to == NULL || (layout = strstr(to->plan, ";layout=")) == NULL) return false;
+    snprintf(unlaid, sizeof unlaid, "%.*s", (int)(layout - to->plan), to->plan);
+    plan = unlaid;
+  } else if (status == WN_ERR_USAGE && strstr(message, "it is a result") != NULL &&
+             column != NULL) {
     to = mixed_before(m, atoi(column + strlen("at column ")) - 1);
     if (to != NULL && strcmp(to->plan, "inline") != 0) return false;
   } else if (status == WN_ERR_REFUSED && strstr(message, "cannot be inlined") != NULL) {

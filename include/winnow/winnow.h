@@ -585,6 +585,13 @@ typedef struct wn_site_info {
   /* Seconds of a run; 0: the cost model knows nothing of it, as of what is no convolution. */
   double predicted_s;
   size_t bytes; /* of the arrays that its kernels write, results and prepared weights included */
+  /* Order in memory of the stored value: "given" as the graph has it or "last", channels last, as plans say it. NULL:
+   * there is one only. */
+  const char *layout;
+  const char *
+      layout_why; /* "chosen", "said" by the plan; or why there is one only: "output", "few channels", ... */
+  double
+      layout_s; /* seconds that a run would take more in the other, all else as it is; 0: there is none */
 } wn_site_info;
 /* index in [0, wn_program_info.sites). */
 WN_API wn_status wn_program_get_site(wn_program *program, int index, wn_site_info *info);

@@ -6,6 +6,7 @@
 
 #include "program/import.h"
 #include "backend/element.h"
+#include "plan/flow.h"
 #include "plan/joins.h"
 #include "measure/measure_device.h"
 #include "decide/tuned_plans.h"
@@ -366,6 +367,7 @@ decision decide(const deciding *d, const site_list *sites) {
                  .limit = &t.limit,
                  .nuser = (int)d->ctx->buffers.len,
                  .user = import_describe(d->ctx, d->g)};
+  products_flow(d->g, sites, f->user, out.choice.source, &out.choice.plan, target->machine);
   t.apart = inline_sites(d->g, sites, &out.choice, f->user);
   t.before = d->g->count;
   t.joined = joins_choose(d->g, t.apart, out.choice.source, &out.choice.plan, target->machine);

@@ -4,6 +4,8 @@
 
 #include <math.h>
 
+#include "machine/limits.h"
+
 /* The first that it stores: nests count from the first site of their stored value. */
 static int site_of_kernel(const nest_kernel *k) {
   int site = k->nroots > 0 ? k->root[0]->store[0].site : 0;
@@ -46,6 +48,15 @@ static double sum_of(const double *stages) {
   return seconds;
 }
 
+static const char *layout_of(const stored_value *v) {
+  return v->layout == LAYOUT_CHOSEN ? NULL : v->layout == LAYOUT_LAST ? "last" : "given";
+}
+
+/* Of so many operations on vectors of f32, by all threads. */
+static double vectors_s(const machine *m, double operations) {
+  return machine_arithmetic_s(m->limits, operations * 2 * m->vector_bytes / 4);
+}
+
 static wn_site_info describe(compiled_graph *p, const decision *d, int number) {
   const choice *c = &d->choice;
   const graph_site *s = &c->sites->at[number];
@@ -63,7 +74,10 @@ static wn_site_info describe(compiled_graph *p, const decision *d, int number) {
                         .predicted_s = c->conv[number] >= 0 ? sum_of(d->by_stage[number]) : 0,
                         .alike = c->sites->value[v->alike].first + number - v->first,
                         .tuned = (int)choose_is_tuned(c, number),
-                        .result = v->result};
+                        .result = v->result,
+                        .layout = layout_of(v),
+                        .layout_why = layout_reason_name[v->layout_why],
+                        .layout_s = vectors_s(d->target->machine, v->layout_gain)};
 }
 
 void program_describe_sites(compiled_graph *p, const decision *d) {

@@ -126,6 +126,46 @@ const char *explain_text_sites(const explanation *e) {
   return str_text(&s);
 }
 
+/* --- layouts ---------------------------------------------------------------------------------- */
+
+/* Sites without a choice, by the reason, in the order in which reasons come up. */
+static void add_without_choice(str *s, arena *a, const explanation *e) {
+  bool *said = arena_array(a, bool, e->nsites + 1);
+  for (int i = 0; i < e->nsites; ++i) {
+    if (e->site[i].layout != NULL || said[i]) continue;
+    const char *why = e->site[i].layout_why;
+    str_printf(s, "  no choice, %s:", why);
+    for (int k = i; k < e->nsites; ++k) {
+      if (e->site[k].layout != NULL || strcmp(e->site[k].layout_why, why) != 0) continue;
+      str_printf(s, " %s", e->site[k].label);
+      said[k] = true;
+    }
+    str_add(s, "\n");
+  }
+}
+
+const char *explain_text_layouts(const explanation *e) {
+  arena *a = &e->program->compiled->graph.arena;
+  bool any = false;
+  str s;
+  str_init(&s, a);
+  str_add(
+      &s,
+      "--- layouts: orders of what is stored between layers; µs that the other would cost more\n");
+  str_printf(&s, "  %9s  %-6s  %-6s  site\n", "other", "layout", "why");
+  for (int i = 0; i < e->nsites; ++i) {
+    const report_site *site = &e->site[i];
+    if (site->layout == NULL) continue;
+    any = true;
+    str_printf(&s, "  %9s  %-6s  %-6s  %s\n", us_text(a, site->layout_us), site->layout,
+               site->layout_why, site_label(a, site));
+  }
+  if (!any) return NULL;
+  add_without_choice(&s, a, e);
+  str_add(&s, "\n");
+  return str_text(&s);
+}
+
 /* --- the choices ------------------------------------------------------------------------------ */
 
 /* "29.8  1.00x", the ratio to what it is now. */

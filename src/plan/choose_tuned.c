@@ -12,7 +12,7 @@ static site_list sites_of_value(graph *g, const site_list *all, int value) {
   graph_site *at = arena_array(&g->arena, graph_site, v->nsites);
   for (int i = 0; i < v->nsites; ++i) at[i] = (graph_site){.kind = all->at[v->first + i].kind};
   own->first = 0;
-  return (site_list){v->canonical, 1, own, v->nsites, at, NULL};
+  return (site_list){.root = v->canonical, .nvalues = 1, .value = own, .n = v->nsites, .at = at};
 }
 
 /* Is the schedule one that auto may take for this convolution? NULL: it is. */

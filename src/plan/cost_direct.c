@@ -128,7 +128,8 @@ static work channel_tile_work(const model *m, const direct *d, bool last, double
 /* channels.c: channels in the lanes, from packed weights. */
 static work channels_work(const model *m, const wino_conv *c, const direct *d,
                           const channel_sizes *t) {
-  work w = channel_tile_work(m, d, c->result_last, t->lanes, t->vectors, (double)t->xs, (double)t->ys);
+  work w =
+      channel_tile_work(m, d, c->result_last, t->lanes, t->vectors, (double)t->xs, (double)t->ys);
   double rows = d->others * ceil_div((double)d->y, (double)t->ys);
   double kblocks = ceil_div((double)d->k, (double)(t->vectors * t->lanes));
   bool heavy = d->weights >

@@ -49,8 +49,11 @@ static void add_tiled(const model *m, const sizes *z, const cut *u, work *w) {
   bool chunked = u->blocks > 1;
   add_reads(m, w, x_all * kblocks, x_all + (chunked ? fmin(g_all, m_all) : 0));
   add_reads(m, w, x_all * kblocks * (passes - 1), x_one + g_one);
-  double first = fmax(z->cold, chunked ? g_all + x_all + m_all : z->total);
-  add_reads(m, w, g_all, first);
+  const double first = fmax(z->cold, chunked ? g_all + x_all + m_all : z->total);
+  work weights = {0};
+  add_reads(m, &weights, g_all, first);
+  if (chunked) weights.exposed *= WEIGHTS_AGAIN;
+  add_work(w, &weights);
   if (kblocks > 1)
     add_streams(m, w, z->f * kblocks, first); /* the weights of a block, by frequency */
   add_reads(m, w, g_all * (tiles - 1), g_one);
@@ -93,7 +96,7 @@ void add_x(const model *m, const sizes *z, const cut *u, work *w) {
   double bytes = z->f * z->C * (double)m->element;
   add_reads(m, w, z->image / z->G / u->blocks, z->total);
   double stored = bytes * stored_tiles(z, u, STAGE_X);
-  add_writes(m, w, bytes * u->block * in_planes(m, stored), stored, 1);
+  add_writes(m, w, bytes * u->block * (by_channels ? 1 : in_planes(m, stored)), stored, 1);
 }
 
 /* The weight transform into an array, once for all weights of a group. Where channels k are in the lanes, which are far
@@ -152,6 +155,6 @@ void add_o(const model *m, const sizes *z, const cut *u, work *w) {
   add_steps(w, vectors * (slot * (step_slots(z) * z->out + TAKE * z->f) + store));
   if (schedule_is_inside(u->s, STAGE_O)) add_copy(m, z, u, w);
   if (!schedule_is_inlined(u->s, STAGE_M))
-    add_reads(m, w, z->f * z->K * u->o_block * e * in_planes(m, stored), stored);
+    add_reads(m, w, z->f * z->K * u->o_block * e * (u->over_k ? 1 : in_planes(m, stored)), stored);
   add_writes(m, w, z->result / z->G / u->o_blocks, z->total, SHORT_ROWS);
 }

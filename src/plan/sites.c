@@ -14,6 +14,9 @@
 #include "winograd/recognise.h"
 
 const char *const site_kind_name[SITE_KINDS] = {"conv", "product", "sum", "map"};
+const char *const layout_reason_name[LAYOUT_REASONS] = {
+    "chosen",      "said",          "device",       "output", "constant",
+    "no channels", "last as given", "few channels", "part"};
 
 typedef struct finding {
   graph *g;
@@ -233,6 +236,7 @@ static void keep_sites(finding *f, stored_value *v, const stored_value *old) {
   v->first = old->first;
   v->nsites = old->nsites;
   v->layout = old->layout;
+  v->layout_why = old->layout_why;
   v->layout_gain = old->layout_gain;
   for (int i = 0; i < v->nsites; ++i) f->sites.data[v->first + i].value = (int)f->values.len;
 }
@@ -415,8 +419,11 @@ static void find_all(arena *a, void *state) {
       add_value(f, all.at[i]);
   }
   place_values(f, all);
-  f->out = (site_list){f->root,           (int)f->values.len, f->values.data,
-                       (int)f->sites.len, f->sites.data,      NULL};
+  f->out = (site_list){.root = f->root,
+                       .nvalues = (int)f->values.len,
+                       .value = f->values.data,
+                       .n = (int)f->sites.len,
+                       .at = f->sites.data};
 }
 
 site_list sites_of(graph *g, const uop *root, const user_buffer *user) {
@@ -435,6 +442,7 @@ const char *site_text(arena *a, const site_list *sites, int site) {
 site_list sites_again(graph *g, const uop *root, const user_buffer *user, const site_list *before) {
   finding f = {.g = g, .root = root, .user = user, .before = before};
   with_scratch(g->diag, find_all, &f);
+  f.out.layout_price = before->layout_price;
   return f.out;
 }
 

@@ -20,6 +20,21 @@
 typedef enum { SITE_CONV, SITE_PRODUCT, SITE_SUM, SITE_MAP, SITE_KINDS } site_kind;
 extern const char *const site_kind_name[SITE_KINDS]; /* conv product sum map */
 
+/* Why a stored value has the layout that it has (storage.h). */
+typedef enum {
+  LAYOUT_IS_CHOSEN,
+  LAYOUT_IS_SAID,
+  LAYOUT_OF_DEVICE, /* from here on there is no choice */
+  LAYOUT_OF_OUTPUT,
+  LAYOUT_OF_CONSTANT,
+  LAYOUT_NO_CHANNELS,
+  LAYOUT_LAST_AS_GIVEN,
+  LAYOUT_FEW_CHANNELS,
+  LAYOUT_OF_A_PART, /* of a concatenation, with what has none */
+  LAYOUT_REASONS
+} layout_reason;
+extern const char *const layout_reason_name[LAYOUT_REASONS]; /* in a word or two */
+
 /* The caller's buffers, by slot: what lowering left as OP_BUFFER. */
 typedef struct user_buffer {
   wn_dtype dtype;
@@ -48,9 +63,11 @@ typedef struct stored_value {
   int nothers;
   const int *others; /* that stores these as well: then the canonical form is a SINK of all */
   int whole;         /* index + 1 of the concatenation in whose array it is; 0: it has its own */
-  int64_t at;        /* element of that at which it begins; its canonical form says what gaps it has there */
+  int64_t
+      at; /* element of that at which it begins; its canonical form says what gaps it has there */
   value_layout layout; /* LAYOUT_CHOSEN: there is one only */
-  double layout_gain;  /* of this one over the other, in vector operations (storage.h) */
+  layout_reason layout_why;
+  double layout_gain; /* of this one over the other, in vector operations (storage.h) */
 } stored_value;
 
 typedef struct graph_site {
@@ -70,6 +87,7 @@ typedef struct site_list {
   /* in which values are computed, without those that are joined, ended by -1; NULL:
    * as they come */
   const int *order;
+  double layout_price; /* of the layouts of all, in vector operations */
 } site_list;
 
 static inline wn_dtype value_dtype(const stored_value *v) {

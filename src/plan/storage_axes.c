@@ -1,5 +1,4 @@
 /* Which loop of a stored value is its channels; see storage.h. */
-#include "ir/walk.h"
 #include "lower/cats.h"
 #include "plan/loops.h"
 #include "plan/storage.h"
@@ -78,10 +77,9 @@ static int own_loop(const uop *b, const uop *index) {
 
 /* Between a value and what it reads at the same channel. */
 static bool carry_on(const storage *s, stored_order *v) {
-  const uop_order own = uop_walk_value(s->a, v->b->src[0]);
   bool more = false;
-  for (size_t i = 0; i < own.len; ++i) {
-    const uop *u = own.at[i];
+  for (size_t i = 0; i < v->own.len; ++i) {
+    const uop *u = v->own.at[i];
     stored_order *read = u->op == OP_INDEX ? storage_of(s, u->src[0]) : NULL;
     if (read == NULL || (read->axis < 0) == (v->axis < 0)) continue;
     for (int p = 2; p < u->nsrc && (read->axis < 0) != (v->axis < 0); ++p) {
@@ -94,31 +92,41 @@ static bool carry_on(const storage *s, stored_order *v) {
   return more;
 }
 
-/* The parts of a concatenation and it have the same loops, if it has not one in front. */
+/* Which loop of the whole is that of a part; -1: none. */
+static int axis_of_whole(const uop *whole, const uop *part, int of_part) {
+  for (int i = 0; i < whole->nsrc - 1; ++i)
+    if (storage_axis_of_part(whole, i, part) == of_part) return i;
+  return -1;
+}
+
 static bool carry_through(const storage *s, stored_order *whole) {
   bool more = false;
   for (int i = 0; i < whole->b->src[0]->nsrc; ++i) {
     stored_order *part = storage_of(s, whole->b->src[0]->src[i]);
-    if (part == NULL || part->b->nsrc != whole->b->nsrc || (part->axis < 0) == (whole->axis < 0))
-      continue;
-    propose(part, whole->axis);
-    propose(whole, part->axis);
-    more = true;
+    if (part == NULL || (part->axis < 0) == (whole->axis < 0)) continue;
+    propose(part, storage_axis_of_part(whole->b, whole->axis, part->b));
+    propose(whole, axis_of_whole(whole->b, part->b, part->axis));
+    more |= part->axis >= 0 && whole->axis >= 0;
   }
   return more;
 }
 
+static bool carry(const storage *s, int value) {
+  stored_order *v = &s->value[value];
+  return is_whole(v->b) ? carry_through(s, v) : carry_on(s, v);
+}
+
+/* With the values and against them, for what is known goes both ways: a chain takes one round. */
 void storage_find_axes(storage *s) {
   const int n = s->sites->nvalues;
   for (int v = 0; v < n; ++v) {
-    if (is_whole(s->value[v].b)) continue;
-    const uop_order own = uop_walk_value(s->a, s->value[v].b->src[0]);
-    for (size_t i = 0; i < own.len; ++i)
-      if (is_sum_of_products(own.at[i])) look_at_product(s, &s->value[v], own.at[i]);
+    const uop_order *own = &s->value[v].own;
+    for (size_t i = 0; i < own->len; ++i)
+      if (is_sum_of_products(own->at[i])) look_at_product(s, &s->value[v], own->at[i]);
   }
   for (bool more = true; more;) {
     more = false;
-    for (int v = 0; v < n; ++v)
-      more |= (is_whole(s->value[v].b) ? carry_through : carry_on)(s, &s->value[v]);
+    for (int v = 0; v < n; ++v) more |= carry(s, v);
+    for (int v = n; v-- > 0;) more |= carry(s, v);
   }
 }

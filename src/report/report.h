@@ -32,6 +32,8 @@ typedef struct report_site {
   double median_us, share;       /* of its kernels, and of all kernels' time */
   double predicted_us, least_us; /* least_us: at the measured limits of the machine */
   double bytes;                  /* of the arrays that it writes */
+  const char *layout, *layout_why; /* "given", "last" or NULL: there is one only; why */
+  double layout_us;                /* that the other would take more, NAN: there is none */
   bool tuned;
 } report_site;
 

@@ -22,6 +22,9 @@ const column report_site_columns[REPORT_SITE_COLUMNS] = {
     SITE(FLAG, "tuned", tuned),
     SITE(TEXT, "alike", alike),
     SITE(COUNT, "result", result),
+    SITE(TEXT, "layout", layout),
+    SITE(TEXT, "layout_why", layout_why),
+    SITE(REAL, "layout_us", layout_us),
 };
 #undef SITE
 
@@ -42,6 +45,9 @@ static report_site read_site(arena *a, wn_program *p, const wn_program_info *of,
   out.tuned = s.tuned != 0;
   out.alike = s.alike == number ? NULL : arena_strdup(a, first.label);
   out.result = s.result;
+  out.layout = s.layout;
+  out.layout_why = s.layout_why;
+  out.layout_us = s.layout != NULL ? s.layout_s * 1e6 : (double)NAN;
   return out;
 }
 

@@ -131,7 +131,12 @@ typedef struct surveying {
 } surveying;
 
 static uint64_t hash_of(const wino_conv *c) {
-  int64_t head[] = {c->dtype, c->nwindow, c->batch, c->K, c->G, c->C,
+  int64_t head[] = {c->dtype,
+                    c->nwindow,
+                    c->batch,
+                    c->K,
+                    c->G,
+                    c->C,
                     c->image_last + 2 * c->result_last + 4 * c->groups_last};
   size_t n = (size_t)c->nwindow;
   uint64_t h = hash_bytes(head, sizeof head, 1);
@@ -154,10 +159,8 @@ static int first_alike(surveying *s, map *kinds, const wino_conv *c) {
 }
 
 static wino_conv survey_match(arena *a, const uop *root, const wino_match *m) {
-  wino_conv c = {.root = root,
-                 .reduce = m->reduce,
-                 .dtype = (wn_dtype)m->reduce->dtype,
-                 .nwindow = m->naxes};
+  wino_conv c = {
+      .root = root, .reduce = m->reduce, .dtype = (wn_dtype)m->reduce->dtype, .nwindow = m->naxes};
   for (int i = 0; i < m->naxes; ++i) {
     c.outputs[i] = m->axis[i].outputs;
     c.taps[i] = m->axis[i].taps;
@@ -238,10 +241,8 @@ static void run_one(arena *a, void *state) {
 
 wino_conv wino_survey_conv(graph *g, const uop *root, const uop *reduce,
                            const wino_options *options) {
-  survey_job job = {{.g = g, .options = options, .models = arena_new(&g->arena, wino_models)},
-                    1,
-                    &root,
-                    reduce};
+  survey_job job = {
+      {.g = g, .options = options, .models = arena_new(&g->arena, wino_models)}, 1, &root, reduce};
   with_scratch(g->diag, run_one, &job);
   return job.s.convs.data[0];
 }

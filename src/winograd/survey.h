@@ -23,8 +23,9 @@ typedef struct wino_conv {
   int64_t outputs[WN_MAX_SPATIAL], taps[WN_MAX_SPATIAL], stride[WN_MAX_SPATIAL],
       dilation[WN_MAX_SPATIAL];
   int64_t batch, K, G, C; /* extents of the other loops, 1 where absent */
-  bool image_last, result_last; /* neighbours in memory are channels, of what is read and of what is stored */
-  bool groups_last;             /* groups, of a channel each, are neighbours in what is read */
+  bool image_last,
+      result_last;  /* neighbours in memory are channels, of what is read and of what is stored */
+  bool groups_last; /* groups, of a channel each, are neighbours in what is read */
   int ntiles;
   const wino_tile *tile; /* in the graph's arena */
 } wino_conv;

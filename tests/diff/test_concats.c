@@ -82,6 +82,14 @@ static outputs skips(twins *w, int64_t n) {
   return single(layer(w, CONCAT(w, 1, down, upsample(w, low)), 4, 3));
 }
 
+/* The same with channels for lanes: what comes up has its rows and columns cut in two, and all may have channels last. */
+static outputs wide_skips(twins *w, int64_t n) {
+  twin x = twin_leaf(w, false, 1, 4, (int64_t[]){n, 3, 8, 12});
+  twin down = layer(w, x, 16, 3);
+  twin low = layer(w, twin_pool(w, down, true, 2, 2), 8, 3);
+  return single(layer(w, layer(w, CONCAT(w, 1, upsample(w, low), down), 24, 1), 4, 3));
+}
+
 static twin channels(twins *w, twin x, int64_t begin, int64_t end) {
   const int64_t from[4] = {0, begin}, to[4] = {x.shape[0], end, x.shape[2], x.shape[3]},
                 step[4] = {1, 1, 1, 1};
@@ -216,6 +224,7 @@ static const struct {
     {"fire", fire, 7},
     {"dense", dense, 12},
     {"skips", skips, 5},
+    {"wide skips", wide_skips, 6},
     {"halves", halves, 4},
     {"leaves", leaves, 5},
     {"shared", shared, 0},
@@ -648,13 +657,31 @@ static void test_placement(void **state) {
   }
 }
 
+/* Channels are last in all of a concatenation whose parts have other loops; not where a few channels, with pixels in the
+ * lanes, are made of them. */
+static void test_layout(void **state) {
+  (void)state;
+  made m;
+  wn_options o = plain;
+  o.plan = "auto";
+  o.plan_only = 1;
+  for (drawn = 0; strcmp(graphs[drawn].name, "wide skips") != 0;) ++drawn;
+  if (!make(&m, build_alone, &o)) fail_msg("%s", wn_message(m.ctx));
+  int last = 0;
+  for (const char *at = m.info.placement; (at = strstr(at, "layout=last")) != NULL; ++at) ++last;
+  const char *given = strstr(m.info.placement, "layout=given"),
+             *read = strstr(m.info.placement, "product4");
+  if (last != 4 || given == NULL || read == NULL || given < read) fail_msg("%s", m.info.placement);
+  give_back(&m);
+}
+
 /* Any allocation may fail; the first ones each, later ones ever fewer of them. */
 static void test_allocation_failure(void **state) {
   (void)state;
   bool done = false;
   wn_options o = plain;
   o.plan_only = 1;
-  drawn = 5;
+  drawn = 6;
   assert_string_equal(graphs[drawn].name, "shared");
   for (long n = 1; !done; n += 1 + n / 32) {
     made m;
@@ -676,15 +703,11 @@ static void test_inline(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_networks),
-      cmocka_unit_test(test_exact),
-      cmocka_unit_test(test_kernels),
-      cmocka_unit_test(test_memory),
-      cmocka_unit_test(test_prepared),
-      cmocka_unit_test(test_known),
-      cmocka_unit_test(test_bound),
-      cmocka_unit_test(test_inline),
-      cmocka_unit_test(test_allocation_failure),
+      cmocka_unit_test(test_networks),  cmocka_unit_test(test_exact),
+      cmocka_unit_test(test_kernels),   cmocka_unit_test(test_memory),
+      cmocka_unit_test(test_prepared),  cmocka_unit_test(test_known),
+      cmocka_unit_test(test_bound),     cmocka_unit_test(test_inline),
+      cmocka_unit_test(test_layout),    cmocka_unit_test(test_allocation_failure),
       cmocka_unit_test(test_placement),
   };
   return cmocka_run_group_tests_name("concats", tests, share_text, unshare_text);

@@ -27,8 +27,9 @@ typedef struct network {
   twins *w;
   twin value[MOST_VALUES]; /* images that layers have made, x[n][c][h][w]; the first is the input */
   int n;
-  int layers; /* of those that are asked for: what has its own array, about */
-  twin last;  /* filters of the last convolution, for a layer that shares them */
+  int layers;   /* of those that are asked for: what has its own array, about */
+  twin last;    /* filters of the last convolution, for a layer that shares them */
+  int64_t wide; /* factor of channels: 8 where values between layers can have their channels last */
 } network;
 
 static twin keep(network *net, twin y) {
@@ -129,12 +130,12 @@ static twin concatenated(twins *w, twin a, twin b) {
 
 static twin branches(network *net, twin x) {
   twins *w = net->w;
-  twin a = finish_layer(w, conv_layer(net, x, between(w->random, 1, 5), true)),
+  twin a = finish_layer(w, conv_layer(net, x, net->wide * between(w->random, 1, 5), true)),
        b = chance(w->random, 30)
                ? x
-               : finish_layer(w, conv_layer(net, x, between(w->random, 1, 5), true));
+               : finish_layer(w, conv_layer(net, x, net->wide * between(w->random, 1, 5), true));
   bool alike = a.shape[2] == b.shape[2] && a.shape[3] == b.shape[3];
-  return alike && a.shape[1] + b.shape[1] <= 12 ? concatenated(w, a, b) : a;
+  return alike && a.shape[1] + b.shape[1] <= 12 * net->wide ? concatenated(w, a, b) : a;
 }
 
 /* Channels last, scaled there, and back: what reads it is in another layout than what made it. */
@@ -199,7 +200,7 @@ static twin draw_layer(network *net) {
     case 8: /* two values that are far apart */
       return twin_zip(w, WN_MAX, x, twin_map(w, WN_SIGMOID, per_channel(w, x.shape[1], 2)));
     default:
-      return finish_layer(w, conv_layer(net, x, between(w->random, 1, 8), false));
+      return finish_layer(w, conv_layer(net, x, net->wide * between(w->random, 1, 8), false));
   }
 }
 
@@ -229,15 +230,16 @@ static void draw_pair(network *net, outputs *o) {
 }
 
 static outputs draw_network(twins *w) {
-  network net = {.w = w};
+  network net = {.w = w, .wide = chance(w->random, 30) ? 8 : 1};
   int layers = (int)between(w->random, 2, chance(w->random, 50) ? 5 : MOST_LAYERS);
   int64_t n = chance(w->random, 75) ? 1 : 2;
   keep(&net,
        image(w, n, between(w->random, 1, 6), between(w->random, 4, 13), between(w->random, 4, 13)));
-  keep(&net, finish_layer(w, conv_layer(&net, net.value[0], between(w->random, 1, 8), false)));
+  keep(&net,
+       finish_layer(w, conv_layer(&net, net.value[0], net.wide * between(w->random, 1, 8), false)));
   for (int tries = 0; net.layers < layers && tries < 40 && net.n < MOST_VALUES; ++tries) {
     twin y = draw_layer(&net);
-    if (twin_count(&y) <= MOST_ELEMENTS && y.shape[1] <= 16) keep(&net, y);
+    if (twin_count(&y) <= MOST_ELEMENTS * net.wide && y.shape[1] <= 16 * net.wide) keep(&net, y);
   }
   twin last = net.value[net.n - 1];
   outputs o = {1, {chance(w->random, 40) ? classifier(&net, last) : activation(w, last)}};

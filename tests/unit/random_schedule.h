@@ -38,6 +38,7 @@ static inline schedule random_schedule(uint64_t *s) {
   for (int i = 0; i < r.nm; ++i) r.m[i] = pick(s, 9);
   r.chunk = pick(s, 2) ? 0 : 1 + pick(s, 100000);
   r.joint = pick(s, 2);
+  r.layout = (value_layout)pick(s, 3);
   return r;
 }
 

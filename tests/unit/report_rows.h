@@ -68,7 +68,10 @@ static const report_site sample_sites[] = {
      .share = 1,
      .predicted_us = 11,
      .least_us = 6.25,
-     .bytes = 1024},
+     .bytes = 1024,
+     .layout = "last",
+     .layout_why = "chosen",
+     .layout_us = 3.5},
     {.label = "conv1",
      .kind = "conv",
      .name = HOSTILE,
@@ -79,6 +82,8 @@ static const report_site sample_sites[] = {
      .share = NAN,
      .predicted_us = NAN,
      .least_us = NAN,
+     .layout_why = "output",
+     .layout_us = NAN,
      .tuned = true},
 };
 

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "diff/conv_case.h"
+#include "plan/direct.h"
 #include "program/program.h"
 
 #define PADDED {.stride = {1, 1}, .dilation = {1, 1}, .pad_lo = {1, 1}, .pad_hi = {1, 1}}
@@ -209,11 +210,32 @@ static void test_channels_last(void **state) {
   }
 }
 
+/* Channels in one block where the rest of an image's row would be read again from further away, and where it would not,
+ * the tile that needs the fewest loads. */
+static void test_one_pass(void **state) {
+  (void)state;
+  diag d;
+  machine m;
+  channel_sizes wide_rows, narrow_rows;
+  const schedule open = {.direct = true};
+  diag_init(&d);
+  machine_look_at(&m, &d, "avx2");
+  direct_shape p = {
+      .dtype = WN_F32, .K = 24, .X = 160, .Y = 120, .pixels = 19200, .others = 1, .taps = 96};
+  p.stride = 1, p.k_last = p.packs = true, p.inside = 1;
+  assert_true(direct_channels(&open, &m, &p, &wide_rows));
+  assert_int_equal(wide_rows.vectors * wide_rows.lanes, 24);
+  p.X = p.Y = 24, p.pixels = 576;
+  assert_true(direct_channels(&open, &m, &p, &narrow_rows));
+  assert_int_equal(narrow_rows.vectors * narrow_rows.lanes, 8);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_packed_weights), cmocka_unit_test(test_contiguous_stores),
       cmocka_unit_test(test_inside),         cmocka_unit_test(test_taps_in_padding),
       cmocka_unit_test(test_tiles),          cmocka_unit_test(test_channels_last),
+      cmocka_unit_test(test_one_pass),
   };
   return cmocka_run_group_tests_name("direct", tests, NULL, NULL);
 }

@@ -59,6 +59,7 @@ static schedule draw_for(const site_list *l, int i, uint64_t *s) {
   if ((r.lanes > 0 || r.lanes == VALUE_LOOP_TERMS) && pick(s, 2)) r.nlanes = 1 << pick(s, 5);
   if (!r.inlined && pick(s, 2))
     r.regs = pick(s, 2) ? (value_loop)(1 + pick(s, 11)) : VALUE_LOOP_NONE;
+  if (!r.inlined) r.layout = (value_layout)pick(s, 3);
   if (l->at[i].kind == SITE_MAP || r.inlined) return r;
   random_split(s, r.t);
   random_split(s, r.k);
@@ -117,7 +118,7 @@ static void printed_plans_parse_back(void **state) {
 static void any_text_is_a_plan_or_a_mistake(void **state) {
   (void)state;
   static const char characters[] =
-      "{}convproductsummapinlineglobaldirectautowith=,;:.@()tkx0123456789 \t\n";
+      "{}convproductsummapinlineglobaldirectautowithlayoutlastgiven=,;:.@()tkx0123456789 \t\n";
   uint64_t s = test_seed();
   int taken = 0, refused = 0;
   for (int i = 0; i < 5000; ++i) {
