@@ -846,7 +846,8 @@ static void every_limit_is_met(void **state) {
   static const char *const plans[] = {NULL, "split", "fused", "old"};
   for (size_t i = 0; i < LEN(plans); ++i) {
     mixed_layers(f);
-    size_t usual = workspace_within(f, plans[i], 0), least = least_workspace(f, plans[i]);
+    size_t usual = workspace_within(f, plans[i], 0), prepared = f->info.prepared_bytes,
+           least = least_workspace(f, plans[i]);
     assert_true(least <= usual);
     for (int eighth = 0; eighth <= 8; eighth += in_part() ? 4 : 1) {
       workspace_within(f, plans[i], least + (usual - least) / 8 * (size_t)eighth);
@@ -855,7 +856,8 @@ static void every_limit_is_met(void **state) {
       compile(f, placement);
       assert_string_equal(f->info.identity, identity);
       assert_true(f->info.workspace_bytes == needs);
-      if (plans[i] == NULL && eighth == 0) assert_int_equal(f->info.prepared_bytes, 0);
+      if (plans[i] == NULL && eighth == 0)
+        assert_true(f->info.prepared_bytes < prepared / 2); /* copies for lanes stay */
       free(placement);
       free(identity);
     }
