@@ -163,10 +163,13 @@ static size_t *prepared_by_site(graph *g, int nsites, const kernel_set *set) {
 }
 
 /* Prepared weights that do not fit beside what one thread needs: plans with less of them, where that is enough. It does
- * not depend on the number of threads. */
-static bool lighten(const fitting *f, choice *c, const kernel_set *set) {
+ * not depend on the number of threads. Bytes of plans are estimates: where there are no less of them than the last time,
+ * it ends. */
+static bool lighten(fitting *f, choice *c, const kernel_set *set) {
   size_t run = memory_needed(set, f->limit->threads > 0 ? 1 : 0), limit = f->limit->bytes;
   if (run > limit || set->prepared_bytes <= limit - run) return false;
+  if (f->lightest > 0 && set->prepared_bytes >= f->lightest) return false;
+  f->lightest = set->prepared_bytes;
   size_t over = set->prepared_bytes - (limit - run);
   return choose_lighter(f->g, c, f->target, f->prepared, over, false);
 }

@@ -24,7 +24,9 @@ typedef struct fitting {
   int nuser;
   const user_buffer *user;
   part_store store;
-  part **of;    /* by stored value */
+  part **of; /* by stored value */
+  size_t
+      lightest; /* bytes of prepared weights when last there were too many; 0: there never were */
   int rounds;   /* so many times all parts were asked for */
   size_t least; /* bytes that were found to be needed at least; 0: nothing was carried out */
   int holder; /* where nothing fits: of the sites that could be direct the one that holds most; -1: there is none */

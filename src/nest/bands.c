@@ -72,15 +72,23 @@ static void widen(spans *s, int64_t step, int64_t lo, int64_t hi) {
   if (hi > s->hi[step]) s->hi[step] = hi;
 }
 
+/* A number that data say, and not loops, is anywhere. */
+static bool is_anywhere(const uop *e) {
+  const int64_t far = INT64_C(1) << 48;
+  return e->vmin < -far || e->vmax > far;
+}
+
 /* What an offset spans while the outer loop is at a step and all others go through. */
 static void add_offset(const finding *f, const stepping *of, const uop *offset, int64_t at,
                        spans *s) {
   linear_form form;
   int64_t lo = 0, hi = 0, by[2] = {0}, value[2];
   const int outer = of->outer[1] != NULL ? 2 : 1;
-  bool linear = linear_of(offset, &form);
-  for (int i = 0; linear && i < form.n; ++i) {
+  bool linear = linear_of(offset, &form), anywhere = is_anywhere(offset);
+  for (int i = 0; linear && i < form.n && !anywhere; ++i) {
     const uop *atom = form.atom[i];
+    if (is_anywhere(atom)) anywhere = true;
+    if (anywhere) break;
     const int64_t c = form.coeff[i];
     bool is_step = false;
     for (int k = 0; k < outer; ++k) {
@@ -94,6 +102,10 @@ static void add_offset(const finding *f, const stepping *of, const uop *offset, 
   s->any = true;
   for (int64_t step = 0; step < of->steps; ++step) {
     values_at(of, step, value);
+    if (anywhere) {
+      widen(s, step, INT64_MIN, INT64_MAX);
+      continue;
+    }
     if (linear) {
       const int64_t first = at + form.constant + by[0] * value[0] + by[1] * value[1];
       widen(s, step, first + lo, first + hi);
@@ -275,6 +287,8 @@ static double result_bytes(const finding *f, int kernel) {
 
 /* A round of a layer goes on from where the next one's last round ended, and ahead of it by what its windows reach. */
 static const double STEPS_AHEAD = 2;
+/* Turns are taken where they save so many times what their launches cost. */
+static const double SURE = 4;
 
 static worth worth_of(const finding *f, const group *gr) {
   const cost_target *t = f->request->cost;
@@ -291,7 +305,7 @@ static worth worth_of(const finding *f, const group *gr) {
   worth best = {0, 1};
   for (int rounds = 2; rounds <= MOST_ROUNDS && rounds <= steps; rounds *= 2) {
     const double together = all / rounds + ahead + weights;
-    double saved = -cost_of_launches(t, (rounds - 1) * gr->n);
+    double saved = -SURE * cost_of_launches(t, (rounds - 1) * gr->n);
     for (int i = 0; i + 1 < gr->n; ++i) {
       const double both = bytes[i] + bytes[i + 1]; /* one after the other, two arrays are enough */
       saved +=

@@ -307,6 +307,7 @@ choice choose_plan(graph *g, const site_list *sites, const choice_target *target
   c.candidates = arena_array(&g->arena, const candidate_list *, sites->n + 1);
   c.taken = arena_array(&g->arena, int, sites->n + 1);
   c.tuned_sites = arena_array(&g->arena, tuned_source, sites->n + 1);
+  c.left_for_less = arena_array(&g->arena, uint64_t, sites->n + 1);
   c.plain = arena_array(&g->arena, bool, sites->n + 1);
   c.rewrite = arena_array(&g->arena, wino_options, sites->n + 1);
   w.off = strict; /* there is no tile to survey */
@@ -324,6 +325,10 @@ bool choose_can_shrink(const choice *c, int site) {
   return c->candidates[site] != NULL && !c->plan.site[site].direct;
 }
 
+void choose_leave(choice *c, int site) {
+  if (c->taken[site] < 64) c->left_for_less[site] |= (uint64_t)1 << c->taken[site];
+}
+
 bool choose_next(choice *c, int site, bool smaller) {
   const candidate_list *l = c->candidates[site];
   if (!choose_can_shrink(c, site)) return false;
@@ -334,6 +339,7 @@ bool choose_next(choice *c, int site, bool smaller) {
     while (next < (int)l->len && !l->at[next].schedule.direct) ++next;
     if (next == (int)l->len) return false;
   }
+  choose_leave(c, site);
   choose_take(c, site, next, false);
   return true;
 }

@@ -56,6 +56,7 @@ typedef struct choice {
   const candidate_list **candidates;
   int *taken;
   tuned_source *tuned_sites; /* whether the first candidate is what was tuned */
+  uint64_t *left_for_less;   /* by site: bit i, candidate i was left for one that needs less */
   bool *
       plain; /* by site: direct (or a product), weights read as they are: nothing is prepared of them */
   wino_survey survey;
@@ -72,6 +73,8 @@ bool choose_next(choice *c, int site, bool smaller);
  * less as can be. prepared: bytes that each site has now. False: there are none, and nothing changed. (lighten.c) */
 bool choose_lighter(graph *g, choice *c, const choice_target *target, const size_t *prepared,
                     size_t bytes, bool partly);
+/* What the site has is not to be taken again by what looks for less. */
+void choose_leave(choice *c, int site);
 /* The site's candidate of this number, or instead of it the plain one. */
 void choose_take(choice *c, int site, int index, bool plain);
 /* What the plan says of turns and layouts is of what is around a value: parts are made of what it says of the value.

@@ -77,7 +77,8 @@ static void offer_all(const lightening *l, int site, step *best) {
   if (now->bytes <= 0 || now->plain || c->source[site] != PLAN_CHOOSE || c->spelled[site]) return;
   bool priced = list != NULL && c->conv[site] >= 0;
   for (int i = 0; priced && i < (int)list->len; ++i) {
-    if (i == now->taken) continue;
+    /* what was left is not taken again: bytes are estimates until it is carried out */
+    if (i == now->taken || i >= 64 || (c->left_for_less[site] >> i & 1) != 0) continue;
     const schedule *s = &list->at[i].schedule;
     double bytes = bytes_of(&c->survey.conv[c->conv[site]], s);
     offer(best, site, now, (site_state){bytes, list->at[i].seconds, i, false, false});
@@ -110,7 +111,10 @@ bool choose_lighter(graph *g, choice *c, const choice_target *target, const size
     left -= l.at[s.site].bytes - s.to.bytes;
     l.at[s.site] = s.to;
   }
-  for (int i = 0; i < c->sites->n; ++i)
-    if (l.at[i].changed) choose_take(c, i, l.at[i].taken, l.at[i].plain);
+  for (int i = 0; i < c->sites->n; ++i) {
+    if (!l.at[i].changed) continue;
+    choose_leave(c, i);
+    choose_take(c, i, l.at[i].taken, l.at[i].plain);
+  }
   return true;
 }
