@@ -124,9 +124,9 @@ static void check_sums(build_fn build, const char *plan, int variable) {
 }
 
 /* All in the long tier; else a plan has constant or variable weights by turns of the graphs, in part on one of them. */
-static bool is_summed(size_t plan, size_t of, int variable) {
+static bool is_summed(size_t plan, size_t build, int variable) {
   if (getenv("WINNOW_LONG") != NULL) return true;
-  return (plan + of) % 2 == (size_t)variable && (!in_part() || plan % 3 == of);
+  return (plan + build) % 2 == (size_t)variable && (!in_part() || plan % 3 == build);
 }
 
 static void test_kernels_add_up(void **state) {
