@@ -11,6 +11,7 @@ typedef struct fixture {
 
 static int setup(void **state) {
   fixture *f = mem_alloc(sizeof *f);
+  if (f == NULL) return -1;
   diag_init(&f->d);
   arena_init(&f->a, &f->d);
   *state = f;

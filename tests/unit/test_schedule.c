@@ -10,31 +10,10 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "base/mem.h"
+#include "unit/arena_fixture.h"
 #include "unit/random_schedule.h"
 
 #define LEN(a) (sizeof(a) / sizeof *(a))
-
-typedef struct fixture {
-  diag d;
-  arena a;
-} fixture;
-
-static int set_up(void **state) {
-  fixture *f = malloc(sizeof *f);
-  if (f == NULL) return -1;
-  diag_init(&f->d);
-  arena_init(&f->a, &f->d);
-  *state = f;
-  return 0;
-}
-
-static int tear_down(void **state) {
-  fixture *f = *state;
-  arena_release(&f->a);
-  free(f);
-  return 0;
-}
 
 /* Status of parsing; the value is in *s where it is WN_OK. */
 static wn_status parse(fixture *f, const char *text, schedule *s) {
@@ -359,15 +338,15 @@ static void test_mutations(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test_setup_teardown(test_values, set_up, tear_down),
-      cmocka_unit_test_setup_teardown(test_canonical, set_up, tear_down),
-      cmocka_unit_test_setup_teardown(test_differences, set_up, tear_down),
-      cmocka_unit_test_setup_teardown(test_names, set_up, tear_down),
-      cmocka_unit_test_setup_teardown(test_placements, set_up, tear_down),
-      cmocka_unit_test_setup_teardown(test_mistakes, set_up, tear_down),
-      cmocka_unit_test_setup_teardown(test_repeated_sizes, set_up, tear_down),
-      cmocka_unit_test_setup_teardown(test_random, set_up, tear_down),
-      cmocka_unit_test_setup_teardown(test_mutations, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(test_values, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_canonical, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_differences, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_names, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_placements, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_mistakes, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_repeated_sizes, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_random, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_mutations, setup, teardown),
   };
   return cmocka_run_group_tests_name("schedules", tests, NULL, NULL);
 }
