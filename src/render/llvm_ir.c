@@ -326,6 +326,7 @@ LLVMValueRef llvm_ir_add_kernel(arena *a, LLVMModuleRef module, const llvm_ir_ta
   size_t arrays = k->arrays.len + 1;
   e.value = arena_array(a, LLVMValueRef, k->ins.len + 1);
   e.zeros = arena_array(a, uint8_t, k->ins.len + 1);
+  e.added = emit_find_added(a, k);
   e.base = arena_array(a, LLVMValueRef, arrays);
   e.by_lane = arena_array(a, uint8_t, arrays);
   e.scope = arena_array(a, LLVMValueRef, arrays);
