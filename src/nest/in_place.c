@@ -244,6 +244,7 @@ static bool adds(const nest *n) {
 
 static void find_pairs(const kernel_set *set, arena *a, const nest_kernel *k, pair_list *out) {
   access_list all = {0};
+  bool listed = false;
   for (int r = 0; r < k->nroots; ++r) {
     const nest *n = k->root[r];
     for (int s = 0; s < n->nstores && !adds(n); ++s) {
@@ -252,7 +253,8 @@ static void find_pairs(const kernel_set *set, arena *a, const nest_kernel *k, pa
           !linear_of(n->store[s].offset, &c.address) ||
           !stores_once(a, n, &n->store[s], &c.address))
         continue;
-      for (int i = 0; i < k->nroots && all.len == 0; ++i) list_accesses(a, &all, k->root[i], true);
+      for (int i = 0; i < k->nroots && !listed; ++i) list_accesses(a, &all, k->root[i], true);
+      listed = true;
       add_pairs(set, a, &c, &all, out);
     }
   }

@@ -103,14 +103,17 @@ static bool is_one_name(const kernel_set *set, map *known, const nest_kernel *k,
 
 static bool is_work(const array_info *a) { return a->role == ROLE_WORK && a->whole == 0; }
 
-/* May the kernel store the one where the other is? No kernel reads that later, nor in another round of the same turns. */
+/* May the kernel store the one where the other is? No kernel reads that later, nor in another round of the same turns.
+ * One that is larger would need its room for the life of both. */
 static bool may_replace(const kernel_set *set, map *known, const life *lives, int kernel,
                         place_pair pair) {
   const nest_kernel *k = &set->kernels.data[kernel];
   const int stored = kernel_array(k, pair.stored), read = kernel_array(k, pair.read);
   int first = kernel, last = kernel;
   if (!is_work(&set->arrays.data[stored]) || !is_work(&set->arrays.data[read])) return false;
-  if (lives[stored].first != kernel || lives[read].last != kernel) return false;
+  if (lives[stored].first != kernel || lives[read].last != kernel ||
+      lives[stored].size != lives[read].size)
+    return false;
   widen(set, &first, &last);
   return lives[read].before >= 0 && lives[read].before < first &&
          is_one_name(set, known, k, pair.stored) && is_one_name(set, known, k, pair.read);
