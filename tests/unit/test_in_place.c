@@ -12,6 +12,7 @@
 #include "diff/twin.h"
 #include "lower/lower.h"
 #include "program/program.h"
+#include "render/render.h"
 #include "unit/arena_fixture.h"
 #include "unit/lin_builder.h"
 
@@ -618,6 +619,44 @@ static void test_law_of_arrays(void **state) {
   }
 }
 
+static int count_in(const char *text, const char *what) {
+  int count = 0;
+  for (const char *at = text; (at = strstr(at, what)) != NULL; ++at) ++count;
+  return count;
+}
+
+/* Arrays that a text says are apart from all others. */
+static int count_restrict(arena *a, const lin_kernel *k,
+                          void (*render)(str *, const lin_kernel *)) {
+  str s;
+  str_init(&s, a);
+  render(&s, k);
+  return count_in(str_text(&s), "restrict ");
+}
+
+static void test_text(void **state) {
+  arena *a = &((fixture *)*state)->a;
+  static void (*const renders[])(str *, const lin_kernel *) = {render_c, render_opencl,
+                                                               render_metal};
+  lin_builder b = lb_new(a, "text", 4);
+  for (int i = 0; i < 3; ++i) {
+    lb_array(&b, SPACE_GLOBAL, WN_F32, 4);
+    b.k->arrays.data[i].written = i == 2;
+    b.k->arrays.data[i].read = i < 2;
+  }
+  uint32_t at = lb_push(&b, (lin_ins){.op = OP_GRID, .dtype = WN_I64, .lanes = 1});
+  uint32_t x = lb_load(&b, 0, 1, at, 1, LB_NO_MASK), y = lb_load(&b, 1, 1, at, 1, LB_NO_MASK);
+  lb_store(&b, 2, at, lb_op2(&b, OP_ADD, WN_F32, x, y), 1, LB_NO_MASK);
+  for (size_t i = 0; i < LEN(renders); ++i) assert_int_equal(count_restrict(a, b.k, renders[i]), 3);
+  vec_push(a, &b.k->pairs, ((lin_pair){.stored = 2, .read = 0}));
+  for (size_t i = 0; i < LEN(renders); ++i) assert_int_equal(count_restrict(a, b.k, renders[i]), 1);
+  str s;
+  str_init(&s, a);
+  lin_print(&s, b.k);
+  assert_int_equal(count_in(str_text(&s), "slot 2 written in place of 0\n"), 1);
+  assert_null(lin_verify(a, b.k));
+}
+
 /* --- whole programs --------------------------------------------------------------------------- */
 
 enum { N = 2, C = 3, H = 9, W = 13, IMAGE = N * C * H * W };
@@ -704,6 +743,41 @@ static void test_three_maps(void **state) {
   }
 }
 
+typedef struct said {
+  int sites, kernels, arrays;
+} said;
+
+static void take_text(void *user, const char *text) {
+  said *s = user;
+  const int count = count_in(text, "in place of ");
+  if (strncmp(text, "--- sites", 9) == 0) s->sites += count;
+  if (strncmp(text, "--- kernel", 10) == 0) s->kernels += count;
+  if (strncmp(text, "--- apply", 9) == 0) s->arrays += count;
+}
+
+static void test_explained(void **state) {
+  (void)state;
+  diag d;
+  arena mem;
+  wn_context *ctx;
+  uint64_t random = test_seed();
+  said s = {0};
+  diag_init(&d);
+  arena_init(&mem, &d);
+  assert_int_equal(wn_context_create(&ctx), WN_OK);
+  twins w = {ctx, &mem, &random};
+  twin x = twin_map(&w, WN_TANH, twin_leaf(&w, false, 1, 4, (int64_t[]){N, C, H, W}));
+  twin f = twin_leaf(&w, true, 0.3, 4, (int64_t[]){2, C, 3, 3});
+  twin y = twin_conv(&w, excite(&w, x, 3), f, &WN_CONV_PARAMS());
+  const wn_options o = WN_OPTIONS(.backend = "interp", .no_cache = 1);
+  assert_int_equal(wn_explain(ctx, &y.t, NULL, 1, &o, take_text, &s), WN_OK);
+  print_message("# in place: %d of sites, %d of kernels, %d of arrays and stores\n", s.sites,
+                s.kernels, s.arrays);
+  assert_true(s.sites == 3 && s.kernels == 3 && s.arrays == 6);
+  wn_context_destroy(ctx);
+  arena_release(&mem);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_conditions),
@@ -713,7 +787,9 @@ int main(void) {
       cmocka_unit_test(test_random_plans),
       cmocka_unit_test_setup_teardown(test_law, setup, teardown),
       cmocka_unit_test_setup_teardown(test_law_of_arrays, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_text, setup, teardown),
       cmocka_unit_test(test_three_maps),
+      cmocka_unit_test(test_explained),
   };
   return cmocka_run_group_tests_name("in place", tests, NULL, NULL);
 }
