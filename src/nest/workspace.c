@@ -297,6 +297,14 @@ static void place_prepared(kernel_set *set, arena *scratch, const life *lives) {
   }
 }
 
+static size_t least_of_values(const kernel_set *set, arena *scratch, const life *work, int nwork) {
+  life *values = arena_array(scratch, life, nwork + 1);
+  int n = 0;
+  for (int i = 0; i < nwork; ++i)
+    if (set->arrays.data[work[i].array].stage == STAGE_COUNT) values[n++] = work[i];
+  return most_alive(scratch, (int)set->kernels.len, values, n);
+}
+
 void plan_memory(kernel_set *set, arena *scratch) {
   int n = (int)set->arrays.len, nwork = 0;
   life *lives = arena_array(scratch, life, n + 1), *work = arena_array(scratch, life, n + 1);
@@ -311,6 +319,7 @@ void plan_memory(kernel_set *set, arena *scratch) {
     if (set->arrays.data[i].role == ROLE_WORK && lives[i].first >= 0) work[nwork++] = lives[i];
   }
   set->workspace_least = most_alive(scratch, (int)set->kernels.len, work, nwork);
+  set->workspace_values = least_of_values(set, scratch, work, nwork);
   set->workspace_bytes = place_all(set, scratch, work, nwork, set->workspace_least);
   place_prepared(set, scratch, lives);
   for (int i = 0; i < n; ++i) {
