@@ -211,8 +211,9 @@ kernel_set *schedule_fit(fitting *f, choice *c) {
       f->least = bytes;
       smallest = arena_copy(&f->g->arena, c->plan.site, size + 1);
     }
-    /* no block is small enough where stored values are too large already; another plan is at hand, in the end direct */
-    bool futile = set->workspace_values > f->limit->bytes && f->holder >= 0;
+    /* no block is small enough where stored values and weights are too large already; another plan is at hand, in the
+     * end direct */
+    bool futile = set->workspace_values + set->prepared_bytes > f->limit->bytes && f->holder >= 0;
     if (!futile && shrink(f, c, h)) continue;
     if (local) refuse_local(f->g, set->scratch_bytes, most);
     break;
