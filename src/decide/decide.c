@@ -169,18 +169,24 @@ typedef struct attempt {
   bool joined;            /* some because that is predicted to pay */
 } attempt;
 
+const char *decide_smallest(graph *g, const decision *d) {
+  str smallest;
+  str_init(&smallest, &g->arena);
+  plan_print(&smallest, &d->choice.plan, d->choice.sites);
+  return str_text(&smallest);
+}
+
 static _Noreturn void refuse_memory(const attempt *t) {
   const deciding *d = t->d;
   const choice *ch = &t->out->choice;
-  str smallest;
-  str_init(&smallest, &d->g->arena);
-  plan_print(&smallest, &ch->plan, ch->sites);
+  const size_t own = t->out->fit.least;
+  const bool before = d->least > 0 && d->least < own;
   bool asked = d->opt->max_memory > 0;
   diag_fail(
       &d->p->diag, asked || d->opt->plan_only ? WN_ERR_REFUSED : WN_ERR_NOMEM,
       "plan %.200s needs at least %zu bytes of workspace and prepared weights (%.200s), %s %zu%s",
-      ch->name, t->out->fit.least, str_text(&smallest), asked ? "the limit is" : "there are",
-      memory_limit(d), asked ? " (--max-memory)" : "");
+      ch->name, before ? d->least : own, before ? d->smallest : decide_smallest(d->g, t->out),
+      asked ? "the limit is" : "there are", memory_limit(d), asked ? " (--max-memory)" : "");
 }
 
 static void join_sites(attempt *t) {
@@ -246,7 +252,8 @@ static void warn_untuned(const attempt *t, int site, const char *why) {
   diag_warn(&t->d->p->diag, "the tuned plan \"%.200s\" is not used: %s", str_text(&text), why);
 }
 
-/* False: it was refused or does not fit, and something else is to be tried; or unwinds. */
+/* False: it was refused or does not fit, and something else is to be tried; or unwinds. True without a set: nothing fits,
+ * and it is not for us to say so. */
 static bool try_plan(attempt *t) {
   diag *d = &t->d->p->diag;
   decision *out = t->out;
@@ -265,7 +272,8 @@ static bool try_plan(attempt *t) {
     warn_untuned(t, site, st == WN_OK ? "it does not fit into memory" : why);
   if (try_next(t, site, st == WN_OK)) return false;
   if (st == WN_OK && fit_lighten_all(&out->fit, &out->choice)) return !try_all_threads(t);
-  if (st == WN_OK) refuse_memory(t);
+  if (st == WN_OK && t->d->last) refuse_memory(t);
+  if (st == WN_OK) return try_all_threads(t); /* nothing is carried out */
   bool whose = site >= 0 && (out->choice.sites->n > 1 || out->choice.sites->at[site].name != NULL);
   if (whose)
     why = arena_printf(&t->d->g->arena, "%s: %s",
@@ -375,6 +383,7 @@ decision decide(const deciding *d, const site_list *sites) {
   f->store.of = arena_array(a, part *, f->sites->nvalues + 1);
   f->of = arena_array(a, part *, f->sites->nvalues + 1);
   while (!try_plan(&t)) continue;
+  if (out.set == NULL) return out;
   if (f->rounds > 1) make_again(&t);
   f->limit = NULL;
   out.complete = complete_plan(d->g, f, &out.choice, out.set);

@@ -68,7 +68,9 @@ static bool shrink(const fitting *f, choice *c, const holder *h) {
   for (int i = 0; i < c->plan.n && h[i].bytes > 0; ++i) {
     int number = h[i].site;
     bool fixed = c->spelled[number] || choose_is_tuned(c, number);
-    if (!fixed && halve(&c->plan.site[number], tiles_of(f, number))) return true;
+    if (fixed || !halve(&c->plan.site[number], tiles_of(f, number))) continue;
+    if (c->why[number] == CHOICE_CHEAPEST) c->why[number] = CHOICE_SMALLER;
+    return true;
   }
   return false;
 }
@@ -209,7 +211,10 @@ kernel_set *schedule_fit(fitting *f, choice *c) {
       f->least = bytes;
       smallest = arena_copy(&f->g->arena, c->plan.site, size + 1);
     }
-    if (shrink(f, c, h)) continue;
+    /* no block is small enough where stored values and weights are too large already; another plan is at hand, in the
+     * end direct */
+    bool futile = set->workspace_values + set->prepared_bytes > f->limit->bytes && f->holder >= 0;
+    if (!futile && shrink(f, c, h)) continue;
     if (local) refuse_local(f->g, set->scratch_bytes, most);
     break;
   }

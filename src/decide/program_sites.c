@@ -94,7 +94,10 @@ static wn_site_info describe(compiled_graph *p, const decision *d, int number) {
 void program_describe_sites(compiled_graph *p, const decision *d) {
   int n = d->choice.sites->n;
   p->sites = arena_array(&p->keep, wn_site_info, n + 1);
-  for (int i = 0; i < n; ++i) p->sites[i] = describe(p, d, i);
+  for (int i = 0; i < n; ++i) {
+    p->sites[i] = describe(p, d, i);
+    program_describe_reasons(&p->graph, d, i, &p->sites[i]);
+  }
   list_kernels(p, n);
   add_arrays(p);
   add_places(p);

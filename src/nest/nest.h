@@ -131,7 +131,9 @@ typedef struct kernel_set {
   map chains; /* number of a reduction RANGE -> additions of floats in one chain, where the usual number is too many */
   size_t workspace_bytes, prepared_bytes;
   size_t workspace_least; /* the most that is alive during one kernel */
-  size_t scratch_bytes;   /* local arrays of the kernel that has most of them, for one worker */
+  size_t
+      workspace_values; /* the same of stored values alone, which are there whatever a site's plan is */
+  size_t scratch_bytes; /* local arrays of the kernel that has most of them, for one worker */
   int ncodes;
 } kernel_set;
 

@@ -354,6 +354,14 @@ static void place_prepared(kernel_set *set, arena *scratch, const life *lives) {
   }
 }
 
+static size_t least_of_values(const kernel_set *set, arena *scratch, const life *work, int nwork) {
+  life *values = arena_array(scratch, life, nwork + 1);
+  int n = 0;
+  for (int i = 0; i < nwork; ++i)
+    if (set->arrays.data[work[i].array].stage == STAGE_COUNT) values[n++] = work[i];
+  return most_alive(scratch, (int)set->kernels.len, values, n);
+}
+
 /* Lives of the workspace, one for each place. Returns how many. */
 static int list_work(const kernel_set *set, arena *scratch, const life *lives, life **out) {
   const int n = (int)set->arrays.len;
@@ -378,11 +386,12 @@ static int list_work(const kernel_set *set, arena *scratch, const life *lives, l
   return count;
 }
 
-static size_t place_work(kernel_set *set, arena *scratch, const life *lives, size_t *least) {
+static size_t place_work(kernel_set *set, arena *scratch, const life *lives) {
   life *work;
   const int n = list_work(set, scratch, lives, &work);
-  *least = most_alive(scratch, (int)set->kernels.len, work, n);
-  return place_all(set, scratch, work, n, *least);
+  set->workspace_least = most_alive(scratch, (int)set->kernels.len, work, n);
+  set->workspace_values = least_of_values(set, scratch, work, n);
+  return place_all(set, scratch, work, n, set->workspace_least);
 }
 
 static bool replaces_any(const kernel_set *set) {
@@ -393,16 +402,20 @@ static bool replaces_any(const kernel_set *set) {
 
 /* What is one array has one place, for which it may be harder to find room: not where that costs memory. */
 static void plan_work(kernel_set *set, arena *scratch, const life *lives) {
-  const size_t bytes = place_work(set, scratch, lives, &set->workspace_least);
+  const size_t bytes = place_work(set, scratch, lives);
+  const size_t least = set->workspace_least, values = set->workspace_values;
   set->workspace_bytes = bytes;
-  if (bytes == set->workspace_least || !replaces_any(set)) return;
-  size_t least;
+  if (bytes == least || !replaces_any(set)) return;
   array_info *arrays = arena_copy(scratch, set->arrays.data, set->arrays.len * sizeof *arrays);
   for (size_t i = 0; i < set->arrays.len; ++i) set->arrays.data[i].instead = 0;
-  set->workspace_bytes = place_work(set, scratch, lives, &least);
-  if (set->workspace_bytes < bytes) return;
+  const size_t apart = place_work(set, scratch, lives);
+  set->workspace_least = least;
+  if (apart < bytes) {
+    set->workspace_bytes = apart;
+    return;
+  }
   memcpy(set->arrays.data, arrays, set->arrays.len * sizeof *arrays);
-  set->workspace_bytes = bytes;
+  set->workspace_values = values;
 }
 
 /* Of arrays that are where others are. */

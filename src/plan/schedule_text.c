@@ -395,6 +395,13 @@ bool schedule_has_kernel(const schedule *s, stage_id id) {
   return !schedule_is_inside(s, id) && !schedule_is_inlined(s, id);
 }
 
+bool schedule_same_places(const schedule *a, const schedule *b) {
+  bool same = a->direct == b->direct && (a->chunk > 0) == (b->chunk > 0);
+  for (int i = 0; i < STAGE_COUNT && !a->direct; ++i)
+    same &= a->stage[i].space == b->stage[i].space;
+  return same;
+}
+
 bool schedule_has_arrays(const schedule *s) {
   return !schedule_is_inlined(s, STAGE_X) && !schedule_is_inlined(s, STAGE_G) &&
          !schedule_is_inlined(s, STAGE_M);

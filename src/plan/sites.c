@@ -15,8 +15,8 @@
 
 const char *const site_kind_name[SITE_KINDS] = {"conv", "product", "sum", "map"};
 const char *const layout_reason_name[LAYOUT_REASONS] = {
-    "chosen",      "said",          "device",       "output", "constant",
-    "no channels", "last as given", "few channels", "part"};
+    "chosen",   "said",        "to fit",        "device",       "output",
+    "constant", "no channels", "last as given", "few channels", "part"};
 
 typedef struct finding {
   graph *g;

@@ -24,6 +24,7 @@ extern const char *const site_kind_name[SITE_KINDS]; /* conv product sum map */
 typedef enum {
   LAYOUT_IS_CHOSEN,
   LAYOUT_IS_SAID,
+  LAYOUT_TO_FIT,    /* as given, since with channels last no plan fits the limit of memory */
   LAYOUT_OF_DEVICE, /* from here on there is no choice */
   LAYOUT_OF_OUTPUT,
   LAYOUT_OF_CONSTANT,

@@ -129,9 +129,7 @@ static void refuse(const storage *s, int site, layout_reason why) {
             site_text(&s->g->arena, s->sites, site), text[why]);
 }
 
-static bool has_choice(const stored_order *v) {
-  return v->why == LAYOUT_IS_CHOSEN || v->why == LAYOUT_IS_SAID;
-}
+static bool has_choice(const stored_order *v) { return v->why < LAYOUT_OF_DEVICE; }
 
 /* One site's; what is said of all gives way where it cannot be. */
 static void hear_site(storage *s, int site, value_layout said, bool of_all) {
@@ -242,20 +240,28 @@ static const site_list *note(const storage *s, bool changed) {
 typedef struct job {
   storage s;
   const plan_request *asked;
-  bool device;
+  storage_choice how;
 } job;
+
+/* What nothing is said of keeps its order. */
+static void keep_order(storage *s) {
+  for (int i = 0; i < s->sites->nvalues; ++i)
+    if (s->value[i].why == LAYOUT_IS_CHOSEN) s->value[i].why = LAYOUT_TO_FIT;
+}
 
 static void run(arena *a, void *state) {
   job *j = state;
   storage *s = &j->s;
+  const bool device = j->how == STORAGE_OF_DEVICE;
   bool any = false, changed = false;
   s->a = a;
   find_values(s);
-  if (!j->device) storage_find_axes(s);
+  if (!device) storage_find_axes(s);
   find_families(s);
   find_choices(s);
-  for (int i = 0; i < s->sites->nvalues && j->device; ++i) s->value[i].why = LAYOUT_OF_DEVICE;
+  for (int i = 0; i < s->sites->nvalues && device; ++i) s->value[i].why = LAYOUT_OF_DEVICE;
   if (j->asked != NULL) hear(s, j->asked);
+  if (j->how == STORAGE_AS_GIVEN) keep_order(s);
   for (int i = 0; i < s->sites->nvalues; ++i) any |= has_choice(&s->value[i]);
   if (any) storage_find_costs(s);
   if (any) storage_cut(s);
@@ -266,10 +272,9 @@ static void run(arena *a, void *state) {
 }
 
 const site_list *storage_choose(graph *g, const site_list *sites, const user_buffer *user,
-                                const plan_request *asked, bool device) {
-  job j = {.s = {.g = g, .sites = sites, .user = user, .root = sites->root},
-           .asked = asked,
-           .device = device};
+                                const plan_request *asked, storage_choice how) {
+  job j = {
+      .s = {.g = g, .sites = sites, .user = user, .root = sites->root}, .asked = asked, .how = how};
   with_scratch(g->diag, run, &j);
   return j.s.sites;
 }

@@ -72,7 +72,11 @@ static const report_site sample_sites[] = {
      .layout = "last",
      .layout_why = "chosen",
      .layout_us = 3.5,
-     .in_place_of = "sum2"},
+     .in_place_of = "sum2",
+     .plan_why = "predicted",
+     .direct_us = 11,
+     .other = "x=global,g=global,m=global,o=global;wino=4x4",
+     .other_us = 14},
     {.label = "conv1",
      .kind = "conv",
      .name = HOSTILE,
@@ -85,6 +89,9 @@ static const report_site sample_sites[] = {
      .least_us = NAN,
      .layout_why = "output",
      .layout_us = NAN,
+     .plan_why = HOSTILE,
+     .direct_us = NAN,
+     .other_us = NAN,
      .tuned = true},
 };
 
