@@ -229,8 +229,8 @@ static void tensor(arena *a, const char *folder) {
 }
 
 int main(int argc, char **argv) {
-  static void (*const make[])(arena *, const char *) = {larger, classes, pair, pixels,
-                                                        layers, ints,    best, tensor, pixel, too_large, plain, large};
+  static void (*const make[])(arena *, const char *) = {
+      larger, classes, pair, pixels, layers, ints, best, tensor, pixel, too_large, plain, large};
   diag d;
   arena a;
   wn_status status;
