@@ -178,13 +178,16 @@ static void write_all(const explanation *e, bool summary_first,
                       void (*write)(void *user, const char *text), void *user) {
   const char *choices = explain_text_choices(e), *summary = explain_text_program(e);
   const char *sites = explain_text_sites(e), *layouts = explain_text_layouts(e);
+  const char *sides = explain_text_sides(e);
   if (!summary_first) write_kernels(e, write, user);
   if (summary_first) write(user, summary);
   if (summary_first && sites != NULL) write(user, sites);
   if (summary_first && layouts != NULL) write(user, layouts);
+  if (summary_first && sides != NULL) write(user, sides);
   if (choices != NULL) write(user, choices);
   if (!summary_first && sites != NULL) write(user, sites);
   if (!summary_first && layouts != NULL) write(user, layouts);
+  if (!summary_first && sides != NULL) write(user, sides);
   if (!summary_first) write(user, summary);
   if (summary_first) write_kernels(e, write, user);
 }

@@ -4,11 +4,11 @@
  * not. Largest first, each at the lowest place that is free during its life (greedy by size: Pisarchyk and Lee,
  * arXiv:2001.03288), or in another order where that needs less. Always holds: 64-byte alignment, and a little room
  * behind each array so that neighbours do not share cache sets; what the kernels of a host loop touch is alive in all
- * of its rounds; what a run reads of the prepared block stays; an array that is in another one is where it stands in
+ * of its rounds, and what those side by side touch while any of them runs; what a run reads of the prepared block stays; an array that is in another one is where it stands in
  * that, which is alive as long as any that is in it. */
 #include <stdlib.h>
 
-#include "nest/nest.h"
+#include "nest/touched.h"
 
 enum { ALIGNMENT = 64, PAGE = 4096 };
 
@@ -33,26 +33,12 @@ static void touch(life *l, int kernel) {
   if (kernel > l->last) l->last = kernel;
 }
 
-typedef VEC(int) numbers;
-
-static void add_touched(arena *a, numbers *of, const nest *n) {
-  for (int s = 0; s < n->nstores; ++s) vec_push(a, of, n->store[s].array);
-  uop_order all = nest_walk(a, n);
-  for (size_t i = 0; i < all.len; ++i) {
-    if (all.at[i]->op == OP_BUFFER) vec_push(a, of, (int)all.at[i]->arg.i);
+static void touch_all(const kernel_set *set, const nest_kernel *k, int kernel, const numbers *of,
+                      life *lives) {
+  for (size_t i = 0; i < of->len; ++i) {
+    int array = kernel_array(k, of->data[i]), whole = set->arrays.data[array].whole - 1;
+    touch(&lives[whole >= 0 ? whole : array], kernel);
   }
-  for (int i = 0; i < n->nchildren; ++i) add_touched(a, of, n->child[i].nest);
-}
-
-/* What a nest and those inside it read and write, in its own numbers. Launches share nests: each is looked through
- * once. */
-static const numbers *touched_by(map *known, const nest *n) {
-  numbers *of = map_get_ptr(known, (uint64_t)(uintptr_t)n);
-  if (of != NULL) return of;
-  of = arena_new(known->arena, numbers);
-  add_touched(known->arena, of, n);
-  map_put_ptr(known, (uint64_t)(uintptr_t)n, of);
-  return of;
 }
 
 static void scan_kernels(const kernel_set *set, arena *scratch, life *lives) {
@@ -61,28 +47,30 @@ static void scan_kernels(const kernel_set *set, arena *scratch, life *lives) {
   for (size_t k = 0; k < set->kernels.len; ++k) {
     const nest_kernel *kp = &set->kernels.data[k];
     for (int r = 0; r < kp->nroots; ++r) {
-      const numbers *of = touched_by(&known, kp->root[r]);
-      for (size_t i = 0; i < of->len; ++i) {
-        int array = kernel_array(kp, of->data[i]), whole = set->arrays.data[array].whole - 1;
-        touch(&lives[whole >= 0 ? whole : array], (int)k);
-      }
+      const touched *of = touched_by(&known, kp->root[r]);
+      touch_all(set, kp, (int)k, &of->reads, lives);
+      touch_all(set, kp, (int)k, &of->writes, lives);
     }
   }
 }
 
-/* From the first kernel of a host loop, or of those that take turns, to its last. */
+static void widen_to(life *l, int first, int end) {
+  if (l->first >= end || l->last < first) return;
+  if (l->first > first) l->first = first;
+  if (l->last < end - 1) l->last = end - 1;
+}
+
+/* From the first kernel of a host loop, of those that take turns or of those side by side, to its last. */
 static void widen(const kernel_set *set, life *l) {
   const nest_kernel *k = set->kernels.data;
   if (l->first < 0) return;
   while (l->first > 0 && nest_same_rounds(&k[l->first], &k[l->first - 1])) --l->first;
   while (l->last + 1 < (int)set->kernels.len && nest_same_rounds(&k[l->last], &k[l->last + 1]))
     ++l->last;
-  for (size_t i = 0; i < set->bands.len; ++i) {
-    const band_group *b = &set->bands.data[i];
-    if (l->first >= b->end || l->last < b->first) continue;
-    if (l->first > b->first) l->first = b->first;
-    if (l->last < b->end - 1) l->last = b->end - 1;
-  }
+  for (size_t i = 0; i < set->bands.len; ++i)
+    widen_to(l, set->bands.data[i].first, set->bands.data[i].end);
+  for (size_t i = 0; i < set->sides.len; ++i)
+    widen_to(l, set->sides.data[i].first, set->sides.data[i].end);
 }
 
 /* --- scratch ---------------------------------------------------------------------------------- */
