@@ -218,8 +218,8 @@ static int64_t how_many(const job *j, const pool_share *s, int64_t left) {
 
 static void work(void *context, size_t worker) {
   job *j = context;
-  const pool_share *s = j->shares;
   int64_t begin = atomic_load_explicit(&j->next, memory_order_acquire);
+  const pool_share *s = j->shares;
   if (!fp_same(fp_read(), j->fp)) fp_write(j->fp);
   if (begin >= j->end) atomic_fetch_add_explicit(&j->late, 1, memory_order_relaxed);
   while (begin < j->end) {

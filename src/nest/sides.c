@@ -32,6 +32,7 @@ typedef struct ordering {
   int *left;         /* by array: units that touch it and are not done */
   size_t live, most; /* bytes of the workspace: now, and how many there may be */
   bool *alive;       /* by array */
+  double *touched;   /* by unit: bytes that those before it touch */
   int *seen, counts; /* by array: the last count that it was in */
   int number;        /* the last that was given */
   nest_kernel *out;  /* the new order, */
@@ -43,9 +44,7 @@ static const side_unit *unit_at(const ordering *o, int i) { return &o->units.at[
 /* --- what a set is worth ---------------------------------------------------------------------- */
 
 typedef struct draft {
-  int n, of[MOST_SIDE];
-  double far
-      [MOST_SIDE]; /* bytes that are touched before what it makes is read, but for those of the set */
+  int n, of[MOST_SIDE]; /* the first one is where it runs */
 } draft;
 
 static int most_kernels(const ordering *o, const draft *d) {
@@ -83,16 +82,27 @@ static side_set time_of(const ordering *o, const draft *d) {
   return s;
 }
 
-/* What a unit makes is read when all of the set has been through the caches, and not itself alone. */
+static int first_reader(const ordering *o, int unit) {
+  const numbers *next = &unit_at(o, unit)->next;
+  int first = o->units.n;
+  for (size_t i = 0; i < next->len; ++i)
+    if (next->data[i] < first) first = next->data[i];
+  return first;
+}
+
+/* More has been through the caches when what a unit makes is read: what it runs ahead of, and those of the set that
+ * would run behind its reader. */
 static double lost_in_caches(const ordering *o, const draft *d) {
   const cost_target *t = o->request->cost;
-  double all = 0, lost = 0;
-  for (int i = 0; i < d->n; ++i) all += unit_at(o, d->of[i])->touches;
+  double lost = 0;
   for (int i = 0; i < d->n; ++i) {
-    const side_unit *u = unit_at(o, d->of[i]);
-    const double passed = fmax(all, d->far[i]);
-    lost += cost_of_passing(t, u->makes, passed, passed) -
-            cost_of_passing(t, u->makes, u->touches, u->touches);
+    const int reader = first_reader(o, d->of[i]);
+    const double makes = unit_at(o, d->of[i])->makes;
+    double passes = o->touched[reader] - o->touched[d->of[0]];
+    const double passed = o->touched[reader] - o->touched[d->of[i]];
+    for (int k = 0; k < d->n; ++k)
+      if (d->of[k] > reader) passes += unit_at(o, d->of[k])->touches;
+    lost += cost_of_passing(t, makes, passes, passes) - cost_of_passing(t, makes, passed, passed);
   }
   return fmax(lost, 0) / t->threads;
 }
@@ -220,15 +230,13 @@ static double worth_of(const ordering *o, const draft *d) {
 /* Of those that could run now each that makes the set worth more. */
 static draft grow(ordering *o, int first) {
   draft d = {.n = 1, .of = {first}};
-  double far = unit_at(o, first)->touches, worth = 0;
+  double worth = 0;
   int ahead = 0;
   for (int u = first + 1; u < o->units.n && ahead < WINDOW && d.n < MOST_SIDE; ++u) {
     if (o->done[u]) continue;
     ++ahead;
-    far += unit_at(o, u)->touches;
     if (!is_free(o, u)) continue;
-    d.of[d.n] = u;
-    d.far[d.n++] = far;
+    d.of[d.n++] = u;
     const double now = live_with(o, &d) <= o->most ? worth_of(o, &d) : 0;
     if (now > worth)
       worth = now;
@@ -294,6 +302,7 @@ static void set_up(ordering *o) {
   o->in_set = arena_array(o->a, int, o->units.n + 1);
   o->waits = arena_array(o->a, int, o->units.n + 1);
   o->done = arena_array(o->a, bool, o->units.n + 1);
+  o->touched = arena_array(o->a, double, o->units.n + 1);
   o->work = arena_array(o->a, launch_work, n + 1);
   o->alone = arena_array(o->a, double, n + 1);
   o->left = arena_copy(o->a, o->units.touching, sizeof *o->left * (arrays + 1));
@@ -304,6 +313,7 @@ static void set_up(ordering *o) {
   for (int i = 0; i < o->units.n; ++i) {
     o->in_set[i] = -1;
     o->waits[i] = unit_at(o, i)->waits;
+    o->touched[i + 1] = o->touched[i] + unit_at(o, i)->touches;
   }
 }
 
