@@ -18,6 +18,7 @@ typedef struct backend_kernel {
   /* Blocks from which on a launch on the host is worth sharing over threads that spin, and worth waking those that
    * sleep. */
   int64_t share, wake;
+  int64_t cost;       /* of a block, about, in the same unit for all kernels of the host */
   const char *symbol; /* a name for its code, by what it computes: other kernels have others */
 
   void *code;            /* what launch takes; NULL: not compiled */
@@ -96,6 +97,10 @@ typedef struct backend {
    * afterwards, counted from 0 in each run that is timed; -1: none. */
   const char *(*launch)(void *device, const backend_kernel *kernel, const device_arg *args,
                         int64_t begin, int64_t end, int stamp);
+  /* Of those whose kernels run on the host's threads: runs blocks [begin, end) of a launch in this one, a worker of the
+   * host's pool (host.h: `context` is a host_job). Launches that do not depend on each other are one job of the pool
+   * then. NULL: they are launched in turn. (optional) */
+  void (*blocks)(void *context, int worker, int64_t begin, int64_t end);
   const char *(*finish)(void *device); /* waits for all that was queued */
   /* Start and end of a stamped launch in seconds of the device's clock, after finish. */
   const char *(*stamps)(void *device, int stamp, double *start, double *end);

@@ -18,6 +18,7 @@ void host_close(host *h) {
   mem_free_aligned(h->scratch);
   mem_free(h->args);
   mem_free(h->time);
+  mem_free(h->shares);
   *h = (host){.pool = h->pool};
 }
 
@@ -47,6 +48,20 @@ static void reserve_args(host *h, diag *d, int nargs) {
   if (old != NULL) pool_begin(h->pool);
   h->args = grown;
   h->room = nargs;
+  if (old != NULL) pool_end(h->pool);
+  mem_free(old);
+}
+
+void host_reserve_side(host *h, diag *d, int launches, int nargs) {
+  reserve_args(h, d, nargs);
+  if (launches <= h->most) return;
+  const size_t n = (size_t)launches;
+  pool_share *grown = mem_alloc(n * (sizeof *grown + sizeof(host_job))), *old = h->shares;
+  if (grown == NULL) diag_fail(d, WN_ERR_NOMEM, "out of memory for launches side by side");
+  if (old != NULL) pool_begin(h->pool);
+  h->shares = grown;
+  h->jobs = (host_job *)(grown + n);
+  h->most = launches;
   if (old != NULL) pool_end(h->pool);
   mem_free(old);
 }
@@ -105,11 +120,15 @@ static void share(host *h, pool_task task, host_job *j, int64_t begin, int64_t e
     task(j, 0, begin, end);
 }
 
+static void put_args(void **to, const backend_kernel *kernel, const device_arg *args) {
+  for (int i = 0; i < kernel->nargs; ++i)
+    to[i] = (void *)((uintptr_t)args[i].block + (uintptr_t)args[i].offset);
+}
+
 const char *host_share(host *h, pool_task task, const backend_kernel *kernel,
                        const device_arg *args, int64_t begin, int64_t end, int stamp) {
   host_job j = {.host = h, .kernel = kernel, .args = h->args};
-  for (int i = 0; i < kernel->nargs; ++i)
-    h->args[i] = (void *)((uintptr_t)args[i].block + (uintptr_t)args[i].offset);
+  put_args(h->args, kernel, args);
   if (stamp < 0) {
     share(h, task, &j, begin, end);
     return NULL;
@@ -121,14 +140,55 @@ const char *host_share(host *h, pool_task task, const backend_kernel *kernel,
   return NULL;
 }
 
-static void run_code(void *context, int worker, int64_t begin, int64_t end) {
+/* Is it worth waking threads for, or sharing over those that spin: each launch has a share of what alone would be. */
+static bool is_worth(const host_call *calls, int count, bool waking) {
+  double part = 0;
+  for (int i = 0; i < count; ++i) {
+    const int64_t enough = waking ? calls[i].kernel->wake : calls[i].kernel->share;
+    part += (double)(calls[i].end - calls[i].begin) / (double)(enough > 0 ? enough : 1);
+  }
+  return part >= 1;
+}
+
+static pool_share share_of(const host_call *c, host_job *j) {
+  const int64_t cost = c->kernel->cost;
+  return (pool_share){.task = c->blocks,
+                      .context = j,
+                      .begin = c->begin,
+                      .end = c->end,
+                      .cost = cost > 0 ? cost : 1};
+}
+
+/* Costly blocks first, so that what is left for the end is small. */
+void host_share_together(host *h, const host_call *calls, int count) {
+  void **args = h->args;
+  WN_CHECK(count <= h->most, "%d launches side by side", count);
+  for (int i = 0; i < count; ++i) {
+    const backend_kernel *k = calls[i].kernel;
+    h->jobs[i] = (host_job){.host = h, .kernel = k, .args = args};
+    put_args(args, k, calls[i].args);
+    args += k->nargs;
+    const pool_share s = share_of(&calls[i], &h->jobs[i]);
+    int at = i;
+    for (; at > 0 && h->shares[at - 1].cost < s.cost; --at) h->shares[at] = h->shares[at - 1];
+    h->shares[at] = s;
+  }
+  if (is_worth(calls, count, false)) {
+    pool_run_together(h->pool, h->shares, count, !is_worth(calls, count, true));
+    return;
+  }
+  for (int i = 0; i < count; ++i)
+    h->shares[i].task(h->shares[i].context, 0, h->shares[i].begin, h->shares[i].end);
+}
+
+void host_blocks(void *context, int worker, int64_t begin, int64_t end) {
   const host_job *j = context;
   host_function(j->kernel->code)(j->args, host_scratch(j, worker), begin, end);
 }
 
 const char *host_launch(void *device, const backend_kernel *kernel, const device_arg *args,
                         int64_t begin, int64_t end, int stamp) {
-  return host_share(device, run_code, kernel, args, begin, end, stamp);
+  return host_share(device, host_blocks, kernel, args, begin, end, stamp);
 }
 
 const char *host_finish(void *device) {

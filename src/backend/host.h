@@ -31,11 +31,14 @@ typedef struct host_time {
 
 struct host {
   pool *pool;
-  char *scratch;   /* one block per worker */
-  size_t stride;   /* bytes of a block */
-  void **args;     /* of a launch: the arrays' addresses */
-  int room;        /* for so many */
-  host_time *time; /* by stamp */
+  char *scratch;         /* one block per worker */
+  size_t stride;         /* bytes of a block */
+  void **args;           /* of a launch: the arrays' addresses */
+  int room;              /* for so many */
+  pool_share *shares;    /* of launches side by side, */
+  struct host_job *jobs; /* one behind the other in one block: */
+  int most;              /* for so many */
+  host_time *time;       /* by stamp */
   int times;
 };
 
@@ -43,6 +46,8 @@ void host_close(host *h); /* frees all but the pool */
 /* Before a kernel is launched that needs so many bytes of scratch and has so many arrays. diag_fail if there is no
  * memory. */
 void host_reserve(host *h, diag *d, size_t scratch, int nargs);
+/* The same for so many launches side by side, which have so many arrays together. */
+void host_reserve_side(host *h, diag *d, int launches, int nargs);
 
 /* One launch, as the pool's threads see it. */
 typedef struct host_job {
@@ -58,6 +63,15 @@ static inline void *host_scratch(const host_job *j, int worker) {
 /* Runs `part`, whose context is a host_job, for all blocks. */
 const char *host_share(host *h, pool_task part, const backend_kernel *kernel,
                        const device_arg *args, int64_t begin, int64_t end, int stamp);
+/* A launch beside others. */
+typedef struct host_call {
+  pool_task blocks;
+  const backend_kernel *kernel;
+  const device_arg *args;
+  int64_t begin, end;
+} host_call;
+/* Runs all of them as one job: none of them writes what another one touches. No more than host_reserve_side was told. */
+void host_share_together(host *h, const host_call *calls, int count);
 /* Times of what has a stamp and is done here. */
 const char *host_stamp_begin(host *h, int stamp);
 void host_stamp_end(host *h, int stamp);
@@ -73,14 +87,15 @@ void host_free(void *device, void *block);
 const char *host_write(void *device, void *block, size_t offset, const void *from, size_t bytes);
 const char *host_read(void *device, void *block, size_t offset, void *to, size_t bytes);
 const char *host_launch(void *device, const backend_kernel *kernel, const device_arg *args,
-                        int64_t begin, int64_t end, int stamp); /* of a kernel_fn */
+                        int64_t begin, int64_t end, int stamp);          /* of a kernel_fn */
+void host_blocks(void *context, int worker, int64_t begin, int64_t end); /* of one too */
 const char *host_finish(void *device);
 const char *host_stamps(void *device, int stamp, double *start, double *end);
 
-/* What a backend of this CPU has of struct backend, with its own way to open and to launch. */
-#define HOST_BACKEND(open_it, launch_it)                                             \
+/* What a backend of this CPU has of struct backend, with its own way to open, to launch and to run blocks. */
+#define HOST_BACKEND(open_it, launch_it, blocks_of_it)                               \
   .in_place = true, .open = (open_it), .close = host_keep_open, .alloc = host_alloc, \
   .free = host_free, .write = host_write, .read = host_read, .render = render_c,     \
-  .launch = (launch_it), .finish = host_finish, .stamps = host_stamps
+  .launch = (launch_it), .blocks = (blocks_of_it), .finish = host_finish, .stamps = host_stamps
 
 #endif

@@ -12,6 +12,7 @@
 #include "base/signals.h"
 #include "backend/mirror.h"
 #include "backend/registry.h"
+#include "nest/nest.h"
 #include "store/kernel_key.h"
 
 enum { DEFAULT_MAX_LINES = 2000 };
@@ -30,10 +31,11 @@ struct module {
   arena arena;
   int count;
   module_entry *entries;
-  void *handle;    /* of the backend */
-  void *reference; /* of the interpreter */
-  size_t scratch;  /* bytes that a thread of the host needs */
-  int nargs;       /* of the kernel that has the most */
+  void *handle;        /* of the backend */
+  void *reference;     /* of the interpreter */
+  size_t scratch;      /* bytes that a thread of the host needs */
+  int nargs;           /* of the kernel that has the most */
+  int side, side_args; /* as compile_options has them */
   bool cached;
 };
 
@@ -92,6 +94,9 @@ static void count_lines(module *m, int max_lines) {
  * sleep. */
 static const double WORTH_SHARING = 4e5, WORTH_WAKING = 4e6, FLOPS_A_BYTE = 5;
 
+/* Of a block: sums of blocks are to be numbers still. */
+static const double MOST_COST = 1 << 30;
+
 /* Blocks that do so much. */
 static int64_t blocks_for(const lin_kernel *k, double work) {
   double of_all = k->flops + FLOPS_A_BYTE * k->bytes;
@@ -108,6 +113,8 @@ static backend_kernel before_compile(const lin_kernel *k, bool interpreted) {
     const lin_array *a = &k->arrays.data[i];
     if (a->space == SPACE_GLOBAL && a->slot >= b.nargs) b.nargs = a->slot + 1;
   }
+  double cost = k->grid > 0 ? (k->flops + FLOPS_A_BYTE * k->bytes) / (double)k->grid : 0;
+  b.cost = cost > 1 ? (int64_t)(cost < MOST_COST ? cost : MOST_COST) : 1;
   if (interpreted) return b;
   b.share = blocks_for(k, WORTH_SHARING);
   b.wake = blocks_for(k, WORTH_WAKING);
@@ -241,6 +248,7 @@ static void compile_entries(module *m, int count, const lin_kernel *const *kerne
   compile_native(m, options);
   compile_for_reference(m);
   find_needs(m);
+  if (options != NULL) m->side = options->side, m->side_args = options->side_args;
   runtime_reserve(m->rt, d, m);
   for (int i = 0; i < count; ++i) {
     if (m->entries[i].state.fallback != NULL)
@@ -294,6 +302,7 @@ static void reserve_args(runtime *rt, diag *d, int nargs) {
 
 void runtime_reserve(runtime *rt, diag *d, const module *m) {
   host_reserve(&rt->host, d, m->scratch, m->nargs);
+  host_reserve_side(&rt->host, d, m->side, m->side_args);
   if (runtime_has_device(rt)) reserve_args(rt, d, m->nargs);
 }
 
@@ -350,4 +359,30 @@ const char *module_launch(runtime *rt, module *m, int index, const device_arg *a
   const backend *on = registry_reference();
   return in_place ? on->launch(&rt->host, &e->interpreted, args, begin, end, stamp)
                   : mirror_launch(rt, on, e->kernel, &e->interpreted, args, begin, end, stamp);
+}
+
+/* Compiled or not: who runs its blocks. */
+static host_call call_of(const module *m, const backend *b, const module_call *c) {
+  const module_entry *e = entry_of(m, c->index);
+  const bool compiled = e->compiled.code != NULL;
+  return (host_call){.blocks = compiled ? b->blocks : registry_reference()->blocks,
+                     .kernel = compiled ? &e->compiled : &e->interpreted,
+                     .args = c->args,
+                     .begin = c->begin,
+                     .end = c->end};
+}
+
+const char *module_launch_together(runtime *rt, module *m, const module_call *calls, int count) {
+  const backend *b = rt->backend;
+  const char *why = NULL;
+  if (b->in_place && b->blocks != NULL) {
+    host_call together[MOST_SIDE];
+    WN_CHECK(count <= MOST_SIDE, "%d launches side by side", count);
+    for (int i = 0; i < count; ++i) together[i] = call_of(m, b, &calls[i]);
+    host_share_together(&rt->host, together, count);
+    return NULL;
+  }
+  for (int i = 0; i < count && why == NULL; ++i)
+    why = module_launch(rt, m, calls[i].index, calls[i].args, calls[i].begin, calls[i].end, -1);
+  return why;
 }

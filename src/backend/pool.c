@@ -202,27 +202,33 @@ void pool_end(pool *p) {
  * threads cannot see how in a library that it did not compile; `next` and `finished` say the same
  * once more, one store and one addition a worker. */
 typedef struct job {
-  pool_task task;
-  void *context;
+  const pool_share *shares;
   fp_control fp;        /* of the caller */
-  _Atomic int64_t next; /* the first block that nobody has taken */
+  _Atomic int64_t next; /* the first block that nobody has taken, by its number in the job */
   int64_t end;
   int parts;
   atomic_int finished, late;
 } job;
 
+/* How many blocks from this one on a worker takes: of one range, by what is left of all. */
+static int64_t how_many(const job *j, const pool_share *s, int64_t left) {
+  int64_t take = (s->after + left * s->cost) / (s->cost * j->parts);
+  return take < 1 ? 1 : take < left ? take : left;
+}
+
 static void work(void *context, size_t worker) {
   job *j = context;
   int64_t begin = atomic_load_explicit(&j->next, memory_order_acquire);
+  const pool_share *s = j->shares;
   if (!fp_same(fp_read(), j->fp)) fp_write(j->fp);
   if (begin >= j->end) atomic_fetch_add_explicit(&j->late, 1, memory_order_relaxed);
   while (begin < j->end) {
-    int64_t left = j->end - begin, take = left / j->parts;
-    if (take < 1) take = 1;
+    while (begin - s->first >= s->end - s->begin) ++s;
+    const int64_t at = s->begin + (begin - s->first), take = how_many(j, s, s->end - at);
     if (!atomic_compare_exchange_weak_explicit(&j->next, &begin, begin + take, memory_order_relaxed,
                                                memory_order_relaxed))
       continue;
-    j->task(j->context, (int)worker, begin, begin + take);
+    s->task(s->context, (int)worker, at, at + take);
     begin = atomic_load_explicit(&j->next, memory_order_relaxed);
   }
   atomic_fetch_add_explicit(&j->finished, 1, memory_order_release);
@@ -237,23 +243,43 @@ static void judge(pool *p, int late) {
     p->strikes = 0, p->asleep = ASLEEP;
 }
 
-void pool_run(pool *p, pool_task task, void *context, int64_t begin, int64_t end, bool small) {
-  if (begin >= end) return;
-  int64_t blocks = end - begin;
+static int64_t number(pool_share *shares, int count) {
+  int64_t blocks = 0, after = 0;
+  for (int i = 0; i < count; ++i) {
+    shares[i].first = blocks;
+    blocks += shares[i].end - shares[i].begin;
+  }
+  for (int i = count; i-- > 0;) {
+    shares[i].after = after;
+    after += (shares[i].end - shares[i].begin) * shares[i].cost;
+  }
+  return blocks;
+}
+
+void pool_run_together(pool *p, pool_share *shares, int count, bool small) {
+  int64_t blocks = number(shares, count);
+  if (blocks == 0) return;
   if (!p->impl || blocks == 1 || (small && p->asleep > 0)) {
-    task(context, 0, begin, end);
+    for (int i = 0; i < count; ++i)
+      if (shares[i].begin < shares[i].end)
+        shares[i].task(shares[i].context, 0, shares[i].begin, shares[i].end);
     judge(p, 0);
     return;
   }
-  job j = {
-      .task = task, .context = context, .fp = fp_read(), .end = end, .parts = PARTS * p->threads};
+  job j = {.shares = shares, .fp = fp_read(), .end = blocks, .parts = PARTS * p->threads};
   atomic_init(&j.finished, 0);
   atomic_init(&j.late, 0);
-  atomic_store_explicit(&j.next, begin, memory_order_release);
+  atomic_store_explicit(&j.next, 0, memory_order_release);
   size_t workers = blocks < p->threads ? (size_t)blocks : (size_t)p->threads;
   uint32_t flags = p->asleep > 0 ? PTHREADPOOL_FLAG_YIELD_WORKERS : 0;
   pthreadpool_parallelize_1d(p->impl, work, &j, workers, flags);
   size_t finished = (size_t)atomic_load_explicit(&j.finished, memory_order_acquire);
   WN_CHECK(finished == workers, "%zu of %zu workers finished", finished, workers);
   judge(p, atomic_load_explicit(&j.late, memory_order_relaxed));
+}
+
+void pool_run(pool *p, pool_task task, void *context, int64_t begin, int64_t end, bool small) {
+  if (begin >= end) return;
+  pool_share all = {.task = task, .context = context, .begin = begin, .end = end, .cost = 1};
+  pool_run_together(p, &all, 1, small);
 }

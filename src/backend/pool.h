@@ -25,4 +25,19 @@ void pool_end(pool *p);
  * all are done. small: not worth waking workers that sleep. */
 void pool_run(pool *p, pool_task task, void *context, int64_t begin, int64_t end, bool small);
 
+/* One of several ranges of blocks that are one job. */
+typedef struct pool_share {
+  pool_task task;
+  void *context;
+  int64_t begin, end;
+  int64_t cost; /* of a block, at least 1, in a unit that is the same for all of the job */
+  int64_t first,
+      after; /* the pool's: its first block's number in the job; costs of all shares behind it */
+} pool_share;
+
+/* The same for several ranges, in any order among each other: blocks are numbered one range behind the other, so a
+ * worker that finds nothing left of one goes on with the next. Costly blocks are best first. The sum of all costs is
+ * below 2^62. */
+void pool_run_together(pool *p, pool_share *shares, int count, bool small);
+
 #endif

@@ -95,6 +95,8 @@ typedef struct compile_options {
   int max_lines;       /* 0: 2000 */
   struct store *store; /* has or gets the code, during the call only; NULL: compile anew */
   compile_progress progress;
+  int side,
+      side_args; /* launches side by side at most, and arrays that several of them have together at most */
 } compile_options;
 
 /* NULL, or why this kernel, which has so many source lines, is one for the interpreter: what module_compile finds
@@ -132,5 +134,15 @@ void runtime_source(const runtime *rt, const lin_kernel *k, str *out);
  * number for runtime_stamp, from 0 in each run that is timed. NULL, or one line that says what failed. */
 const char *module_launch(runtime *rt, module *m, int index, const device_arg *args, int64_t begin,
                           int64_t end, int stamp);
+
+/* One of several launches that do not depend on each other. */
+typedef struct module_call {
+  int index;
+  const device_arg *args;
+  int64_t begin, end;
+} module_call;
+/* Runs all of them: on threads of the host as one job of the pool, so that a thread that finds nothing left of one goes
+ * on with the next; on a device, whose queue is in order, in turn. No more than compile_options.side said. */
+const char *module_launch_together(runtime *rt, module *m, const module_call *calls, int count);
 
 #endif

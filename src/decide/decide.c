@@ -331,6 +331,16 @@ static void say_bands(graph_plan *p, const kernel_set *set) {
   }
 }
 
+/* Of sets of sites each, and what is said to be in none. */
+static void say_sides(graph_plan *p, const kernel_set *set, const int *said) {
+  for (int i = 0; i < p->n; ++i)
+    if (said[i] == SIDE_ALONE && !p->site[i].inlined && p->site[i].with == 0)
+      p->site[i].side = SIDE_ALONE;
+  for (size_t k = 0; k < set->kernels.len; ++k)
+    if (set->kernels.data[k].side > 0)
+      p->site[set->kernels.data[k].first_site].side = set->kernels.data[k].side;
+}
+
 /* The plan with what nests were made from. */
 static graph_plan complete_plan(graph *g, const fitting *f, const choice *ch,
                                 const kernel_set *set) {
@@ -346,6 +356,7 @@ static graph_plan complete_plan(graph *g, const fitting *f, const choice *ch,
     p.site[i].layout = v->layout;
   }
   say_bands(&p, set);
+  say_sides(&p, set, ch->around.sides);
   return p;
 }
 

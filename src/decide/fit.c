@@ -185,7 +185,11 @@ kernel_set *schedule_fit(fitting *f, choice *c) {
   size_t size = sizeof *c->plan.site * (size_t)c->plan.n, most = f->target->machine->local_bytes;
   schedule *smallest = NULL;
   const cost_target cost = choose_cost_target(f->target);
-  band_request bands = {&cost, c->bands, f->sites};
+  band_request bands = {&cost, c->around.bands, f->sites};
+  cost_target shared = cost;
+  if (f->limit->threads > 0 && f->limit->threads < shared.threads)
+    shared.threads = f->limit->threads;
+  side_request sides = {&shared, c->around.sides, f->sites};
   f->least = 0;
   f->holder = -1;
   f->lightened = false;
@@ -193,10 +197,15 @@ kernel_set *schedule_fit(fitting *f, choice *c) {
     ++f->rounds;
     part_list parts = make_parts(f, c);
     settle(f->g, c, &parts);
-    kernel_set *set = parts_assemble(f->g, &parts, variable, f->nuser, f->user, &bands);
+    kernel_set *set = parts_assemble(f->g, &parts, variable, f->nuser, f->user, &bands, &sides);
     bool local = most > 0 && set->scratch_bytes > most;
     size_t bytes = memory_needed(set, f->limit->threads) + set->prepared_bytes;
     if (!local && bytes <= f->limit->bytes) return set;
+    if (!local && sides.cost != NULL &&
+        set->side_sets.len > 0) { /* what is side by side is, too: */
+      sides.cost = NULL;
+      continue;
+    }
     if (!local && bands.cost != NULL &&
         set->bands.len > 0) { /* what takes turns is alive together */
       bands.cost = NULL;

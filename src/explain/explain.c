@@ -178,7 +178,7 @@ static void write_all(const explanation *e, bool summary_first,
                       void (*write)(void *user, const char *text), void *user) {
   const char *choices = explain_text_choices(e), *summary = explain_text_program(e);
   const char *of_sites[] = {explain_text_sites(e), explain_text_placements(e),
-                            explain_text_layouts(e)};
+                            explain_text_layouts(e), explain_text_sides(e)};
   const int sections = (int)(sizeof of_sites / sizeof *of_sites);
   if (!summary_first) write_kernels(e, write, user);
   if (summary_first) write(user, summary);

@@ -214,6 +214,42 @@ const char *explain_text_placements(const explanation *e) {
   return str_text(&s);
 }
 
+/* --- side by side ----------------------------------------------------------------------------- */
+
+/* Sites with a kernel of the set, each once: kernels of a site follow each other in it. */
+static void add_side_set(str *s, arena *a, const explanation *e, const side_set *of) {
+  const kernel_set *set = e->program->compiled->set;
+  bool *named = arena_array(a, bool, e->nsites + 1), known = of->in_turn > 0;
+  str_printf(s,
+             "  %9s %9s %8s  %-6s  side=%d:", us_text(a, known ? of->in_turn * 1e6 : (double)NAN),
+             us_text(a, known ? of->together * 1e6 : (double)NAN),
+             known ? report_share(a, 1 - of->together / of->in_turn) : "-",
+             of->said ? "said" : "chosen", of->number);
+  for (int k = 0; k < e->nkernels; ++k) {
+    const int site = e->kernel[k].info.site;
+    if (set->kernels.data[k].side != of->number || named[site]) continue;
+    str_printf(s, " %s", site_label(a, &e->site[site]));
+    named[site] = true;
+  }
+  str_add(s, "\n");
+}
+
+const char *explain_text_sides(const explanation *e) {
+  arena *a = &e->program->compiled->graph.arena;
+  const kernel_set *set = e->program->compiled->set;
+  if (set->side_sets.len == 0) return NULL;
+  str s;
+  str_init(&s, a);
+  str_add(
+      &s,
+      "--- side by side: sites whose launches are one job for all threads; µs predicted one after "
+      "the other, and together\n");
+  str_printf(&s, "  %9s %9s %8s  %-6s  sites\n", "in turn", "together", "saved", "why");
+  for (size_t i = 0; i < set->side_sets.len; ++i) add_side_set(&s, a, e, &set->side_sets.data[i]);
+  str_add(&s, "\n");
+  return str_text(&s);
+}
+
 /* --- the choices ------------------------------------------------------------------------------ */
 
 /* "29.8  1.00x", the ratio to what it is now. */

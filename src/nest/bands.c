@@ -3,6 +3,7 @@
 #include "nest/bands.h"
 
 #include "lower/lower.h"
+#include "nest/touched.h"
 #include "rewrite/rewrite.h"
 
 enum { LEAST_STEPS = 4, MOST_ROUNDS = 64, MOST_KERNELS = 64 };
@@ -146,8 +147,6 @@ static void add_writes(const finding *f, const stepping *of, const nest *n, int 
 }
 
 /* --- who waits for whom ----------------------------------------------------------------------- */
-
-typedef VEC(int) numbers;
 
 static bool has(const numbers *n, int x) {
   for (size_t i = 0; i < n->len; ++i)

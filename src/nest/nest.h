@@ -106,6 +106,7 @@ typedef struct nest_kernel {
   const char *const *label; /* of the stored values; NULL: as the stores have it */
   int nsites;               /* of the first value */
   int code;                 /* launches of the same code have the same number */
+  int side;                 /* number of the side_set that it is of; 0: of none */
   /* as kernel_set.kinds, of its own nests: parts have loops in common, in each of its own kind; NULL: the set's */
   const map *kinds;
   int npairs;
@@ -122,12 +123,29 @@ typedef struct band_group {
   const int64_t *until;
 } band_group;
 
+/* Kernels [first, end) are one job: none of them touches what another one writes. */
+typedef struct side_group {
+  int first, end;
+} side_group;
+
+enum { MOST_SIDE = 16 }; /* kernels of a group */
+
+/* Why the kernels of some sites, those of which the plan says side=number, are in groups (nest/sides.h). */
+typedef struct side_set {
+  int number;
+  bool said;                /* by the plan */
+  int groups;               /* of its kernels */
+  double in_turn, together; /* predicted seconds */
+} side_set;
+
 typedef struct kernel_set {
   schedule *plan;         /* of a part: by site of its value, complete */
   VEC(array_info) arrays; /* by slot of OP_BUFFER */
   VEC(nest_kernel) kernels;
   VEC(band_group) bands; /* by their first kernel */
-  map kinds;             /* number of a reduction RANGE -> axis_kind */
+  VEC(side_group) sides; /* by their first kernel */
+  VEC(side_set) side_sets;
+  map kinds;  /* number of a reduction RANGE -> axis_kind */
   map chains; /* number of a reduction RANGE -> additions of floats in one chain, where the usual number is too many */
   size_t workspace_bytes, prepared_bytes;
   size_t workspace_least; /* the most that is alive during one kernel */

@@ -104,6 +104,7 @@ typedef struct assembly {
   kernel_set *set;
   bool variable_weights;
   const band_request *bands;
+  const side_request *sides;
   int *array_of; /* by stored value: its array */
 } assembly;
 
@@ -231,13 +232,16 @@ static void add_value(assembly *s, int value) {
 static void place_memory(arena *a, void *state) {
   const assembly *s = state;
   bands_find(s->g, s->set, a, s->bands);
+  sides_find(s->g, s->set, a, s->sides);
   plan_memory(s->set, a);
 }
 
 kernel_set *parts_assemble(graph *g, const part_list *parts, bool variable_weights, int nuser,
-                           const user_buffer *user, const band_request *bands) {
+                           const user_buffer *user, const band_request *bands,
+                           const side_request *sides) {
   int n = parts->sites->nvalues;
-  assembly s = {.g = g, .parts = parts, .variable_weights = variable_weights, .bands = bands};
+  assembly s = {
+      .g = g, .parts = parts, .variable_weights = variable_weights, .bands = bands, .sides = sides};
   s.set = arena_new(&g->arena, kernel_set);
   s.array_of = arena_array(&g->arena, int, n + 1);
   map_init(&s.set->kinds, &g->arena);

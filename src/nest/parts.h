@@ -7,6 +7,7 @@
 #define WN_NEST_PARTS_H
 
 #include "nest/bands.h"
+#include "nest/sides.h"
 #include "plan/plan.h"
 
 /* A stored value under the plans of its sites. */
@@ -45,6 +46,7 @@ part *part_make(graph *g, part_store *store, const site_list *sites, int value,
 
 /* All of a program. user: the caller's buffers, by slot. */
 kernel_set *parts_assemble(graph *g, const part_list *parts, bool variable_weights, int nuser,
-                           const user_buffer *user, const band_request *bands);
+                           const user_buffer *user, const band_request *bands,
+                           const side_request *sides);
 
 #endif

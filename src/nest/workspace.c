@@ -4,12 +4,12 @@
  * not. Largest first, each at the lowest place that is free during its life (greedy by size: Pisarchyk and Lee,
  * arXiv:2001.03288), or in another order where that needs less. Always holds: 64-byte alignment, and a little room
  * behind each array so that neighbours do not share cache sets; what the kernels of a host loop touch is alive in all
- * of its rounds; what a run reads of the prepared block stays; an array that is in another one is where it stands in
- * that, which is alive as long as any that is in it; a result that may be in the place of what its kernel reads for the
- * last time (in_place.c) is one array with that. */
+ * of its rounds, and what those side by side touch while any of them runs; what a run reads of the prepared block stays;
+ * an array that is in another one is where it stands in that, which is alive as long as any that is in it; a result that
+ * may be in the place of what its kernel reads for the last time (in_place.c) is one array with that. */
 #include <stdlib.h>
 
-#include "nest/nest.h"
+#include "nest/touched.h"
 
 enum { ALIGNMENT = 64, PAGE = 4096 };
 
@@ -37,66 +37,61 @@ static void touch(life *l, int kernel) {
   l->last = kernel;
 }
 
-typedef VEC(int) numbers;
-
-static void add_touched(arena *a, numbers *of, const nest *n) {
-  for (int s = 0; s < n->nstores; ++s) vec_push(a, of, n->store[s].array);
-  uop_order all = nest_walk(a, n);
-  for (size_t i = 0; i < all.len; ++i) {
-    if (all.at[i]->op == OP_BUFFER) vec_push(a, of, (int)all.at[i]->arg.i);
-  }
-  for (int i = 0; i < n->nchildren; ++i) add_touched(a, of, n->child[i].nest);
-}
-
-/* What a nest and those inside it read and write, in its own numbers. Launches share nests: each is looked through
- * once. */
-static const numbers *touched_by(map *known, const nest *n) {
-  numbers *of = map_get_ptr(known, (uint64_t)(uintptr_t)n);
-  if (of != NULL) return of;
-  of = arena_new(known->arena, numbers);
-  add_touched(known->arena, of, n);
-  map_put_ptr(known, (uint64_t)(uintptr_t)n, of);
-  return of;
-}
-
 /* The array that has the memory of one that a launch's nests call so. */
 static int memory_of(const kernel_set *set, const nest_kernel *k, int array) {
   const int own = kernel_array(k, array), whole = set->arrays.data[own].whole - 1;
   return whole >= 0 ? whole : own;
 }
 
+static void touch_all(const kernel_set *set, const nest_kernel *k, int kernel, const numbers *of,
+                      life *lives) {
+  for (size_t i = 0; i < of->len; ++i) touch(&lives[memory_of(set, k, of->data[i])], kernel);
+}
+
 static void scan_kernels(const kernel_set *set, map *known, life *lives) {
   for (size_t k = 0; k < set->kernels.len; ++k) {
     const nest_kernel *kp = &set->kernels.data[k];
     for (int r = 0; r < kp->nroots; ++r) {
-      const numbers *of = touched_by(known, kp->root[r]);
-      for (size_t i = 0; i < of->len; ++i) touch(&lives[memory_of(set, kp, of->data[i])], (int)k);
+      const touched *of = touched_by(known, kp->root[r]);
+      touch_all(set, kp, (int)k, &of->reads, lives);
+      touch_all(set, kp, (int)k, &of->writes, lives);
     }
   }
 }
 
-/* From the first kernel of a host loop, or of those that take turns, to its last. */
+static void widen_to(int *first, int *last, int from, int end) {
+  if (*first >= end || *last < from) return;
+  if (*first > from) *first = from;
+  if (*last < end - 1) *last = end - 1;
+}
+
+/* From the first kernel of a host loop, of those that take turns or of those side by side, to its last. */
 static void widen(const kernel_set *set, int *first, int *last) {
   const nest_kernel *k = set->kernels.data;
   while (*first > 0 && nest_same_rounds(&k[*first], &k[*first - 1])) --*first;
   while (*last + 1 < (int)set->kernels.len && nest_same_rounds(&k[*last], &k[*last + 1])) ++*last;
-  for (size_t i = 0; i < set->bands.len; ++i) {
-    const band_group *b = &set->bands.data[i];
-    if (*first >= b->end || *last < b->first) continue;
-    if (*first > b->first) *first = b->first;
-    if (*last < b->end - 1) *last = b->end - 1;
-  }
+  for (size_t i = 0; i < set->bands.len; ++i)
+    widen_to(first, last, set->bands.data[i].first, set->bands.data[i].end);
+  for (size_t i = 0; i < set->sides.len; ++i)
+    widen_to(first, last, set->sides.data[i].first, set->sides.data[i].end);
 }
 
 /* --- results in the place of what is read ----------------------------------------------------- */
 
+static bool has_other_name(const kernel_set *set, const nest_kernel *k, const numbers *of,
+                           int name) {
+  const int memory = memory_of(set, k, name);
+  for (size_t i = 0; i < of->len; ++i)
+    if (of->data[i] != name && memory_of(set, k, of->data[i]) == memory) return true;
+  return false;
+}
+
 /* Do the nests of a launch call the memory by this name alone? */
 static bool is_one_name(const kernel_set *set, map *known, const nest_kernel *k, int name) {
-  const int memory = memory_of(set, k, name);
   for (int r = 0; r < k->nroots; ++r) {
-    const numbers *of = touched_by(known, k->root[r]);
-    for (size_t i = 0; i < of->len; ++i)
-      if (of->data[i] != name && memory_of(set, k, of->data[i]) == memory) return false;
+    const touched *of = touched_by(known, k->root[r]);
+    if (has_other_name(set, k, &of->reads, name) || has_other_name(set, k, &of->writes, name))
+      return false;
   }
   return true;
 }

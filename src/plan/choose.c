@@ -214,14 +214,16 @@ static void choose_sites(graph *g, choice *c, const choice_target *target, bool 
   c->considered = str_text(&text);
 }
 
-const int *choose_set_apart(graph *g, graph_plan *p) {
+plan_around choose_set_apart(graph *g, graph_plan *p) {
   int *bands = arena_array(&g->arena, int, p->n + 1);
+  int *sides = arena_array(&g->arena, int, p->n + 1);
   for (int i = 0; i < p->n; ++i) {
     bands[i] = p->site[i].bands;
-    p->site[i].bands = 0;
+    sides[i] = p->site[i].side;
+    p->site[i].bands = p->site[i].side = 0;
     p->site[i].layout = LAYOUT_CHOSEN;
   }
-  return bands;
+  return (plan_around){bands, sides};
 }
 
 /* --- what there is to choose for ---------------------------------------------------------------- */
@@ -322,7 +324,7 @@ choice choose_plan(graph *g, const site_list *sites, const choice_target *target
   plan_request asked = plan_parse(g, c.name, sites);
   bool on = asked_tile(g, o, env, &w);
   c.plan = asked.plan;
-  c.bands = choose_set_apart(g, &c.plan);
+  c.around = choose_set_apart(g, &c.plan);
   c.source = asked.source;
   c.spelled = asked.spelled;
   c.rewrites = asked.rewrites;

@@ -53,14 +53,18 @@ typedef enum {
   CHOICE_TO_FIT,  /* another one, to fit */
   CHOICE_LEFT     /* what is cheaper was refused */
 } choice_reason;
+/* What a plan says of what is around sites, by site, as schedules say it; 0: nothing. */
+typedef struct plan_around {
+  const int *bands, *sides;
+} plan_around;
 
 typedef struct choice {
   const char *name; /* of the plan, as asked for */
   const site_list *sites;
   graph_plan plan;
   const plan_source *source;
-  const bool *spelled;    /* by site: no size of it may be made smaller */
-  const int *bands;       /* by site: what the plan says of turns; 0: nothing */
+  const bool *spelled; /* by site: no size of it may be made smaller */
+  plan_around around;
   bool rewrites;          /* a plan for all was asked for that rewrites */
   tuned_source tuned;     /* some of it was; TUNED_ELSEWHERE: some of that not as things are here */
   double seconds;         /* predicted, once it was applied */
@@ -91,9 +95,9 @@ bool choose_lighter(graph *g, choice *c, const choice_target *target, const size
 void choose_leave(choice *c, int site);
 /* The site's candidate of this number, or instead of it the plain one. */
 void choose_take(choice *c, int site, int index, bool plain, choice_reason why);
-/* What the plan says of turns and layouts is of what is around a value: parts are made of what it says of the value.
- * Returns what it said of turns, by site. */
-const int *choose_set_apart(graph *g, graph_plan *p);
+/* What the plan says of turns, launches side by side and layouts is of what is around a value: parts are made of what it
+ * says of the value. Returns what it said of the first two. */
+plan_around choose_set_apart(graph *g, graph_plan *p);
 /* Takes what was measured where there is any (choose_tuned.c). */
 void choose_tuned(graph *g, choice *c, const choice_target *target);
 /* Does the site have what was tuned for it? */

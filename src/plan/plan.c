@@ -68,7 +68,7 @@ static bool accept_word(reader *r, const char *word) {
 static schedule spread(const schedule *all, site_kind kind) {
   schedule s = *all;
   if (kind == SITE_CONV) return s;
-  s = (schedule){.direct = true, .layout = all->layout, .bands = all->bands};
+  s = (schedule){.direct = true, .layout = all->layout, .bands = all->bands, .side = all->side};
   if (kind != SITE_PRODUCT || !all->direct) return s;
   memcpy(s.t, all->t, sizeof s.t);
   memcpy(s.k, all->k, sizeof s.k);
@@ -86,7 +86,8 @@ static bool accept(reader *r, const char *text) {
 
 static bool is_loop_option(const char *at) {
   return strncmp(at, ";lanes=", 7) == 0 || strncmp(at, ";regs=", 6) == 0 ||
-         strncmp(at, ";layout=", 8) == 0 || strncmp(at, ";bands=", 7) == 0;
+         strncmp(at, ";layout=", 8) == 0 || strncmp(at, ";bands=", 7) == 0 ||
+         strncmp(at, ";side=", 6) == 0;
 }
 
 /* i2, none, or where `terms` sum. */
@@ -178,6 +179,7 @@ static void read_other(reader *r, int number, schedule *out) {
     if (accept(r, ";regs=")) out->regs = read_loop(r, false);
     if (accept(r, ";layout=")) out->layout = schedule_read_layout(r->g->diag, r->text, &r->at);
     if (accept(r, ";bands=")) out->bands = read_bands(r);
+    if (accept(r, ";side=")) out->side = schedule_read_side(r->g->diag, r->text, &r->at);
   } else {
     expected(r, "global, inline or with=, since it is no convolution");
   }
@@ -264,7 +266,7 @@ void plan_print_site(str *out, const schedule *s, const site_list *sites, int si
   str text;
   schedule sizes = *s;
   sizes.layout = LAYOUT_CHOSEN; /* these are said last */
-  sizes.bands = 0;
+  sizes.bands = sizes.side = 0;
   str_init(&text, out->arena);
   schedule_print(&text, &sizes);
   str_add(out, s->inlined ? "inline" : "global");
@@ -274,12 +276,14 @@ void plan_print_site(str *out, const schedule *s, const site_list *sites, int si
   print_loop(out, ";regs=", s->regs);
   schedule_print_layout(out, s->layout);
   if (s->bands > 0) str_printf(out, ";bands=%d", s->bands);
+  schedule_print_side(out, s->side);
 }
 
 /* Nothing to say of what is no convolution: it has its array and its kernel, in sizes that the machine chooses. */
 static bool is_plain(const schedule *s) {
   return !s->inlined && s->with == 0 && s->lanes == 0 && s->regs == 0 && s->t[0] == 0 &&
-         s->k[0] == 0 && s->chains == 0 && s->layout == LAYOUT_CHOSEN && s->bands == 0;
+         s->k[0] == 0 && s->chains == 0 && s->layout == LAYOUT_CHOSEN && s->bands == 0 &&
+         s->side == 0;
 }
 
 static bool all_plain(const graph_plan *p, const site_list *sites) {

@@ -48,7 +48,7 @@ typedef enum { VALUE_LOOP_CHOSEN = 0, VALUE_LOOP_NONE = -1, VALUE_LOOP_TERMS = -
 /* Order in memory of the stored value that a site is in: as the graph has its loops, or channels last (storage.h). */
 typedef enum { LAYOUT_CHOSEN, LAYOUT_GIVEN, LAYOUT_LAST } value_layout;
 
-enum { MOST_BANDS = 4096 };
+enum { MOST_BANDS = 4096, MOST_SIDES = 4096, SIDE_ALONE = -1 };
 
 typedef struct schedule {
   bool direct; /* no rewrite; stage[] unused */
@@ -63,6 +63,7 @@ typedef struct schedule {
   value_loop lanes, regs;
   value_layout layout;
   int bands; /* rounds in which it takes turns with what reads it (nest/bands.h); 0: chosen, 1: none */
+  int side; /* number of the set of sites that it runs beside (nest/sides.h); 0: chosen, SIDE_ALONE: none */
   int nlanes; /* of these lanes; 0: as many as suit the machine */
   int chains; /* of additions, for all sums of a value that is not rewritten; 0: chosen (chains.h) */
   /* of a stored value that is no convolution: number + 1 of the site whose kernel stores it too; 0: its own */
@@ -79,6 +80,10 @@ const char *schedule_parse_in_braces(diag *d, const char *text, const char *at, 
 /* The message for text that is no plan; says where. */
 _Noreturn void schedule_expected(diag *d, const char *text, const char *at, const char *what);
 void schedule_print(str *out, const schedule *s);
+/* What follows side=, which is 0 for SIDE_ALONE, at *at in a text, which is moved behind it; and all of the option, or
+ * nothing. */
+int schedule_read_side(diag *d, const char *text, const char **at);
+void schedule_print_side(str *out, int side);
 /* What follows layout=, at *at in a text, which is moved behind it; and all of the option, or nothing. */
 value_layout schedule_read_layout(diag *d, const char *text, const char **at);
 void schedule_print_layout(str *out, value_layout layout);

@@ -52,6 +52,10 @@ void schedule_print_layout(str *out, value_layout layout) {
   if (layout != LAYOUT_CHOSEN) str_printf(out, ";layout=%s", layout_name[layout]);
 }
 
+void schedule_print_side(str *out, int side) {
+  if (side != 0) str_printf(out, ";side=%d", side == SIDE_ALONE ? 0 : side);
+}
+
 /* --- parsing ---------------------------------------------------------------------------------- */
 
 typedef struct reader {
@@ -143,6 +147,13 @@ static void read_stage(reader *r, schedule *s, bool *seen) {
   if (accept(r, "(")) read_loops(r, p);
 }
 
+int schedule_read_side(diag *d, const char *text, const char **at) {
+  reader r = {d, text, *at, '\0'};
+  const int n = (int)number(&r, 0, MOST_SIDES, "a number from 1 to 4096 of a set of sites, or 0");
+  *at = r.at;
+  return n > 0 ? n : SIDE_ALONE;
+}
+
 static void read_split(reader *r, int64_t *split) {
   if (split[0] != 0) expected(r, "each of t, k and c once");
   int n = 0;
@@ -179,6 +190,8 @@ static void read_option(reader *r, schedule *s) {
     s->layout = schedule_read_layout(r->d, r->text, &r->at);
   else if (accept(r, "bands="))
     s->bands = (int)number(r, 1, MOST_BANDS, "a number of rounds from 1 to 4096");
+  else if (accept(r, "side="))
+    s->side = schedule_read_side(r->d, r->text, &r->at);
   else if (s->direct && accept(r, "chains="))
     s->chains = (int)number(r, 1, SUMS_AT_ONCE, "a number of chains from 1 to 8");
   else if (!s->direct && accept(r, "share="))
@@ -187,9 +200,10 @@ static void read_option(reader *r, schedule *s) {
     if (*r->at != 't' && *r->at != 'k') expected(r, "t or k");
     s->v = *r->at++;
   } else
-    expected(r, s->direct
-                    ? "t=, k=, c=, v=, chains=, wino=, chunk=, layout=, bands= or launch=joint"
-                    : "t=, k=, c=, v=, wino=, chunk=, share=, layout=, bands= or launch=joint");
+    expected(r,
+             s->direct
+                 ? "t=, k=, c=, v=, chains=, wino=, chunk=, layout=, bands=, side= or launch=joint"
+                 : "t=, k=, c=, v=, wino=, chunk=, share=, layout=, bands=, side= or launch=joint");
 }
 
 static void read_schedule(reader *r, schedule *s) {
@@ -307,6 +321,7 @@ void schedule_print(str *out, const schedule *s) {
   if (s->joint) str_add(out, ";launch=joint");
   schedule_print_layout(out, s->layout);
   if (s->bands > 0) str_printf(out, ";bands=%d", s->bands);
+  schedule_print_side(out, s->side);
 }
 
 /* --- comparing -------------------------------------------------------------------------------- */
@@ -329,7 +344,7 @@ uint64_t schedule_hash(const schedule *s) {
   h = hash_bytes(&s->v, sizeof s->v, h) + s->inlined + 2 * (uint64_t)s->with;
   int64_t loops[] = {s->lanes,  s->regs,         s->nlanes,
                      s->chains, s->share.letter, s->share.letter ? s->share.part : 0,
-                     s->layout, s->bands};
+                     s->layout, s->bands,        s->side};
   h = hash_bytes(loops, sizeof loops, h);
   return hash_bytes(s->m, (size_t)s->nm * sizeof s->m[0], h);
 }
@@ -354,8 +369,8 @@ bool schedule_equal(const schedule *a, const schedule *b) {
   return same_loop(a->share, b->share) && a->direct == b->direct && a->inlined == b->inlined &&
          a->with == b->with && a->lanes == b->lanes && a->regs == b->regs &&
          a->chains == b->chains && a->nlanes == b->nlanes && a->layout == b->layout &&
-         a->bands == b->bands && a->joint == b->joint && a->v == b->v && a->chunk == b->chunk &&
-         a->nm == b->nm && memcmp(a->t, b->t, sizeof a->t) == 0 &&
+         a->bands == b->bands && a->side == b->side && a->joint == b->joint && a->v == b->v &&
+         a->chunk == b->chunk && a->nm == b->nm && memcmp(a->t, b->t, sizeof a->t) == 0 &&
          memcmp(a->k, b->k, sizeof a->k) == 0 && memcmp(a->c, b->c, sizeof a->c) == 0 &&
          memcmp(a->m, b->m, (size_t)a->nm * sizeof a->m[0]) == 0;
 }

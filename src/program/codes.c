@@ -108,5 +108,8 @@ void codes_make(compiled_graph *c, const part_list *parts, bool merge) {
 void codes_compile(compiled_graph *c, const compile_options *options) {
   const lin_kernel **ks = arena_array(&c->graph.arena, const lin_kernel *, c->ncodes + 1);
   for (int i = 0; i < c->ncodes; ++i) ks[i] = &c->codes[i]->lin;
-  c->module = module_compile(c->rt, &c->diag, c->ncodes, ks, options);
+  compile_options o = *options;
+  o.side = c->list.side;
+  o.side_args = c->list.side_args;
+  c->module = module_compile(c->rt, &c->diag, c->ncodes, ks, &o);
 }

@@ -180,6 +180,7 @@ static void set_up(wn_program *p, void *const *bound, bool shares, prepared_weig
   p->block = arena_array(&p->arena, void *, l->blocks + 1);
   p->args = arena_array(&p->arena, device_arg, l->args + 1);
   p->moved = arena_array(&p->arena, device_arg, l->most_args + 1);
+  p->calls = arena_array(&p->arena, module_call, l->side + 1);
   allocate_in_turn(p, shared, shares);
 }
 

@@ -58,27 +58,58 @@ static void add_launch(compiled_graph *c, int index) {
   if (n > l->most_args) l->most_args = n;
 }
 
-/* One behind the other, or where neighbours share a host loop, round by round. */
+/* Launches from `first` on that take turns, or are one job; false: neither. bands, sides: the next of each. */
+static bool next_together(compiled_graph *c, int first, size_t *bands, size_t *sides,
+                          program_rounds *out) {
+  const kernel_set *s = c->set;
+  if (*bands < s->bands.len && s->bands.data[*bands].first == first) {
+    const band_group *b = &s->bands.data[(*bands)++];
+    const size_t n = (size_t)(b->rounds * (b->end - b->first));
+    const int64_t *until = arena_copy(&c->keep, b->until, n * sizeof *until);
+    *out = (program_rounds){first, b->end, b->rounds, until, false};
+    return true;
+  }
+  if (*sides == s->sides.len || s->sides.data[*sides].first != first) return false;
+  *out = (program_rounds){first, s->sides.data[(*sides)++].end, 1, NULL, true};
+  return true;
+}
+
+static bool begins_together(const compiled_graph *c, int launch, size_t bands, size_t sides) {
+  const kernel_set *s = c->set;
+  return (bands < s->bands.len && s->bands.data[bands].first == launch) ||
+         (sides < s->sides.len && s->sides.data[sides].first == launch);
+}
+
+/* One behind the other, or where neighbours share a host loop, round by round; or as sides.h and bands.h say. */
 static void group_launches(compiled_graph *c) {
   launch_list *l = &c->list;
   const nest_kernel *k = c->set->kernels.data;
-  size_t bands = 0;
+  size_t bands = 0, sides = 0;
   for (int i = 0, end; i < l->count; i = end) {
-    if (bands < c->set->bands.len && c->set->bands.data[bands].first == i) {
-      const band_group *b = &c->set->bands.data[bands++];
-      const size_t n = (size_t)(b->rounds * (b->end - b->first));
-      const int64_t *until = arena_copy(&c->keep, b->until, n * sizeof *until);
-      l->rounds[l->round_groups++] = (program_rounds){i, end = b->end, b->rounds, until};
+    program_rounds *next = &l->rounds[l->round_groups++];
+    if (next_together(c, i, &bands, &sides, next)) {
+      end = next->end;
       continue;
     }
     bool rounds = k[i].chunks > 1;
     end = i + 1;
     while (end < l->count && k[end].prepare == k[i].prepare &&
-           !(bands < c->set->bands.len && c->set->bands.data[bands].first == end) &&
+           !begins_together(c, end, bands, sides) &&
            (rounds ? nest_same_rounds(&k[i], &k[end]) : k[end].chunks <= 1))
       ++end;
-    l->rounds[l->round_groups++] = (program_rounds){i, end, rounds ? k[i].chunks : 1, NULL};
+    *next = (program_rounds){i, end, rounds ? k[i].chunks : 1, NULL, false};
     if (k[i].prepare) l->prepare_groups = l->round_groups;
+  }
+}
+
+/* What launches side by side need at most. */
+static void measure_sides(launch_list *l) {
+  for (int g = 0; g < l->round_groups; ++g) {
+    const program_rounds *r = &l->rounds[g];
+    int args = 0;
+    for (int i = r->first; i < r->end && r->side; ++i) args += l->launch[i].args;
+    if (r->side && r->end - r->first > l->side) l->side = r->end - r->first;
+    if (args > l->side_args) l->side_args = args;
   }
 }
 
@@ -117,6 +148,7 @@ void launches_make(compiled_graph *c) {
   for (int i = 0; i < l->count; ++i) add_launch(c, i);
   while (l->prepare < l->count && c->set->kernels.data[l->prepare].prepare) ++l->prepare;
   group_launches(c);
+  measure_sides(l);
   list_uses(a, l);
   find_last_reads(c, a, l);
 }
@@ -134,7 +166,7 @@ static void add_launches(str *key, const launch_list *l) {
   ADD(key, l->count, l->prepare, l->round_groups);
   for (int i = 0; i < l->round_groups; ++i) {
     const program_rounds *of = &l->rounds[i];
-    ADD(key, of->first, of->end, of->count);
+    ADD(key, of->first, of->end, of->count, of->side);
     if (of->until != NULL) add_numbers(key, of->until, (size_t)(of->count * (of->end - of->first)));
   }
   for (int i = 0; i < l->count; ++i) {

@@ -49,6 +49,7 @@ typedef struct program_rounds {
   int first, end;
   int64_t count;
   const int64_t *until;
+  bool side; /* none of them needs what another one makes: they are one job (count is 1) */
 } program_rounds;
 
 /* Launch i is that of kernel_set.kernels[i]. All launches are in rounds, in order; those of
@@ -61,6 +62,7 @@ typedef struct launch_list {
   int round_groups, prepare_groups;
   program_rounds *rounds;
   int args, most_args; /* of all launches; of the one with most */
+  int side, side_args; /* launches side by side, and their arguments together, at most */
   launch_arg *arg;
   int arrays;
   program_array *array;
@@ -194,15 +196,16 @@ struct wn_program {
   runtime *rt; /* compiled->rt, or one of its own with the same threads */
   diag diag;   /* what the last call that failed says */
   arena arena;
-  void **bound;      /* by slot: the caller's arrays */
-  void **next;       /* the same, while some are being bound */
-  void **block;      /* by number: where it is; in the host's memory slots are what is bound */
-  device_arg *args;  /* of all launches */
-  device_arg *moved; /* of one launch in a later round */
-  bool in_place;     /* of its runtime's memory */
-  bool lent_arena;   /* the workspace is the caller's block */
-  int unbound;       /* slots */
-  _Atomic int state; /* PROGRAM_ */
+  void **bound;       /* by slot: the caller's arrays */
+  void **next;        /* the same, while some are being bound */
+  void **block;       /* by number: where it is; in the host's memory slots are what is bound */
+  device_arg *args;   /* of all launches */
+  device_arg *moved;  /* of one launch in a later round */
+  module_call *calls; /* of launches side by side */
+  bool in_place;      /* of its runtime's memory */
+  bool lent_arena;    /* the workspace is the caller's block */
+  int unbound;        /* slots */
+  _Atomic int state;  /* PROGRAM_ */
   _Atomic unsigned generation; /* of forks, that the state is of */
   bool alone; /* a child process could not start the threads, and nobody was told yet */
 };

@@ -73,12 +73,27 @@ static const char *take_turns(wn_program *p, const program_rounds *group, int64_
   return why;
 }
 
-/* Groups [first, end) of the list; t may be NULL. */
+/* Those that are one job. */
+static const char *launch_together(wn_program *p, const program_rounds *group) {
+  const int n = group->end - group->first;
+  for (int i = 0; i < n; ++i) {
+    const program_launch *l = &p->compiled->list.launch[group->first + i];
+    p->calls[i] = (module_call){l->code, p->args + l->first_arg, 0, l->blocks};
+  }
+  return module_launch_together(p->rt, p->compiled->module, p->calls, n);
+}
+
+/* Groups [first, end) of the list; t may be NULL. With times launches are one behind the other, since those of one job
+ * have no time of their own. */
 static const char *launch_groups(wn_program *p, int first, int end, timing *t) {
   const launch_list *l = &p->compiled->list;
   const char *why = NULL;
   for (int g = first; g < end && why == NULL; ++g) {
     const program_rounds *group = &l->rounds[g];
+    if (group->side && t == NULL) {
+      why = launch_together(p, group);
+      continue;
+    }
     for (int64_t r = 0; r < group->count && why == NULL; ++r) {
       if (group->until != NULL) {
         why = take_turns(p, group, r, t);

@@ -39,6 +39,8 @@ static inline schedule random_schedule(uint64_t *s) {
   r.chunk = pick(s, 2) ? 0 : 1 + pick(s, 100000);
   r.joint = pick(s, 2);
   r.layout = (value_layout)pick(s, 3);
+  if (pick(s, 3) == 0) r.side = pick(s, 5) - 1; /* SIDE_ALONE, chosen, or a number */
+  if (pick(s, 4) == 0) r.bands = 1 + pick(s, 9);
   return r;
 }
 

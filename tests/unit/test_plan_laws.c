@@ -60,6 +60,7 @@ static schedule draw_for(const site_list *l, int i, uint64_t *s) {
   if (!r.inlined && pick(s, 2))
     r.regs = pick(s, 2) ? (value_loop)(1 + pick(s, 11)) : VALUE_LOOP_NONE;
   if (!r.inlined) r.layout = (value_layout)pick(s, 3);
+  if (!r.inlined && pick(s, 3) == 0) r.side = pick(s, 5) - 1;
   if (l->at[i].kind == SITE_MAP || r.inlined) return r;
   random_split(s, r.t);
   random_split(s, r.k);

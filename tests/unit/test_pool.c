@@ -17,6 +17,7 @@
 
 #include "base/mem.h"
 #include "backend/pool.h"
+#include "diff/conv_case.h"
 
 enum { BLOCKS = 3000, WORKERS = 8 };
 
@@ -68,6 +69,95 @@ static void test_each_block_once(void **state) {
     run_and_check(p, 0, BLOCKS - 1);
     pool_release(p);
   }
+}
+
+/* --- several ranges as one job ---------------------------------------------------------------- */
+
+enum { SHARES = 9, LONGEST = 200 };
+
+typedef struct range {
+  tally *all; /* whose blocks this range has a part of, from `offset` on */
+  int64_t offset;
+  int wrong; /* blocks that are none of it */
+  int64_t begin, end;
+} range;
+
+static void count_range(void *context, int worker, int64_t begin, int64_t end) {
+  range *r = context;
+  if (begin < r->begin || end > r->end || begin >= end) {
+    r->wrong++;
+    return;
+  }
+  count(r->all, worker, r->offset + begin - r->begin, r->offset + end - r->begin);
+}
+
+/* Each block of each range once, told by its range's own numbers, whatever blocks cost. */
+static void run_ranges(pool *p, uint64_t *random, bool small) {
+  static tally t;
+  range r[SHARES];
+  pool_share s[SHARES];
+  int64_t blocks = 0;
+  const int n = 1 + (int)(random[0] % SHARES);
+  memset(&t, 0, sizeof t);
+  t.threads = pool_threads(p);
+  for (int i = 0; i < n; ++i) {
+    const uint64_t drawn = next_random(random);
+    const int64_t begin = (int64_t)(drawn % 50), length = (int64_t)(drawn >> 8) % LONGEST;
+    r[i] = (range){&t, blocks, 0, begin, drawn >> 60 == 0 ? begin : begin + length};
+    s[i] = (pool_share){.task = count_range,
+                        .context = &r[i],
+                        .begin = r[i].begin,
+                        .end = r[i].end,
+                        .cost = drawn >> 59 & 1 ? 1 + (int64_t)(drawn >> 40 & 0xfff) : 1 << 30};
+    blocks += r[i].end - r[i].begin;
+  }
+  pool_begin(p);
+  pool_run_together(p, s, n, small);
+  pool_end(p);
+  for (int i = 0; i < n; ++i) assert_int_equal(r[i].wrong, 0);
+  assert_int_equal(t.overlaps + t.beyond, 0);
+  for (int64_t i = 0; i < BLOCKS; ++i) assert_int_equal(t.times[i], i < blocks);
+}
+
+static void test_ranges_together(void **state) {
+  (void)state;
+  static const int threads[] = {1, 2, 3, 5};
+  uint64_t random = test_seed();
+  for (int i = 0; i < 4; ++i) {
+    pool *p = pool_acquire(threads[i]);
+    assert_non_null(p);
+    for (int round = 0; round < 100; ++round) run_ranges(p, &random, round % 2 == 0);
+    pool_share none = {.task = count_range, .begin = 3, .end = 3, .cost = 1};
+    pool_begin(p);
+    pool_run_together(p, &none, 1, false);
+    pool_run_together(p, &none, 0, false);
+    pool_end(p);
+    pool_release(p);
+  }
+}
+
+/* A range is left to one worker only as far as its share of all work goes: of costly blocks that stand first none takes
+ * all, though there are few among many. */
+static void note_most(void *context, int worker, int64_t begin, int64_t end) {
+  (void)worker;
+  _Atomic int64_t *most = context;
+  int64_t now = atomic_load(most);
+  while (now < end - begin && !atomic_compare_exchange_weak(most, &now, end - begin)) continue;
+}
+
+static void test_costly_blocks_are_shared(void **state) {
+  (void)state;
+  pool *p = pool_acquire(2);
+  assert_non_null(p);
+  _Atomic int64_t costly = 0, cheap = 0;
+  pool_share s[] = {{.task = note_most, .context = (void *)&costly, .end = 4, .cost = 1000},
+                    {.task = note_most, .context = (void *)&cheap, .end = 1000, .cost = 1}};
+  pool_begin(p);
+  pool_run_together(p, s, 2, false);
+  pool_end(p);
+  assert_int_equal(atomic_load(&costly), 1); /* 5000 in all: an eighth is less than one of these */
+  assert_in_range(atomic_load(&cheap), 1, 125);
+  pool_release(p);
 }
 
 /* Threads of this process, as the kernel counts them; -1 where it does not say. */
@@ -189,8 +279,12 @@ static void test_no_memory(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_each_block_once), cmocka_unit_test(test_shared),
-      cmocka_unit_test(test_turns),           cmocka_unit_test(test_child),
+      cmocka_unit_test(test_each_block_once),
+      cmocka_unit_test(test_ranges_together),
+      cmocka_unit_test(test_costly_blocks_are_shared),
+      cmocka_unit_test(test_shared),
+      cmocka_unit_test(test_turns),
+      cmocka_unit_test(test_child),
       cmocka_unit_test(test_no_memory),
   };
   return cmocka_run_group_tests_name("pool", tests, NULL, NULL);

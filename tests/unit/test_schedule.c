@@ -206,7 +206,9 @@ static const mistake mistakes[] = {
     {"old;k=4", 1, "expected"},
     {"directly", 1, "expected"},
     {"direct ", 7, "or the end"},
-    {"direct;", 8, "t=, k=, c=, v=, chains=, wino=, chunk=, layout=, bands= or launch=joint"},
+    {"direct;", 8,
+     "t=, k=, c=, v=, chains=, wino=, chunk=, layout=, bands=, side= or "
+     "launch=joint"},
     {"direct;;k=4", 8, "t=, k=, c="},
     {"direct,k=4", 7, "or the end"},
     {"direct;k=", 10, "a size from 1"},

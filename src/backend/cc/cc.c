@@ -519,7 +519,7 @@ static void *cc_compile(void *device, backend_job *job) {
 }
 
 const backend backend_cc = {
-    HOST_BACKEND(host_open, host_launch),
+    HOST_BACKEND(host_open, host_launch, host_blocks),
     .name = "cpu:cc",
     .compiler = "the system's C compiler",
     .isas = machine_cpu_isas,

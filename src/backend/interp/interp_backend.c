@@ -39,7 +39,7 @@ static const char *interp_launch(void *device, const backend_kernel *kernel, con
 }
 
 const backend backend_interp = {
-    HOST_BACKEND(interp_open, interp_launch),
+    HOST_BACKEND(interp_open, interp_launch, run_part),
     .name = "interp",
     .compiler = "none: the reference, in float64",
     .reference = true,

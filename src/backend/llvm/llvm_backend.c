@@ -306,7 +306,7 @@ static void *compile(void *device, backend_job *job) {
 }
 
 const backend backend_llvm = {
-    HOST_BACKEND(host_open, host_launch),
+    HOST_BACKEND(host_open, host_launch, host_blocks),
     .name = "cpu",
     .compiler = "LLVM, in process",
     .version = llvm_version,
