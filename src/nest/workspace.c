@@ -131,10 +131,19 @@ static void replace_arrays(kernel_set *set, arena *scratch, map *known, const li
   }
 }
 
-/* The first of those that have one place. */
-static int first_of_place(const kernel_set *set, int array) {
-  while (set->arrays.data[array].instead > 0) array = set->arrays.data[array].instead - 1;
-  return array;
+/* By array the first of those that have one place with it: long chains are followed once. */
+static int *find_places(const kernel_set *set, arena *scratch) {
+  const array_info *all = set->arrays.data;
+  int *first = arena_array(scratch, int, set->arrays.len + 1); /* + 1; 0: not known */
+  for (int i = 0; i < (int)set->arrays.len; ++i) {
+    int top = i;
+    while (first[top] == 0 && all[top].instead > 0) top = all[top].instead - 1;
+    const int found = first[top] > 0 ? first[top] : top + 1;
+    for (int k = i; k != top; k = all[k].instead - 1) first[k] = found;
+    first[top] = found;
+  }
+  for (size_t i = 0; i < set->arrays.len; ++i) --first[i];
+  return first;
 }
 
 /* --- scratch ---------------------------------------------------------------------------------- */
@@ -361,11 +370,12 @@ static size_t least_of_values(const kernel_set *set, arena *scratch, const life 
 static int list_work(const kernel_set *set, arena *scratch, const life *lives, life **out) {
   const int n = (int)set->arrays.len;
   int count = 0, *number = arena_array(scratch, int, n + 1);
+  const int *first = find_places(set, scratch);
   life *work = arena_array(scratch, life, n + 1);
   for (int i = 0; i < n; ++i) {
     const life *l = &lives[i];
     if (set->arrays.data[i].role != ROLE_WORK || l->first < 0) continue;
-    const int of = first_of_place(set, i);
+    const int of = first[i];
     if (number[of] == 0) {
       work[count] = *l;
       work[count].array = of;
@@ -414,10 +424,11 @@ static void plan_work(kernel_set *set, arena *scratch, const life *lives) {
 }
 
 /* Of arrays that are where others are. */
-static void follow_places(kernel_set *set) {
+static void follow_places(kernel_set *set, arena *scratch) {
+  const int *first = find_places(set, scratch);
   for (size_t i = 0; i < set->arrays.len; ++i) {
     array_info *a = &set->arrays.data[i];
-    if (a->instead > 0) a->offset = set->arrays.data[first_of_place(set, (int)i)].offset;
+    if (a->instead > 0) a->offset = set->arrays.data[first[i]].offset;
   }
   for (size_t i = 0; i < set->arrays.len; ++i) {
     array_info *a = &set->arrays.data[i];
@@ -442,5 +453,5 @@ void plan_memory(kernel_set *set, arena *scratch) {
     if (lives[i].first >= 0) widen(set, &lives[i].first, &lives[i].last);
   plan_work(set, scratch, lives);
   place_prepared(set, scratch, lives);
-  follow_places(set);
+  follow_places(set, scratch);
 }
