@@ -177,8 +177,9 @@ static void read_memory(job *j, const entry *e, run_row *row) {
   (void)wn_model_get_info(j->net->model, &model);
   row->released_bytes = (double)model.released_bytes;
   row->arena_bytes = row->arena_least = NAN;
-  row->peak_bytes =
-      getrusage(RUSAGE_SELF, &used) == 0 ? (double)used.ru_maxrss * MAXRSS_UNIT : (double)NAN;
+  row->peak_bytes = getrusage(RUSAGE_SELF, &used) == 0
+                        ? (double)used.ru_maxrss * (double)MAXRSS_UNIT
+                        : (double)NAN;
   if (e->program == NULL || wn_program_get_info(e->program, &program) != WN_OK) return;
   row->arena_bytes = (double)program.arena_bytes;
   row->arena_least = (double)program.arena_least;

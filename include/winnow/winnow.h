@@ -592,6 +592,9 @@ typedef struct wn_site_info {
       layout_why; /* "chosen", "said" by the plan; or why there is one only: "output", "few channels", ... */
   double
       layout_s; /* seconds that a run would take more in the other, all else as it is; 0: there is none */
+  /* Label of the site whose value it is stored over, which its kernel is the last to read; where that is no site's value,
+   * what kernels call the array. NULL: its memory is its own, or the caller's. */
+  const char *in_place_of;
 } wn_site_info;
 /* index in [0, wn_program_info.sites). */
 WN_API wn_status wn_program_get_site(wn_program *program, int index, wn_site_info *info);

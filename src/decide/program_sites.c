@@ -42,6 +42,17 @@ static void add_arrays(compiled_graph *p) {
   }
 }
 
+/* Values that are stored over what they were made of. */
+static void add_places(compiled_graph *p) {
+  const array_info *all = p->set->arrays.data;
+  for (size_t i = 0; i < p->set->arrays.len; ++i) {
+    const array_info *a = &all[i], *of = &all[a->instead > 0 ? a->instead - 1 : 0];
+    if (a->instead == 0 || a->site < 0 || a->stage != STAGE_COUNT) continue;
+    const bool value = of->site >= 0 && of->stage == STAGE_COUNT;
+    p->sites[a->site].in_place_of = value ? p->sites[of->site].label : of->name;
+  }
+}
+
 static double sum_of(const double *stages) {
   double seconds = 0;
   for (int i = 0; i < STAGE_COUNT; ++i)
@@ -87,4 +98,5 @@ void program_describe_sites(compiled_graph *p, const decision *d) {
   for (int i = 0; i < n; ++i) p->sites[i] = describe(p, d, i);
   list_kernels(p, n);
   add_arrays(p);
+  add_places(p);
 }

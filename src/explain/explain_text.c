@@ -99,12 +99,14 @@ static int widest(int width, const char *text) {
 /* The plan stands last, and what it is like before it: a plan can be long. */
 static void add_site(str *s, arena *a, const report_site *site, int labels, int shapes) {
   const char *label = site_label(a, site);
-  str_printf(s, "  %9s %9s %9s %8s %6s %9s  %s%*s  %s%*s  %s%s%s\n", us_text(a, site->median_us),
-             us_text(a, site->predicted_us), us_text(a, site->least_us),
-             share_text(a, site->least_us / site->median_us), share_text(a, site->share),
-             report_bytes(a, site->bytes), label, labels - table_text_width(label), "", site->shape,
-             shapes - table_text_width(site->shape), "", site->plan,
-             site->alike != NULL ? ", as " : "", site->alike != NULL ? site->alike : "");
+  str_printf(
+      s, "  %9s %9s %9s %8s %6s %9s  %s%*s  %s%*s  %s%s%s%s%s\n", us_text(a, site->median_us),
+      us_text(a, site->predicted_us), us_text(a, site->least_us),
+      share_text(a, site->least_us / site->median_us), share_text(a, site->share),
+      report_bytes(a, site->bytes), label, labels - table_text_width(label), "", site->shape,
+      shapes - table_text_width(site->shape), "", site->plan, site->alike != NULL ? ", as " : "",
+      site->alike != NULL ? site->alike : "", site->in_place_of != NULL ? ", in place of " : "",
+      site->in_place_of != NULL ? site->in_place_of : "");
 }
 
 const char *explain_text_sites(const explanation *e) {

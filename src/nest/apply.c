@@ -616,6 +616,7 @@ static void apply_plan(arena *a, void *state) {
   launch_order(ap);
   launch_join(ap);
   simt_share(ap);
+  in_place_find(ap->set, ap->keep, a);
 }
 
 kernel_set *schedule_apply(graph *g, const wino_result *rewritten, const schedule *plan, int nsites,

@@ -42,8 +42,9 @@ typedef struct array_info {
   /* WORK, where not 0: it has room for one of `chunks` rounds of a host loop, and what a round addresses begins this
    * many elements after what the last one does; the caller of the kernels moves the array's address back by as much. */
   int64_t chunk_step, chunks;
-  int whole;  /* number + 1 of the array in which it is; 0: in none, */
-  int64_t at; /* and the element of that at which it begins */
+  int whole;   /* number + 1 of the array in which it is; 0: in none, */
+  int64_t at;  /* and the element of that at which it begins */
+  int instead; /* WORK: number + 1 of the array that its kernel reads for the last time, in whose place it is; 0: of none */
 } array_info;
 
 /* One array that a nest writes. */
@@ -86,6 +87,12 @@ struct nest {
   } child[STAGE_COUNT * 2];
 };
 
+/* Arrays of a kernel that may have one place: each iteration stores the element that it has read, and nobody else reads
+ * it (in_place.c). */
+typedef struct place_pair {
+  int stored, read;
+} place_pair;
+
 /* A launch of a kernel. Of a program that has a kernel several times, for values that are alike, there are as many of
  * these over the same nests, each with arrays of its own. */
 typedef struct nest_kernel {
@@ -105,6 +112,8 @@ typedef struct nest_kernel {
   int code;                 /* launches of the same code have the same number */
   /* as kernel_set.kinds, of its own nests: parts have loops in common, in each of its own kind; NULL: the set's */
   const map *kinds;
+  int npairs;
+  const place_pair *pairs; /* of its nests' arrays */
 } nest_kernel;
 /* Do both run in the rounds of one host loop? */
 static inline bool nest_same_rounds(const nest_kernel *a, const nest_kernel *b) {
@@ -177,6 +186,11 @@ static inline bool nest_adds_to(const nest *n, const nest *child) {
 
 /* The prepare part before the rest, each in the order that it had. */
 void launch_prepare_first(kernel_set *set, arena *keep);
+
+/* --- in_place.c ------------------------------------------------------------------------------- */
+
+/* Fills in the pairs of all kernels, which are as they will be run. */
+void in_place_find(kernel_set *set, arena *keep, arena *scratch);
 
 /* --- nest_text.c ------------------------------------------------------------------------------ */
 

@@ -70,6 +70,8 @@ typedef struct stored_value {
   value_layout layout; /* LAYOUT_CHOSEN: there is one only */
   layout_reason layout_why;
   double layout_gain; /* of this one over the other, in vector operations (storage.h) */
+  /* LAYOUT_LAST: as the graph has it, so many channels come behind loops of so many rounds together */
+  int64_t channels, before_channels;
 } stored_value;
 
 typedef struct graph_site {

@@ -26,6 +26,12 @@ bool storage_is_constant(const storage *s, const uop *index) {
 
 static int64_t channels_of(const stored_order *v) { return v->b->src[v->axis + 1]->arg.j; }
 
+static int64_t before_channels(const stored_order *v) {
+  int64_t rounds = 1;
+  for (int i = 0; i < v->axis; ++i) rounds *= v->b->src[i + 1]->arg.j;
+  return rounds;
+}
+
 static void find_values(storage *s) {
   map_init(&s->of, s->a);
   s->value = arena_array(s->a, stored_order, s->sites->nvalues + 1);
@@ -222,6 +228,8 @@ static const site_list *note(const storage *s, bool changed) {
     if (!has_choice(v)) continue;
     value[i].layout = v->last ? LAYOUT_LAST : LAYOUT_GIVEN;
     value[i].layout_gain = (double)gain[v->family] / 10;
+    value[i].channels = v->last ? channels_of(v) : 0;
+    value[i].before_channels = v->last ? before_channels(v) : 0;
   }
   out->value = value;
   out->layout_price = (double)price_of(s) / 10;

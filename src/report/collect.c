@@ -95,7 +95,8 @@ static report_site *add_sites(report_set *set, const report_row *row) {
   for (int i = 0; i < row->site_count; ++i) {
     report_site *s = &sites[i];
     *s = row->site[i];
-    const char **texts[] = {&s->label, &s->kind, &s->name, &s->shape, &s->plan, &s->alike};
+    const char **texts[] = {&s->label, &s->kind,  &s->name,       &s->shape,
+                            &s->plan,  &s->alike, &s->in_place_of};
     for (size_t k = 0; k < sizeof texts / sizeof *texts; ++k)
       *texts[k] = report_set_text(set, *texts[k]);
   }

@@ -34,6 +34,7 @@ typedef struct report_site {
   double bytes;                  /* of the arrays that it writes */
   const char *layout, *layout_why; /* "given", "last" or NULL: there is one only; why */
   double layout_us;                /* that the other would take more, NAN: there is none */
+  const char *in_place_of;         /* label of the site over whose value it is stored, or NULL */
   bool tuned;
 } report_site;
 

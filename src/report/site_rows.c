@@ -25,6 +25,7 @@ const column report_site_columns[REPORT_SITE_COLUMNS] = {
     SITE(TEXT, "layout", layout),
     SITE(TEXT, "layout_why", layout_why),
     SITE(REAL, "layout_us", layout_us),
+    SITE(TEXT, "in_place_of", in_place_of),
 };
 #undef SITE
 
@@ -48,6 +49,7 @@ static report_site read_site(arena *a, wn_program *p, const wn_program_info *of,
   out.layout = s.layout;
   out.layout_why = s.layout_why;
   out.layout_us = s.layout != NULL ? s.layout_s * 1e6 : (double)NAN;
+  out.in_place_of = s.in_place_of != NULL ? arena_strdup(a, s.in_place_of) : NULL;
   return out;
 }
 
