@@ -6,10 +6,11 @@
 
 #include "machine/limits.h"
 
-/* The first that it stores: nests count from the first site of their stored value. */
+/* The first that it stores: nests count from the first site of their stored value, whose kernel it is though it might
+ * store nothing but another's partial sums. */
 static int site_of_kernel(const nest_kernel *k) {
   int site = k->nroots > 0 ? k->root[0]->store[0].site : 0;
-  return kernel_site(k, site > 0 ? site : 0);
+  return kernel_site(k, site > 0 && (k->nothers == 0 || site < k->nsites) ? site : 0);
 }
 
 /* Lists of kernels are cut from one array, in the order of sites. */

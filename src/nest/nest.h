@@ -54,6 +54,10 @@ typedef struct nest_store {
   stage_id id;                      /* of that site; STAGE_COUNT: its stored value */
   const uop *value, *offset, *mask; /* mask NULL: everywhere */
   int array;
+  /* Of each element the sum of the value over the axes that the offset does not move with, which are LOOP or UNROLL, at
+   * the points where `inside` holds (NULL: at all). The first turn of those loops writes, the others add. */
+  bool sums;
+  const uop *inside;
 } nest_store;
 
 typedef struct nest nest;
@@ -184,6 +188,10 @@ static inline uop_order nest_walk(arena *a, const nest *n) {
   return uop_walk_values(a, n->nstores, value);
 }
 /* Does it store this array? */
+/* Does the store sum over the axis? */
+static inline bool nest_sums_over(const nest_store *s, const axis *a) {
+  return s->sums && !uop_has_range(s->offset, a->range);
+}
 static inline bool nest_writes(const nest *n, int array) {
   bool found = false;
   for (int s = 0; s < n->nstores; ++s) found |= n->store[s].array == array;

@@ -69,6 +69,9 @@ typedef struct schedule {
   /* of a stored value that is no convolution: number + 1 of the site whose kernel stores it too; 0: its own */
   int with;
   bool inlined; /* of a stored value that is no convolution: no array, every reader computes it */
+  /* of a sum over all places of another value: number + 1 of the site whose kernel makes its partial sums (pooled.h); 0:
+   * it reads the value */
+  int sums;
 } schedule;
 
 /* A named plan ("old", "fused", ...) as a schedule without splits, or a schedule's text. "auto" is not a schedule:

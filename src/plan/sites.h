@@ -63,7 +63,9 @@ typedef struct stored_value {
   int joined; /* index + 1 of the value whose kernel stores it; 0: it has one of its own, */
   int nothers;
   const int *others; /* that stores these as well: then the canonical form is a SINK of all */
-  int whole;         /* index + 1 of the concatenation in whose array it is; 0: it has its own */
+  /* index + 1 of the value whose kernel makes these partial sums of it (pooled.h); 0: they are none */
+  int summed;
+  int whole; /* index + 1 of the concatenation in whose array it is; 0: it has its own */
   int64_t
       at; /* element of that at which it begins; its canonical form says what gaps it has there */
   value_layout layout; /* LAYOUT_CHOSEN: there is one only */
