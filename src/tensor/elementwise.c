@@ -89,14 +89,17 @@ wn_tensor *tensor_where(const char *who, wn_tensor *cond, wn_tensor *a, wn_tenso
 /* --- binary ----------------------------------------------------------------------------------- */
 
 /* a - b q with q = floor(a / b), where b times a q of 0 is 0 for an infinite b too. a / b rounds, up to the next
- * integer at most; then q is one too large and what is left has the wrong sign. */
+ * integer at most; then q is one too large and what is left has the wrong sign. Where q is so large that b q is rounded by
+ * more than what is left of b, that may come out larger than b. */
 static wn_tensor *modulo(const char *who, wn_tensor *a, wn_tensor *b) {
   if (dtype_is_int(a->dtype)) return tensor_zip(who, OP_MOD, a, b);
   wn_tensor *zero = tensor_number(a, 0), *q = unary(OP_FLOOR, tensor_zip(who, OP_DIV, a, b));
   wn_tensor *rest = tensor_zip(who, OP_SUB, a, tensor_zip(who, OP_MUL, b, q));
   rest = tensor_where(who, tensor_zip(who, OP_EQ, q, zero), a, rest);
   wn_tensor *wrong = tensor_zip(who, OP_LT, tensor_zip(who, OP_MUL, rest, b), zero);
-  return tensor_where(who, wrong, tensor_zip(who, OP_ADD, rest, b), rest);
+  rest = tensor_where(who, wrong, tensor_zip(who, OP_ADD, rest, b), rest);
+  wn_tensor *over = tensor_zip(who, OP_LT, unary(OP_ABS, b), unary(OP_ABS, rest));
+  return tensor_where(who, over, tensor_zip(who, OP_SUB, rest, b), rest);
 }
 
 /* The number that all elements of t are, if that can be seen. */

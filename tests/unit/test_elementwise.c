@@ -144,12 +144,20 @@ static const struct {
 };
 enum { MAPS = sizeof maps / sizeof *maps };
 
+/* A sigmoid below the smallest normal number may be 0. */
+static bool is_lost(wn_unary op, double got, double want, wn_dtype dtype) {
+  const double least = dtype == WN_F64 ? DBL_MIN : (double)FLT_MIN;
+  return op == WN_SIGMOID && want < least && got >= 0 && got < least;
+}
+
 static void check_maps(const job *j, const void *state, const char *where) {
   const operands *v = state;
   for (int m = 0; m < MAPS; ++m) {
-    for (int i = 0; i < N; ++i)
-      near(result(j, v->dtype, m, i), maps[m].fn(v->a[i]), v->dtype, maps[m].ulps, maps[m].name,
-           where, v->a[i], 0);
+    for (int i = 0; i < N; ++i) {
+      const double got = result(j, v->dtype, m, i), want = maps[m].fn(v->a[i]);
+      if (is_lost(maps[m].op, got, want, v->dtype)) continue;
+      near(got, want, v->dtype, maps[m].ulps, maps[m].name, where, v->a[i], 0);
+    }
   }
 }
 
