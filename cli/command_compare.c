@@ -3,6 +3,7 @@
 
 #include "every_plan.h"
 #include "net_errors.h"
+#include "net_memory.h"
 #include "debug.h"
 #include "interrupt.h"
 #include "timing.h"
@@ -184,22 +185,47 @@ void command_compare(cli *app) {
 
 typedef struct bench_state {
   report_row *rows;
+  const char **more; /* of each a line or two below the table, of models */
   int count, total;
 } bench_state;
+
+/* What there is of memory, into the row, and in words; how long the first result took. */
+static const char *look_at_memory(job *j) {
+  const entry *e = &j->entries[0];
+  report_row *row = &j->entries[0].row;
+  if (j->net == NULL || e->program == NULL) return NULL;
+  const net_memory m = net_memory_read(j, e);
+  row->arena_bytes = m.arena_bytes;
+  row->arena_least = m.arena_least;
+  row->weight_bytes = m.weight_bytes;
+  row->released_bytes = m.released_bytes;
+  row->own_peak_bytes = m.own_peak_bytes;
+  arena *a = &j->app->arena;
+  return arena_printf(a, "%s: first result %s ms after opening the file, code %s\n%s", j->text,
+                      report_figure(a, row->result_ms),
+                      row->cached
+                          ? "from the cache"
+                          : arena_printf(a, "compiled in %s ms", report_figure(a, row->compile_ms)),
+                      net_memory_text(a, &m));
+}
 
 static void bench_one(job *j, void *user) {
   bench_state *state = user;
   cli *app = j->app;
   plan_spec spec = app_plan(app);
   tune_first(j, &spec);
+  j->drops_weights = j->net != NULL;
+  net_memory_restart(); /* of what comes, and not of the float64 reference */
   measure_plans(j, &spec, 1);
   debug_print(j);
   report_row *row = &j->entries[0].row;
+  const char *more = look_at_memory(j);
   output_add(app, row);
   if (app->opt.json || app->opt.csv) {
     app_write_row(app, row);
     return;
   }
+  state->more[state->count] = more;
   report_row *kept = &state->rows[state->count++];
   *kept = *row; /* its texts die with the job; those that the table shows are kept */
   const char **texts[] = {&kept->problem,  &kept->plan,    &kept->wino,
@@ -221,6 +247,7 @@ void command_bench(cli *app) {
   output_open(app);
   state.total = (int)problems.len;
   state.rows = arena_array(&app->arena, report_row, problems.len);
+  state.more = arena_array(&app->arena, const char *, problems.len);
   for (int i = 0; i < state.total; ++i) {
     int done = (int)(sizeof bar - 1) * i / state.total;
     app->progress_prefix =
@@ -229,5 +256,7 @@ void command_bench(cli *app) {
   }
   app->progress_prefix = NULL;
   if (state.count) report_bench(stdout, &app->arena, state.rows, state.count, app_style(app));
+  for (int i = 0; i < state.count; ++i)
+    if (state.more[i] != NULL) printf("\n%s\n", state.more[i]);
   output_write(app);
 }

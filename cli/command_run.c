@@ -6,21 +6,15 @@
 #include <math.h>
 #include <stddef.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 #include <time.h>
 
 #include "base/text.h"
 #include "debug.h"
+#include "net_memory.h"
 #include "net_outputs.h"
 #include "report/columns.h"
 #include "request.h"
 #include "timing.h"
-
-#if defined(__APPLE__)
-enum { MAXRSS_UNIT = 1 };
-#else
-enum { MAXRSS_UNIT = 1024 };
-#endif
 
 static double now_us(void) {
   struct timespec t;
@@ -36,8 +30,9 @@ typedef struct run_row {
       first_ms; /* first_ms: of a run, with what is prepared once */
   int repeats;
   double median_us, min_us; /* NAN without --repeat */
-  double workspace_bytes, prepared_bytes, weight_bytes, released_bytes, arena_bytes, arena_least;
-  double peak_bytes; /* resident memory of the process, at most */
+  double result_ms;         /* from opening the file to the first result, the inputs left out */
+  double workspace_bytes;
+  net_memory memory;
 } run_row;
 
 #define ROW(kind, key, field) {key, kind, offsetof(run_row, field)}
@@ -55,17 +50,19 @@ static const column row_columns[] = {
     ROW(TEXT, "fallback", fallback),
     ROW(COUNT, "nodes", nodes),
     ROW(COUNT, "kernels", kernels),
-    ROW(BYTES, "weight_bytes", weight_bytes),
+    ROW(BYTES, "weight_bytes", memory.weight_bytes),
     ROW(BYTES, "workspace_bytes", workspace_bytes),
-    ROW(BYTES, "prepared_bytes", prepared_bytes),
-    ROW(BYTES, "released_bytes", released_bytes),
-    ROW(BYTES, "arena_bytes", arena_bytes),
-    ROW(BYTES, "arena_least", arena_least),
-    ROW(BYTES, "peak_bytes", peak_bytes),
+    ROW(BYTES, "prepared_bytes", memory.prepared_bytes),
+    ROW(BYTES, "released_bytes", memory.released_bytes),
+    ROW(BYTES, "arena_bytes", memory.arena_bytes),
+    ROW(BYTES, "arena_least", memory.arena_least),
+    ROW(BYTES, "peak_bytes", memory.peak_bytes),
+    ROW(BYTES, "own_peak_bytes", memory.own_peak_bytes),
     ROW(REAL, "load_ms", load_ms),
     ROW(REAL, "schedule_ms", schedule_ms),
     ROW(REAL, "compile_ms", compile_ms),
     ROW(REAL, "first_ms", first_ms),
+    ROW(REAL, "result_ms", result_ms),
     ROW(COUNT, "repeats", repeats),
     ROW(REAL, "median_us", median_us),
     ROW(REAL, "min_us", min_us),
@@ -169,21 +166,6 @@ static void repeat(job *j, const entry *e, run_row *row) {
   row->median_us = count % 2 ? us[count / 2] : (us[count / 2 - 1] + us[count / 2]) / 2;
 }
 
-/* What there is of memory once all was run. */
-static void read_memory(job *j, const entry *e, run_row *row) {
-  wn_model_info model = WN_MODEL_INFO();
-  wn_program_info program = WN_PROGRAM_INFO();
-  struct rusage used;
-  (void)wn_model_get_info(j->net->model, &model);
-  row->released_bytes = (double)model.released_bytes;
-  row->arena_bytes = row->arena_least = NAN;
-  row->peak_bytes =
-      getrusage(RUSAGE_SELF, &used) == 0 ? (double)used.ru_maxrss * MAXRSS_UNIT : (double)NAN;
-  if (e->program == NULL || wn_program_get_info(e->program, &program) != WN_OK) return;
-  row->arena_bytes = (double)program.arena_bytes;
-  row->arena_least = (double)program.arena_least;
-}
-
 static run_row run(job *j, entry *e) {
   app_progress(j->app, "%s: running", j->text);
   double start = now_us();
@@ -207,11 +189,11 @@ static run_row run(job *j, entry *e) {
                  .schedule_ms = r->schedule_ms,
                  .compile_ms = r->compile_ms,
                  .first_ms = 1e-3 * (now_us() - start),
-                 .workspace_bytes = r->workspace_bytes,
-                 .prepared_bytes = r->prepared_bytes,
-                 .weight_bytes = (double)j->net->info.weight_bytes};
+                 .workspace_bytes = r->workspace_bytes};
+  row.result_ms = row.load_ms + row.first_ms +
+                  (net_on_host(j->net) ? row.schedule_ms + row.compile_ms : 1e-3 * e->compile_us);
   repeat(j, e, &row);
-  read_memory(j, e, &row);
+  row.memory = net_memory_read(j, e);
   e->row.median_us = row.repeats > 0 ? row.median_us : 1e3 * row.first_ms; /* for $DEBUG */
   app_progress_clear(j->app);
   return row;
@@ -230,18 +212,12 @@ static void print_times(job *j, const run_row *r) {
     printf("code from the cache");
   else
     printf("compiled in %s", ms_text(a, r->compile_ms));
-  printf(", first run %s ms\n", ms_text(a, r->first_ms));
+  printf(", first run %s ms; first result %s ms after opening the file\n", ms_text(a, r->first_ms),
+         ms_text(a, r->result_ms));
   if (r->repeats > 0)
     printf("%d more run%s: median %s ms, least %s ms\n", r->repeats, r->repeats == 1 ? "" : "s",
            ms_text(a, r->median_us * 1e-3), ms_text(a, r->min_us * 1e-3));
-  printf("memory: weights %s, %s of them released; prepared %s; arena ",
-         report_bytes(a, r->weight_bytes), report_bytes(a, r->released_bytes),
-         report_bytes(a, r->prepared_bytes));
-  if (isfinite(r->arena_bytes))
-    printf("%s, at least %s", report_bytes(a, r->arena_bytes), report_bytes(a, r->arena_least));
-  else
-    printf("and scratch %s", report_bytes(a, r->workspace_bytes));
-  printf("; peak of the process %s\n", report_bytes(a, r->peak_bytes));
+  printf("%s\n", net_memory_text(a, &r->memory));
   if (r->fallback != NULL) printf("some of it ran in the interpreter: %s\n", r->fallback);
 }
 

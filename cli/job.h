@@ -20,6 +20,7 @@ typedef struct entry {
   wn_context *ctx;
   wn_program *program; /* NULL when refused or shared */
   int shares;          /* index of the entry whose program it is, or -1 */
+  double compile_us;   /* from the graph's inputs to a program, building it included */
   double once_us;      /* a warm run */
   double *samples;
   int sample_count, rounds, repeats;
@@ -55,6 +56,8 @@ typedef struct job {
   int64_t special; /* NaN and infinite values in the data */
   bool given;      /* x or w are the user's: what is promised of independent noise is not of them */
   int photo_bits;  /* of a channel of --input; 0: it is no photo */
+  bool
+      drops_weights; /* of a model: nothing else is compiled, so what no run reads of its weights goes */
   entry *entries;
   int entry_count;
 } job;

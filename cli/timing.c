@@ -84,8 +84,10 @@ bool measure_compile(job *j, entry *e, bool plan_only) {
   wn_options o;
   job_options(j, &e->spec, &o);
   o.plan_only = plan_only;
+  const double start = now_us();
   job_graph g = job_build(j, e->ctx);
   status = wn_compile(e->ctx, g.out, g.data, g.count, &o, &e->program);
+  e->compile_us = now_us() - start;
   if (status == WN_OK) return true;
   /* among all combinations one that is too large for the machine is no reason to end */
   if (status == WN_ERR_REFUSED || (status == WN_ERR_NOMEM && (o.max_memory || j->app->opt.all))) {
@@ -159,6 +161,16 @@ static void judge(job *j, entry *e, double predicted) {
                      j->special, figures.wrong_special, j->reference.count);
 }
 
+static void prepare(job *j, entry *e) {
+  if (!j->drops_weights) {
+    check(j, e, wn_prepare(e->program));
+    return;
+  }
+  wn_status status = wn_model_release_weights(j->net->model, e->program);
+  if (status != WN_OK)
+    diag_fail(&j->app->diag, status, "%s: %s", j->text, wn_model_message(j->net->model));
+}
+
 void measure_settle(job *j, entry *e, double budget_us) {
   wn_program_info info = WN_PROGRAM_INFO();
   measure_read_info(j, e, &info);
@@ -166,11 +178,14 @@ void measure_settle(job *j, entry *e, double budget_us) {
   for (int i = 0; i < j->out_count; ++i) /* with NaN, so that what is not written shows */
     memset(j->out[i].data, 0xff, (size_t)j->out[i].count * wn_dtype_size(j->out[i].dtype));
   double start = now_us();
-  check(j, e, wn_prepare(e->program));
+  prepare(j, e);
   e->row.prepare_us = now_us() - start;
   start = now_us();
   run(j, e);
   e->once_us = now_us() - start;
+  if (j->net != NULL)
+    e->row.result_ms =
+        1e3 * j->net->load_s + 1e-3 * (e->compile_us + e->row.prepare_us + e->once_us);
   judge(j, e, info.error_bound);
   if (e->once_us < PATIENCE_US) e->once_us = time_launches(j, e, 1);
   double once = e->once_us > 0.1 ? e->once_us : 0.1;

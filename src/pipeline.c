@@ -24,9 +24,11 @@ typedef struct pipeline {
   compiled_graph *p;
   graph *g;
   show show;
-  bool dry;           /* nothing is run: there need not be any data */
-  bool measures;      /* runs at once, on all of the data */
-  forecast *forecast; /* gets what the cost model says; NULL: nobody asks */
+  bool dry;                  /* nothing is run: there need not be any data */
+  bool measures;             /* runs at once, on all of the data */
+  forecast *forecast;        /* gets what the cost model says; NULL: nobody asks */
+  const site_list *surveyed; /* before layouts were chosen, and the nodes that there were then */
+  uint32_t nodes;
 } pipeline;
 
 /* --- the passes ------------------------------------------------------------------------------- */
@@ -57,14 +59,14 @@ static const site_list *survey(pipeline *pl, const uop *root) {
   return sites;
 }
 
-/* Layouts of what is stored between layers, as the plan says them or as they are cheapest. */
-static const site_list *lay_out_values(pipeline *pl, const site_list *sites) {
+/* Layouts of what is stored between layers, as the plan says them or else as is said here. */
+static const site_list *lay_out(pipeline *pl, const site_list *sites, storage_choice how) {
   const char *text = pl->opt->plan;
   plan_request asked;
   if (text != NULL) asked = plan_parse(pl->g, text, sites);
   site_list *out = arena_new(&pl->g->arena, site_list);
   *out = *storage_choose(pl->g, sites, import_describe(pl->ctx, pl->g),
-                         text != NULL ? &asked : NULL, runtime_machine(pl->p->rt)->group > 0);
+                         text != NULL ? &asked : NULL, how);
   joins_mark(pl->g, out);
   return out;
 }
@@ -91,13 +93,36 @@ static const site_list *front(pipeline *pl, wn_tensor *const *outs, void *const 
   show_ir(&pl->show, "lower", 1, &root);
   root = products_separate(pl->g, simplify(pl->g, root));
   show_ir(&pl->show, "simplify", 1, &root);
-  return lay_out_values(pl, survey(pl, root));
+  pl->surveyed = survey(pl, root);
+  pl->nodes = pl->g->count;
+  const bool device = runtime_machine(pl->p->rt)->group > 0;
+  return lay_out(pl, pl->surveyed, device ? STORAGE_OF_DEVICE : STORAGE_CHEAPEST);
+}
+
+static bool chose_layouts(const site_list *sites) {
+  for (int v = 0; v < sites->nvalues; ++v)
+    if (sites->value[v].layout == LAYOUT_LAST && sites->value[v].layout_why == LAYOUT_IS_CHOSEN)
+      return true;
+  return false;
+}
+
+/* Where channels that are last leave nothing that fits, values keep their order, in which weights need not be prepared. */
+static decision decide_to_fit(pipeline *pl, const site_list *sites) {
+  deciding what = {.ctx = pl->ctx, .opt = pl->opt, .p = pl->p, .g = pl->g, .dry = pl->dry};
+  what.last = !chose_layouts(sites);
+  decision d = decide(&what, sites);
+  if (d.set != NULL) return d;
+  what.last = true;
+  what.least = d.fit.least;
+  what.smallest = decide_smallest(pl->g, &d);
+  graph_rewind(pl->g, pl->nodes);
+  return decide(&what, lay_out(pl, pl->surveyed, STORAGE_AS_GIVEN));
 }
 
 /* choose, rewrite, place, build, connect, launch, share, memory: over again until it fits (decide/). */
 static decision plan(pipeline *pl, const site_list *sites) {
   pl->p->store = store_open(&pl->p->diag, pl->opt->no_cache != 0);
-  decision d = decide(&(deciding){pl->ctx, pl->opt, pl->p, pl->g, pl->dry, 0}, sites);
+  decision d = decide_to_fit(pl, sites);
   pl->p->set = d.set;
   show_text(&pl->show, "recognise",
             arena_printf(&pl->g->arena, "%s%s", d.trace, d.choice.considered));

@@ -102,6 +102,13 @@ static inline void mixed_join(mixed_plan *m, uint64_t *random, int i) {
   snprintf(it->plan, sizeof it->plan, "with=%s", to->site);
 }
 
+/* A sum whose partial sums an earlier one's kernel makes, which need not be what it sums. */
+static inline void mixed_pool(mixed_plan *m, uint64_t *random, int i) {
+  mixed_item *it = &m->item[i], *of = i > 0 ? &m->item[i - 1 - below(random, i < 3 ? i : 3)] : NULL;
+  if (of == NULL || strncmp(it->site, "sum", 3) != 0 || strcmp(of->plan, "inline") == 0) return;
+  snprintf(it->plan, sizeof it->plan, "global;sums=%s", of->site);
+}
+
 static inline void mixed_draw(mixed_plan *m, uint64_t *random) {
   static const char *const all[] = {
       "", "", "direct", "fused", "old", "auto", "direct;layout=last", "direct;layout=given"};
@@ -110,6 +117,7 @@ static inline void mixed_draw(mixed_plan *m, uint64_t *random) {
     mixed_set(&m->item[i], chance(random, 75) ? mixed_draw_one(random, m->item[i].site) : "");
     mixed_lay_out(&m->item[i], random);
     if (chance(random, 30)) mixed_join(m, random, i);
+    if (chance(random, 60)) mixed_pool(m, random, i);
   }
   mixed_write(m);
 }
@@ -148,7 +156,16 @@ static inline bool mixed_give_way(mixed_plan *m, wn_status status, const char *m
     for (int i = 0; i < m->n; ++i) {
       if (strcmp(m->item[i].plan, "inline") == 0) to = &m->item[i];
     }
-  } else if (status == WN_ERR_REFUSED && strstr(message, " cannot be stored with ") != NULL) {
+  } else if (status == WN_ERR_REFUSED && strstr(message, "partial sums (sums=) cannot") != NULL) {
+    char name[MIXED_SITE] = ""; /* whose kernel it is */
+    sscanf(message, "%23[a-z0-9]", name);
+    for (int i = 0; i < m->n; ++i) {
+      const char *from = strstr(m->item[i].plan, ";sums=");
+      if (from != NULL && (name[0] == '\0' || strcmp(from + strlen(";sums="), name) == 0))
+        to = &m->item[i];
+    }
+  } else if (status == WN_ERR_REFUSED && (strstr(message, " cannot be stored with ") != NULL ||
+                                          strstr(message, " cannot have its sums from ") != NULL)) {
     char name[MIXED_SITE] = "";
     sscanf(message, "%23[a-z0-9]", name);
     for (int i = 0; i < m->n; ++i) {

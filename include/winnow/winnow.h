@@ -351,7 +351,7 @@ typedef struct wn_options {
   int variable_weights; /* treat constants as inputs: everything runs in every call */
   /* Bytes of workspace_bytes and prepared_bytes together; 0: the machine's memory, or the device's. A named plan (or
    * none) takes smaller blocks where it has any; auto changes the plans that lose least time for each byte, down to
-   * none that prepares weights; what still needs more is WN_ERR_REFUSED and says how much. */
+   * those that read weights as they are; what still needs more is WN_ERR_REFUSED and says how much. */
   size_t max_memory;
   int max_lines; /* a kernel with more source lines runs in the interpreter; 0: 2000 */
   int no_merge;  /* every use of a reduction gets its own loop */
@@ -592,6 +592,17 @@ typedef struct wn_site_info {
       layout_why; /* "chosen", "said" by the plan; or why there is one only: "output", "few channels", ... */
   double
       layout_s; /* seconds that a run would take more in the other, all else as it is; 0: there is none */
+  /* Label of the site whose value it is stored over, which its kernel is the last to read; where that is no site's value,
+   * what kernels call the array. NULL: its memory is its own, or the caller's. */
+  const char *in_place_of;
+  /* Why it has its plan: "predicted" to take least time of what there is, "tuned", "said" by the plan, "to fit" the
+   * limit of memory, ...; or why there is no other, as "a sum of one operand: ..." */
+  const char *plan_why;
+  double
+      direct_s; /* predicted seconds of direct, of a convolution that was chosen for; 0: not known */
+  const char *
+      other; /* the best schedule of another tile or placement, direct left out; NULL: there is none */
+  double other_s; /* predicted seconds of that; 0: there is none */
 } wn_site_info;
 /* index in [0, wn_program_info.sites). */
 WN_API wn_status wn_program_get_site(wn_program *program, int index, wn_site_info *info);

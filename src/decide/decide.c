@@ -8,6 +8,7 @@
 #include "backend/element.h"
 #include "plan/flow.h"
 #include "plan/joins.h"
+#include "plan/pooled.h"
 #include "measure/measure_device.h"
 #include "decide/tuned_plans.h"
 
@@ -163,24 +164,31 @@ typedef struct attempt {
   const deciding *d;
   decision *out;
   fit_limit limit;
-  bool ours, fewer;       /* the plan is ours to choose; fewer threads were tried for it */
-  const site_list *apart; /* the sites before any were joined, */
-  uint32_t nodes, before; /* nodes there are after that and before it */
-  bool joined;            /* some because that is predicted to pay */
+  bool ours, fewer;             /* the plan is ours to choose; fewer threads were tried for it */
+  const site_list *whole;       /* the sites before sums were in two, */
+  const site_list *apart;       /* and before any were joined; */
+  uint32_t nodes, before, bare; /* nodes there are after that, before it, and before sums were */
+  bool joined;                  /* some because that is predicted to pay */
 } attempt;
+
+const char *decide_smallest(graph *g, const decision *d) {
+  str smallest;
+  str_init(&smallest, &g->arena);
+  plan_print(&smallest, &d->choice.plan, d->choice.sites);
+  return str_text(&smallest);
+}
 
 static _Noreturn void refuse_memory(const attempt *t) {
   const deciding *d = t->d;
   const choice *ch = &t->out->choice;
-  str smallest;
-  str_init(&smallest, &d->g->arena);
-  plan_print(&smallest, &ch->plan, ch->sites);
+  const size_t own = t->out->fit.least;
+  const bool before = d->least > 0 && d->least < own;
   bool asked = d->opt->max_memory > 0;
   diag_fail(
       &d->p->diag, asked || d->opt->plan_only ? WN_ERR_REFUSED : WN_ERR_NOMEM,
       "plan %.200s needs at least %zu bytes of workspace and prepared weights (%.200s), %s %zu%s",
-      ch->name, t->out->fit.least, str_text(&smallest), asked ? "the limit is" : "there are",
-      memory_limit(d), asked ? " (--max-memory)" : "");
+      ch->name, before ? d->least : own, before ? d->smallest : decide_smallest(d->g, t->out),
+      asked ? "the limit is" : "there are", memory_limit(d), asked ? " (--max-memory)" : "");
 }
 
 static void join_sites(attempt *t) {
@@ -192,17 +200,51 @@ static void join_sites(attempt *t) {
   t->nodes = f->g->count;
 }
 
+/* Partial sums as the plan says. */
+static void pool_sites(attempt *t) {
+  graph *g = t->d->g;
+  site_list *apart = arena_new(&g->arena, site_list);
+  *apart = sites_pool(g, t->whole, &t->out->choice.plan, t->out->target->machine);
+  t->apart = apart;
+  t->before = g->count;
+}
+
+static void forget_parts(attempt *t, uint32_t nodes) {
+  fitting *f = &t->out->fit;
+  const size_t parts = (size_t)f->sites->nvalues * sizeof *f->of;
+  graph_rewind(f->g, nodes);
+  memset(f->store.of, 0, parts);
+  memset(f->of, 0, parts);
+}
+
+/* The sum whose partial sums the kernel of this site makes, or -1. */
+static int sum_made_by(const attempt *t, int site) {
+  const graph_plan *p = &t->out->choice.plan;
+  for (int i = 0; site >= 0 && i < p->n; ++i) {
+    const int from = p->site[i].sums - 1;
+    if (from >= 0 && t->whole->at[from].value == t->whole->at[site].value) return i;
+  }
+  return -1;
+}
+
+/* A kernel cannot make the partial sums that it was thought to: the sum reads it all. */
+static bool sum_apart(attempt *t, int sum) {
+  choice *c = &t->out->choice;
+  if (sum < 0 || c->source[sum] != PLAN_CHOOSE) return false;
+  c->plan.site[sum].sums = 0;
+  forget_parts(t, t->bare);
+  pool_sites(t);
+  join_sites(t);
+  return true;
+}
+
 /* Joined values are alive together: apart, each goes when it was read. */
 static bool take_apart(attempt *t) {
-  fitting *f = &t->out->fit;
   choice *c = &t->out->choice;
-  size_t parts = (size_t)f->sites->nvalues * sizeof *f->of;
   if (!t->joined) return false;
   for (int i = 0; i < c->plan.n; ++i)
     if (c->source[i] == PLAN_CHOOSE) c->plan.site[i].with = 0;
-  graph_rewind(f->g, t->before);
-  memset(f->store.of, 0, parts);
-  memset(f->of, 0, parts);
+  forget_parts(t, t->before);
   t->joined = false;
   join_sites(t);
   return true;
@@ -246,7 +288,8 @@ static void warn_untuned(const attempt *t, int site, const char *why) {
   diag_warn(&t->d->p->diag, "the tuned plan \"%.200s\" is not used: %s", str_text(&text), why);
 }
 
-/* False: it was refused or does not fit, and something else is to be tried; or unwinds. */
+/* False: it was refused or does not fit, and something else is to be tried; or unwinds. True without a set: nothing fits,
+ * and it is not for us to say so. */
 static bool try_plan(attempt *t) {
   diag *d = &t->d->p->diag;
   decision *out = t->out;
@@ -261,11 +304,15 @@ static bool try_plan(attempt *t) {
   int site = st == WN_OK ? out->fit.holder : fit_refused(&out->fit);
   if (st != WN_OK && st != WN_ERR_REFUSED) diag_fail(d, st, "%s", why);
   if (st == WN_OK && (take_apart(t) || run_fewer(t))) return false;
+  const int sum = st == WN_ERR_REFUSED ? sum_made_by(t, site) : -1;
+  if (sum_apart(t, sum)) return false;
   if (site >= 0 && choose_is_tuned(&out->choice, site))
     warn_untuned(t, site, st == WN_OK ? "it does not fit into memory" : why);
-  if (try_next(t, site, st == WN_OK)) return false;
+  /* with another plan that sum would have other bits, and which it is depends on the number of threads */
+  if (sum < 0 && try_next(t, site, st == WN_OK)) return false;
   if (st == WN_OK && fit_lighten_all(&out->fit, &out->choice)) return !try_all_threads(t);
-  if (st == WN_OK) refuse_memory(t);
+  if (st == WN_OK && t->d->last) refuse_memory(t);
+  if (st == WN_OK) return try_all_threads(t); /* nothing is carried out */
   bool whose = site >= 0 && (out->choice.sites->n > 1 || out->choice.sites->at[site].name != NULL);
   if (whose)
     why = arena_printf(&t->d->g->arena, "%s: %s",
@@ -285,10 +332,7 @@ static void make_again(attempt *t) {
   diag *d = &t->d->p->diag;
   wn_warning_fn warn = d->warn;
   int warnings = d->warnings;
-  size_t parts = (size_t)f->sites->nvalues * sizeof *f->of;
-  graph_rewind(f->g, t->nodes);
-  memset(f->store.of, 0, parts);
-  memset(f->of, 0, parts);
+  forget_parts(t, t->nodes);
   d->warn = say_nothing;
   t->out->set = schedule_fit(f, &t->out->choice);
   d->warn = warn;
@@ -343,7 +387,9 @@ static graph_plan complete_plan(graph *g, const fitting *f, const choice *ch,
     const int value = f->sites->at[i].value, with = p.site[i].with;
     const stored_value *v = &f->sites->value[value];
     if (with > 0) continue; /* it has what that has */
+    const int sums = p.site[i].sums;
     p.site[i] = f->of[value]->set->plan[i - v->first];
+    p.site[i].sums = sums;
     trim(&p.site[i], f->sites->at[i].kind);
     p.site[i].layout = v->layout;
   }
@@ -379,13 +425,16 @@ decision decide(const deciding *d, const site_list *sites) {
                  .nuser = (int)d->ctx->buffers.len,
                  .user = import_describe(d->ctx, d->g)};
   products_flow(d->g, sites, f->user, out.choice.source, &out.choice.plan, target->machine);
-  t.apart = inline_sites(d->g, sites, &out.choice, f->user);
-  t.before = d->g->count;
+  t.whole = inline_sites(d->g, sites, &out.choice, f->user);
+  pooled_choose(d->g, t.whole, out.choice.source, &out.choice.plan, target->machine);
+  t.bare = d->g->count;
+  pool_sites(&t);
   t.joined = joins_choose(d->g, t.apart, out.choice.source, &out.choice.plan, target->machine);
   join_sites(&t);
   f->store.of = arena_array(a, part *, f->sites->nvalues + 1);
   f->of = arena_array(a, part *, f->sites->nvalues + 1);
   while (!try_plan(&t)) continue;
+  if (out.set == NULL) return out;
   if (f->rounds > 1) make_again(&t);
   f->limit = NULL;
   out.complete = complete_plan(d->g, f, &out.choice, out.set);

@@ -20,6 +20,11 @@ typedef struct deciding {
   bool dry; /* nothing is run */
   /* bytes of weights that a run of everything reads of which this is a part (cost_target.passing); 0: it is all */
   double passing;
+  /* Nothing else is to be tried where no plan fits: that is refused. What was found to need least before is said, where
+   * it is less; 0: nothing was. */
+  bool last;
+  size_t least;
+  const char *smallest; /* the plan that needs it */
 } deciding;
 
 typedef struct decision {
@@ -27,13 +32,15 @@ typedef struct decision {
   /* as it is carried out, with all sizes; printed, it makes the same program */
   graph_plan complete;
   fitting fit;
-  kernel_set *set;
+  kernel_set *set; /* NULL: nothing fits the limit of memory, unless that was the last try */
   const choice_target *target;
   double (*by_stage)[STAGE_COUNT]; /* predicted seconds, by site */
   const char *trace;               /* of the recogniser */
 } decision;
 
 decision decide(const deciding *d, const site_list *sites);
+/* The plan that was found to need least where nothing fits, as text. */
+const char *decide_smallest(graph *g, const decision *d);
 
 /* What the tuner needs: bytes of weights that a run reads; the machine and the caller's weights; the name in the store
  * of a stored value with weights as cold as there, and how many bytes of others' pass between two uses of them, 0 where

@@ -68,7 +68,9 @@ static bool shrink(const fitting *f, choice *c, const holder *h) {
   for (int i = 0; i < c->plan.n && h[i].bytes > 0; ++i) {
     int number = h[i].site;
     bool fixed = c->spelled[number] || choose_is_tuned(c, number);
-    if (!fixed && halve(&c->plan.site[number], tiles_of(f, number))) return true;
+    if (fixed || !halve(&c->plan.site[number], tiles_of(f, number))) continue;
+    if (c->why[number] == CHOICE_CHEAPEST) c->why[number] = CHOICE_SMALLER;
+    return true;
   }
   return false;
 }
@@ -88,14 +90,15 @@ static _Noreturn void refuse_local(graph *g, size_t bytes, size_t limit) {
             bytes, limit);
 }
 
-/* What is asked of the values of one kernel, one behind the other: for all of them what is of the first. */
+/* What is asked of the values of one kernel, one behind the other: of those behind the first what is of that. */
 static part_request request_together(const fitting *f, const choice *c, const stored_value *of,
                                      bool variable) {
   int n = value_sites(of);
   schedule *plan = arena_array(&f->g->arena, schedule, n);
   wino_options *rewrite = arena_array(&f->g->arena, wino_options, n);
   for (int i = 0; i < n; ++i) {
-    plan[i] = c->plan.site[of->first];
+    plan[i] = c->plan.site[of->first + (i < of->nsites ? i : 0)];
+    plan[i].sums = 0;
     rewrite[i] = c->rewrite[value_site(f->sites, of, i)];
   }
   return (part_request){plan, rewrite, variable};
@@ -107,7 +110,9 @@ static part_list make_parts(fitting *f, choice *c) {
     const stored_value *of = &f->sites->value[v];
     if (of->joined > 0) continue;
     part_request asked = {&c->plan.site[of->first], &c->rewrite[of->first], variable};
-    if (of->nothers > 0) asked = request_together(f, c, of, variable);
+    /* whose kernel makes partial sums is nothing that a kernel of the rest knows of */
+    const bool sums = !value_is_cat(of) && c->plan.site[of->first].sums > 0;
+    if (of->nothers > 0 || sums) asked = request_together(f, c, of, variable);
     f->value = v;
     f->of[v] =
         part_make(f->g, &f->store, f->sites, v, &asked, f->target->machine, f->user, &f->local);
@@ -218,7 +223,10 @@ kernel_set *schedule_fit(fitting *f, choice *c) {
       f->least = bytes;
       smallest = arena_copy(&f->g->arena, c->plan.site, size + 1);
     }
-    if (shrink(f, c, h)) continue;
+    /* no block is small enough where stored values and weights are too large already; another plan is at hand, in the
+     * end direct */
+    bool futile = set->workspace_values + set->prepared_bytes > f->limit->bytes && f->holder >= 0;
+    if (!futile && shrink(f, c, h)) continue;
     if (local) refuse_local(f->g, set->scratch_bytes, most);
     break;
   }

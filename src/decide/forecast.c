@@ -137,13 +137,6 @@ static void add_tile(const listing *l) {
   if (isfinite(least)) add(l, tile_text(l->g, &best), &best);
 }
 
-static bool is_same_kind(const schedule *a, const schedule *b) {
-  bool same = a->direct == b->direct && (a->chunk > 0) == (b->chunk > 0);
-  for (int i = 0; i < STAGE_COUNT && !a->direct; ++i)
-    same &= a->stage[i].space == b->stage[i].space;
-  return same;
-}
-
 static bool is_listed(const listing *l, const schedule *s) {
   bool known = schedule_equal(s, l->now);
   for (size_t i = 0; i < l->out->len && !known; ++i)
@@ -160,7 +153,7 @@ static void add_candidates(const listing *l) {
     const schedule *s = &list[i].schedule;
     bool again = is_listed(l, s);
     for (size_t j = from; j < l->out->len && !again; ++j)
-      again = is_same_kind(s, &l->out->data[j].schedule);
+      again = schedule_same_places(s, &l->out->data[j].schedule);
     if (again && !l->now->direct) return; /* it stands there already */
     if (again || s->direct) continue;
     str text;

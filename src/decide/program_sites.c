@@ -6,10 +6,11 @@
 
 #include "machine/limits.h"
 
-/* The first that it stores: nests count from the first site of their stored value. */
+/* The first that it stores: nests count from the first site of their stored value, whose kernel it is though it might
+ * store nothing but another's partial sums. */
 static int site_of_kernel(const nest_kernel *k) {
   int site = k->nroots > 0 ? k->root[0]->store[0].site : 0;
-  return kernel_site(k, site > 0 ? site : 0);
+  return kernel_site(k, site > 0 && (k->nothers == 0 || site < k->nsites) ? site : 0);
 }
 
 /* Lists of kernels are cut from one array, in the order of sites. */
@@ -38,6 +39,17 @@ static void add_arrays(compiled_graph *p) {
       p->sites[a->site].bytes += (size_t)(a->len - a->gaps) * wn_dtype_size(a->dtype);
     else if (a->role == ROLE_WORK || a->role == ROLE_PREPARED)
       p->sites[a->site].bytes += array_bytes(a);
+  }
+}
+
+/* Values that are stored over what they were made of. */
+static void add_places(compiled_graph *p) {
+  const array_info *all = p->set->arrays.data;
+  for (size_t i = 0; i < p->set->arrays.len; ++i) {
+    const array_info *a = &all[i], *of = &all[a->instead > 0 ? a->instead - 1 : 0];
+    if (a->instead == 0 || a->site < 0 || a->stage != STAGE_COUNT) continue;
+    const bool value = of->site >= 0 && of->stage == STAGE_COUNT;
+    p->sites[a->site].in_place_of = value ? p->sites[of->site].label : of->name;
   }
 }
 
@@ -83,7 +95,11 @@ static wn_site_info describe(compiled_graph *p, const decision *d, int number) {
 void program_describe_sites(compiled_graph *p, const decision *d) {
   int n = d->choice.sites->n;
   p->sites = arena_array(&p->keep, wn_site_info, n + 1);
-  for (int i = 0; i < n; ++i) p->sites[i] = describe(p, d, i);
+  for (int i = 0; i < n; ++i) {
+    p->sites[i] = describe(p, d, i);
+    program_describe_reasons(&p->graph, d, i, &p->sites[i]);
+  }
   list_kernels(p, n);
   add_arrays(p);
+  add_places(p);
 }

@@ -9,5 +9,7 @@
 /* Seconds from tensors to kernels, and from those to machine code. */
 void program_describe(compiled_graph *p, const decision *d, double schedule_s, double compile_s);
 void program_describe_sites(compiled_graph *p, const decision *d);
+/* Why the site has its plan, and what it could have instead: plan_why, direct_s, other, other_s. (site_reasons.c) */
+void program_describe_reasons(graph *g, const decision *d, int site, wn_site_info *out);
 
 #endif

@@ -177,17 +177,15 @@ static void write_kernels(const explanation *e, void (*write)(void *user, const 
 static void write_all(const explanation *e, bool summary_first,
                       void (*write)(void *user, const char *text), void *user) {
   const char *choices = explain_text_choices(e), *summary = explain_text_program(e);
-  const char *sites = explain_text_sites(e), *layouts = explain_text_layouts(e);
-  const char *sides = explain_text_sides(e);
+  const char *of_sites[] = {explain_text_sites(e), explain_text_placements(e),
+                            explain_text_layouts(e), explain_text_sides(e)};
+  const int sections = (int)(sizeof of_sites / sizeof *of_sites);
   if (!summary_first) write_kernels(e, write, user);
   if (summary_first) write(user, summary);
-  if (summary_first && sites != NULL) write(user, sites);
-  if (summary_first && layouts != NULL) write(user, layouts);
-  if (summary_first && sides != NULL) write(user, sides);
-  if (choices != NULL) write(user, choices);
-  if (!summary_first && sites != NULL) write(user, sites);
-  if (!summary_first && layouts != NULL) write(user, layouts);
-  if (!summary_first && sides != NULL) write(user, sides);
+  if (!summary_first && choices != NULL) write(user, choices);
+  for (int i = 0; i < sections; ++i)
+    if (of_sites[i] != NULL) write(user, of_sites[i]);
+  if (summary_first && choices != NULL) write(user, choices);
   if (!summary_first) write(user, summary);
   if (summary_first) write_kernels(e, write, user);
 }

@@ -70,9 +70,10 @@ wn_status explain_write(const explanation *e, bool summary_first,
 
 const char *explain_text_program(const explanation *e);
 const char *explain_text_sites(const explanation *e); /* NULL: there is one, of which all is said */
-const char *explain_text_layouts(const explanation *e); /* NULL: no site has a choice */
-const char *explain_text_sides(const explanation *e);   /* NULL: nothing runs side by side */
-const char *explain_text_choices(const explanation *e); /* NULL: there are none */
+const char *explain_text_layouts(const explanation *e);    /* NULL: no site has a choice */
+const char *explain_text_sides(const explanation *e);      /* NULL: nothing runs side by side */
+const char *explain_text_placements(const explanation *e); /* NULL: there is one site */
+const char *explain_text_choices(const explanation *e);    /* NULL: there are none */
 const char *explain_text_kernel(const explanation *e, int kernel);
 
 #endif

@@ -99,12 +99,14 @@ static int widest(int width, const char *text) {
 /* The plan stands last, and what it is like before it: a plan can be long. */
 static void add_site(str *s, arena *a, const report_site *site, int labels, int shapes) {
   const char *label = site_label(a, site);
-  str_printf(s, "  %9s %9s %9s %8s %6s %9s  %s%*s  %s%*s  %s%s%s\n", us_text(a, site->median_us),
-             us_text(a, site->predicted_us), us_text(a, site->least_us),
-             share_text(a, site->least_us / site->median_us), share_text(a, site->share),
-             report_bytes(a, site->bytes), label, labels - table_text_width(label), "", site->shape,
-             shapes - table_text_width(site->shape), "", site->plan,
-             site->alike != NULL ? ", as " : "", site->alike != NULL ? site->alike : "");
+  str_printf(
+      s, "  %9s %9s %9s %8s %6s %9s  %s%*s  %s%*s  %s%s%s%s%s\n", us_text(a, site->median_us),
+      us_text(a, site->predicted_us), us_text(a, site->least_us),
+      share_text(a, site->least_us / site->median_us), share_text(a, site->share),
+      report_bytes(a, site->bytes), label, labels - table_text_width(label), "", site->shape,
+      shapes - table_text_width(site->shape), "", site->plan, site->alike != NULL ? ", as " : "",
+      site->alike != NULL ? site->alike : "", site->in_place_of != NULL ? ", in place of " : "",
+      site->in_place_of != NULL ? site->in_place_of : "");
 }
 
 const char *explain_text_sites(const explanation *e) {
@@ -128,15 +130,26 @@ const char *explain_text_sites(const explanation *e) {
 
 /* --- layouts ---------------------------------------------------------------------------------- */
 
+/* Why it has no other layout, or plan; NULL: it has. */
+static const char *no_layout(const report_site *s) {
+  return s->layout == NULL ? s->layout_why : NULL;
+}
+
+static const char *no_plan(const report_site *s) {
+  return isfinite(s->direct_us) || isfinite(s->other_us) ? NULL : s->plan_why;
+}
+
 /* Sites without a choice, by the reason, in the order in which reasons come up. */
-static void add_without_choice(str *s, arena *a, const explanation *e) {
+static void add_without_choice(str *s, arena *a, const explanation *e,
+                               const char *(*reason)(const report_site *)) {
   bool *said = arena_array(a, bool, e->nsites + 1);
   for (int i = 0; i < e->nsites; ++i) {
-    if (e->site[i].layout != NULL || said[i]) continue;
-    const char *why = e->site[i].layout_why;
+    const char *why = reason(&e->site[i]);
+    if (why == NULL || said[i]) continue;
     str_printf(s, "  no choice, %s:", why);
     for (int k = i; k < e->nsites; ++k) {
-      if (e->site[k].layout != NULL || strcmp(e->site[k].layout_why, why) != 0) continue;
+      const char *other = reason(&e->site[k]);
+      if (other == NULL || strcmp(other, why) != 0) continue;
       str_printf(s, " %s", e->site[k].label);
       said[k] = true;
     }
@@ -161,7 +174,42 @@ const char *explain_text_layouts(const explanation *e) {
                site->layout_why, site_label(a, site));
   }
   if (!any) return NULL;
-  add_without_choice(&s, a, e);
+  add_without_choice(&s, a, e, no_layout);
+  str_add(&s, "\n");
+  return str_text(&s);
+}
+
+/* --- placements ------------------------------------------------------------------------------- */
+
+static void add_placement(str *s, arena *a, const report_site *site, int reasons, int labels) {
+  const char *label = site_label(a, site), *why = site->plan_why;
+  str_printf(s, "  %9s %9s %9s  %s%*s  %s%*s  %s\n", us_text(a, site->predicted_us),
+             us_text(a, site->direct_us), us_text(a, site->other_us), why,
+             reasons - table_text_width(why), "", label, labels - table_text_width(label), "",
+             site->other != NULL ? site->other : "-");
+}
+
+const char *explain_text_placements(const explanation *e) {
+  arena *a = &e->program->compiled->graph.arena;
+  int labels = 4, reasons = 3, rows = 0;
+  if (e->nsites < 2) return NULL;
+  for (int i = 0; i < e->nsites; ++i) {
+    if (no_plan(&e->site[i]) != NULL) continue;
+    labels = widest(labels, site_label(a, &e->site[i]));
+    reasons = widest(reasons, e->site[i].plan_why);
+    ++rows;
+  }
+  str s;
+  str_init(&s, a);
+  str_add(&s,
+          "--- placements: why each site has its plan; µs predicted of it, of direct, and of the "
+          "best other tile or placement\n");
+  if (rows > 0)
+    str_printf(&s, "  %9s %9s %9s  %-*s  %-*s  other\n", "now", "direct", "other", reasons, "why",
+               labels, "site");
+  for (int i = 0; i < e->nsites; ++i)
+    if (no_plan(&e->site[i]) == NULL) add_placement(&s, a, &e->site[i], reasons, labels);
+  add_without_choice(&s, a, e, no_plan);
   str_add(&s, "\n");
   return str_text(&s);
 }

@@ -36,8 +36,7 @@ static double fold_float(uop_op op, double a, double b) {
   }
 }
 
-/* False where the result would overflow or is undefined; then the node stays. */
-static bool fold_int(uop_op op, int64_t a, int64_t b, int64_t *r) {
+bool uop_fold_int(uop_op op, int64_t a, int64_t b, int64_t *r) {
   switch (op) {
     case OP_ADD:
       return !__builtin_add_overflow(a, b, r);
@@ -75,7 +74,7 @@ static const uop *fold_constants(graph *g, uop_op op, const uop *a, const uop *b
     return exact ? uop_const(g, a->dtype, fold_float(op, x, y)) : NULL;
   }
   int64_t r;
-  if (!fold_int(op, a->arg.i, b->arg.i, &r)) return NULL;
+  if (!uop_fold_int(op, a->arg.i, b->arg.i, &r)) return NULL;
   if (compare) return uop_bool(g, r != 0);
   if (a->dtype == WN_I32 && r != (int32_t)r) return NULL;
   return uop_new(g, OP_CONST, a->dtype, 0, NULL, (uop_arg){.i = r});

@@ -146,6 +146,8 @@ const uop *uop_const(graph *g, wn_dtype dtype, double value); /* of any dtype */
 const uop *uop_range(graph *g, int64_t extent,
                      const char *name); /* a new loop; name is copied, may be NULL */
 const uop *uop_buffer(graph *g, int64_t slot, wn_dtype dtype, int ndim, const int64_t *shape);
+/* An operation on two integers or bools. False where the result would overflow or is undefined, or there is none. */
+bool uop_fold_int(uop_op op, int64_t a, int64_t b, int64_t *r);
 /* Elementwise; light folding of constants and units (x + 0, x * 1, x & true ...), dtype by the rule. */
 const uop *uop_alu1(graph *g, uop_op op, const uop *a);
 const uop *uop_alu2(graph *g, uop_op op, const uop *a, const uop *b);

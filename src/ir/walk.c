@@ -76,3 +76,18 @@ uop_order uop_walk_value(arena *a, const uop *value) { return walk(a, 1, &value,
 uop_order uop_walk_values(arena *a, int n, const uop *const *value) {
   return walk(a, n, value, false);
 }
+
+condition_list conditions_of(arena *a, const uop *cond) {
+  VEC(const uop *) stack = {0}, out = {0};
+  vec_push(a, &stack, cond);
+  while (stack.len > 0) {
+    const uop *u = stack.data[--stack.len];
+    if (u->op == OP_AND) {
+      vec_push(a, &stack, u->src[1]);
+      vec_push(a, &stack, u->src[0]);
+    } else {
+      vec_push(a, &out, u);
+    }
+  }
+  return (condition_list){out.data, out.len};
+}

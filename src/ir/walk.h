@@ -19,4 +19,11 @@ uop_order uop_walk_value(arena *a, const uop *value);
 /* The same of several, each node once. */
 uop_order uop_walk_values(arena *a, int n, const uop *const *value);
 
+/* The conditions that an AND of any depth joins, in order. */
+typedef struct condition_list {
+  const uop *const *at;
+  size_t len;
+} condition_list;
+condition_list conditions_of(arena *a, const uop *cond);
+
 #endif

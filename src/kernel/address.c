@@ -1,7 +1,6 @@
-/* What an offset or a condition is made of, as lanes see it.
+/* What an offset is made of, as lanes see it.
  *
- * In: integer expressions and conditions of the range IR. Out: base + stride * lane + constant, and the parts of a
- * condition.
+ * In: integer expressions of the range IR. Out: base + stride * lane + constant.
  * Always holds: a base is scalar unless the address is a gather's; nothing is emitted. */
 #include "kernel/build.h"
 
@@ -33,21 +32,6 @@ address split_address(builder *b, const uop *flat) {
   a.stride = 0;
   a.gather = is_vector(b, flat);
   return a;
-}
-
-conditions conditions_of(arena *a, const uop *cond) {
-  VEC(const uop *) stack = {0}, out = {0};
-  vec_push(a, &stack, cond);
-  while (stack.len > 0) {
-    const uop *u = stack.data[--stack.len];
-    if (u->op == OP_AND) {
-      vec_push(a, &stack, u->src[1]);
-      vec_push(a, &stack, u->src[0]);
-    } else {
-      vec_push(a, &out, u);
-    }
-  }
-  return (conditions){out.data, out.len};
 }
 
 bool is_multiple(const uop *e, int64_t n) {

@@ -92,7 +92,7 @@ scope *home_of(builder *b, const uop *u);
 /* An IF becomes the current scope; share: how much of the time it is entered. */
 void emit_open_if(builder *b, const uop *cond, double share);
 
-/* --- address.c: what offsets and conditions are made of --------------------------------------- */
+/* --- address.c: what offsets are made of ------------------------------------------------------ */
 /* e as base + coeff * lane + k with a scalar base. False where a lane moves it in any other way; k is its constant all
  * the same, and 0 where it is not linear at all. */
 bool split_lanes(builder *b, const uop *e, const uop **base, int64_t *coeff, int64_t *k);
@@ -103,12 +103,6 @@ typedef struct address {
   bool gather;    /* base is a vector */
 } address;
 address split_address(builder *b, const uop *offset);
-/* The conditions that an AND of any depth joins, in order. */
-typedef struct conditions {
-  const uop *const *at;
-  size_t len;
-} conditions;
-conditions conditions_of(arena *a, const uop *cond);
 /* Is e a multiple of n in all iterations of the loops that are open? */
 bool is_multiple(const uop *e, int64_t n);
 

@@ -35,7 +35,7 @@ static const uop *largest(builder *b, const uop *reduce, const uop *e) {
 
 /* Adds to *all what makes `valid` hold throughout; false where that cannot be said. */
 static bool add_guard(builder *b, const uop *reduce, const uop *valid, const uop **all) {
-  conditions part = conditions_of(b->a, valid);
+  condition_list part = conditions_of(b->a, valid);
   for (size_t i = 0; i < part.len; ++i) {
     const uop *u = part.at[i];
     if (u->op != OP_LT || u->src[0]->dtype != WN_I64) return false;

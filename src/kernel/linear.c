@@ -24,8 +24,12 @@ static void print_array(str *out, const lin_kernel *k, size_t index) {
              wn_dtype_name(a->dtype), a->len);
   if (a->space == SPACE_GLOBAL) str_printf(out, " slot %d", a->slot);
   if (a->space == SPACE_LOCAL) str_printf(out, " at %" PRId64, a->offset);
-  str_printf(out, "%s%s%s\n", a->read ? " read" : "", a->written ? " written" : "",
+  str_printf(out, "%s%s%s", a->read ? " read" : "", a->written ? " written" : "",
              a->aligned ? " aligned" : "");
+  for (size_t i = 0; i < k->pairs.len; ++i)
+    if (k->pairs.data[i].stored == (int)index)
+      str_printf(out, " in place of %d", k->pairs.data[i].read);
+  str_add(out, "\n");
 }
 
 static void print_access(str *out, const lin_kernel *k, const lin_ins *u) {
@@ -414,6 +418,6 @@ const char *lin_verify(arena *a, const lin_kernel *k) {
     if (what == NULL) what = check_ins(&c, u);
     if (what != NULL) return what;
   }
-  return c.current < 0 ? NULL
-                       : arena_printf(a, "%s: %%%d is never closed", k->name, (int)c.current);
+  if (c.current >= 0) return arena_printf(a, "%s: %%%d is never closed", k->name, (int)c.current);
+  return lin_verify_pairs(a, k);
 }

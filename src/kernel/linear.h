@@ -10,7 +10,8 @@
  * A CPU kernel is  void name(void *const *args, void *scratch, int64_t begin, int64_t end)
  * and runs its body for every block number GRID in [begin, end). args holds the global arrays in slot order; scratch is
  * a 64-byte aligned block of scratch_bytes of this worker, in which the local arrays lie at their offsets. Global
- * arrays are 64-byte aligned only if `aligned`.
+ * arrays are 64-byte aligned only if `aligned`. They are distinct memory, but for pairs: a launch may have the one that
+ * is stored where the one that is read is, since whoever stores an element has read it, and nobody else does.
  * A kernel for a device has groups of `group` work items where a CPU's has blocks: GRID is the group, LANE the work
  * item in it, local arrays belong to the group, everything else to the work item. A BARRIER stands where all work items
  * of a group come by: in no IF whose condition differs between them.
@@ -58,11 +59,16 @@ typedef struct lin_ins {
   };
 } lin_ins;
 
+typedef struct lin_pair { /* numbers of GLOBAL arrays */
+  int stored, read;
+} lin_pair;
+
 typedef struct lin_kernel {
   const char *name;  /* r_4_8_2 ...: unique within a program, a C identifier */
   const char *stage; /* "x", "g", "m", "result0", "g+x", ... */
   const char *loops; /* "grid k0 16, loop c 64, ...": for people */
   VEC(lin_array) arrays;
+  VEC(lin_pair) pairs;
   VEC(lin_ins) ins;
   int64_t grid; /* number of blocks or groups, >= 1 */
   int group;    /* work items of a group; 0: a CPU's block, which one thread runs, with vectors */
@@ -75,9 +81,15 @@ typedef struct lin_kernel {
 
 /* The dtype of a value in a register whose memory has this one: f32 for f16 and bf16. */
 wn_dtype register_dtype(unsigned memory);
+/* May the two be one memory because they are a pair, in either order? */
+bool lin_are_pair(const lin_kernel *k, size_t x, size_t y);
+/* Is it in some pair, so that no other array may be assumed to be apart from it by what it is alone? */
+bool lin_is_paired(const lin_kernel *k, size_t array);
 /* Renders "one instruction a line" text of the linear IR for dumps. */
 void lin_print(str *out, const lin_kernel *k);
 /* NULL, or one line saying what breaks the laws above (text in arena a). */
 const char *lin_verify(arena *a, const lin_kernel *k);
+/* The law of pairs, a part of lin_verify (lin_pairs.c). */
+const char *lin_verify_pairs(arena *a, const lin_kernel *k);
 
 #endif

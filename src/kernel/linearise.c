@@ -140,11 +140,45 @@ static bool adds_to_array(const nest *n) {
   return false;
 }
 
+/* What an instance of a store that sums adds for the copies of one axis: in pairs, so that its error stays small. */
+static const uop *sum_of_copies(builder *b, const uop *value, const uop *range, int64_t from,
+                                int64_t to) {
+  if (to - from == 1) {
+    const uop *k = uop_int(b->g, from);
+    return uop_replace(b->g, value, 1, &range, &k);
+  }
+  const int64_t half = (from + to) / 2;
+  return uop_alu2(b->g, OP_ADD, sum_of_copies(b, value, range, from, half),
+                  sum_of_copies(b, value, range, half, to));
+}
+
+/* The value of a store that sums, at a point of its axes. */
+static const uop *value_inside(builder *b, const nest_store *to) {
+  if (!to->sums || to->inside == NULL) return to->value;
+  const uop *zero = uop_const(b->g, (wn_dtype)to->value->dtype, 0);
+  return uop_where(b->g, to->inside, to->value, zero);
+}
+
+/* With what is in the array added to it, but in the first turn of the loops that are summed over. */
+static const uop *with_earlier(builder *b, const nest *n, const nest_store *to,
+                               const instance *in) {
+  const uop *turn = uop_int(b->g, 0);
+  for (int i = 0; i < n->naxes; ++i)
+    if (n->axis[i].kind == AXIS_LOOP && nest_sums_over(to, &n->axis[i]))
+      turn = uop_add(b->g, turn, n->axis[i].range);
+  if (uop_is_int(turn, 0)) return in->value;
+  const array_info *info = &b->set->arrays.data[to->array];
+  const uop *array = uop_buffer(b->g, to->array, info->dtype, 1, &info->len);
+  const uop *later = uop_and(b->g, uop_ge(b->g, turn, 1), in->mask);
+  return uop_add(b->g, uop_index(b->g, array, later, 1, &in->offset), in->value);
+}
+
 /* Every combination of the UNROLL axes, outermost slowest, replaced innermost axis first: what does not move with an
  * axis is shared by its copies. */
 static instance_list copies_of(builder *b, const nest *n, const nest_store *to) {
   instance_list all = {0};
-  const uop *mask = to->mask != NULL ? to->mask : uop_bool(b->g, true), *value = to->value;
+  const uop *mask = to->mask != NULL ? to->mask : uop_bool(b->g, true),
+            *value = value_inside(b, to);
   if (adds_to_array(n)) {
     const array_info *info = &b->set->arrays.data[to->array];
     const uop *array = uop_buffer(b->g, to->array, info->dtype, 1, &info->len);
@@ -155,6 +189,9 @@ static instance_list copies_of(builder *b, const nest *n, const nest_store *to) 
     if (n->axis[i].kind != AXIS_UNROLL) continue;
     const uop *range = n->axis[i].range;
     instance_list next = {0};
+    for (size_t s = 0; s < all.len && nest_sums_over(to, &n->axis[i]); ++s)
+      all.data[s].value = sum_of_copies(b, all.data[s].value, range, 0, range->arg.j);
+    if (nest_sums_over(to, &n->axis[i])) continue;
     for (int64_t v = 0; v < range->arg.j; ++v) {
       const uop *k = uop_int(b->g, v);
       for (size_t s = 0; s < all.len; ++s) {
@@ -167,15 +204,18 @@ static instance_list copies_of(builder *b, const nest *n, const nest_store *to) 
     }
     all = next;
   }
+  for (size_t s = 0; s < all.len && to->sums; ++s)
+    all.data[s].value = with_earlier(b, n, to, &all.data[s]);
   return all;
 }
 
-/* Those of all stores, one store's behind the other's, simplified together. */
-static size_t expand_stores(builder *b, const nest *n, instance **out) {
+/* Those of all stores, one store's behind the other's, simplified together; copies: how many are of each. */
+static size_t expand_stores(builder *b, const nest *n, instance **out, size_t *copies) {
   instance_list all = {0};
   for (int s = 0; s < n->nstores; ++s) {
     instance_list own = copies_of(b, n, &n->store[s]);
     for (size_t i = 0; i < own.len; ++i) vec_push(b->a, &all, own.data[i]);
+    copies[s] = own.len;
   }
   const uop **parts = arena_array(b->a, const uop *, 3 * all.len);
   const size_t batch = 20000; /* a node has at most 65,535 sources */
@@ -232,21 +272,28 @@ static void emit_copies(builder *b, int array, size_t count, const instance *of,
 
 static void emit_stores(builder *b, const nest *n) {
   instance *all;
-  size_t count = expand_stores(b, n, &all), copies = count / (size_t)n->nstores;
+  size_t copies[NEST_STORES];
+  const size_t count = expand_stores(b, n, &all, copies);
   const uop **values = arena_array(b->a, const uop *, count + 1);
   for (size_t i = 0; i < count; ++i) values[i] = all[i].value;
   group_strided_loads(b, count, values);
   find_neighbours(b, count, values);
   bool reduces = false;
-  for (int s = 0; s < n->nstores && count > 0; ++s)
-    reduces |= has_reduction(b, values[(size_t)s * copies]);
+  for (size_t s = 0, at = 0; s < (size_t)n->nstores && count > 0; at += copies[s++])
+    reduces |= has_reduction(b, values[at]);
   bool alone = b->opt->no_merge && reduces;
   if (!alone) emit_reductions(b, (int)count, values);
-  for (int s = 0; s < n->nstores; ++s)
-    emit_copies(b, n->store[s].array, copies, all + (size_t)s * copies, alone);
+  for (size_t s = 0, at = 0; s < (size_t)n->nstores; at += copies[s++])
+    emit_copies(b, n->store[s].array, copies[s], all + at, alone);
 }
 
 static void emit_nest(builder *b, const nest *n, int opened);
+
+static bool is_summed_over(const nest *n, const axis *a) {
+  bool summed = false;
+  for (int s = 0; s < n->nstores; ++s) summed |= nest_sums_over(&n->store[s], a);
+  return summed;
+}
 
 /* From here on the arrays of the nest are read no further out than the current scope. */
 static void set_filled(builder *b, const nest *n) {
@@ -348,7 +395,7 @@ static void emit_nest(builder *b, const nest *n, int opened) {
     emit_shared(b, n, opened);
   } else if (opened < n->naxes && n->axis[opened].kind <= AXIS_LOOP) {
     build_open_loop(b, n->axis[opened].range);
-    if (n->axis[opened].reduces) set_filled(b, n);
+    if (n->axis[opened].reduces || is_summed_over(n, &n->axis[opened])) set_filled(b, n);
     emit_nest(b, n, opened + 1);
     emit_last_barrier(b, n, opened + 1);
     build_close(b);

@@ -64,7 +64,7 @@ uint32_t build_load(builder *b, const uop *index) {
 
 /* What of a condition does not move with the lanes, and what does. */
 static void split_mask(builder *b, const uop *mask, const uop **scalar, const uop **lanes) {
-  conditions all = conditions_of(b->a, mask);
+  condition_list all = conditions_of(b->a, mask);
   for (size_t i = 0; i < all.len; ++i) {
     const uop **part = is_vector(b, all.at[i]) ? lanes : scalar;
     *part = uop_and(b->g, *part, all.at[i]);

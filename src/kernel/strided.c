@@ -45,7 +45,7 @@ typedef struct access_group {
 /* --- one access ------------------------------------------------------------------------------- */
 
 static bool split_valid(builder *b, const uop *valid, lane_access *a) {
-  conditions all = conditions_of(b->a, valid);
+  condition_list all = conditions_of(b->a, valid);
   for (size_t i = 0; i < all.len; ++i) {
     const uop *u = all.at[i];
     if (!is_vector(b, u)) {

@@ -81,7 +81,7 @@ static bool describe(transposer *t, const store_ref *ref, far_store *s) {
   if (!split_lanes(b, ref->offset, &s->base, &s->stride, &s->disp) || llabs(s->stride) <= FAR ||
       !is_vector(b, ref->value))
     return false;
-  conditions all = ref->mask != NULL ? conditions_of(b->a, ref->mask) : (conditions){0};
+  condition_list all = ref->mask != NULL ? conditions_of(b->a, ref->mask) : (condition_list){0};
   for (size_t k = 0; k < all.len; ++k) {
     const lane_term *term = term_of(t, all.at[k]);
     if (term->where == NULL) return false;
@@ -95,7 +95,7 @@ static const uop *condition_of(transposer *t, const tile_store *tile) {
   const uop *all = uop_bool(t->b->g, true);
   for (int i = 0; i < tile->n; ++i) {
     const uop *mask = tile->row[i].ref->mask;
-    conditions c = mask != NULL ? conditions_of(t->b->a, mask) : (conditions){0};
+    condition_list c = mask != NULL ? conditions_of(t->b->a, mask) : (condition_list){0};
     for (size_t k = 0; k < c.len; ++k) all = uop_and(t->b->g, all, term_of(t, c.at[k])->where);
   }
   return simplify(t->b->g, all);

@@ -71,7 +71,7 @@ static const uop *place_node(void *user, const uop *u) {
   if (u->op == OP_BUFFERIZE) {
     bufferize_info info = *u->arg.info;
     *ap->at_site = info.site;
-    info.space = space_of(ap, &info);
+    if (info.stage < STAGE_COUNT || info.space != SPACE_REG) info.space = space_of(ap, &info);
     const uop *value = u->src[0];
     if (info.stage == STAGE_M && value->op == OP_REDUCE && value->nsrc == 2)
       value = split_sum(ap, value, site_of(ap, &info));
@@ -80,7 +80,8 @@ static const uop *place_node(void *user, const uop *u) {
   if (u->op == OP_INDEX && u->src[0]->op == OP_BUFFERIZE) {
     const uop *b = u->src[0];
     uop_space space = b->arg.info->space;
-    if (space != SPACE_INLINE && space != SPACE_REG) return u;
+    if (b->arg.info->stage == STAGE_COUNT || (space != SPACE_INLINE && space != SPACE_REG))
+      return u;
     const uop *value = substitute_ranges(ap, b, u->src + 2);
     return uop_is_int(u->src[1], 1) ? value : guard_value(ap->g, value, u->src[1]);
   }
@@ -458,7 +459,7 @@ static nest *place_global(apply *ap, stage *st) {
 
 /* --- connect ---------------------------------------------------------------------------------- */
 
-static array_info array_for(apply *ap, const stage *st) {
+array_info stage_array(apply *ap, const stage *st) {
   const bufferize_info *info = st->node->arg.info;
   array_info a = {
       .name = info->name, .dtype = (wn_dtype)st->node->dtype, .site = info->site, .user = -1};
@@ -476,6 +477,7 @@ static array_info array_for(apply *ap, const stage *st) {
     a.role = ROLE_RESULT;
     a.user = 0;
   }
+  if (st->space == SPACE_REG) a.len = a.gaps = 0; /* nobody reads it but partial sums */
   return a;
 }
 
@@ -501,7 +503,7 @@ static const uop *connect_read(void *user, const uop *u) {
 }
 
 static void connect_stage(apply *ap, stage *st, nest *own) {
-  array_info a = array_for(ap, st);
+  array_info a = stage_array(ap, st);
   st->array = (int)ap->set->arrays.len;
   vec_push(ap->keep, &ap->set->arrays, a);
   own->store[0].array = st->array;
@@ -585,10 +587,12 @@ static void place_all(apply *ap, const uop *root) {
     *ap->at_site = ap->stages.data[i]->node->arg.info->site;
     order_ranges(ap, ap->stages.data[i]);
   }
+  sums_announce(ap);
   for (size_t i = ap->stages.len; i-- > 0;) {
     stage *st = ap->stages.data[i];
     *ap->at_site = st->node->arg.info->site;
-    connect_stage(ap, st, st->inside ? place_inside(ap, st) : place_global(ap, st));
+    if (!sums_are_partial(ap, st->node))
+      connect_stage(ap, st, st->inside ? place_inside(ap, st) : place_global(ap, st));
   }
 }
 
@@ -608,9 +612,11 @@ static void apply_plan(arena *a, void *state) {
   const uop *root = simplify(ap->g, uop_transform(ap->g, a, ap->w->root, place_node, ap));
   place_all(ap, lanes_copy(ap, channels_pack(ap, root)));
   nests_join(ap);
+  sums_store(ap);
   launch_order(ap);
   launch_join(ap);
   simt_share(ap);
+  in_place_find(ap->set, ap->keep, a);
 }
 
 kernel_set *schedule_apply(graph *g, const wino_result *rewritten, const schedule *plan, int nsites,

@@ -203,10 +203,14 @@ typedef struct group {
   int64_t *need[MOST_KERNELS][MOST_KERNELS]; /* of reader, writer */
 } group;
 
+static bool may_join(const finding *f, const group *gr, int k) {
+  return f->of[k].outer[0] != NULL && gr->n < MOST_KERNELS;
+}
+
 /* Does the kernel behind the group wait for its last one in bands, so that a part of it is enough to begin? */
 static bool join(const finding *f, group *gr, int k) {
   const stepping *of = &f->of[k];
-  if (of->outer[0] == NULL || gr->n == MOST_KERNELS) return false;
+  if (!may_join(f, gr, k)) return false;
   for (int i = 0; i < gr->n; ++i) {
     const stepping *writer = &f->of[gr->first + i];
     if (overwrites(f, of, writer)) return false;
@@ -352,13 +356,15 @@ static int follow_plan(finding *f, group *gr, int rounds) {
   return gr->first + gr->n;
 }
 
-/* As long as it is worth more. */
+/* As long as it is worth more, which is cheaper to know than whether it can be. */
 static int grow(finding *f, group *gr) {
   worth best = {0, 1};
   int n = 1;
-  for (int k = gr->first; is_link(f, k) && said_of(f, k) == 0 && join(f, gr, k + 1); ++k) {
-    const worth now = worth_of(f, gr);
-    if (now.seconds <= best.seconds) break;
+  for (int k = gr->first; is_link(f, k) && said_of(f, k) == 0 && may_join(f, gr, k + 1); ++k) {
+    group longer = *gr;
+    ++longer.n;
+    const worth now = worth_of(f, &longer);
+    if (now.seconds <= best.seconds || !join(f, gr, k + 1)) break;
     best = now, n = gr->n;
     if (!is_single(f, k + 1)) break;
   }

@@ -246,7 +246,7 @@ nest *nest_channels(apply *ap, stage *st) {
   }
   if (t->y >= 0) y0 = draft_axis(ap, &d, AXIS_GRID, (st->len[t->y] + z->ys - 1) / z->ys, "y0");
   if (!t->k_first) k0 = draft_axis(ap, &d, AXIS_GRID, nk, "k0");
-  const uop *x0 = draft_axis(ap, &d, t->y >= 0 ? AXIS_LOOP : AXIS_GRID,
+  const uop *x0 = draft_axis(ap, &d, t->y >= 0 ? AXIS_LOOP : sums_kind(st, t->x),
                              (st->len[t->x] + z->xs - 1) / z->xs, "t0");
   if (t->y >= 0) {
     d.index[t->y] = draft_exact(ap, &d, st->len[t->y], "y");
@@ -267,5 +267,7 @@ nest *nest_channels(apply *ap, stage *st) {
   const uop *lane = draft_axis(ap, &d, AXIS_VECTOR, z->lanes, "k2");
   const uop *in = uop_add(ap->g, uop_muli(ap->g, k1, z->lanes), lane);
   draft_split(ap, &d, d.index[t->k], k0, in, block, true);
-  return draft_finish(ap, &d, st);
+  nest *n = draft_finish(ap, &d, st);
+  if (t->overlaps) sums_once(ap, st, x0, x1, z->xs, st->len[t->x]);
+  return n;
 }

@@ -35,7 +35,8 @@ static int stored_with(const apply *ap, const stage *st, const uop **value) {
   int n = 0;
   for (size_t i = 0; i < ap->stages.len && st->node->arg.info->explicit_; ++i) {
     const stage *other = ap->stages.data[i];
-    if (other->id == STAGE_COUNT && other->node->arg.info->explicit_ && n < NEST_STORES)
+    if (other->id == STAGE_COUNT && other->node->arg.info->explicit_ && n < NEST_STORES &&
+        !sums_are_partial(ap, other->node))
       value[n++] = other->node;
   }
   if (n == 0) value[n++] = st->node;
@@ -110,6 +111,7 @@ static nest *nest_transposed(apply *ap, stage *st, draft *d, const value_loops *
   line_loop t = {.i = l->lane, .line = l->tline, .inner = l->tile.t},
             k = {.i = l->reg, .line = l->kline, .inner = l->tile.k};
   bool others = false; /* that workers share */
+  sums_not_twice(ap, d->st);
   for (int i = 0; i < st->n; ++i) {
     if (i == t.i || i == k.i || i == l->whole) continue;
     draft_plain(ap, d, i, AXIS_GRID, arena_printf(ap->keep, "i%d", i));
@@ -138,16 +140,19 @@ nest *nest_general(apply *ap, stage *st) {
   const value_loops l = loops_of(ap, st, &chains);
   const register_tile rt = l.tile;
   if (l.tline > 0) return nest_transposed(ap, st, &d, &l);
-  const int v = l.lane, u = l.reg;
+  const int v = l.lane, u = l.reg, inner = st->pooled - 1;
   const uop *ublock = NULL, *vblock = NULL;
-  if (l.outside) ublock = draft_axis(ap, &d, AXIS_GRID, (st->len[u] + rt.k - 1) / rt.k, "k0");
+  const bool outside = l.outside && u != inner;
+  if (outside) ublock = draft_axis(ap, &d, AXIS_GRID, (st->len[u] + rt.k - 1) / rt.k, "k0");
   for (int i = 0; i < st->n; ++i) {
     const char *name = arena_printf(ap->keep, "i%d", i);
-    if (i != v && i != u && i != l.whole) draft_plain(ap, &d, i, AXIS_GRID, name);
+    if (i != v && i != u && i != l.whole && i != inner) draft_plain(ap, &d, i, AXIS_GRID, name);
   }
   /* else innermost: what does not move with it is read again for each of its blocks, and then is still in the cache */
-  if (u >= 0 && !l.outside)
-    ublock = draft_axis(ap, &d, AXIS_GRID, (st->len[u] + rt.k - 1) / rt.k, "k0");
+  if (u >= 0 && !outside)
+    ublock = draft_axis(ap, &d, sums_kind(st, u), (st->len[u] + rt.k - 1) / rt.k, "k0");
+  if (inner >= 0 && inner != v && inner != u && inner != l.whole)
+    draft_plain(ap, &d, inner, AXIS_LOOP, arena_printf(ap->keep, "i%d", inner));
   if (v >= 0) {
     bool alone = d.n->naxes == 0;
     vblock =

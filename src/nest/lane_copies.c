@@ -89,6 +89,7 @@ static const uop *copy_loads(void *user, const uop *b) {
       map_get(&ap->packed, b->id, &packed) || map_get_ptr(&ap->channel_tiles, b->id) != NULL)
     return b;
   int number = b->arg.info->site;
+  if (sums_are_partial(ap, b)) return b;                 /* they read nothing */
   if (number >= 0 && ap->into[number] != NULL) return b; /* tiles of an output transform */
   value_loops l = loops_of_value(ap->a, b, direct_plan(ap, number), ap->machine);
   if (l.lane < 0) return b;

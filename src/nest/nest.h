@@ -42,8 +42,9 @@ typedef struct array_info {
   /* WORK, where not 0: it has room for one of `chunks` rounds of a host loop, and what a round addresses begins this
    * many elements after what the last one does; the caller of the kernels moves the array's address back by as much. */
   int64_t chunk_step, chunks;
-  int whole;  /* number + 1 of the array in which it is; 0: in none, */
-  int64_t at; /* and the element of that at which it begins */
+  int whole;   /* number + 1 of the array in which it is; 0: in none, */
+  int64_t at;  /* and the element of that at which it begins */
+  int instead; /* WORK: number + 1 of the array that its kernel reads for the last time, in whose place it is; 0: of none */
 } array_info;
 
 /* One array that a nest writes. */
@@ -53,6 +54,10 @@ typedef struct nest_store {
   stage_id id;                      /* of that site; STAGE_COUNT: its stored value */
   const uop *value, *offset, *mask; /* mask NULL: everywhere */
   int array;
+  /* Of each element the sum of the value over the axes that the offset does not move with, which are LOOP or UNROLL, at
+   * the points where `inside` holds (NULL: at all). The first turn of those loops writes, the others add. */
+  bool sums;
+  const uop *inside;
 } nest_store;
 
 typedef struct nest nest;
@@ -82,6 +87,12 @@ struct nest {
   } child[STAGE_COUNT * 2];
 };
 
+/* Arrays of a kernel that may have one place: each iteration stores the element that it has read, and nobody else reads
+ * it (in_place.c). */
+typedef struct place_pair {
+  int stored, read;
+} place_pair;
+
 /* A launch of a kernel. Of a program that has a kernel several times, for values that are alike, there are as many of
  * these over the same nests, each with arrays of its own. */
 typedef struct nest_kernel {
@@ -102,6 +113,8 @@ typedef struct nest_kernel {
   int side;                 /* number of the side_set that it is of; 0: of none */
   /* as kernel_set.kinds, of its own nests: parts have loops in common, in each of its own kind; NULL: the set's */
   const map *kinds;
+  int npairs;
+  const place_pair *pairs; /* of its nests' arrays */
 } nest_kernel;
 /* Do both run in the rounds of one host loop? */
 static inline bool nest_same_rounds(const nest_kernel *a, const nest_kernel *b) {
@@ -140,7 +153,9 @@ typedef struct kernel_set {
   map chains; /* number of a reduction RANGE -> additions of floats in one chain, where the usual number is too many */
   size_t workspace_bytes, prepared_bytes;
   size_t workspace_least; /* the most that is alive during one kernel */
-  size_t scratch_bytes;   /* local arrays of the kernel that has most of them, for one worker */
+  size_t
+      workspace_values; /* the same of stored values alone, which are there whatever a site's plan is */
+  size_t scratch_bytes; /* local arrays of the kernel that has most of them, for one worker */
   int ncodes;
 } kernel_set;
 
@@ -173,6 +188,10 @@ static inline uop_order nest_walk(arena *a, const nest *n) {
   return uop_walk_values(a, n->nstores, value);
 }
 /* Does it store this array? */
+/* Does the store sum over the axis? */
+static inline bool nest_sums_over(const nest_store *s, const axis *a) {
+  return s->sums && !uop_has_range(s->offset, a->range);
+}
 static inline bool nest_writes(const nest *n, int array) {
   bool found = false;
   for (int s = 0; s < n->nstores; ++s) found |= n->store[s].array == array;
@@ -187,6 +206,11 @@ static inline bool nest_adds_to(const nest *n, const nest *child) {
 
 /* The prepare part before the rest, each in the order that it had. */
 void launch_prepare_first(kernel_set *set, arena *keep);
+
+/* --- in_place.c ------------------------------------------------------------------------------- */
+
+/* Fills in the pairs of all kernels, which are as they will be run. */
+void in_place_find(kernel_set *set, arena *keep, arena *scratch);
 
 /* --- nest_text.c ------------------------------------------------------------------------------ */
 

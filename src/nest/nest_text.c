@@ -79,12 +79,14 @@ static int print_sums(const printer *p, const nest *n, int depth) {
   return count;
 }
 
-/* "m", "result0 in b3" */
+/* "m", "result0 in b3", "map3 in b4 in place of b2" */
 static const char *stored_text(arena *a, const kernel_set *set, const nest_kernel *k,
                                const nest_store *s) {
-  const char *array = set->arrays.data[kernel_array(k, s->array)].name;
+  const array_info *array = &set->arrays.data[kernel_array(k, s->array)];
   const char *label = store_label(a, k, s);
-  return strcmp(array, label) == 0 ? label : arena_printf(a, "%s in %s", label, array);
+  if (strcmp(array->name, label) != 0) label = arena_printf(a, "%s in %s", label, array->name);
+  if (array->instead == 0) return label;
+  return arena_printf(a, "%s in place of %s", label, set->arrays.data[array->instead - 1].name);
 }
 
 static void print_nest(const printer *p, const nest *n, int depth) {
@@ -172,6 +174,7 @@ void nest_print(graph *g, str *out, const kernel_set *set) {
     if (a->whole > 0)
       str_printf(out, ", in %s from %lld on", set->arrays.data[a->whole - 1].name,
                  (long long)a->at);
+    if (a->instead > 0) str_printf(out, ", in place of %s", set->arrays.data[a->instead - 1].name);
     str_add(out, "\n");
   }
   for (size_t k = 0; k < set->kernels.len; ++k) {

@@ -245,7 +245,11 @@ static void window_loops(tiled *t) {
     if (w == t->last && !t->blocked) continue; /* a whole row */
     bool innermost = w == t->last || (w == t->last - 1 && t->blocked);
     int64_t blocks = (win->tiles + win->block - 1) / win->block;
-    win->y0 = draft_axis(ap, &t->d, AXIS_GRID, blocks, innermost ? "t0" : tile_names[t->last - w]);
+    /* only the channels' blocks may be inside this loop, and those are one by one where stages are in it */
+    int i = 0;
+    while (t->st->range[i] != t->f->window[w]) ++i;
+    win->y0 = draft_axis(ap, &t->d, sums_kind(t->st, i), blocks,
+                         innermost ? "t0" : tile_names[t->last - w]);
   }
 }
 

@@ -113,8 +113,10 @@ nest *draft_finish(apply *ap, draft *d, stage *st) {
     if (shared && st->base[i] != NULL) e = uop_add(ap->g, st->base[i], e);
     int64_t covered = e->vmax + 1 - (st->letter[i] == 't' ? st->elsewhere : 0);
     if (!st->exact && covered > st->dim[i]) st->dim[i] = covered;
-    d->index[i] = e;
+    d->index[i] = st->point[i] = e;
   }
+  st->nlimits = d->nlimits;
+  memcpy(st->limit, d->limit, sizeof d->limit);
   lay_out(st);
   for (int i = 0; i < st->n; ++i) {
     offset = uop_add(ap->g, offset, stored_at(ap->g, st, i, d->index[i]));

@@ -17,7 +17,7 @@
 #include "plan/values.h"
 #include "plan/tiles.h"
 
-enum { STAGE_RANGES = WN_MAX_SPATIAL + 8 };
+enum { STAGE_RANGES = WN_MAX_SPATIAL + 8, DRAFT_LIMITS = 12 };
 
 /* A BUFFERIZE on its way into the kernels. Its domain is the part of each range that its nest computes: all of it, or
  * for a stage inside its consumer's kernel `len` values from `base` (an expression of the consumer's open axes). */
@@ -41,6 +41,11 @@ typedef struct stage {
   int64_t pack;
   /* tiles that the array has no room for: those of other rounds of the host loop */
   int64_t elsewhere;
+  int pooled; /* place + 1 of the range over which its kernel makes partial sums (pooled_sums.c); 0: of none */
+  /* once there is a nest, over its axes: each range, and what does not hold for points past an end */
+  const uop *point[STAGE_RANGES];
+  int nlimits;
+  const uop *limit[DRAFT_LIMITS];
   int array;
   int kernel; /* index + 1 of the kernel that its nest is in; 0: not placed yet */
 } stage;
@@ -93,8 +98,6 @@ typedef struct apply {
   map turns;           /* of what is dealt out, by loop and iterations: see sums.c */
   map channel_tiles; /* node id of a stored value -> channel_tile *, where channels go on the lanes */
 } apply;
-
-enum { DRAFT_LIMITS = 12 };
 
 /* A nest under construction, in two steps: each range of the stage becomes an expression over exact loops, whose
  * extents are true, so that div and mod fold; then each exact loop becomes an expression over axes, which may reach
@@ -171,6 +174,23 @@ void launch_join(apply *ap);  /* launch=joint */
 
 /* --- join.c ----------------------------------------------------------------------------------- */
 void nests_join(apply *ap); /* values that are joined: one nest stores them all */
+
+/* --- apply.c ---------------------------------------------------------------------------------- */
+array_info stage_array(apply *ap, const stage *st); /* the array of a stage that is laid out */
+
+/* --- pooled_sums.c ---------------------------------------------------------------------------- */
+/* Is the stored value partial sums, which the kernel of what they are of makes? */
+bool sums_are_partial(const apply *ap, const uop *node);
+/* Says of what they are of over which loop its kernel goes by itself. */
+void sums_announce(apply *ap);
+/* GRID, or LOOP for the range over which there are partial sums. */
+axis_kind sums_kind(const stage *st, int i);
+/* Blocks of `step` points of so many, of which the last begins early: partial sums leave out what was computed before. */
+void sums_once(apply *ap, stage *st, const uop *block, const uop *in, int64_t step, int64_t len);
+/* Refuses them where elements are computed twice. */
+void sums_not_twice(const apply *ap, const stage *st);
+/* Appends them to the stores of that kernel, which is there. */
+void sums_store(apply *ap);
 
 /* --- simt.c ----------------------------------------------------------------------------------- */
 void simt_share(apply *ap); /* devices: loops become work items */

@@ -4,8 +4,9 @@
  * not. Largest first, each at the lowest place that is free during its life (greedy by size: Pisarchyk and Lee,
  * arXiv:2001.03288), or in another order where that needs less. Always holds: 64-byte alignment, and a little room
  * behind each array so that neighbours do not share cache sets; what the kernels of a host loop touch is alive in all
- * of its rounds, and what those side by side touch while any of them runs; what a run reads of the prepared block stays; an array that is in another one is where it stands in
- * that, which is alive as long as any that is in it. */
+ * of its rounds, and what those side by side touch while any of them runs; what a run reads of the prepared block stays;
+ * an array that is in another one is where it stands in that, which is alive as long as any that is in it; a result that
+ * may be in the place of what its kernel reads for the last time (in_place.c) is one array with that. */
 #include <stdlib.h>
 
 #include "nest/touched.h"
@@ -15,6 +16,7 @@ enum { ALIGNMENT = 64, PAGE = 4096 };
 typedef struct life {
   int array;
   int first, last; /* kernels */
+  int before;      /* the last one that touches it before `last` does; -1: none */
   bool placed;
   int until; /* the latest `last` of those placed in the subtree of which this is the root */
   size_t size, offset;
@@ -28,49 +30,120 @@ size_t array_bytes(const array_info *a) {
   return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT + room;
 }
 
+/* Kernels in order. */
 static void touch(life *l, int kernel) {
-  if (l->first < 0 || kernel < l->first) l->first = kernel;
-  if (kernel > l->last) l->last = kernel;
+  if (l->first < 0) l->first = kernel;
+  if (kernel > l->last) l->before = l->last;
+  l->last = kernel;
+}
+
+/* The array that has the memory of one that a launch's nests call so. */
+static int memory_of(const kernel_set *set, const nest_kernel *k, int array) {
+  const int own = kernel_array(k, array), whole = set->arrays.data[own].whole - 1;
+  return whole >= 0 ? whole : own;
 }
 
 static void touch_all(const kernel_set *set, const nest_kernel *k, int kernel, const numbers *of,
                       life *lives) {
-  for (size_t i = 0; i < of->len; ++i) {
-    int array = kernel_array(k, of->data[i]), whole = set->arrays.data[array].whole - 1;
-    touch(&lives[whole >= 0 ? whole : array], kernel);
-  }
+  for (size_t i = 0; i < of->len; ++i) touch(&lives[memory_of(set, k, of->data[i])], kernel);
 }
 
-static void scan_kernels(const kernel_set *set, arena *scratch, life *lives) {
-  map known;
-  map_init(&known, scratch);
+static void scan_kernels(const kernel_set *set, map *known, life *lives) {
   for (size_t k = 0; k < set->kernels.len; ++k) {
     const nest_kernel *kp = &set->kernels.data[k];
     for (int r = 0; r < kp->nroots; ++r) {
-      const touched *of = touched_by(&known, kp->root[r]);
+      const touched *of = touched_by(known, kp->root[r]);
       touch_all(set, kp, (int)k, &of->reads, lives);
       touch_all(set, kp, (int)k, &of->writes, lives);
     }
   }
 }
 
-static void widen_to(life *l, int first, int end) {
-  if (l->first >= end || l->last < first) return;
-  if (l->first > first) l->first = first;
-  if (l->last < end - 1) l->last = end - 1;
+static void widen_to(int *first, int *last, int from, int end) {
+  if (*first >= end || *last < from) return;
+  if (*first > from) *first = from;
+  if (*last < end - 1) *last = end - 1;
 }
 
 /* From the first kernel of a host loop, of those that take turns or of those side by side, to its last. */
-static void widen(const kernel_set *set, life *l) {
+static void widen(const kernel_set *set, int *first, int *last) {
   const nest_kernel *k = set->kernels.data;
-  if (l->first < 0) return;
-  while (l->first > 0 && nest_same_rounds(&k[l->first], &k[l->first - 1])) --l->first;
-  while (l->last + 1 < (int)set->kernels.len && nest_same_rounds(&k[l->last], &k[l->last + 1]))
-    ++l->last;
+  while (*first > 0 && nest_same_rounds(&k[*first], &k[*first - 1])) --*first;
+  while (*last + 1 < (int)set->kernels.len && nest_same_rounds(&k[*last], &k[*last + 1])) ++*last;
   for (size_t i = 0; i < set->bands.len; ++i)
-    widen_to(l, set->bands.data[i].first, set->bands.data[i].end);
+    widen_to(first, last, set->bands.data[i].first, set->bands.data[i].end);
   for (size_t i = 0; i < set->sides.len; ++i)
-    widen_to(l, set->sides.data[i].first, set->sides.data[i].end);
+    widen_to(first, last, set->sides.data[i].first, set->sides.data[i].end);
+}
+
+/* --- results in the place of what is read ----------------------------------------------------- */
+
+static bool has_other_name(const kernel_set *set, const nest_kernel *k, const numbers *of,
+                           int name) {
+  const int memory = memory_of(set, k, name);
+  for (size_t i = 0; i < of->len; ++i)
+    if (of->data[i] != name && memory_of(set, k, of->data[i]) == memory) return true;
+  return false;
+}
+
+/* Do the nests of a launch call the memory by this name alone? */
+static bool is_one_name(const kernel_set *set, map *known, const nest_kernel *k, int name) {
+  for (int r = 0; r < k->nroots; ++r) {
+    const touched *of = touched_by(known, k->root[r]);
+    if (has_other_name(set, k, &of->reads, name) || has_other_name(set, k, &of->writes, name))
+      return false;
+  }
+  return true;
+}
+
+static bool is_work(const array_info *a) { return a->role == ROLE_WORK && a->whole == 0; }
+
+/* May the kernel store the one where the other is? No kernel reads that later, nor in another round of the same turns.
+ * One that is larger would need its room for the life of both. */
+static bool may_replace(const kernel_set *set, map *known, const life *lives, int kernel,
+                        place_pair pair) {
+  const nest_kernel *k = &set->kernels.data[kernel];
+  const int stored = kernel_array(k, pair.stored), read = kernel_array(k, pair.read);
+  int first = kernel, last = kernel;
+  if (!is_work(&set->arrays.data[stored]) || !is_work(&set->arrays.data[read])) return false;
+  if (lives[stored].first != kernel || lives[read].last != kernel ||
+      lives[stored].size != lives[read].size)
+    return false;
+  widen(set, &first, &last);
+  return lives[read].before >= 0 && lives[read].before < first &&
+         is_one_name(set, known, k, pair.stored) && is_one_name(set, known, k, pair.read);
+}
+
+/* Each array replaces one at most, and is replaced by one at most. */
+static void replace_arrays(kernel_set *set, arena *scratch, map *known, const life *lives) {
+  bool *replaced = arena_array(scratch, bool, set->arrays.len + 1);
+  for (size_t i = 0; i < set->kernels.len; ++i) {
+    const nest_kernel *k = &set->kernels.data[i];
+    for (int p = 0; p < k->npairs; ++p) {
+      const int read = kernel_array(k, k->pairs[p].read);
+      array_info *stored = &set->arrays.data[kernel_array(k, k->pairs[p].stored)];
+      if (stored->instead > 0 || replaced[read] ||
+          !may_replace(set, known, lives, (int)i, k->pairs[p]))
+        continue;
+      stored->instead = read + 1;
+      replaced[read] = true;
+    }
+  }
+}
+
+/* By array the first of those that have one place with it: long chains are followed once. */
+static int *find_places(const kernel_set *set, arena *scratch) {
+  const array_info *all = set->arrays.data;
+  int *first = arena_array(scratch, int, set->arrays.len + 1); /* + 1; 0: not known */
+  for (int i = 0; i < (int)set->arrays.len; ++i) {
+    int top = i;
+    while (first[top] == 0 && all[top].instead > 0) top = all[top].instead - 1;
+    const int found = first[top] > 0 ? first[top] : top + 1;
+    for (int k = i; k != top; k = all[k].instead - 1) first[k] = found;
+    first[top] = found;
+  }
+  for (size_t i = 0; i < set->arrays.len; ++i) --first[i];
+  return first;
 }
 
 /* --- scratch ---------------------------------------------------------------------------------- */
@@ -285,25 +358,100 @@ static void place_prepared(kernel_set *set, arena *scratch, const life *lives) {
   }
 }
 
+static size_t least_of_values(const kernel_set *set, arena *scratch, const life *work, int nwork) {
+  life *values = arena_array(scratch, life, nwork + 1);
+  int n = 0;
+  for (int i = 0; i < nwork; ++i)
+    if (set->arrays.data[work[i].array].stage == STAGE_COUNT) values[n++] = work[i];
+  return most_alive(scratch, (int)set->kernels.len, values, n);
+}
+
+/* Lives of the workspace, one for each place. Returns how many. */
+static int list_work(const kernel_set *set, arena *scratch, const life *lives, life **out) {
+  const int n = (int)set->arrays.len;
+  int count = 0, *number = arena_array(scratch, int, n + 1);
+  const int *first = find_places(set, scratch);
+  life *work = arena_array(scratch, life, n + 1);
+  for (int i = 0; i < n; ++i) {
+    const life *l = &lives[i];
+    if (set->arrays.data[i].role != ROLE_WORK || l->first < 0) continue;
+    const int of = first[i];
+    if (number[of] == 0) {
+      work[count] = *l;
+      work[count].array = of;
+      number[of] = ++count;
+      continue;
+    }
+    life *all = &work[number[of] - 1];
+    if (l->first < all->first) all->first = l->first;
+    if (l->last > all->last) all->last = l->last;
+    if (l->size > all->size) all->size = l->size;
+  }
+  *out = work;
+  return count;
+}
+
+static size_t place_work(kernel_set *set, arena *scratch, const life *lives) {
+  life *work;
+  const int n = list_work(set, scratch, lives, &work);
+  set->workspace_least = most_alive(scratch, (int)set->kernels.len, work, n);
+  set->workspace_values = least_of_values(set, scratch, work, n);
+  return place_all(set, scratch, work, n, set->workspace_least);
+}
+
+static bool replaces_any(const kernel_set *set) {
+  bool any = false;
+  for (size_t i = 0; i < set->arrays.len; ++i) any |= set->arrays.data[i].instead > 0;
+  return any;
+}
+
+/* What is one array has one place, for which it may be harder to find room: not where that costs memory. */
+static void plan_work(kernel_set *set, arena *scratch, const life *lives) {
+  const size_t bytes = place_work(set, scratch, lives);
+  const size_t least = set->workspace_least, values = set->workspace_values;
+  set->workspace_bytes = bytes;
+  if (bytes == least || !replaces_any(set)) return;
+  array_info *arrays = arena_copy(scratch, set->arrays.data, set->arrays.len * sizeof *arrays);
+  for (size_t i = 0; i < set->arrays.len; ++i) set->arrays.data[i].instead = 0;
+  const size_t apart = place_work(set, scratch, lives);
+  set->workspace_least = least;
+  if (apart < bytes) {
+    set->workspace_bytes = apart;
+    return;
+  }
+  memcpy(set->arrays.data, arrays, set->arrays.len * sizeof *arrays);
+  set->workspace_values = values;
+}
+
+/* Of arrays that are where others are. */
+static void follow_places(kernel_set *set, arena *scratch) {
+  const int *first = find_places(set, scratch);
+  for (size_t i = 0; i < set->arrays.len; ++i) {
+    array_info *a = &set->arrays.data[i];
+    if (a->instead > 0) a->offset = set->arrays.data[first[i]].offset;
+  }
+  for (size_t i = 0; i < set->arrays.len; ++i) {
+    array_info *a = &set->arrays.data[i];
+    if (a->whole > 0)
+      a->offset = set->arrays.data[a->whole - 1].offset + (size_t)a->at * wn_dtype_size(a->dtype);
+  }
+}
+
 void plan_memory(kernel_set *set, arena *scratch) {
-  int n = (int)set->arrays.len, nwork = 0;
-  life *lives = arena_array(scratch, life, n + 1), *work = arena_array(scratch, life, n + 1);
+  const int n = (int)set->arrays.len;
+  life *lives = arena_array(scratch, life, n + 1);
+  map known;
+  map_init(&known, scratch);
   for (int i = 0; i < n; ++i) {
     size_t size = array_bytes(&set->arrays.data[i]);
-    lives[i] = (life){.array = i, .first = -1, .last = -1, .until = -1, .size = size};
+    lives[i] = (life){.array = i, .first = -1, .last = -1, .before = -1, .until = -1, .size = size};
   }
-  scan_kernels(set, scratch, lives);
+  scan_kernels(set, &known, lives);
   measure_scratch(set);
-  for (int i = 0; i < n; ++i) {
-    widen(set, &lives[i]);
-    if (set->arrays.data[i].role == ROLE_WORK && lives[i].first >= 0) work[nwork++] = lives[i];
-  }
-  set->workspace_least = most_alive(scratch, (int)set->kernels.len, work, nwork);
-  set->workspace_bytes = place_all(set, scratch, work, nwork, set->workspace_least);
+  replace_arrays(set, scratch, &known, lives);
+  for (int i = 0; i < n; ++i)
+    if (lives[i].first >= 0) widen(set, &lives[i].first, &lives[i].last);
+  plan_work(set, scratch, lives);
   place_prepared(set, scratch, lives);
-  for (int i = 0; i < n; ++i) {
-    array_info *a = &set->arrays.data[i];
-    if (a->whole == 0) continue;
-    a->offset = set->arrays.data[a->whole - 1].offset + (size_t)a->at * wn_dtype_size(a->dtype);
-  }
+  follow_places(set, scratch);
 }

@@ -303,15 +303,17 @@ void op_conv_transpose(op_call *c) {
 
 /* --- poolings --------------------------------------------------------------------------------- */
 
-/* Positions, and as much padding behind as the last window needs. */
+/* Positions, and as much padding behind as the last window needs: with ceil_mode one more where a window begins within
+ * what there is, be it the only one and larger than that. */
 static void count_positions(op_call *c, const wn_tensor *x, windows *w) {
   const bool up = op_int(c, "ceil_mode", 0) != 0;
   for (int i = 0; i < w->n; ++i) {
     const int64_t extent = wn_shape(x)[2 + i], room = extent + w->lo[i] + w->hi[i] - reach_of(w, i);
-    if (room < 0 || w->lo[i] < 0 || w->hi[i] < 0)
+    const int64_t more = up ? w->stride[i] - 1 : 0;
+    if (room + more < 0 || w->lo[i] < 0 || w->hi[i] < 0)
       op_fail(c, "a window of %lld does not fit the %lld elements of axis %d",
               (long long)reach_of(w, i), (long long)extent, 2 + i);
-    w->out[i] = (room + (up ? w->stride[i] - 1 : 0)) / w->stride[i] + 1;
+    w->out[i] = (room + more) / w->stride[i] + 1;
     if (up && (w->out[i] - 1) * w->stride[i] >= extent + w->lo[i]) --w->out[i];
   }
 }

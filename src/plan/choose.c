@@ -92,6 +92,26 @@ static void put_first(candidate_list *l, size_t at) {
   l->at[0] = first;
 }
 
+static bool is_kind(const schedule *a, const schedule *b) {
+  return schedule_same_places(a, b) && a->nm == b->nm && memcmp(a->m, b->m, sizeof a->m) == 0;
+}
+
+/* The best of each tile and placement of a list that is sorted but for its first, as `t` prices it. */
+static void note_kinds(candidate_list *l, const wino_survey *only, const cost_target *t,
+                       bool priced) {
+  const candidate *direct = NULL;
+  for (size_t i = 0; i < l->len; ++i) {
+    bool known = false;
+    if (l->at[i].schedule.direct) direct = &l->at[i];
+    for (int k = 0; k < l->kinds; ++k) known |= is_kind(&l->kind[k].schedule, &l->at[i].schedule);
+    if (known || l->at[i].schedule.direct || l->kinds + 1 == CANDIDATE_KINDS) continue;
+    l->kind[l->kinds++] = l->at[i];
+  }
+  if (direct != NULL) l->kind[l->kinds++] = *direct;
+  for (int k = 0; k < l->kinds && !priced; ++k)
+    l->kind[k].seconds = schedule_cost(only, &l->kind[k].schedule, t);
+}
+
 /* What changes bits is chosen for one thread, so that results are the same for any number; the rest for those there
  * are. A device has a number of its own. Where no schedule of these bits fits the limit of memory with so many threads,
  * the one of one thread comes first: it is for the caller to run fewer. whose: "" or which sites this is about. */
@@ -100,7 +120,7 @@ static candidate_list list_candidates(graph *g, const wino_conv *conv, const cho
   const wino_survey only = {1, conv};
   cost_target all = choose_cost_target(target), one = all;
   if (target->machine->group == 0) one.threads = 1;
-  candidate_list l = {arena_array(&g->arena, candidate, CANDIDATES + 1), .considered = ""};
+  candidate_list l = {.at = arena_array(&g->arena, candidate, CANDIDATES + 1), .considered = ""};
   str text;
   str_init(&text, &g->arena);
   l.len = schedule_candidates(&only, &one, l.at, CANDIDATES);
@@ -108,9 +128,11 @@ static candidate_list list_candidates(graph *g, const wino_conv *conv, const cho
   add_direct(&l, &only, &one);
   add_considered(&text, &l, arena_printf(&g->arena, "considered%s", whose), &one);
   put_first(&l, fastest(&l, always));
+  note_kinds(&l, &only, &all, one.threads == all.threads);
   if (one.threads != all.threads) {
     const schedule bits = l.at[0].schedule;
-    candidate_list same = {arena_array(&g->arena, candidate, CANDIDATES + 1), 0, l.least, ""};
+    candidate_list same = l;
+    same.at = arena_array(&g->arena, candidate, CANDIDATES + 1);
     all.bits = &bits;
     same.len = schedule_candidates(&only, &all, same.at, CANDIDATES);
     add_considered(&text, &same, "of these the ones that give the same bits as the first", &all);
@@ -161,7 +183,7 @@ static void take(choice *c, int site, int index) {
   c->taken[site] = index;
   c->plan.site[site] = l->at[index].schedule;
   c->rewrite[site].why_off =
-      l->len > 1 ? "direct is predicted to be faster" : "no tile can be used within the promise";
+      l->kinds > 1 ? "direct is predicted to be faster" : "no tile can be used within the promise";
 }
 
 /* `auto`: what the model expects to be fastest, once for convolutions that are alike. */
@@ -308,6 +330,7 @@ choice choose_plan(graph *g, const site_list *sites, const choice_target *target
   c.rewrites = asked.rewrites;
   c.candidates = arena_array(&g->arena, const candidate_list *, sites->n + 1);
   c.taken = arena_array(&g->arena, int, sites->n + 1);
+  c.why = arena_array(&g->arena, choice_reason, sites->n + 1);
   c.tuned_sites = arena_array(&g->arena, tuned_source, sites->n + 1);
   c.left_for_less = arena_array(&g->arena, uint64_t, sites->n + 1);
   c.plain = arena_array(&g->arena, bool, sites->n + 1);
@@ -342,7 +365,7 @@ bool choose_next(choice *c, int site, bool smaller) {
     if (next == (int)l->len) return false;
   }
   choose_leave(c, site);
-  choose_take(c, site, next, false);
+  choose_take(c, site, next, false, smaller ? CHOICE_TO_FIT : CHOICE_LEFT);
   return true;
 }
 
@@ -351,7 +374,8 @@ static void set_plain(choice *c, int site) {
   c->plan.site[site].v = 't';
 }
 
-void choose_take(choice *c, int site, int index, bool plain) {
+void choose_take(choice *c, int site, int index, bool plain, choice_reason why) {
+  c->why[site] = why;
   if (c->candidates[site] != NULL) take(c, site, index);
   c->plain[site] = plain;
   if (plain) set_plain(c, site);
@@ -366,6 +390,7 @@ void choose_unshrink(choice *c) {
   for (int i = 0; i < c->sites->n; ++i) {
     if (c->candidates[i] != NULL) c->plan.site[i] = c->candidates[i]->at[c->taken[i]].schedule;
     if (c->plain[i]) set_plain(c, i);
+    if (c->why[i] == CHOICE_SMALLER) c->why[i] = CHOICE_CHEAPEST;
   }
 }
 
@@ -386,7 +411,7 @@ size_t choose_candidates(graph *g, const site_list *sites, int site, const choic
   if (strict || why_direct(g, &c, target, site) != NULL) return 1;
   candidate_list pick = list_candidates(g, one.conv, target, false, "");
   size_t n = schedule_candidates(&one, &t, out, max), at = 0;
-  candidate_list all = {out, n, 0, ""};
+  candidate_list all = {.at = out, .len = n};
   if (n < max) add_direct(&all, &one, &t);
   n = all.len;
   while (at < n && !schedule_equal(&out[at].schedule, &pick.at[0].schedule)) ++at;

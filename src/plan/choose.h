@@ -33,14 +33,26 @@ typedef struct choice_target {
   double passing;              /* as in cost_target */
 } choice_target;
 
+enum { CANDIDATE_KINDS = 4 };
+
 typedef struct
     candidate_list { /* of convolutions that are alike; the first is what auto takes, then best first */
   candidate *at;
   size_t len;
+  /* of any bits: the best of each tile and placement, direct the last of them; predicted for all threads */
+  candidate kind[CANDIDATE_KINDS];
+  int kinds;
   double least;           /* predicted seconds on one thread, of all of any bits; 0: not known */
   const char *considered; /* for explain, a line each */
 } candidate_list;
 
+/* Why a site that was chosen for has the plan that it has. */
+typedef enum {
+  CHOICE_CHEAPEST,
+  CHOICE_SMALLER, /* with smaller blocks, to fit */
+  CHOICE_TO_FIT,  /* another one, to fit */
+  CHOICE_LEFT     /* what is cheaper was refused */
+} choice_reason;
 /* What a plan says of what is around sites, by site, as schedules say it; 0: nothing. */
 typedef struct plan_around {
   const int *bands, *sides;
@@ -61,7 +73,8 @@ typedef struct choice {
   const candidate_list **candidates;
   int *taken;
   tuned_source *tuned_sites; /* whether the first candidate is what was tuned */
-  uint64_t *left_for_less;   /* by site: bit i, candidate i was left for one that needs less */
+  choice_reason *why;
+  uint64_t *left_for_less; /* by site: bit i, candidate i was left for one that needs less */
   bool *
       plain; /* by site: direct (or a product), weights read as they are: nothing is prepared of them */
   wino_survey survey;
@@ -81,7 +94,7 @@ bool choose_lighter(graph *g, choice *c, const choice_target *target, const size
 /* What the site has is not to be taken again by what looks for less. */
 void choose_leave(choice *c, int site);
 /* The site's candidate of this number, or instead of it the plain one. */
-void choose_take(choice *c, int site, int index, bool plain);
+void choose_take(choice *c, int site, int index, bool plain, choice_reason why);
 /* What the plan says of turns, launches side by side and layouts is of what is around a value: parts are made of what it
  * says of the value. Returns what it said of the first two. */
 plan_around choose_set_apart(graph *g, graph_plan *p);

@@ -54,6 +54,7 @@ static void say_elsewhere(graph *g, choice *c, int site, const schedule *s, bool
 static void take_tuned(graph *g, choice *c, int site, const schedule *s, tuned_source source) {
   const candidate_list *others = c->candidates[site];
   candidate_list *l = arena_new(&g->arena, candidate_list);
+  if (others != NULL) *l = *others; /* what there is of other kinds */
   size_t n = others != NULL ? others->len : 0;
   l->at = arena_array(&g->arena, candidate, n + 1);
   l->len = n + 1;

@@ -37,8 +37,9 @@ typedef struct joining {
   double *lines;      /* and about how long the kernel is */
   value_loops *loops; /* by value, once they were asked for */
   bool *known;
-  int *depth; /* by value: how many of its kernel wait for each other until it can be computed */
-  map later;  /* loop of a sum and depth -> the loop that stands for it there */
+  bool *pooled; /* by value: its kernel makes partial sums, in an order of its own (pooled.h) */
+  int *depth;   /* by value: how many of its kernel wait for each other until it can be computed */
+  map later;    /* loop of a sum and depth -> the loop that stands for it there */
   int *next, *last;  /* by value: the next of the same kernel, -1; by leader: the last */
   int *stamp, looks; /* by leader: the walk that looked at it; how many there were */
   bool any;
@@ -50,7 +51,7 @@ static const stored_value *value_of(const joining *j, int v) { return &j->sites-
 
 /* No convolution, and not made once and for all. */
 static bool is_candidate(const stored_value *v) {
-  return v->nconvs == 0 && v->nsites == 1 && !v->constant;
+  return v->nconvs == 0 && v->nsites == 1 && !v->constant && v->summed == 0;
 }
 
 static bool same_extents(const stored_value *x, const stored_value *y) {
@@ -283,6 +284,7 @@ static bool is_free(const joining *j, int v) {
 
 static bool join(joining *j, int to, int v, int64_t shared_bytes) {
   if (!is_free(j, to) || !is_free(j, v) || j->size[to] == JOINED_AT_MOST) return false;
+  if (j->pooled[to] || j->pooled[v]) return false;
   if (why_apart(j, to, v) != NULL) return false;
   if (j->lines[to] == 0) j->lines[to] = lines_of(j, to);
   double lines = j->lines[to] + lines_of(j, v);
@@ -306,8 +308,11 @@ static void begin(joining *j, arena *a) {
   j->loops = arena_array(a, value_loops, n + 1);
   j->known = arena_array(a, bool, n + 1);
   j->depth = arena_array(a, int, n + 1);
+  j->pooled = arena_array(a, bool, n + 1);
   map_init(&j->later, a);
   for (int v = 0; v < n; ++v) j->leader[v] = j->last[v] = v, j->next[v] = -1, j->size[v] = 1;
+  for (int v = 0; v < n; ++v)
+    if (value_of(j, v)->summed > 0) j->pooled[value_of(j, v)->summed - 1] = true;
 }
 
 /* Of the array that the canonical form numbers so. */
@@ -465,7 +470,9 @@ static stored_value merge(joining *j, int leader) {
   for (int w = leader; w >= 0; w = j->next[w]) {
     if (w != leader) others[v.nothers++] = w;
     m.depth = j->depth[w];
-    form[v.nothers] = over_common_arrays(&m, value_of(j, w), v.nothers);
+    /* its place: one behind the sites of the first */
+    const int place = w == leader ? 0 : v.nsites + v.nothers - 1;
+    form[v.nothers] = over_common_arrays(&m, value_of(j, w), place);
   }
   v.others = others;
   v.array = m.arrays.data;
@@ -500,12 +507,24 @@ typedef struct join_request {
   site_list out;
 } join_request;
 
+/* Partial sums are stored by the kernel of what they are of. */
+static void add_partial_sums(joining *j) {
+  for (int v = 0; v < j->sites->nvalues; ++v) {
+    const int to = value_of(j, v)->summed - 1;
+    if (to < 0) continue;
+    WN_CHECK(j->leader[to] == to, "partial sums of what has no kernel");
+    add_to(j, to, v);
+    j->any = true;
+  }
+}
+
 static void join_all(arena *a, void *state) {
   join_request *r = state;
   joining *j = &r->j;
   int n = j->sites->nvalues;
   begin(j, a);
   for (int v = 0; v < n; ++v) read_plan(j, v, r->site);
+  add_partial_sums(j);
   r->out = *j->sites;
   if (!j->any) return;
   stored_value *values = arena_copy(&j->g->arena, j->sites->value, sizeof *values * (size_t)n);

@@ -114,7 +114,7 @@ bool choose_lighter(graph *g, choice *c, const choice_target *target, const size
   for (int i = 0; i < c->sites->n; ++i) {
     if (!l.at[i].changed) continue;
     choose_leave(c, i);
-    choose_take(c, i, l.at[i].taken, l.at[i].plain);
+    choose_take(c, i, l.at[i].taken, l.at[i].plain, CHOICE_TO_FIT);
   }
   return true;
 }

@@ -85,9 +85,9 @@ static bool accept(reader *r, const char *text) {
 }
 
 static bool is_loop_option(const char *at) {
-  return strncmp(at, ";lanes=", 7) == 0 || strncmp(at, ";regs=", 6) == 0 ||
-         strncmp(at, ";layout=", 8) == 0 || strncmp(at, ";bands=", 7) == 0 ||
-         strncmp(at, ";side=", 6) == 0;
+  return strncmp(at, ";sums=", 6) == 0 || strncmp(at, ";lanes=", 7) == 0 ||
+         strncmp(at, ";regs=", 6) == 0 || strncmp(at, ";layout=", 8) == 0 ||
+         strncmp(at, ";bands=", 7) == 0 || strncmp(at, ";side=", 6) == 0;
 }
 
 /* i2, none, or where `terms` sum. */
@@ -143,8 +143,8 @@ static void read_sizes(reader *r, site_kind kind, schedule *out) {
   r->at = end;
 }
 
-/* "sum2" of with=sum2: an earlier site that is no convolution. */
-static int read_with(reader *r, int number) {
+/* "sum2" of with=sum2: an earlier site, and one that is no convolution unless those may be. */
+static int read_earlier(reader *r, int number, bool convs) {
   size_t letters = 0;
   int64_t other = 0;
   while (r->at[letters] >= 'a' && r->at[letters] <= 'z') ++letters;
@@ -153,11 +153,20 @@ static int read_with(reader *r, int number) {
     other = other * 10 + (*end - '0');
   bool named = letters > 0 && end > r->at + letters && other < number;
   const char *kind = named ? site_kind_name[r->sites->at[other].kind] : "";
-  bool fits = named && r->sites->at[other].kind != SITE_CONV && strlen(kind) == letters &&
-              strncmp(kind, r->at, letters) == 0;
-  if (!fits) expected(r, "an earlier site that is no convolution, such as sum0");
+  bool fits = named && (convs || r->sites->at[other].kind != SITE_CONV) &&
+              strlen(kind) == letters && strncmp(kind, r->at, letters) == 0;
+  if (!fits)
+    expected(r, convs ? "an earlier site, such as conv0"
+                      : "an earlier site that is no convolution, such as sum0");
   r->at = end;
   return (int)other + 1;
+}
+
+static void read_sums(reader *r, site_kind kind, int number, schedule *out) {
+  if (kind != SITE_SUM)
+    expected(r, "lanes=, regs= or the end: sums= is for a sum of another value");
+  r->at += strlen(";sums=");
+  out->sums = read_earlier(r, number, true);
 }
 
 /* What is no convolution has nothing to rewrite: global, with sizes for a product, inline, or with another. */
@@ -171,9 +180,10 @@ static void read_other(reader *r, int number, schedule *out) {
     out->inlined = true;
   } else if (strncmp(r->at, "with=", 5) == 0) {
     r->at += 5;
-    out->with = read_with(r, number);
+    out->with = read_earlier(r, number, false);
   } else if (accept_word(r, "global")) {
     if (*r->at == ';' && !is_loop_option(r->at)) read_sizes(r, s->kind, out);
+    if (strncmp(r->at, ";sums=", 6) == 0) read_sums(r, s->kind, number, out);
     if (accept(r, ";lanes=")) out->lanes = read_loop(r, true);
     if (out->lanes > 0 || out->lanes == VALUE_LOOP_TERMS) out->nlanes = read_lanes(r);
     if (accept(r, ";regs=")) out->regs = read_loop(r, false);
@@ -254,13 +264,17 @@ static void print_loop(str *out, const char *what, value_loop l) {
     str_add(out, l == VALUE_LOOP_TERMS ? "sum" : "none");
 }
 
+static void print_other(str *out, const char *what, const site_list *sites, int site) {
+  str_printf(out, "%s%s%d", what, site_kind_name[sites->at[site].kind], site);
+}
+
 void plan_print_site(str *out, const schedule *s, const site_list *sites, int site) {
   if (sites->at[site].kind == SITE_CONV) {
     schedule_print(out, s);
     return;
   }
   if (s->with > 0) {
-    str_printf(out, "with=%s%d", site_kind_name[sites->at[s->with - 1].kind], s->with - 1);
+    print_other(out, "with=", sites, s->with - 1);
     return;
   }
   str text;
@@ -271,6 +285,7 @@ void plan_print_site(str *out, const schedule *s, const site_list *sites, int si
   schedule_print(&text, &sizes);
   str_add(out, s->inlined ? "inline" : "global");
   str_add(out, str_text(&text) + strlen("direct"));
+  if (s->sums > 0) print_other(out, ";sums=", sites, s->sums - 1);
   print_loop(out, ";lanes=", s->lanes);
   if (s->nlanes > 0) str_printf(out, ".%d", s->nlanes);
   print_loop(out, ";regs=", s->regs);
@@ -283,7 +298,7 @@ void plan_print_site(str *out, const schedule *s, const site_list *sites, int si
 static bool is_plain(const schedule *s) {
   return !s->inlined && s->with == 0 && s->lanes == 0 && s->regs == 0 && s->t[0] == 0 &&
          s->k[0] == 0 && s->chains == 0 && s->layout == LAYOUT_CHOSEN && s->bands == 0 &&
-         s->side == 0;
+         s->side == 0 && s->sums == 0;
 }
 
 static bool all_plain(const graph_plan *p, const site_list *sites) {

@@ -7,8 +7,8 @@
  * A site is named by its kind and number, and its plan stands in braces: a schedule (schedule.h), the name of one, or
  * auto; for what is no convolution `global`, with sizes where there are sums (global;t=32,k=4), which of its loops, by
  * their places, are in the lanes (lanes=i2, or lanes=i2.8, which is 8 of them, none, or sum: the terms of sums are) and
- * in registers (regs=i1, none), and chains of sums (chains=4); `inline`; or with=sum2: stored by the kernel of that
- * earlier site (joins.h). What stands before them without braces is for all other sites; without it they are chosen
+ * in registers (regs=i1, none), chains of sums (chains=4), and whose kernel makes partial sums for it (sums=conv1,
+ * pooled.h); `inline`; or with=sum2: stored by the kernel of that earlier site (joins.h). What stands before them without braces is for all other sites; without it they are chosen
  * (auto).
  * Always holds: printing and parsing give the same plan back; equal plans print equally. */
 #ifndef WN_PLAN_PLAN_H

@@ -69,6 +69,9 @@ typedef struct schedule {
   /* of a stored value that is no convolution: number + 1 of the site whose kernel stores it too; 0: its own */
   int with;
   bool inlined; /* of a stored value that is no convolution: no array, every reader computes it */
+  /* of a sum over all places of another value: number + 1 of the site whose kernel makes its partial sums (pooled.h); 0:
+   * it reads the value */
+  int sums;
 } schedule;
 
 /* A named plan ("old", "fused", ...) as a schedule without splits, or a schedule's text. "auto" is not a schedule:
@@ -93,6 +96,8 @@ bool schedule_equal(const schedule *a, const schedule *b);
  * lengths of partial sums, and steps of an inlined transform may be fused with what reads them; in which array values
  * are kept, what is a block and what is in the lanes of a vector change nothing (tests/diff/test_bits.c). */
 bool schedule_same_bits(const schedule *a, const schedule *b);
+/* Do they place the same stages the same, and have both rounds of a host loop or neither? Sizes and tiles may differ. */
+bool schedule_same_places(const schedule *a, const schedule *b);
 /* Is the loop of this name one that is wanted? */
 bool loop_named(loop_name want, const char *name);
 /* Is the stage computed inside the kernel of its reader? */

@@ -344,7 +344,8 @@ uint64_t schedule_hash(const schedule *s) {
   h = hash_bytes(&s->v, sizeof s->v, h) + s->inlined + 2 * (uint64_t)s->with;
   int64_t loops[] = {s->lanes,  s->regs,         s->nlanes,
                      s->chains, s->share.letter, s->share.letter ? s->share.part : 0,
-                     s->layout, s->bands,        s->side};
+                     s->layout, s->bands,        s->side,
+                     s->sums};
   h = hash_bytes(loops, sizeof loops, h);
   return hash_bytes(s->m, (size_t)s->nm * sizeof s->m[0], h);
 }
@@ -369,9 +370,10 @@ bool schedule_equal(const schedule *a, const schedule *b) {
   return same_loop(a->share, b->share) && a->direct == b->direct && a->inlined == b->inlined &&
          a->with == b->with && a->lanes == b->lanes && a->regs == b->regs &&
          a->chains == b->chains && a->nlanes == b->nlanes && a->layout == b->layout &&
-         a->bands == b->bands && a->side == b->side && a->joint == b->joint && a->v == b->v &&
-         a->chunk == b->chunk && a->nm == b->nm && memcmp(a->t, b->t, sizeof a->t) == 0 &&
-         memcmp(a->k, b->k, sizeof a->k) == 0 && memcmp(a->c, b->c, sizeof a->c) == 0 &&
+         a->bands == b->bands && a->side == b->side && a->sums == b->sums && a->joint == b->joint &&
+         a->v == b->v && a->chunk == b->chunk && a->nm == b->nm &&
+         memcmp(a->t, b->t, sizeof a->t) == 0 && memcmp(a->k, b->k, sizeof a->k) == 0 &&
+         memcmp(a->c, b->c, sizeof a->c) == 0 &&
          memcmp(a->m, b->m, (size_t)a->nm * sizeof a->m[0]) == 0;
 }
 
@@ -408,6 +410,13 @@ bool schedule_is_inlined(const schedule *s, stage_id id) {
 
 bool schedule_has_kernel(const schedule *s, stage_id id) {
   return !schedule_is_inside(s, id) && !schedule_is_inlined(s, id);
+}
+
+bool schedule_same_places(const schedule *a, const schedule *b) {
+  bool same = a->direct == b->direct && (a->chunk > 0) == (b->chunk > 0);
+  for (int i = 0; i < STAGE_COUNT && !a->direct; ++i)
+    same &= a->stage[i].space == b->stage[i].space;
+  return same;
 }
 
 bool schedule_has_arrays(const schedule *s) {

@@ -15,8 +15,8 @@
 
 const char *const site_kind_name[SITE_KINDS] = {"conv", "product", "sum", "map"};
 const char *const layout_reason_name[LAYOUT_REASONS] = {
-    "chosen",      "said",          "device",       "output", "constant",
-    "no channels", "last as given", "few channels", "part"};
+    "chosen",   "said",        "to fit",        "device",       "output",
+    "constant", "no channels", "last as given", "few channels", "part"};
 
 typedef struct finding {
   graph *g;
@@ -238,6 +238,8 @@ static void keep_sites(finding *f, stored_value *v, const stored_value *old) {
   v->layout = old->layout;
   v->layout_why = old->layout_why;
   v->layout_gain = old->layout_gain;
+  v->channels = old->channels;
+  v->before_channels = old->before_channels;
   for (int i = 0; i < v->nsites; ++i) f->sites.data[v->first + i].value = (int)f->values.len;
 }
 

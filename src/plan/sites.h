@@ -24,6 +24,7 @@ extern const char *const site_kind_name[SITE_KINDS]; /* conv product sum map */
 typedef enum {
   LAYOUT_IS_CHOSEN,
   LAYOUT_IS_SAID,
+  LAYOUT_TO_FIT,    /* as given, since with channels last no plan fits the limit of memory */
   LAYOUT_OF_DEVICE, /* from here on there is no choice */
   LAYOUT_OF_OUTPUT,
   LAYOUT_OF_CONSTANT,
@@ -62,12 +63,16 @@ typedef struct stored_value {
   int joined; /* index + 1 of the value whose kernel stores it; 0: it has one of its own, */
   int nothers;
   const int *others; /* that stores these as well: then the canonical form is a SINK of all */
-  int whole;         /* index + 1 of the concatenation in whose array it is; 0: it has its own */
+  /* index + 1 of the value whose kernel makes these partial sums of it (pooled.h); 0: they are none */
+  int summed;
+  int whole; /* index + 1 of the concatenation in whose array it is; 0: it has its own */
   int64_t
       at; /* element of that at which it begins; its canonical form says what gaps it has there */
   value_layout layout; /* LAYOUT_CHOSEN: there is one only */
   layout_reason layout_why;
   double layout_gain; /* of this one over the other, in vector operations (storage.h) */
+  /* LAYOUT_LAST: as the graph has it, so many channels come behind loops of so many rounds together */
+  int64_t channels, before_channels;
 } stored_value;
 
 typedef struct graph_site {

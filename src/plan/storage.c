@@ -26,6 +26,12 @@ bool storage_is_constant(const storage *s, const uop *index) {
 
 static int64_t channels_of(const stored_order *v) { return v->b->src[v->axis + 1]->arg.j; }
 
+static int64_t before_channels(const stored_order *v) {
+  int64_t rounds = 1;
+  for (int i = 0; i < v->axis; ++i) rounds *= v->b->src[i + 1]->arg.j;
+  return rounds;
+}
+
 static void find_values(storage *s) {
   map_init(&s->of, s->a);
   s->value = arena_array(s->a, stored_order, s->sites->nvalues + 1);
@@ -123,9 +129,7 @@ static void refuse(const storage *s, int site, layout_reason why) {
             site_text(&s->g->arena, s->sites, site), text[why]);
 }
 
-static bool has_choice(const stored_order *v) {
-  return v->why == LAYOUT_IS_CHOSEN || v->why == LAYOUT_IS_SAID;
-}
+static bool has_choice(const stored_order *v) { return v->why < LAYOUT_OF_DEVICE; }
 
 /* One site's; what is said of all gives way where it cannot be. */
 static void hear_site(storage *s, int site, value_layout said, bool of_all) {
@@ -222,6 +226,8 @@ static const site_list *note(const storage *s, bool changed) {
     if (!has_choice(v)) continue;
     value[i].layout = v->last ? LAYOUT_LAST : LAYOUT_GIVEN;
     value[i].layout_gain = (double)gain[v->family] / 10;
+    value[i].channels = v->last ? channels_of(v) : 0;
+    value[i].before_channels = v->last ? before_channels(v) : 0;
   }
   out->value = value;
   out->layout_price = (double)price_of(s) / 10;
@@ -234,20 +240,28 @@ static const site_list *note(const storage *s, bool changed) {
 typedef struct job {
   storage s;
   const plan_request *asked;
-  bool device;
+  storage_choice how;
 } job;
+
+/* What nothing is said of keeps its order. */
+static void keep_order(storage *s) {
+  for (int i = 0; i < s->sites->nvalues; ++i)
+    if (s->value[i].why == LAYOUT_IS_CHOSEN) s->value[i].why = LAYOUT_TO_FIT;
+}
 
 static void run(arena *a, void *state) {
   job *j = state;
   storage *s = &j->s;
+  const bool device = j->how == STORAGE_OF_DEVICE;
   bool any = false, changed = false;
   s->a = a;
   find_values(s);
-  if (!j->device) storage_find_axes(s);
+  if (!device) storage_find_axes(s);
   find_families(s);
   find_choices(s);
-  for (int i = 0; i < s->sites->nvalues && j->device; ++i) s->value[i].why = LAYOUT_OF_DEVICE;
+  for (int i = 0; i < s->sites->nvalues && device; ++i) s->value[i].why = LAYOUT_OF_DEVICE;
   if (j->asked != NULL) hear(s, j->asked);
+  if (j->how == STORAGE_AS_GIVEN) keep_order(s);
   for (int i = 0; i < s->sites->nvalues; ++i) any |= has_choice(&s->value[i]);
   if (any) storage_find_costs(s);
   if (any) storage_cut(s);
@@ -258,10 +272,9 @@ static void run(arena *a, void *state) {
 }
 
 const site_list *storage_choose(graph *g, const site_list *sites, const user_buffer *user,
-                                const plan_request *asked, bool device) {
-  job j = {.s = {.g = g, .sites = sites, .user = user, .root = sites->root},
-           .asked = asked,
-           .device = device};
+                                const plan_request *asked, storage_choice how) {
+  job j = {
+      .s = {.g = g, .sites = sites, .user = user, .root = sites->root}, .asked = asked, .how = how};
   with_scratch(g->diag, run, &j);
   return j.s.sites;
 }

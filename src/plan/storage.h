@@ -17,11 +17,17 @@
 #include "ir/walk.h"
 #include "plan/plan.h"
 
-/* The same sites, of a graph with other layouts; asked NULL: all is chosen; device: there is nothing to choose, for work
- * items of a device are lanes of any layout.
+/* How layouts are chosen of which the plan says nothing. */
+typedef enum {
+  STORAGE_CHEAPEST,
+  STORAGE_OF_DEVICE, /* there is nothing to choose, for work items of a device are lanes of any layout */
+  STORAGE_AS_GIVEN /* weights can then be read as they are: the least memory */
+} storage_choice;
+
+/* The same sites, of a graph with other layouts; asked NULL: nothing is said.
  * diag_fail(WN_ERR_USAGE) where a layout is asked for that a site cannot have. */
 const site_list *storage_choose(graph *g, const site_list *sites, const user_buffer *user,
-                                const plan_request *asked, bool device);
+                                const plan_request *asked, storage_choice how);
 
 /* --- what its files share --------------------------------------------------------------------- */
 
@@ -30,7 +36,7 @@ typedef struct stored_order {
   uop_order own;     /* what is computed for it; of a concatenation nothing */
   int axis;          /* place of the channels' loop; -1: not known */
   bool last;         /* channels are neighbours in memory */
-  layout_reason why; /* LAYOUT_IS_CHOSEN, LAYOUT_IS_SAID; or there is no choice */
+  layout_reason why; /* LAYOUT_IS_CHOSEN, LAYOUT_IS_SAID, LAYOUT_TO_FIT; or there is no choice */
   int family; /* number of the first of those that are stored alike: a concatenation and its parts */
   int64_t cost[2]; /* of its order by itself, not last and last, */
 } stored_order;

@@ -17,17 +17,50 @@ static void linearise_part(compiled_graph *c, const part *of, const linear_optio
     uint64_t again = (uintptr_t)intern_string(&c->graph, k->name), known;
     if (map_get(names, again, &known)) k->name = arena_printf(&c->keep, "%sn%d", k->name, code);
     map_put(names, again, 1);
-#ifndef NDEBUG
-    arena *a = &c->graph.arena;
-    const char *broken = lin_verify(a, k);
-    if (broken != NULL) {
-      str text;
-      str_init(&text, a);
-      lin_print(&text, k);
-      WN_CHECK(false, "kernel %s: %s\n%s", k->name, broken, str_text(&text));
-    }
-#endif
   }
+}
+
+/* The number that the code has for an array of the set that this launch stores, or reads; -1: it does not. */
+static int array_of_code(const linear_kernel *code, const nest_kernel *k, int array, bool stored) {
+  for (size_t i = 0; i < code->lin.arrays.len; ++i) {
+    const lin_array *x = &code->lin.arrays.data[i];
+    if (x->space == SPACE_GLOBAL && kernel_array(k, code->args.data[x->slot]) == array &&
+        (stored ? x->written : x->read))
+      return (int)i;
+  }
+  return -1;
+}
+
+static void add_pair(compiled_graph *c, lin_kernel *k, lin_pair pair) {
+  if (pair.stored >= 0 && pair.read >= 0 &&
+      !lin_are_pair(k, (size_t)pair.stored, (size_t)pair.read))
+    vec_push(&c->keep, &k->pairs, pair);
+}
+
+/* What memory planning placed so. A code that several launches have gets the pairs of all. */
+static void mark_pairs(compiled_graph *c, const nest_kernel *k) {
+  linear_kernel *code = c->codes[k->code];
+  for (int i = 0; i < k->npairs; ++i) {
+    const int stored = kernel_array(k, k->pairs[i].stored),
+              read = kernel_array(k, k->pairs[i].read);
+    if (c->set->arrays.data[stored].instead != read + 1) continue;
+    add_pair(c, &code->lin,
+             (lin_pair){array_of_code(code, k, stored, true), array_of_code(code, k, read, false)});
+  }
+}
+
+static void verify(compiled_graph *c, const lin_kernel *k) {
+#ifndef NDEBUG
+  arena *a = &c->graph.arena;
+  const char *broken = lin_verify(a, k);
+  if (broken == NULL) return;
+  str text;
+  str_init(&text, a);
+  lin_print(&text, k);
+  WN_CHECK(false, "kernel %s: %s\n%s", k->name, broken, str_text(&text));
+#else
+  (void)c, (void)k;
+#endif
 }
 
 /* What a launch has of its own: arrays, and what it is called. */
@@ -64,6 +97,8 @@ void codes_make(compiled_graph *c, const part_list *parts, bool merge) {
     if (of->set->kernels.len > 0 && c->codes[of->first_code] == NULL)
       linearise_part(c, of, &lo, &names, &lists);
   }
+  for (size_t i = 0; i < n; ++i) mark_pairs(c, &c->set->kernels.data[i]);
+  for (int i = 0; i < c->ncodes; ++i) verify(c, &c->codes[i]->lin);
   for (size_t i = 0; i < n; ++i) {
     c->kernels[i] = launch_of(c, &c->set->kernels.data[i]);
     c->stores[i] = nest_stores(a, c->set, (int)i);

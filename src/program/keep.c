@@ -95,6 +95,9 @@ static void keep_sites(arena *keep, int n, wn_site_info *sites) {
     s->label = keep_text(keep, s->label);
     s->name = keep_text(keep, s->name);
     s->plan = keep_text(keep, s->plan);
+    s->in_place_of = keep_text(keep, s->in_place_of);
+    s->plan_why = keep_text(keep, s->plan_why);
+    s->other = keep_text(keep, s->other);
     s->shape = arena_copy(keep, s->shape, sizeof *s->shape * (size_t)s->ndim);
   }
 }

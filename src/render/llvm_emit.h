@@ -21,6 +21,7 @@ typedef struct emitter {
   uint8_t *zeros;                /* per instruction: known trailing zero bits of an i64 scalar */
   LLVMValueRef *base;            /* per array: pointer to its first element */
   LLVMValueRef *scope, *noalias; /* per array: alias.scope and noalias lists; NULL for REG */
+  bool *added;                   /* per instruction: an e to the x that 1 is added to */
   uint8_t *by_lane;              /* per array: some vectors of it are read under a mask of lanes */
   LLVMValueRef nowhere, sink;    /* 64 readable zero bytes; 64 writable bytes; made on first use */
   LLVMBasicBlockRef entry;
@@ -41,8 +42,11 @@ LLVMValueRef emit_broadcast(emitter *e, LLVMValueRef v, int lanes);
 LLVMValueRef emit_shuffle(emitter *e, LLVMValueRef x, LLVMValueRef y, int n,
                           const int *lanes);                  /* -1: any */
 LLVMValueRef emit_lane(emitter *e, LLVMValueRef v, int lane); /* a scalar: itself */
-/* e to the x, of f32 in `lanes` lanes. */
-LLVMValueRef emit_exp(emitter *e, LLVMValueRef x, int lanes);
+/* Of f32 in `lanes` lanes; added: of e to the x nothing becomes but a sum with 1. */
+LLVMValueRef emit_exp(emitter *e, LLVMValueRef x, int lanes, bool added);
+LLVMValueRef emit_tanh(emitter *e, LLVMValueRef x, int lanes);
+LLVMValueRef emit_erf(emitter *e, LLVMValueRef x, int lanes);
+bool *emit_find_added(arena *a, const lin_kernel *k); /* by instruction */
 /* The intrinsic overloaded on the given types. */
 LLVMValueRef emit_intrinsic(emitter *e, const char *name, int ntypes, LLVMTypeRef *types, int n,
                             LLVMValueRef *args);

@@ -66,11 +66,11 @@ static void array_pointers(emitter *e) {
   }
 }
 
-/* May two arrays share memory? Distinct global slots never do; local ones where their bytes
- * overlap. */
-static bool may_overlap(const lin_array *a, const lin_array *b) {
+/* May two arrays share memory? Distinct global slots do where they are a pair; local ones where their bytes overlap. */
+static bool may_overlap(const lin_kernel *k, size_t x, size_t y) {
+  const lin_array *a = &k->arrays.data[x], *b = &k->arrays.data[y];
   if (a->space != b->space) return false;
-  if (a->space == SPACE_GLOBAL) return a->slot == b->slot;
+  if (a->space == SPACE_GLOBAL) return a->slot == b->slot || lin_are_pair(k, x, y);
   int64_t end_a = a->offset + a->len * (int64_t)wn_dtype_size((wn_dtype)a->dtype);
   int64_t end_b = b->offset + b->len * (int64_t)wn_dtype_size((wn_dtype)b->dtype);
   return a->offset < end_b && b->offset < end_a;
@@ -97,8 +97,7 @@ static void alias_scopes(emitter *e) {
     size_t count = 0;
     for (size_t j = 0; j < n; ++j) {
       const lin_array *other = &k->arrays.data[j];
-      if (j != i && other->space != SPACE_REG && !may_overlap(&k->arrays.data[i], other))
-        others[count++] = scope[j];
+      if (j != i && other->space != SPACE_REG && !may_overlap(k, i, j)) others[count++] = scope[j];
     }
     e->scope[i] = LLVMMetadataAsValue(e->c, LLVMMDNodeInContext2(e->c, &scope[i], 1));
     if (count) e->noalias[i] = LLVMMetadataAsValue(e->c, LLVMMDNodeInContext2(e->c, others, count));
@@ -326,6 +325,7 @@ LLVMValueRef llvm_ir_add_kernel(arena *a, LLVMModuleRef module, const llvm_ir_ta
   size_t arrays = k->arrays.len + 1;
   e.value = arena_array(a, LLVMValueRef, k->ins.len + 1);
   e.zeros = arena_array(a, uint8_t, k->ins.len + 1);
+  e.added = emit_find_added(a, k);
   e.base = arena_array(a, LLVMValueRef, arrays);
   e.by_lane = arena_array(a, uint8_t, arrays);
   e.scope = arena_array(a, LLVMValueRef, arrays);

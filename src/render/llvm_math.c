@@ -224,7 +224,8 @@ LLVMValueRef emit_alu(emitter *e, const lin_ins *i) {
     case OP_SQRT:
       return intrinsic1(e, "llvm.sqrt", x);
     case OP_EXP:
-      return i->dtype == WN_F64 ? libm(e, "exp", i) : emit_exp(e, x, i->lanes);
+      return i->dtype == WN_F64 ? libm(e, "exp", i)
+                                : emit_exp(e, x, i->lanes, e->added[i - e->k->ins.data]);
     case OP_LOG:
       return libm(e, "log", i);
     case OP_SIN:
@@ -234,9 +235,9 @@ LLVMValueRef emit_alu(emitter *e, const lin_ins *i) {
     case OP_ATAN:
       return libm(e, "atan", i);
     case OP_TANH:
-      return libm(e, "tanh", i);
+      return i->dtype == WN_F64 ? libm(e, "tanh", i) : emit_tanh(e, x, i->lanes);
     case OP_ERF:
-      return libm(e, "erf", i);
+      return i->dtype == WN_F64 ? libm(e, "erf", i) : emit_erf(e, x, i->lanes);
     case OP_POW:
       return libm(e, "pow", i);
     case OP_FMA:

@@ -97,7 +97,7 @@ static LLVMValueRef load_at(emitter *e, const access *m, LLVMTypeRef type, LLVMV
                             unsigned align) {
   LLVMValueRef v = LLVMBuildLoad2(e->b, type, p, "");
   LLVMSetAlignment(v, align);
-  if (m->array->space == SPACE_GLOBAL && !m->array->written)
+  if (m->array->space == SPACE_GLOBAL && !m->array->written && !lin_is_paired(e->k, (size_t)m->id))
     LLVMSetMetadata(v, e->md_invariant,
                     LLVMMetadataAsValue(e->c, LLVMMDNodeInContext2(e->c, NULL, 0)));
   return mark(e, m, v);

@@ -486,8 +486,8 @@ static void print_statement(printer *p, uint32_t id) {
   }
 }
 
-/* Distinct slots are distinct memory wherever one of them is written, hence restrict; local arrays
- * whose lives do not overlap may share their place. */
+/* Distinct slots are distinct memory wherever one of them is written, hence restrict, but for pairs; local arrays whose
+ * lives do not overlap may share their place. */
 static void print_array(printer *p, size_t index) {
   const lin_array *a = &p->kernel->arrays.data[index];
   const char *type = memory_type(a->dtype),
@@ -499,7 +499,8 @@ static void print_array(printer *p, size_t index) {
     str_printf(p->out, "[%" PRId64 "] __attribute__((aligned(64)));\n", a->len);
     return;
   }
-  str_printf(p->out, "%s%s *%s", constant, type, a->space == SPACE_GLOBAL ? "restrict " : "");
+  const bool apart = a->space == SPACE_GLOBAL && !lin_is_paired(p->kernel, index);
+  str_printf(p->out, "%s%s *%s", constant, type, apart ? "restrict " : "");
   print_array_name(p, (int64_t)index);
   if (a->space == SPACE_LOCAL)
     str_printf(p->out, " = __builtin_assume_aligned((char *)scratch + %" PRId64 ", 64);\n",

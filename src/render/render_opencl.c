@@ -47,12 +47,12 @@ void render_opencl_prelude(str *out, int count, const lin_kernel *const *kernels
   gpu_print_helpers(out, &dialect, count, kernels);
 }
 
-/* Distinct slots are distinct memory wherever one of them is written, hence restrict. */
+/* Distinct slots are distinct memory wherever one of them is written, hence restrict, but for pairs. */
 static void print_parameters(str *out, const lin_kernel *k, int n, const size_t *index) {
   for (int i = 0; i < n; ++i) {
     const lin_array *a = &k->arrays.data[index[i]];
-    str_printf(out, "__global %s%s *restrict ", a->written ? "" : "const ",
-               gpu_memory_type(a->dtype));
+    str_printf(out, "__global %s%s *%s", a->written ? "" : "const ", gpu_memory_type(a->dtype),
+               lin_is_paired(k, index[i]) ? "" : "restrict ");
     gpu_print_array_name(out, k, index[i]);
     str_add(out, ", ");
   }

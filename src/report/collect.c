@@ -1,6 +1,7 @@
 /* Interning is by a hash with a chain behind it: two texts of one hash stay two texts. Kernels and
  * limits are few, so they are found by looking at all of them. */
 #include "report/collect.h"
+#include "report/site_rows.h"
 
 #include <math.h>
 
@@ -95,9 +96,11 @@ static report_site *add_sites(report_set *set, const report_row *row) {
   for (int i = 0; i < row->site_count; ++i) {
     report_site *s = &sites[i];
     *s = row->site[i];
-    const char **texts[] = {&s->label, &s->kind, &s->name, &s->shape, &s->plan, &s->alike};
-    for (size_t k = 0; k < sizeof texts / sizeof *texts; ++k)
-      *texts[k] = report_set_text(set, *texts[k]);
+    for (size_t k = 0; k < REPORT_SITE_COLUMNS; ++k) {
+      if (report_site_columns[k].kind != TEXT) continue;
+      const char **text = (const char **)((char *)s + report_site_columns[k].offset);
+      *text = report_set_text(set, *text);
+    }
   }
   return sites;
 }

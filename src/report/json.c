@@ -54,6 +54,12 @@ static const column columns[] = {
     ROW(ANSWER, pareto),
 };
 #define COLUMNS (sizeof columns / sizeof *columns)
+/* Of models, in JSON alone. */
+static const column model_columns[] = {
+    ROW(REAL, result_ms),     ROW(BYTES, arena_bytes),    ROW(BYTES, arena_least),
+    ROW(BYTES, weight_bytes), ROW(BYTES, released_bytes), ROW(BYTES, own_peak_bytes),
+};
+#define MODEL_COLUMNS (sizeof model_columns / sizeof *model_columns)
 /* What a row has besides, for rows that are kept between runs. */
 static const column kept_columns[] = {
     ROW(TEXT, note),    ROW(TEXT, identity), ROW(FLAG, wrong),
@@ -89,6 +95,7 @@ void columns_unknown(const column *list, size_t count, void *record) {
 void report_row_init(report_row *row) {
   memset(row, 0, sizeof *row);
   columns_unknown(columns, COLUMNS, row);
+  columns_unknown(model_columns, MODEL_COLUMNS, row);
   columns_unknown(kept_columns, KEPT_COLUMNS, row);
 }
 
@@ -222,8 +229,9 @@ bool report_add_sites(cJSON *object, const report_row *row) {
 bool report_json(FILE *out, const report_row *row) {
   cJSON *object = cJSON_CreateObject();
   return print(out, object,
-               object != NULL && report_row_add(object, row) && add_kernels(object, row, false) &&
-                   report_add_sites(object, row));
+               object != NULL && report_row_add(object, row) &&
+                   columns_add(object, model_columns, MODEL_COLUMNS, row) &&
+                   add_kernels(object, row, false) && report_add_sites(object, row));
 }
 
 /* --- keeping rows ----------------------------------------------------------------------------- */
@@ -261,6 +269,7 @@ bool columns_read(const cJSON *object, const column *list, size_t count, arena *
 cJSON *report_keep(const report_row *row) {
   cJSON *object = cJSON_CreateObject();
   if (object != NULL && columns_add(object, columns, COLUMNS, row) &&
+      columns_add(object, model_columns, MODEL_COLUMNS, row) &&
       columns_add(object, kept_columns, KEPT_COLUMNS, row) && add_kernels(object, row, true) &&
       report_add_sites(object, row))
     return object;
@@ -285,6 +294,7 @@ bool report_restore(const cJSON *object, arena *a, report_row *row) {
   report_row_init(row);
   const cJSON *array = cJSON_GetObjectItemCaseSensitive(object, "kernel"), *item;
   if (!columns_read(object, columns, COLUMNS, a, row) ||
+      !columns_read(object, model_columns, MODEL_COLUMNS, a, row) ||
       !columns_read(object, kept_columns, KEPT_COLUMNS, a, row) || !cJSON_IsArray(array))
     return false;
   report_kernel *kernels = arena_array(a, report_kernel, cJSON_GetArraySize(array) + 1);

@@ -166,6 +166,13 @@ function siteColumns() {
     { ...of("kernels", count), title: "kernels", hint: "launches of a run that belong to it" },
     { ...of("alike", text, (v) => v), title: "alike", left: true, hint: "the first site that is the same computation" },
     { key: "tuned", title: "tuned", left: true, hint: "its schedule was measured to be the fastest", text: (s) => (s.tuned ? "yes" : ""), value: (s) => (s.tuned ? 1 : null), high: true },
+    { ...of("layout", text, (v) => v), title: "layout", left: true, hint: "order in memory of what it stores: as given, or channels last; empty where there is one only" },
+    { ...of("layout_why", text, (v) => v), title: "its reason", left: true, hint: "of the layout: it was chosen or said, or why there is one only" },
+    { ...of("layout_us", figure), title: "other layout µs", hint: "that a run would take more in the other order" },
+    { key: "plan_why", title: "why", left: true, hint: "it has its schedule, or has no other", text: (s) => el("span", { class: "long", title: s.plan_why }, s.plan_why ?? ""), value: (s) => s.plan_why },
+    { ...of("direct_us", figure), title: "direct µs", hint: "predicted of direct in its place" },
+    { ...of("other_us", figure), title: "other µs", hint: "predicted of the best other tile or placement" },
+    { key: "other", title: "other", left: true, hint: "the best schedule of another tile or placement", text: (s) => el("span", { class: "mono long", title: s.other }, s.other ?? ""), value: (s) => s.other },
     { key: "schedule", title: "schedule", left: true, hint: "what stands in its braces in a plan", text: (s) => el("span", { class: "mono long", title: s.schedule }, s.schedule ?? ""), value: (s) => s.schedule },
   ];
 }

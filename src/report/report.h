@@ -34,6 +34,10 @@ typedef struct report_site {
   double bytes;                  /* of the arrays that it writes */
   const char *layout, *layout_why; /* "given", "last" or NULL: there is one only; why */
   double layout_us;                /* that the other would take more, NAN: there is none */
+  const char *in_place_of;         /* label of the site over whose value it is stored, or NULL */
+  const char *plan_why,
+      *other; /* why it has its plan; the best of another kind, NULL: there is none */
+  double direct_us, other_us; /* predicted of direct and of that; NAN: not known */
   bool tuned;
 } report_site;
 
@@ -60,6 +64,10 @@ typedef struct report_row {
   bool stopped; /* --strict met the fallback and nothing was run */
   double workspace_bytes, prepare_us, median_us, min_us, predicted_us, schedule_ms, compile_ms;
   double prepared_bytes; /* of weights, in the layout that a run reads */
+  /* of a model: from opening its file to its first result, its inputs left out; what is between its kernels, and the
+   * most of that which is alive at once; weights in its file, and bytes of it that are not in memory any more */
+  double result_ms, arena_bytes, arena_least, weight_bytes, released_bytes;
+  double own_peak_bytes; /* resident at most, without the library's own pages */
   /* least time of a plan that took turns with this one, where rows were not all timed together */
   double reference_us;
   int pareto; /* 1: no other row of the problem is better (pareto.h), 0: one is, -1: not asked */

@@ -25,8 +25,15 @@ const column report_site_columns[REPORT_SITE_COLUMNS] = {
     SITE(TEXT, "layout", layout),
     SITE(TEXT, "layout_why", layout_why),
     SITE(REAL, "layout_us", layout_us),
+    SITE(TEXT, "in_place_of", in_place_of),
+    SITE(TEXT, "plan_why", plan_why),
+    SITE(REAL, "direct_us", direct_us),
+    SITE(TEXT, "other", other),
+    SITE(REAL, "other_us", other_us),
 };
 #undef SITE
+
+static double known_us(double seconds) { return seconds > 0 ? seconds * 1e6 : (double)NAN; }
 
 static report_site read_site(arena *a, wn_program *p, const wn_program_info *of, int number) {
   wn_site_info s = WN_SITE_INFO(), first = WN_SITE_INFO();
@@ -40,7 +47,7 @@ static report_site read_site(arena *a, wn_program *p, const wn_program_info *of,
   out.plan = arena_strdup(a, s.plan);
   for (int i = 0; i < s.kernels; ++i) out.prepare_kernels += s.kernel[i] < of->prepare_kernels;
   out.kernels = s.kernels - out.prepare_kernels;
-  out.predicted_us = s.predicted_s > 0 ? s.predicted_s * 1e6 : (double)NAN;
+  out.predicted_us = known_us(s.predicted_s);
   out.bytes = (double)s.bytes;
   out.tuned = s.tuned != 0;
   out.alike = s.alike == number ? NULL : arena_strdup(a, first.label);
@@ -48,6 +55,11 @@ static report_site read_site(arena *a, wn_program *p, const wn_program_info *of,
   out.layout = s.layout;
   out.layout_why = s.layout_why;
   out.layout_us = s.layout != NULL ? s.layout_s * 1e6 : (double)NAN;
+  out.in_place_of = s.in_place_of != NULL ? arena_strdup(a, s.in_place_of) : NULL;
+  out.plan_why = arena_strdup(a, s.plan_why);
+  out.direct_us = known_us(s.direct_s);
+  out.other = s.other != NULL ? arena_strdup(a, s.other) : NULL;
+  out.other_us = known_us(s.other_s);
   return out;
 }
 

@@ -10,7 +10,7 @@
 #include "report/report.h"
 #include "winnow/winnow.h"
 
-enum { REPORT_SITE_COLUMNS = 18 };
+enum { REPORT_SITE_COLUMNS = 23 };
 extern const column report_site_columns[REPORT_SITE_COLUMNS];
 
 /* All of a program, untimed; *count of them. */

@@ -45,10 +45,15 @@ void kernel_key_add(str *key, const lin_kernel *k) {
                           (int64_t)k->arrays.len,
                           (int64_t)k->ins.len,
                           k->group,
-                          k->narrow};
+                          k->narrow,
+                          (int64_t)k->pairs.len};
   str_printf(key, "%s\n", WN_SOURCE_HASH);
   str_addn(key, (const char *)head, sizeof head);
   for (size_t i = 0; i < k->arrays.len; ++i) add_array(key, &k->arrays.data[i]);
+  for (size_t i = 0; i < k->pairs.len; ++i) {
+    add_int(key, k->pairs.data[i].stored);
+    add_int(key, k->pairs.data[i].read);
+  }
   for (size_t i = 0; i < k->ins.len; ++i) add_instruction(key, &k->ins.data[i]);
 }
 

@@ -161,14 +161,11 @@ wn_tensor *wn_zip(wn_binary op, wn_tensor *a, wn_tensor *b) {
 
 /* --- unary ------------------------------------------------------------------------------------ */
 
-/* 1 / (1 + e^-x) without overflow and without losing the small end: with e = e^-|x|, it is 1 /
- * (1 + e) for x >= 0 and e / (1 + e) below. NaN stays NaN. */
+/* 1 / (1 + e^-x): where the power overflows it is 0, and the number of that size is no normal one. NaN stays NaN. */
 static wn_tensor *sigmoid(wn_tensor *x) {
   const char *who = "wn_map";
-  wn_tensor *e = unary(OP_EXP, unary(OP_NEG, unary(OP_ABS, x)));
-  wn_tensor *one = tensor_number(x, 1), *negative = tensor_zip(who, OP_LT, x, tensor_number(x, 0));
-  return tensor_zip(who, OP_DIV, tensor_where(who, negative, e, one),
-                    tensor_zip(who, OP_ADD, e, one));
+  wn_tensor *one = tensor_number(x, 1), *power = unary(OP_EXP, unary(OP_NEG, x));
+  return tensor_zip(who, OP_DIV, one, tensor_zip(who, OP_ADD, power, one));
 }
 
 /* x/2 (1 + erf(x / sqrt 2)): Hendrycks and Gimpel, arXiv:1606.08415, without the tanh

@@ -61,6 +61,55 @@ static void *noise(copying *c, wn_dtype dtype, const int_list *shape) {
   return data;
 }
 
+/* --- layouts ---------------------------------------------------------------------------------- */
+
+/* A tensor's shape with its channels as one dimension, where they are not one of its own. */
+typedef struct channel_view {
+  int ndim, axis; /* axis -1: its layout is the graph's */
+  int64_t shape[WN_MAX_DIMS];
+} channel_view;
+
+static channel_view view_channels(const stored_value *v, const int_list *shape) {
+  channel_view view = {shape->len, -1, {0}};
+  int64_t before = 1, all = 1;
+  memcpy(view.shape, shape->at, (size_t)shape->len * sizeof *view.shape);
+  for (int i = 0; i < shape->len; ++i) all *= shape->at[i];
+  if (v->layout != LAYOUT_LAST) return view;
+  for (int i = 0; i < shape->len; before *= shape->at[i++])
+    if (before == v->before_channels && shape->at[i] == v->channels) view.axis = i;
+  if (view.axis >= 0) return view;
+  return (channel_view){
+      3, 1, {v->before_channels, v->channels, all / (v->before_channels * v->channels)}};
+}
+
+static wn_tensor *channels_last(wn_tensor *t, const channel_view *view) {
+  int axes[WN_MAX_DIMS];
+  if (view->axis < 0) return t;
+  for (int i = 0, to = 0; i < view->ndim; ++i)
+    if (i != view->axis) axes[to++] = i;
+  axes[view->ndim - 1] = view->axis;
+  return wn_permute(wn_reshape(t, view->ndim, view->shape), axes);
+}
+
+/* An array whose channels are last, as the tensor of this shape that it is. */
+static wn_tensor *channels_back(wn_tensor *t, const channel_view *view, const int_list *shape) {
+  int axes[WN_MAX_DIMS];
+  if (view->axis < 0) return t;
+  for (int i = 0; i < view->ndim; ++i)
+    axes[i] = i < view->axis ? i : i == view->axis ? view->ndim - 1 : i - 1;
+  return wn_reshape(wn_permute(t, axes), shape->len, shape->at);
+}
+
+static void stored_shape(const channel_view *view, int64_t *shape) {
+  memcpy(shape, view->shape, (size_t)view->ndim * sizeof *shape);
+  if (view->axis < 0) return;
+  memmove(shape + view->axis, view->shape + view->axis + 1,
+          (size_t)(view->ndim - 1 - view->axis) * sizeof *shape);
+  shape[view->ndim - 1] = view->shape[view->axis];
+}
+
+/* --- tensors ---------------------------------------------------------------------------------- */
+
 /* An array of the layer in the place of what the graph reads: the caller's, or another value. */
 static const uop *input(copying *c, const uop *u, uint64_t end) {
   wn_context *ctx = c->l->ctx;
@@ -73,8 +122,12 @@ static const uop *input(copying *c, const uop *u, uint64_t end) {
   }
   const int_list *shape = tensor_shape(c->g, &c->shapes, u);
   const stored_value *v = &c->sites->value[end - 1];
-  wn_tensor *t = (v->constant ? wn_constant : wn_input)(ctx, dtype, shape->len, shape->at,
-                                                        noise(c, dtype, shape));
+  const channel_view view = view_channels(v, shape);
+  int64_t stored[WN_MAX_DIMS];
+  stored_shape(&view, stored);
+  wn_tensor *t =
+      (v->constant ? wn_constant : wn_input)(ctx, dtype, view.ndim, stored, noise(c, dtype, shape));
+  t = channels_back(t, &view, shape);
   return t != NULL ? t->node : NULL;
 }
 
@@ -128,8 +181,11 @@ static void copy_all(arena *a, void *state) {
   }
   const int_list *shape = tensor_shape(c->g, &c->shapes, root);
   graph *to = &c->l->ctx->graph;
-  c->l->out = tensor_new(c->l->ctx, map_get_ptr(&c->copies, root->id), (wn_dtype)root->dtype,
-                         intern_list(to, shape->len, shape->at));
+  wn_tensor *out = tensor_new(c->l->ctx, map_get_ptr(&c->copies, root->id), (wn_dtype)root->dtype,
+                              intern_list(to, shape->len, shape->at));
+  const channel_view view = view_channels(v, shape);
+  c->l->out = channels_last(out, &view);
+  if (c->l->out == NULL) diag_fail(c->g->diag, WN_ERR_NOMEM, "%s", wn_message(c->l->ctx));
   c->l->data = noise(c, (wn_dtype)root->dtype, shape);
 }
 

@@ -44,7 +44,8 @@ static void describe(const tuning *t, tune_subject *subject) {
   enum { CANDIDATES = 64 };
   graph *g = &t->p->graph;
   t->p->store = store_open(&t->p->diag, t->opt->no_cache != 0);
-  const deciding d = {t->ctx, t->opt, t->p, g, false, t->passing};
+  const deciding d = {
+      .ctx = t->ctx, .opt = t->opt, .p = t->p, .g = g, .passing = t->passing, .last = true};
   const choice_target *target = decide_target(&d, t->sites);
   compiled_close_store(t->p);
   int site = site_to_tune(t->sites), value = t->sites->at[site].value;
@@ -164,7 +165,12 @@ static wn_status compare_whole(const tuning *t, wn_tune_result *result) {
 }
 
 static wn_status tune_layers(tuning *t, int layers, wn_tune_result *result) {
-  const deciding d = {t->ctx, t->opt, t->p, &t->p->graph, false, t->passing};
+  const deciding d = {.ctx = t->ctx,
+                      .opt = t->opt,
+                      .p = t->p,
+                      .g = &t->p->graph,
+                      .passing = t->passing,
+                      .last = true};
   t->passing = decide_passing(&d, t->sites);
   double start = race_now(), all = t->how->seconds > 0 ? t->how->seconds : SECONDS;
   wn_status st = WN_OK;

@@ -299,6 +299,9 @@ def holds_200_sites(r):
     assert times == sorted(times) and len(times) == 200
     assert page.evaluate("kernelTable.items[4].site.label") == "conv4"
     assert "conv4" in page.evaluate(column("site", "#kernel-table"))[4]
+    for key, text in (("layout", "last"), ("layout_why", "chosen"), ("layout_us", "3.50"), ("plan_why", "predicted"), ("direct_us", "11.0"),
+                      ("other", "x=global,g=global,m=global,o=global;wino=4x4"), ("other_us", "14.0")):
+        assert page.evaluate(column(key, "#site-table"))[0] == text, key
     r.quiet()
     r.picture("sites")
 

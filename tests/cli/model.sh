@@ -107,6 +107,8 @@ says out '"name":"product","dtype":"f32","shape":"[2, 3]","min":2,"max":9,"mean"
 end
 run 0 'times' run pair.onnx --input a.npy --input b.npy --repeat 4
 says out '4 more runs: median'
+says out 'first result '
+says out 'memory: arena '
 end
 
 # --- pictures: 2 x 1 pixels, of which the second is 0, 51, 102
@@ -279,6 +281,8 @@ says out '--- model: layers.onnx'
 says out 'input "x" f32 [1, 8, 12, 12]'
 says out '--- sites'
 says out 'roofline'
+says out '--- placements'
+says out 'predicted  conv0'
 lacks out '--- kernel'
 end
 run 0 'explain in full' explain layers.onnx --no-run --full
@@ -289,8 +293,21 @@ printf '# models\nlayers.onnx\n  classes.onnx \n' >list.txt
 run 0 'bench of a list' bench --batch list.txt --runs 2
 says out 'layers.onnx'
 says out 'classes.onnx'
+says out 'layers.onnx: first result '
+says out 'memory: arena '
+that 'no weights are prepared' grep -q 'prepared weights [1-9]' out
 end
 refuses 'leaves no dimension of that name open' bench layers.onnx pair.onnx --dim batch=8
+run 0 'memory and the first result in JSON' bench layers.onnx --runs 2 --json
+number() { sed -n "s/.*\"$1\":\([0-9.e+]*\),.*/\1/p" out; }
+for key in result_ms arena_bytes arena_least weight_bytes; do that "no $key" test "$(number $key | cut -d . -f 1)" -gt 0; done
+that 'less than there must be' test "$(number arena_bytes)" -ge "$(number arena_least)"
+that 'not the bytes of 3 filters' test "$(number weight_bytes)" -eq $((3 * 8 * 8 * 9 * 4))
+[ ! -r /proc/self/status ] || that 'no peak' test "$(number own_peak_bytes)" -gt 0
+end
+run 0 'of a problem there is neither' bench $small --runs 2 --json
+says out '"result_ms":null,"arena_bytes":null,"arena_least":null,"weight_bytes":null,"released_bytes":null,"own_peak_bytes":null'
+end
 WINNOW_CACHE=$PWD/cache
 run 0 'tune' tune layers.onnx --seconds 1
 says out 'layers.onnx'

@@ -24,13 +24,16 @@ typedef struct attempt {
   const char *name, *plan, *backend;
   const char *isa; /* NULL: one of this machine's, by seed */
   uint64_t seed;
-  double tolerance; /* relative L2 of each output */
-  bool may_refuse;  /* the plan need not exist for the graph */
-  bool only_plan;   /* nothing is run */
+  double tolerance;  /* relative L2 of each output */
+  bool may_refuse;   /* the plan need not exist for the graph */
+  bool only_plan;    /* nothing is run */
+  size_t max_memory; /* 0: as much as there is */
   /* set by try_plan */
   wn_status status;
   char message[512], placement[4096];
-  double error; /* the largest */
+  double error;  /* the largest */
+  int in_place;  /* values that are stored over others, */
+  size_t memory; /* and bytes of workspace and prepared weights */
 } attempt;
 
 /* What a graph's process and the test both see. */
@@ -78,6 +81,16 @@ static inline const char *isa_of(const char *backend, uint64_t seed) {
   return isas.name[seed % (uint64_t)isas.count];
 }
 
+/* How many values are stored over others. */
+static inline int count_in_place(wn_program *p, int sites) {
+  int count = 0;
+  for (int i = 0; i < sites; ++i) {
+    wn_site_info site = WN_SITE_INFO();
+    count += wn_program_get_site(p, i, &site) == WN_OK && site.in_place_of != NULL;
+  }
+  return count;
+}
+
 static inline int run_program(attempt *a, wn_context *ctx, arena *mem, const outputs *o) {
   wn_tensor *t[MOST_OUTPUTS];
   float *y[MOST_OUTPUTS];
@@ -89,10 +102,10 @@ static inline int run_program(attempt *a, wn_context *ctx, arena *mem, const out
     memset(y[i], 0xff, sizeof(float) * (size_t)twin_count(&o->out[i]));
   }
   wn_program *p;
-  const wn_options opt =
-      WN_OPTIONS(.plan = a->plan, .backend = a->backend,
-                 .isa = a->isa != NULL ? a->isa : isa_of(a->backend, a->seed),
-                 .threads = 1 + (int)(a->seed % 3), .plan_only = a->only_plan, .no_cache = 1);
+  const wn_options opt = WN_OPTIONS(.plan = a->plan, .backend = a->backend,
+                                    .isa = a->isa != NULL ? a->isa : isa_of(a->backend, a->seed),
+                                    .threads = 1 + (int)(a->seed % 3), .plan_only = a->only_plan,
+                                    .no_cache = 1, .max_memory = a->max_memory);
   a->status = wn_compile(ctx, t, data, o->count, &opt, &p);
   snprintf(a->message, sizeof a->message, "%s", a->status == WN_OK ? "" : wn_message(ctx));
   if (a->status != WN_OK) {
@@ -104,6 +117,8 @@ static inline int run_program(attempt *a, wn_context *ctx, arena *mem, const out
   int wrong = 0;
   if (wn_program_get_info(p, &info) != WN_OK) wrong += complain(a, "no information", 0);
   snprintf(a->placement, sizeof a->placement, "%s", info.placement);
+  a->in_place = count_in_place(p, info.sites);
+  a->memory = info.workspace_bytes + info.prepared_bytes;
   if (!a->only_plan) wrong += run_twice(a, p, o, y);
   wn_program_destroy(p);
   return wrong;

@@ -284,6 +284,17 @@ class Network:
         given = [x] + [self.number([n]) for n in (begin, end, axis, 1)]
         return self.node("Slice", given, shape)
 
+    def pad(self, x, size):
+        """Zeros around an image up to this size, the odd one behind; at sizes that are known nothing where it has it."""
+        more = [to - n for to, n in zip(size, x.shape[2:])]
+        if not any(more):
+            return x
+        pads = [0, 0] + [m // 2 for m in more] + [0, 0] + [m - m // 2 for m in more]
+        shape = (*x.shape[:2], *size)
+        if self.opset < 11:
+            return self.node("Pad", [x], shape, pads=pads, mode="constant")
+        return self.node("Pad", [x, self.number(pads)], shape)
+
     def upsample(self, x, factor, mode="nearest"):
         """By a whole number, as nn.Upsample and interpolate come out."""
         shape = [*x.shape[:2], *[n * factor for n in x.shape[2:]]]

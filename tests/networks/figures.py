@@ -10,6 +10,7 @@ import numpy as np
 from exporter import Network
 from kinds import (Sizes, bottleneck, bottleneck_split, boxes_of_bins, dense, depthwise, excited_tower, fire,
                    pyramid_pool, residual, subpixel, unet)
+from others import denoise, efficientnet, grouped, inception, mnasnet, odd_unet, tower
 
 
 def vgg16(n, s):
@@ -119,7 +120,8 @@ def yolov8n(n, s):
 FIGURES = {"vgg16": vgg16, "unet": partial(unet, bilinear=False), "srvgg": partial(subpixel, size=(256, 256)),
            "edsr": edsr, "kata": kata, "kata-8x8": partial(kata, side=8), "lc0": lc0, "resnet18": residual,
            "resnet18-bn": residual, "resnet50": bottleneck, "squeezenet1.1": fire, "densenet121": dense,
-           "yolov8n": yolov8n, "mobilenetv2": depthwise}
+           "yolov8n": yolov8n, "mobilenetv2": depthwise, "dncnn": denoise, "tower": tower, "unet-odd": odd_unet,
+           "googlenet": inception, "regnet": grouped, "mnasnet": mnasnet, "efficientnet": efficientnet}
 
 
 def figure(name):

@@ -18,6 +18,7 @@ from exporter import Network
 from figures import edsr, kata, lc0, yolov8n
 from kinds import (Sizes, attention, board, bottleneck, channels_last, dense, dense_residual, depthwise, fire, pillars,
                    residual, squeeze_excite, subpixel, unet, volume, waves, yolo)
+from others import denoise, efficientnet, grouped, inception, mnasnet, odd_unet, tower
 
 ALL = ["script", "dynamo", "old7", "old9", "old11"]
 NEW = ["script", "dynamo"]
@@ -27,7 +28,8 @@ NETWORKS = {residual: ALL, bottleneck: ["script", "old9"], depthwise: ALL, dense
             yolo: ["script", "dynamo", "old11"], pillars: NEW, attention: NEW, board: ALL,
             channels_last: ["script", "old9", "old11"], waves: ["script", "dynamo", "old9"], volume: NEW + ["old9"],
             edsr: ["simple", "old11"], kata: ["simple", "script", "old9"], lc0: ["simple", "dynamo"],
-            yolov8n: ["simple", "script"]}
+            yolov8n: ["simple", "script"], inception: ["simple", "old9"], grouped: ["script"], mnasnet: ["dynamo"],
+            efficientnet: ["script", "dynamo"], denoise: ["old9"], tower: ["simple"], odd_unet: ["script", "old9"]}
 
 
 def put(path, array):

@@ -71,7 +71,12 @@ static const report_site sample_sites[] = {
      .bytes = 1024,
      .layout = "last",
      .layout_why = "chosen",
-     .layout_us = 3.5},
+     .layout_us = 3.5,
+     .in_place_of = "sum2",
+     .plan_why = "predicted",
+     .direct_us = 11,
+     .other = "x=global,g=global,m=global,o=global;wino=4x4",
+     .other_us = 14},
     {.label = "conv1",
      .kind = "conv",
      .name = HOSTILE,
@@ -84,6 +89,9 @@ static const report_site sample_sites[] = {
      .least_us = NAN,
      .layout_why = "output",
      .layout_us = NAN,
+     .plan_why = HOSTILE,
+     .direct_us = NAN,
+     .other_us = NAN,
      .tuned = true},
 };
 

@@ -129,6 +129,8 @@ static void near(double got, double want, wn_dtype dtype, double ulps, const cha
            where, a, b, got, want);
 }
 
+static double sigmoid(double x) { return 1 / (1 + exp(-x)); }
+
 static const struct {
   const char *name;
   wn_unary op;
@@ -138,7 +140,7 @@ static const struct {
     {"abs", WN_ABS, fabs, 0},   {"floor", WN_FLOOR, floor, 0}, {"round", WN_ROUND, nearbyint, 0},
     {"sqrt", WN_SQRT, sqrt, 1}, {"exp", WN_EXP, exp, 4},       {"log", WN_LOG, log, 4},
     {"sin", WN_SIN, sin, 4},    {"cos", WN_COS, cos, 4},       {"atan", WN_ATAN, atan, 5},
-    {"tanh", WN_TANH, tanh, 5}, {"erf", WN_ERF, erf, 16},
+    {"tanh", WN_TANH, tanh, 5}, {"erf", WN_ERF, erf, 16},      {"sigmoid", WN_SIGMOID, sigmoid, 5},
 };
 enum { MAPS = sizeof maps / sizeof *maps };
 

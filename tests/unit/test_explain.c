@@ -77,6 +77,21 @@ static wn_tensor *two_branches(wn_context *ctx) {
   return wn_concat(part, 2, 1);
 }
 
+/* conv0, product1, sum2, conv3, conv4, map5: a layer, a 1x1 one, a pooling, two that stay direct, and what moves */
+static wn_tensor *of_all_kinds(wn_context *ctx) {
+  wn_tensor *x = wn_map(WN_RELU, plain(ctx)), *w[3];
+  w[0] = wn_constant(ctx, WN_F32, SHAPE(16, 12, 1, 1), NULL);
+  w[1] = wn_constant(ctx, WN_F32, SHAPE(16, 1, 3, 3), NULL);
+  w[2] = wn_constant(ctx, WN_F32, SHAPE(16, 16, 3, 3), NULL);
+  const wn_conv_params depthwise = WN_CONV_PARAMS(.pad_lo = {1, 1}, .pad_hi = {1, 1}, .groups = 16);
+  const wn_conv_params strided =
+      WN_CONV_PARAMS(.pad_lo = {1, 1}, .pad_hi = {1, 1}, .stride = {2, 2});
+  x = wn_map(WN_RELU, wn_conv(x, w[0], NULL));
+  x = wn_reduce(WN_MAXIMUM, wn_window(x, 2, (int64_t[]){2, 2}, NULL, NULL), (int[]){4, 5}, 2, 0);
+  x = wn_map(WN_RELU, wn_conv(x, w[1], &depthwise));
+  return wn_map(WN_RELU, wn_conv(x, w[2], &strided));
+}
+
 typedef wn_tensor *(*build_fn)(wn_context *);
 
 static wn_options with_plan(const char *plan) {
@@ -436,6 +451,87 @@ static void test_side_by_side(void **state) {
   close_subject(&s);
 }
 
+/* --- reasons ---------------------------------------------------------------------------------- */
+
+static wn_site_info site_of(build_fn build, const wn_options *o, int site, wn_context **ctx) {
+  wn_program *p;
+  wn_site_info s = WN_SITE_INFO();
+  assert_int_equal(wn_context_create(ctx), WN_OK);
+  wn_tensor *y = build(*ctx);
+  if (wn_compile(*ctx, &y, NULL, 1, o, &p) != WN_OK) fail_msg("%s", wn_message(*ctx));
+  assert_int_equal(wn_program_get_site(p, site, &s), WN_OK);
+  s.name = NULL; /* texts go with the program */
+  s.plan_why = s.plan_why != NULL && strcmp(s.plan_why, "said") == 0 ? "said" : "not said";
+  wn_program_destroy(p);
+  return s;
+}
+
+/* Compiled with the other plan, the site is predicted to take what was said that it would. */
+static void check_price(build_fn build, const wn_options *o, const wn_site_info *site, int number,
+                        const char *plan, double seconds) {
+  char text[512];
+  wn_context *ctx;
+  wn_options with = *o;
+  snprintf(text, sizeof text, "%s{%s}", site->label, plan);
+  with.plan = text;
+  const wn_site_info other = site_of(build, &with, number, &ctx);
+  assert_string_equal(other.plan_why, "said");
+  if (!(fabs(other.predicted_s - seconds) <= 1e-9 * seconds))
+    fail_msg("%s takes %g s and not %g", text, other.predicted_s, seconds);
+  wn_context_destroy(ctx);
+}
+
+static int check_reasons(build_fn build, const wn_options *o, const char *const *why) {
+  wn_context *ctx;
+  wn_program *p;
+  int priced = 0;
+  assert_int_equal(wn_context_create(&ctx), WN_OK);
+  wn_tensor *y = build(ctx);
+  assert_int_equal(wn_compile(ctx, &y, NULL, 1, o, &p), WN_OK);
+  wn_site_info s = WN_SITE_INFO();
+  int i = 0;
+  for (; wn_program_get_site(p, i, &s) == WN_OK; ++i) {
+    assert_non_null(why[i]);
+    if (strncmp(s.plan_why, why[i], strlen(why[i])) != 0)
+      fail_msg("%s: %s, not %s", s.label, s.plan_why, why[i]);
+    assert_true((s.other != NULL) == (s.other_s > 0));
+    if (s.direct_s > 0) check_price(build, o, &s, i, "direct", s.direct_s);
+    if (s.other != NULL) check_price(build, o, &s, i, s.other, s.other_s);
+    priced += (s.direct_s > 0) + (s.other != NULL);
+  }
+  assert_null(why[i]);
+  wn_program_destroy(p);
+  wn_context_destroy(ctx);
+  return priced;
+}
+
+static void test_reasons(void **state) {
+  (void)state;
+  static const char *const chosen[] = {"predicted",
+                                       "no overlapping window",
+                                       "not a sum of products: a MAX reduction",
+                                       "predicted",
+                                       "predicted",
+                                       NULL};
+  static const char *const said[] = {
+      "said", "no overlapping window", "not a sum of products: a MAX reduction", "said", "said",
+      NULL};
+  static const char *const strict[] = {
+      "fp32-strict never is", "no overlapping window", "not a sum of products: a MAX reduction",
+      "fp32-strict never is", "fp32-strict never is",  NULL};
+  wn_options o = WN_OPTIONS(.backend = "interp", .isa = "avx2", .no_cache = 1, .plan_only = 1);
+  for (o.threads = 1; o.threads <= 2; ++o.threads) {
+    o.plan = NULL;
+    o.math = WN_MATH_FP32;
+    assert_true(check_reasons(of_all_kinds, &o, chosen) >= 5);
+    o.math = WN_MATH_FP32_STRICT;
+    assert_int_equal(check_reasons(of_all_kinds, &o, strict), 0);
+    o.math = WN_MATH_FP32;
+    o.plan = "old";
+    assert_int_equal(check_reasons(of_all_kinds, &o, said), 0);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_kernels_add_up), cmocka_unit_test(test_kernels_by_stage),
@@ -443,6 +539,7 @@ int main(void) {
       cmocka_unit_test(test_sizes_follow),   cmocka_unit_test(test_beside_direct),
       cmocka_unit_test(test_sections),       cmocka_unit_test(test_near_misses),
       cmocka_unit_test(test_side_by_side),
+      cmocka_unit_test(test_reasons),
   };
   unsetenv("WINO");
   return cmocka_run_group_tests_name("explain", tests, NULL, NULL);

@@ -126,10 +126,14 @@ static bool change(lin_kernel *k, arena *a, int n) {
     case 13:
       k->ins.len--;
       return true;
+    case 14:
+    case 15:
+      vec_push(a, &k->pairs, ((lin_pair){.stored = n - 14, .read = 1}));
+      return true;
     default:
       break;
   }
-  n -= 14;
+  n -= 16;
   lin_ins *u = &k->ins.data[(size_t)n / PARTS < k->ins.len ? n / PARTS : 0];
   switch (n % PARTS) {
     case 0:
@@ -184,7 +188,7 @@ static void keys_differ(void **state) {
     if (!change(k, &f->a, n)) break;
     vec_push(&f->a, &keys, key_of_one(&f->a, k));
   }
-  assert_true(keys.len > 14 + PARTS * 5);
+  assert_true(keys.len > 16 + PARTS * 5);
   for (size_t i = 0; i < keys.len; i++)
     for (size_t j = 0; j < i; j++)
       if (same(keys.data[i], keys.data[j])) fail_msg("changes %zu and %zu have one key", i, j);

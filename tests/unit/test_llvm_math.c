@@ -6,6 +6,7 @@
 #ifdef WN_HAVE_LLVM
 #include "unit/llvm_kernels.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 
@@ -239,17 +240,23 @@ static void same(wn_dtype dtype, value got, value want, const char *what, const 
              wn_dtype_name(dtype), isa, (long)n, got.f, (long)got.i, want.f, (long)want.i);
 }
 
-/* e to the x of f32 is made of arithmetic: within one unit in the last place of what is right. */
-static void near_exp(value got, double x, const char *isa, int64_t n) {
-  const double want = exp(x);
+/* What of f32 is made of arithmetic: within one unit in the last place of what is right, or two. */
+static bool is_made(uop_op o, wn_dtype dtype) {
+  return dtype == WN_F32 && (o == OP_EXP || o == OP_TANH || o == OP_ERF);
+}
+
+static void near(uop_op o, value got, double x, const char *isa, int64_t n) {
+  const double want = in_double(o, x, 0, 0, false);
   const float right = (float)want;
-  const double unit = isfinite(right) ? (double)(nextafterf(right, INFINITY) - right) : 0;
+  const double unit =
+      isfinite(right) ? (double)(nextafterf(fabsf(right), INFINITY) - fabsf(right)) : 0;
   bool ok = isnan(want)        ? isnan(got.f)
             : !isfinite(right) ? got.f == (double)right
-                               : fabs(got.f - want) <= unit;
+                               : fabs(got.f - want) <= (o == OP_EXP ? unit : 2 * unit) &&
+                                     (want != 0 || signbit(got.f) == signbit(want));
   if (!ok)
-    fail_msg("EXP f32 on %s, element %ld: e to the %.9g is %.9g and not %.9g", isa, (long)n, x,
-             got.f, want);
+    fail_msg("%s f32 on %s, element %ld: of %.9g it is %.9g and not %.9g", op_table[o].name, isa,
+             (long)n, x, got.f, want);
 }
 
 static value reference(uop_op o, wn_dtype dtype, value a, value b, value c, bool fused) {
@@ -281,8 +288,8 @@ static void check_ops(const machine *t, wn_dtype dtype, void *const *args) {
     value a = get(dtype, args[0], n), b = get(dtype, args[1], n), c = get(dtype, args[2], n);
     for (int o = 0; o < nops; o++) {
       const value got = get(dtype, args[3], o * COUNT + n);
-      if (ops[o] == OP_EXP && dtype == WN_F32)
-        near_exp(got, a.f, t->name, n);
+      if (is_made(ops[o], dtype))
+        near(ops[o], got, a.f, t->name, n);
       else
         same(dtype, got, reference(ops[o], dtype, a, b, c, t->fma), op_table[ops[o]].name, t->name,
              n);
@@ -340,28 +347,94 @@ static void test_constant_divisors(void **state) {
   }
 }
 
-/* e to the x over all of its range, past both ends, in every number of lanes: the same bits in each. */
-static void test_exp(void **state) {
-  (void)state;
-  enum { N = 4096 };
-  static float x[N], got[4][N];
+enum { POINTS = 4096 };
+
+/* One number after another through some ops, in every number of lanes: the same bits in each. */
+static const float *run_in_lanes(const machine *t, const float *x,
+                                 uint32_t (*body)(lin_kernel *k, uint32_t v, int lanes)) {
+  static float got[4][POINTS];
   static const int lanes[] = {1, 4, 8, 16};
-  for (int n = 0; n < N; ++n)
-    x[n] = -110.0f + 202.0f * (float)n / (float)N + (float)(rand() % 1000) * 1e-5f;
+  for (int l = 0; l < 4; ++l) {
+    lin_kernel *k = new_kernel("points", POINTS / lanes[l]);
+    array(k, WN_F32, SPACE_GLOBAL, POINTS, true, false);
+    array(k, WN_F32, SPACE_GLOBAL, POINTS, false, true);
+    uint32_t at = imul(k, op_i(k, OP_GRID, WN_I64, 1, 0), num(k, lanes[l]));
+    uint32_t v = load(k, 0, WN_F32, lanes[l], at, 1, NO_MASK);
+    store(k, 1, at, body(k, v, lanes[l]), 1, NO_MASK);
+    run(t, k, (void *[]){(float *)x, got[l]});
+    assert_memory_equal(got[l], got[0], sizeof got[0]);
+  }
+  return got[0];
+}
+
+/* Over all of the range, past both ends. */
+static const float *points(void) {
+  static float x[POINTS];
+  for (int n = 0; n < POINTS; ++n)
+    x[n] = -110.0f + 202.0f * (float)n / (float)POINTS + (float)(rand() % 1000) * 1e-5f;
   for (int n = 0; n < 64; ++n) x[n] = (float)(rand() % 2000 - 1000) * 1e-4f;
+  for (int n = 64; n < 512; ++n) x[n] = (float)(rand() % 100000 - 50000) * 1e-4f;
+  x[0] = -0.0f, x[1] = NAN, x[2] = INFINITY, x[3] = -INFINITY;
+  return x;
+}
+
+static uint32_t exp_body(lin_kernel *k, uint32_t v, int lanes) {
+  return op(k, OP_EXP, WN_F32, lanes, 1, v, 0, 0);
+}
+static uint32_t tanh_body(lin_kernel *k, uint32_t v, int lanes) {
+  return op(k, OP_TANH, WN_F32, lanes, 1, v, 0, 0);
+}
+static uint32_t erf_body(lin_kernel *k, uint32_t v, int lanes) {
+  return op(k, OP_ERF, WN_F32, lanes, 1, v, 0, 0);
+}
+
+static uint32_t one(lin_kernel *k, int lanes) {
+  uint32_t c = op_i(k, OP_CONST, WN_F32, 1, 0);
+  k->ins.data[c].f = 1;
+  return lanes == 1 ? c : op(k, OP_BROADCAST, WN_F32, lanes, 1, c, 0, 0);
+}
+static uint32_t added_body(lin_kernel *k, uint32_t v, int lanes) {
+  return op(k, OP_ADD, WN_F32, lanes, 2, exp_body(k, v, lanes), one(k, lanes), 0);
+}
+/* The power itself, which is less than that sum. */
+static uint32_t both_body(lin_kernel *k, uint32_t v, int lanes) {
+  uint32_t e = exp_body(k, v, lanes);
+  return op(k, OP_MIN, WN_F32, lanes, 2, op(k, OP_ADD, WN_F32, lanes, 2, one(k, lanes), e, 0), e,
+            0);
+}
+
+static void test_functions(void **state) {
+  (void)state;
+  static const struct {
+    uop_op op;
+    uint32_t (*body)(lin_kernel *k, uint32_t v, int lanes);
+  } of[] = {{OP_EXP, exp_body}, {OP_TANH, tanh_body}, {OP_ERF, erf_body}};
+  const float *x = points();
   for (int t = 0; t < target_count; t++) {
-    for (int l = 0; l < 4; ++l) {
-      lin_kernel *k = new_kernel("exps", N / lanes[l]);
-      array(k, WN_F32, SPACE_GLOBAL, N, true, false);
-      array(k, WN_F32, SPACE_GLOBAL, N, false, true);
-      uint32_t at = imul(k, op_i(k, OP_GRID, WN_I64, 1, 0), num(k, lanes[l]));
-      uint32_t v = load(k, 0, WN_F32, lanes[l], at, 1, NO_MASK);
-      store(k, 1, at, op(k, OP_EXP, WN_F32, lanes[l], 1, v, 0, 0), 1, NO_MASK);
-      run(&targets[t], k, (void *[]){x, got[l]});
-      assert_memory_equal(got[l], got[0], sizeof got[0]);
+    for (size_t i = 0; i < sizeof of / sizeof *of; ++i) {
+      const float *y = run_in_lanes(&targets[t], x, of[i].body);
+      for (int n = 0; n < POINTS; ++n)
+        near(of[i].op, (value){.f = (double)y[n]}, (double)x[n], targets[t].name, n);
     }
-    for (int n = 0; n < N; ++n)
-      near_exp((value){.f = (double)got[0][n]}, (double)x[n], targets[t].name, n);
+  }
+}
+
+/* What 1 is added to may lose its small end and nothing else; what is read besides must not. */
+static void test_added_exp(void **state) {
+  (void)state;
+  const float *x = points();
+  for (int t = 0; t < target_count; t++) {
+    const float *y = run_in_lanes(&targets[t], x, added_body);
+    for (int n = 0; n < POINTS; ++n) {
+      const double want = exp((double)x[n]) + 1, got = (double)y[n];
+      const bool ok = isnan(want)              ? isnan(got)
+                      : !isfinite((float)want) ? isinf(got)
+                                               : fabs(got - want) <= 2 * (double)FLT_EPSILON * want;
+      if (!ok) fail_msg("%s: 1 + e^%.9g is %.9g", targets[t].name, (double)x[n], got);
+    }
+    y = run_in_lanes(&targets[t], x, both_body);
+    for (int n = 0; n < POINTS; ++n)
+      near(OP_EXP, (value){.f = (double)y[n]}, (double)x[n], targets[t].name, n);
   }
 }
 
@@ -398,8 +471,11 @@ static void test_aarch64(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_ops),     cmocka_unit_test(test_constant_divisors),
-      cmocka_unit_test(test_exp),     cmocka_unit_test(test_max_with_constant),
+      cmocka_unit_test(test_ops),
+      cmocka_unit_test(test_constant_divisors),
+      cmocka_unit_test(test_functions),
+      cmocka_unit_test(test_added_exp),
+      cmocka_unit_test(test_max_with_constant),
       cmocka_unit_test(test_aarch64),
   };
   return run_group(tests, sizeof tests / sizeof *tests);

@@ -227,6 +227,43 @@ static uint16_t nearest_bf16(float x) {
   return isinf(x) || a < b || (a == b && low % 2 == 0) ? low : high;
 }
 
+/* Accesses that LLVM may take for apart from others, and loads of what nobody writes. */
+static int count_marks(const lin_kernel *k, const char *mark) {
+  const llvm_ir_target t = {.triple = "", .cpu = "", .features = "", .vector_bytes = 16};
+  LLVMContextRef c = LLVMContextCreate();
+  LLVMModuleRef m = LLVMModuleCreateWithNameInContext("marks", c);
+  llvm_ir_add_kernel(&mem, m, &t, k);
+  char *text = LLVMPrintModuleToString(m);
+  int count = 0;
+  for (const char *at = text; (at = strstr(at, mark)) != NULL; ++at) ++count;
+  LLVMDisposeMessage(text);
+  LLVMDisposeModule(m);
+  LLVMContextDispose(c);
+  return count;
+}
+
+/* z[i] = x[i] + y[i]: where x and z are a pair, z is apart from y alone and x may change. */
+static void test_pairs(void **state) {
+  (void)state;
+  lin_kernel *k = new_kernel("pair", 4);
+  int64_t x = array(k, WN_F32, SPACE_GLOBAL, 4, true, false),
+          y = array(k, WN_F32, SPACE_GLOBAL, 4, true, false),
+          z = array(k, WN_F32, SPACE_GLOBAL, 4, false, true);
+  uint32_t at = op_i(k, OP_GRID, WN_I64, 1, 0);
+  uint32_t a = load(k, x, WN_F32, 1, at, 1, NO_MASK), b = load(k, y, WN_F32, 1, at, 1, NO_MASK);
+  store(k, z, at, op(k, OP_ADD, WN_F32, 1, 2, a, b, 0), 1, NO_MASK);
+  const int constant = count_marks(k, "!invariant.load"); /* with those of the arguments */
+  assert_true(constant >= 2);
+  assert_int_equal(count_marks(k, "!noalias"), 3);
+  vec_push(&mem, &k->pairs, ((lin_pair){.stored = (int)z, .read = (int)x}));
+  assert_null(lin_verify(&mem, k));
+  assert_int_equal(count_marks(k, "!invariant.load"), constant - 1);
+  assert_int_equal(count_marks(k, "!noalias"), 3);
+  vec_push(&mem, &k->pairs, ((lin_pair){.stored = (int)z, .read = (int)y}));
+  assert_int_equal(count_marks(k, "!invariant.load"), constant - 2);
+  assert_int_equal(count_marks(k, "!noalias"), 2); /* x and y, of each other */
+}
+
 static void test_half_precision(void **state) {
   (void)state;
   uint16_t *halves = arena_array(&mem, uint16_t, 65536);
@@ -256,9 +293,8 @@ static void test_aarch64(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_copies),
-      cmocka_unit_test(test_masked_out_of_bounds),
-      cmocka_unit_test(test_half_precision),
+      cmocka_unit_test(test_copies),  cmocka_unit_test(test_masked_out_of_bounds),
+      cmocka_unit_test(test_pairs),   cmocka_unit_test(test_half_precision),
       cmocka_unit_test(test_aarch64),
   };
   return run_group(tests, sizeof tests / sizeof *tests);

@@ -62,6 +62,7 @@ static schedule draw_for(const site_list *l, int i, uint64_t *s) {
   if (!r.inlined) r.layout = (value_layout)pick(s, 3);
   if (!r.inlined && pick(s, 3) == 0) r.side = pick(s, 5) - 1;
   if (l->at[i].kind == SITE_MAP || r.inlined) return r;
+  if (l->at[i].kind == SITE_SUM && i > 0 && pick(s, 2)) r.sums = 1 + pick(s, i);
   random_split(s, r.t);
   random_split(s, r.k);
   if (pick(s, 2)) r.chains = 1 + pick(s, 8);
@@ -157,7 +158,7 @@ static void any_text_is_a_plan_or_a_mistake(void **state) {
 
 typedef struct subject {
   wn_context *ctx;
-  wn_tensor *out[3];
+  wn_tensor *out[4];
   int nout;
   const char *backend, *isa;
   char placement[8192], identity[64];
@@ -197,14 +198,16 @@ static void draw_graph(subject *q, uint64_t *s) {
   }
   if (pick(s, 3) == 0) {
     int64_t n = wn_shape(x)[0], k = wn_shape(x)[1];
+    wn_tensor *y = x; /* of which nothing else may be left */
     x = wn_reshape(wn_reduce(WN_SUM, x, (int[]){2, 3}, 2, 0), 2, (int64_t[]){n, k});
+    if (pick(s, 3) == 0) q->out[q->nout++] = wn_map(WN_ABS, y);
     x = wn_matmul(x, wn_constant(q->ctx, WN_F32, 2, (int64_t[]){k, 10}, NULL));
   }
   q->out[q->nout++] = wn_map(WN_NEG, x);
 }
 
 static void compile(subject *q, const char *plan) {
-  void *data[3] = {NULL};
+  void *data[4] = {NULL};
   wn_program *p;
   wn_program_info info = WN_PROGRAM_INFO();
   const wn_options o = WN_OPTIONS(.plan = plan, .backend = q->backend, .isa = q->isa,

@@ -170,8 +170,8 @@ static const site_list *choose(fixture *f, const char *plan, bool device) {
     site_list *sites = arena_copy(&g->arena, &l.sites, sizeof l.sites);
     plan_request asked;
     if (plan != NULL) asked = plan_parse(g, plan, sites);
-    out =
-        storage_choose(g, sites, import_describe(f->ctx, g), plan != NULL ? &asked : NULL, device);
+    out = storage_choose(g, sites, import_describe(f->ctx, g), plan != NULL ? &asked : NULL,
+                         device ? STORAGE_OF_DEVICE : STORAGE_CHEAPEST);
   }
   DIAG_END(&f->ctx->diag, st)
   assert_true(st == WN_OK || st == WN_ERR_USAGE);
@@ -194,7 +194,7 @@ static void inner_values_have_channels_last(void **state) {
     assert_non_null(l);
     for (int k = 0; k < l->n; ++k) {
       const stored_value *v = value_of(l, k);
-      assert_true((v->layout == LAYOUT_CHOSEN) == (v->layout_why > LAYOUT_IS_SAID));
+      assert_true((v->layout == LAYOUT_CHOSEN) == (v->layout_why >= LAYOUT_OF_DEVICE));
       assert_true(v->layout_gain >= 0);
       if (v->result >= 0) assert_int_equal(v->layout_why, LAYOUT_OF_OUTPUT);
       if (v->result >= 0) continue;
@@ -258,7 +258,7 @@ static void plans_are_heard(void **state) {
       const site_list *l = choose(f, words[last], false);
       for (int k = 0; k < l->n; ++k) {
         const stored_value *v = value_of(l, k);
-        if (v->layout_why > LAYOUT_IS_SAID) continue;
+        if (v->layout_why >= LAYOUT_OF_DEVICE) continue;
         assert_int_equal(v->layout_why, LAYOUT_IS_SAID);
         assert_int_equal(v->layout, last ? LAYOUT_LAST : LAYOUT_GIVEN);
       }
@@ -445,7 +445,15 @@ static void placements_keep_layouts(void **state) {
   }
 }
 
-/* Neither threads nor instruction sets nor limits of memory, nor what else a plan says. */
+/* Because nothing fits with channels last. */
+static bool keeps_order_to_fit(wn_program *p) {
+  wn_site_info s = WN_SITE_INFO();
+  for (int i = 0; wn_program_get_site(p, i, &s) == WN_OK; ++i)
+    if (strcmp(s.layout_why, "to fit") == 0) return true;
+  return false;
+}
+
+/* Neither threads nor instruction sets nor what else a plan says, nor a limit of memory that something fits. */
 static void choice_depends_on_the_graph(void **state) {
   fixture *f = *state;
   static const char *const isas[] = {"sse2", "avx2", "avx512", "neon"};
@@ -469,6 +477,12 @@ static void choice_depends_on_the_graph(void **state) {
         p = compile(f, &o);
         if (p == NULL) continue;
         ++limited;
+        if (keeps_order_to_fit(p)) {
+          layouts_of(p, text);
+          assert_null(strchr(text, 'l'));
+          wn_program_destroy(p);
+          continue;
+        }
       }
       layouts_of(p, text);
       if (first[0] == '\0') strcpy(first, text);
@@ -479,6 +493,45 @@ static void choice_depends_on_the_graph(void **state) {
     }
     if (networks[i].build == residual) assert_true(limited > 0);
   }
+}
+
+static size_t least_of(const fixture *f) {
+  const char *at = strstr(wn_message(f->ctx), "needs at least ");
+  assert_non_null(at);
+  return strtoull(at + strlen("needs at least "), NULL, 10);
+}
+
+/* What is said to be the least is enough, and a byte less is not; nor is there a gap between it and all that is wanted. */
+static void limits_have_no_gaps(void **state) {
+  fixture *f = *state;
+  int kept = 0;
+  for (size_t i = 0; i < LEN(networks); ++i) {
+    begin(f);
+    networks[i].build(f);
+    wn_options o = planned("auto");
+    wn_program_info info = WN_PROGRAM_INFO();
+    wn_program *p = compile(f, &o);
+    assert_int_equal(wn_program_get_info(p, &info), WN_OK);
+    const size_t all = info.workspace_bytes + info.prepared_bytes;
+    wn_program_destroy(p);
+    o.max_memory = 1;
+    p = compile(f, &o);
+    if (p != NULL) continue; /* it needs none */
+    const size_t least = least_of(f);
+    o.max_memory = least - 1;
+    assert_null(compile(f, &o));
+    assert_int_equal(least_of(f), least);
+    for (size_t limit = least; limit < all; limit += (all - least) / 16 + 1) {
+      o.max_memory = limit;
+      p = compile(f, &o);
+      if (p == NULL) fail_msg("%s: %zu of %zu to %zu bytes", networks[i].name, limit, least, all);
+      assert_int_equal(wn_program_get_info(p, &info), WN_OK);
+      assert_true(info.workspace_bytes + info.prepared_bytes <= limit);
+      kept += keeps_order_to_fit(p);
+      wn_program_destroy(p);
+    }
+  }
+  assert_true(kept > 0);
 }
 
 /* --- what people see -------------------------------------------------------------------------- */
@@ -524,6 +577,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(choice_is_the_least, set_up, tear_down),
       cmocka_unit_test_setup_teardown(placements_keep_layouts, set_up, tear_down),
       cmocka_unit_test_setup_teardown(choice_depends_on_the_graph, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(limits_have_no_gaps, set_up, tear_down),
       cmocka_unit_test_setup_teardown(explain_lists_choices, set_up, tear_down),
   };
   return cmocka_run_group_tests_name("storage", tests, NULL, NULL);

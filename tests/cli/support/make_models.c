@@ -9,6 +9,13 @@
  *   layers.onnx    "x" [1, 8, 12, 12]: three 3x3 convolutions with Relu, "y"
  *   best.onnx      "x" [2, 3]: "largest" are the two largest of each row; "where", as floats, the places of what is not 1
  *   ints.onnx      "ids" int64 [3]: "twice"
+ *   pixel.onnx     "x" [batch, 8, 1, 1] through 3x3 and 5x5 convolutions whose filters have ones in the middle of channel c
+ *                  to c and sevens where only padding is, poolings whose windows are larger, and a global one: "y" is x
+ *   window.onnx    "x" [1, 8, 1, 1]: a pooling that has no position in it
+ *   filter.onnx    the same of a convolution
+ *   plain.onnx     "x" [1, 8, 20, 20] through layers that are no Winograd convolutions, "y": strided, 1x1, depthwise, 1x1
+ *                  strided, 2x2 by 2
+ *   large.onnx     "x" [1, 3, 8192, 8192] through 64 channels, "y"
  *   a.pb           the tensor [[1, 2, 3], [4, 5, 6]] */
 #include <stdio.h>
 #include <stdlib.h>
@@ -99,6 +106,92 @@ static void layers(arena *a, const char *folder) {
   save(&g, folder, "layers");
 }
 
+/* A convolution of random weights, or of ones and sevens (see pixel.onnx), with as many pads as keep the size. */
+static void layer(graph_writer *g, int number, const char *in, const char *out, int64_t k,
+                  int64_t c, int64_t size, int64_t stride, int64_t groups, bool middle) {
+  const int64_t shape[] = {k, c / groups, size, size}, n = k * (c / groups) * size * size;
+  const int64_t pad = size % 2 ? size / 2 : 0;
+  float *w = arena_array(g->a, float, n);
+  random_fill(w, (size_t)n, 11, (uint64_t)number);
+  for (int64_t i = 0; i < n && middle; ++i) {
+    const bool centre = i % (size * size) == size * size / 2;
+    w[i] = !centre ? 7 : i / (size * size) % c == i / (size * size * c) ? 1 : 0;
+  }
+  const char *name = arena_printf(g->a, "w%d", number);
+  graph_constant(g, name, ONNX_FLOAT, 4, shape, w);
+  str how = attributes(g->a);
+  attribute_ints(&how, "pads", 4, (int64_t[]){pad, pad, pad, pad});
+  attribute_ints(&how, "strides", 2, (int64_t[]){stride, stride});
+  attribute_int(&how, "group", groups);
+  graph_node(g, "Conv", arena_printf(g->a, "%s %s", in, name), out, &how);
+}
+
+static str pooling(arena *a, int64_t size, int64_t stride, int64_t pad, bool ceil) {
+  str how = attributes(a);
+  attribute_ints(&how, "kernel_shape", 2, (int64_t[]){size, size});
+  attribute_ints(&how, "strides", 2, (int64_t[]){stride, stride});
+  attribute_ints(&how, "pads", 4, (int64_t[]){pad, pad, pad, pad});
+  attribute_int(&how, "ceil_mode", ceil);
+  return how;
+}
+
+static void pixel(arena *a, const char *folder) {
+  graph_writer g;
+  graph_begin(&g, a);
+  graph_input(&g, "x", ONNX_FLOAT, 4, (int64_t[]){-2, 8, 1, 1});
+  layer(&g, 0, "x", "a", 8, 8, 3, 1, 1, true);
+  layer(&g, 1, "a", "b", 8, 8, 5, 1, 1, true);
+  layer(&g, 2, "b", "c", 8, 8, 3, 2, 1, true);
+  str largest = pooling(a, 3, 2, 1, false), mean = pooling(a, 2, 2, 0, true);
+  graph_node(&g, "MaxPool", "c", "d", &largest);
+  graph_node(&g, "AveragePool", "d", "e", &mean);
+  graph_node(&g, "GlobalAveragePool", "e", "y", NULL);
+  graph_output(&g, "y", ONNX_FLOAT, -1, NULL);
+  save(&g, folder, "pixel");
+}
+
+static void too_large(arena *a, const char *folder) {
+  graph_writer g;
+  const int64_t shape[] = {1, 8, 1, 1};
+  const float w[4 * 8 * 9] = {1};
+  graph_begin(&g, a);
+  graph_input(&g, "x", ONNX_FLOAT, 4, shape);
+  str how = pooling(a, 2, 2, 0, false);
+  graph_node(&g, "MaxPool", "x", "pool", &how);
+  graph_output(&g, "pool", ONNX_FLOAT, -1, NULL);
+  save(&g, folder, "window");
+  graph_begin(&g, a);
+  graph_input(&g, "x", ONNX_FLOAT, 4, shape);
+  graph_constant(&g, "w", ONNX_FLOAT, 4, (int64_t[]){4, 8, 3, 3}, w);
+  graph_node(&g, "Conv", "x w", "conv", NULL);
+  graph_output(&g, "conv", ONNX_FLOAT, -1, NULL);
+  save(&g, folder, "filter");
+}
+
+static void plain(arena *a, const char *folder) {
+  graph_writer g;
+  graph_begin(&g, a);
+  graph_input(&g, "x", ONNX_FLOAT, 4, (int64_t[]){1, 8, 20, 20});
+  layer(&g, 0, "x", "a", 16, 8, 3, 2, 1, false);
+  layer(&g, 1, "a", "b", 32, 16, 1, 1, 1, false);
+  layer(&g, 2, "b", "c", 32, 32, 3, 1, 32, false);
+  layer(&g, 3, "c", "d", 16, 32, 1, 2, 1, false);
+  layer(&g, 4, "d", "y", 8, 16, 2, 2, 2, false);
+  graph_output(&g, "y", ONNX_FLOAT, -1, NULL);
+  save(&g, folder, "plain");
+}
+
+static void large(arena *a, const char *folder) {
+  graph_writer g;
+  graph_begin(&g, a);
+  graph_input(&g, "x", ONNX_FLOAT, 4, (int64_t[]){1, 3, 8192, 8192});
+  layer(&g, 0, "x", "a", 64, 3, 3, 1, 1, false);
+  layer(&g, 1, "a", "b", 64, 64, 3, 1, 1, false);
+  layer(&g, 2, "b", "y", 3, 64, 3, 1, 1, false);
+  graph_output(&g, "y", ONNX_FLOAT, -1, NULL);
+  save(&g, folder, "large");
+}
+
 static void ints(arena *a, const char *folder) {
   graph_writer g;
   graph_begin(&g, a);
@@ -136,8 +229,8 @@ static void tensor(arena *a, const char *folder) {
 }
 
 int main(int argc, char **argv) {
-  static void (*const make[])(arena *, const char *) = {larger, classes, pair, pixels,
-                                                        layers, ints,    best, tensor};
+  static void (*const make[])(arena *, const char *) = {
+      larger, classes, pair, pixels, layers, ints, best, tensor, pixel, too_large, plain, large};
   diag d;
   arena a;
   wn_status status;
