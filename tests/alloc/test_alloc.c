@@ -83,6 +83,25 @@ static wn_status live(problem *p, const wn_options *options) {
   return status;
 }
 
+/* Two of them in one program, whose launches are one job. */
+static wn_status beside(problem *p, const wn_options *options) {
+  static float y[K * H * W];
+  wn_context *ctx = NULL;
+  wn_status status = wn_context_create(&ctx);
+  if (status != WN_OK) return status;
+  wn_tensor *out[] = {build(ctx, p), build(ctx, p)};
+  void *data[] = {p->y, y};
+  wn_program *program = NULL, *other = NULL;
+  status = wn_compile(ctx, out, data, 2, options, &program);
+  if (status == WN_OK) status = wn_run(program);
+  if (status == WN_OK && memcmp(p->y, y, sizeof y) != 0) fail_msg("two that are alike differ");
+  if (status == WN_OK) status = wn_program_share(program, &other);
+  wn_program_destroy(other);
+  wn_program_destroy(program);
+  wn_context_destroy(ctx);
+  return status;
+}
+
 /* A program that is compiled without arrays and shared, in which a constant is bound: every slot has its turn. */
 static wn_status bind_shared(problem *p, wn_program *program, wn_program **other) {
   const int slots[] = {0, 1, 2, 3};
@@ -196,6 +215,11 @@ static void one(void **state) {
   fail_stepwise("one", live);
 }
 
+static void side_by_side(void **state) {
+  (void)state;
+  fail_stepwise("conv0{direct;side=1} conv1{direct;side=1}", beside);
+}
+
 static void explained(void **state) {
   (void)state;
   fail_stepwise("fused", look);
@@ -204,7 +228,7 @@ static void explained(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(direct), cmocka_unit_test(old),       cmocka_unit_test(one),
-      cmocka_unit_test(shared), cmocka_unit_test(explained),
+      cmocka_unit_test(shared), cmocka_unit_test(explained), cmocka_unit_test(side_by_side),
   };
   return cmocka_run_group_tests_name("allocation failures", tests, NULL, NULL);
 }

@@ -178,8 +178,35 @@ static void test_backend(fixture *f, const char *backend) {
   }
 }
 
+/* Launches of two that are alike as one job. */
+static void check_beside(fixture *f, const char *backend, int threads) {
+  static const char plan[] = "conv0{direct;side=1} conv1{direct;side=1}";
+  float *other = malloc(sizeof *other * (size_t)f->c.y_count);
+  assert_int_equal(wn_context_create(&f->ctx), WN_OK);
+  wn_tensor *y[] = {case_graph(&f->c, f->ctx), case_graph(&f->c, f->ctx)};
+  void *data[] = {f->c.y, other};
+  const wn_options o =
+      WN_OPTIONS(.plan = plan, .backend = backend, .threads = threads, .no_cache = 1);
+  if (wn_compile(f->ctx, y, data, 2, &o, &f->p) != WN_OK) fail_msg("%s", wn_message(f->ctx));
+  start_counting();
+  for (int i = 0; i < RUNS; ++i) assert_int_equal(wn_run(f->p), WN_OK);
+  counting = 0;
+  assert_int_equal(allocations + clocks, 0);
+  assert_memory_equal(f->c.y, other, sizeof *other * (size_t)f->c.y_count);
+  assert_true(relative_l2(f->c.y, f->c.expected, f->c.y_count) <= case_promise(&f->c));
+  free(other);
+  drop(f);
+}
+
 static void test_compiled(void **state) { test_backend(*state, "cpu"); }
 static void test_interpreted(void **state) { test_backend(*state, "interp"); }
+
+static void test_beside(void **state) {
+  for (int threads = 1; threads <= 3; threads += 2) {
+    check_beside(*state, "cpu", threads);
+    check_beside(*state, "interp", threads);
+  }
+}
 
 /* What is asserted to be 0 above is seen where it happens. */
 static void test_counters(void **state) {
@@ -223,6 +250,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_counters),
       cmocka_unit_test(test_interpreted),
+      cmocka_unit_test(test_beside),
       cmocka_unit_test(test_compiled),
   };
   return cmocka_run_group_tests_name("steady state", tests, set_up, tear_down);

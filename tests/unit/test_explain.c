@@ -1,6 +1,8 @@
 /* Explaining and predicting: every kernel and every choice is there once, the parts of a prediction add up to it,
  * programs that are said to be the same are, and what is declined has its reason. Nothing here depends on what the
  * machine is. */
+#include "cores.h" /* with _GNU_SOURCE */
+
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -66,6 +68,13 @@ static wn_tensor *unshared(wn_context *ctx) { /* a filter of its own for every p
 static wn_tensor *pooling(wn_context *ctx) {
   wn_tensor *x = wn_input(ctx, WN_F32, SHAPE(4, 12, 12), NULL);
   return wn_reduce(WN_SUM, wn_window(x, 2, (int64_t[]){3, 3}, NULL, NULL), (int[]){3, 4}, 2, 0);
+}
+
+static wn_tensor *two_branches(wn_context *ctx) {
+  wn_tensor *x = wn_input(ctx, WN_F32, SHAPE(1, 8, 20, 20), NULL), *part[2];
+  for (int i = 0; i < 2; ++i)
+    part[i] = wn_conv(x, wn_constant(ctx, WN_F32, SHAPE(6 + i, 8, 3, 3), NULL), &same);
+  return wn_concat(part, 2, 1);
 }
 
 /* conv0, product1, sum2, conv3, conv4, map5: a layer, a 1x1 one, a pooling, two that stay direct, and what moves */
@@ -414,6 +423,34 @@ static void test_near_misses(void **state) {
   free(s);
 }
 
+/* Who runs beside whom, and why: predicted where threads gain, and said whatever that is worth. */
+static void test_side_by_side(void **state) {
+  (void)state;
+  subject s;
+  open_plan(&s, two_branches, "direct");
+  assert_null(explain_text_sides(&s.e)); /* one thread */
+  close_subject(&s);
+  open_plan(&s, two_branches, "conv0{direct;side=3} conv1{direct;side=3}");
+  const char *text = explain_text_sides(&s.e);
+  assert_non_null(text);
+  assert_non_null(strstr(text, "--- side by side: "));
+  assert_non_null(strstr(text, "said    side=3: conv0 conv1\n"));
+  close_subject(&s);
+  pretended_cores = 4;
+  wn_options o = with_plan("direct;t=8,k=16"); /* a block or two each */
+  o.threads = 4;
+  open_with(&s, two_branches, &o);
+  text = explain_text_sides(&s.e);
+  assert_non_null(text);
+  assert_non_null(strstr(text, "chosen  side=1: conv0 conv1\n"));
+  double in_turn = 0, together = 0;
+  const char *row = strstr(text, "  sites\n");
+  assert_non_null(row);
+  assert_int_equal(sscanf(row + 8, "%lf %lf", &in_turn, &together), 2);
+  assert_true(0 < together && together < in_turn);
+  close_subject(&s);
+}
+
 /* --- reasons ---------------------------------------------------------------------------------- */
 
 static wn_site_info site_of(build_fn build, const wn_options *o, int site, wn_context **ctx) {
@@ -501,6 +538,7 @@ int main(void) {
       cmocka_unit_test(test_plan_only),      cmocka_unit_test(test_choices),
       cmocka_unit_test(test_sizes_follow),   cmocka_unit_test(test_beside_direct),
       cmocka_unit_test(test_sections),       cmocka_unit_test(test_near_misses),
+      cmocka_unit_test(test_side_by_side),
       cmocka_unit_test(test_reasons),
   };
   unsetenv("WINO");
