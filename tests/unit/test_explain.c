@@ -538,8 +538,7 @@ int main(void) {
       cmocka_unit_test(test_plan_only),      cmocka_unit_test(test_choices),
       cmocka_unit_test(test_sizes_follow),   cmocka_unit_test(test_beside_direct),
       cmocka_unit_test(test_sections),       cmocka_unit_test(test_near_misses),
-      cmocka_unit_test(test_side_by_side),
-      cmocka_unit_test(test_reasons),
+      cmocka_unit_test(test_side_by_side),   cmocka_unit_test(test_reasons),
   };
   unsetenv("WINO");
   return cmocka_run_group_tests_name("explain", tests, NULL, NULL);
