@@ -85,7 +85,7 @@ while [ $i -lt 300 ]; do
   i=$((i + 1))
   echo "mb1ic2ih${i}oc2kh3ph1"
 done >long
-run_timeout() { timeout --preserve-status -s INT 4 "$program" "$@"; }
+run_timeout() { timeout --foreground --preserve-status -s INT 4 "$program" "$@"; }
 if command -v timeout >/dev/null 2>&1; then
   program=$WINNOW
   WINNOW=run_timeout

@@ -193,8 +193,8 @@ static bool is_there(const char *backend, const char *isa, bool plan_only, arena
 static void compare(const run *a, const run *b) {
   for (int i = 0; i < MOST_OUTPUTS && a->len[i] > 0; ++i) {
     if (memcmp(a->out[i], b->out[i], sizeof(float) * (size_t)a->len[i]) != 0)
-      fail_msg("%s, %s, %s, WINNOW_SEED=%" PRIu64 ": output %d has other bits than alone",
-               a->of->name, a->backend, a->isa, a->seed, i);
+      fail_msg("%s, %s, %s, WINNOW_SEED=%" PRIu64 ": output %d has other bits under %s than %s",
+               a->of->name, a->backend, a->isa, a->seed, i, a->placement, b->placement);
   }
 }
 

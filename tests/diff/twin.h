@@ -29,7 +29,7 @@ static inline int64_t twin_count(const twin *x) {
 
 static inline twin twin_new(twins *w, wn_tensor *t, int nd, const int64_t *shape) {
   twin x = {.t = t, .nd = nd};
-  memcpy(x.shape, shape, sizeof *shape * (size_t)nd);
+  if (nd > 0) memcpy(x.shape, shape, sizeof *shape * (size_t)nd);
   x.v = arena_array(w->a, double, twin_count(&x) + 1);
   return x;
 }

@@ -516,6 +516,7 @@ static void limits_have_no_gaps(void **state) {
     wn_program_destroy(p);
     o.max_memory = 1;
     p = compile(f, &o);
+    wn_program_destroy(p);
     if (p != NULL) continue; /* it needs none */
     const size_t least = least_of(f);
     o.max_memory = least - 1;
