@@ -10,20 +10,46 @@ enum { UNROLLED_BODY = 200 };
 
 /* --- reductions ------------------------------------------------------------------------------- */
 
+/* Terms that are dealt out stand side by side: each is a copy of the body. */
+static int64_t terms_of(apply *ap, const uop *reduce) {
+  int64_t loads = 0;
+  if (sum_is_of_products(reduce->src[0])) return 1;
+  const uop_order all = uop_walk_value(ap->a, reduce->src[0]);
+  for (size_t i = 0; i < all.len; ++i) loads += all.at[i]->op == OP_INDEX;
+  return loads > 1 ? loads : 1;
+}
+
+/* How many loops of a sum, the innermost ones, are short enough for a copy of the body each. */
+static int short_loops(apply *ap, const uop *reduce, int64_t copies) {
+  int64_t body = copies * terms_of(ap, reduce);
+  for (int i = reduce->nsrc - 1; i >= 1; --i) {
+    int64_t extent = reduce->src[i]->arg.j;
+    uint64_t known;
+    const bool lanes =
+        map_get(&ap->set->kinds, (uint64_t)reduce->src[i]->arg.i, &known) && known == AXIS_VECTOR;
+    if (lanes || extent > SHORT_LOOP || body * extent > UNROLLED_BODY) return reduce->nsrc - 1 - i;
+    body *= extent;
+  }
+  return reduce->nsrc - 1;
+}
+
+/* A loop that parts of a sum share is unrolled where it is short in all of them. */
 static void choose_reduce_kinds(apply *ap, const uop *value, int64_t copies) {
   uop_order all = uop_walk_value(ap->a, value);
+  map is_long;
+  map_init(&is_long, ap->a);
   for (size_t k = 0; k < all.len; ++k) {
     const uop *u = all.at[k];
-    if (u->op != OP_REDUCE) continue;
-    int64_t body = copies;
-    for (int i = u->nsrc - 1; i >= 1; --i) {
-      int64_t extent = u->src[i]->arg.j;
+    const int n = u->op == OP_REDUCE ? u->nsrc - short_loops(ap, u, copies) : 0;
+    for (int i = 1; i < n; ++i) map_put(&is_long, (uint64_t)u->src[i]->arg.i, 1);
+  }
+  for (size_t k = 0; k < all.len; ++k) {
+    const uop *u = all.at[k];
+    for (int i = 1; u->op == OP_REDUCE && i < u->nsrc; ++i) {
+      const uint64_t loop = (uint64_t)u->src[i]->arg.i;
       uint64_t known;
-      if (map_get(&ap->set->kinds, (uint64_t)u->src[i]->arg.i, &known) && known == AXIS_VECTOR)
-        break;
-      if (extent > SHORT_LOOP || body * extent > UNROLLED_BODY) break;
-      body *= extent;
-      map_put(&ap->set->kinds, (uint64_t)u->src[i]->arg.i, AXIS_UNROLL);
+      if (!map_get(&is_long, loop, &known) && !map_get(&ap->set->kinds, loop, &known))
+        map_put(&ap->set->kinds, loop, AXIS_UNROLL);
     }
   }
 }
